@@ -1,0 +1,57 @@
+"""The API process: reads the environment once, connects the machinery, serves HTTP."""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from dubline.api.app import create_app
+from dubline.api.services import Services
+from dubline.orchestration import logs, queue
+from dubline.orchestration.objects import Objects
+from dubline.orchestration.settings import (
+    ApiSettings,
+    BrokerSettings,
+    BucketSettings,
+    DatabaseSettings,
+    LimitSettings,
+    LogSettings,
+)
+from dubline.orchestration.store import Store
+
+
+def main() -> int:
+    """Serve until a signal; answers in flight are finished first.
+
+    Returns:
+        0; 2 after settings that are missing or wrong.
+    """
+    try:
+        logs.configure(LogSettings.read())
+        listen = ApiSettings.read()
+        services = _connected()
+    except ValidationError as error:
+        group = error.title.removesuffix("Settings").upper()
+        for fault in error.errors():
+            field = "_".join(map(str, fault["loc"])).upper()
+            sys.stderr.write(f"dubline: DUBLINE_{group}_{field} is not usable: {fault['msg']}.\n")
+        return 2
+    app = create_app(services)
+    # The app logs each request itself, with its id and tenant; uvicorn's line would be a second one.
+    uvicorn.run(app, host=listen.host, port=listen.port, access_log=False, log_config=None)
+    return 0
+
+
+def _connected() -> Services:
+    return Services(
+        store=Store.connect(DatabaseSettings.read()),
+        objects=Objects(BucketSettings.read()),
+        waker=queue.Waker(queue.create_app(BrokerSettings.read().url.get_secret_value())),
+        limits=LimitSettings.read(),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Batches: thousands of jobs in one call, accepted together and answered for one by one."""
+
+import hashlib
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, BackgroundTasks, Header, Query, Response
+
+from dubline.api import cursors
+from dubline.api.auth import Tenant
+from dubline.api.jobs import summary
+from dubline.api.openapi import problems
+from dubline.api.schemas.batches import BatchAnswer, BatchRequest
+from dubline.api.schemas.jobs import JobPageAnswer
+from dubline.api.services import Wired
+from dubline.orchestration.errors import TooManyRowsError
+from dubline.orchestration.jobs import CLAIMABLE
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"])
+
+PAGE_LIMIT = 500
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description=(
+            "Save a random key before you send. The same key with the same body answers with the batch "
+            "that exists and `Idempotency-Replayed: true`; with another body it is refused."
+        ),
+    ),
+]
+Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Jobs on one page.")]
+Cursor = Annotated[
+    str | None, Query(max_length=64, description="`next_cursor` of the page before; leave out at first.")
+]
+
+
+@router.post("", status_code=201, summary="Submit a batch", responses=problems(401, 409, 413, 422, 503))
+def create_batch(  # noqa: PLR0913, PLR0917  # each argument is a part of the request; FastAPI passes them by name
+    request: BatchRequest,
+    tenant: Tenant,
+    services: Wired,
+    response: Response,
+    background: BackgroundTasks,
+    idempotency_key: IdempotencyKey = None,
+) -> BatchAnswer:
+    """Queue many jobs at once.
+
+    A malformed row refuses the whole batch and is named in `errors`. A row whose upload is missing or was
+    rejected becomes a failed job of its own; its neighbours go on.
+    """
+    row_limit = services.limits.batch_rows
+    if len(request.jobs) > row_limit:
+        raise TooManyRowsError(
+            f"The batch has {len(request.jobs):,} rows; {row_limit:,} are accepted in one call. Split it."
+        )
+    batch, replayed = services.store.batches.insert(
+        tenant, [row.new_job() for row in request.jobs], idempotency_key, _fingerprint(request)
+    )
+    response.headers["Location"] = f"/v1/batches/{batch.id}"
+    if replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    waiting = sum(batch.counts.get(state, 0) for state in CLAIMABLE)
+    if waiting:
+        background.add_task(services.waker.wake_renderer, waiting)
+    return BatchAnswer.of(batch)
+
+
+@router.get("/{batch_id}", summary="Look at a batch", responses=problems(401, 404, 422))
+def get_batch(batch_id: UUID, tenant: Tenant, services: Wired) -> BatchAnswer:
+    """Count the batch's jobs by state."""
+    return BatchAnswer.of(services.store.batches.get(tenant, batch_id))
+
+
+@router.get("/{batch_id}/jobs", summary="List a batch's jobs", responses=problems(401, 404, 422, 503))
+def list_jobs(
+    batch_id: UUID, tenant: Tenant, services: Wired, limit: Limit = 100, cursor: Cursor = None
+) -> JobPageAnswer:
+    """List the jobs in the order of the batch's rows; attempts are shown with the single job."""
+    after = None if cursor is None else cursors.decode(batch_id, cursor)
+    page = services.store.batches.jobs(tenant, batch_id, after, limit)
+    following = None if page.next_after is None else cursors.encode(batch_id, page.next_after)
+    return JobPageAnswer(data=[summary(job, services) for job in page.jobs], next_cursor=following)
+
+
+def _fingerprint(request: BatchRequest) -> str:
+    # Of the meaning, not of the bytes: a client that spells out a default or reorders fields still replays.
+    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()

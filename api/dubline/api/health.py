@@ -1,0 +1,30 @@
+"""Health: whether this process lives, and whether it can do its work."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+
+from dubline.api.openapi import problems
+from dubline.api.schemas.fields import AnswerModel
+from dubline.api.services import Wired
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+class Health(AnswerModel):
+    """A good answer; a bad one is a problem."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/live", summary="Is the process alive?")
+async def live() -> Health:
+    """Answer without asking anyone: restart the process only if even this fails."""
+    return Health()
+
+
+@router.get("/ready", summary="Can it take requests?", responses=problems(503))
+def ready(services: Wired) -> Health:
+    """Ask the database. The broker is left out on purpose: without it jobs are slower, never stuck."""
+    services.store.check()
+    return Health()

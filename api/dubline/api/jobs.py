@@ -1,0 +1,89 @@
+"""Jobs: one portrait and one speech track in, one video out."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from fastapi import APIRouter, BackgroundTasks, Response
+
+from dubline.api.auth import Tenant
+from dubline.api.openapi import problems
+from dubline.api.progress import eta_s
+from dubline.api.schemas.jobs import AttemptAnswer, JobAnswer, JobDetail, JobRequest, ResultAnswer, fault
+from dubline.api.services import Services, Wired
+from dubline.orchestration.jobs import CLAIMABLE, Attempt, Job
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.post("", status_code=201, summary="Submit a job", responses=problems(401, 409, 422, 503))
+def create_job(
+    request: JobRequest,
+    tenant: Tenant,
+    services: Wired,
+    response: Response,
+    background: BackgroundTasks,
+) -> JobDetail:
+    """Queue one job.
+
+    If an upload is missing or was rejected, no job is made and the answer has the upload's own code.
+    """
+    job = services.store.jobs.insert(tenant, request.new_job())
+    if job.state in CLAIMABLE:
+        background.add_task(services.waker.wake_renderer, 1)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return detail(job, (), services)
+
+
+@router.get("/{job_id}", summary="Look at a job", responses=problems(401, 404, 422, 503))
+def get_job(job_id: UUID, tenant: Tenant, services: Wired) -> JobDetail:
+    """Say how far a job is, how its attempts went and, once it succeeded, where the video is."""
+    job = services.store.jobs.get(tenant, job_id)
+    return detail(job, services.store.jobs.attempts(tenant, job_id), services)
+
+
+def detail(job: Job, attempts: Sequence[Attempt], services: Services) -> JobDetail:
+    """Show a job together with its attempts, oldest first."""
+    running = [attempt.started_at for attempt in attempts if attempt.ended_at is None]
+    facts = _shown(job, running[-1] if running else None, services)
+    return JobDetail.model_validate({**facts, "attempts": [AttemptAnswer.of(one) for one in attempts]})
+
+
+def summary(job: Job, services: Services) -> JobAnswer:
+    """Show a job in a list, where its attempts are not at hand: only a first attempt has a known start."""
+    return JobAnswer.model_validate(_shown(job, job.started_at if job.attempt_count == 1 else None, services))
+
+
+def _shown(job: Job, attempt_started_at: datetime | None, services: Services) -> dict[str, object]:
+    now = datetime.now(UTC)
+    same = (
+        *(
+            "id",
+            "batch_id",
+            "custom_id",
+            "portrait_upload_id",
+            "speech_upload_id",
+            "preset",
+            "weights_sha256",
+        ),
+        *("seed", "state", "stage", "attempt_count", "created_at", "started_at", "finalized_at"),
+    )
+    return {
+        **{name: getattr(job, name) for name in same},
+        "percent": job.progress_percent,
+        "eta_s": eta_s(job, attempt_started_at, now),
+        "error": fault(job.error_code, job.error_detail),
+        "result": _result(job, services, now),
+    }
+
+
+def _result(job: Job, services: Services, now: datetime) -> ResultAnswer | None:
+    if job.result_key is None:
+        return None
+    expires_s = services.limits.result_url_s
+    return ResultAnswer(
+        url=services.objects.presign_get(job.result_key, f"{job.id}.mp4", expires_s),
+        expires_at=now + timedelta(seconds=expires_s),
+        size_bytes=job.result_size_bytes,
+        duration_s=job.result_duration_s,
+    )

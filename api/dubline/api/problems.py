@@ -1,0 +1,159 @@
+"""Errors as HTTP answers: every failure leaves as application/problem+json (RFC 9457) with a stable code.
+
+The routes raise; the handlers here translate. Nothing that an exception carries, except the sentence of a
+DublineError, reaches the caller.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from dubline.api.schemas.problems import Problem, ProblemItem
+from dubline.orchestration.errors import DublineError, InvalidBatchError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+MEDIA_TYPE = "application/problem+json"
+# A batch of 10,000 broken rows needs no longer list than a person would read.
+ITEMS_SHOWN = 1000
+RETRY_AFTER_S = 5
+
+_log = structlog.get_logger(__name__)
+_HTTP_CODES = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+_HTTP_DETAILS = {
+    400: "The body could not be read. Send one JSON object in UTF-8.",
+    404: "There is nothing at this path. The routes are listed in /openapi.json.",
+    405: "This path exists but not with this method; the Allow header lists those it has.",
+}
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: Sequence[ProblemItem] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Build one problem answer; at most ITEMS_SHOWN of `errors` are kept."""
+    body = Problem(
+        type=f"urn:dubline:problem:{code}",
+        title=code.replace("_", " ").capitalize(),
+        status=status,
+        code=code,
+        detail=detail,
+        request_id=structlog.contextvars.get_contextvars().get("request_id"),
+        errors=list(errors[:ITEMS_SHOWN]) if errors else None,
+    )
+    return JSONResponse(
+        body.model_dump(mode="json", exclude_none=True),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def unexpected_problem() -> JSONResponse:
+    """Answer for an exception that nobody foresaw: an apology and the request's id, never a trace."""
+    return problem(
+        500, "internal", "Something broke on our side. Try again; if it stays, send us the request_id."
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Translate every exception that a route may raise."""
+    app.add_exception_handler(DublineError, _dubline_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+async def _dubline_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DublineError)  # noqa: S101  # the handler's registration promises it
+    headers = {}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="dubline"'
+    if error.retryable:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _report(error)
+    items = _items(error) if isinstance(error, InvalidRequestError) else None
+    return problem(error.status, error.code, error.detail, errors=items, headers=headers)
+
+
+def _report(error: DublineError) -> None:
+    if error.retryable:
+        # A part that is away is expected now and then: its reason is worth a line, not a trace per request.
+        _log.warning("request_failed", code=error.code, reason=repr(error.__cause__))
+    else:
+        _log.error("request_failed", code=error.code, exc_info=error)
+
+
+async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    faults = error.errors()
+    items = [_field_item(fault) for fault in faults[:ITEMS_SHOWN]]
+    first = items[0]
+    detail = first.detail if first.pointer == "#" else f"{first.pointer}: {first.detail}"
+    if len(faults) > 1:
+        detail = f"The request has {len(faults)} faults; see `errors`."
+    return problem(422, "invalid_request", detail, errors=items)
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    status = error.status_code
+    detail = _HTTP_DETAILS.get(status, error.detail)
+    return problem(status, _HTTP_CODES.get(status, "invalid_request"), detail, headers=error.headers)
+
+
+def _items(error: InvalidRequestError) -> list[ProblemItem]:
+    # Only a batch's faults are somewhere below a row; those of a single job count it as row 0.
+    def place(fault: Mapping[str, object]) -> str:
+        row = ("jobs", str(fault["row"])) if isinstance(error, InvalidBatchError) else ()
+        return pointer(("body", *row, str(fault["field"])))
+
+    return [
+        ProblemItem(pointer=place(fault), code=str(fault["code"]), detail=str(fault["detail"]))
+        for fault in error.errors[:ITEMS_SHOWN]
+    ]
+
+
+def _field_item(fault: Mapping[str, Any]) -> ProblemItem:
+    kind, location = fault["type"], fault["loc"]
+    if kind == "json_invalid":
+        return ProblemItem(
+            pointer="#",
+            code=kind,
+            detail=f"The body is not JSON: {fault['ctx']['error']} at character {location[-1]}.",
+        )
+    if location == ("body",) and kind in {"missing", "model_attributes_type"}:
+        return ProblemItem(pointer="#", code=kind, detail="Send one JSON object, as application/json.")
+    sentence = fault["msg"].removeprefix("Value error, ")
+    return ProblemItem(pointer=pointer(location), code=kind, detail=f"{sentence[:1].upper()}{sentence[1:]}.")
+
+
+def pointer(location: Iterable[str | int]) -> str:
+    """Turn pydantic's location into a JSON pointer for bodies and `query/limit` for everything else."""
+    where, *rest = location
+    return "/".join(["#" if where == "body" else str(where), *map(_pointer_part, rest)])
+
+
+def _pointer_part(part: str | int) -> str:
+    # The name of an unknown field is the caller's text and may be endless.
+    return str(part)[:64].replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,84 @@
+"""Kinds of field that several requests and answers share."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from dubline.orchestration.jobs import CUSTOM_ID_MAX_CHARS, SEED_MAX
+
+
+class RequestModel(BaseModel):
+    """A request's body: a misspelt field is an error, not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AnswerModel(BaseModel):
+    """An answer's body."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _printable(text: str) -> str:
+    # Also keeps out NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot.
+    if not text.isprintable():
+        raise ValueError("use printable characters only")
+    return text
+
+
+CustomId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=CUSTOM_ID_MAX_CHARS,
+        description="Your own name for the job, unique in its batch, printable, returned unchanged.",
+        examples=["greeting-de-0017"],
+    ),
+    AfterValidator(_printable),
+]
+PortraitUploadId = Annotated[
+    UUID,
+    Field(
+        description="The upload of the portrait.",
+        examples=["0198c2f4-5a51-7c3e-9d7a-0f6d8f0f3a11"],
+    ),
+]
+SpeechUploadId = Annotated[
+    UUID,
+    Field(
+        description="The upload of the speech.",
+        examples=["0198c2f4-6b02-7d1f-8a4b-3c9e5d7a2b22"],
+    ),
+]
+Preset = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        description="The released networks to render with.",
+        examples=["tiny"],
+    ),
+    AfterValidator(_printable),
+]
+Seed = Annotated[
+    int,
+    Field(
+        strict=True,
+        ge=0,
+        le=SEED_MAX,
+        description="The same seed, inputs and preset give the same motion.",
+        examples=[0],
+    ),
+]
+Percent = Annotated[float, Field(ge=0, le=100, description="Work done, from 0 to 100.", examples=[42.0])]
+
+
+class Fault(AnswerModel):
+    """Why something failed: a stable code for programs and a sentence for people."""
+
+    code: str = Field(description="Stable and snake_case; branch on this.", examples=["no_face"])
+    detail: str = Field(
+        description="What was wrong, what was expected and what to do.",
+        examples=["No face was found in the portrait. Use a frontal photograph of one person."],
+    )

@@ -1,0 +1,117 @@
+"""Jobs over HTTP: what a tenant asks for, how far it is, how each attempt ended, where the video is."""
+
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from pydantic import Field
+
+from dubline.api.schemas.fields import (
+    AnswerModel,
+    CustomId,
+    Fault,
+    Percent,
+    PortraitUploadId,
+    Preset,
+    RequestModel,
+    Seed,
+    SpeechUploadId,
+)
+from dubline.orchestration.jobs import DEFAULT_PRESET, Attempt, Cause, JobState, NewJob, Outcome, Stage
+
+
+class JobRequest(RequestModel):
+    """One portrait and one speech track, to become one video."""
+
+    portrait_upload_id: PortraitUploadId
+    speech_upload_id: SpeechUploadId
+    preset: Preset = DEFAULT_PRESET
+    seed: Seed = 0
+    custom_id: CustomId | None = None
+
+    def new_job(self) -> NewJob:
+        """Say the same in the words of the store."""
+        return NewJob(
+            portrait_upload_id=self.portrait_upload_id,
+            speech_upload_id=self.speech_upload_id,
+            preset=self.preset,
+            seed=self.seed,
+            custom_id=self.custom_id,
+        )
+
+
+class ResultAnswer(AnswerModel):
+    """The finished video: H.264 and AAC in MP4."""
+
+    url: str = Field(description="Presigned, for an hour at most; every read of the job signs a new one.")
+    expires_at: datetime
+    size_bytes: int | None
+    duration_s: float | None
+
+
+class AttemptAnswer(AnswerModel):
+    """One try at a job."""
+
+    number: int = Field(description="From 1.", examples=[1])
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: Outcome | None = Field(description="Null while it runs.")
+    cause: Cause | None = Field(description="Why it did not succeed.")
+    error: Fault | None
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> Self:
+        """Show an attempt as its row says; which machine ran it is nobody's business outside."""
+        return cls(
+            number=attempt.number,
+            started_at=attempt.started_at,
+            ended_at=attempt.ended_at,
+            outcome=attempt.outcome,
+            cause=attempt.cause,
+            error=fault(attempt.error_code, attempt.error_detail),
+        )
+
+
+class JobAnswer(AnswerModel):
+    """One job."""
+
+    id: UUID
+    batch_id: UUID | None
+    custom_id: str | None
+    portrait_upload_id: UUID
+    speech_upload_id: UUID
+    preset: str
+    weights_sha256: str | None = Field(description="Of the networks that made the result.")
+    seed: int
+    state: JobState = Field(
+        description="queued, running, retrying; then one of succeeded, failed, cancelled, for good."
+    )
+    stage: Stage | None = Field(description="What the running attempt does.")
+    percent: Percent
+    eta_s: float | None = Field(
+        ge=0, description="Seconds until it is done, if that can be told.", examples=[12.5]
+    )
+    attempt_count: int = Field(description="Attempts begun so far.")
+    created_at: datetime
+    started_at: datetime | None = Field(description="When the first attempt began.")
+    finalized_at: datetime | None
+    error: Fault | None = Field(description="Set if the job failed.")
+    result: ResultAnswer | None = Field(description="Set if the job succeeded.")
+
+
+class JobDetail(JobAnswer):
+    """One job with the history of its attempts."""
+
+    attempts: list[AttemptAnswer] = Field(description="Oldest first.")
+
+
+class JobPageAnswer(AnswerModel):
+    """Some jobs of a batch, in the order of its rows."""
+
+    data: list[JobAnswer]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last.")
+
+
+def fault(code: str | None, detail: str | None) -> Fault | None:
+    """Join the two columns of an error; None if there is no error."""
+    return Fault(code=code, detail=detail or "") if code else None

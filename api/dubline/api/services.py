@@ -1,0 +1,30 @@
+"""What the routes work with, handed to them by the composition root."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from dubline.orchestration.objects import Objects
+from dubline.orchestration.queue import Waker
+from dubline.orchestration.settings import LimitSettings
+from dubline.orchestration.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The machinery behind the API; every part is safe to use from several threads."""
+
+    store: Store
+    objects: Objects
+    waker: Waker
+    limits: LimitSettings
+
+
+def _services(request: Request) -> Services:
+    services = request.app.state.services
+    assert isinstance(services, Services)  # noqa: S101  # create_app put it there
+    return services
+
+
+Wired = Annotated[Services, Depends(_services)]

@@ -1,0 +1,115 @@
+"""Stage 1: encodes a source frame once, then renders any motion latent from it. Keeps no state between frames."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from dubline.models.deviation import Deformation, DeviationDecoder, DeviationImageTransformer
+from dubline.models.frame_decoder import FrameDecoder, Paint
+from dubline.models.layers import resize, warp
+from dubline.models.motion_encoder import MotionEncoder
+from dubline.models.presets import AutoencoderParams
+from dubline.models.source_encoder import AppearanceExtractor, SourceEncoder, SourceFeatures
+
+
+class Source(NamedTuple):
+    """All that rendering needs to know of the source frame.
+
+    frame: (B, 3, h, w) in [-1, 1], at its own resolution.
+    small: (B, 3, H, W), the same at the networks' resolution.
+    features, appearance (B, A), motion (B, M), maps (B, R, C, H', W'): what the networks read off it.
+    """
+
+    frame: Tensor
+    small: Tensor
+    features: SourceFeatures
+    appearance: Tensor
+    motion: Tensor
+    maps: Tensor
+
+    def repeat(self, count: int) -> Source:
+        """The same source for `count` frames, without copying it."""
+
+        def expand(tensor: Tensor) -> Tensor:
+            return tensor.expand(count, *tensor.shape[1:])
+
+        features = SourceFeatures(*map(expand, self.features))
+        return Source(
+            expand(self.frame), expand(self.small), features, *map(expand, (self.appearance, self.motion, self.maps))
+        )
+
+
+class Rendering(NamedTuple):
+    """One rendered batch with its parts: frame and warped are (B, 3, h, w) in [-1, 1]."""
+
+    frame: Tensor
+    warped: Tensor
+    paint: Paint
+    deformation: Deformation
+
+
+class Autoencoder(nn.Module):
+    """Source encoder, motion encoder, deviation module and frame decoder."""
+
+    def __init__(self, params: AutoencoderParams) -> None:
+        super().__init__()
+        self.params = params
+        self.source_encoder = SourceEncoder(params)
+        self.appearance_extractor = AppearanceExtractor(params)
+        self.motion_encoder = MotionEncoder(params)
+        self.deviation_transformer = DeviationImageTransformer(params)
+        self.deviation_decoder = DeviationDecoder(params)
+        self.frame_decoder = FrameDecoder(params)
+
+    def encode_source(self, frame: Tensor) -> Source:
+        """Read everything off source frames (B, 3, h, w) in [-1, 1]; square, of any size."""
+        small = resize(frame, self.params.size_px, self.params.size_px)
+        motion = self.motion_encoder(small)
+        return Source(
+            frame,
+            small,
+            self.source_encoder(small),
+            self.appearance_extractor(small),
+            motion,
+            self.deviation_transformer.maps(motion),
+        )
+
+    def encode_motion(self, frame: Tensor) -> Tensor:
+        """Driving frames (B, 3, h, w) in [-1, 1] -> motion latents (B, M)."""
+        latent: Tensor = self.motion_encoder(resize(frame, self.params.size_px, self.params.size_px))
+        return latent
+
+    def forward(self, source: Source, motion: Tensor) -> Rendering:
+        """Render motion latents (B, M) from a source with batch B."""
+        deviation = self.deviation_transformer(motion, source.maps)
+        deformation = self.deviation_decoder(deviation, source.features.volume, source.appearance)
+        size = self.params.size_px
+        small_warped = warp(source.small, resize(deformation.mixed, size, size))
+        paint = self.frame_decoder(source.features, small_warped, deformation, motion - source.motion)
+        warped, paint = self._enlarge(source, small_warped, deformation, paint)
+        frame = warped + paint.occlusion * (paint.colour - warped)
+        return Rendering(frame, warped, paint, deformation)
+
+    def render(self, source: Source, motion: Tensor) -> Tensor:
+        """Render T frames from one source.
+
+        Args:
+            source: of batch 1.
+            motion: (T, M).
+
+        Returns:
+            (T, 3, h, w) in [-1, 1], at the source frame's own resolution.
+        """
+        frame: Tensor = self(source.repeat(len(motion)), motion).frame
+        return frame
+
+    @staticmethod
+    def _enlarge(source: Source, warped: Tensor, deformation: Deformation, paint: Paint) -> tuple[Tensor, Paint]:
+        """Bring the picture to the source's own resolution: its pixels stay sharp, only the paint is enlarged."""
+        height, width = source.frame.shape[-2:]
+        if warped.shape[-2:] == (height, width):
+            return warped, paint
+        warped = warp(source.frame, resize(deformation.mixed, height, width))
+        return warped, Paint(*(resize(part, height, width) for part in paint))

@@ -1,0 +1,98 @@
+"""A transformer over one window that predicts the flow's velocity, with per-frame adaptive layer norm."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from dubline.models.presets import DiffusionParams
+
+
+class Condition(NamedTuple):
+    """What the denoiser knows of a window of P previous and T new frames.
+
+    audio: (B, P + T, W). style: (B, Z). appearance: (B, A). source: (B, M), the source frame's own latent.
+    previous: (B, P, K), whitened motion of the frames before; known: (B, 1), 0 where there are none.
+    """
+
+    audio: Tensor
+    style: Tensor
+    appearance: Tensor
+    source: Tensor
+    previous: Tensor
+    known: Tensor
+
+
+class Block(nn.Module):
+    """Self-attention and MLP; the condition of each frame scales, shifts and gates both."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
+        self.adapt = nn.Linear(width, 6 * width)
+        nn.init.zeros_(self.adapt.weight)
+        nn.init.zeros_(self.adapt.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Refine x (B, T, W) under condition (B, T, W)."""
+        scale_a, shift_a, gate_a, scale_m, shift_m, gate_m = self.adapt(F.silu(condition)).chunk(6, dim=-1)
+        x = x + gate_a * self._attend(self.norm(x) * (1 + scale_a) + shift_a)
+        refined: Tensor = x + gate_m * self.mlp(self.norm(x) * (1 + scale_m) + shift_m)
+        return refined
+
+    def _attend(self, x: Tensor) -> Tensor:
+        q, k, v = rearrange(self.qkv(x), "b t (three h d) -> three b h t d", three=3, h=self.heads)
+        attended: Tensor = self.out(
+            rearrange(F.scaled_dot_product_attention(q, k, v), "b h t d -> b t (h d)", h=self.heads)
+        )
+        return attended
+
+
+class Denoiser(nn.Module):
+    """Noisy whitened motion (B, T, K) at a time, under a condition -> velocity (B, T, K)."""
+
+    def __init__(self, params: DiffusionParams, motion: int, appearance: int) -> None:
+        super().__init__()
+        width, self.previous = params.width, params.previous
+        self.enter = nn.Linear(params.whitened, width)
+        self.enter_previous = nn.Linear(params.whitened + 1, width)
+        self.position = nn.Parameter(torch.randn(params.previous + params.window, width) * 0.02)
+        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.audio = nn.Linear(params.audio_width, width)
+        self.person = nn.Linear(params.style + appearance + motion, width)
+        self.blocks = nn.ModuleList(Block(width, params.heads) for _ in range(params.layers))
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.adapt = nn.Linear(width, 2 * width)
+        self.leave = nn.Linear(width, params.whitened)
+        for layer in (self.adapt, self.leave):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, noisy: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        """Predict the velocity of noisy (B, T, K) at time (B,)."""
+        previous, known = condition.previous, condition.known[:, None].expand(-1, self.previous, 1)
+        past = self.enter_previous(torch.cat([previous * known, known], dim=-1))
+        x = torch.cat([past, self.enter(noisy)], dim=1) + self.position
+        person = self.person(torch.cat([condition.style, condition.appearance, condition.source], dim=-1))
+        adapting = self.audio(condition.audio) + (self.time(self._waves(time)) + person)[:, None]
+        for block in self.blocks:
+            x = block(x, adapting)
+        scale, shift = self.adapt(F.silu(adapting)).chunk(2, dim=-1)
+        velocity: Tensor = self.leave(self.norm(x) * (1 + scale) + shift)[:, self.previous :]
+        return velocity
+
+    def _waves(self, time: Tensor) -> Tensor:
+        """Sines and cosines of time (B,) in [0, 1]: (B, W)."""
+        half = self.position.shape[1] // 2
+        rates = torch.exp(-math.log(1000.0) * torch.arange(half, device=time.device) / half) * 1000
+        angles = time[:, None] * rates
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)

@@ -1,0 +1,128 @@
+"""From motion latents to deformations: deviation maps by a transformer, then one deformation per depth plane."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from dubline.models.layers import ConvBlock, Modulation, upsample
+from dubline.models.presets import AutoencoderParams
+
+# The paper's constant under the square root of the deviation's normalisation.
+EPSILON = 1e-5
+# Displacements are in units of half the image's side: no surface travels further than this between two frames.
+REACH = 0.6
+
+
+class DeviationImageTransformer(nn.Module):
+    """Motion latents -> R deviation maps (B, R, C, H, W) on the latent's own small grid, relative to the source.
+
+    `delta_i = (v_i - v_0) / sqrt(std^2 + 1e-5) * k_scale + k_shift` as in the paper; `std` is a running
+    estimate over training data, per value, so that the size of a movement survives the normalisation.
+    """
+
+    std: Tensor
+
+    def __init__(self, params: AutoencoderParams) -> None:
+        super().__init__()
+        self.grid = params.latent_grid
+        channels, height, width = self.grid
+        self.embed = nn.Linear(channels, params.deviation_width)
+        self.position = nn.Parameter(torch.randn(height * width, params.deviation_width) * 0.02)
+        layer = nn.TransformerEncoderLayer(
+            params.deviation_width, 4, 2 * params.deviation_width, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.transformer = nn.TransformerEncoder(layer, params.deviation_layers, enable_nested_tensor=False)
+        self.project = nn.Linear(params.deviation_width, channels)
+        self.convolve = nn.Sequential(
+            nn.Conv3d(1, params.regions, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv3d(params.regions, params.regions, 3, padding=1),
+        )
+        shape = (params.regions, *self.grid)
+        self.k_scale = nn.Parameter(torch.ones(shape))
+        self.k_shift = nn.Parameter(torch.zeros(shape))
+        self.register_buffer("std", torch.ones(shape))
+
+    def maps(self, latent: Tensor) -> Tensor:
+        """Latent (B, M) -> unnormalised maps v (B, R, C, H, W)."""
+        channels, height, width = self.grid
+        tokens = rearrange(latent, "b (c n) -> b n c", c=channels)
+        tokens = tokens + self.project(self.transformer(self.embed(tokens) + self.position))
+        image = rearrange(tokens, "b (h w) c -> b 1 c h w", h=height, w=width)
+        return image + self.convolve(image)
+
+    def forward(self, latent: Tensor, source_maps: Tensor) -> Tensor:
+        """Latent (B, M) and the source frame's maps (B, R, C, H, W) -> deviation maps (B, R, C, H, W)."""
+        difference = self.maps(latent) - source_maps
+        if self.training:
+            with torch.no_grad():
+                self.std.lerp_(difference.float().square().mean(0).sqrt(), 0.01)
+        return difference / torch.sqrt(self.std.square() + EPSILON) * self.k_scale + self.k_shift
+
+
+class Deformation(NamedTuple):
+    """How the source moves, at half the frame's side.
+
+    planes: (B, D, 2, H/2, W/2), displacement of each depth plane.
+    masks: (B, D, H/2, W/2) in [0, 1], how far each plane may move.
+    mixed: (B, 2, H/2, W/2), the displacement of what is visible: planes weighed by their visibility.
+    """
+
+    planes: Tensor
+    masks: Tensor
+    mixed: Tensor
+
+
+class DeviationDecoder(nn.Module):
+    """Deviation maps, feature volume and appearance code -> deformation of every depth plane.
+
+    Each region proposes one displacement field; a softmax over the regions mixes them anew for every plane.
+    An attention map lets the source's features in only where something moves.
+    """
+
+    def __init__(self, params: AutoencoderParams) -> None:
+        super().__init__()
+        self.regions, self.planes = params.regions, params.planes
+        first, middle, last = params.field_widths
+        planar = params.planes * params.plane_channels
+        self.enter = ConvBlock(params.regions * params.latent_grid[0], first)
+        self.identity = Modulation(params.appearance, first)
+        levels = (params.size_px // 4 // params.latent_grid[1]).bit_length() - 1
+        self.rise = nn.ModuleList(ConvBlock(first, first) for _ in range(levels - 1))
+        self.arrive = ConvBlock(first, middle)
+        self.context = nn.Conv2d(planar, middle, 1)
+        self.attention = nn.Conv2d(2 * middle, 1, 3, padding=1)
+        self.fuse = ConvBlock(middle, middle)
+        self.refine = ConvBlock(middle, last)
+        outputs = 2 * params.regions + params.regions * params.planes + 2 * params.planes
+        self.head = nn.Conv2d(last, outputs, 3, padding=1)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, deviation: Tensor, volume: Tensor, appearance: Tensor) -> Deformation:
+        """Decode deviation (B, R, C, h, w), volume (B, C, D, H/4, W/4) and appearance (B, A)."""
+        features = self.identity(self.enter(rearrange(deviation, "b r c h w -> b (r c) h w")), appearance)
+        for block in self.rise:
+            features = block(upsample(features))
+        features = self.arrive(upsample(features))
+        context = self.context(rearrange(volume, "b c d h w -> b (c d) h w"))
+        attention = self.attention(torch.cat([features, context], dim=1)).sigmoid()
+        features = self.refine(upsample(self.fuse(features + attention * context)))
+        return self._mix(self.head(features).float())
+
+    def _mix(self, outputs: Tensor) -> Deformation:
+        regions, planes = self.regions, self.planes
+        flows, shares, masks, visibility = outputs.split([2 * regions, regions * planes, planes, planes], dim=1)
+        flows = rearrange(flows, "b (r xy) h w -> b r xy h w", xy=2).tanh() * REACH
+        shares = rearrange(shares, "b (d r) h w -> b d r h w", d=planes).softmax(dim=2)
+        # Products and sums rather than einsum: autocast would round displacements to an eighth of a pixel.
+        moved = (shares[:, :, :, None] * flows[:, None]).sum(dim=2)
+        # Masks start almost open: a closed mask passes no gradient to the motion behind it.
+        masks = (masks + 2).sigmoid()
+        weights = visibility.softmax(dim=1) * masks
+        mixed = (weights[:, :, None] * moved).sum(dim=1)
+        return Deformation(moved, masks, mixed)

@@ -1,0 +1,99 @@
+"""The speech front end: 80-band log-mel frames at 100 Hz, from a stream of samples, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+SAMPLE_RATE_HZ = 16_000
+BANDS = 80
+HOP = 160
+WINDOW = 400
+FFT = 512
+# Mel frame i is centred on the samples 160 i to 160 i + 160 that it stands for.
+LEAD = (WINDOW - HOP) // 2
+FLOOR = 1e-8
+# Band energies are heard over 50 dB (natural logarithm of power) below the loud parts of the recording.
+RANGE = 11.5
+
+
+@cache
+def _filters() -> Tensor:
+    """Triangles on the mel scale, 20 Hz to 7.6 kHz: (FFT / 2 + 1, BANDS)."""
+
+    def mel(hz: float) -> float:
+        return 2595 * float(np.log10(1 + hz / 700))
+
+    edges_hz = 700 * (10 ** (np.linspace(mel(20), mel(7600), BANDS + 2) / 2595) - 1)
+    bins_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, FFT // 2 + 1)[:, None]
+    rising = (bins_hz - edges_hz[:-2]) / np.diff(edges_hz)[:-1]
+    falling = (edges_hz[2:] - bins_hz) / np.diff(edges_hz)[1:]
+    return torch.from_numpy(np.maximum(0, np.minimum(rising, falling))).float()
+
+
+def _frames(samples: Tensor) -> Tensor:
+    """Samples (S,) -> log-mel (L, BANDS), one frame for each full window, no padding."""
+    windows = samples.unfold(0, WINDOW, HOP) * torch.hann_window(WINDOW)
+    power = torch.fft.rfft(windows, FFT).abs().square()
+    return (power @ _filters() + FLOOR).log()
+
+
+def stream_log_mel(chunks: Iterable[NDArray[np.float32]], frames: int, *, block: int = 1000) -> Iterator[Tensor]:
+    """Log-mel frames of a stream of samples.
+
+    Args:
+        chunks: mono samples at 16 kHz in [-1, 1], in pieces of any length.
+        frames: how many mel frames to give; silence is appended, or the rest dropped, to get there.
+        block: mel frames per yielded piece, at most.
+
+    Yields:
+        (at most `block`, BANDS), `frames` in all; the same values whatever the chunks' lengths are.
+    """
+    held = np.zeros(LEAD, np.float32)
+    enough = WINDOW + (block - 1) * HOP
+    for chunk in chunks:
+        held = np.concatenate([held, chunk])
+        while len(held) >= enough and frames > 0:
+            mel = _frames(torch.from_numpy(held[:enough]))[:frames]
+            held, frames = held[block * HOP :], frames - len(mel)
+            yield mel
+        if frames == 0:
+            return
+    while frames > 0:
+        count = min(block, frames)
+        needed = WINDOW + (count - 1) * HOP
+        padded = np.pad(held, (0, max(0, needed - len(held))))
+        yield _frames(torch.from_numpy(padded[:needed]))
+        held, frames = held[count * HOP :], frames - count
+
+
+class Loudness:
+    """How loud the loud parts of a recording are: a running histogram, so constant memory and any chunking."""
+
+    BINS, LOW, STEP = 400, -20.0, 0.1
+
+    def __init__(self) -> None:
+        self.counts = torch.zeros(self.BINS, dtype=torch.int64)
+
+    def hear(self, mel: Tensor) -> None:
+        """Count log-mel frames (L, BANDS)."""
+        energy = mel.logsumexp(dim=-1)
+        index = ((energy - self.LOW) / self.STEP).long().clamp(0, self.BINS - 1)
+        self.counts += torch.bincount(index, minlength=self.BINS)
+
+    @property
+    def level(self) -> float:
+        """Log energy that one frame in ten exceeds."""
+        heard = self.counts.cumsum(0)
+        return self.LOW + self.STEP * int((heard < 0.9 * heard[-1]).sum())
+
+
+def normalise(mel: Tensor, level: float) -> Tensor:
+    """Log-mel (L, BANDS) -> about [-1, 1], whatever the recording's gain; -1 is silence."""
+    quiet = level - np.log(BANDS) - RANGE
+    return ((mel - quiet) / RANGE).clamp(0, 2) * 1.5 - 1

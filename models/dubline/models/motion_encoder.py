@@ -1,0 +1,27 @@
+"""Reads pose and expression off one frame as a motion latent."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from dubline.models.layers import ConvBlock
+from dubline.models.presets import AutoencoderParams
+
+
+class MotionEncoder(nn.Module):
+    """Frame (B, 3, H, W) in [-1, 1] -> motion latent (B, M). The same network reads source and driving frames."""
+
+    def __init__(self, params: AutoencoderParams) -> None:
+        super().__init__()
+        widths = (3, *params.encoder_widths)
+        side = params.size_px // 2 ** len(params.encoder_widths)
+        self.body = nn.Sequential(
+            *(ConvBlock(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)),
+            nn.Flatten(),
+            nn.Linear(widths[-1] * side * side, params.motion),
+        )
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """Encode frame (B, 3, H, W)."""
+        latent: Tensor = self.body(frame)
+        return latent

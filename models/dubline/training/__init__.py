@@ -1,0 +1,1 @@
+"""The training room: corpus in, weights out. Never imported by the worker."""

@@ -1,0 +1,84 @@
+"""What stage 1 is trained to get right."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MOUTH, EYES = slice(48, 68), slice(36, 48)
+# The threshold of the paper's mask loss, in units of [-1, 1]: smaller differences are noise, not motion.
+TAU = 0.02
+# A difference of this size, in units of [-1, 1], makes painting nearly free.
+PAINT_FREELY = 0.15
+
+
+def face_weight(landmarks: Tensor, size_px: int) -> Tensor:
+    """Where people look: 1, rising to 7 on the mouth and to 4 on the eyes.
+
+    Args:
+        landmarks: (B, 68, 2) in [-1, 1], Multi-PIE order.
+        size_px: side of the picture.
+
+    Returns:
+        (B, 1, size_px, size_px).
+    """
+    axis = (torch.arange(size_px) * 2 + 1) / size_px - 1
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+
+    def bump(points: Tensor, spread: float) -> Tensor:
+        centre = points.mean(1)
+        radius = spread * (points[:, :, 0].amax(1) - points[:, :, 0].amin(1)).clamp_min(0.05)
+        distance = (grid[None] - centre[:, None, None]).square().sum(-1)
+        return torch.exp(-distance / (2 * radius[:, None, None] ** 2))[:, None]
+
+    left, right = landmarks[:, 36:42], landmarks[:, 42:48]
+    return 1 + 6 * bump(landmarks[:, MOUTH], 0.4) + 3 * (bump(left, 0.5) + bump(right, 0.5))
+
+
+def picture_loss(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Weighted L1 at three scales, plus L1 of the gradients, which keeps edges sharp."""
+    loss = (weight * (picture - target).abs()).mean()
+    for factor in (2, 4):
+        small, wanted = F.avg_pool2d(picture, factor), F.avg_pool2d(target, factor)
+        loss = loss + 0.5 * (F.avg_pool2d(weight, factor) * (small - wanted).abs()).mean()
+    for axis in (-1, -2):
+        loss = loss + (weight.narrow(axis, 1, weight.shape[axis] - 1) * (picture - target).diff(dim=axis).abs()).mean()
+    return loss
+
+
+def threshold_loss(picture: Tensor, target: Tensor) -> Tensor:
+    """The paper's mask loss: root mean square difference of the frames that differ by more than tau."""
+    difference = picture - target
+    root = difference.square().mean(dim=(1, 2, 3)).add(1e-8).sqrt()
+    return (root * (difference.abs().mean(dim=(1, 2, 3)) > TAU)).mean()
+
+
+def landmark_loss(displacement: Tensor, source: Tensor, driving: Tensor) -> Tensor:
+    """Exact geometry as a teacher: where a driving landmark is, the deformation must point to the source's.
+
+    Args:
+        displacement: (B, 2, H, W), the mixed deformation.
+        source: (B, 68, 2) and
+        driving: (B, 68, 2), landmarks in [-1, 1]. The jaw line may be hidden in a turned head: it counts less.
+    """
+    found = F.grid_sample(displacement, driving[:, :, None], padding_mode="border", align_corners=False)[..., 0].mT
+    weight = torch.ones(68)
+    weight[:17] = 0.2
+    weight[MOUTH] = 2.0
+    seen = (driving.abs().amax(-1) < 1) * weight
+    return (seen[..., None] * (found - (source - driving)).abs()).mean()
+
+
+def painting_loss(occlusion: Tensor, warped: Tensor, target: Tensor) -> Tensor:
+    """The price of painting where warping had it right; it is free where the warped picture is far off.
+
+    Without it the decoder paints whole faces, softly, over sharp pixels that are a little displaced.
+
+    Args:
+        occlusion: (B, 1, H, W) in [0, 1].
+        warped: (B, 3, H, W) and
+        target: (B, 3, H, W) in [-1, 1].
+    """
+    off = (warped - target).abs().mean(dim=1, keepdim=True)
+    return (occlusion * torch.exp(-off / PAINT_FREELY)).mean()

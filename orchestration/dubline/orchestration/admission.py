@@ -1,0 +1,107 @@
+"""Whether a job may be accepted: pure checks of a new job and of the two uploads it names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dubline.orchestration.errors import UploadMissingError, UploadNotReadyError, WrongContentTypeError
+from dubline.orchestration.jobs import CUSTOM_ID_MAX_CHARS, PRESETS, SEED_MAX, JobState, NewJob
+from dubline.orchestration.uploads import Upload, UploadKind, UploadState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from uuid import UUID
+
+    from dubline.orchestration.errors import DublineError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """A job that is accepted: to be queued, or failed from the start because of one of its uploads."""
+
+    job: NewJob
+    speech_s: float = 0.0
+    error_code: str | None = None
+    error_detail: str | None = None
+
+    @property
+    def state(self) -> JobState:
+        """The state it is inserted in."""
+        return JobState.QUEUED if self.error_code is None else JobState.FAILED
+
+
+def faults(rows: Sequence[NewJob]) -> tuple[Mapping[str, object], ...]:
+    """Find what is wrong with the rows themselves, whatever their uploads.
+
+    Returns:
+        One mapping per fault with keys ``row`` (from 0), ``field``, ``code`` and ``detail``.
+    """
+    uses = Counter(row.custom_id for row in rows if row.custom_id is not None)
+    return tuple(fault for number, row in enumerate(rows) for fault in _faults_of(number, row, uses))
+
+
+def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
+    """Decide about one job by the uploads of its tenant.
+
+    Raises:
+        UploadNotReadyError: an upload is still being checked.
+    """
+    speech = uploads.get(job.speech_upload_id)
+    refusal = _refusal(job.portrait_upload_id, uploads.get(job.portrait_upload_id), UploadKind.PORTRAIT)
+    refusal = refusal or _refusal(job.speech_upload_id, speech, UploadKind.SPEECH)
+    if refusal is not None:
+        code, detail = refusal
+        return Admission(job=job, error_code=code, error_detail=detail)
+    duration_s = speech.facts.duration_s if speech and speech.facts else None
+    return Admission(job=job, speech_s=duration_s or 0.0)
+
+
+def _refusal(upload_id: UUID, upload: Upload | None, kind: UploadKind) -> tuple[str, str] | None:
+    if upload is None:
+        return _told(
+            UploadMissingError(f"There is no upload {upload_id}. Create it, PUT the file, complete it.")
+        )
+    if upload.kind is not kind:
+        return _told(
+            WrongContentTypeError(
+                f"Upload {upload_id} is a {upload.kind}, where a {kind} is expected. Swap the ids?"
+            )
+        )
+    if upload.state is UploadState.PROBING:
+        raise UploadNotReadyError(
+            f"Upload {upload_id} is still being checked. Send again when its state is ready or rejected."
+        )
+    if upload.state is UploadState.PENDING:
+        return _told(
+            UploadMissingError(
+                f"The bytes of upload {upload_id} never arrived. PUT the file, then complete the upload."
+            )
+        )
+    if upload.error_code is not None:
+        return upload.error_code, upload.error_detail or ""
+    return None
+
+
+def _told(error: DublineError) -> tuple[str, str]:
+    return error.code, error.detail
+
+
+def _faults_of(number: int, row: NewJob, uses: Mapping[str, int]) -> Iterator[Mapping[str, object]]:
+    def fault(field: str, code: str, detail: str) -> Mapping[str, object]:
+        return {"row": number, "field": field, "code": code, "detail": detail}
+
+    if row.preset not in PRESETS:
+        known = ", ".join(sorted(PRESETS))
+        yield fault("preset", "unknown_preset", f"There is no preset {row.preset!r}. Use one of: {known}.")
+    if not 0 <= row.seed <= SEED_MAX:
+        yield fault("seed", "seed_out_of_range", f"The seed is {row.seed}. Use 0 to {SEED_MAX}.")
+    if row.custom_id is None:
+        return
+    if not 1 <= len(row.custom_id) <= CUSTOM_ID_MAX_CHARS or "\x00" in row.custom_id:
+        detail = f"A custom_id has 1 to {CUSTOM_ID_MAX_CHARS} characters and no NUL."
+        yield fault("custom_id", "invalid_custom_id", detail)
+    if uses[row.custom_id] > 1:
+        detail = f"The custom_id {row.custom_id!r} names {uses[row.custom_id]} rows. Give each row its own."
+        yield fault("custom_id", "duplicate_custom_id", detail)

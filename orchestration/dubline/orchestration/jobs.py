@@ -1,0 +1,210 @@
+"""The life of a job, without I/O: its states, the legal steps between them, and what is known of each job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from dubline.orchestration.uploads import Upload
+
+PRESETS = frozenset({"tiny"})
+"""Names of the released networks; the API may not import the networks themselves."""
+
+DEFAULT_PRESET = "tiny"
+SEED_MAX = 2**32 - 1
+CUSTOM_ID_MAX_CHARS = 128
+ATTEMPT_BUDGET = 3
+"""Attempts a job may fail, whatever the causes, before it is final. Shutdowns are not charged."""
+
+
+class JobState(StrEnum):
+    """Where a job stands. retrying: an attempt failed and the job waits for the next one."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+CLAIMABLE = frozenset({JobState.QUEUED, JobState.RETRYING})
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
+    # Back to queued is a release: the worker shut down and the attempt is not charged.
+    JobState.RUNNING: frozenset({JobState.QUEUED, JobState.RETRYING}) | FINAL,
+    JobState.RETRYING: frozenset({JobState.RUNNING, JobState.CANCELLED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+BORN = frozenset({JobState.QUEUED, JobState.FAILED})
+"""States a job may be inserted in: failed when one of its uploads is missing or was rejected."""
+
+
+class Stage(StrEnum):
+    """What a running attempt is doing."""
+
+    PREPARING = "preparing"
+    SAMPLING = "sampling"
+    RENDERING = "rendering"
+    MUXING = "muxing"
+    STORING = "storing"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    RETRIED = "retried"
+    FAILED = "failed"
+    RELEASED = "released"
+
+
+class Cause(StrEnum):
+    """Why an attempt did not succeed."""
+
+    BAD_INPUT = "bad_input"
+    TRANSIENT = "transient"
+    OUT_OF_MEMORY = "out_of_memory"
+    WORKER_LOST = "worker_lost"
+    SHUTDOWN = "shutdown"
+    DEFECT = "defect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """What a tenant asks for: one portrait, one speech track, one video."""
+
+    portrait_upload_id: UUID
+    speech_upload_id: UUID
+    preset: str = DEFAULT_PRESET
+    seed: int = 0
+    """0 to SEED_MAX; the same seed, files and weights give the same video."""
+    custom_id: str | None = None
+    """The tenant's own name for the row, unique within a batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job as its row says."""
+
+    id: UUID
+    tenant: str
+    batch_id: UUID | None
+    position: int | None
+    """Place in the batch, from 0."""
+    custom_id: str | None
+    portrait_upload_id: UUID
+    speech_upload_id: UUID
+    speech_s: float
+    """Seconds of speech to animate; 0 when the upload was never ready."""
+    preset: str
+    weights_sha256: str | None
+    """Of the networks that made the result."""
+    seed: int
+    state: JobState
+    stage: Stage | None
+    """Set exactly while running."""
+    progress_percent: float
+    """0 to 100."""
+    attempt_count: int
+    """Attempts begun, those that were not charged included."""
+    error_code: str | None
+    error_detail: str | None
+    result_key: str | None
+    result_size_bytes: int | None
+    result_duration_s: float | None
+    created_at: datetime
+    started_at: datetime | None
+    """When the first attempt began."""
+    finalized_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at a job; rows are kept."""
+
+    number: int
+    """From 1."""
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: Outcome | None
+    cause: Cause | None
+    error_code: str | None
+    error_detail: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Many jobs accepted in one call."""
+
+    id: UUID
+    tenant: str
+    row_count: int
+    created_at: datetime
+    counts: Mapping[JobState, int] = field(default_factory=dict)
+    """Jobs per state; every state is a key."""
+    progress_percent: float = 0.0
+    """Mean over the jobs, final ones counting as 100."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether every job is final."""
+        return sum(self.counts.get(state, 0) for state in FINAL) == self.row_count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """Some jobs of a batch in the order of its rows."""
+
+    jobs: tuple[Job, ...]
+    next_after: int | None
+    """Position to go on after; None on the last page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueCounts:
+    """How much work waits."""
+
+    claimable: int
+    """Queued or retrying, and due now."""
+    delayed: int
+    """Retrying, not due yet."""
+    running: int
+    oldest_claimable_s: float
+    """Age of the longest-waiting claimable job in seconds; 0 when there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The time-limited right of one worker to one attempt at one job; its token fences every write."""
+
+    job_id: UUID
+    tenant: str
+    attempt: int
+    """Number of the attempt, from 1."""
+    charged: int
+    """Attempts charged against the budget, this one included: what retry.decide asks for."""
+    token: UUID
+    expires_at: datetime
+    portrait: Upload
+    """Ready: facts are present."""
+    speech: Upload
+    """Ready: facts are present."""
+    preset: str
+    seed: int
+
+    @property
+    def result_key(self) -> str:
+        """Key in the bucket that belongs to this attempt alone."""
+        return f"results/{self.job_id}/{self.attempt}-{self.token}.mp4"

@@ -1,0 +1,85 @@
+"""Structured events on standard error, with secrets taken out before they are written.
+
+Events are past-tense words with keyword facts; who handles a job binds ``job_id`` and ``attempt`` once
+through ``structlog.contextvars``.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    from dubline.orchestration.settings import LogSettings
+
+REDACTED = "[redacted]"
+
+_SECRET_NAMES = re.compile(
+    r"(^|_)(api_key|access_key|secret|secret_key|password|authorization|token)$", re.IGNORECASE
+)
+_SECRET_TEXTS = (
+    # The password of a URL.
+    (re.compile(r"(?<=://)([^\s:/@]*):[^\s/@]+@"), rf"\1:{REDACTED}@"),
+    # What makes a presigned URL valid, and keys in headers.
+    (
+        re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s\"']+", re.IGNORECASE),
+        rf"\1{REDACTED}",
+    ),
+    (re.compile(r"(Bearer\s+)\S+", re.IGNORECASE), rf"\1{REDACTED}"),
+)
+
+
+def configure(settings: LogSettings) -> None:
+    """Send structlog and the standard library's records to standard error in one format."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, redact, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    render: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, redact],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.level.upper())
+
+
+def redact(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    """Replace values under secret names, and the secret parts of any text, at every depth."""
+    return {name: _clean(name, value) for name, value in event.items()}
+
+
+def _clean(name: str, value: object) -> object:
+    if _SECRET_NAMES.search(name) and value is not None:
+        return REDACTED
+    if isinstance(value, str):
+        for pattern, replacement in _SECRET_TEXTS:
+            value = pattern.sub(replacement, value)
+        return value
+    if isinstance(value, dict):
+        return {key: _clean(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean("", inner) for inner in value]
+    return value

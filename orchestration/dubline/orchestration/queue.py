@@ -1,0 +1,120 @@
+"""Wake-ups over Celery: a message says only that there may be work, never which.
+
+The row is the truth. A message lost, doubled or late changes nothing but how soon a worker looks, so messages
+are acknowledged early, no result is kept, and a broker that is away never fails a request.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kombu.connection import Connection
+
+RENDER: Final = "dubline.render"
+PROBE: Final = "dubline.probe"
+"""Names of the two tasks; neither takes arguments."""
+RENDER_QUEUE: Final = "render"
+PROBE_QUEUE: Final = "probe"
+
+WAKE_LIMIT = 64
+"""Most messages that may wait in one queue; the control process sends more while rows stay unclaimed."""
+CONNECT_TIMEOUT_S = 1.0
+SOCKET_TIMEOUT_S = 10.0
+
+_QUEUE_OF = {RENDER: RENDER_QUEUE, PROBE: PROBE_QUEUE}
+_log = structlog.get_logger()
+
+
+def create_app(broker_url: str) -> Celery:
+    """Make the Celery application of a sender or a worker. Opens no connection.
+
+    Args:
+        broker_url: ``redis://host:port/number``.
+    """
+    app = Celery("dubline", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_ignore_result=True,
+        task_routes={task: {"queue": queue} for task, queue in _QUEUE_OF.items()},
+        task_default_queue=RENDER_QUEUE,
+        task_acks_late=False,
+        task_publish_retry=False,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=CONNECT_TIMEOUT_S,
+        broker_transport_options={
+            "socket_connect_timeout": CONNECT_TIMEOUT_S,
+            "socket_timeout": SOCKET_TIMEOUT_S,
+        },
+    )
+    return app
+
+
+class Waker:
+    """Tells idle workers to look at the database. Call it after the commit, never before."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def wake_renderer(self, n: int = 1) -> int:
+        """Say that about ``n`` jobs became claimable; return how many messages were sent.
+
+        Messages already waiting count, and at most ``WAKE_LIMIT`` wait at a time. A broker that is away is
+        logged and gives 0.
+        """
+        return self._wake(RENDER, n)
+
+    def wake_prober(self, n: int = 1) -> int:
+        """Say that about ``n`` uploads wait for their probe; as ``wake_renderer``."""
+        return self._wake(PROBE, n)
+
+    def waiting(self, queue: str) -> int:
+        """Messages waiting in a queue.
+
+        Raises:
+            OperationalError: the broker cannot be reached.
+            RedisError: it stopped answering.
+        """
+        with self._connected() as connection:
+            return _waiting(connection, queue)
+
+    def close(self) -> None:
+        """Close the connections to the broker."""
+        self._app.close()
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        # One connection per call: a millisecond, and none that a restarted broker or a fork has broken.
+        with self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=0)
+            yield connection
+
+    def _wake(self, task: str, n: int) -> int:
+        if n <= 0:
+            return 0
+        try:
+            with self._connected() as connection:
+                missing = min(n, WAKE_LIMIT) - _waiting(connection, _QUEUE_OF[task])
+                for _ in range(missing):
+                    self._app.send_task(task, connection=connection, retry=False)
+        except (OperationalError, RedisError, OSError) as error:
+            _log.warning("wake_up_lost", task=task, wanted=n, reason=type(error).__name__)
+            return 0
+        return max(0, missing)
+
+
+def _waiting(connection: Connection, queue: str) -> int:
+    # A passive declaration fails on an empty Redis list; the transport's own count does not.
+    return int(connection.default_channel._size(queue))  # type: ignore[no-untyped-call]  # noqa: SLF001

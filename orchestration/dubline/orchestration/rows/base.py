@@ -1,0 +1,53 @@
+"""The declarative base: column types by annotation, constraint names by convention, and CHECKs from enums."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Double, Integer, MetaData, Text, Uuid
+from sqlalchemy.orm import DeclarativeBase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from enum import StrEnum
+
+
+class Base(DeclarativeBase):
+    """Base of every row."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "ix": "%(table_name)s_%(column_0_name)s_idx",
+            "uq": "%(table_name)s_%(column_0_name)s_key",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+            "ck": "%(table_name)s_%(constraint_name)s_check",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        str: Text,
+        int: Integer,
+        float: Double,
+        UUID: Uuid,
+        datetime: DateTime(timezone=True),
+    }
+
+
+BIG = BigInteger
+
+
+def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
+    """CHECK that a column holds one of the values (or NULL, where it may)."""
+    return CheckConstraint(f"{column} IN ({listed(values)})", name=column)
+
+
+def listed(values: Iterable[StrEnum]) -> str:
+    """SQL list of values, sorted so that the text does not depend on the order of a set."""
+    return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+def same(name: str, condition: str, *others: str) -> CheckConstraint:
+    """CHECK that conditions are all true or all false, never unknown."""
+    return CheckConstraint(" AND ".join(f"({condition}) = ({other})" for other in others), name=name)

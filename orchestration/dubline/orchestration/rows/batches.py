@@ -1,0 +1,29 @@
+"""Batches: many jobs accepted in one call."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dubline.orchestration.rows.base import Base, same
+
+
+class BatchRow(Base):
+    """One accepted batch; its progress is counted from its jobs."""
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        # NULLs differ from each other, so batches without a key never clash.
+        UniqueConstraint("tenant", "idempotency_key", name="batches_idempotency_key"),
+        CheckConstraint("row_count > 0", name="row_count"),
+        CheckConstraint("char_length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key"),
+        same("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"))
+    idempotency_key: Mapped[str | None]
+    request_sha256: Mapped[str | None]
+    row_count: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

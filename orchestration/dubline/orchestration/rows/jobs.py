@@ -1,0 +1,126 @@
+"""Jobs and their attempts. The CHECKs say what each state implies, so no bug writes a half-finished job."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dubline.orchestration.jobs import (
+    CLAIMABLE,
+    CUSTOM_ID_MAX_CHARS,
+    FINAL,
+    SEED_MAX,
+    Cause,
+    JobState,
+    Outcome,
+    Stage,
+)
+from dubline.orchestration.rows.base import BIG, Base, listed, one_of, same
+
+_CLAIMABLE = text(f"state IN ({listed(CLAIMABLE)})")
+
+
+class JobRow(Base):
+    """One job. The upload ids have no foreign key: a row may name an upload that never was."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        one_of("state", JobState),
+        one_of("stage", Stage),
+        same(
+            "running",
+            "state = 'running'",
+            "lease_token IS NOT NULL",
+            "lease_expires_at IS NOT NULL",
+            "lease_worker IS NOT NULL",
+            "stage IS NOT NULL",
+        ),
+        same("final", f"state IN ({listed(FINAL)})", "finalized_at IS NOT NULL"),
+        same(
+            "succeeded",
+            "state = 'succeeded'",
+            "result_key IS NOT NULL",
+            "result_size_bytes IS NOT NULL",
+            "result_duration_s IS NOT NULL",
+        ),
+        same("failed", "state = 'failed'", "error_code IS NOT NULL", "error_detail IS NOT NULL"),
+        CheckConstraint("state <> 'succeeded' OR progress_percent = 100", name="complete"),
+        CheckConstraint("progress_percent BETWEEN 0 AND 100", name="progress"),
+        CheckConstraint("charge_count BETWEEN 0 AND attempt_count", name="charges"),
+        same("started", "attempt_count > 0", "started_at IS NOT NULL"),
+        CheckConstraint(
+            "attempt_count > 0 OR state NOT IN ('running', 'retrying', 'succeeded')", name="attempted"
+        ),
+        same("batch", "batch_id IS NULL", "position IS NULL"),
+        CheckConstraint("position >= 0", name="position"),
+        CheckConstraint(f"seed BETWEEN 0 AND {SEED_MAX}", name="seed"),
+        CheckConstraint(f"char_length(custom_id) BETWEEN 1 AND {CUSTOM_ID_MAX_CHARS}", name="custom_id"),
+        CheckConstraint("speech_s >= 0", name="speech"),
+        UniqueConstraint("batch_id", "position", name="jobs_batch_position"),
+        UniqueConstraint("batch_id", "custom_id", name="jobs_batch_custom_id"),
+        Index("jobs_claimable", "order_key", "id", postgresql_where=_CLAIMABLE),
+        # The furthest order key claimed so far is the queue's clock: the last entry of this index.
+        Index("jobs_clock", "order_key", postgresql_where=text("attempt_count > 0")),
+        Index("jobs_leased", "lease_expires_at", postgresql_where=text("state = 'running'")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"), index=True)
+    batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("batches.id"))
+    position: Mapped[int | None]
+    custom_id: Mapped[str | None]
+    portrait_upload_id: Mapped[UUID]
+    speech_upload_id: Mapped[UUID]
+    speech_s: Mapped[float]
+    preset: Mapped[str]
+    weights_sha256: Mapped[str | None]
+    seed: Mapped[int] = mapped_column(BIG)
+    state: Mapped[str]
+    order_key: Mapped[float]
+    available_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    """No worker claims it before."""
+    attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
+    charge_count: Mapped[int] = mapped_column(server_default=text("0"))
+    stage: Mapped[str | None]
+    progress_percent: Mapped[float] = mapped_column(server_default=text("0"))
+    lease_token: Mapped[UUID | None]
+    lease_expires_at: Mapped[datetime | None]
+    lease_worker: Mapped[str | None]
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    result_key: Mapped[str | None]
+    result_size_bytes: Mapped[int | None] = mapped_column(BIG)
+    result_duration_s: Mapped[float | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finalized_at: Mapped[datetime | None]
+
+
+class AttemptRow(Base):
+    """One try at a job; kept for ever."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        one_of("outcome", Outcome),
+        one_of("cause", Cause),
+        CheckConstraint("number >= 1", name="number"),
+        same("ended", "ended_at IS NULL", "outcome IS NULL"),
+        # Only a success, or an attempt still open, needs no cause.
+        CheckConstraint("(outcome IS NULL OR outcome = 'succeeded') = (cause IS NULL)", name="caused"),
+        same("error", "error_code IS NULL", "error_detail IS NULL"),
+        CheckConstraint("error_code IS NULL OR outcome IN ('retried', 'failed')", name="blamed"),
+        # One attempt at a time.
+        Index("attempts_open", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+    )
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    token: Mapped[UUID] = mapped_column(unique=True)
+    worker: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+    cause: Mapped[str | None]
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]

@@ -1,0 +1,120 @@
+"""Settings read from the environment: one frozen group per concern, read once in a ``__main__``."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Base of the groups."""
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the group from the environment.
+
+        Raises:
+            pydantic.ValidationError: a variable is missing or unusable.
+        """
+        return cls()
+
+
+def _group(prefix: str) -> SettingsConfigDict:
+    return SettingsConfigDict(env_prefix=f"DUBLINE_{prefix}_", frozen=True, extra="ignore")
+
+
+class DatabaseSettings(Settings):
+    """Where the rows are."""
+
+    model_config = _group("DATABASE")
+    url: SecretStr
+    """``postgresql+psycopg://user:password@host:port/name``."""
+    pool_size: int = Field(default=10, ge=1)
+    """Connections kept by one process."""
+
+
+class BrokerSettings(Settings):
+    """Where wake-ups go."""
+
+    model_config = _group("BROKER")
+    url: SecretStr
+    """``redis://host:port/number``."""
+
+
+class BucketSettings(Settings):
+    """Where uploads and results are."""
+
+    model_config = _group("BUCKET")
+    name: str
+    region: str = "us-east-1"
+    endpoint_url: str = ""
+    """Empty means AWS."""
+    public_url: str = ""
+    """Host that presigned URLs name, when clients reach the bucket by another name than we do."""
+    access_key: SecretStr = SecretStr("")
+    """Empty means the ambient credentials of the machine."""
+    secret_key: SecretStr = SecretStr("")
+
+
+class LeaseSettings(Settings):
+    """How long a silent worker keeps its work."""
+
+    model_config = _group("LEASE")
+    duration_s: float = Field(default=20.0, gt=0)
+    heartbeat_s: float = Field(default=4.0, gt=0)
+
+
+class LimitSettings(Settings):
+    """What is accepted from a tenant."""
+
+    model_config = _group("LIMIT")
+    upload_bytes: int = Field(default=200_000_000, gt=0)
+    """A speech file."""
+    portrait_bytes: int = Field(default=30_000_000, gt=0)
+    speech_s: float = Field(default=3600.0, gt=0)
+    speech_min_s: float = Field(default=0.2, gt=0)
+    portrait_px: int = Field(default=50_000_000, gt=0)
+    """Pixels of the whole picture, refused before decoding."""
+    batch_rows: int = Field(default=10_000, gt=0)
+    body_bytes: int = Field(default=10_000_000, gt=0)
+    """Body of one request; 10,000 rows take about 3 MB."""
+    put_url_s: int = Field(default=3600, gt=0)
+    """How long a sender has to PUT an upload."""
+    result_url_s: int = Field(default=3600, gt=0, le=3600)
+
+
+class ApiSettings(Settings):
+    """Where the API listens."""
+
+    model_config = _group("API")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+
+
+class WorkerSettings(Settings):
+    """What a worker runs and where."""
+
+    model_config = _group("WORKER")
+    preset: str = "tiny"
+    device: str = "auto"
+    """auto, cpu, or a torch device name."""
+    scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
+
+
+class ControlSettings(Settings):
+    """How often the control process looks around."""
+
+    model_config = _group("CONTROL")
+    period_s: float = Field(default=2.0, gt=0)
+
+
+class LogSettings(Settings):
+    """How events are written to standard error."""
+
+    model_config = _group("LOG")
+    format: Literal["json", "console"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = "info"

@@ -1,0 +1,148 @@
+"""The API around real parts, and hands that do by the store what probers and renderers do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+import structlog
+from starlette.testclient import TestClient
+
+from dubline.api.app import create_app
+from dubline.api.services import Services
+from dubline.orchestration.queue import Waker
+from dubline.orchestration.queue import create_app as create_celery
+from dubline.orchestration.settings import LimitSettings
+from dubline.orchestration.uploads import ProbeLease, UploadFacts, UploadKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from dubline.orchestration.jobs import Lease
+    from dubline.orchestration.objects import Objects
+    from dubline.orchestration.settings import BucketSettings
+    from dubline.orchestration.store import Store
+
+FACTS = {
+    UploadKind.PORTRAIT: UploadFacts(
+        media_type="image/png",
+        size_bytes=10,
+        sha256="ab" * 32,
+        width_px=320,
+        height_px=240,
+        face_box=(10, 20, 110, 140),
+    ),
+    UploadKind.SPEECH: UploadFacts(media_type="audio/wav", size_bytes=10, sha256="cd" * 32, duration_s=2.5),
+}
+
+
+class Prober:
+    """Makes uploads of one tenant in the states that a prober would leave them in."""
+
+    def __init__(self, store: Store, tenant: str) -> None:
+        self._uploads = store.uploads
+        self._tenant = tenant
+
+    def probing(self, kind: str) -> str:
+        return str(self._claim(kind).upload.id)
+
+    def ready(self, kind: str) -> str:
+        lease = self._claim(kind)
+        return str(self._uploads.accept(lease, FACTS[lease.upload.kind]).id)
+
+    def rejected(self, kind: str, code: str, detail: str) -> str:
+        return str(self._uploads.reject(self._claim(kind), code, detail).id)
+
+    def _claim(self, kind: str) -> ProbeLease:
+        upload = self._uploads.insert(self._tenant, UploadKind(kind), "audio/wav", 10)
+        self._uploads.mark_probing(self._tenant, upload.id)
+        lease = self._uploads.claim("prober-1", 60)
+        assert lease is not None
+        assert lease.upload.id == upload.id
+        return lease
+
+
+class Renderer:
+    """Takes and ends jobs as a render worker does."""
+
+    def __init__(self, store: Store) -> None:
+        self._leases = store.leases
+
+    def claim(self, job_id: str | UUID) -> Lease:
+        lease = self._leases.claim("renderer-1", 60)
+        assert lease is not None
+        assert str(lease.job_id) == str(job_id)
+        return lease
+
+    def finish(self, lease: Lease, size_bytes: int, duration_s: float) -> None:
+        self._leases.finish(lease, lease.result_key, size_bytes, duration_s)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _plain_logs() -> None:
+    """One line per event; the default draws every traceback with its variables, which takes seconds."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+
+
+@pytest.fixture
+def services(store: Store, objects: Objects, broker_url: str) -> Iterator[Services]:
+    with redis.Redis.from_url(broker_url) as connection:
+        connection.flushall()
+    waker = Waker(create_celery(broker_url))
+    yield Services(store=store, objects=objects, waker=waker, limits=LimitSettings())
+    waker.close()
+
+
+@pytest.fixture
+def tenant() -> str:
+    return "acme"
+
+
+@pytest.fixture
+def key(store: Store, tenant: str) -> str:
+    return store.keys.create(tenant)
+
+
+@pytest.fixture
+def anonymous(services: Services) -> Iterator[TestClient]:
+    with TestClient(create_app(services)) as client:
+        yield client
+
+
+@pytest.fixture
+def client(services: Services, key: str) -> Iterator[TestClient]:
+    with TestClient(create_app(services), headers={"Authorization": f"Bearer {key}"}) as client:
+        yield client
+
+
+@pytest.fixture
+def stranger(services: Services) -> Iterator[TestClient]:
+    """Another tenant's client."""
+    headers = {"Authorization": f"Bearer {services.store.keys.create('globex')}"}
+    with TestClient(create_app(services), headers=headers) as client:
+        yield client
+
+
+@pytest.fixture
+def prober(store: Store, tenant: str, key: str) -> Prober:
+    assert key, "the tenant exists once it has a key"
+    return Prober(store, tenant)
+
+
+@pytest.fixture
+def renderer(store: Store) -> Renderer:
+    return Renderer(store)
+
+
+@pytest.fixture
+def dead_bucket(bucket: BucketSettings) -> BucketSettings:
+    """A bucket where nobody listens."""
+    return bucket.model_copy(update={"endpoint_url": "http://127.0.0.1:1"})

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+import structlog
+from starlette.testclient import TestClient
+
+from dubline.api.app import create_app
+from dubline.orchestration import queue
+from dubline.orchestration.queue import RENDER_QUEUE, WAKE_LIMIT, Waker
+
+if TYPE_CHECKING:
+    from tests.integration.api.conftest import Prober
+
+    from dubline.api.services import Services
+
+
+@pytest.fixture
+def row(prober: Prober) -> dict[str, Any]:
+    return {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
+
+
+def submit(client: TestClient, rows: list[dict[str, Any]], **headers: str) -> dict[str, Any]:
+    answer = client.post("/v1/batches", json={"jobs": rows}, headers=headers)
+    assert answer.status_code == 201, answer.text
+    created: dict[str, Any] = answer.json()
+    assert answer.headers["location"] == f"/v1/batches/{created['id']}"
+    return created
+
+
+def test_a_batch_is_queued_whole_and_renderers_are_woken(
+    client: TestClient, services: Services, row: dict[str, Any]
+) -> None:
+    created = submit(client, [row] * 100)
+    assert (created["job_count"], created["counts"]["queued"], created["percent"]) == (100, 100, 0)
+    assert created["finished"] is False
+    assert set(created["counts"]) == {"queued", "running", "retrying", "succeeded", "failed", "cancelled"}
+    assert services.waker.waiting(RENDER_QUEUE) == WAKE_LIMIT
+    assert client.get(f"/v1/batches/{created['id']}").json() == created
+
+
+def test_a_row_without_its_upload_fails_alone(client: TestClient, row: dict[str, Any]) -> None:
+    lost = {**row, "speech_upload_id": str(uuid4()), "custom_id": "lost"}
+    created = submit(client, [row, lost, row])
+    assert (created["counts"]["queued"], created["counts"]["failed"]) == (2, 1)
+    page = client.get(f"/v1/batches/{created['id']}/jobs").json()
+    assert [job["state"] for job in page["data"]] == ["queued", "failed", "queued"]
+    assert (page["data"][1]["custom_id"], page["data"][1]["error"]["code"]) == ("lost", "upload_missing")
+
+
+def test_a_malformed_row_refuses_the_batch_and_is_named(client: TestClient, row: dict[str, Any]) -> None:
+    rows = [{**row, "custom_id": "a"}, {**row, "preset": "huge"}, {**row, "custom_id": "a"}]
+    answer = client.post("/v1/batches", json={"jobs": rows})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_batch")
+    assert [(item["pointer"], item["code"]) for item in answer.json()["errors"]] == [
+        ("#/jobs/0/custom_id", "duplicate_custom_id"),
+        ("#/jobs/1/preset", "unknown_preset"),
+        ("#/jobs/2/custom_id", "duplicate_custom_id"),
+    ]
+
+
+def test_a_batch_waits_for_the_probes_of_its_uploads(
+    client: TestClient, prober: Prober, row: dict[str, Any]
+) -> None:
+    rows = [row, {**row, "portrait_upload_id": prober.probing("portrait")}]
+    answer = client.post("/v1/batches", json={"jobs": rows})
+    assert (answer.status_code, answer.json()["code"]) == (409, "upload_not_ready")
+
+
+def test_the_same_key_and_body_give_the_same_batch(client: TestClient, row: dict[str, Any]) -> None:
+    headers = {"Idempotency-Key": uuid4().hex}
+    first = client.post("/v1/batches", json={"jobs": [row]}, headers=headers)
+    # Spelling out a default does not make it another request.
+    second = client.post("/v1/batches", json={"jobs": [{"seed": 0, **row}]}, headers=headers)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert "idempotency-replayed" not in first.headers
+    assert second.headers["idempotency-replayed"] == "true"
+
+
+def test_the_same_key_with_another_body_is_refused(client: TestClient, row: dict[str, Any]) -> None:
+    key = uuid4().hex
+    submit(client, [row], **{"Idempotency-Key": key})
+    answer = client.post("/v1/batches", json={"jobs": [row, row]}, headers={"Idempotency-Key": key})
+    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize("offered", [b"", b"x" * 256, b"two words", b"\xff"])
+def test_a_key_that_could_not_be_kept_is_refused(
+    client: TestClient, row: dict[str, Any], offered: bytes
+) -> None:
+    answer = client.post("/v1/batches", json={"jobs": [row]}, headers=[(b"idempotency-key", offered)])
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert answer.json()["errors"][0]["pointer"] == "header/Idempotency-Key"
+
+
+@pytest.mark.parametrize("limit", [1, 7, 10, 500])
+def test_walking_the_pages_visits_every_job_once_in_order(
+    client: TestClient, row: dict[str, Any], limit: int
+) -> None:
+    created = submit(client, [{**row, "custom_id": f"row-{number}"} for number in range(20)])
+    seen: list[str] = []
+    cursor: str | None = None
+    while not seen or cursor is not None:
+        query: dict[str, str | int] = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+        page = client.get(f"/v1/batches/{created['id']}/jobs", params=query).json()
+        assert len(page["data"]) <= limit
+        seen += [job["custom_id"] for job in page["data"]]
+        cursor = page["next_cursor"]
+    assert seen == [f"row-{number}" for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ({"limit": -1}, "query/limit"),
+        ({"limit": 0}, "query/limit"),
+        ({"limit": 10**30}, "query/limit"),
+        ({"limit": "all"}, "query/limit"),
+        ({"cursor": "x" * 65}, "query/cursor"),
+        ({"cursor": ""}, None),
+        ({"cursor": "\x00"}, None),
+        ({"cursor": "AAAAAAAAAAAA"}, None),
+    ],
+)
+def test_a_page_that_makes_no_sense_is_refused(
+    client: TestClient, row: dict[str, Any], query: dict[str, Any], pointer: str | None
+) -> None:
+    created = submit(client, [row])
+    answer = client.get(f"/v1/batches/{created['id']}/jobs", params=query)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert [item["pointer"] for item in answer.json().get("errors", [])] == ([pointer] if pointer else [])
+
+
+def test_a_batch_over_the_row_limit_is_refused(services: Services, key: str, row: dict[str, Any]) -> None:
+    small = replace(services, limits=services.limits.model_copy(update={"batch_rows": 2}))
+    with TestClient(create_app(small), headers={"Authorization": f"Bearer {key}"}) as client:
+        answer = client.post("/v1/batches", json={"jobs": [row] * 3})
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_rows")
+
+
+def test_a_tenants_batch_does_not_exist_for_another(
+    client: TestClient, stranger: TestClient, row: dict[str, Any]
+) -> None:
+    created = submit(client, [row])
+    for path in (f"/v1/batches/{created['id']}", f"/v1/batches/{created['id']}/jobs"):
+        answer = stranger.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_a_broker_that_is_away_fails_no_request(services: Services, key: str, row: dict[str, Any]) -> None:
+    away = replace(services, waker=Waker(queue.create_app("redis://127.0.0.1:1/0")))
+    with (
+        structlog.testing.capture_logs() as events,
+        TestClient(create_app(away), headers={"Authorization": f"Bearer {key}"}) as client,
+    ):
+        created = submit(client, [row] * 3)
+    assert created["counts"]["queued"] == 3
+    assert {"wake_up_lost", "request_answered"} <= {event["event"] for event in events}
+    assert "request_crashed" not in {event["event"] for event in events}

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+from starlette.testclient import TestClient
+
+from dubline.api.app import create_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dubline.api.services import Services
+
+PROBLEM = "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "", "Bearer", "Bearer wrong", "Basic dXNlcjpwYXNz", "Bearer \x7f" + "x" * 5_000, "Bearer ü"],
+)
+def test_a_request_without_a_known_key_is_refused(anonymous: TestClient, authorization: str | None) -> None:
+    offered = [] if authorization is None else [(b"authorization", authorization.encode("latin-1"))]
+    answer = anonymous.get("/v1/jobs/00000000-0000-4000-8000-000000000000", headers=offered)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.json()["code"] == "unauthorized"
+
+
+def test_what_does_not_exist_is_a_problem_too(client: TestClient) -> None:
+    missing, wrong_method = client.get("/v2/jobs"), client.delete("/v1/jobs")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    assert (wrong_method.status_code, wrong_method.json()["code"]) == (405, "method_not_allowed")
+    assert wrong_method.headers["allow"] == "POST"
+    assert {missing.headers["content-type"], wrong_method.headers["content-type"]} == {PROBLEM}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"\xff\xfe",
+        b'{"jobs": []}',
+        b'{"jobs": [1]}',
+        b'{"jobs": [{"portrait_upload_id": "\\u0000"}]}',
+        b'{"jobs": NaN}',
+        b"[" * 100_000,
+        b'{"jobs": ' + b"9" * 10_000 + b"}",
+    ],
+)
+def test_a_body_that_is_no_batch_is_a_problem(client: TestClient, body: bytes) -> None:
+    answer = client.post("/v1/batches", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {400, 422}
+    assert answer.headers["content-type"] == PROBLEM
+    assert answer.json()["code"] == "invalid_request"
+
+
+def test_a_body_that_is_not_sent_as_json_is_told_so(client: TestClient) -> None:
+    answer = client.post("/v1/batches", content=b'{"jobs": []}', headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 422
+    assert "application/json" in answer.json()["detail"]
+
+
+def test_a_body_over_the_limit_is_refused_while_it_arrives(client: TestClient, services: Services) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(services.limits.body_bytes // 65_536 + 2):
+            yield b" " * 65_536
+
+    answer = client.post("/v1/batches", content=endless(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "body_too_large"
+
+
+@pytest.mark.parametrize("job_id", ["1", "not-a-uuid", "%00", "..%2f..%2fetc", "0" * 4_000])
+def test_an_id_that_is_no_uuid_is_a_problem(client: TestClient, job_id: str) -> None:
+    answer = client.get(f"/v1/jobs/{job_id}")
+    assert answer.status_code in {404, 422}
+    assert answer.headers["content-type"] == PROBLEM
+
+
+def test_every_answer_carries_the_id_of_its_request(client: TestClient) -> None:
+    named = client.get("/health/live", headers={"X-Request-ID": "mine-1"})
+    renamed = client.get("/v2", headers={"X-Request-ID": "no good\t" * 40})
+    assert named.headers["x-request-id"] == "mine-1"
+    assert renamed.headers["x-request-id"] == renamed.json()["request_id"] != "mine-1"
+
+
+def test_each_request_is_logged_once_with_its_tenant(client: TestClient, tenant: str) -> None:
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as events:
+        client.get("/v1/jobs/00000000-0000-4000-8000-000000000000", headers={"X-Request-ID": "r1"})
+    (event,) = [event for event in events if event["event"] == "request_answered"]
+    assert (event["method"], event["status"], event["request_id"]) == ("GET", 404, "r1")
+    assert event["tenant"] == tenant
+    assert event["duration_ms"] >= 0
+
+
+def test_a_crash_is_answered_with_an_id_and_without_a_trace(
+    services: Services, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise RuntimeError("the password is hunter2")
+
+    monkeypatch.setattr(services.store.jobs, "get", crash)
+    with TestClient(create_app(services), headers={"Authorization": f"Bearer {key}"}) as client:
+        answer = client.get("/v1/jobs/00000000-0000-4000-8000-000000000000")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == PROBLEM
+    content = answer.json()
+    assert content["code"] == "internal"
+    assert content["request_id"] == answer.headers["x-request-id"]
+    assert "hunter2" not in answer.text
+    assert "Traceback" not in answer.text

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fastapi.openapi.models import OpenAPI
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
+
+ROUTES = {
+    "/v1/uploads": {"post"},
+    "/v1/uploads/{upload_id}": {"get"},
+    "/v1/uploads/{upload_id}/complete": {"post"},
+    "/v1/jobs": {"post"},
+    "/v1/jobs/{job_id}": {"get"},
+    "/v1/batches": {"post"},
+    "/v1/batches/{batch_id}": {"get"},
+    "/v1/batches/{batch_id}/jobs": {"get"},
+    "/health/live": {"get"},
+    "/health/ready": {"get"},
+}
+
+
+@pytest.fixture
+def description(anonymous: TestClient) -> dict[str, Any]:
+    answer = anonymous.get("/openapi.json")
+    assert answer.status_code == 200
+    described: dict[str, Any] = answer.json()
+    return described
+
+
+def test_the_description_is_openapi_3_1_and_lists_every_route(description: dict[str, Any]) -> None:
+    OpenAPI.model_validate(description)
+    assert description["openapi"].startswith("3.1")
+    assert {path: set(methods) for path, methods in description["paths"].items()} == ROUTES
+
+
+def test_every_reference_in_the_description_leads_somewhere(description: dict[str, Any]) -> None:
+    references = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(description)))
+    assert references == set(description["components"]["schemas"])
+
+
+def test_every_operation_has_a_name_of_its_own_a_summary_and_its_problems(
+    description: dict[str, Any],
+) -> None:
+    operations = [one for methods in description["paths"].values() for one in methods.values()]
+    assert len({one["operationId"] for one in operations}) == len(operations)
+    for one in operations:
+        assert one["summary"]
+        assert one["description"]
+        for status, response in one["responses"].items():
+            kind = "application/problem+json" if int(status) >= 400 else "application/json"
+            assert set(response["content"]) == {kind}
+
+
+def test_everything_but_health_asks_for_a_key(description: dict[str, Any]) -> None:
+    for path, methods in description["paths"].items():
+        for operation in methods.values():
+            assert ("security" in operation) == path.startswith("/v1/")

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+from tests.integration.conftest import free_port, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dubline.orchestration.settings import BucketSettings, DatabaseSettings
+
+COMMAND = [sys.executable, "-m", "dubline.api"]
+
+
+@pytest.fixture
+def environment(database: DatabaseSettings, bucket: BucketSettings, broker_url: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DUBLINE_")}
+    return clean | {
+        "DUBLINE_DATABASE_URL": database.url.get_secret_value(),
+        "DUBLINE_BROKER_URL": broker_url,
+        "DUBLINE_BUCKET_NAME": bucket.name,
+        "DUBLINE_BUCKET_ENDPOINT_URL": bucket.endpoint_url,
+        "DUBLINE_BUCKET_ACCESS_KEY": "test",
+        "DUBLINE_BUCKET_SECRET_KEY": "test",
+        "DUBLINE_API_PORT": str(free_port()),
+    }
+
+
+def test_the_process_serves_logs_in_json_and_stops_when_told(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{environment['DUBLINE_API_PORT']}"
+
+    def is_ready() -> bool:
+        try:
+            return httpx2.get(f"{url}/health/ready").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    with (
+        (tmp_path / "log").open("w+") as log,
+        subprocess.Popen(COMMAND, env=environment, stderr=log) as process,
+    ):
+        try:
+            wait_until(is_ready)
+            huge = httpx2.post(
+                f"{url}/v1/batches", content=b"[" * 11_000_000, headers={"Connection": "close"}
+            )
+            assert huge.json()["code"] == "body_too_large"
+        finally:
+            process.terminate()
+            # uvicorn ends an orderly stop by the signal that asked for it.
+            assert process.wait(timeout=10) in {0, -signal.SIGTERM}
+        log.seek(0)
+        events = [json.loads(line) for line in log]
+    answered = [event for event in events if event["event"] == "request_answered"]
+    assert {event["path"] for event in answered} == {"/health/ready", "/v1/batches"}
+
+
+def test_a_missing_setting_is_named_in_one_line(environment: dict[str, str]) -> None:
+    del environment["DUBLINE_DATABASE_URL"]
+    ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "dubline: DUBLINE_DATABASE_URL is not usable: Field required.\n"

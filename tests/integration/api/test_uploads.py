@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+from starlette.testclient import TestClient
+
+from dubline.api.app import create_app
+from dubline.orchestration.objects import Objects
+from dubline.orchestration.queue import PROBE_QUEUE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.api.conftest import Prober
+
+    from dubline.api.services import Services
+    from dubline.orchestration.settings import BucketSettings
+
+CONTENT = b"RIFF....WAVE" * 10
+
+
+def declare(client: TestClient, **fields: Any) -> dict[str, Any]:
+    request = {"kind": "speech", "content_type": "audio/wav", "size_bytes": len(CONTENT), **fields}
+    answer = client.post("/v1/uploads", json=request)
+    assert answer.status_code == 201
+    created: dict[str, Any] = answer.json()
+    assert answer.headers["location"] == f"/v1/uploads/{created['id']}"
+    return created
+
+
+def put(created: dict[str, Any], content: bytes = CONTENT) -> None:
+    target = created["put"]
+    httpx2.put(target["url"], content=content, headers=target["headers"]).raise_for_status()
+
+
+def test_a_file_is_declared_put_completed_and_queued_for_its_probe(
+    client: TestClient, services: Services
+) -> None:
+    created = declare(client)
+    assert created["state"] == "pending"
+    put(created)
+    answer = client.post(f"/v1/uploads/{created['id']}/complete")
+    assert (answer.status_code, answer.json()["state"]) == (202, "probing")
+    assert services.waker.waiting(PROBE_QUEUE) >= 1
+    again = client.post(f"/v1/uploads/{created['id']}/complete")
+    assert (again.status_code, again.json()["state"]) == (202, "probing")
+
+
+def test_a_file_that_never_arrived_cannot_be_completed(client: TestClient) -> None:
+    created = declare(client)
+    answer = client.post(f"/v1/uploads/{created['id']}/complete")
+    assert (answer.status_code, answer.json()["code"]) == (422, "upload_missing")
+    assert client.get(f"/v1/uploads/{created['id']}").json()["state"] == "pending"
+
+
+def test_a_file_of_another_length_cannot_be_completed(
+    client: TestClient, services: Services, tenant: str, tmp_path: Path
+) -> None:
+    created = declare(client)
+    (tmp_path / "short").write_bytes(CONTENT[:-1])
+    key = services.store.uploads.get(tenant, created["id"]).object_key
+    services.objects.put(tmp_path / "short", key, "audio/wav")
+    answer = client.post(f"/v1/uploads/{created['id']}/complete")
+    assert (answer.status_code, answer.json()["code"]) == (422, "upload_size_mismatch")
+    assert "120 bytes were declared but 119 arrived" in answer.json()["detail"]
+
+
+def test_a_checked_file_shows_what_was_found(client: TestClient, prober: Prober) -> None:
+    speech, portrait = prober.ready("speech"), prober.ready("portrait")
+    heard = client.get(f"/v1/uploads/{speech}").json()
+    seen = client.get(f"/v1/uploads/{portrait}").json()
+    assert (heard["state"], heard["facts"]["duration_s"], heard["facts"]["face_box"]) == ("ready", 2.5, None)
+    assert seen["facts"]["face_box"] == {"left": 10, "top": 20, "right": 110, "bottom": 140}
+    assert heard["error"] is seen["error"] is None
+
+
+def test_a_rejected_file_says_why(client: TestClient, prober: Prober) -> None:
+    upload_id = prober.rejected("portrait", "no_face", "No face was found.")
+    shown = client.get(f"/v1/uploads/{upload_id}").json()
+    assert (shown["state"], shown["facts"]) == ("rejected", None)
+    assert shown["error"] == {"code": "no_face", "detail": "No face was found."}
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type"),
+    [
+        *(("portrait", kind) for kind in ("image/jpeg", "image/png", "image/webp", "IMAGE/PNG; q=1")),
+        *(("speech", kind) for kind in ("audio/wav", "audio/mpeg", "audio/flac", "audio/ogg", "audio/mp4")),
+        *(("speech", kind) for kind in ("audio/aac", "audio/x-m4a", "application/ogg")),
+    ],
+)
+def test_the_usual_types_are_accepted(client: TestClient, kind: str, content_type: str) -> None:
+    created = declare(client, kind=kind, content_type=content_type)
+    assert created["put"]["headers"]["Content-Type"] == created["content_type"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code"),
+    [
+        ({"content_type": "image/png"}, 422, "wrong_content_type"),
+        ({"content_type": "video/mp4"}, 422, "wrong_content_type"),
+        ({"content_type": "audio/wav\r\nX-Evil: 1"}, 422, "wrong_content_type"),
+        ({"content_type": "\x00"}, 422, "wrong_content_type"),
+        ({"kind": "portrait", "content_type": "image/svg+xml"}, 422, "wrong_content_type"),
+        ({"size_bytes": 0}, 422, "empty_upload"),
+        ({"size_bytes": -5}, 422, "empty_upload"),
+        ({"size_bytes": 10**12}, 413, "upload_too_large"),
+        ({"size_bytes": 10**40}, 413, "upload_too_large"),
+        ({"size_bytes": "many"}, 422, "invalid_request"),
+        ({"kind": "video"}, 422, "invalid_request"),
+        ({"file_name": "../../etc/passwd"}, 422, "invalid_request"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_before_it_is_sent(
+    client: TestClient, fields: dict[str, Any], status: int, code: str
+) -> None:
+    request = {"kind": "speech", "content_type": "audio/wav", "size_bytes": 10, **fields}
+    answer = client.post("/v1/uploads", json=request)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_tenants_upload_does_not_exist_for_another(client: TestClient, stranger: TestClient) -> None:
+    created = declare(client)
+    put(created)
+    for answer in (
+        stranger.get(f"/v1/uploads/{created['id']}"),
+        stranger.post(f"/v1/uploads/{created['id']}/complete"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert client.get(f"/v1/uploads/{created['id']}").json()["state"] == "pending"
+
+
+def test_a_bucket_that_is_away_is_said_to_be_away(
+    services: Services, key: str, dead_bucket: BucketSettings
+) -> None:
+    away = replace(services, objects=Objects(dead_bucket))
+    with TestClient(create_app(away), headers={"Authorization": f"Bearer {key}"}) as client:
+        created = declare(client)
+        answer = client.post(f"/v1/uploads/{created['id']}/complete")
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
+    assert "retry-after" in answer.headers

@@ -1,0 +1,80 @@
+"""A tenant with files that are ready, and jobs made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dubline.orchestration.jobs import NewJob
+from dubline.orchestration.uploads import Upload, UploadFacts, UploadKind
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from dubline.orchestration.jobs import Job
+    from dubline.orchestration.store import Store
+
+SHA = "0" * 64
+PORTRAIT = UploadFacts(
+    media_type="image/png",
+    size_bytes=10,
+    sha256=SHA,
+    width_px=640,
+    height_px=480,
+    face_box=(100, 80, 300, 320),
+)
+
+
+def speech_facts(duration_s: float) -> UploadFacts:
+    return UploadFacts(media_type="audio/wav", size_bytes=10, sha256=SHA, duration_s=duration_s)
+
+
+@dataclass
+class Studio:
+    """Makes uploads and jobs of one tenant through the store alone."""
+
+    store: Store
+    tenant: str
+    portrait: Upload = field(init=False)
+    speech: Upload = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store.keys.create(self.tenant)
+        self.portrait = self.ready(UploadKind.PORTRAIT)
+        self.speech = self.ready(UploadKind.SPEECH)
+
+    def ready(self, kind: UploadKind, duration_s: float = 3.0) -> Upload:
+        self.probing(kind)
+        lease = self.store.uploads.claim("prober", 10)
+        assert lease is not None
+        facts = PORTRAIT if kind is UploadKind.PORTRAIT else speech_facts(duration_s)
+        return self.store.uploads.accept(lease, facts)
+
+    def rejected(self, kind: UploadKind, code: str, detail: str) -> Upload:
+        self.probing(kind)
+        lease = self.store.uploads.claim("prober", 10)
+        assert lease is not None
+        return self.store.uploads.reject(lease, code, detail)
+
+    def probing(self, kind: UploadKind) -> Upload:
+        return self.store.uploads.mark_probing(self.tenant, self.pending(kind).id)
+
+    def pending(self, kind: UploadKind) -> Upload:
+        return self.store.uploads.insert(self.tenant, kind, "application/octet-stream", 10)
+
+    def new(self, portrait: UUID | None = None, speech: UUID | None = None, **more: object) -> NewJob:
+        return NewJob(
+            portrait_upload_id=portrait or self.portrait.id,
+            speech_upload_id=speech or self.speech.id,
+            **more,  # type: ignore[arg-type]
+        )
+
+    def job(self) -> Job:
+        return self.store.jobs.insert(self.tenant, self.new())
+
+
+@pytest.fixture
+def studio(store: Store) -> Studio:
+    return Studio(store, "acme")

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+import structlog
+
+from dubline.orchestration.queue import PROBE_QUEUE, RENDER_QUEUE, WAKE_LIMIT, Waker, create_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def waker(broker_url: str) -> Iterator[Waker]:
+    with redis.Redis.from_url(broker_url) as connection:
+        connection.flushall()
+    waker = Waker(create_app(broker_url))
+    yield waker
+    waker.close()
+
+
+def test_a_wake_up_carries_a_name_and_no_arguments(waker: Waker, broker_url: str) -> None:
+    assert waker.wake_renderer() == 1
+    with redis.Redis.from_url(broker_url) as connection:
+        (raw,) = connection.lrange(RENDER_QUEUE, 0, -1)
+    message = json.loads(raw)
+    assert message["headers"]["task"] == "dubline.render"
+    assert message["headers"]["argsrepr"] == "()"
+    assert message["content-type"] == "application/json"
+
+
+def test_each_kind_of_worker_has_a_queue_of_its_own(waker: Waker) -> None:
+    waker.wake_prober(3)
+    assert (waker.waiting(PROBE_QUEUE), waker.waiting(RENDER_QUEUE)) == (3, 0)
+
+
+def test_wake_ups_that_already_wait_are_not_sent_again(waker: Waker) -> None:
+    assert waker.wake_renderer(5) == 5
+    assert waker.wake_renderer(5) == 0
+    assert waker.wake_renderer(7) == 2
+
+
+def test_a_large_batch_sends_a_bounded_number_of_wake_ups(waker: Waker) -> None:
+    assert waker.wake_renderer(10_000) == WAKE_LIMIT
+    assert waker.wake_renderer(0) == 0
+
+
+def test_a_dead_broker_costs_a_warning_and_little_time() -> None:
+    waker = Waker(create_app("redis://127.0.0.1:1/0"))
+    started = time.monotonic()
+    with structlog.testing.capture_logs() as events:
+        assert waker.wake_renderer(3) == 0
+    assert time.monotonic() - started < 2
+    assert [event["event"] for event in events] == ["wake_up_lost"]
+    waker.close()

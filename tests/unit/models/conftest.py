@@ -1,0 +1,20 @@
+"""The released TINY networks, loaded once, and a source frame for them."""
+
+import pytest
+import torch
+
+from dubline.models.autoencoder import Source
+from dubline.models.weights import Networks, load_networks
+
+
+@pytest.fixture(scope="session")
+def networks() -> Networks:
+    return load_networks("tiny", torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def source(networks: Networks) -> Source:
+    torch.manual_seed(0)
+    noise = torch.nn.functional.interpolate(torch.rand(1, 3, 8, 8) * 2 - 1, (128, 128), mode="bicubic")
+    with torch.inference_mode():
+        return networks.autoencoder.encode_source(noise.clamp(-1, 1))

@@ -1,0 +1,52 @@
+"""Rendering keeps no state: any range of frames, at any resolution, comes out as it would in the whole."""
+
+import torch
+
+from dubline.models.autoencoder import Autoencoder, Source
+from dubline.models.layers import warp
+from dubline.models.presets import TINY
+from dubline.models.weights import Networks
+
+
+@torch.inference_mode()
+def test_a_range_rendered_alone_equals_the_same_range_of_the_whole(networks: Networks, source: Source) -> None:
+    motion = source.motion + 0.3 * torch.randn(8, source.motion.shape[1])
+    whole = networks.autoencoder.render(source, motion)
+    part = networks.autoencoder.render(source, motion[3:6])
+    torch.testing.assert_close(part, whole[3:6], atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_the_same_batch_renders_to_the_same_bits(networks: Networks, source: Source) -> None:
+    motion = source.motion + 0.3 * torch.randn(8, source.motion.shape[1])
+    assert torch.equal(networks.autoencoder.render(source, motion), networks.autoencoder.render(source, motion))
+
+
+@torch.inference_mode()
+def test_frames_come_at_the_source_frames_own_resolution(networks: Networks) -> None:
+    source = networks.autoencoder.encode_source(torch.zeros(1, 3, 300, 300))
+    assert networks.autoencoder.render(source, source.motion).shape == (1, 3, 300, 300)
+
+
+@torch.inference_mode()
+def test_frames_stay_in_range(networks: Networks, source: Source) -> None:
+    frames = networks.autoencoder.render(source, source.motion + 5 * torch.randn(4, source.motion.shape[1]))
+    assert frames.abs().max() <= 1
+
+
+def test_every_parameter_of_an_untrained_network_gets_a_gradient() -> None:
+    torch.manual_seed(0)
+    network = Autoencoder(TINY.autoencoder)
+    frames = torch.rand(2, 3, 128, 128) * 2 - 1
+    rendering = network(network.encode_source(frames), network.encode_motion(frames.flip(0)))
+    rendering.frame.square().mean().backward()
+    missing = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    assert missing == []
+
+
+def test_a_displacement_shows_what_lies_where_it_points() -> None:
+    image = torch.zeros(1, 1, 8, 8)
+    image[0, 0, 2, 5] = 1
+    displacement = torch.zeros(1, 2, 8, 8)
+    displacement[:, 0] = 2 * 2 / 8
+    assert warp(image, displacement)[0, 0, 2, 3] == 1

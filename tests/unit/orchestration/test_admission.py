@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from dubline.orchestration.admission import admit, faults
+from dubline.orchestration.errors import UploadNotReadyError
+from dubline.orchestration.jobs import SEED_MAX, JobState, NewJob
+from dubline.orchestration.uploads import Upload, UploadFacts, UploadKind, UploadState
+
+
+def upload(kind: UploadKind, state: UploadState = UploadState.READY) -> Upload:
+    ready = UploadFacts(media_type="x/y", size_bytes=1, sha256="0" * 64, duration_s=4.5)
+    return Upload(
+        id=uuid4(),
+        tenant="acme",
+        kind=kind,
+        state=state,
+        content_type="x/y",
+        size_bytes=1,
+        created_at=datetime.now(UTC),
+        facts=ready if state is UploadState.READY else None,
+    )
+
+
+PORTRAIT, SPEECH = upload(UploadKind.PORTRAIT), upload(UploadKind.SPEECH)
+JOB = NewJob(portrait_upload_id=PORTRAIT.id, speech_upload_id=SPEECH.id)
+
+
+def known(*uploads: Upload) -> dict[object, Upload]:
+    return {upload.id: upload for upload in uploads}
+
+
+def test_a_job_with_ready_uploads_is_queued_and_costs_its_speech() -> None:
+    admission = admit(JOB, known(PORTRAIT, SPEECH))  # type: ignore[arg-type]
+    assert (admission.state, admission.speech_s) == (JobState.QUEUED, 4.5)
+
+
+@pytest.mark.parametrize(
+    ("portrait", "code"),
+    [
+        (None, "upload_missing"),
+        (replace(PORTRAIT, state=UploadState.PENDING), "upload_missing"),
+        (replace(PORTRAIT, kind=UploadKind.SPEECH), "wrong_content_type"),
+        (
+            replace(PORTRAIT, state=UploadState.REJECTED, error_code="no_face", error_detail="None."),
+            "no_face",
+        ),
+    ],
+)
+def test_a_job_with_a_bad_upload_is_failed_from_the_start(portrait: Upload | None, code: str) -> None:
+    admission = admit(JOB, known(SPEECH, *([portrait] if portrait else [])))  # type: ignore[arg-type]
+    assert (admission.state, admission.error_code, admission.speech_s) == (JobState.FAILED, code, 0.0)
+    assert admission.error_detail
+
+
+def test_an_upload_being_checked_is_waited_for() -> None:
+    with pytest.raises(UploadNotReadyError):
+        admit(JOB, known(PORTRAIT, replace(SPEECH, state=UploadState.PROBING)))  # type: ignore[arg-type]
+
+
+def test_rows_that_are_well_have_no_faults() -> None:
+    assert faults([JOB, replace(JOB, custom_id="a"), replace(JOB, custom_id="b", seed=SEED_MAX)]) == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        (replace(JOB, preset="huge"), "unknown_preset"),
+        (replace(JOB, seed=-1), "seed_out_of_range"),
+        (replace(JOB, seed=SEED_MAX + 1), "seed_out_of_range"),
+        (replace(JOB, custom_id=""), "invalid_custom_id"),
+        (replace(JOB, custom_id="x" * 129), "invalid_custom_id"),
+        (replace(JOB, custom_id="a\x00b"), "invalid_custom_id"),
+    ],
+)
+def test_a_fault_names_its_row_and_code(row: NewJob, code: str) -> None:
+    (fault,) = faults([JOB, row])
+    assert (fault["row"], fault["code"]) == (1, code)

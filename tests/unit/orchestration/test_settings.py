@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from dubline.orchestration.settings import BucketSettings, DatabaseSettings, LeaseSettings, LimitSettings
+
+
+def test_a_group_is_read_from_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUBLINE_LEASE_DURATION_S", "7.5")
+    assert LeaseSettings.read().duration_s == 7.5
+    assert LimitSettings.read().batch_rows == 10_000
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        LeaseSettings.read().duration_s = 1.0  # type: ignore[misc]
+
+
+def test_a_missing_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DUBLINE_DATABASE_URL", raising=False)
+    with pytest.raises(ValidationError):
+        DatabaseSettings.read()
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = BucketSettings.model_validate({"name": "b", "secret_key": "hidden"})
+    assert "hidden" not in repr(settings)
