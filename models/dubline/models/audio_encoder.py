@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from einops import rearrange
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from dubline.models.log_mel import BANDS
 from dubline.models.mamba import Mamba2, MambaState
-from dubline.models.presets import DiffusionParams
+
+if TYPE_CHECKING:
+    from dubline.models.presets import DiffusionParams
 
 MEL_PER_FRAME = 4
 
@@ -29,15 +31,17 @@ class MambaBlock(nn.Module):
         return x + mixed, state
 
 
-class FrontEnd(nn.Sequential):
+class FrontEnd(nn.Module):
     """Log-mel (B, 4 T, BANDS) -> one vector per video frame (B, T, W): pooled to 25 fps by learned layers."""
 
     def __init__(self, width: int) -> None:
-        super().__init__(nn.Linear(MEL_PER_FRAME * BANDS, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+        super().__init__()
+        self.pool = nn.Sequential(nn.Linear(MEL_PER_FRAME * BANDS, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode log-mel (B, 4 T, BANDS)."""
-        return super().forward(rearrange(mel, "b (t m) f -> b t (m f)", m=MEL_PER_FRAME))
+        features: Tensor = self.pool(rearrange(mel, "b (t m) f -> b t (m f)", m=MEL_PER_FRAME))
+        return features
 
 
 class Heard(NamedTuple):
@@ -53,7 +57,7 @@ class GlobalExtractor(nn.Module):
 
     def __init__(self, params: DiffusionParams) -> None:
         super().__init__()
-        width = params.audio_width
+        width = self.width = params.audio_width
         self.front = FrontEnd(width)
         self.blocks = nn.ModuleList(MambaBlock(width, params) for _ in range(params.audio_layers))
         self.style = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, params.style))
@@ -61,7 +65,7 @@ class GlobalExtractor(nn.Module):
     def start(self, batch: int) -> Heard:
         """Nothing heard yet."""
         states = tuple(block.mixer.start(batch) for block in self._blocks())
-        return Heard(states, states[0].recent.new_zeros(batch, self.style[0].normalized_shape[0]), 0)
+        return Heard(states, states[0].recent.new_zeros(batch, self.width), 0)
 
     def hear(self, mel: Tensor, heard: Heard) -> Heard:
         """Go on with log-mel (B, 4 T, BANDS)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 
@@ -10,8 +10,10 @@ from dubline.models.deviation import Deformation, DeviationDecoder, DeviationIma
 from dubline.models.frame_decoder import FrameDecoder, Paint
 from dubline.models.layers import resize, warp
 from dubline.models.motion_encoder import MotionEncoder
-from dubline.models.presets import AutoencoderParams
 from dubline.models.source_encoder import AppearanceExtractor, SourceEncoder, SourceFeatures
+
+if TYPE_CHECKING:
+    from dubline.models.presets import AutoencoderParams
 
 
 class Source(NamedTuple):

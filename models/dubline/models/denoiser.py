@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from dubline.models.presets import DiffusionParams
+if TYPE_CHECKING:
+    from dubline.models.presets import DiffusionParams
 
 
 class Condition(NamedTuple):

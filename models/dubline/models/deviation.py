@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from dubline.models.layers import ConvBlock, Modulation, upsample
-from dubline.models.presets import AutoencoderParams
+
+if TYPE_CHECKING:
+    from dubline.models.presets import AutoencoderParams
 
 # The paper's constant under the square root of the deviation's normalisation.
 EPSILON = 1e-5
@@ -53,7 +55,8 @@ class DeviationImageTransformer(nn.Module):
         tokens = rearrange(latent, "b (c n) -> b n c", c=channels)
         tokens = tokens + self.project(self.transformer(self.embed(tokens) + self.position))
         image = rearrange(tokens, "b (h w) c -> b 1 c h w", h=height, w=width)
-        return image + self.convolve(image)
+        maps: Tensor = image + self.convolve(image)
+        return maps
 
     def forward(self, latent: Tensor, source_maps: Tensor) -> Tensor:
         """Latent (B, M) and the source frame's maps (B, R, C, H, W) -> deviation maps (B, R, C, H, W)."""
@@ -100,8 +103,8 @@ class DeviationDecoder(nn.Module):
         self.refine = ConvBlock(middle, last)
         outputs = 2 * params.regions + params.regions * params.planes + 2 * params.planes
         self.head = nn.Conv2d(last, outputs, 3, padding=1)
+        # Nothing moves at first.
         nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
 
     def forward(self, deviation: Tensor, volume: Tensor, appearance: Tensor) -> Deformation:
         """Decode deviation (B, R, C, h, w), volume (B, C, D, H/4, W/4) and appearance (B, A)."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from dubline.models.audio_encoder import GlobalExtractor, LocalExtractor
 from dubline.models.denoiser import Denoiser
-from dubline.models.presets import Preset
+
+if TYPE_CHECKING:
+    from dubline.models.presets import Preset
 
 
 class Whitening(nn.Module):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from dubline.models.deviation import Deformation
 from dubline.models.layers import ConvBlock, Modulation, ResidualBlock, resize, upsample, warp
-from dubline.models.presets import AutoencoderParams
-from dubline.models.source_encoder import SourceFeatures
+
+if TYPE_CHECKING:
+    from dubline.models.deviation import Deformation
+    from dubline.models.presets import AutoencoderParams
+    from dubline.models.source_encoder import SourceFeatures
 
 # An occlusion mask that starts shut: the warped source is the better picture until the decoder has learnt.
 OCCLUSION_BIAS = -2.0
@@ -43,7 +45,9 @@ class FrameDecoder(nn.Module):
         self.rise = ConvBlock(deep, shallow)
         self.join = ConvBlock(2 * shallow + 12, shallow)
         self.fine_motion = Modulation(params.motion, shallow)
-        self.finish = nn.Sequential(ConvBlock(shallow, shallow), nn.Conv2d(shallow, 16, 3, padding=1), nn.PixelShuffle(2))
+        self.finish = nn.Sequential(
+            ConvBlock(shallow, shallow), nn.Conv2d(shallow, 16, 3, padding=1), nn.PixelShuffle(2)
+        )
 
     def forward(self, source: SourceFeatures, warped_frame: Tensor, deformation: Deformation, motion: Tensor) -> Paint:
         """Decode.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
 
 SAMPLE_RATE_HZ = 16_000
 BANDS = 80
@@ -40,7 +44,8 @@ def _frames(samples: Tensor) -> Tensor:
     """Samples (S,) -> log-mel (L, BANDS), one frame for each full window, no padding."""
     windows = samples.unfold(0, WINDOW, HOP) * torch.hann_window(WINDOW)
     power = torch.fft.rfft(windows, FFT).abs().square()
-    return (power @ _filters() + FLOOR).log()
+    mel: Tensor = (power @ _filters() + FLOOR).log()
+    return mel
 
 
 def stream_log_mel(chunks: Iterable[NDArray[np.float32]], frames: int, *, block: int = 1000) -> Iterator[Tensor]:
@@ -96,4 +101,5 @@ class Loudness:
 def normalise(mel: Tensor, level: float) -> Tensor:
     """Log-mel (L, BANDS) -> about [-1, 1], whatever the recording's gain; -1 is silence."""
     quiet = level - np.log(BANDS) - RANGE
-    return ((mel - quiet) / RANGE).clamp(0, 2) * 1.5 - 1
+    normal: Tensor = ((mel - quiet) / RANGE).clamp(0, 2) * 1.5 - 1
+    return normal

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from dubline.models.layers import ConvBlock
-from dubline.models.presets import AutoencoderParams
+
+if TYPE_CHECKING:
+    from dubline.models.presets import AutoencoderParams
 
 
 class MotionEncoder(nn.Module):
@@ -16,7 +21,7 @@ class MotionEncoder(nn.Module):
         widths = (3, *params.encoder_widths)
         side = params.size_px // 2 ** len(params.encoder_widths)
         self.body = nn.Sequential(
-            *(ConvBlock(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)),
+            *(ConvBlock(a, b, stride=2) for a, b in itertools.pairwise(widths)),
             nn.Flatten(),
             nn.Linear(widths[-1] * side * side, params.motion),
         )

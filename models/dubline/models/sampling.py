@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,11 +13,13 @@ from torch import Tensor
 
 from dubline.models import schedule
 from dubline.models.audio_encoder import MEL_PER_FRAME
-from dubline.models.autoencoder import Source
 from dubline.models.denoiser import Condition
-from dubline.models.diffusion import Diffusion
 from dubline.models.log_mel import BANDS, Loudness, normalise, stream_log_mel
-from dubline.models.weights import Networks
+
+if TYPE_CHECKING:
+    from dubline.models.autoencoder import Source
+    from dubline.models.diffusion import Diffusion
+    from dubline.models.weights import Networks
 
 Speech = Callable[[], Iterator[NDArray[np.float32]]]
 
@@ -93,7 +97,7 @@ def _draw(diffusion: Diffusion, condition: Condition, noise: Tensor) -> Tensor:
     both = Condition(*(torch.cat(pair) for pair in zip(condition, blind, strict=True)))
     borders = schedule.times(params.steps).to(noise.device)
     motion = noise
-    for time, after in zip(borders, borders[1:], strict=False):
+    for time, after in itertools.pairwise(borders):
         heard, unheard = diffusion.denoiser(motion.expand(2, -1, -1), time.expand(2), both).chunk(2)
         motion = motion + (after - time) * (unheard + params.guidance * (heard - unheard))
     return motion

@@ -69,7 +69,8 @@ def _into_chunks(tensor: Tensor) -> Tensor:
     """(B, T, ...) -> (B, chunks, Q, ...); the padding has dt = 0, which leaves the state as it is."""
     missing = -tensor.shape[1] % CHUNK
     padded = F.pad(tensor, [0, 0] * (tensor.ndim - 2) + [0, missing])
-    return padded.unflatten(1, (-1, CHUNK))
+    chunks: Tensor = padded.unflatten(1, (-1, CHUNK))
+    return chunks
 
 
 def _fading(total: Tensor) -> Tensor:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
 
 from einops import rearrange
 from torch import Tensor, nn
 
 from dubline.models.layers import ConvBlock, ResidualBlock
-from dubline.models.presets import AutoencoderParams
+
+if TYPE_CHECKING:
+    from dubline.models.presets import AutoencoderParams
 
 
 class SourceFeatures(NamedTuple):
@@ -34,7 +37,8 @@ class VolumeRefiner(nn.Module):
         """Refine a volume (B, C, D, H, W)."""
         filtered = self.within(rearrange(volume, "b c d h w -> (b d) c h w"))
         mixed = self.across(rearrange(filtered, "(b d) c h w -> b (c d) h w", d=self.planes))
-        return volume + rearrange(mixed, "b (c d) h w -> b c d h w", d=self.planes)
+        refined: Tensor = volume + rearrange(mixed, "b (c d) h w -> b c d h w", d=self.planes)
+        return refined
 
 
 class SourceEncoder(nn.Module):
@@ -71,7 +75,7 @@ class AppearanceExtractor(nn.Module):
         super().__init__()
         widths = (3, *params.encoder_widths)
         self.body = nn.Sequential(
-            *(ConvBlock(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)),
+            *(ConvBlock(a, b, stride=2) for a, b in itertools.pairwise(widths)),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
             nn.Linear(widths[-1], params.appearance),

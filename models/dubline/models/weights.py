@@ -6,13 +6,16 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors.torch import load, save_file
 
 from dubline.models.autoencoder import Autoencoder
 from dubline.models.diffusion import Diffusion
 from dubline.models.presets import PRESETS, Preset
+
+if TYPE_CHECKING:
+    import torch
 
 RELEASED = Path(__file__).parent / "released"
 

@@ -28,7 +28,8 @@ def view(frames: Tensor, cameras: Tensor) -> Tensor:
 def project(points: Tensor, cameras: Tensor) -> Tensor:
     """Points (B, P, 2) in [-1, 1] of the unseen frame -> where cameras (B, 2, 3) put them."""
     rotation, shift = cameras[:, :, :2], cameras[:, :, 2]
-    return torch.linalg.solve(rotation, (points - shift[:, None]).mT).mT
+    seen: Tensor = torch.linalg.solve(rotation, (points - shift[:, None]).mT).mT
+    return seen
 
 
 def random_colours(batch: int, generator: torch.Generator) -> Tensor:

@@ -27,12 +27,10 @@ class Session:
     weights, averages and optimiser moments, with a new time box.
     """
 
-    def __init__(
-        self, network: nn.Module, path: Path, *, minutes: float, learning_rate: float, resume: bool, decay: float
-    ) -> None:
+    def __init__(self, network: nn.Module, path: Path, *, minutes: float, learning_rate: float, resume: bool) -> None:
         self.network, self.path, self.peak = network, path, learning_rate
         self.optimiser = torch.optim.AdamW(network.parameters(), learning_rate, betas=(0.9, 0.98), weight_decay=0.02)
-        self.average = Average(network, decay)
+        self.average = Average(network)
         self.steps = 0
         self.console = Console()
         if resume:
@@ -80,7 +78,7 @@ class Session:
         for group in self.optimiser.param_groups:
             group["lr"] = self.peak * warm * (FINAL_SHARE + (1 - FINAL_SHARE) * cosine)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.average.update(self.network)

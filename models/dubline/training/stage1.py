@@ -91,9 +91,7 @@ def train(clips: list[Clip], preset: Preset, out: Path, *, minutes: float, resum
     for module in student.modules():
         if isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    session = Session(
-        student, out / "stage1.pt", minutes=minutes, learning_rate=LEARNING_RATE, resume=resume, decay=0.999
-    )
+    session = Session(student, out / "stage1.pt", minutes=minutes, learning_rate=LEARNING_RATE, resume=resume)
     while not session.over:
         pair = pairs.draw(BATCH)
         loss, rendering = _loss(student, pair, pairs.generator)

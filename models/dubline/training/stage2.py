@@ -30,7 +30,9 @@ BATCH = 32
 LEARNING_RATE = 6e-4
 # Few identities: without noise and dropout the denoiser learns each person's clip by heart.
 PERSON_NOISE, PERSON_DROPOUT, SPEECH_DROPOUT, PAST_DROPOUT, PAST_NOISE = 0.3, 0.3, 0.1, 0.3, 0.3
-# Weight of the linear readings of the rig that people look at: lips shut, lip gap.
+# The share of windows that begin a recording, with nothing before them.
+STARTS = 0.3
+# The linear readings of the rig that people look at: lips shut, lip gap.
 LIPS = slice(-2, None)
 
 
@@ -96,7 +98,7 @@ class Windows:
         source = int(random.integers(len(clip.latents)))
         motion = self.diffusion.whitening(clip.latents, clip.latents[source])
         last = len(motion) - params.window
-        start = 0 if random.random() < 0.3 else int(random.integers(params.previous, last + 1))
+        start = 0 if random.random() < STARTS else int(random.integers(params.previous, last + 1))
         past = motion[max(0, start - params.previous) : start]
         known = float(start > 0 and random.random() > PAST_DROPOUT)
         previous = past + PAST_NOISE * random.random() * torch.randn_like(past) if known else torch.zeros(1)
@@ -147,7 +149,8 @@ def loss_of(diffusion: Diffusion, lips: Tensor, batch: Batch) -> Tensor:
     for order in (1, 2):
         loss = loss + (weight * off.diff(n=order, dim=1).square()).mean()
     reading = off @ lips
-    return loss + 0.5 * (reading.square().mean() + reading.diff(dim=1).square().mean())
+    total: Tensor = loss + 0.5 * (reading.square().mean() + reading.diff(dim=1).square().mean())
+    return total
 
 
 def lips_of(diffusion: Diffusion, geometry_head: nn.Linear) -> Tensor:
@@ -164,9 +167,7 @@ def train(clips: list[Clip], preset: Preset, out: Path, *, minutes: float, resum
     encoded = [encode(clip, autoencoder) for clip in clips if clip.kind != "expression"]
     fit_statistics(diffusion, encoded)
     windows = Windows(encoded, diffusion, seed=0)
-    session = Session(
-        diffusion, out / "stage2.pt", minutes=minutes, learning_rate=LEARNING_RATE, resume=resume, decay=0.998
-    )
+    session = Session(diffusion, out / "stage2.pt", minutes=minutes, learning_rate=LEARNING_RATE, resume=resume)
     lips = lips_of(diffusion, head)
     while not session.over:
         with torch.autocast("cpu", torch.bfloat16):

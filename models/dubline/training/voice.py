@@ -30,5 +30,7 @@ def vary(mel: Tensor, random: np.random.Generator) -> Tensor:
         warped = torch.logaddexp(warped, level + 0.3 * torch.randn_like(warped))
     if random.random() < 0.3:  # noqa: PLR2004 - now and then a band is missing
         start = int(random.integers(0, bands - 12))
-        warped = torch.cat([warped[:, :start], warped[:, start : start + 12] * 0 + warped.min(), warped[:, start + 12 :]], 1)
+        warped = torch.cat(
+            [warped[:, :start], warped[:, start : start + 12] * 0 + warped.min(), warped[:, start + 12 :]], 1
+        )
     return warped
