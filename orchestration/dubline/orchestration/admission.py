@@ -60,14 +60,10 @@ def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
 
 def _refusal(upload_id: UUID, upload: Upload | None, kind: UploadKind) -> tuple[str, str] | None:
     if upload is None:
-        return _told(
-            UploadMissingError(f"There is no upload {upload_id}. Create it, PUT the file, complete it.")
-        )
+        return _told(UploadMissingError(f"There is no upload {upload_id}. Create it, PUT the file, complete it."))
     if upload.kind is not kind:
         return _told(
-            WrongContentTypeError(
-                f"Upload {upload_id} is a {upload.kind}, where a {kind} is expected. Swap the ids?"
-            )
+            WrongContentTypeError(f"Upload {upload_id} is a {upload.kind}, where a {kind} is expected. Swap the ids?")
         )
     if upload.state is UploadState.PROBING:
         raise UploadNotReadyError(

@@ -234,6 +234,7 @@ class AttemptsExhaustedError(DublineError):
     """Every attempt that the job is allowed has failed. Its attempts say why; submit it again to retry."""
 
     code = "attempts_exhausted"
+    status = 422
 
 
 class LeaseLostError(DublineError):

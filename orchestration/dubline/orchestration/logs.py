@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 REDACTED = "[redacted]"
 
-_SECRET_NAMES = re.compile(
-    r"(^|_)(api_key|access_key|secret|secret_key|password|authorization|token)$", re.IGNORECASE
-)
+_SECRET_NAMES = re.compile(r"(^|_)(api_key|access_key|secret|secret_key|password|authorization|token)$", re.IGNORECASE)
 _SECRET_TEXTS = (
     # The password of a URL.
     (re.compile(r"(?<=://)([^\s:/@]*):[^\s/@]+@"), rf"\1:{REDACTED}@"),

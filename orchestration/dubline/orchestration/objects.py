@@ -70,13 +70,9 @@ class Objects:
         """
         with _translated():
             if not self._exists():
-                raise StorageUnavailableError(
-                    f"The bucket {self._bucket} does not exist. Run create-bucket first."
-                )
+                raise StorageUnavailableError(f"The bucket {self._bucket} does not exist. Run create-bucket first.")
 
-    def presign_put(
-        self, key: str, content_type: str, size_bytes: int, expires_s: int = 3600
-    ) -> PresignedPut:
+    def presign_put(self, key: str, content_type: str, size_bytes: int, expires_s: int = 3600) -> PresignedPut:
         """Sign a PUT that S3 refuses unless content type and length are exactly these. Sends nothing."""
         url = self._signer.generate_presigned_url(
             "put_object",
@@ -187,9 +183,7 @@ def _translated() -> Iterator[None]:
         yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
-        raise StorageUnavailableError(
-            f"The object storage refused {error.operation_name}: {code}."
-        ) from error
+        raise StorageUnavailableError(f"The object storage refused {error.operation_name}: {code}.") from error
     except (BotoCoreError, OSError) as error:
         # A disk that is full is as temporary as a bucket that is away, and no fault of the job.
         raise StorageUnavailableError from error

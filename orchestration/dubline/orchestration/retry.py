@@ -64,9 +64,7 @@ def decide(error: BaseException, charged: int) -> Retry | Fail:
 
 def exhausted(cause: Cause, code: str, detail: str, charged: int) -> Fail:
     """Give up after the last attempt, telling what the last one ended with."""
-    summary = (
-        f"The job failed {charged} times and is not tried again. The last attempt ended with {code}: {detail}"
-    )
+    summary = f"The job failed {charged} times and is not tried again. The last attempt ended with {code}: {detail}"
     return Fail(cause=cause, code=errors.AttemptsExhaustedError.code, detail=summary[:DETAIL_MAX_CHARS])
 
 

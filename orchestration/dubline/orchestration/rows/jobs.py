@@ -49,9 +49,7 @@ class JobRow(Base):
         CheckConstraint("progress_percent BETWEEN 0 AND 100", name="progress"),
         CheckConstraint("charge_count BETWEEN 0 AND attempt_count", name="charges"),
         same("started", "attempt_count > 0", "started_at IS NOT NULL"),
-        CheckConstraint(
-            "attempt_count > 0 OR state NOT IN ('running', 'retrying', 'succeeded')", name="attempted"
-        ),
+        CheckConstraint("attempt_count > 0 OR state NOT IN ('running', 'retrying', 'succeeded')", name="attempted"),
         same("batch", "batch_id IS NULL", "position IS NULL"),
         CheckConstraint("position >= 0", name="position"),
         CheckConstraint(f"seed BETWEEN 0 AND {SEED_MAX}", name="seed"),

@@ -130,9 +130,7 @@ def _read(session: Session, tenant: str, batch_id: UUID) -> Batch:
     row = _row(session, tenant, batch_id)
     percent = case((JobRow.state.in_(FINAL), 100.0), else_=JobRow.progress_percent)
     counted = session.execute(
-        select(JobRow.state, func.count(), func.sum(percent))
-        .where(JobRow.batch_id == batch_id)
-        .group_by(JobRow.state)
+        select(JobRow.state, func.count(), func.sum(percent)).where(JobRow.batch_id == batch_id).group_by(JobRow.state)
     ).all()
     counts = dict.fromkeys(JobState, 0) | {JobState(state): count for state, count, _ in counted}
     return Batch(

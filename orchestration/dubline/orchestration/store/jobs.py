@@ -95,16 +95,12 @@ def uploads_of(session: Session, tenant: str, rows: Sequence[NewJob]) -> dict[UU
     ids = {row.portrait_upload_id for row in rows} | {row.speech_upload_id for row in rows}
     # One array parameter: a list of thousands of parameters is slow to compile and limited to 65,535.
     found = session.scalars(
-        select(UploadRow).where(
-            UploadRow.tenant == tenant, UploadRow.id == func.any(_array(UploadRow.id, list(ids)))
-        )
+        select(UploadRow).where(UploadRow.tenant == tenant, UploadRow.id == func.any(_array(UploadRow.id, list(ids))))
     )
     return {row.id: upload_of(row) for row in found}
 
 
-def queue(
-    session: Session, tenant: str, admissions: Sequence[Admission], batch_id: UUID | None
-) -> list[UUID]:
+def queue(session: Session, tenant: str, admissions: Sequence[Admission], batch_id: UUID | None) -> list[UUID]:
     """Insert jobs at their fair places, all in one statement; the caller's transaction commits.
 
     Returns:
@@ -144,11 +140,7 @@ def _insert_all(session: Session, tenant: str, batch_id: UUID | None, columns: d
     # One array per column, unnested by the server: 10,000 rows are one statement with twelve parameters.
     table = JobRow.__table__
     arrays = [_array(table.c[name], values) for name, values in columns.items()]
-    new = (
-        func.unnest(*arrays)
-        .table_valued(*(column(name, table.c[name].type) for name in columns))
-        .render_derived()
-    )
+    new = func.unnest(*arrays).table_valued(*(column(name, table.c[name].type) for name in columns)).render_derived()
     chosen: dict[str, Any] = {name: new.c[name] for name in columns}
     chosen["tenant"] = literal(tenant)
     if batch_id is None:
@@ -157,9 +149,7 @@ def _insert_all(session: Session, tenant: str, batch_id: UUID | None, columns: d
         chosen["batch_id"] = literal(batch_id)
     failed = new.c.state == JobState.FAILED.value
     chosen["finalized_at"] = case((failed, func.now()))
-    session.execute(
-        insert(JobRow).from_select(list(chosen), select(*chosen.values()), include_defaults=False)
-    )
+    session.execute(insert(JobRow).from_select(list(chosen), select(*chosen.values()), include_defaults=False))
 
 
 def _array(like: Any, values: list[Any]) -> Any:

@@ -82,9 +82,7 @@ class Store:
         The lock lives in a transaction, so that a killed holder frees it with its connection.
         """
         with transaction(self._engine) as session:
-            yield bool(
-                session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": CONTROL_LOCK})
-            )
+            yield bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": CONTROL_LOCK}))
 
     def close(self) -> None:
         """Close the connections."""

@@ -31,9 +31,7 @@ class Uploads:
 
     def insert(self, tenant: str, kind: UploadKind, content_type: str, size_bytes: int) -> Upload:
         """Declare an upload; it is pending until its bytes are announced."""
-        row = UploadRow(
-            id=uuid4(), tenant=tenant, kind=kind, content_type=content_type, size_bytes=size_bytes
-        )
+        row = UploadRow(id=uuid4(), tenant=tenant, kind=kind, content_type=content_type, size_bytes=size_bytes)
         with transaction(self._engine) as session:
             session.add(row)
             session.flush()
@@ -47,9 +45,7 @@ class Uploads:
             NotFoundError: the tenant has none with this id.
         """
         with transaction(self._engine) as session:
-            row = session.scalar(
-                select(UploadRow).where(UploadRow.id == upload_id, UploadRow.tenant == tenant)
-            )
+            row = session.scalar(select(UploadRow).where(UploadRow.id == upload_id, UploadRow.tenant == tenant))
             if row is None:
                 raise NotFoundError(f"There is no upload {upload_id}.")
             return upload_of(row)
@@ -75,9 +71,7 @@ class Uploads:
     def waiting_count(self) -> int:
         """Uploads that a prober could claim now."""
         with transaction(self._engine) as session:
-            return (
-                session.scalar(select(func.count()).select_from(UploadRow).where(*_claimable(UploadRow))) or 0
-            )
+            return session.scalar(select(func.count()).select_from(UploadRow).where(*_claimable(UploadRow))) or 0
 
     def claim(self, worker: str, lease_s: float) -> ProbeLease | None:
         """Take the longest-waiting upload for ``lease_s`` seconds; None where nothing waits.
@@ -158,9 +152,7 @@ class Uploads:
         Raises:
             LeaseLostError: another prober may have it; nothing was written.
         """
-        return upload_of(
-            self._write(lease, {"probe_after": func.now() + timedelta(seconds=delay_s)} | _UNLEASED)
-        )
+        return upload_of(self._write(lease, {"probe_after": func.now() + timedelta(seconds=delay_s)} | _UNLEASED))
 
     def release(self, lease: ProbeLease) -> Upload:
         """Give the upload back because this prober shuts down; the attempt is not charged.
@@ -185,12 +177,7 @@ class Uploads:
             rescued = session.scalars(
                 update(UploadRow)
                 .where(UploadRow.lease_token.is_not(None), UploadRow.lease_expires_at < func.now())
-                .values(
-                    {
-                        name: case((spent, value), else_=getattr(UploadRow, name))
-                        for name, value in ended.items()
-                    }
-                )
+                .values({name: case((spent, value), else_=getattr(UploadRow, name)) for name, value in ended.items()})
                 .values(_UNLEASED)
                 .returning(UploadRow.id)
             )

@@ -1,0 +1,20 @@
+"""The client: what the service offers over HTTP as typed calls, and the `dubline` command line on top."""
+
+from __future__ import annotations
+
+from dubline.client.answers import Attempt, Batch, Fault, Job, Result, Upload
+from dubline.client.client import Client
+from dubline.client.errors import ClientError, RefusedError, UnreachableError
+
+__all__ = [
+    "Attempt",
+    "Batch",
+    "Client",
+    "ClientError",
+    "Fault",
+    "Job",
+    "RefusedError",
+    "Result",
+    "UnreachableError",
+    "Upload",
+]

@@ -1,0 +1,111 @@
+"""What a person sees while jobs run: bars on a terminal, elsewhere a plain line for each change of state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.console import Console
+    from rich.progress import TaskID
+
+_MANY = 24
+"""More rows than this do not fit on a screen: only those that move get a bar."""
+_WAITING = "queued"
+
+
+class Board(Protocol):
+    """Shows how far each row is."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, name: str, state: str, percent: float, note: str = "") -> None:
+        """Show a row that goes on; percent in [0, 100]."""
+
+    def finish(self, name: str, state: str, note: str = "") -> None:
+        """Show a row that has ended."""
+
+
+def board(console: Console, rows: int) -> Board:
+    """Choose how to show a number of rows."""
+    return Bars(console, rows) if console.is_terminal else Lines(console)
+
+
+class Bars:
+    """A bar for each row, and one for all of them."""
+
+    def __init__(self, console: Console, rows: int) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[state]}", markup=False),
+            console=console,
+        )
+        self._few = rows <= _MANY
+        self._bars: dict[str, TaskID] = {}
+        self._all = self._progress.add_task("all", total=rows, state="", visible=rows > 1)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, name: str, state: str, percent: float, note: str = "") -> None:
+        """Move a row's bar."""
+        if name not in self._bars:
+            if state == _WAITING and not self._few:
+                return
+            self._bars[name] = self._progress.add_task(name, total=100, state="")
+        self._progress.update(self._bars[name], completed=percent, state=note or state)
+
+    def finish(self, name: str, state: str, note: str = "") -> None:
+        """Complete a row's bar, and take it away if there are many."""
+        self.show(name, state, 100 if state == "done" else 0, f"{state} {note}".strip())
+        self._progress.advance(self._all)
+        if name in self._bars:
+            bar = self._bars[name]
+            self._progress.stop_task(bar)
+            if not self._few:
+                self._progress.remove_task(self._bars.pop(name))
+
+
+class Lines:
+    """A line for each change of a row's state."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._states: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def show(self, name: str, state: str, percent: float, note: str = "") -> None:  # noqa: ARG002
+        """Write a line if the state is a new one."""
+        if self._states.get(name) != state:
+            self._states[name] = state
+            self._write(f"{name}: {state}")
+
+    def finish(self, name: str, state: str, note: str = "") -> None:
+        """Write how it ended."""
+        self._write(f"{name}: {state} {note}".rstrip())
+
+    def _write(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)

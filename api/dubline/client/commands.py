@@ -1,0 +1,122 @@
+"""The `dubline` command line: submit, batch, status, up."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from dubline.client import report
+from dubline.client.board import board
+from dubline.client.bulk import Bulk
+from dubline.client.client import DEFAULT_URL, Client
+from dubline.client.errors import ClientError, RefusedError
+from dubline.client.manifest import read_rows
+from dubline.client.single import Wish, make_one
+
+FAILED = 1
+INTERRUPTED = 130
+
+_NOT_FOUND = 404
+
+app = typer.Typer(
+    help="Bulk dubbing: one portrait and one speech track in, a video of that person speaking out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def submit(
+    portrait: Annotated[Path, typer.Option(help="A photograph of one face: JPEG, PNG or WebP.")],
+    speech: Annotated[Path, typer.Option(help="What to say: WAV, MP3, FLAC, Ogg or M4A.")],
+    out: Annotated[Path | None, typer.Option(help="The video; by default named after both files.")] = None,
+    preset: Annotated[str | None, typer.Option(help="The released networks to render with.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed gives other motion.")] = None,
+) -> None:
+    """Make one video."""
+    for file in (portrait, speech):
+        if not file.is_file():
+            raise ClientError(f"There is no file {file}.")
+    target = out or Path(f"{portrait.stem}-{speech.stem}.mp4")
+    wish = Wish(portrait=portrait, speech=speech, out=target, preset=preset, seed=seed)
+    try:
+        with _client() as client, board(Console(), 1) as shown:
+            outcome = make_one(client, wish, shown)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    if outcome.fault:
+        _error(str(outcome.fault))
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def batch(
+    file: Annotated[Path, typer.Argument(help='Lines of {"custom_id", "portrait", "speech"}.')],
+    out: Annotated[Path, typer.Option(help="Folder for the videos.")] = Path("out"),
+) -> None:
+    """Make a video of each row of a file."""
+    rows = read_rows(file)
+    began = time.monotonic()
+    with _client() as client, board(Console(), len(rows)) as shown:
+        bulk = Bulk(client, rows, out, shown)
+        try:
+            outcomes = bulk.run()
+        except KeyboardInterrupt:
+            if bulk.batch_id:
+                _error(f"Interrupted; the server goes on. See: dubline status {bulk.batch_id}")
+            raise typer.Exit(INTERRUPTED) from None
+    for line in report.of_outcomes(outcomes, out, time.monotonic() - began):
+        typer.echo(line)
+    if any(outcome.fault for outcome in outcomes):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def status(identifier: Annotated[str, typer.Argument(metavar="ID", help="Of a job or a batch.")]) -> None:
+    """Tell how a job or a batch is."""
+    with _client() as client:
+        try:
+            lines = list(report.of_job(client.jobs.get(identifier)))
+        except RefusedError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            found = client.batches.get(identifier)
+            lines = list(report.of_batch(found, list(client.batches.jobs(identifier))))
+    for line in lines:
+        typer.echo(line)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def up(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(help="Run this against the stack, then stop; wait for Ctrl-C if none."),
+    ] = None,
+) -> None:
+    """Start the whole service on this machine, with everything it needs, for as long as it is wanted."""
+    # The only command that needs the servers; the others run where only the client is installed.
+    from dubline.embedded import EmbeddedError, run  # noqa: PLC0415
+
+    try:
+        code = run(command or [], say=typer.echo)
+    except EmbeddedError as error:
+        raise ClientError(str(error)) from error
+    raise typer.Exit(code)
+
+
+def _client() -> Client:
+    key = os.environ.get("DUBLINE_API_KEY", "")
+    if not key:
+        raise ClientError("Set DUBLINE_API_KEY to your API key; `dubline up` prints one for its own server.")
+    return Client(os.environ.get("DUBLINE_URL") or DEFAULT_URL, key)
+
+
+def _error(text: str) -> None:
+    typer.echo(text, err=True)

@@ -1,0 +1,64 @@
+"""Our own processes: what prepares the database and the bucket, and the four that serve."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+
+from dubline.embedded import broker, bucket, database
+from dubline.embedded.part import Part
+from dubline.embedded.ports import LOOPBACK
+
+KEY = "create-key"
+API = "api"
+RENDERER = "renderer"
+PROBER = "prober"
+CONTROL = "control"
+TENANT = "local"
+
+_MIGRATE = "migrate"
+_CREATE_BUCKET = "create-bucket"
+_READY_S = 1.0
+
+
+def application(api_port: int) -> tuple[Part, ...]:
+    """Describe our own processes.
+
+    The workers and the control process count as ready once they run: nothing is lost by sending work before
+    they take it, and one that stops is reported.
+    """
+    schema = frozenset({_MIGRATE})
+    everything = schema | {_CREATE_BUCKET, broker.NAME}
+    return (
+        _task(_MIGRATE, "migrate", needs=frozenset({database.NAME})),
+        _task(_CREATE_BUCKET, "create-bucket", needs=frozenset({bucket.NAME})),
+        _task(KEY, "create-key", TENANT, needs=schema),
+        _server(RENDERER, "dubline.worker", "render", needs=everything),
+        _server(PROBER, "dubline.worker", "probe", needs=everything),
+        _server(CONTROL, "dubline.orchestration", "control", needs=schema | {broker.NAME}),
+        Part(
+            name=API,
+            argv=(sys.executable, "-m", "dubline.api"),
+            needs=everything,
+            is_ready=lambda: _is_healthy(api_port),
+        ),
+    )
+
+
+def _task(name: str, *words: str, needs: frozenset[str]) -> Part:
+    return Part(name=name, argv=(sys.executable, "-m", "dubline.orchestration", *words), needs=needs)
+
+
+def _server(name: str, module: str, role: str, needs: frozenset[str]) -> Part:
+    return Part(name=name, argv=(sys.executable, "-m", module, role), needs=needs, is_ready=lambda: True)
+
+
+def _is_healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_READY_S)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,58 @@
+"""The whole service as a user starts it, with leases short enough to lose one in a test."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import pytest
+
+from dubline.client import Client
+from dubline.embedded import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEMO = Path(__file__).parents[2] / "demo"
+RATE_HZ = 22_050
+SHORT_S = 1.2
+SHORT_LEASES = {
+    "DUBLINE_LEASE_DURATION_S": "3",
+    "DUBLINE_LEASE_HEARTBEAT_S": "0.5",
+    "DUBLINE_CONTROL_PERIOD_S": "0.3",
+}
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    with Stack(SHORT_LEASES) as started:
+        yield started
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[Client]:
+    with Client(stack.url, stack.key) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def short_speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 1.2 s of the demo's English, so that a test on two cores is quick."""
+    path = tmp_path_factory.mktemp("speech") / "short.wav"
+    with av.open(DEMO / "speech/english.mp3") as container, wave.open(str(path), "wb") as out:
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
+        frames = (made for frame in container.decode(audio=0) for made in resampler.resample(frame))
+        samples = b"".join(bytes(frame.planes[0])[: 2 * frame.samples] for frame in frames)
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(RATE_HZ)
+        out.writeframes(samples[: int(2 * RATE_HZ * SHORT_S)])
+    return path
+
+
+@pytest.fixture(scope="session")
+def demo() -> Path:
+    """The folder of the demo's portraits and speech."""
+    return DEMO

@@ -1,0 +1,67 @@
+"""What a user does: files in, a video out that any player opens."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import av
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dubline.embedded import Stack
+
+FPS = 25
+
+
+def dubline(stack: Stack, *words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dubline.client", *map(str, words)],
+        env={**os.environ, "DUBLINE_URL": stack.url, "DUBLINE_API_KEY": stack.key},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def duration_s(speech: Path) -> float:
+    """Length of what is decoded, which headers only guess."""
+    with av.open(speech) as container:
+        return sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
+
+
+def test_submit_makes_a_video_as_long_as_the_speech(
+    stack: Stack, demo: Path, short_speech: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "ben.mp4"
+    words = ("submit", "--portrait", demo / "portraits/ben.jpg", "--speech", short_speech, "--out", out)
+    done = dubline(stack, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == "ben.mp4: uploading"
+    assert done.stdout.splitlines()[-1].startswith("ben.mp4: done")
+
+    with av.open(out) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert (video.codec_context.name, audio.codec_context.name) == ("h264", "aac")
+        assert video.average_rate == FPS
+        frames = sum(1 for _ in container.decode(video))
+        assert audio.duration
+        assert audio.time_base
+        audio_s = float(audio.duration * audio.time_base)
+    assert abs(frames / FPS - duration_s(short_speech)) <= 1 / FPS
+    assert abs(frames / FPS - audio_s) <= 1 / FPS
+    assert frames >= math.floor(duration_s(short_speech) * FPS)
+
+
+def test_submit_of_a_file_that_is_no_picture_says_so(stack: Stack, demo: Path, tmp_path: Path) -> None:
+    fake = tmp_path / "fake.jpg"
+    fake.write_bytes(b"not a picture at all")
+    done = dubline(stack, "submit", "--portrait", fake, "--speech", demo / "speech/english.mp3")
+    assert done.returncode == 1
+    assert done.stderr.startswith("not_an_image: ")
+    assert "Traceback" not in done.stderr

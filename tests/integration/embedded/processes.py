@@ -1,0 +1,53 @@
+"""Looking at the machine's processes from outside, for tests of what is left running."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WITHIN_S = 20.0
+
+
+def living_in(folder: Path) -> list[str]:
+    """Command lines of the processes that run in a folder or were told of it; the dead and unburied aside."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            home = str((process / "cwd").readlink()) if command else ""
+        except OSError:
+            continue
+        if str(folder) in command or home.startswith(str(folder)):
+            found.append(f"{process.name} {command}")
+    return found
+
+
+def children_of(pid: int) -> list[int]:
+    """Process ids of the processes that a process has started and that are still there."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = status.read_text().splitlines()
+        except OSError:
+            continue
+        if f"PPid:\t{pid}" in lines:
+            found.append(int(status.parent.name))
+    return found
+
+
+def eventually(condition: Callable[[], object], within_s: float = WITHIN_S) -> None:
+    """Poll until a condition holds."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail("it did not happen in time")
+        time.sleep(0.02)

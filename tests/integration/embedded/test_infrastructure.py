@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from typing import TYPE_CHECKING
+
+import boto3
+import psycopg
+import pytest
+import redis
+
+from dubline.embedded import database
+from dubline.embedded.errors import EmbeddedError
+from dubline.embedded.stack import INFRASTRUCTURE, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    stack = Stack()
+    try:
+        stack.start(only=INFRASTRUCTURE)
+        yield stack
+    finally:
+        stack.stop()
+
+
+def address(stack: Stack) -> str:
+    return stack.environ["DUBLINE_DATABASE_URL"].replace("+psycopg", "")
+
+
+def test_the_database_is_a_real_postgres_18(stack: Stack) -> None:
+    with psycopg.connect(address(stack)) as connection:
+        assert connection.info.server_version // 10_000 == 18
+        assert connection.execute("show server_encoding").fetchone() == ("UTF8",)
+
+
+def test_the_database_wants_its_password(stack: Stack) -> None:
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(address(stack), password="guess").close()
+
+
+def test_the_broker_loses_nothing_silently(stack: Stack) -> None:
+    with redis.Redis.from_url(stack.environ["DUBLINE_BROKER_URL"]) as broker:
+        assert broker.config_get("appendonly")["appendonly"] == "yes"
+        assert broker.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
+
+
+def test_the_bucket_speaks_s3(stack: Stack) -> None:
+    bucket = boto3.client(
+        "s3",
+        endpoint_url=stack.environ["DUBLINE_BUCKET_ENDPOINT_URL"],
+        region_name=stack.environ["DUBLINE_BUCKET_REGION"],
+        aws_access_key_id=stack.environ["DUBLINE_BUCKET_ACCESS_KEY"],
+        aws_secret_access_key=stack.environ["DUBLINE_BUCKET_SECRET_KEY"],
+    )
+    bucket.create_bucket(Bucket="test")
+    bucket.put_object(Bucket="test", Key="a/b", Body=b"bytes")
+    assert bucket.get_object(Bucket="test", Key="a/b")["Body"].read() == b"bytes"
+    bucket.close()
+
+
+def test_other_users_of_the_machine_see_nothing(stack: Stack) -> None:
+    for name in ("logs", "scratch", "database"):
+        assert stat.S_IMODE((stack.folder / name).stat().st_mode) == 0o700
+    assert not stat.S_IMODE(stack.folder.stat().st_mode) & 0o066
+    assert os.environ.get("TMPDIR") != stack.environ["TMPDIR"]
+    assert stack.environ["TMPDIR"].startswith(str(stack.folder))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend PostgreSQL to another user")
+def test_root_runs_postgres_from_an_environment_that_is_closed_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reach = database.others_reach
+    monkeypatch.setattr(database, "others_reach", lambda path: path.name != "postgres" and reach(path))
+    stack = Stack()
+    try:
+        stack.start(only={"initdb", "database"})
+        assert stack.children["database"].part.argv[0].startswith(str(stack.folder))
+        with psycopg.connect(address(stack)) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+    finally:
+        stack.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend PostgreSQL to another user")
+def test_root_is_told_of_a_temporary_folder_that_is_closed_to_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    tmp_path.chmod(0o700)
+    stack = Stack()
+    try:
+        with pytest.raises(EmbeddedError, match="TMPDIR"):
+            stack.start()
+    finally:
+        stack.stop()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.unit.client.service import KEY, URL, Service
+
+from dubline.client import pauses, transport
+from dubline.client.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pauses, "FIRST_LOOK_S", 0.0)
+    monkeypatch.setattr(pauses, "LAST_LOOK_S", 0.0)
+    monkeypatch.setattr(transport, "before_retry_s", lambda *_: 0.0)
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    with Client(URL, KEY, service.wire()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    """A folder with a portrait, one without a face, an empty file, and speech."""
+    for name, content in {
+        "face.jpg": b"a face",
+        "wall.jpg": b"no face",
+        "empty.jpg": b"",
+        "hello.mp3": b"hello",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path

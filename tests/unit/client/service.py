@@ -1,0 +1,142 @@
+"""A service in memory that speaks the HTTP of the real one, for tests of the client without a network."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BUCKET = "http://bucket.test"
+KEY = "key-of-the-tests"
+URL = "http://api.test"
+VIDEO = b"not really a video"
+
+
+class Service:
+    """Checks uploads by what they hold and finishes a job at the second look at it.
+
+    Attributes:
+        calls: method and path of each request, in order.
+        faults: answers or errors that come first instead of real ones, by method and path.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.requests: list[httpx2.Request] = []
+        self.faults: dict[str, list[httpx2.Response | Exception]] = {}
+        self.uploads: dict[str, dict[str, Any]] = {}
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.batches: dict[str, str] = {}
+
+    def wire(self) -> httpx2.MockTransport:
+        """What a client sends its requests through."""
+        return httpx2.MockTransport(self.answer)
+
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
+        line = f"{request.method} {request.url.path}"
+        self.calls.append(line)
+        self.requests.append(request)
+        if self.faults.get(line):
+            fault = self.faults[line].pop(0)
+            if isinstance(fault, Exception):
+                raise fault
+            return fault
+        if str(request.url).startswith(BUCKET):
+            assert "Authorization" not in request.headers, "the key must not leave for the bucket"
+            return self._bucket(request)
+        assert request.headers["Authorization"] == f"Bearer {KEY}"
+        return self._api(request)
+
+    def _bucket(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            return httpx2.Response(200, content=VIDEO)
+        self.uploads[request.url.path.strip("/")]["bytes"] = request.read()
+        return httpx2.Response(200)
+
+    def _api(self, request: httpx2.Request) -> httpx2.Response:
+        body = json.loads(request.read() or b"null")
+        _, noun, *rest = request.url.path.strip("/").split("/")
+        routes: dict[tuple[str, str, int], Callable[..., httpx2.Response]] = {
+            ("POST", "uploads", 0): lambda: self._create_upload(body),
+            ("POST", "uploads", 2): lambda: self._look_at_upload(rest[0], "probing"),
+            ("GET", "uploads", 1): lambda: self._look_at_upload(rest[0], None),
+            ("POST", "jobs", 0): lambda: httpx2.Response(201, json=self._create_job(body)),
+            ("GET", "jobs", 1): lambda: self._look_at_job(rest[0]),
+            ("POST", "batches", 0): lambda: self._create_batch(body, request.headers["Idempotency-Key"]),
+            ("GET", "batches", 1): lambda: self._look_at_batch(rest[0]),
+            ("GET", "batches", 2): lambda: self._page(request.url.params),
+        }
+        return routes[request.method, noun, len(rest)]()
+
+    def _create_upload(self, body: dict[str, Any]) -> httpx2.Response:
+        if not body["size_bytes"]:
+            return problem(422, "empty_upload", "The file is empty.")
+        upload_id = f"upload-{len(self.uploads)}"
+        put = {"url": f"{BUCKET}/{upload_id}", "headers": {"Content-Type": body["content_type"]}}
+        self.uploads[upload_id] = {"id": upload_id, "state": "pending", "kind": body["kind"]}
+        return httpx2.Response(201, json={**self.uploads[upload_id], "put": put, "news": "ignored"})
+
+    def _look_at_upload(self, upload_id: str, state: str | None) -> httpx2.Response:
+        upload = self.uploads[upload_id]
+        if state is None and upload["bytes"] == b"no face":
+            upload["error"] = {"code": "no_face", "detail": "No face was found."}
+            state = "rejected"
+        upload["state"] = state or "ready"
+        return httpx2.Response(200, json={name: value for name, value in upload.items() if name != "bytes"})
+
+    def _create_job(self, body: dict[str, Any]) -> dict[str, Any]:
+        error = self.uploads[body["portrait_upload_id"]].get("error")
+        job_id = f"job-{len(self.jobs)}"
+        state = "failed" if error else "queued"
+        self.jobs[job_id] = {"id": job_id, "state": state, "error": error, "asked": body} | {
+            "custom_id": body.get("custom_id")
+        }
+        return self.jobs[job_id]
+
+    def _look_at_job(self, job_id: str) -> httpx2.Response:
+        if job_id not in self.jobs:
+            return problem(404, "not_found", "There is no job with this id.")
+        job = self.jobs[job_id]
+        if job["state"] in {"queued", "running"}:
+            job["state"] = "running" if job["state"] == "queued" else "succeeded"
+        if job["state"] == "succeeded":
+            job["result"] = {"url": f"{BUCKET}/{job_id}.mp4", "size_bytes": len(VIDEO), "duration_s": 1.0}
+        return httpx2.Response(200, json=job)
+
+    def _create_batch(self, body: dict[str, Any], key: str) -> httpx2.Response:
+        if key not in self.batches:
+            self.batches[key] = f"batch-{len(self.batches)}"
+            for job in body["jobs"]:
+                self._create_job(job)
+        return httpx2.Response(201, json={"id": self.batches[key], "job_count": len(body["jobs"])})
+
+    def _look_at_batch(self, batch_id: str) -> httpx2.Response:
+        if batch_id not in self.batches.values():
+            return problem(404, "not_found", "There is no batch with this id.")
+        for job_id, job in self.jobs.items():
+            if job["state"] in {"queued", "running"}:
+                self._look_at_job(job_id)
+        states = [job["state"] for job in self.jobs.values()]
+        finished = not {"queued", "running"} & set(states)
+        counts = {state: states.count(state) for state in states}
+        return httpx2.Response(
+            200, json={"id": batch_id, "job_count": len(states), "counts": counts, "finished": finished}
+        )
+
+    def _page(self, params: httpx2.QueryParams) -> httpx2.Response:
+        start = int(params.get("cursor", 0))
+        jobs = list(self.jobs.values())
+        after = start + 2  # pages of two, whatever was asked for
+        return httpx2.Response(
+            200,
+            json={"data": jobs[start:after], "next_cursor": str(after) if after < len(jobs) else None},
+        )
+
+
+def problem(status: int, code: str, detail: str) -> httpx2.Response:
+    """An error as the service answers it."""
+    return httpx2.Response(status, json={"status": status, "code": code, "detail": detail})

@@ -1,0 +1,127 @@
+from pathlib import Path
+from typing import Self
+
+import httpx2
+import pytest
+from tests.unit.client.service import VIDEO, Service, problem
+
+from dubline.client.bulk import Bulk
+from dubline.client.client import Client
+from dubline.client.errors import ClientError, UnreachableError
+from dubline.client.manifest import Row
+from dubline.client.outcome import Outcome
+from dubline.client.pauses import TRIES
+from dubline.client.single import Wish, make_one
+
+
+class Log:
+    """A board that remembers."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[str, str]] = []
+        self.finished: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, name: str, state: str, percent: float, note: str = "") -> None:
+        assert 0 <= percent <= 100, note
+        if (name, state) not in self.shown:
+            self.shown.append((name, state))
+
+    def finish(self, name: str, state: str, note: str = "") -> None:
+        assert name not in self.finished, note
+        self.finished[name] = state
+
+
+def rows(media: Path, **portraits: str) -> list[Row]:
+    return [
+        Row(custom_id=name, portrait=media / portrait, speech=media / "hello.mp3")
+        for name, portrait in portraits.items()
+    ]
+
+
+def run(client: Client, media: Path, **portraits: str) -> tuple[dict[str, Outcome], Log]:
+    log = Log()
+    outcomes = Bulk(client, rows(media, **portraits), media / "out", log).run()
+    assert [outcome.name for outcome in outcomes] == list(portraits)
+    assert set(log.finished) == set(portraits)
+    return {outcome.name: outcome for outcome in outcomes}, log
+
+
+def test_each_file_is_sent_once_and_all_jobs_go_in_one_call(service: Service, client: Client, media: Path) -> None:
+    outcomes, log = run(client, media, one="face.jpg", two="face.jpg", three="face.jpg")
+    assert service.calls.count("POST /v1/uploads") == 2
+    assert service.calls.count("POST /v1/batches") == 1
+    for name, outcome in outcomes.items():
+        assert outcome.path == media / "out" / f"{name}.mp4"
+        assert outcome.path.read_bytes() == VIDEO
+        states = [state for shown, state in log.shown if shown == name]
+        assert states[0], states[-1] == ("uploading", "downloading")
+
+
+def test_a_rejected_upload_fails_its_own_rows_only(service: Service, client: Client, media: Path) -> None:
+    outcomes, _ = run(client, media, good="face.jpg", bad="wall.jpg")
+    assert outcomes["good"].path
+    assert outcomes["bad"].path is None
+    assert outcomes["bad"].fault
+    assert outcomes["bad"].fault.code == "no_face"
+    assert len(service.jobs) == 2
+
+
+def test_a_file_that_is_not_accepted_at_all_fails_its_own_rows_only(
+    service: Service, client: Client, media: Path
+) -> None:
+    outcomes, _ = run(client, media, good="face.jpg", bad="empty.jpg", worse="gone.jpg")
+    assert outcomes["good"].path
+    assert outcomes["bad"].fault
+    assert outcomes["bad"].fault.code == "empty_upload"
+    assert outcomes["worse"].fault
+    assert "Cannot read" in outcomes["worse"].fault.detail
+    assert len(service.jobs) == 1
+
+
+def test_without_a_good_row_there_is_no_batch(service: Service, client: Client, media: Path) -> None:
+    run(client, media, bad="empty.jpg")
+    assert "POST /v1/batches" not in service.calls
+
+
+def test_a_video_that_cannot_be_fetched_fails_its_row(service: Service, client: Client, media: Path) -> None:
+    service.faults["GET /job-0.mp4"] = [httpx2.Response(404)]
+    outcomes, _ = run(client, media, one="face.jpg", two="face.jpg")
+    assert outcomes["one"].fault
+    assert outcomes["two"].path
+
+
+def test_a_server_that_is_gone_ends_it_all(service: Service, client: Client, media: Path) -> None:
+    service.faults["POST /v1/uploads"] = [httpx2.ConnectError("refused") for _ in range(2 * TRIES)]
+    with pytest.raises(UnreachableError):
+        run(client, media, one="face.jpg")
+
+
+def wish(media: Path, portrait: str) -> Wish:
+    return Wish(portrait=media / portrait, speech=media / "hello.mp3", out=media / "hello.mp4", preset="tiny", seed=3)
+
+
+def test_one_video_is_made_of_two_files(service: Service, client: Client, media: Path) -> None:
+    outcome = make_one(client, wish(media, "face.jpg"), Log())
+    assert outcome.path == media / "hello.mp4"
+    assert outcome.path.read_bytes() == VIDEO
+    (job,) = service.jobs.values()
+    assert (job["asked"]["preset"], job["asked"]["seed"]) == ("tiny", 3)
+
+
+def test_one_video_of_a_bad_portrait_fails_with_its_reason(client: Client, media: Path) -> None:
+    outcome = make_one(client, wish(media, "wall.jpg"), Log())
+    assert outcome.path is None
+    assert outcome.fault
+    assert str(outcome.fault) == "no_face: No face was found."
+
+
+def test_one_video_that_is_refused_says_why(service: Service, client: Client, media: Path) -> None:
+    service.faults["POST /v1/jobs"] = [problem(422, "invalid_request", "There is no such preset.")]
+    with pytest.raises(ClientError, match="no such preset"):
+        make_one(client, wish(media, "face.jpg"), Log())

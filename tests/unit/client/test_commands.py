@@ -1,0 +1,122 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from tests.unit.client.service import KEY, URL, Service
+
+import dubline.embedded
+from dubline.client import __main__, client, commands
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    service = Service()
+    real = client.Client
+    monkeypatch.setattr(commands, "Client", lambda url, key: real(url, key, service.wire()))
+    monkeypatch.setenv("DUBLINE_URL", URL)
+    monkeypatch.setenv("DUBLINE_API_KEY", KEY)
+    return service
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["dubline", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.usefixtures("service")
+def test_submit_makes_a_video(monkeypatch: pytest.MonkeyPatch, media: Path) -> None:
+    monkeypatch.chdir(media)
+    assert run(monkeypatch, "submit", "--portrait", "face.jpg", "--speech", "hello.mp3") == 0
+    assert (media / "face-hello.mp4").is_file()
+
+
+@pytest.mark.usefixtures("service")
+def test_submit_of_a_bad_portrait_exits_with_one_and_its_sentence(
+    monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (
+        "submit",
+        "--portrait",
+        media / "wall.jpg",
+        "--speech",
+        media / "hello.mp3",
+        "--out",
+        media / "o",
+    )
+    assert run(monkeypatch, *words) == commands.FAILED
+    assert "no_face: No face was found." in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("service")
+def test_batch_makes_all_videos_it_can_and_sums_up(
+    monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portraits = {"good": "face.jpg", "bad": "wall.jpg"}
+    lines = [
+        json.dumps({"custom_id": name, "portrait": file, "speech": "hello.mp3"}) for name, file in portraits.items()
+    ]
+    (media / "batch.jsonl").write_text("\n".join(lines))
+    assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / "out") == commands.FAILED
+    assert [file.name for file in (media / "out").iterdir()] == ["good.mp4"]
+    shown = capsys.readouterr().out
+    assert "failed  bad  no_face: No face was found." in shown
+    assert "1 of 2 videos" in shown
+
+
+def test_status_knows_jobs_and_batches(
+    monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempts = [
+        {"number": 1, "outcome": "retried", "cause": "worker_lost"},
+        {"number": 2, "outcome": None, "cause": None},
+    ]
+    service.jobs["job-0"] = {"id": "job-0", "state": "running", "stage": "rendering", "attempts": attempts}
+    service.batches["k"] = "batch-0"
+    assert run(monkeypatch, "status", "job-0") == 0
+    assert run(monkeypatch, "status", "batch-0") == 0
+    shown = capsys.readouterr().out
+    assert "attempt 1: retried, worker_lost\n  attempt 2: running" in shown
+    assert "batch batch-0: 1 succeeded" in shown
+    assert run(monkeypatch, "status", "nothing") == __main__.UNUSABLE
+
+
+def test_a_mistake_is_one_sentence_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DUBLINE_API_KEY", raising=False)
+    for words in (
+        ("status", "x"),
+        ("submit", "--portrait", media / "gone.jpg", "--speech", media / "hello.mp3"),
+        ("batch", media / "gone.jsonl"),
+    ):
+        assert run(monkeypatch, *words) == __main__.UNUSABLE
+        error = capsys.readouterr().err
+        assert error.startswith("dubline: ")
+        assert error.count("\n") == 1
+
+
+def test_up_runs_a_command_with_its_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+
+    def fake(command: list[str], say: object) -> int:
+        assert callable(say)
+        seen.append(command)
+        return 3
+
+    monkeypatch.setattr(dubline.embedded, "run", fake)
+    assert run(monkeypatch, "up", "--", "make", "-x", "--help") == 3
+    assert run(monkeypatch, "up") == 3
+    assert seen == [["make", "-x", "--help"], []]
+
+
+def test_up_says_which_part_failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(command: list[str], say: object) -> int:
+        raise dubline.embedded.PartFailed("renderer", "stopped with exit code 1", f"{command} {say}")
+
+    monkeypatch.setattr(dubline.embedded, "run", fails)
+    assert run(monkeypatch, "up") == __main__.UNUSABLE
+    assert "renderer stopped with exit code 1" in capsys.readouterr().err

@@ -1,0 +1,50 @@
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from dubline.embedded import account
+from dubline.embedded.account import Account, others_reach, unprivileged
+from dubline.embedded.errors import EmbeddedError, NotInstalled
+from dubline.embedded.installed import package_folder
+
+
+def test_an_ordinary_user_runs_postgres_as_himself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert unprivileged() is None
+
+
+def test_root_lends_postgres_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    nobody = pwd.getpwnam("nobody")
+    assert unprivileged() == Account(nobody.pw_uid, nobody.pw_gid)
+
+
+def test_root_without_nobody_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> None:
+        raise KeyError(name)
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(account.pwd, "getpwnam", unknown)
+    with pytest.raises(EmbeddedError, match="ordinary user"):
+        unprivileged()
+
+
+def test_one_closed_folder_on_the_way_keeps_others_out(tmp_path: Path) -> None:
+    inner = tmp_path / "closed" / "open"
+    inner.mkdir(parents=True)
+    open_before = others_reach(inner / "file")
+    (tmp_path / "closed").chmod(0o700)
+    assert not others_reach(inner / "file")
+    (tmp_path / "closed").chmod(0o711)
+    assert others_reach(inner / "file") is open_before
+
+
+def test_a_package_is_found_without_being_imported() -> None:
+    assert (package_folder("dubline.embedded", "dubline") / "stack.py").is_file()
+
+
+def test_a_missing_package_is_named() -> None:
+    with pytest.raises(NotInstalled, match=r"no-such-thing .*dubline\[embedded\]"):
+        package_folder("no_such_thing", "no-such-thing")

@@ -1,0 +1,42 @@
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from dubline.embedded.sweeper import Sweeper
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+
+
+def test_what_is_left_is_stopped_and_the_folder_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    (folder / "file").touch()
+    sweeper = Sweeper()
+    with sleeper() as left:
+        sweeper.watch_folder(folder)
+        sweeper.watch(-left.pid, signal.SIGINT)
+        # Buried at once, as init would, or it would seem to live on.
+        threading.Thread(target=left.wait).start()
+        sweeper.close()
+        assert left.wait(10) == -signal.SIGINT
+    assert not folder.exists()
+
+
+def test_what_was_taken_back_is_left_alone() -> None:
+    sweeper = Sweeper()
+    with sleeper() as other:
+        sweeper.watch(-other.pid, signal.SIGKILL)
+        sweeper.forget(-other.pid)
+        sweeper.close()
+        assert other.poll() is None
+        other.kill()
+
+
+def test_closing_twice_is_harmless() -> None:
+    sweeper = Sweeper()
+    sweeper.close()
+    sweeper.close()

@@ -1,0 +1,54 @@
+"""Cameras, landmarks and displacements agree on where things are."""
+
+import torch
+
+from dubline.models.layers import warp
+from dubline.training.augment import project, random_cameras, view
+from dubline.training.losses import face_weight, landmark_loss, painting_loss
+
+
+def test_a_landmark_stays_on_its_pixel_under_any_camera() -> None:
+    cameras = random_cameras(4, torch.Generator().manual_seed(1))
+    axis = (torch.arange(128) * 2 + 1) / 128 - 1
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+    point = torch.tensor([0.3, -0.2])
+    dot = torch.exp(-(grid - point).square().sum(-1) / 0.002).expand(4, 1, 128, 128)
+    seen = view(dot, cameras)[:, 0].flatten(1).argmax(1)
+    found = grid.flatten(0, 1)[seen]
+    torch.testing.assert_close(project(point.expand(4, 1, 2), cameras)[:, 0], found, atol=0.02, rtol=0)
+
+
+def test_the_landmark_loss_is_zero_for_the_displacement_that_moves_the_landmarks() -> None:
+    driving = torch.rand(2, 68, 2) * 0.8 - 0.4
+    displacement = torch.zeros(2, 2, 64, 64)
+    displacement[:, 0], displacement[:, 1] = 0.1, -0.05
+    source = driving + torch.tensor([0.1, -0.05])
+    assert landmark_loss(displacement, source, driving) < 1e-6
+    assert landmark_loss(-displacement, source, driving) > 0.01
+
+
+def test_that_displacement_also_moves_the_picture() -> None:
+    picture = torch.zeros(1, 1, 64, 64)
+    picture[0, 0, 20, 40] = 1
+    displacement = torch.zeros(1, 2, 64, 64)
+    displacement[:, 0] = 10 * 2 / 64
+    assert int(warp(picture, displacement).argmax()) == 20 * 64 + 30
+
+
+def test_the_mouth_weighs_most() -> None:
+    landmarks = torch.zeros(1, 68, 2)
+    landmarks[:, 36:42] = torch.linspace(-0.4, -0.2, 6)[:, None] * torch.tensor([1.0, 0.0]) + torch.tensor([0, -0.3])
+    landmarks[:, 42:48] = torch.linspace(0.2, 0.4, 6)[:, None] * torch.tensor([1.0, 0.0]) + torch.tensor([0, -0.3])
+    landmarks[:, 48:68] = torch.linspace(-0.2, 0.2, 20)[:, None] * torch.tensor([1.0, 0.0]) + torch.tensor([0, 0.4])
+    weight = face_weight(landmarks, 64)[0, 0]
+    row, column = divmod(int(weight.argmax()), 64)
+    assert abs(row - 44) <= 1
+    assert abs(column - 32) <= 1
+    assert weight[0, 0] < 1.1
+
+
+def test_painting_is_dear_where_the_warp_is_right_and_cheap_where_it_is_wrong() -> None:
+    target = torch.zeros(1, 3, 8, 8)
+    everywhere = torch.ones(1, 1, 8, 8)
+    assert painting_loss(everywhere, target, target) == 1
+    assert painting_loss(everywhere, target + 0.9, target) < 0.01
