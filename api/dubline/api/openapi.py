@@ -27,8 +27,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Declare the problems that a route may answer with, for its `responses`."""
     schema = {"$ref": _REF.format(model=Problem.__name__)}
     return {
-        status: {"description": _MEANINGS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in statuses
+        status: {"description": _MEANINGS[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses
     }
 
 

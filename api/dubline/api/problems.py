@@ -71,9 +71,7 @@ def problem(
 
 def unexpected_problem() -> JSONResponse:
     """Answer for an exception that nobody foresaw: an apology and the request's id, never a trace."""
-    return problem(
-        500, "internal", "Something broke on our side. Try again; if it stays, send us the request_id."
-    )
+    return problem(500, "internal", "Something broke on our side. Try again; if it stays, send us the request_id.")
 
 
 def install(app: FastAPI) -> None:

@@ -20,35 +20,32 @@ from dubline.orchestration.uploads import Upload, UploadKind, UploadState
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
-PORTRAIT_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
-# Browsers and operating systems disagree about the names; what the bytes are is found out by the probe.
+# Browsers and operating systems disagree about the names; what the bytes are is found out by the probe, which
+# alone decides about a file of unknown type.
+UNKNOWN_TYPE = "application/octet-stream"
+PORTRAIT_TYPES = frozenset({"image/jpeg", "image/jpg", "image/pjpeg", "image/png", "image/webp", UNKNOWN_TYPE})
 SPEECH_TYPES = frozenset(
     {
         *("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"),
-        *("audio/mpeg", "audio/mp3"),
+        *("audio/mpeg", "audio/mp3", "audio/mpeg3", "audio/x-mp3"),
         *("audio/flac", "audio/x-flac"),
         *("audio/ogg", "audio/opus", "audio/vorbis", "application/ogg"),
-        *("audio/mp4", "audio/m4a", "audio/x-m4a"),
+        *("audio/mp4", "audio/m4a", "audio/x-m4a", "video/mp4"),
         *("audio/aac", "audio/x-aac", "audio/aacp"),
+        UNKNOWN_TYPE,
     }
 )
 
 
 @router.post("", status_code=201, summary="Declare a file", responses=problems(401, 413, 422, 503))
-def create_upload(
-    request: UploadRequest, tenant: Tenant, services: Wired, response: Response
-) -> UploadCreated:
+def create_upload(request: UploadRequest, tenant: Tenant, services: Wired, response: Response) -> UploadCreated:
     """Declare one file and get a presigned URL to PUT exactly its bytes to. Then call complete."""
     content_type = _accepted_type(request)
     _check_size(request, services.limits)
     upload = services.store.uploads.insert(tenant, request.kind, content_type, request.size_bytes)
-    put = services.objects.presign_put(
-        upload.object_key, content_type, upload.size_bytes, services.limits.put_url_s
-    )
+    put = services.objects.presign_put(upload.object_key, content_type, upload.size_bytes, services.limits.put_url_s)
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
-    return UploadCreated.to(
-        upload, PutAnswer(url=put.url, headers=dict(put.headers), expires_at=put.expires_at)
-    )
+    return UploadCreated.to(upload, PutAnswer(url=put.url, headers=dict(put.headers), expires_at=put.expires_at))
 
 
 @router.post(
@@ -57,9 +54,7 @@ def create_upload(
     summary="Say that the bytes are there",
     responses=problems(401, 404, 422, 503),
 )
-def complete_upload(
-    upload_id: UUID, tenant: Tenant, services: Wired, background: BackgroundTasks
-) -> UploadAnswer:
+def complete_upload(upload_id: UUID, tenant: Tenant, services: Wired, background: BackgroundTasks) -> UploadAnswer:
     """Have the file checked, once; saying it again is harmless.
 
     Poll the upload until it is ready or rejected.
@@ -85,9 +80,7 @@ def _accepted_type(request: UploadRequest) -> str:
     accepted = PORTRAIT_TYPES if request.kind is UploadKind.PORTRAIT else SPEECH_TYPES
     if content_type not in accepted:
         names = ", ".join(sorted(accepted))
-        raise WrongContentTypeError(
-            f"A {request.kind.value} may not be declared as this. Use one of {names}."
-        )
+        raise WrongContentTypeError(f"A {request.kind.value} may not be declared as this. Use one of {names}.")
     return content_type
 
 

@@ -6,11 +6,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MOUTH, EYES = slice(48, 68), slice(36, 48)
+LEFT_EYE, RIGHT_EYE, MOUTH = slice(36, 42), slice(42, 48), slice(48, 68)
 # The threshold of the paper's mask loss, in units of [-1, 1]: smaller differences are noise, not motion.
 TAU = 0.02
-# A difference of this size, in units of [-1, 1], makes painting nearly free.
-PAINT_FREELY = 0.15
+# A difference of this size, in units of [-1, 1], makes painting cheap; nothing but the mouth makes it cheaper than
+# the floor.
+PAINT_FREELY, PAINT_FLOOR = 0.15, 0.25
+
+
+def bump(points: Tensor, spread: float, size_px: int) -> Tensor:
+    """A bell over the middle of some landmarks.
+
+    Args:
+        points: (B, P, 2) in [-1, 1].
+        spread: standard deviation, as a share of the points' width.
+        size_px: side of the picture.
+
+    Returns:
+        (B, 1, size_px, size_px), 1 in the middle.
+    """
+    axis = (torch.arange(size_px) * 2 + 1) / size_px - 1
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+    radius = spread * (points[:, :, 0].amax(1) - points[:, :, 0].amin(1)).clamp_min(0.05)
+    distance = (grid[None] - points.mean(1)[:, None, None]).square().sum(-1)
+    return torch.exp(-distance / (2 * radius[:, None, None] ** 2))[:, None]
 
 
 def face_weight(landmarks: Tensor, size_px: int) -> Tensor:
@@ -23,17 +42,9 @@ def face_weight(landmarks: Tensor, size_px: int) -> Tensor:
     Returns:
         (B, 1, size_px, size_px).
     """
-    axis = (torch.arange(size_px) * 2 + 1) / size_px - 1
-    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
-
-    def bump(points: Tensor, spread: float) -> Tensor:
-        centre = points.mean(1)
-        radius = spread * (points[:, :, 0].amax(1) - points[:, :, 0].amin(1)).clamp_min(0.05)
-        distance = (grid[None] - centre[:, None, None]).square().sum(-1)
-        return torch.exp(-distance / (2 * radius[:, None, None] ** 2))[:, None]
-
-    left, right = landmarks[:, 36:42], landmarks[:, 42:48]
-    return 1 + 6 * bump(landmarks[:, MOUTH], 0.4) + 3 * (bump(left, 0.5) + bump(right, 0.5))
+    left, right = landmarks[:, LEFT_EYE], landmarks[:, RIGHT_EYE]
+    eyes = bump(left, 0.5, size_px) + bump(right, 0.5, size_px)
+    return 1 + 6 * bump(landmarks[:, MOUTH], 0.4, size_px) + 3 * eyes
 
 
 def picture_loss(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -70,8 +81,8 @@ def landmark_loss(displacement: Tensor, source: Tensor, driving: Tensor) -> Tens
     return (seen[..., None] * (found - (source - driving)).abs()).mean()
 
 
-def painting_loss(occlusion: Tensor, warped: Tensor, target: Tensor) -> Tensor:
-    """The price of painting where warping had it right; it is free where the warped picture is far off.
+def painting_loss(occlusion: Tensor, warped: Tensor, target: Tensor, landmarks: Tensor) -> Tensor:
+    """The price of painting: free inside the mouth, dear where warping had it right, cheaper where it is far off.
 
     Without it the decoder paints whole faces, softly, over sharp pixels that are a little displaced.
 
@@ -79,6 +90,8 @@ def painting_loss(occlusion: Tensor, warped: Tensor, target: Tensor) -> Tensor:
         occlusion: (B, 1, H, W) in [0, 1].
         warped: (B, 3, H, W) and
         target: (B, 3, H, W) in [-1, 1].
+        landmarks: (B, 68, 2) of the target, in [-1, 1].
     """
     off = (warped - target).abs().mean(dim=1, keepdim=True)
-    return (occlusion * torch.exp(-off / PAINT_FREELY)).mean()
+    price = PAINT_FLOOR + (1 - PAINT_FLOOR) * torch.exp(-off / PAINT_FREELY)
+    return (occlusion * price * (1 - bump(landmarks[:, MOUTH], 0.35, occlusion.shape[-1]))).mean()

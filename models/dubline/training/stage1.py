@@ -51,12 +51,16 @@ class Student(nn.Module):
 class Pairs:
     """Draws random frame pairs; every clip equally often."""
 
-    def __init__(self, clips: list[Clip], seed: int) -> None:
+    def __init__(self, clips: list[Clip]) -> None:
         self.clips = clips
-        self.random = np.random.default_rng(seed)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.seed(0)
         geometry = np.concatenate([clip.geometry for clip in clips])
         self.mean, self.std = geometry.mean(0), geometry.std(0) + 0.05
+
+    def seed(self, seed: int) -> None:
+        """Start a new random sequence; a resumed run must not see its first pairs again."""
+        self.random = np.random.default_rng(seed)
+        self.generator = torch.Generator().manual_seed(seed)
 
     def draw(self, batch: int) -> Pair:
         """A batch of augmented pairs."""
@@ -86,12 +90,13 @@ def to_frames(pixels: NDArray[np.uint8]) -> Tensor:
 def train(clips: list[Clip], preset: Preset, out: Path, *, minutes: float, resume: bool) -> Path:
     """Train for a number of minutes; state and sample sheets go to `out`. Returns the state's path."""
     torch.manual_seed(0)
-    pairs = Pairs(clips, seed=int(torch.randint(1 << 30, ()).item()) if resume else 0)
+    pairs = Pairs(clips)
     student = Student(preset, pairs.mean.size)
     for module in student.modules():
         if isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     session = Session(student, out / "stage1.pt", minutes=minutes, learning_rate=LEARNING_RATE, resume=resume)
+    pairs.seed(session.steps)
     while not session.over:
         pair = pairs.draw(BATCH)
         loss, rendering = _loss(student, pair, pairs.generator)
@@ -116,11 +121,12 @@ def _loss(student: Student, pair: Pair, generator: torch.Generator) -> tuple[Ten
     weight = face_weight(pair.driving_landmarks, pair.driving.shape[-1])
     picture, warped = rendering.frame.float(), rendering.warped.float()
     loss = picture_loss(picture, pair.driving, weight)
-    loss = loss + 0.4 * picture_loss(warped, pair.driving, weight)
+    loss = loss + 0.8 * picture_loss(warped, pair.driving, weight)
     loss = loss + 0.5 * threshold_loss(picture, pair.driving)
     loss = loss + 4 * landmark_loss(rendering.deformation.mixed, pair.source_landmarks, pair.driving_landmarks)
     loss = loss + 0.1 * (geometry.float() - pair.geometry).square().mean()
-    loss = loss + 0.5 * painting_loss(rendering.paint.occlusion.float(), warped.detach(), pair.driving)
+    painted = painting_loss(rendering.paint.occlusion.float(), warped.detach(), pair.driving, pair.driving_landmarks)
+    loss = loss + 2 * painted
     return loss, Rendering(picture, warped, rendering.paint, rendering.deformation)
 
 

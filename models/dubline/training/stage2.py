@@ -166,9 +166,9 @@ def train(clips: list[Clip], preset: Preset, out: Path, *, minutes: float, resum
     diffusion = Diffusion(preset)
     encoded = [encode(clip, autoencoder) for clip in clips if clip.kind != "expression"]
     fit_statistics(diffusion, encoded)
-    windows = Windows(encoded, diffusion, seed=0)
     session = Session(diffusion, out / "stage2.pt", minutes=minutes, learning_rate=LEARNING_RATE, resume=resume)
     lips = lips_of(diffusion, head)
+    windows = Windows(encoded, diffusion, seed=session.steps)
     while not session.over:
         with torch.autocast("cpu", torch.bfloat16):
             loss = loss_of(diffusion, lips, windows.draw(BATCH))

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -66,6 +66,12 @@ class LeaseSettings(Settings):
     model_config = _group("LEASE")
     duration_s: float = Field(default=20.0, gt=0)
     heartbeat_s: float = Field(default=4.0, gt=0)
+
+    @model_validator(mode="after")
+    def _a_lease_outlives_two_heartbeats(self) -> Self:
+        if self.duration_s < 2 * self.heartbeat_s:
+            raise ValueError("DUBLINE_LEASE_DURATION_S must be at least twice DUBLINE_LEASE_HEARTBEAT_S")
+        return self
 
 
 class LimitSettings(Settings):

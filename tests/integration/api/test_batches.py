@@ -62,9 +62,7 @@ def test_a_malformed_row_refuses_the_batch_and_is_named(client: TestClient, row:
     ]
 
 
-def test_a_batch_waits_for_the_probes_of_its_uploads(
-    client: TestClient, prober: Prober, row: dict[str, Any]
-) -> None:
+def test_a_batch_waits_for_the_probes_of_its_uploads(client: TestClient, prober: Prober, row: dict[str, Any]) -> None:
     rows = [row, {**row, "portrait_upload_id": prober.probing("portrait")}]
     answer = client.post("/v1/batches", json={"jobs": rows})
     assert (answer.status_code, answer.json()["code"]) == (409, "upload_not_ready")
@@ -89,18 +87,14 @@ def test_the_same_key_with_another_body_is_refused(client: TestClient, row: dict
 
 
 @pytest.mark.parametrize("offered", [b"", b"x" * 256, b"two words", b"\xff"])
-def test_a_key_that_could_not_be_kept_is_refused(
-    client: TestClient, row: dict[str, Any], offered: bytes
-) -> None:
+def test_a_key_that_could_not_be_kept_is_refused(client: TestClient, row: dict[str, Any], offered: bytes) -> None:
     answer = client.post("/v1/batches", json={"jobs": [row]}, headers=[(b"idempotency-key", offered)])
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert answer.json()["errors"][0]["pointer"] == "header/Idempotency-Key"
 
 
 @pytest.mark.parametrize("limit", [1, 7, 10, 500])
-def test_walking_the_pages_visits_every_job_once_in_order(
-    client: TestClient, row: dict[str, Any], limit: int
-) -> None:
+def test_walking_the_pages_visits_every_job_once_in_order(client: TestClient, row: dict[str, Any], limit: int) -> None:
     created = submit(client, [{**row, "custom_id": f"row-{number}"} for number in range(20)])
     seen: list[str] = []
     cursor: str | None = None

@@ -23,9 +23,7 @@ def test_without_its_database_the_api_lives_but_is_not_ready(services: Services)
     with Store.connect(nowhere) as store, TestClient(create_app(replace(services, store=store))) as client:
         assert client.get("/health/live").status_code == 200
         ready = client.get("/health/ready")
-        request = client.get(
-            "/v1/jobs/00000000-0000-4000-8000-000000000000", headers={"Authorization": "Bearer x"}
-        )
+        request = client.get("/v1/jobs/00000000-0000-4000-8000-000000000000", headers={"Authorization": "Bearer x"})
     for answer in (ready, request):
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
         assert "retry-after" in answer.headers

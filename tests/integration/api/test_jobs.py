@@ -30,9 +30,7 @@ def submit(client: TestClient, prober: Prober, **fields: Any) -> dict[str, Any]:
     return created
 
 
-def test_a_job_is_queued_and_a_renderer_is_woken(
-    client: TestClient, prober: Prober, services: Services
-) -> None:
+def test_a_job_is_queued_and_a_renderer_is_woken(client: TestClient, prober: Prober, services: Services) -> None:
     created = submit(client, prober, custom_id="hello", seed=7)
     assert (created["state"], created["percent"], created["attempts"]) == ("queued", 0, [])
     assert (created["custom_id"], created["seed"], created["preset"]) == ("hello", 7, "tiny")
@@ -91,9 +89,7 @@ def test_a_job_waits_for_the_probe_of_its_uploads(client: TestClient, prober: Pr
     assert (answer.status_code, answer.json()["code"]) == (409, "upload_not_ready")
 
 
-def test_a_job_of_a_missing_a_rejected_or_a_wrong_upload_is_refused(
-    client: TestClient, prober: Prober
-) -> None:
+def test_a_job_of_a_missing_a_rejected_or_a_wrong_upload_is_refused(client: TestClient, prober: Prober) -> None:
     portrait, speech = prober.ready("portrait"), prober.ready("speech")
     rejected = prober.rejected("portrait", "no_face", "No face was found.")
     for portrait_id, code in (

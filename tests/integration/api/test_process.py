@@ -33,9 +33,7 @@ def environment(database: DatabaseSettings, bucket: BucketSettings, broker_url: 
     }
 
 
-def test_the_process_serves_logs_in_json_and_stops_when_told(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_process_serves_logs_in_json_and_stops_when_told(environment: dict[str, str], tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{environment['DUBLINE_API_PORT']}"
 
     def is_ready() -> bool:
@@ -50,9 +48,7 @@ def test_the_process_serves_logs_in_json_and_stops_when_told(
     ):
         try:
             wait_until(is_ready)
-            huge = httpx2.post(
-                f"{url}/v1/batches", content=b"[" * 11_000_000, headers={"Connection": "close"}
-            )
+            huge = httpx2.post(f"{url}/v1/batches", content=b"[" * 11_000_000, headers={"Connection": "close"})
             assert huge.json()["code"] == "body_too_large"
         finally:
             process.terminate()

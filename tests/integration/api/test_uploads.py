@@ -36,9 +36,7 @@ def put(created: dict[str, Any], content: bytes = CONTENT) -> None:
     httpx2.put(target["url"], content=content, headers=target["headers"]).raise_for_status()
 
 
-def test_a_file_is_declared_put_completed_and_queued_for_its_probe(
-    client: TestClient, services: Services
-) -> None:
+def test_a_file_is_declared_put_completed_and_queued_for_its_probe(client: TestClient, services: Services) -> None:
     created = declare(client)
     assert created["state"] == "pending"
     put(created)
@@ -133,9 +131,7 @@ def test_a_tenants_upload_does_not_exist_for_another(client: TestClient, strange
     assert client.get(f"/v1/uploads/{created['id']}").json()["state"] == "pending"
 
 
-def test_a_bucket_that_is_away_is_said_to_be_away(
-    services: Services, key: str, dead_bucket: BucketSettings
-) -> None:
+def test_a_bucket_that_is_away_is_said_to_be_away(services: Services, key: str, dead_bucket: BucketSettings) -> None:
     away = replace(services, objects=Objects(dead_bucket))
     with TestClient(create_app(away), headers={"Authorization": f"Bearer {key}"}) as client:
         created = declare(client)

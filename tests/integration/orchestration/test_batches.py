@@ -136,9 +136,7 @@ def test_a_key_belongs_to_one_tenant(store: Store, studio: Studio) -> None:
 
 def test_the_same_key_at_once_makes_one_batch(store: Store, studio: Studio) -> None:
     with ThreadPoolExecutor(4) as pool:
-        calls = [
-            pool.submit(store.batches.insert, "acme", [studio.new()] * 20, "key", "hash") for _ in range(4)
-        ]
+        calls = [pool.submit(store.batches.insert, "acme", [studio.new()] * 20, "key", "hash") for _ in range(4)]
     assert len({call.result()[0].id for call in calls}) == 1
     assert sorted(call.result()[1] for call in calls) == [False, True, True, True]
     assert store.jobs.queued_counts().claimable == 20
@@ -146,9 +144,7 @@ def test_the_same_key_at_once_makes_one_batch(store: Store, studio: Studio) -> N
 
 def test_batches_of_one_tenant_at_once_do_not_block_each_other_for_good(store: Store, studio: Studio) -> None:
     with ThreadPoolExecutor(4) as pool:
-        calls = [
-            pool.submit(store.batches.insert, "acme", [studio.new()] * 20, None, "hash") for _ in range(8)
-        ]
+        calls = [pool.submit(store.batches.insert, "acme", [studio.new()] * 20, None, "hash") for _ in range(8)]
     assert len({call.result()[0].id for call in calls}) == 8
 
 

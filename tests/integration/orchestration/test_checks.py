@@ -18,16 +18,13 @@ if TYPE_CHECKING:
 # What is wrong, and the change that would make it so of a job that is queued.
 ILLEGAL_JOBS = {
     "a state nobody knows": "state = 'sleeping'",
-    "running without a lease": (
-        "state = 'running', stage = 'preparing', attempt_count = 1, started_at = now()"
-    ),
+    "running without a lease": ("state = 'running', stage = 'preparing', attempt_count = 1, started_at = now()"),
     "a lease without running": "lease_token = gen_random_uuid()",
     "a stage without running": "stage = 'muxing'",
     "final without a time": "state = 'cancelled'",
     "a time without being final": "finalized_at = now()",
     "succeeded without a result": (
-        "state = 'succeeded', finalized_at = now(), attempt_count = 1, started_at = now(),"
-        " progress_percent = 100"
+        "state = 'succeeded', finalized_at = now(), attempt_count = 1, started_at = now(), progress_percent = 100"
     ),
     "a result without success": "result_key = 'k'",
     "failed without a code": "state = 'failed', finalized_at = now()",
@@ -75,8 +72,6 @@ def test_an_illegal_upload_is_refused(store: Store, studio: Studio, wrong: str) 
 def test_two_open_attempts_at_one_job_are_refused(store: Store, studio: Studio) -> None:
     studio.job()
     store.leases.claim("worker", 10)
-    again = (
-        "INSERT INTO attempts (job_id, number, token, worker) SELECT id, 2, gen_random_uuid(), 'w' FROM jobs"
-    )
+    again = "INSERT INTO attempts (job_id, number, token, worker) SELECT id, 2, gen_random_uuid(), 'w' FROM jobs"
     with pytest.raises(IntegrityError, match="attempts_open"):
         change(store, again)

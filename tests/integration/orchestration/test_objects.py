@@ -75,9 +75,7 @@ def test_getting_nothing_is_a_missing_upload(objects: Objects, key: str, tmp_pat
         objects.get(key, tmp_path / "copy", limit_bytes=10)
 
 
-def test_an_object_over_the_limit_leaves_no_file(
-    objects: Objects, key: str, file: Path, tmp_path: Path
-) -> None:
+def test_an_object_over_the_limit_leaves_no_file(objects: Objects, key: str, file: Path, tmp_path: Path) -> None:
     objects.put(file, key, "video/mp4")
     with pytest.raises(UploadSizeMismatchError):
         objects.get(key, tmp_path / "copy", limit_bytes=9)

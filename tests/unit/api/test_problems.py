@@ -49,9 +49,7 @@ def body(response: Response) -> dict[str, Any]:
 def refused(payload: object) -> RequestValidationError:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(BatchRequest).validate_python(payload)
-    return RequestValidationError(
-        [{**fault, "loc": ("body", *fault["loc"])} for fault in caught.value.errors()]
-    )
+    return RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in caught.value.errors()])
 
 
 def test_an_error_of_ours_becomes_its_code_status_and_sentence() -> None:
@@ -129,9 +127,7 @@ def test_a_field_name_that_is_no_text_is_refused_like_any_other_fault() -> None:
     assert [item["code"] for item in content["errors"]] == ["string_unicode"]
 
 
-@pytest.mark.parametrize(
-    ("status", "code"), [(404, "not_found"), (405, "method_not_allowed"), (413, "body_too_large")]
-)
+@pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (405, "method_not_allowed"), (413, "body_too_large")])
 def test_errors_of_the_framework_look_like_ours(status: int, code: str) -> None:
     error = HTTPException(status, "Split it.", headers={"Allow": "GET"})
     response = finished(problems._http_error(REQUEST, error))

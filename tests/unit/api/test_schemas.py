@@ -12,9 +12,7 @@ from dubline.orchestration.jobs import CUSTOM_ID_MAX_CHARS, SEED_MAX
 
 
 def job(**fields: Any) -> JobRequest:
-    return JobRequest.model_validate(
-        {"portrait_upload_id": str(uuid4()), "speech_upload_id": str(uuid4()), **fields}
-    )
+    return JobRequest.model_validate({"portrait_upload_id": str(uuid4()), "speech_upload_id": str(uuid4()), **fields})
 
 
 def test_a_job_needs_only_its_two_uploads() -> None:
@@ -49,6 +47,4 @@ def test_a_misspelt_field_is_an_error_not_a_default() -> None:
 @pytest.mark.parametrize("size_bytes", [1.0, "5", True, None])
 def test_a_size_is_a_whole_number(size_bytes: object) -> None:
     with pytest.raises(ValidationError):
-        UploadRequest.model_validate(
-            {"kind": "speech", "content_type": "audio/wav", "size_bytes": size_bytes}
-        )
+        UploadRequest.model_validate({"kind": "speech", "content_type": "audio/wav", "size_bytes": size_bytes})

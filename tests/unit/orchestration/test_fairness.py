@@ -24,9 +24,7 @@ def test_a_busy_tenant_goes_behind_its_own_jobs() -> None:
 
 
 @given(CLOCKS, CLOCKS, st.lists(SECONDS, max_size=50))
-def test_places_never_lie_in_the_past_and_keep_the_order(
-    queue_s: float, tenant_s: float, costs_s: list[float]
-) -> None:
+def test_places_never_lie_in_the_past_and_keep_the_order(queue_s: float, tenant_s: float, costs_s: list[float]) -> None:
     keys, after_s = places(queue_s, tenant_s, costs_s)
     assert len(keys) == len(costs_s)
     assert all(key >= max(queue_s, tenant_s) for key in keys)

@@ -47,8 +47,16 @@ def test_the_mouth_weighs_most() -> None:
     assert weight[0, 0] < 1.1
 
 
-def test_painting_is_dear_where_the_warp_is_right_and_cheap_where_it_is_wrong() -> None:
-    target = torch.zeros(1, 3, 8, 8)
-    everywhere = torch.ones(1, 1, 8, 8)
-    assert painting_loss(everywhere, target, target) == 1
-    assert painting_loss(everywhere, target + 0.9, target) < 0.01
+def test_painting_is_free_in_the_mouth_dear_where_the_warp_is_right_and_cheaper_where_it_is_wrong() -> None:
+    target = torch.zeros(1, 3, 64, 64)
+    landmarks = torch.zeros(1, 68, 2)
+    landmarks[:, 48:68] = torch.linspace(-0.2, 0.2, 20)[:, None] * torch.tensor([1.0, 0.0]) + torch.tensor([0, 0.5])
+
+    def price(row: int, off: float) -> float:
+        occlusion = torch.zeros(1, 1, 64, 64)
+        occlusion[..., row, 32] = 1
+        return float(painting_loss(occlusion, target + off, target, landmarks)) * 64 * 64
+
+    assert price(8, 0.0) > 0.99
+    assert price(8, 0.9) < 0.3
+    assert price(48, 0.0) < 0.05

@@ -88,9 +88,7 @@ class JobAnswer(AnswerModel):
     )
     stage: Stage | None = Field(description="What the running attempt does.")
     percent: Percent
-    eta_s: float | None = Field(
-        ge=0, description="Seconds until it is done, if that can be told.", examples=[12.5]
-    )
+    eta_s: float | None = Field(ge=0, description="Seconds until it is done, if that can be told.", examples=[12.5])
     attempt_count: int = Field(description="Attempts begun so far.")
     created_at: datetime
     started_at: datetime | None = Field(description="When the first attempt began.")

@@ -19,7 +19,8 @@ class UploadRequest(RequestModel):
         max_length=255,
         description=(
             "Portraits: image/jpeg, image/png or image/webp. "
-            "Speech: audio/wav, audio/mpeg, audio/flac, audio/ogg, audio/mp4 or audio/aac."
+            "Speech: audio/wav, audio/mpeg, audio/flac, audio/ogg, audio/mp4 or audio/aac. "
+            "Not known: application/octet-stream."
         ),
         examples=["image/jpeg"],
     )

@@ -1,0 +1,75 @@
+"""Seconds of compute per second of video, stage by stage: `python benchmarks/render.py [PORTRAIT SPEECH]`.
+
+Times the worker's own pipeline on this machine, networks already loaded. The stages' shares are what to compare.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from dubline.orchestration.jobs import Stage
+from dubline.worker import device, face, track
+from dubline.worker.model_cache import ModelCache
+from dubline.worker.pipeline import Renderer, RenderJob
+
+DEMO = Path(__file__).parents[1] / "demo"
+
+
+def processor() -> str:
+    """The processor's name, as Linux gives it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+class StageClock:
+    """Adds up the wall seconds between reports by the stage that they report."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[Stage, float] = {}
+        self._stage, self._since = Stage.PREPARING, time.perf_counter()
+
+    def __call__(self, stage: Stage, percent: float) -> None:  # noqa: ARG002 - the pipeline's callback
+        """Count the time since the last report for the stage that was then running."""
+        now = time.perf_counter()
+        self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + now - self._since
+        self._stage, self._since = stage, now
+
+
+def main(portrait: Path, speech: Path) -> None:
+    """Render twice; report the second, warm run."""
+    device.pin()
+    with Image.open(portrait) as picture:
+        width, height = picture.size
+        found = face.find(picture.convert("RGB"))
+    container = track.identify(speech)
+    duration_s = track.measure(speech, 0.2, 3600).duration_s
+    job = RenderJob(
+        portrait=portrait,
+        portrait_px=width * height,
+        face=found,
+        speech=speech,
+        container=container,
+        duration_s=duration_s,
+        preset="tiny",
+        seed=0,
+    )
+    renderer = Renderer(ModelCache(torch.device("cpu")))
+    for _ in range(2):
+        clock, started = StageClock(), time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            video_s = renderer.run(job, Path(folder), clock).duration_s
+            clock(Stage.STORING, 100)
+        total_s = time.perf_counter() - started
+    print(f"{processor()}, {torch.get_num_threads()} threads, {width} x {height} portrait, {video_s:.2f} s of video")
+    for stage, seconds in clock.seconds.items():
+        print(f"  {stage.value:10} {seconds / video_s:6.3f} s/s  {100 * seconds / total_s:5.1f} %")
+    print(f"seconds_per_second={total_s / video_s:.3f}")
+
+
+if __name__ == "__main__":
+    chosen = [Path(argument) for argument in sys.argv[1:3]] or [DEMO / "portraits/ada.jpg", DEMO / "speech/english.mp3"]
+    main(*chosen)

@@ -1,0 +1,38 @@
+{{/* What every pod is allowed: to be nobody in particular. */}}
+{{- define "dubline.podSecurity" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ .Values.podSecurityContext.runAsUser | int64 }}
+  runAsGroup: {{ .Values.podSecurityContext.runAsGroup | int64 }}
+  fsGroup: {{ .Values.podSecurityContext.fsGroup | int64 }}
+  seccompProfile: {type: RuntimeDefault}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What every container is allowed: to write nowhere but in its volumes. */}}
+{{- define "dubline.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Where a component's pods may run. Takes the component's values. */}}
+{{- define "dubline.placement" -}}
+{{- with .nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dubline.orchestration.jobs import PRESETS
+from dubline.orchestration.settings import (
+    ApiSettings,
+    BrokerSettings,
+    BucketSettings,
+    ControlSettings,
+    DatabaseSettings,
+    LeaseSettings,
+    LimitSettings,
+    LogSettings,
+    Settings,
+    WorkerSettings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Render = Callable[..., list[dict[str, Any]]]
+
+SECRETS = {
+    "DUBLINE_DATABASE_URL": "postgresql+psycopg://u:p@h:5432/d",
+    "DUBLINE_BROKER_URL": "redis://h:6379/0",
+    "DUBLINE_BUCKET_ACCESS_KEY": "a",
+    "DUBLINE_BUCKET_SECRET_KEY": "s",
+}
+READS: dict[str, tuple[type[Settings], ...]] = {
+    "api": (ApiSettings, DatabaseSettings, BrokerSettings, BucketSettings, LimitSettings, LogSettings),
+    "control": (ControlSettings, DatabaseSettings, BrokerSettings, LogSettings),
+    "prober": (
+        *(DatabaseSettings, BrokerSettings, BucketSettings),
+        *(LeaseSettings, LimitSettings, LogSettings, WorkerSettings),
+    ),
+    "worker": (DatabaseSettings, BrokerSettings, BucketSettings, LeaseSettings, LogSettings, WorkerSettings),
+}
+OTHER_VARIABLES = {"HOME"}
+
+
+def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Pod specifications by component."""
+    return {
+        one["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"]["template"]["spec"]
+        for one in objects
+        if one["kind"] in {"Deployment", "Job"}
+    }
+
+
+def environment(container: dict[str, Any]) -> dict[str, str]:
+    """What the container's variables would be, with made-up secrets."""
+    return {one["name"]: one.get("value", SECRETS.get(one["name"], "")) for one in container["env"]}
+
+
+def test_no_process_may_be_root_or_write_outside_of_its_volumes(render: Render, values: tuple[str, ...]) -> None:
+    for name, pod in pods(render(*values)).items():
+        assert pod["securityContext"]["runAsNonRoot"], name
+        assert not pod["automountServiceAccountToken"], name
+        for container in pod["containers"]:
+            allowed = container["securityContext"]
+            assert allowed["readOnlyRootFilesystem"], name
+            assert not allowed["allowPrivilegeEscalation"], name
+            assert allowed["capabilities"] == {"drop": ["ALL"]}, name
+            assert container["volumeMounts"] == [{"name": "scratch", "mountPath": "/tmp"}], name  # noqa: S108
+        assert all("emptyDir" in volume for volume in pod["volumes"]), name
+
+
+def test_selectors_find_the_pods_of_their_own_component_only(render: Render, values: tuple[str, ...]) -> None:
+    objects = render(*values)
+    deployments = [one for one in objects if one["kind"] == "Deployment"]
+    for one in deployments:
+        wanted = one["spec"]["selector"]["matchLabels"].items()
+        found = [other for other in deployments if wanted <= other["spec"]["template"]["metadata"]["labels"].items()]
+        assert found == [one]
+    (service,) = (one for one in objects if one["kind"] == "Service")
+    labels = {one["metadata"]["name"]: one["spec"]["template"]["metadata"]["labels"] for one in deployments}
+    chosen = [name for name, found in labels.items() if service["spec"]["selector"].items() <= found.items()]
+    assert chosen == ["dubline-api"]
+
+
+@pytest.mark.parametrize("component", sorted(READS))
+def test_each_process_can_read_its_settings(
+    render: Render, values: tuple[str, ...], component: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (container,) = pods(render(*values))[component]["containers"]
+    variables = environment(container)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    read = {group: group.read() for group in READS[component]}
+    known = {f"{group.model_config['env_prefix']}{field}".upper() for group in read for field in group.model_fields}
+    assert set(variables) - OTHER_VARIABLES <= known
+
+
+def test_the_defaults_of_the_chart_are_those_of_the_service(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = LimitSettings.read(), LeaseSettings.read(), ControlSettings.read().period_s
+    objects = pods(render())
+    for component in ("prober", "control"):
+        for name, value in environment(objects[component]["containers"][0]).items():
+            monkeypatch.setenv(name, value)
+    assert (LimitSettings.read(), LeaseSettings.read(), ControlSettings.read().period_s) == own
+
+
+def test_no_secret_is_written_into_an_object(render: Render, values: tuple[str, ...]) -> None:
+    objects = render(*values)
+    assert "Secret" not in {one["kind"] for one in objects}
+    for pod in pods(objects).values():
+        for one in pod["containers"][0]["env"]:
+            assert one["name"] not in SECRETS or "secretKeyRef" in one["valueFrom"]
+
+
+def test_only_workers_ask_for_a_gpu_and_none_does_where_the_count_is_0(render: Render) -> None:
+    def askers(*options: str) -> list[str]:
+        found = pods(render(*options)).items()
+        return [name for name, pod in found if "nvidia.com/gpu" in pod["containers"][0]["resources"]["limits"]]
+
+    assert askers() == ["worker"]
+    assert askers("--set", "worker.gpu.count=0") == []
+
+
+def test_the_migration_runs_before_anything_that_the_release_makes(render: Render) -> None:
+    (job,) = (one for one in render() if one["kind"] == "Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    # Of what it needs nothing is made by the release: not even the service account is there yet.
+    assert "serviceAccountName" not in job["spec"]["template"]["spec"]
+
+
+def test_every_released_preset_may_be_chosen(render: Render) -> None:
+    for preset in sorted(PRESETS):
+        render("--set", f"worker.preset={preset}")
+
+
+def test_large_numbers_are_written_out(render: Render) -> None:
+    found = pods(render("--set", "limits.uploadBytes=5000000000,podSecurityContext.runAsUser=1000650000"))
+    assert environment(found["api"]["containers"][0])["DUBLINE_LIMIT_UPLOAD_BYTES"] == "5000000000"
+    assert found["api"]["securityContext"]["runAsUser"] == 1000650000

@@ -1,0 +1,106 @@
+"""Uploads and jobs in real tables and a real bucket, and executors that work on them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+from tests.unit.worker import media, puppet
+
+from dubline.orchestration.objects import Objects
+from dubline.orchestration.settings import LeaseSettings, LimitSettings
+from dubline.orchestration.store import Store
+from dubline.orchestration.uploads import Upload, UploadKind
+from dubline.worker import animate
+from dubline.worker.pipeline import Renderer
+from dubline.worker.probe_task import ProbeExecutor
+from dubline.worker.render_task import RenderExecutor
+
+TENANT = "acme"
+Send = Callable[[UploadKind, bytes, str], Upload]
+
+
+@pytest.fixture
+def tenant(store: Store) -> str:
+    store.keys.create(TENANT)
+    return TENANT
+
+
+@pytest.fixture
+def send(store: Store, objects: Objects, tenant: str, tmp_path: Path) -> Send:
+    """Does what a sender and the API do: declare, put, announce."""
+
+    def send(kind: UploadKind, data: bytes, content_type: str) -> Upload:
+        upload = store.uploads.insert(tenant, kind, content_type, len(data))
+        path = tmp_path / "sent"
+        path.write_bytes(data)
+        objects.put(path, upload.object_key, content_type)
+        return store.uploads.mark_probing(tenant, upload.id)
+
+    return send
+
+
+@pytest.fixture(scope="session")
+def portrait_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("portrait") / "astronaut.jpg"
+    Image.fromarray(skimage.data.astronaut()).save(path, quality=92)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def speech_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return media.wav(tmp_path_factory.mktemp("speech") / "a.wav", media.tone(1.3)).read_bytes()
+
+
+@pytest.fixture
+def scratch_folder(tmp_path: Path) -> Path:
+    path = tmp_path / "scratch"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def leases() -> LeaseSettings:
+    return LeaseSettings.model_validate({"duration_s": 20, "heartbeat_s": 0.05})
+
+
+@pytest.fixture
+def prober(store: Store, objects: Objects, leases: LeaseSettings, scratch_folder: Path) -> ProbeExecutor:
+    return ProbeExecutor(
+        store=store,
+        objects=objects,
+        leases=leases,
+        limits=LimitSettings(),
+        folder=scratch_folder,
+        worker="prober",
+    )
+
+
+@pytest.fixture
+def renderer(monkeypatch: pytest.MonkeyPatch) -> Renderer:
+    """The real pipeline around puppet networks."""
+    monkeypatch.setattr(animate, "sample_motion", puppet.sample_motion)
+    torch.set_num_threads(1)
+    return Renderer(puppet.PuppetModels())
+
+
+@pytest.fixture
+def worker(
+    store: Store, objects: Objects, leases: LeaseSettings, scratch_folder: Path, renderer: Renderer
+) -> RenderExecutor:
+    return RenderExecutor(
+        store=store, objects=objects, renderer=renderer, leases=leases, folder=scratch_folder, worker="worker"
+    )
+
+
+@pytest.fixture
+def ready(send: Send, prober: ProbeExecutor, portrait_bytes: bytes, speech_bytes: bytes) -> tuple[UUID, UUID]:
+    """Ids of a portrait and a speech track that were probed."""
+    portrait = send(UploadKind.PORTRAIT, portrait_bytes, "image/jpeg")
+    speech = send(UploadKind.SPEECH, speech_bytes, "audio/wav")
+    assert prober.run_next()
+    assert prober.run_next()
+    return portrait.id, speech.id

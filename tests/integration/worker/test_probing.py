@@ -1,0 +1,73 @@
+# ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
+from pathlib import Path
+
+import pytest
+from tests.integration.worker.conftest import Send
+
+from dubline.orchestration.objects import Objects
+from dubline.orchestration.store import Store
+from dubline.orchestration.uploads import UploadKind, UploadState
+from dubline.worker import probe_task
+from dubline.worker.probe_task import ProbeExecutor
+
+
+def test_nothing_to_probe_is_no_event(prober: ProbeExecutor) -> None:
+    assert not prober.run_next()
+
+
+def test_a_good_portrait_becomes_ready_with_facts(
+    store: Store, send: Send, prober: ProbeExecutor, tenant: str, portrait_bytes: bytes, scratch_folder: Path
+) -> None:
+    upload = send(UploadKind.PORTRAIT, portrait_bytes, "image/jpeg")
+    assert prober.run_next()
+    probed = store.uploads.get(tenant, upload.id)
+    assert probed.state is UploadState.READY
+    assert probed.facts is not None
+    assert (probed.facts.width_px, probed.facts.height_px) == (512, 512)
+    assert probed.facts.face_box is not None
+    assert list(scratch_folder.iterdir()) == []
+
+
+def test_bad_files_are_rejected_with_their_codes_and_stop_nobody(
+    store: Store, send: Send, prober: ProbeExecutor, tenant: str, speech_bytes: bytes
+) -> None:
+    uploads = [
+        send(UploadKind.PORTRAIT, b"a letter", "image/png"),
+        send(UploadKind.SPEECH, speech_bytes, "audio/mpeg"),
+        send(UploadKind.SPEECH, speech_bytes[:9000], "audio/wav"),
+        send(UploadKind.SPEECH, speech_bytes, "audio/wav"),
+    ]
+    while prober.run_next():
+        pass
+    probed = [store.uploads.get(tenant, upload.id) for upload in uploads]
+    assert [upload.error_code for upload in probed] == ["not_an_image", "wrong_content_type", "media_truncated", None]
+    assert [upload.state for upload in probed] == [UploadState.REJECTED] * 3 + [UploadState.READY]
+    assert all(upload.error_detail for upload in probed[:3])
+
+
+def test_an_object_that_is_gone_is_rejected(
+    store: Store, objects: Objects, send: Send, prober: ProbeExecutor, tenant: str, speech_bytes: bytes
+) -> None:
+    upload = send(UploadKind.SPEECH, speech_bytes, "audio/wav")
+    objects.delete(upload.object_key)
+    assert prober.run_next()
+    assert store.uploads.get(tenant, upload.id).error_code == "upload_missing"
+
+
+def test_a_broken_prober_blames_no_file_and_leaves_the_lease_to_run_out(
+    store: Store,
+    send: Send,
+    prober: ProbeExecutor,
+    tenant: str,
+    speech_bytes: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no decoder in this image")
+
+    upload = send(UploadKind.SPEECH, speech_bytes, "audio/wav")
+    monkeypatch.setattr(probe_task, "probe", broken)
+    assert prober.run_next()
+    assert not prober.run_next()
+    left = store.uploads.get(tenant, upload.id)
+    assert (left.state, left.error_code) == (UploadState.PROBING, None)

@@ -1,0 +1,209 @@
+# ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
+import io
+from pathlib import Path
+from uuid import UUID
+
+import av
+import pytest
+from sqlalchemy import create_engine, text
+
+from dubline.models.weights import WeightsError
+from dubline.orchestration.errors import EncoderFailedError
+from dubline.orchestration.jobs import JobState, NewJob, Stage
+from dubline.orchestration.objects import Objects
+from dubline.orchestration.settings import BucketSettings, DatabaseSettings, LeaseSettings
+from dubline.orchestration.store import Store
+from dubline.worker import pipeline
+from dubline.worker.model_cache import ModelCache
+from dubline.worker.pipeline import Renderer
+from dubline.worker.render_task import RenderExecutor
+
+Ready = tuple[UUID, UUID]
+
+
+@pytest.fixture
+def job_id(store: Store, tenant: str, ready: Ready) -> UUID:
+    return store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], seed=3)).id
+
+
+def fetched(objects: Objects, key: str | None, folder: Path) -> bytes:
+    assert key is not None
+    objects.get(key, folder / "result.mp4", limit_bytes=10**9)
+    return (folder / "result.mp4").read_bytes()
+
+
+def test_nothing_to_render_is_no_event(store: Store, worker: RenderExecutor) -> None:
+    assert not worker.run_next()
+    assert store.jobs.queued_counts().claimable == 0
+
+
+def test_a_job_is_rendered_stored_and_published(
+    store: Store,
+    objects: Objects,
+    tenant: str,
+    worker: RenderExecutor,
+    job_id: UUID,
+    tmp_path: Path,
+    scratch_folder: Path,
+) -> None:
+    assert worker.run_next()
+    job = store.jobs.get(tenant, job_id)
+    assert job.state is JobState.SUCCEEDED
+    assert job.result_duration_s == pytest.approx(1.32)
+    assert job.weights_sha256 == "0" * 64
+    video = fetched(objects, job.result_key, tmp_path)
+    assert len(video) == job.result_size_bytes
+    with av.open(io.BytesIO(video)) as file:
+        assert (file.streams.video[0].frames, file.streams.video[0].width) == (33, 512)
+    assert list(scratch_folder.iterdir()) == []
+    assert not worker.run_next()
+
+
+def test_a_failing_encoder_is_retried_with_its_code(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise EncoderFailedError("ffmpeg stopped with exit code 1: no space")
+
+    monkeypatch.setattr(pipeline.mux, "join", fail)
+    assert worker.run_next()
+    assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
+    (attempt,) = store.jobs.attempts(tenant, job_id)
+    assert (attempt.error_code, attempt.error_detail) == (
+        "encoder_failed",
+        "ffmpeg stopped with exit code 1: no space",
+    )
+
+
+def test_a_defect_is_retried_and_tells_the_tenant_no_secret(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("/etc/secret")
+
+    monkeypatch.setattr(pipeline.mux, "join", fail)
+    assert worker.run_next()
+    job = store.jobs.get(tenant, job_id)
+    assert job.state is JobState.RETRYING
+    (attempt,) = store.jobs.attempts(tenant, job_id)
+    assert attempt.error_code == "internal"
+    assert "secret" not in (attempt.error_detail or "")
+
+
+def test_a_portrait_that_changed_after_its_probe_fails_the_job(
+    store: Store,
+    objects: Objects,
+    tenant: str,
+    worker: RenderExecutor,
+    ready: Ready,
+    job_id: UUID,
+    bucket: BucketSettings,
+    tmp_path: Path,
+) -> None:
+    upload = store.uploads.get(tenant, ready[0])
+    (tmp_path / "other").write_bytes(b"x" * upload.size_bytes)
+    objects.delete(upload.object_key)
+    Objects(bucket).put(tmp_path / "other", upload.object_key, "image/jpeg")
+    assert worker.run_next()
+    job = store.jobs.get(tenant, job_id)
+    assert (job.state, job.error_code) == (JobState.FAILED, "upload_missing")
+    assert "changed" in (job.error_detail or "")
+
+
+def test_a_job_taken_away_is_dropped_and_the_other_worker_wins(
+    store: Store,
+    objects: Objects,
+    tenant: str,
+    worker: RenderExecutor,
+    job_id: UUID,
+    database: DatabaseSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The lease runs out in the middle of the first attempt; the second finishes the job."""
+    engine = create_engine(database.url.get_secret_value())
+    join = pipeline.mux.join
+
+    def lose_the_lease(*arguments: object) -> None:
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE jobs SET lease_expires_at = now() - interval '1 second'"))
+            connection.execute(text("UPDATE jobs SET available_at = now()"))
+        assert store.leases.rescue_expired() == 1
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE jobs SET available_at = now()"))
+        monkeypatch.setattr(pipeline.mux, "join", join)
+        join(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline.mux, "join", lose_the_lease)
+    assert worker.run_next()
+    assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
+    assert worker.run_next()
+    engine.dispose()
+    job = store.jobs.get(tenant, job_id)
+    assert job.state is JobState.SUCCEEDED
+    assert job.result_key is not None
+    assert objects.size_bytes(job.result_key) == job.result_size_bytes
+    assert [attempt.number for attempt in store.jobs.attempts(tenant, job_id)] == [1, 2]
+
+
+def test_a_shutdown_gives_the_job_back_uncharged(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(pipeline.mux, "join", stop)
+    with pytest.raises(SystemExit):
+        worker.run_next()
+    assert store.jobs.get(tenant, job_id).state is JobState.QUEUED
+
+
+def test_progress_is_seen_while_the_job_runs(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    join = pipeline.mux.join
+
+    def look(*arguments: object) -> None:
+        job = store.jobs.get(tenant, job_id)
+        seen.append((job.state, job.stage, job.progress_percent))
+        join(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline.mux, "join", look)
+    assert worker.run_next()
+    assert seen == [(JobState.RUNNING, Stage.MUXING, pipeline.RENDERED_PERCENT)]
+
+
+@pytest.fixture
+def released() -> ModelCache:
+    """The released tiny networks."""
+    import torch  # noqa: PLC0415 - only this fixture chooses a device
+
+    models = ModelCache(torch.device("cpu"))
+    try:
+        models.get("tiny")
+    except WeightsError as error:
+        pytest.skip(str(error))
+    return models
+
+
+def test_the_released_networks_render_a_job(
+    store: Store,
+    objects: Objects,
+    tenant: str,
+    job_id: UUID,
+    released: ModelCache,
+    leases: LeaseSettings,
+    scratch_folder: Path,
+) -> None:
+    worker = RenderExecutor(
+        store=store,
+        objects=objects,
+        renderer=Renderer(released),
+        leases=leases,
+        folder=scratch_folder,
+        worker="worker",
+    )
+    assert worker.run_next()
+    job = store.jobs.get(tenant, job_id)
+    assert job.state is JobState.SUCCEEDED, job.error_detail
+    assert job.weights_sha256 == released.get("tiny").sha256

@@ -1,0 +1,55 @@
+"""The tree keeps the shape that packaging and the import contracts rely on."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dubline.api.uploads import PORTRAIT_TYPES, SPEECH_TYPES, UNKNOWN_TYPE
+from dubline.models.presets import PRESETS as TRAINED
+from dubline.orchestration.jobs import PRESETS as OFFERED
+from dubline.worker.container import CONTAINERS
+from dubline.worker.examine import IMAGE_DECLARED_AS, UNDECLARED
+from dubline.worker.portrait import MEDIA_TYPES
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("api", "models", "orchestration", "worker")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_is_a_bare_source_root(room: str) -> None:
+    namespace = ROOT / room / "dubline"
+    assert not (namespace / "__init__.py").exists(), "it would hide the other rooms"
+    assert list((ROOT / room).glob("*.py")) == []
+    assert list(namespace.glob("*.py")) == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_package_below_a_room_has_an_init(room: str) -> None:
+    packages = [path for path in (ROOT / room / "dubline").iterdir() if path.is_dir() and path.name != "__pycache__"]
+    assert packages
+    assert [path.name for path in packages if not (path / "__init__.py").exists()] == []
+
+
+def test_every_preset_that_is_offered_has_networks_and_the_other_way_round() -> None:
+    assert set(OFFERED) == set(TRAINED)
+
+
+@pytest.mark.parametrize("module", ["dubline.api.app", "dubline.client.__main__", "dubline.orchestration.control"])
+def test_importing_the_api_the_client_or_the_control_process_loads_no_torch(module: str) -> None:
+    program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_no_file_is_too_long_to_read_at_one_sitting() -> None:
+    files = [path for room in (*ROOMS, "tests", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    lines = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in files}
+    assert {path: count for path, count in lines.items() if count > 400} == {}
+
+
+def test_the_api_lets_in_every_media_type_that_the_prober_knows_and_no_other() -> None:
+    assert frozenset({UNKNOWN_TYPE}).union(*(container.declared_as for container in CONTAINERS)) == SPEECH_TYPES
+    images = frozenset(MEDIA_TYPES.values()).union(*IMAGE_DECLARED_AS.values())
+    assert images | {UNKNOWN_TYPE} == PORTRAIT_TYPES
+    assert UNKNOWN_TYPE in UNDECLARED

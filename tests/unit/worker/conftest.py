@@ -1,0 +1,44 @@
+"""A real face, a short buzz, and networks that are quick enough for a unit test."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+from tests.unit.worker import media, puppet
+
+from dubline.worker import animate
+from dubline.worker.pipeline import Renderer
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Image.Image:
+    """The NASA portrait of Eileen Collins, 512 x 512, public domain."""
+    return Image.fromarray(skimage.data.astronaut())
+
+
+@pytest.fixture
+def portrait_file(tmp_path: Path, astronaut: Image.Image) -> Path:
+    path = tmp_path / "portrait.png"
+    astronaut.save(path)
+    return path
+
+
+@pytest.fixture
+def speech_file(tmp_path: Path) -> Path:
+    return media.wav(tmp_path / "speech.wav", media.tone(1.0))
+
+
+@pytest.fixture
+def renderer(monkeypatch: pytest.MonkeyPatch) -> Renderer:
+    """The real pipeline around puppet networks."""
+    monkeypatch.setattr(animate, "sample_motion", puppet.sample_motion)
+    torch.set_num_threads(1)
+    return Renderer(puppet.PuppetModels())
+
+
+@pytest.fixture
+def noise() -> np.random.Generator:
+    return np.random.default_rng(0)

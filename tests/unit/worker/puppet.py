@@ -1,0 +1,56 @@
+"""Networks that move the whole crop up and down with the loudness of the speech: quick, exact, never convincing."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+FPS = 25
+RATE_HZ = 16_000
+
+
+class PuppetAutoencoder:
+    """Stage 1: a latent's first value is a shift in px."""
+
+    def encode_source(self, crop: Tensor) -> Tensor:
+        assert crop.shape[0] == 1
+        assert crop.shape[2] == crop.shape[3]
+        return crop
+
+    def render(self, source: Tensor, motion: Tensor) -> Tensor:
+        return torch.cat([torch.roll(source, round(float(latent[0])), dims=2) for latent in motion])
+
+
+@dataclass(frozen=True)
+class PuppetModels:
+    """Stands where the worker keeps its networks."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def get(self, preset: str) -> Any:
+        assert preset == "tiny"
+        return SimpleNamespace(
+            preset=SimpleNamespace(size_px=128, fps=FPS, sample_rate_hz=RATE_HZ, render_batch=8),
+            autoencoder=PuppetAutoencoder(),
+            diffusion=None,
+            sha256="0" * 64,
+        )
+
+
+def sample_motion(
+    _networks: Any, _source: Any, speech: Callable[[], Iterator[np.ndarray]], frame_count: int, seed: int
+) -> Iterator[Tensor]:
+    """Stage 2: the loudness of each frame's samples, heard twice as the real one does."""
+    loudest = max((float(np.abs(chunk).max()) for chunk in speech()), default=1.0)
+    samples = np.concatenate(list(speech()))
+    per_frame = RATE_HZ // FPS
+    samples = np.pad(samples, (0, max(0, frame_count * per_frame - len(samples))))
+    frames = np.abs(samples[: frame_count * per_frame]).reshape(frame_count, per_frame).mean(1)
+    latents = torch.zeros(frame_count, 4, dtype=torch.float16)
+    latents[:, 0] = torch.from_numpy(4 * frames / max(loudest, 1e-6))
+    latents[:, 1] = seed
+    yield from latents.split(30)

@@ -1,0 +1,59 @@
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from dubline.orchestration.errors import EncoderFailedError
+from dubline.worker import encoder
+
+FRAME = np.zeros((64, 64, 3), dtype=np.uint8)
+
+
+def python(script: str) -> list[str]:
+    return [sys.executable, "-c", script]
+
+
+def test_frames_are_counted_and_written() -> None:
+    script = "import sys; sys.exit(len(sys.stdin.buffer.read()) != 3 * 64 * 64 * 3)"
+    assert encoder.run(python(script), [FRAME] * 3) == 3
+
+
+def test_a_failure_tells_exit_code_and_last_words() -> None:
+    script = "import sys; sys.stdin.buffer.read(); print('no such codec', file=sys.stderr); sys.exit(7)"
+    with pytest.raises(EncoderFailedError, match="exit code 7: no such codec"):
+        encoder.run(python(script), [FRAME])
+
+
+def test_an_encoder_that_leaves_early_is_a_failure() -> None:
+    script = "import sys; sys.stdin.close(); sys.exit('out of disk')"
+    with pytest.raises(EncoderFailedError, match="out of disk"):
+        encoder.run(python(script), [FRAME] * 1000)
+
+
+def test_a_flood_of_words_stops_nobody() -> None:
+    script = (
+        "import sys\n"
+        "for _ in range(20000): print('a warning that fills the pipe', file=sys.stderr)\n"
+        "sys.stdin.buffer.read()"
+    )
+    assert encoder.run(python(script), [FRAME] * 200) == 200
+
+
+def test_an_encoder_that_hangs_is_stopped() -> None:
+    with pytest.raises(EncoderFailedError, match="did not stop"):
+        encoder.run(python("import signal; signal.pause()"), limit_s=0.3)
+
+
+def test_a_missing_encoder_is_a_failure() -> None:
+    with pytest.raises(EncoderFailedError, match="cannot be started"):
+        encoder.run(["/nonexistent/ffmpeg"])
+
+
+def test_what_ends_the_frames_ends_the_encoder() -> None:
+    def frames() -> Iterator[np.ndarray]:
+        yield FRAME
+        raise KeyError("the lease")
+
+    with pytest.raises(KeyError):
+        encoder.run(python("import sys; sys.stdin.buffer.read()"), frames())

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from dubline.orchestration.errors import NoFaceError
+from dubline.worker import face
+
+
+def on_canvas(picture: Image.Image, canvas: tuple[int, int], place: tuple[int, int]) -> Image.Image:
+    page = Image.new("RGB", canvas, (90, 110, 120))
+    page.paste(picture, place)
+    return page
+
+
+def test_the_astronaut_is_found_where_she_is(astronaut: Image.Image) -> None:
+    box = face.find(astronaut)
+    assert box.centre == pytest.approx((224, 120), abs=12)
+    assert 80 < box.side < 115
+
+
+def test_a_small_face_in_a_large_picture_is_found(astronaut: Image.Image) -> None:
+    small = astronaut.resize((200, 200), Image.Resampling.LANCZOS)  # a face of 37 px
+    box = face.find(on_canvas(small, (1000, 800), (700, 500)))
+    assert box.centre == pytest.approx((700 + 224 * 0.39, 500 + 120 * 0.39), abs=8)
+
+
+def test_a_tiny_picture_is_enlarged_for_the_search(astronaut: Image.Image) -> None:
+    box = face.find(astronaut.crop((140, 40, 310, 210)).resize((80, 80), Image.Resampling.LANCZOS))
+    assert box.centre == pytest.approx((39, 38), abs=5)
+
+
+def test_the_largest_face_wins(astronaut: Image.Image) -> None:
+    crop = astronaut.crop((100, 0, 340, 240))
+    page = on_canvas(crop.resize((160, 160)), (800, 500), (30, 30))
+    page.paste(crop.resize((400, 400)), (380, 60))
+    assert face.find(page).centre[0] > 400
+
+
+def test_of_equal_faces_the_central_one_wins(astronaut: Image.Image) -> None:
+    crop = astronaut.crop((100, 0, 340, 240))
+    page = on_canvas(crop, (900, 400), (5, 100))
+    page.paste(crop, (330, 100))
+    assert 330 < face.find(page).centre[0] < 570
+
+
+@pytest.mark.parametrize("name", ["coffee", "chelsea"])
+def test_a_picture_without_a_person_has_no_face(name: str) -> None:
+    with pytest.raises(NoFaceError):
+        face.find(Image.fromarray(getattr(skimage.data, name)()))
+
+
+def test_noise_has_no_face(noise: np.random.Generator) -> None:
+    with pytest.raises(NoFaceError):
+        face.find(Image.fromarray(noise.integers(0, 256, (200, 200, 3), dtype=np.uint8)))

@@ -1,0 +1,59 @@
+from threading import Event
+
+import pytest
+
+from dubline.orchestration.errors import DatabaseUnavailableError, LeaseLostError
+from dubline.orchestration.settings import LeaseSettings
+from dubline.worker.heartbeat import Heartbeat
+
+QUICK = LeaseSettings.model_validate({"duration_s": 0.05, "heartbeat_s": 0.005})
+
+
+class Lender:
+    """Answers renewals as told, and counts them."""
+
+    def __init__(self, answers: list[type[Exception] | None]) -> None:
+        self._answers = answers
+        self.asked = 0
+        self.used_up = Event()
+
+    def renew(self, seconds: float) -> None:
+        assert seconds == QUICK.duration_s
+        self.asked += 1
+        answer = self._answers[min(self.asked, len(self._answers)) - 1]
+        if self.asked >= len(self._answers):
+            self.used_up.set()
+        if answer is not None:
+            raise answer
+
+
+def test_a_lease_is_renewed_until_the_work_ends() -> None:
+    lender = Lender([None, None, None])
+    with Heartbeat(lender.renew, QUICK) as heartbeat:
+        assert lender.used_up.wait(5)
+        heartbeat.check()
+    assert not heartbeat.lost
+    assert not heartbeat._thread.is_alive()
+
+
+def test_a_lost_lease_is_noticed_at_the_next_check() -> None:
+    lender = Lender([None, LeaseLostError])
+    with Heartbeat(lender.renew, QUICK) as heartbeat:
+        assert heartbeat._lost.wait(5)
+        with pytest.raises(LeaseLostError):
+            heartbeat.check()
+
+
+def test_a_database_that_comes_back_in_time_costs_nothing() -> None:
+    patient = LeaseSettings.model_validate({"duration_s": 60, "heartbeat_s": 0.005})
+    answers: list[type[Exception] | None] = [DatabaseUnavailableError, DatabaseUnavailableError, None]
+    lender = Lender(answers)
+    with Heartbeat(lambda _: lender.renew(QUICK.duration_s), patient) as heartbeat:
+        assert lender.used_up.wait(5)
+        heartbeat.check()
+
+
+def test_a_database_that_stays_away_loses_the_lease() -> None:
+    lender = Lender([DatabaseUnavailableError])
+    with Heartbeat(lender.renew, QUICK) as heartbeat:
+        assert heartbeat._lost.wait(5)

@@ -1,0 +1,106 @@
+"""Speech to motion on disk, and motion to frames: the two stages, each a generator of bounded memory.
+
+The motion file is the checkpoint between them. A frame depends on the source and its own latent alone, so any
+segment can be rendered again, anywhere, from the file.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dubline.models.autoencoder import Source
+from dubline.models.sampling import Speech, sample_motion
+from dubline.models.weights import Networks
+
+# About five seconds: an attempt that lost its lease stops soon, and a redone segment costs little.
+SEGMENT_FRAMES = 120
+
+
+def frame_count(duration_s: float, fps: int) -> int:
+    """How many frames cover the speech: video outlasts audio by less than one frame.
+
+    Args:
+        duration_s: of the speech.
+        fps: of the video.
+    """
+    # The thousandth of a frame forgives a duration that was rounded up to a double.
+    return max(1, math.ceil(duration_s * fps - 1e-3))
+
+
+def segments(frames: int, render_batch: int) -> list[range]:
+    """Splits a video into spans that start on a batch, so that batches never depend on where one resumes.
+
+    Args:
+        frames: in the video.
+        render_batch: frames per call of the renderer.
+    """
+    length = render_batch * math.ceil(SEGMENT_FRAMES / render_batch)
+    return [range(start, min(frames, start + length)) for start in range(0, frames, length)]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A portrait that the networks have looked at, ready to be animated.
+
+    Attributes:
+        networks: both stages.
+        source: all that they read off the source crop.
+        device: where both are.
+    """
+
+    networks: Networks
+    source: Source
+    device: torch.device
+
+    @classmethod
+    def cast(cls, networks: Networks, crop: NDArray[np.uint8], device: torch.device) -> Self:
+        """Shows a source crop, (side, side, 3) uint8 RGB, to the networks."""
+        pixels = torch.from_numpy(crop).to(device).permute(2, 0, 1)[None]
+        return cls(networks, networks.autoencoder.encode_source(pixels.float() / 127.5 - 1), device)
+
+    def store_motion(self, speech: Speech, frames: int, seed: int, path: Path) -> Iterator[int]:
+        """Samples the motion of a whole recording into a file.
+
+        Args:
+            speech: gives a fresh stream of samples at each call.
+            frames: how many frames to sample.
+            seed: of the noise.
+            path: the .npy file to write, (frames, M) float16; complete when the iterator ends.
+
+        Yields:
+            How many frames are done, after each window.
+        """
+        done = 0
+        stored: NDArray[np.float16] | None = None
+        for window in sample_motion(self.networks, self.source, speech, frames, seed):
+            if stored is None:
+                shape = (frames, window.shape[1])
+                stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+            stored[done : done + len(window)] = window.numpy()
+            done += len(window)
+            yield done
+        if done != frames:
+            raise RuntimeError(f"{done} motion latents came for {frames} frames")
+
+    def render(self, motion: Path, span: range) -> Iterator[Tensor]:
+        """Renders one segment from the stored motion.
+
+        Args:
+            motion: the file of `store_motion`.
+            span: frame numbers, one of `segments`.
+
+        Yields:
+            (t, 3, side, side) in [-1, 1], t frames at most `render_batch`.
+        """
+        stored = np.load(motion, mmap_mode="r")
+        batch = self.networks.preset.render_batch
+        for start in range(span.start, span.stop, batch):
+            latents = np.array(stored[start : min(start + batch, span.stop)], dtype=np.float32)
+            yield self.networks.autoencoder.render(self.source, torch.from_numpy(latents).to(self.device))

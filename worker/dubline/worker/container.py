@@ -1,0 +1,71 @@
+"""The audio containers that are accepted, told apart by their first bytes, never by a name."""
+
+from dataclasses import dataclass
+
+SNIFF_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One accepted kind of file.
+
+    Attributes:
+        name: what people call it.
+        demuxer: ffmpeg's short name; every opening of a file forces it, so that bytes never choose code.
+        media_type: IANA media type that is kept for the upload.
+        declared_as: every media type under which senders declare it.
+    """
+
+    name: str
+    demuxer: str
+    media_type: str
+    declared_as: frozenset[str]
+
+
+WAV = Container("WAV", "wav", "audio/wav", frozenset({"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"}))
+MP3 = Container("MP3", "mp3", "audio/mpeg", frozenset({"audio/mpeg", "audio/mp3", "audio/mpeg3", "audio/x-mp3"}))
+FLAC = Container("FLAC", "flac", "audio/flac", frozenset({"audio/flac", "audio/x-flac"}))
+OGG = Container("Ogg", "ogg", "audio/ogg", frozenset({"audio/ogg", "application/ogg", "audio/opus", "audio/vorbis"}))
+M4A = Container(
+    "M4A", "mov", "audio/mp4", frozenset({"audio/mp4", "audio/m4a", "audio/x-m4a", "audio/aac", "video/mp4"})
+)
+AAC = Container("AAC", "aac", "audio/aac", frozenset({"audio/aac", "audio/aacp", "audio/x-aac"}))
+
+CONTAINERS = (WAV, MP3, FLAC, OGG, M4A, AAC)
+BY_MEDIA_TYPE = {container.media_type: container for container in CONTAINERS}
+
+_MPEG_LAYER_BITS = 0b0110
+_MPEG_LAYER_3 = 0b0010
+
+
+def sniff(head: bytes) -> Container | None:
+    """Names the container that the first bytes of a file announce.
+
+    Args:
+        head: the first bytes of the file, 12 or more of them.
+
+    Returns:
+        The container, or None for anything that is not accepted.
+    """
+    if head[:4] in {b"RIFF", b"RF64"} and head[8:12] == b"WAVE":
+        return WAV
+    if head.startswith(b"fLaC"):
+        return FLAC
+    if head.startswith(b"OggS"):
+        return OGG
+    if head[4:8] == b"ftyp":
+        return M4A
+    if head.startswith(b"ID3"):
+        return MP3
+    return _mpeg_frame(head)
+
+
+def _mpeg_frame(head: bytes) -> Container | None:
+    """Tells MPEG audio from AAC by the layer bits after eleven or twelve sync bits."""
+    if len(head) < SNIFF_BYTES or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:  # noqa: PLR2004 - sync bits
+        return None
+    layer = head[1] & _MPEG_LAYER_BITS
+    if layer == 0:
+        return AAC if head[1] & 0xF0 == 0xF0 else None  # noqa: PLR2004 - the twelfth sync bit
+    # Layer III alone: layers I and II are not what anyone means by speech today.
+    return MP3 if layer == _MPEG_LAYER_3 else None

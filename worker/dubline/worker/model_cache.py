@@ -1,0 +1,35 @@
+"""Keeps the networks of each preset in memory, once per process."""
+
+from threading import Lock
+
+import structlog
+import torch
+
+from dubline.models.weights import Networks, load_networks
+
+log = structlog.get_logger(__name__)
+
+
+class ModelCache:
+    """Networks by preset, loaded when first asked for.
+
+    Args:
+        device: where they are put.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._networks: dict[str, Networks] = {}
+        self._lock = Lock()
+
+    def get(self, preset: str) -> Networks:
+        """The networks of a preset.
+
+        Raises:
+            dubline.models.weights.WeightsError: no such preset, or its weights are missing or altered.
+        """
+        with self._lock:
+            if preset not in self._networks:
+                self._networks[preset] = load_networks(preset, self.device)
+                log.info("networks_loaded", preset=preset, device=str(self.device))
+            return self._networks[preset]

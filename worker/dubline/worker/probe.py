@@ -1,0 +1,78 @@
+"""Looks at one uploaded file and says what it is, or which typed error it deserves; knows no rows, no bucket.
+
+The file is decoded in a process of its own (`dubline.worker.examine`) under limits on memory, processor and
+time: a file made to break a decoder can end that process, and then the file is refused, not the prober.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from dubline.orchestration.errors import EmptyUploadError, MediaTruncatedError, from_code
+from dubline.orchestration.settings import LimitSettings
+from dubline.orchestration.uploads import UploadFacts, UploadKind
+from dubline.worker.examine import Examination
+
+log = structlog.get_logger(__name__)
+
+TIME_LIMIT_S = 120.0
+
+
+def probe(path: Path, kind: UploadKind, content_type: str, limits: LimitSettings) -> UploadFacts:
+    """Examines an uploaded file.
+
+    Args:
+        path: the file.
+        kind: what the sender wants to use it for.
+        content_type: media type as declared.
+        limits: on pixels and seconds.
+
+    Returns:
+        The facts to keep.
+
+    Raises:
+        BadInputError: some subclass that says what is wrong with the file.
+        RuntimeError: the examination itself is broken, which is no fault of the file.
+    """
+    size_bytes = path.stat().st_size
+    if size_bytes == 0:
+        raise EmptyUploadError
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    found = _examine(
+        Examination(
+            path=str(path),
+            kind=kind.value,
+            content_type=content_type,
+            max_pixels=limits.portrait_px,
+            shortest_s=limits.speech_min_s,
+            longest_s=limits.speech_s,
+        )
+    )
+    return UploadFacts(size_bytes=size_bytes, sha256=sha256, **found)
+
+
+def _examine(examination: Examination) -> dict[str, Any]:
+    """Runs the examining process and reads its verdict."""
+    question = json.dumps({name: getattr(examination, name) for name in Examination.__slots__})
+    command = [sys.executable, "-m", "dubline.worker.examine", question]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIME_LIMIT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise MediaTruncatedError("The file takes too long to decode. Encode it anew and upload it.") from error
+    if done.returncode < 0:
+        log.warning("examination_killed", signal=-done.returncode, kind=examination.kind)
+        raise MediaTruncatedError("The file cannot be decoded within limits. Encode it anew and upload it.")
+    if done.returncode > 0:
+        raise RuntimeError(done.stderr.decode(errors="replace")[-2000:])
+    verdict: dict[str, Any] = json.loads(done.stdout)
+    if "code" in verdict:
+        raise from_code(str(verdict["code"]), str(verdict["detail"]))
+    if "face_box" in verdict:
+        verdict["face_box"] = tuple(verdict["face_box"])
+    return verdict

@@ -1,0 +1,89 @@
+"""Executes one probe: claim an upload, fetch it, examine it, keep the facts or why it cannot be used.
+
+Imports no network. The only place of the prober that catches every exception.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from dubline.orchestration.errors import BadInputError, DublineError, LeaseLostError
+from dubline.orchestration.objects import Objects
+from dubline.orchestration.retry import pause_s
+from dubline.orchestration.settings import LeaseSettings, LimitSettings
+from dubline.orchestration.store import Store
+from dubline.orchestration.uploads import ProbeLease
+from dubline.worker import scratch
+from dubline.worker.heartbeat import Heartbeat
+from dubline.worker.probe import probe
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeExecutor:
+    """Probes the upload that has waited longest.
+
+    Attributes:
+        store: the rows.
+        objects: the bucket.
+        leases: how long a lease lasts and how often it is renewed.
+        limits: on what senders may send.
+        folder: the worker's scratch folder.
+        worker: name of this worker, for people.
+    """
+
+    store: Store
+    objects: Objects
+    leases: LeaseSettings
+    limits: LimitSettings
+    folder: Path
+    worker: str
+
+    def run_next(self) -> bool:
+        """Claims an upload and decides about it.
+
+        Returns:
+            Whether there was one.
+        """
+        lease = self.store.uploads.claim(self.worker, self.leases.duration_s)
+        if lease is None:
+            log.debug("nothing_to_probe")
+            return False
+        with structlog.contextvars.bound_contextvars(upload_id=str(lease.upload.id), attempt=lease.attempt):
+            try:
+                self._probe(lease)
+            except LeaseLostError:
+                log.warning("probe_abandoned")
+            except (KeyboardInterrupt, SystemExit):
+                self.store.uploads.release(lease)
+                raise
+            except Exception as error:  # noqa: BLE001 - the executor answers for everything below it
+                self._settle(lease, error)
+        return True
+
+    def _probe(self, lease: ProbeLease) -> None:
+        upload = lease.upload
+        with scratch.attempt(self.folder) as folder:
+            with Heartbeat(lambda seconds: self.store.uploads.renew(lease, seconds), self.leases):
+                path = folder / "upload"
+                self.objects.get(upload.object_key, path, limit_bytes=upload.size_bytes)
+                facts = probe(path, upload.kind, upload.content_type, self.limits)
+            self.store.uploads.accept(lease, facts)
+        log.info("upload_accepted", kind=upload.kind.value, media_type=facts.media_type)
+
+    def _settle(self, lease: ProbeLease, error: Exception) -> None:
+        """Writes down what a failed probe means for the upload."""
+        try:
+            if isinstance(error, BadInputError):
+                self.store.uploads.reject(lease, error.code, error.detail)
+                log.info("upload_rejected", code=error.code)
+            elif isinstance(error, DublineError) and error.retryable:
+                self.store.uploads.retry(lease, pause_s(lease.attempt))
+                log.warning("probe_failed", code=error.code)
+            else:
+                # A defect of ours: the lease runs out, and the rescuer counts how often.
+                log.error("probe_broke", exc_info=error)
+        except DublineError as unwritten:
+            log.warning("probe_not_settled", code=unwritten.code)
