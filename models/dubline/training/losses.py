@@ -25,7 +25,7 @@ def bump(points: Tensor, spread: float, size_px: int) -> Tensor:
     Returns:
         (B, 1, size_px, size_px), 1 in the middle.
     """
-    axis = (torch.arange(size_px) * 2 + 1) / size_px - 1
+    axis = (torch.arange(size_px, device=points.device) * 2 + 1) / size_px - 1
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
     radius = spread * (points[:, :, 0].amax(1) - points[:, :, 0].amin(1)).clamp_min(0.05)
     distance = (grid[None] - points.mean(1)[:, None, None]).square().sum(-1)
@@ -74,7 +74,7 @@ def landmark_loss(displacement: Tensor, source: Tensor, driving: Tensor) -> Tens
         driving: (B, 68, 2), landmarks in [-1, 1]. The jaw line may be hidden in a turned head: it counts less.
     """
     found = F.grid_sample(displacement, driving[:, :, None], padding_mode="border", align_corners=False)[..., 0].mT
-    weight = torch.ones(68)
+    weight = torch.ones(68, device=driving.device)
     weight[:17] = 0.2
     weight[MOUTH] = 2.0
     seen = (driving.abs().amax(-1) < 1) * weight

@@ -20,6 +20,11 @@ FINAL_SHARE = 0.04
 REPORT_S = 10.0
 
 
+def training_device() -> torch.device:
+    """The CUDA GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 class Session:
     """Optimises one network for `minutes`, saving state to `path` every few minutes and at the end.
 
@@ -41,7 +46,7 @@ class Session:
         self.smooth: dict[str, float] = {}
 
     def _load(self) -> None:
-        state: dict[str, Any] = torch.load(self.path, weights_only=True)
+        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])

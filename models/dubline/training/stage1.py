@@ -19,12 +19,13 @@ from dubline.models.presets import PRESETS, Preset
 from dubline.training import augment
 from dubline.training.corpus import Clip, read_corpus
 from dubline.training.losses import face_weight, landmark_loss, painting_loss, picture_loss, threshold_loss
-from dubline.training.session import Session
+from dubline.training.session import Session, training_device
 from dubline.training.sheet import save_sheet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+CPU = torch.device("cpu")
 BATCH = 12
 LEARNING_RATE = 5e-4
 
@@ -62,43 +63,46 @@ class Pairs:
         self.random = np.random.default_rng(seed)
         self.generator = torch.Generator().manual_seed(seed)
 
-    def draw(self, batch: int) -> Pair:
+    def draw(self, batch: int, device: torch.device) -> Pair:
         """A batch of augmented pairs."""
         chosen = [self.clips[i] for i in self.random.integers(len(self.clips), size=batch)]
         times = [self.random.integers(len(clip.frames), size=2) for clip in chosen]
-        cameras = augment.random_cameras(batch, self.generator)
-        colours = augment.random_colours(batch, self.generator)
+        cameras = augment.random_cameras(batch, self.generator).to(device)
+        colours = augment.random_colours(batch, self.generator).to(device)
 
         def frames(which: int) -> Tensor:
             stack = np.stack([clip.frames[t[which]] for clip, t in zip(chosen, times, strict=True)])
-            return augment.recolour(augment.view(to_frames(stack), cameras), colours)
+            return augment.recolour(augment.view(to_frames(stack, device), cameras), colours)
 
         def landmarks(which: int) -> Tensor:
             stack = np.stack([clip.landmarks[t[which]] for clip, t in zip(chosen, times, strict=True)])
-            return augment.project(torch.from_numpy(stack), cameras)
+            return augment.project(torch.from_numpy(stack).to(device), cameras)
 
         geometry = np.stack([clip.geometry[t[1]] for clip, t in zip(chosen, times, strict=True)])
-        standard = torch.from_numpy((geometry - self.mean) / self.std)
+        standard = torch.from_numpy((geometry - self.mean) / self.std).to(device)
         return Pair(frames(0), frames(1), landmarks(0), landmarks(1), standard)
 
 
-def to_frames(pixels: NDArray[np.uint8]) -> Tensor:
+def to_frames(pixels: NDArray[np.uint8], device: torch.device = CPU) -> Tensor:
     """(B, S, S, 3) uint8 -> (B, 3, S, S) float in [-1, 1]."""
-    return rearrange(torch.from_numpy(pixels), "b h w c -> b c h w").float() / 127.5 - 1
+    return rearrange(torch.from_numpy(pixels).to(device), "b h w c -> b c h w").float() / 127.5 - 1
 
 
-def train(clips: list[Clip], preset: Preset, out: Path, *, minutes: float, resume: bool) -> Path:
+def train(  # noqa: PLR0913 - each is a choice of the caller
+    clips: list[Clip], preset: Preset, out: Path, *, minutes: float, resume: bool, batch: int = BATCH
+) -> Path:
     """Train for a number of minutes; state and sample sheets go to `out`. Returns the state's path."""
     torch.manual_seed(0)
     pairs = Pairs(clips)
-    student = Student(preset, pairs.mean.size)
+    device = training_device()
+    student = Student(preset, pairs.mean.size).to(device)
     for module in student.modules():
         if isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     session = Session(student, out / "stage1.pt", minutes=minutes, learning_rate=LEARNING_RATE, resume=resume)
     pairs.seed(session.steps)
     while not session.over:
-        pair = pairs.draw(BATCH)
+        pair = pairs.draw(batch, device)
         loss, rendering = _loss(student, pair, pairs.generator)
         mse = (rendering.frame - pair.driving).detach().square().mean().item() / 4
         session.step(loss, psnr=-10 * float(np.log10(mse + 1e-9)))
@@ -111,8 +115,9 @@ def train(clips: list[Clip], preset: Preset, out: Path, *, minutes: float, resum
 def _loss(student: Student, pair: Pair, generator: torch.Generator) -> tuple[Tensor, Rendering]:
     network = student.autoencoder
     # Other colours for the motion encoder: it must not carry light and skin.
-    colours = augment.random_colours(len(pair.driving), generator)
-    with torch.autocast("cpu", torch.bfloat16):
+    device = pair.driving.device
+    colours = augment.random_colours(len(pair.driving), generator).to(device)
+    with torch.autocast(device.type, torch.bfloat16):
         source = network.encode_source(pair.source.contiguous(memory_format=torch.channels_last))
         driving = augment.recolour(pair.driving, colours).contiguous(memory_format=torch.channels_last)
         motion = network.encode_motion(driving)
@@ -137,11 +142,12 @@ def main() -> None:
     parser.add_argument("--preset", choices=PRESETS, default="tiny")
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--out", type=Path, default=Path("runs/tiny"))
+    parser.add_argument("--batch", type=int, default=BATCH, help="frame pairs per step")
     parser.add_argument("--resume", action="store_true", help="continue from the state in --out")
     args = parser.parse_args()
     preset = PRESETS[args.preset]
     clips = read_corpus(args.clips, preset.size_px, heldout=False)
-    train(clips, preset, args.out, minutes=args.minutes, resume=args.resume)
+    train(clips, preset, args.out, minutes=args.minutes, resume=args.resume, batch=args.batch)
 
 
 if __name__ == "__main__":

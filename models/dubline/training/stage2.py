@@ -6,12 +6,14 @@ Every clip is encoded once; then windows of its motion are drawn with the speech
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from rich.progress import track
 from torch import Tensor, nn
 
 from dubline.models import schedule
@@ -22,7 +24,7 @@ from dubline.models.diffusion import Diffusion
 from dubline.models.log_mel import Loudness, normalise, stream_log_mel
 from dubline.models.presets import PRESETS, Preset
 from dubline.training.corpus import Clip, read_corpus
-from dubline.training.session import Session
+from dubline.training.session import Session, training_device
 from dubline.training.stage1 import to_frames
 from dubline.training.voice import vary
 
@@ -43,7 +45,6 @@ class Encoded(NamedTuple):
     appearance: Tensor
     mel: Tensor
     level: float
-    aperture_mm: Tensor
 
 
 class Batch(NamedTuple):
@@ -61,14 +62,15 @@ class Batch(NamedTuple):
 @torch.no_grad()
 def encode(clip: Clip, autoencoder: Autoencoder) -> Encoded:
     """Run stage 1's encoders and the speech front end over one clip."""
-    frames = to_frames(clip.frames)
+    device = next(autoencoder.parameters()).device
+    frames = to_frames(clip.frames, device)
     mel = torch.cat(list(stream_log_mel([clip.speech], len(frames) * MEL_PER_FRAME)))
     loudness = Loudness()
     loudness.hear(mel)
     latents = torch.cat([autoencoder.encode_motion(part) for part in frames.split(25)])
     appearance = torch.cat([autoencoder.appearance_extractor(part) for part in frames[::5].split(25)])
-    gap = torch.from_numpy(clip.aperture_mm)
-    return Encoded(latents, appearance.repeat_interleave(5, 0)[: len(latents)], mel, loudness.level, gap)
+    appearance = appearance.repeat_interleave(5, 0)[: len(latents)]
+    return Encoded(latents.cpu(), appearance.cpu(), mel, loudness.level)
 
 
 def fit_statistics(diffusion: Diffusion, clips: list[Encoded]) -> None:
@@ -84,14 +86,15 @@ class Windows:
     """Draws windows of motion with everything that conditions them."""
 
     def __init__(self, clips: list[Encoded], diffusion: Diffusion, seed: int) -> None:
-        self.clips, self.diffusion, self.params = clips, diffusion, diffusion.params
+        # A copy: windows are cut on the CPU while the network trains elsewhere.
+        self.clips, self.diffusion, self.params = clips, copy.deepcopy(diffusion).cpu(), diffusion.params
         self.random = np.random.default_rng(seed)
         torch.manual_seed(seed)
 
-    def draw(self, batch: int) -> Batch:
+    def draw(self, batch: int, device: torch.device) -> Batch:
         """A batch of windows."""
         rows = [self._window(self.clips[i]) for i in self.random.integers(len(self.clips), size=batch)]
-        return Batch(*(torch.stack(column) for column in zip(*rows, strict=True)))
+        return Batch(*(torch.stack(column).to(device) for column in zip(*rows, strict=True)))
 
     def _window(self, clip: Encoded) -> tuple[Tensor, ...]:
         params, random = self.params, self.random
@@ -129,7 +132,8 @@ class Windows:
 def loss_of(diffusion: Diffusion, lips: Tensor, batch: Batch) -> Tensor:
     """Flow matching on the window, velocity and acceleration of the clean estimate, and the lips' readings."""
     heard = diffusion.style_extractor.hear(batch.recordings, diffusion.style_extractor.start(len(batch.clean)))
-    listen = (torch.rand(len(batch.clean), 1) > SPEECH_DROPOUT).float()
+    device = batch.clean.device
+    listen = (torch.rand(len(batch.clean), 1, device=device) > SPEECH_DROPOUT).float()
     condition = Condition(
         diffusion.articulation_extractor(batch.slices) * listen[..., None],
         diffusion.style_extractor(heard) * listen,
@@ -138,7 +142,7 @@ def loss_of(diffusion: Diffusion, lips: Tensor, batch: Batch) -> Tensor:
         batch.previous,
         batch.known,
     )
-    noise, time = torch.randn_like(batch.clean), torch.rand(len(batch.clean)).sqrt() * 0.98
+    noise, time = torch.randn_like(batch.clean), torch.rand(len(batch.clean), device=device).sqrt() * 0.98
     times = time[:, None, None]
     noisy = schedule.interpolate(batch.clean, noise, times)
     predicted = diffusion.denoiser(noisy, time, condition)
@@ -160,18 +164,24 @@ def lips_of(diffusion: Diffusion, geometry_head: nn.Linear) -> Tensor:
     return readings.detach()
 
 
-def train(clips: list[Clip], preset: Preset, out: Path, *, minutes: float, resume: bool) -> Path:
+def train(  # noqa: PLR0913 - each is a choice of the caller
+    clips: list[Clip], preset: Preset, out: Path, *, minutes: float, resume: bool, batch: int = BATCH
+) -> Path:
     """Train for a number of minutes on `out/stage1.pt`; state goes to `out/stage2.pt`."""
+    device = training_device()
     autoencoder, head = load_stage1(preset, out)
+    autoencoder.to(device)
     diffusion = Diffusion(preset)
-    encoded = [encode(clip, autoencoder) for clip in clips if clip.kind != "expression"]
+    spoken = [clip for clip in clips if clip.kind != "expression"]
+    encoded = [encode(clip, autoencoder) for clip in track(spoken, "encoding clips")]
     fit_statistics(diffusion, encoded)
+    lips = lips_of(diffusion, head).to(device)
+    diffusion.to(device)
     session = Session(diffusion, out / "stage2.pt", minutes=minutes, learning_rate=LEARNING_RATE, resume=resume)
-    lips = lips_of(diffusion, head)
     windows = Windows(encoded, diffusion, seed=session.steps)
     while not session.over:
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = loss_of(diffusion, lips, windows.draw(BATCH))
+        with torch.autocast(device.type, torch.bfloat16):
+            loss = loss_of(diffusion, lips, windows.draw(batch, device))
         session.step(loss)
     session.save()
     return session.path
@@ -183,7 +193,7 @@ def load_stage1(preset: Preset, out: Path) -> tuple[Autoencoder, nn.Linear]:
     Raises:
         FileNotFoundError: stage 1 has not been trained there.
     """
-    state = torch.load(out / "stage1.pt", weights_only=True)["average"]
+    state = torch.load(out / "stage1.pt", map_location="cpu", weights_only=True)["average"]
     autoencoder = Autoencoder(preset.autoencoder)
     prefix = "autoencoder."
     autoencoder.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
@@ -200,11 +210,12 @@ def main() -> None:
     parser.add_argument("--preset", choices=PRESETS, default="tiny")
     parser.add_argument("--minutes", type=float, default=25)
     parser.add_argument("--out", type=Path, default=Path("runs/tiny"))
+    parser.add_argument("--batch", type=int, default=BATCH, help="windows per step")
     parser.add_argument("--resume", action="store_true", help="continue from the state in --out")
     args = parser.parse_args()
     preset = PRESETS[args.preset]
     clips = read_corpus(args.clips, preset.size_px, heldout=False)
-    train(clips, preset, args.out, minutes=args.minutes, resume=args.resume)
+    train(clips, preset, args.out, minutes=args.minutes, resume=args.resume, batch=args.batch)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def test_stage_one_learns_a_moving_mouth(clips: list[Clip]) -> None:
     pairs = stage1.Pairs(clips)
     student = stage1.Student(TINY, pairs.mean.size)
     optimiser = torch.optim.AdamW(student.parameters(), 1e-3)
-    pair = pairs.draw(4)
+    pair = pairs.draw(4, torch.device("cpu"))
     losses = []
     for _ in range(12):
         loss, _ = stage1._loss(student, pair, pairs.generator)
