@@ -18,6 +18,7 @@ from dubline.orchestration.settings import (
     DatabaseSettings,
     LimitSettings,
     LogSettings,
+    complaints,
 )
 from dubline.orchestration.store import Store
 
@@ -33,10 +34,7 @@ def main() -> int:
         listen = ApiSettings.read()
         services = _connected()
     except ValidationError as error:
-        group = error.title.removesuffix("Settings").upper()
-        for fault in error.errors():
-            field = "_".join(map(str, fault["loc"])).upper()
-            sys.stderr.write(f"dubline: DUBLINE_{group}_{field} is not usable: {fault['msg']}.\n")
+        sys.stderr.writelines(f"dubline: {complaint}\n" for complaint in complaints(error))
         return 2
     app = create_app(services)
     # The app logs each request itself, with its id and tenant; uvicorn's line would be a second one.

@@ -20,14 +20,13 @@ from dubline.orchestration.settings import (
     ControlSettings,
     DatabaseSettings,
     LogSettings,
+    complaints,
 )
 from dubline.orchestration.store import Store
 from dubline.orchestration.store.schema import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from pydantic_core import ErrorDetails
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,8 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             _control()
     except ValidationError as error:
-        for problem in error.errors():
-            sys.stderr.write(f"dubline: {_setting(error.title, problem)}\n")
+        sys.stderr.writelines(f"dubline: {complaint}\n" for complaint in complaints(error))
         return 2
     except DublineError as error:
         sys.stderr.write(f"dubline: {error.detail}\n")
@@ -87,12 +85,6 @@ def _control() -> None:
     with Store.connect(DatabaseSettings.read()) as store:
         control.run(store, waker, ControlSettings.read().period_s, stop)
     waker.close()
-
-
-def _setting(group: str, problem: ErrorDetails) -> str:
-    field = ".".join(map(str, problem["loc"]))
-    name = f"DUBLINE_{group.removesuffix('Settings').upper()}_{field.upper()}"
-    return f"the environment variable {name} is not usable: {problem['msg']}."
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,6 +25,16 @@ class Settings(BaseSettings):
 
 def _group(prefix: str) -> SettingsConfigDict:
     return SettingsConfigDict(env_prefix=f"DUBLINE_{prefix}_", frozen=True, extra="ignore")
+
+
+def complaints(error: ValidationError) -> list[str]:
+    """What is wrong with the environment, a sentence for each variable, for a person to read."""
+    group = error.title.removesuffix("Settings").upper()
+    return [
+        f"the environment variable {'_'.join(['DUBLINE', group, *map(str, fault['loc'])]).upper()} "
+        f"is not usable: {fault['msg']}."
+        for fault in error.errors()
+    ]
 
 
 class DatabaseSettings(Settings):

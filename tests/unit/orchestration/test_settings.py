@@ -3,13 +3,34 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from dubline.orchestration.settings import BucketSettings, DatabaseSettings, LeaseSettings, LimitSettings
+from dubline.orchestration.settings import (
+    BrokerSettings,
+    BucketSettings,
+    DatabaseSettings,
+    LeaseSettings,
+    LimitSettings,
+    complaints,
+)
 
 
 def test_a_group_is_read_from_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DUBLINE_LEASE_DURATION_S", "7.5")
-    assert LeaseSettings.read().duration_s == 7.5
+    monkeypatch.setenv("DUBLINE_LEASE_DURATION_S", "9.5")
+    assert LeaseSettings.read().duration_s == 9.5
     assert LimitSettings.read().batch_rows == 10_000
+
+
+def test_a_lease_must_outlive_two_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUBLINE_LEASE_DURATION_S", "5")
+    with pytest.raises(ValidationError) as refused:
+        LeaseSettings.read()
+    assert "at least twice" in complaints(refused.value)[0]
+
+
+def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DUBLINE_BROKER_URL", raising=False)
+    with pytest.raises(ValidationError) as refused:
+        BrokerSettings.read()
+    assert complaints(refused.value) == ["the environment variable DUBLINE_BROKER_URL is not usable: Field required."]
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -107,6 +107,14 @@ def test_a_file_that_kills_its_examiner_is_refused(monkeypatch: pytest.MonkeyPat
         probed(speech_file, SPEECH, "audio/wav")
 
 
+def test_an_examiner_that_somebody_stops_does_not_condemn_the_file(
+    monkeypatch: pytest.MonkeyPatch, speech_file: Path
+) -> None:
+    replaced(monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(RuntimeError, match="signal 9"):
+        probed(speech_file, SPEECH, "audio/wav")
+
+
 def test_a_file_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
     replaced(monkeypatch, "import signal; signal.pause()")
     monkeypatch.setattr(probe, "TIME_LIMIT_S", 0.2)

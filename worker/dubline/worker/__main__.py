@@ -11,6 +11,7 @@ import uuid
 import warnings
 
 from celery import Celery, signals
+from pydantic import ValidationError
 
 from dubline.orchestration import logs
 from dubline.orchestration.queue import PROBE_QUEUE, RENDER_QUEUE, create_app
@@ -22,6 +23,7 @@ from dubline.orchestration.settings import (
     LimitSettings,
     LogSettings,
     WorkerSettings,
+    complaints,
 )
 from dubline.worker import scratch
 from dubline.worker.tasks import Surroundings, register_probe, register_render
@@ -35,23 +37,35 @@ CHILD_READY_S = 300.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one worker until a signal stops it; returns the exit code."""
+    """Runs one worker until a signal stops it.
+
+    Returns:
+        Celery's exit code; 2 after settings that are missing or wrong.
+    """
     parser = argparse.ArgumentParser(prog="python -m dubline.worker", description="Run one worker.")
     parser.add_argument("role", choices=sorted(ROLES))
     role = parser.parse_args(arguments).role
     os.environ.setdefault(*SLEEPING_THREADS)
-    log_settings = LogSettings()
+    try:
+        return _run(role)
+    except ValidationError as error:
+        sys.stderr.writelines(f"dubline: {complaint}\n" for complaint in complaints(error))
+        return 2
+
+
+def _run(role: str) -> int:
+    log_settings = LogSettings.read()
     logs.configure(log_settings)
     queue, register = ROLES[role]
-    app = create_app(BrokerSettings().url.get_secret_value())  # type: ignore[call-arg]
+    app = create_app(BrokerSettings.read().url.get_secret_value())
     app.conf.worker_proc_alive_timeout = CHILD_READY_S
-    settings = WorkerSettings()
+    settings = WorkerSettings.read()
     with scratch.home(settings.scratch_dir) as folder:
         around = Surroundings(
-            database=DatabaseSettings(),  # type: ignore[call-arg]
-            bucket=BucketSettings(),  # type: ignore[call-arg]
-            leases=LeaseSettings(),
-            limits=LimitSettings(),
+            database=DatabaseSettings.read(),
+            bucket=BucketSettings.read(),
+            leases=LeaseSettings.read(),
+            limits=LimitSettings.read(),
             worker=settings,
             folder=folder,
         )

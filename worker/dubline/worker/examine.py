@@ -18,7 +18,8 @@ if __name__ == "__main__":
     # Before numpy and the decoders come in: they size their thread pools and arenas when they are imported.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S))
+    # The soft limit sends SIGXCPU, which tells a slow file from a kill; the hard one cannot be caught.
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S + 5))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 from dubline.orchestration.errors import (  # noqa: E402 - the limits come first

@@ -6,6 +6,7 @@ time: a file made to break a decoder can end that process, and then the file is 
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ from dubline.worker.examine import Examination
 log = structlog.get_logger(__name__)
 
 TIME_LIMIT_S = 120.0
+# Signals that somebody else sends: an operator, the kernel short of memory. They say nothing about the file.
+FROM_OUTSIDE = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGQUIT, signal.SIGTERM})
 
 
 def probe(path: Path, kind: UploadKind, content_type: str, limits: LimitSettings) -> UploadFacts:
@@ -65,6 +68,8 @@ def _examine(examination: Examination) -> dict[str, Any]:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIME_LIMIT_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise MediaTruncatedError("The file takes too long to decode. Encode it anew and upload it.") from error
+    if -done.returncode in FROM_OUTSIDE:
+        raise RuntimeError(f"the examination was stopped by signal {-done.returncode}")
     if done.returncode < 0:
         log.warning("examination_killed", signal=-done.returncode, kind=examination.kind)
         raise MediaTruncatedError("The file cannot be decoded within limits. Encode it anew and upload it.")
