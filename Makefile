@@ -12,6 +12,7 @@ help: ## list these commands
 
 # torch goes first and pinned, so that pip takes the build that its index offers for this machine.
 $(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 13) else f"Dubline needs Python 3.11 or 3.12, but $(PYTHON) is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch==2.13.0
 	$(BIN)/pip install --quiet --editable '.[worker,embedded,dev]'

@@ -51,7 +51,7 @@ def values(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 @pytest.fixture
 def render(helm: Helm) -> Callable[..., list[dict[str, Any]]]:
-    yaml = pytest.importorskip("yaml", reason="PyYAML, which comes with the kubernetes client, is not installed")
+    yaml = pytest.importorskip("yaml", reason="PyYAML, of the dev extra, is not installed")
 
     def objects(*options: str) -> list[dict[str, Any]]:
         rendered = helm("template", "dubline", str(CHART), *options)

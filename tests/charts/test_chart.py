@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def read(path: Path) -> Any:
-    yaml = pytest.importorskip("yaml", reason="PyYAML, which comes with the kubernetes client, is not installed")
+    yaml = pytest.importorskip("yaml", reason="PyYAML, of the dev extra, is not installed")
     return yaml.safe_load(path.read_text())
 
 

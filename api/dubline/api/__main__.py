@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from dubline.api.app import create_app
 from dubline.api.services import Services
 from dubline.orchestration import logs, queue
+from dubline.orchestration.errors import DublineError
 from dubline.orchestration.objects import Objects
 from dubline.orchestration.settings import (
     ApiSettings,
@@ -27,7 +28,7 @@ def main() -> int:
     """Serve until a signal; answers in flight are finished first.
 
     Returns:
-        0; 2 after settings that are missing or wrong.
+        0; 1 after a failure told in one sentence; 2 after settings that are missing or wrong.
     """
     try:
         logs.configure(LogSettings.read())
@@ -36,6 +37,9 @@ def main() -> int:
     except ValidationError as error:
         sys.stderr.writelines(f"dubline: {complaint}\n" for complaint in complaints(error))
         return 2
+    except DublineError as error:
+        sys.stderr.write(f"dubline: {error.detail}\n")
+        return 1
     app = create_app(services)
     # The app logs each request itself, with its id and tenant; uvicorn's line would be a second one.
     uvicorn.run(app, host=listen.host, port=listen.port, access_log=False, log_config=None)

@@ -57,11 +57,16 @@ def create_upload(request: UploadRequest, tenant: Tenant, services: Wired, respo
 def complete_upload(upload_id: UUID, tenant: Tenant, services: Wired, background: BackgroundTasks) -> UploadAnswer:
     """Have the file checked, once; saying it again is harmless.
 
-    Poll the upload until it is ready or rejected.
+    Poll the upload until it is ready or rejected. A file of another length than declared is rejected at once.
     """
     upload = services.store.uploads.get(tenant, upload_id)
     if upload.state is UploadState.PENDING:
-        _check_arrived(upload, services)
+        try:
+            _check_arrived(upload, services)
+        except UploadSizeMismatchError as error:
+            # Kept, so that a batch that names the upload tells the same.
+            services.store.uploads.refuse(tenant, upload_id, error.code, error.detail)
+            raise
         upload = services.store.uploads.mark_probing(tenant, upload_id)
     if upload.state is UploadState.PROBING:
         background.add_task(services.waker.wake_prober, 1)
@@ -100,5 +105,6 @@ def _check_arrived(upload: Upload, services: Services) -> None:
         raise UploadMissingError("The bytes have not arrived. PUT the file to its URL, then complete it.")
     if arrived_bytes != upload.size_bytes:
         raise UploadSizeMismatchError(
-            f"{upload.size_bytes:,} bytes were declared but {arrived_bytes:,} arrived. Upload the file again."
+            f"{upload.size_bytes:,} bytes were declared but {arrived_bytes:,} arrived. "
+            "Declare the file anew and send exactly its bytes."
         )

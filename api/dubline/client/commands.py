@@ -44,7 +44,7 @@ def submit(
     for file in (portrait, speech):
         if not file.is_file():
             raise ClientError(f"There is no file {file}.")
-    target = out or Path(f"{portrait.stem}-{speech.stem}.mp4")
+    target = out or _unused(Path(f"{portrait.stem}-{speech.stem}.mp4"))
     wish = Wish(portrait=portrait, speech=speech, out=target, preset=preset, seed=seed)
     try:
         with _client() as client, board(Console(), 1) as shown:
@@ -109,6 +109,13 @@ def up(
     except EmbeddedError as error:
         raise ClientError(str(error)) from error
     raise typer.Exit(code)
+
+
+def _unused(target: Path) -> Path:
+    # The name is ours, not the user's, so he has not agreed to lose what is there.
+    if target.exists():
+        raise ClientError(f"There is a file {target} already. Name the video with --out, or move the old one away.")
+    return target
 
 
 def _client() -> Client:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAMPLE_RATE_HZ = 16_000
+# The readings of `Clip.geometry` that people look at: lips shut, lip gap.
+LIPS = slice(-2, None)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from dubline.models.denoiser import Condition
 from dubline.models.diffusion import Diffusion
 from dubline.models.log_mel import Loudness, normalise, stream_log_mel
 from dubline.models.presets import PRESETS, Preset
-from dubline.training.corpus import Clip, read_corpus
+from dubline.training.corpus import LIPS, Clip, read_corpus
 from dubline.training.session import Session, training_device
 from dubline.training.stage1 import to_frames
 from dubline.training.voice import vary
@@ -34,8 +34,6 @@ LEARNING_RATE = 6e-4
 PERSON_NOISE, PERSON_DROPOUT, SPEECH_DROPOUT, PAST_DROPOUT, PAST_NOISE = 0.3, 0.3, 0.1, 0.3, 0.3
 # The share of windows that begin a recording, with nothing before them.
 STARTS = 0.3
-# The linear readings of the rig that people look at: lips shut, lip gap.
-LIPS = slice(-2, None)
 
 
 class Encoded(NamedTuple):

@@ -32,6 +32,7 @@ class Child:
         self._output = logs / f"{part.name}.out"
         self._sweeper = sweeper
         self._began = time.monotonic()
+        self._gone = False
         account = part.account
         with self.log.open("wb") as log, self._output.open("wb") as output:
             self._process = subprocess.Popen(
@@ -75,14 +76,21 @@ class Child:
         if self.exit_code() is None:
             self._process.send_signal(self.part.stop_signal)
 
+    def let_go(self) -> None:
+        """Forget the number of what has ended and left nothing: soon somebody else's group may have it."""
+        self._gone = True
+        self._sweeper.forget(-self.pid)
+
     def reap(self, timeout_s: float) -> None:
-        """Wait for it to end, then end by force whatever is left of its group."""
+        """Wait for it to end, then end by force whatever is left of its group, unless it was let go."""
+        if self._gone:
+            return
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(max(timeout_s, 0))
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        self._sweeper.forget(-self.pid)
+        self.let_go()
 
 
 def _last_lines(path: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dubline.embedded.errors import EmbeddedError, Interrupted, PartFailed
+from dubline.embedded.inherited import inherited
 from dubline.embedded.interrupts import Interrupts
 from dubline.embedded.stack import PAUSE_S, Stack
 
@@ -94,7 +94,7 @@ def _command(stack: Stack, command: Sequence[str], interrupts: Interrupts) -> in
         raise EmbeddedError(f"There is no command {command[0]!r}.")
     # It stays in our process group, so that it can read from the terminal and gets the terminal's Ctrl-C.
     process = subprocess.Popen(
-        list(command), env={**os.environ, "DUBLINE_URL": stack.url, "DUBLINE_API_KEY": stack.key}
+        list(command), env={**inherited(), "DUBLINE_URL": stack.url, "DUBLINE_API_KEY": stack.key}
     )
     stack.watch(process.pid, signal.SIGTERM)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 import time
@@ -16,6 +15,7 @@ from dubline.embedded.bucket import bucket, bucket_url
 from dubline.embedded.child import Child
 from dubline.embedded.database import Database
 from dubline.embedded.errors import PartFailed
+from dubline.embedded.inherited import inherited
 from dubline.embedded.ports import LOOPBACK, free_ports
 from dubline.embedded.sweeper import Sweeper
 
@@ -52,7 +52,7 @@ class Stack:
         """
         self.folder = Path(tempfile.gettempdir()).resolve() / f"dubline-{secrets.token_hex(6)}"
         self.logs = self.folder / "logs"
-        self.environ = {**os.environ, **(environ or {})}
+        self.environ = {**inherited(), **(environ or {})}
         self.children: dict[str, Child] = {}
         self.url = ""
         self._ready: set[str] = set()
@@ -173,6 +173,8 @@ class Stack:
         for name, child in self.children.items():
             if name not in self._ready and _is_ready(child):
                 self._ready.add(name)
+                if child.part.is_ready is None:
+                    child.let_go()
         self.check()
 
 

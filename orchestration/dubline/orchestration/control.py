@@ -63,8 +63,8 @@ def _rescue(store: Store) -> None:
 
 def _wake(store: Store, waker: Waker) -> None:
     counts, uploads = store.jobs.queued_counts(), store.uploads.waiting_count()
-    renderers = waker.wake_renderer(counts.claimable)
-    probers = waker.wake_prober(uploads)
+    renderers = waker.wake_renderer(counts.claimable, top_up=True)
+    probers = waker.wake_prober(uploads, top_up=True)
     if renderers or probers:
         _log.info(
             "workers_woken",

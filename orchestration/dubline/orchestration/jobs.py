@@ -19,8 +19,6 @@ PRESETS = frozenset({"tiny"})
 DEFAULT_PRESET = "tiny"
 SEED_MAX = 2**32 - 1
 CUSTOM_ID_MAX_CHARS = 128
-ATTEMPT_BUDGET = 3
-"""Attempts a job may fail, whatever the causes, before it is final. Shutdowns are not charged."""
 
 
 class JobState(StrEnum):
@@ -193,8 +191,8 @@ class Lease:
     tenant: str
     attempt: int
     """Number of the attempt, from 1."""
-    charged: int
-    """Attempts charged against the budget, this one included: what retry.decide asks for."""
+    charged: Mapping[Cause, int]
+    """Earlier attempts that count against the budgets, by cause: what retry.decide asks for."""
     token: UUID
     expires_at: datetime
     portrait: Upload

@@ -38,7 +38,11 @@ class PresignedPut:
 
 
 class Objects:
-    """One bucket. Safe to share between threads, not across a fork."""
+    """One bucket. Safe to share between threads, not across a fork.
+
+    Raises:
+        StorageUnavailableError: no client can be made of the settings and AWS_* variables; nothing was sent.
+    """
 
     def __init__(self, settings: BucketSettings) -> None:
         self._bucket = settings.name
@@ -190,6 +194,14 @@ def _translated() -> Iterator[None]:
 
 
 def _client(settings: BucketSettings, endpoint_url: str) -> S3Client:
+    try:
+        return _bare_client(settings, endpoint_url)
+    except (BotoCoreError, ValueError) as error:
+        # An AWS_PROFILE that is gone, an endpoint that is no URL.
+        raise StorageUnavailableError(f"No client of the object storage can be made: {error}") from error
+
+
+def _bare_client(settings: BucketSettings, endpoint_url: str) -> S3Client:
     return boto3.client(
         "s3",
         region_name=settings.region,

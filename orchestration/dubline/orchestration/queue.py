@@ -53,6 +53,8 @@ def create_app(broker_url: str) -> Celery:
         worker_hijack_root_logger=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
+        # Celery gives up after a hundred tries by itself; a worker is to outlive any outage of the broker.
+        broker_connection_max_retries=None,
         broker_connection_timeout=CONNECT_TIMEOUT_S,
         broker_transport_options={
             "socket_connect_timeout": CONNECT_TIMEOUT_S,
@@ -68,17 +70,20 @@ class Waker:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def wake_renderer(self, n: int = 1) -> int:
-        """Say that about ``n`` jobs became claimable; return how many messages were sent.
+    def wake_renderer(self, n: int = 1, *, top_up: bool = False) -> int:
+        """Say that ``n`` more jobs became claimable; return how many messages were sent.
 
-        Messages already waiting count, and at most ``WAKE_LIMIT`` wait at a time. A broker that is away is
-        logged and gives 0.
+        At most ``WAKE_LIMIT`` wait at a time. A broker that is away is logged and gives 0.
+
+        Args:
+            n: jobs.
+            top_up: ``n`` are all claimable jobs, so messages that wait already are some of theirs.
         """
-        return self._wake(RENDER, n)
+        return self._wake(RENDER, n, top_up=top_up)
 
-    def wake_prober(self, n: int = 1) -> int:
-        """Say that about ``n`` uploads wait for their probe; as ``wake_renderer``."""
-        return self._wake(PROBE, n)
+    def wake_prober(self, n: int = 1, *, top_up: bool = False) -> int:
+        """Say that ``n`` more uploads wait for their probe; as ``wake_renderer``."""
+        return self._wake(PROBE, n, top_up=top_up)
 
     def waiting(self, queue: str) -> int:
         """Messages waiting in a queue.
@@ -101,12 +106,14 @@ class Waker:
             connection.ensure_connection(max_retries=0)
             yield connection
 
-    def _wake(self, task: str, n: int) -> int:
+    def _wake(self, task: str, n: int, *, top_up: bool) -> int:
         if n <= 0:
             return 0
         try:
             with self._connected() as connection:
-                missing = min(n, WAKE_LIMIT) - _waiting(connection, _QUEUE_OF[task])
+                waiting = _waiting(connection, _QUEUE_OF[task])
+                # Two senders of one message each must not take the other's for their own.
+                missing = min(n - waiting if top_up else n, WAKE_LIMIT - waiting)
                 for _ in range(missing):
                     self._app.send_task(task, connection=connection, retry=False)
         except (OperationalError, RedisError, OSError) as error:

@@ -6,14 +6,26 @@ The worker's executor calls ``decide`` with whatever it caught and hands the dec
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dubline.orchestration import errors
-from dubline.orchestration.jobs import ATTEMPT_BUDGET, Cause
+from dubline.orchestration.jobs import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FIRST_DELAY_S = 2.0
 LONGEST_DELAY_S = 120.0
-OUT_OF_MEMORY_BUDGET = 2
-"""One retry, smaller: a job that does not fit twice does not fit."""
+BUDGETS: Mapping[Cause, int] = {
+    # A bucket or database that is away says nothing about the job: the pauses add up to twelve minutes.
+    Cause.TRANSIENT: 12,
+    # Three crashes or defects are no accident.
+    Cause.WORKER_LOST: 3,
+    Cause.DEFECT: 3,
+    # A job that does not fit twice does not fit.
+    Cause.OUT_OF_MEMORY: 2,
+}
+"""Attempts that may fail by one cause before the job is final; causes do not eat each other's budgets."""
 DETAIL_MAX_CHARS = 2000
 
 
@@ -36,15 +48,16 @@ class Fail:
     detail: str
 
 
-def decide(error: BaseException, charged: int) -> Retry | Fail:
+def decide(error: BaseException, charged: Mapping[Cause, int]) -> Retry | Fail:
     """Decide about a failed attempt.
 
     Args:
         error: what the attempt raised; one outside our tree is a defect and may be told to no tenant.
-        charged: attempts charged so far, the failed one included (``lease.charged``), at least 1.
+        charged: earlier attempts of the job that were charged, by cause (``lease.charged``).
 
     Returns:
         Retry with a pause of 2, 4, 8 ... at most 120 s, or Fail with the code and sentence for the job.
+        Pause and budget go by the attempts that this error's cause has cost.
     """
     # A MemoryError of the interpreter means the same as one of the device.
     known = errors.OutOfMemoryError() if isinstance(error, MemoryError) else error
@@ -56,22 +69,24 @@ def decide(error: BaseException, charged: int) -> Retry | Fail:
     detail = known.detail[:DETAIL_MAX_CHARS]
     if not retryable:
         return Fail(cause=cause, code=known.code, detail=detail)
-    budget = OUT_OF_MEMORY_BUDGET if cause is Cause.OUT_OF_MEMORY else ATTEMPT_BUDGET
-    if charged >= budget:
-        return exhausted(cause, known.code, detail, charged)
-    return Retry(delay_s=pause_s(charged), cause=cause, code=known.code, detail=detail)
+    count = charged.get(cause, 0) + 1
+    if count >= BUDGETS[cause]:
+        return _exhausted(cause, known.code, detail, count)
+    return Retry(delay_s=pause_s(count), cause=cause, code=known.code, detail=detail)
 
 
-def exhausted(cause: Cause, code: str, detail: str, charged: int) -> Fail:
-    """Give up after the last attempt, telling what the last one ended with."""
-    summary = f"The job failed {charged} times and is not tried again. The last attempt ended with {code}: {detail}"
+def _exhausted(cause: Cause, code: str, detail: str, count: int) -> Fail:
+    summary = (
+        f"{count} attempts failed (cause: {cause}) and the job is not tried again. "
+        f"The last one ended with {code}: {detail}"
+    )
     return Fail(cause=cause, code=errors.AttemptsExhaustedError.code, detail=summary[:DETAIL_MAX_CHARS])
 
 
-def pause_s(charged: int) -> float:
-    """Seconds to wait after the given number of charged attempts (at least 1)."""
+def pause_s(count: int) -> float:
+    """Seconds to wait after the given number of failures (at least 1)."""
     # The exponent is bounded so that a huge count cannot overflow.
-    return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(charged - 1, 16))
+    return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(count - 1, 16))
 
 
 def cause_of(error: errors.DublineError) -> Cause:
@@ -82,4 +97,7 @@ def cause_of(error: errors.DublineError) -> Cause:
         return Cause.WORKER_LOST
     if isinstance(error, errors.BadInputError):
         return Cause.BAD_INPUT
+    if isinstance(error, errors.EncoderFailedError):
+        # A program that crashed. No outage, so a job that breaks it must not render twelve times.
+        return Cause.DEFECT
     return Cause.TRANSIENT if error.retryable else Cause.DEFECT

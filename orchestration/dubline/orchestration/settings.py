@@ -24,7 +24,8 @@ class Settings(BaseSettings):
 
 
 def _group(prefix: str) -> SettingsConfigDict:
-    return SettingsConfigDict(env_prefix=f"DUBLINE_{prefix}_", frozen=True, extra="ignore")
+    # Without the input: an error about a secret must not print it.
+    return SettingsConfigDict(env_prefix=f"DUBLINE_{prefix}_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 def complaints(error: ValidationError) -> list[str]:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
+LOSS_BUDGET = 3
+"""Probers that may be lost over a file before it is rejected; failures that pass are not counted."""
+
+
 class UploadKind(StrEnum):
     """What a job uses the file for."""
 
@@ -73,7 +77,7 @@ class ProbeLease:
 
     upload: Upload
     attempt: int
-    """From 1; probes given back uncharged do not count."""
+    """From 1; probes given back at a shutdown do not count. Sets the pause before the next one, no budget."""
     token: UUID
     expires_at: datetime
 

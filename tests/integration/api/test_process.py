@@ -38,17 +38,19 @@ def test_the_process_serves_logs_in_json_and_stops_when_told(environment: dict[s
 
     def is_ready() -> bool:
         try:
-            return httpx2.get(f"{url}/health/ready").status_code == 200
+            return http.get(f"{url}/health/ready").status_code == 200
         except httpx2.TransportError:
             return False
 
     with (
+        # One client: making its TLS context takes more processor time than the process needs to start.
+        httpx2.Client() as http,
         (tmp_path / "log").open("w+") as log,
         subprocess.Popen(COMMAND, env=environment, stderr=log) as process,
     ):
         try:
-            wait_until(is_ready)
-            huge = httpx2.post(f"{url}/v1/batches", content=b"[" * 11_000_000, headers={"Connection": "close"})
+            wait_until(is_ready, within_s=60)
+            huge = http.post(f"{url}/v1/batches", content=b"[" * 11_000_000, headers={"Connection": "close"})
             assert huge.json()["code"] == "body_too_large"
         finally:
             process.terminate()
@@ -64,4 +66,13 @@ def test_a_missing_setting_is_named_in_one_line(environment: dict[str, str]) -> 
     del environment["DUBLINE_DATABASE_URL"]
     ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 2
-    assert ended.stderr == "dubline: DUBLINE_DATABASE_URL is not usable: Field required.\n"
+    named = "the environment variable DUBLINE_DATABASE_URL is not usable: Field required."
+    assert ended.stderr == f"dubline: {named}\n"
+
+
+def test_a_profile_of_aws_that_is_gone_is_told_in_one_line(environment: dict[str, str]) -> None:
+    environment["AWS_PROFILE"] = "gone"
+    ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert "(gone) could not be found" in ended.stderr
+    assert ended.stderr.count("\n") == 1

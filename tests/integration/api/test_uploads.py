@@ -64,6 +64,22 @@ def test_a_file_of_another_length_cannot_be_completed(
     answer = client.post(f"/v1/uploads/{created['id']}/complete")
     assert (answer.status_code, answer.json()["code"]) == (422, "upload_size_mismatch")
     assert "120 bytes were declared but 119 arrived" in answer.json()["detail"]
+    shown = client.get(f"/v1/uploads/{created['id']}").json()
+    assert (shown["state"], shown["error"]["code"]) == ("rejected", "upload_size_mismatch")
+
+
+def test_a_batch_tells_of_a_file_of_another_length(
+    client: TestClient, prober: Prober, services: Services, tenant: str, tmp_path: Path
+) -> None:
+    created = declare(client)
+    (tmp_path / "long").write_bytes(CONTENT + b"!")
+    key = services.store.uploads.get(tenant, created["id"]).object_key
+    services.objects.put(tmp_path / "long", key, "audio/wav")
+    client.post(f"/v1/uploads/{created['id']}/complete")
+    row = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": created["id"]}
+    batch = client.post("/v1/batches", json={"jobs": [row]}).json()
+    (job,) = client.get(f"/v1/batches/{batch['id']}/jobs").json()["data"]
+    assert (job["state"], job["error"]["code"]) == ("failed", "upload_size_mismatch")
 
 
 def test_a_checked_file_shows_what_was_found(client: TestClient, prober: Prober) -> None:
@@ -99,7 +115,7 @@ def test_the_usual_types_are_accepted(client: TestClient, kind: str, content_typ
     ("fields", "status", "code"),
     [
         ({"content_type": "image/png"}, 422, "wrong_content_type"),
-        ({"content_type": "video/mp4"}, 422, "wrong_content_type"),
+        ({"content_type": "video/webm"}, 422, "wrong_content_type"),
         ({"content_type": "audio/wav\r\nX-Evil: 1"}, 422, "wrong_content_type"),
         ({"content_type": "\x00"}, 422, "wrong_content_type"),
         ({"kind": "portrait", "content_type": "image/svg+xml"}, 422, "wrong_content_type"),

@@ -47,7 +47,8 @@ def test_compose_gives_our_processes_the_same_settings(services: dict[str, Any])
     kept = {"DUBLINE_DATABASE_URL", "DUBLINE_BROKER_URL", *(name for name in ours if "_BUCKET_" in name)}
     for name, service in services.items():
         if service["image"].startswith("dubline-"):
-            assert set(service["environment"]) == kept, name
+            scratch = {"DUBLINE_WORKER_SCRATCH_DIR"} if service["image"] == "dubline-worker" else set()
+            assert set(service["environment"]) == kept | scratch, name
 
 
 def test_nothing_is_published_beyond_this_machine(services: dict[str, Any]) -> None:
@@ -72,4 +73,7 @@ def test_an_image_gets_only_the_rooms_it_runs_and_no_root(room: str, copied: set
     rooms = {words[1].rstrip("/") for words in copies if words[1].endswith("/")}
     assert rooms == copied
     assert "USER 10001" in lines
+    if room == "worker":
+        # The volume of the scratch folder gets the owner that the folder has in the image.
+        assert lines.index("RUN install -d -o 10001 /scratch") < lines.index("USER 10001")
     assert any("torch" in line for line in lines if line.startswith("RUN")) == (room == "worker")

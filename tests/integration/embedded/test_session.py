@@ -42,6 +42,16 @@ def test_the_command_is_told_where_the_service_is(stack: Sketch, said: list[str]
     assert "nothing is left" in said[-1]
 
 
+def test_the_command_reaches_loopback_past_a_proxy_and_knows_nothing_of_aws(
+    stack: Sketch, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "stale")
+    monkeypatch.setenv("no_proxy", "example.com")
+    seen = tmp_path / "seen"
+    assert run(["sh", "-c", f"echo $no_proxy $NO_PROXY $AWS_PROFILE > {seen}"], say=said.append, stack=stack) == 0
+    assert seen.read_text().split() == ["example.com,127.0.0.1,localhost"] * 2
+
+
 def test_the_exit_code_is_the_commands(stack: Sketch, said: list[str]) -> None:
     assert run(python("raise SystemExit(7)"), say=said.append, stack=stack) == 7
 

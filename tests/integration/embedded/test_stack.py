@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 from tests.integration.embedded.processes import eventually, living_in
@@ -13,9 +12,7 @@ from dubline.embedded import stack as stack_module
 from dubline.embedded.errors import Interrupted, PartFailed
 from dubline.embedded.part import Part
 from dubline.embedded.stack import INFRASTRUCTURE, Stack
-
-if TYPE_CHECKING:
-    from dubline.embedded.sweeper import Sweeper
+from dubline.embedded.sweeper import Sweeper
 
 FOREVER = "sleep 3600 & sleep 3600"
 
@@ -49,6 +46,30 @@ def test_a_part_starts_when_its_needs_are_met() -> None:
     first, second = (task(name, order.format(name), needs) for name, needs in (("one", ""), ("two", "one")))
     with Sketch(second, server("three", needs="two"), first) as stack:
         assert list(stack.children) == ["one", "two", "three"]
+    eventually(lambda: gone(stack))
+
+
+def test_a_task_that_ended_well_gives_its_number_back_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    killed: list[int] = []
+    forget, killpg = Sweeper.forget, os.killpg
+
+    def note_forget(sweeper: Sweeper, target: int) -> None:
+        told.append(-target)
+        forget(sweeper, target)
+
+    def note_killpg(group: int, signum: int) -> None:
+        killed.append(group)
+        killpg(group, signum)
+
+    monkeypatch.setattr(Sweeper, "forget", note_forget)
+    monkeypatch.setattr(os, "killpg", note_killpg)
+    with Sketch(task("once", "echo done"), server("on", needs="once")) as stack:
+        once, on = stack.children["once"], stack.children["on"]
+        assert told == [once.pid]
+        assert once.output() == "done\n"
+    assert killed == [on.pid]
+    assert told == [once.pid, on.pid]
     eventually(lambda: gone(stack))
 
 

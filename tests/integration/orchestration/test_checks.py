@@ -30,7 +30,6 @@ ILLEGAL_JOBS = {
     "failed without a code": "state = 'failed', finalized_at = now()",
     "a code without failing": "error_code = 'x', error_detail = 'y'",
     "retrying before any attempt": "state = 'retrying'",
-    "more charges than attempts": "charge_count = 1",
     "more than all of it": "progress_percent = 101",
     "a seed below zero": "seed = -1",
     "a place in no batch": "position = 3",

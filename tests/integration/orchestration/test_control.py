@@ -104,9 +104,10 @@ def test_a_database_that_is_away_costs_a_turn_and_not_the_process(waker: Waker) 
     assert events[-1]["event"] == "control_stopped"
 
 
-def test_the_process_rescues_until_sigterm_and_stops_within_a_second(
+def test_the_process_rescues_until_sigterm_which_ends_the_wait_for_its_next_turn(
     store: Store, studio: Studio, environment: dict[str, str]
 ) -> None:
+    environment["DUBLINE_CONTROL_PERIOD_S"] = "3600"
     job = studio.job()
     store.leases.claim("lost", EXPIRED_S)
     options: dict[str, Any] = {"env": environment, "stderr": subprocess.PIPE, "text": True}
@@ -116,9 +117,7 @@ def test_the_process_rescues_until_sigterm_and_stops_within_a_second(
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
-        asked = time.monotonic()
-        _, said = process.communicate(timeout=10)
-    assert time.monotonic() - asked < 1
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert '"event": "jobs_rescued"' in said
     assert '"event": "control_stopped"' in said

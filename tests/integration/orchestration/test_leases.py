@@ -42,7 +42,7 @@ def test_nothing_queued_means_no_lease(store: Store) -> None:
 def test_a_lease_carries_all_that_a_worker_needs(store: Store, studio: Studio) -> None:
     job = studio.job()
     lease = claimed(store)
-    assert (lease.job_id, lease.tenant, lease.attempt, lease.charged) == (job.id, "acme", 1, 1)
+    assert (lease.job_id, lease.tenant, lease.attempt, lease.charged) == (job.id, "acme", 1, {})
     assert (lease.portrait, lease.speech) == (studio.portrait, studio.speech)
     assert (lease.preset, lease.seed) == (job.preset, job.seed)
     assert lease.expires_at.utcoffset() == timedelta(0)
@@ -107,7 +107,7 @@ def test_the_second_attempt_has_a_number_and_a_token_of_its_own(store: Store, st
     first = claimed(store)
     store.leases.retry(first, Cause.TRANSIENT, "storage_unavailable", "Away.", 0)
     second = claimed(store)
-    assert (second.attempt, second.charged) == (2, 2)
+    assert (second.attempt, second.charged) == (2, {Cause.TRANSIENT: 1})
     assert second.token != first.token
     assert second.result_key != first.result_key
     kept = store.jobs.attempts("acme", job.id)
@@ -119,7 +119,7 @@ def test_a_job_given_back_at_shutdown_is_due_at_once_and_not_charged(store: Stor
     studio.job()
     store.leases.release(claimed(store))
     again = claimed(store)
-    assert (again.attempt, again.charged) == (2, 1)
+    assert (again.attempt, again.charged) == (2, {})
 
 
 def test_renewing_moves_the_end_of_the_lease(store: Store, studio: Studio) -> None:
@@ -157,6 +157,19 @@ def test_a_job_that_loses_three_workers_is_failed_for_good(store: Store, studio:
     assert "worker_lost" in str(failed.error_detail)
     outcomes = [attempt.outcome for attempt in store.jobs.attempts("acme", job.id)]
     assert outcomes == [Outcome.RETRIED, Outcome.RETRIED, Outcome.FAILED]
+
+
+def test_an_outage_before_does_not_count_against_lost_workers(store: Store, studio: Studio) -> None:
+    job = studio.job()
+    for _ in range(5):
+        store.leases.retry(claimed(store), Cause.TRANSIENT, "storage_unavailable", "Away.", 0)
+    for _ in range(2):
+        claimed(store, EXPIRED_S)
+        assert store.leases.rescue_expired() == 1
+    assert store.jobs.get("acme", job.id).state is JobState.RETRYING
+    assert claimed(store, EXPIRED_S).charged == {Cause.TRANSIENT: 5, Cause.WORKER_LOST: 2}
+    assert store.leases.rescue_expired() == 1
+    assert store.jobs.get("acme", job.id).state is JobState.FAILED
 
 
 @pytest.mark.parametrize("name", WRITES)

@@ -108,6 +108,14 @@ def test_a_bucket_that_is_not_there_is_reported(bucket: BucketSettings) -> None:
         Objects(bucket.model_copy(update={"name": "nowhere"})).check()
 
 
+def test_a_profile_of_aws_that_is_gone_is_told_in_a_sentence(
+    bucket: BucketSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "gone")
+    with pytest.raises(StorageUnavailableError, match=r"No client .* \(gone\) could not be found"):
+        Objects(bucket)
+
+
 def test_a_storage_that_is_away_is_one_retryable_error(key: str, file: Path) -> None:
     away = Objects(
         BucketSettings.model_validate(

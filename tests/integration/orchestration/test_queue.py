@@ -38,15 +38,28 @@ def test_each_kind_of_worker_has_a_queue_of_its_own(waker: Waker) -> None:
     assert (waker.waiting(PROBE_QUEUE), waker.waiting(RENDER_QUEUE)) == (3, 0)
 
 
-def test_wake_ups_that_already_wait_are_not_sent_again(waker: Waker) -> None:
-    assert waker.wake_renderer(5) == 5
-    assert waker.wake_renderer(5) == 0
-    assert waker.wake_renderer(7) == 2
+def test_each_new_job_sends_a_wake_up_of_its_own(waker: Waker) -> None:
+    assert [waker.wake_renderer() for _ in range(3)] == [1, 1, 1]
+    assert waker.waiting(RENDER_QUEUE) == 3
+
+
+def test_topping_up_sends_only_what_does_not_wait_already(waker: Waker) -> None:
+    assert waker.wake_renderer(5, top_up=True) == 5
+    assert waker.wake_renderer(5, top_up=True) == 0
+    assert waker.wake_renderer(3, top_up=True) == 0
+    assert waker.wake_renderer(7, top_up=True) == 2
 
 
 def test_a_large_batch_sends_a_bounded_number_of_wake_ups(waker: Waker) -> None:
-    assert waker.wake_renderer(10_000) == WAKE_LIMIT
+    assert waker.wake_renderer() == 1
+    assert waker.wake_renderer(10_000) == WAKE_LIMIT - 1
+    assert waker.wake_renderer() == 0
+    assert waker.wake_renderer(10_000, top_up=True) == 0
     assert waker.wake_renderer(0) == 0
+
+
+def test_a_worker_never_stops_looking_for_the_broker(broker_url: str) -> None:
+    assert create_app(broker_url).conf.broker_connection_max_retries is None
 
 
 def test_a_dead_broker_costs_a_warning_and_little_time() -> None:

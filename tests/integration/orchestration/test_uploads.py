@@ -74,6 +74,30 @@ def test_a_file_that_kills_three_probers_is_rejected(store: Store, studio: Studi
     assert store.uploads.claim("prober", 10) is None
 
 
+def test_probes_that_failed_for_a_while_do_not_count_as_lost_probers(store: Store, studio: Studio) -> None:
+    upload = studio.probing(UploadKind.SPEECH)
+    for attempt in range(1, 6):
+        lease = store.uploads.claim("prober", 10)
+        assert lease is not None
+        assert lease.attempt == attempt
+        store.uploads.retry(lease, delay_s=0)
+    assert store.uploads.claim("prober", EXPIRED_S) is not None
+    assert store.uploads.rescue_expired() == 1
+    assert store.uploads.get("acme", upload.id).state is UploadState.PROBING
+    heir = store.uploads.claim("prober", 10)
+    assert heir is not None
+    assert store.uploads.accept(heir, speech_facts(1.0)).state is UploadState.READY
+
+
+def test_only_a_pending_upload_is_refused_without_a_probe(store: Store, studio: Studio) -> None:
+    pending, probing = studio.pending(UploadKind.SPEECH), studio.probing(UploadKind.SPEECH)
+    refused = store.uploads.refuse("acme", pending.id, "upload_size_mismatch", "One byte short.")
+    assert (refused.state, refused.error_code) == (UploadState.REJECTED, "upload_size_mismatch")
+    assert store.uploads.refuse("acme", probing.id, "upload_size_mismatch", "Late.") == probing
+    with pytest.raises(NotFoundError):
+        store.uploads.refuse("other", pending.id, "upload_size_mismatch", "Not yours.")
+
+
 def test_a_probe_given_back_at_shutdown_is_not_charged(store: Store, studio: Studio) -> None:
     studio.probing(UploadKind.SPEECH)
     lease = store.uploads.claim("prober", 10)

@@ -13,12 +13,12 @@ import pytest
 from tests.integration.conftest import wait_until
 from tests.integration.worker.conftest import Send
 
-from dubline.models.weights import RELEASED
 from dubline.orchestration.jobs import JobState, NewJob
 from dubline.orchestration.queue import Waker, create_app
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings
 from dubline.orchestration.store import Store
 from dubline.orchestration.uploads import UploadKind, UploadState
+from dubline.worker.__main__ import UNPREPARED
 
 WITHIN_S = 60.0
 
@@ -77,7 +77,6 @@ def test_a_woken_prober_decides_and_stops_cleanly(
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
-@pytest.mark.skipif(not (RELEASED / "tiny").exists(), reason="the tiny networks are not released yet")
 def test_a_woken_renderer_finishes_its_job_before_it_obeys_sigterm(
     environment: dict[str, str],
     waker: Waker,
@@ -93,6 +92,20 @@ def test_a_woken_renderer_finishes_its_job_before_it_obeys_sigterm(
         wait_until(lambda: store.jobs.get(tenant, job.id).state is not JobState.QUEUED, WITHIN_S)
     finished = store.jobs.get(tenant, job.id)
     assert (finished.state, finished.attempt_count) == (JobState.SUCCEEDED, 1), (tmp_path / "log").read_text()
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", [{"DUBLINE_WORKER_PRESET": "gigantic"}, {"DUBLINE_WORKER_DEVICE": "abacus"}])
+def test_a_renderer_that_cannot_work_stops_and_says_why(
+    environment: dict[str, str], tmp_path: Path, wrong: dict[str, str]
+) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        command = [sys.executable, "-m", "dubline.worker", "render"]
+        done = subprocess.run(command, env=environment | wrong, stderr=file, timeout=WITHIN_S, check=False)
+    assert done.returncode == UNPREPARED, log.read_text()
+    (line,) = [line for line in log.read_text().splitlines() if "worker_not_prepared" in line]
+    assert next(iter(wrong.values())) in line
     assert list((tmp_path / "work").iterdir()) == []
 
 

@@ -34,6 +34,20 @@ def test_submit_makes_a_video(monkeypatch: pytest.MonkeyPatch, media: Path) -> N
     assert (media / "face-hello.mp4").is_file()
 
 
+def test_submit_replaces_a_file_only_where_it_was_named(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(media)
+    old = media / "face-hello.mp4"
+    old.write_bytes(b"of yesterday")
+    words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3")
+    assert run(monkeypatch, *words) == __main__.UNUSABLE
+    assert "face-hello.mp4 already. Name the video with --out" in capsys.readouterr().err
+    assert (old.read_bytes(), service.calls) == (b"of yesterday", [])
+    assert run(monkeypatch, *words, "--out", old) == 0
+    assert old.read_bytes() != b"of yesterday"
+
+
 @pytest.mark.usefixtures("service")
 def test_submit_of_a_bad_portrait_exits_with_one_and_its_sentence(
     monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]

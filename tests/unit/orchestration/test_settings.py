@@ -47,3 +47,10 @@ def test_a_missing_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
 def test_secrets_are_not_shown() -> None:
     settings = BucketSettings.model_validate({"name": "b", "secret_key": "hidden"})
     assert "hidden" not in repr(settings)
+
+
+def test_a_secret_that_is_not_usable_is_not_shown_either() -> None:
+    with pytest.raises(ValidationError) as refused:
+        BucketSettings.model_validate({"name": "b", "secret_key": ["hidden"]})
+    assert "hidden" not in str(refused.value)
+    assert "hidden" not in " ".join(complaints(refused.value))

@@ -34,6 +34,37 @@ def convert(source: Path, target: Path, *options: str) -> Path:
     return target
 
 
+def mp3(path: Path, seconds: float, rate_hz: int, channels: int, bit_rate: str = "64k") -> Path:
+    """Writes a buzz as MP3."""
+    source = wav(path.with_suffix(".wav"), tone(seconds, rate_hz), rate_hz, channels)
+    return convert(source, path, "-b:a", bit_rate)
+
+
+def chained(folder: Path, name: str, pieces: list[tuple[int, int, str]]) -> Path:
+    """Lays MP3s of two seconds each end to end, (Hz, channels, bit rate) each, as text-to-speech programs do."""
+    made = [mp3(folder / f"{name}-{number}.mp3", 2.0, *piece) for number, piece in enumerate(pieces)]
+    path = folder / f"{name}.mp3"
+    path.write_bytes(b"".join(piece.read_bytes() for piece in made))
+    return path
+
+
+def tagged(data: bytes, tag_bytes: int = 3000) -> bytes:
+    """Puts an ID3 tag in front that holds nothing."""
+    size = bytes((tag_bytes >> shift) & 0x7F for shift in (21, 14, 7, 0))
+    return b"ID3\4\0\0" + size + bytes(tag_bytes) + data
+
+
+# Files laid end to end that differ in rate, channels, bit rate, or all of them.
+CHAINS: dict[str, list[tuple[int, int, str]]] = {
+    "alike": [(44_100, 1, "64k"), (44_100, 1, "64k")],
+    "faster": [(22_050, 1, "64k"), (44_100, 1, "64k")],
+    "slower": [(48_000, 1, "64k"), (44_100, 1, "64k")],
+    "wider": [(44_100, 1, "64k"), (44_100, 2, "64k")],
+    "narrower": [(44_100, 2, "64k"), (44_100, 1, "64k")],
+    "richer": [(24_000, 1, "32k"), (48_000, 2, "192k"), (22_050, 1, "48k")],
+}
+
+
 def cut(source: Path, target: Path, share: float) -> Path:
     """Copies the first `share` of a file's bytes."""
     data = source.read_bytes()

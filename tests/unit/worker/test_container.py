@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,24 @@ CODECS = {
 def test_each_container_is_known_by_its_bytes(tmp_path: Path, speech_file: Path, ending: str) -> None:
     expected, options = CODECS[ending]
     path = media.convert(speech_file, tmp_path / f"made.{ending}", *options)
-    assert container.sniff(path.read_bytes()[:64]) is expected
+    with path.open("rb") as file:
+        assert container.recognise(file) is expected
+
+
+@pytest.mark.parametrize("ending", CODECS)
+def test_what_follows_tags_is_what_counts(speech_file: Path, tmp_path: Path, ending: str) -> None:
+    expected, options = CODECS[ending]
+    made = media.convert(speech_file, tmp_path / f"made.{ending}", *options).read_bytes()
+    assert container.recognise(io.BytesIO(media.tagged(media.tagged(made, 20), 500_000))) is expected
+
+
+def test_a_gap_after_a_tag_means_mp3() -> None:
+    assert container.recognise(io.BytesIO(media.tagged(bytes(100)))) is container.MP3
+
+
+@pytest.mark.parametrize("data", [b"", b"ID3", b"I" * 64, b"a letter"])
+def test_less_than_a_tag_is_nothing(data: bytes) -> None:
+    assert container.recognise(io.BytesIO(data)) is None
 
 
 def test_an_mp3_without_a_tag_is_known_by_its_frame(tmp_path: Path, speech_file: Path) -> None:

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from dubline.orchestration.errors import EncoderFailedError
 from dubline.worker import encoder
@@ -19,16 +20,31 @@ def test_frames_are_counted_and_written() -> None:
     assert encoder.run(python(script), [FRAME] * 3) == 3
 
 
-def test_a_failure_tells_exit_code_and_last_words() -> None:
-    script = "import sys; sys.stdin.buffer.read(); print('no such codec', file=sys.stderr); sys.exit(7)"
-    with pytest.raises(EncoderFailedError, match="exit code 7: no such codec"):
+def test_a_failure_tells_its_exit_code_and_keeps_the_words_in_the_log() -> None:
+    script = "import sys; sys.stdin.buffer.read(); print('no /tmp/secret.mp4', file=sys.stderr); sys.exit(7)"
+    with capture_logs() as events, pytest.raises(EncoderFailedError, match=r"exit code 7\. The attempt") as caught:
         encoder.run(python(script), [FRAME])
+    assert "secret" not in caught.value.detail
+    (event,) = events
+    assert (event["event"], event["words"]) == ("encoder_failed", ["no /tmp/secret.mp4"])
 
 
 def test_an_encoder_that_leaves_early_is_a_failure() -> None:
-    script = "import sys; sys.stdin.close(); sys.exit('out of disk')"
-    with pytest.raises(EncoderFailedError, match="out of disk"):
-        encoder.run(python(script), [FRAME] * 1000)
+    with pytest.raises(EncoderFailedError, match="exit code 1"):
+        encoder.run(python("import sys; sys.stdin.close(); sys.exit('out of disk')"), [FRAME] * 1000)
+
+
+def test_an_encoder_that_stops_reading_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "STALL_LIMIT_S", 0.3)
+    with pytest.raises(EncoderFailedError, match="read nothing"):
+        encoder.run(python("import signal; signal.pause()"), [FRAME] * 1000)
+
+
+def test_an_encoder_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUBLINE_BUCKET_SECRET_KEY", "hush")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    script = "import os, sys; sys.stdin.buffer.read(); sys.exit('hush' in os.environ.values())"
+    assert encoder.run(python(script), [FRAME]) == 1
 
 
 def test_a_flood_of_words_stops_nobody() -> None:

@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 from threading import Event
 
 import pytest
@@ -57,3 +60,43 @@ def test_a_database_that_stays_away_loses_the_lease() -> None:
     lender = Lender([DatabaseUnavailableError])
     with Heartbeat(lender.renew, QUICK) as heartbeat:
         assert heartbeat._lost.wait(5)
+
+
+def test_work_that_shows_no_sign_of_life_loses_its_lease_and_its_process() -> None:
+    ended = Event()
+    with Heartbeat(lambda _: None, QUICK, patience_s=0.02, give_up=ended.set) as heartbeat:
+        assert heartbeat._lost.wait(5)
+        assert ended.wait(5)
+        with pytest.raises(LeaseLostError):
+            heartbeat.check()
+
+
+def test_work_that_wakes_up_in_time_keeps_its_process() -> None:
+    ended = Event()
+    patient = LeaseSettings.model_validate({"duration_s": 60, "heartbeat_s": 0.005})
+    with Heartbeat(lambda _: None, patient, patience_s=0.02, give_up=ended.set) as heartbeat:
+        assert heartbeat._lost.wait(5)
+    assert not heartbeat._thread.is_alive()
+    assert not ended.is_set()
+
+
+def test_signs_of_life_keep_the_lease() -> None:
+    beats = Event()
+    count = 0
+
+    def renew(_: float) -> None:
+        nonlocal count
+        count += 1
+        heartbeat.check()
+        if count == 20:
+            beats.set()
+
+    with Heartbeat(renew, QUICK, patience_s=2) as heartbeat:
+        assert beats.wait(5)
+        heartbeat.check()
+
+
+def test_a_process_that_is_given_up_is_gone() -> None:
+    script = "from dubline.worker import heartbeat; heartbeat.kill_worker()"
+    done = subprocess.run([sys.executable, "-c", script], check=False)
+    assert done.returncode == -signal.SIGKILL

@@ -11,7 +11,7 @@ from tests.unit.worker import media
 
 from dubline.orchestration.errors import EncoderFailedError
 from dubline.worker import animate, mux, track
-from dubline.worker.container import WAV
+from dubline.worker import speech as voice
 
 SIDE = 64
 
@@ -56,7 +56,10 @@ def made(folder: Path, speech: Path, lengths: list[int]) -> Path:
         parts.append(folder / f"segment-{number}.mp4")
         assert mux.encode_segment(frames(length, sum(lengths[:number])), SIDE, SIDE, parts[-1]) == length
     path = folder / "video.mp4"
-    mux.join(parts, speech, track.identify(speech), path, sum(lengths) / mux.FPS)
+    container = track.identify(speech)
+    channels = voice.channels(speech, container)
+    sound = voice.sound(speech, container, channels, mux.AUDIO_HZ)
+    mux.join(parts, sound, channels, path, sum(lengths) / mux.FPS)
     return path
 
 
@@ -158,6 +161,19 @@ def test_speech_of_any_format_becomes_mono_or_stereo(
     assert abs(found["video_s"] - found["audio_s"]) <= 0.04
 
 
+@pytest.mark.parametrize("chain", media.CHAINS)
+def test_speech_that_changes_on_the_way_keeps_its_clock(tmp_path: Path, chain: str) -> None:
+    speech = media.chained(tmp_path, chain, media.CHAINS[chain])
+    measured = track.measure(speech, 0.1, 60).duration_s
+    path = made(tmp_path, speech, [animate.frame_count(measured, mux.FPS)])
+    found = facts(path)
+    assert abs(found["video_s"] - found["audio_s"]) <= 0.04
+    assert abs(found["audio_s"] - measured) <= 0.04
+    with av.open(str(path)) as file:
+        times = [packet.pts for packet in file.demux(audio=0) if packet.pts is not None]
+    assert set(np.diff(times)) == {1024}
+
+
 def test_speech_stays_in_its_place_in_time(tmp_path: Path) -> None:
     samples = np.zeros(48_000)
     samples[24_000:25_600] = media.tone(0.1)
@@ -167,9 +183,12 @@ def test_speech_stays_in_its_place_in_time(tmp_path: Path) -> None:
     assert np.flatnonzero(np.abs(sound) > 0.08)[0] / 48_000 == pytest.approx(1.5, abs=0.01)
 
 
-def test_speech_that_is_not_what_it_was_is_an_encoder_failure(tmp_path: Path) -> None:
-    segment = tmp_path / "segment.mp4"
-    mux.encode_segment(frames(5), SIDE, SIDE, segment)
-    (tmp_path / "speech").write_bytes(b"#EXTM3U\nfile:///etc/hostname\n")
-    with pytest.raises(EncoderFailedError, match="exit code"):
-        mux.join([segment], tmp_path / "speech", WAV, tmp_path / "video.mp4", 0.2)
+def test_sound_that_outlasts_the_video_is_cut(tmp_path: Path, long_speech: Path) -> None:
+    assert facts(made(tmp_path, long_speech, [25]))["audio_s"] == pytest.approx(1, abs=0.03)
+
+
+def test_a_segment_that_is_gone_is_an_encoder_failure(tmp_path: Path) -> None:
+    sound = [np.zeros((48_000, 1), dtype=np.int32)]
+    with pytest.raises(EncoderFailedError, match="exit code") as caught:
+        mux.join([tmp_path / "segment.mp4"], sound, 1, tmp_path / "video.mp4", 0.2)
+    assert str(tmp_path) not in caught.value.detail

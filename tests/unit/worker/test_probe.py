@@ -128,6 +128,17 @@ def test_a_broken_examiner_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatc
         probed(speech_file, SPEECH, "audio/wav")
 
 
+def test_the_examiner_knows_no_secret(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
+    monkeypatch.setenv("DUBLINE_DATABASE_URL", "postgresql+psycopg://dubline:hush@db/dubline")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    replaced(monkeypatch, "import os, json; raise SystemExit(json.dumps(dict(os.environ)))")
+    with pytest.raises(RuntimeError) as caught:
+        probed(speech_file, SPEECH, "audio/wav")
+    assert '"PATH"' in str(caught.value)
+    assert "hush" not in str(caught.value)
+    assert "DUBLINE_" not in str(caught.value)
+
+
 def test_the_examiner_may_not_take_much_memory() -> None:
     script = (
         "import runpy, sys; sys.argv = ['examine', '{}'];\n"

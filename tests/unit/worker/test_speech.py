@@ -45,6 +45,25 @@ def test_a_second_pass_hears_the_same(tmp_path: Path) -> None:
     assert (np.concatenate(first) == np.concatenate(second)).all()
 
 
+@pytest.mark.parametrize("chain", media.CHAINS)
+def test_a_recording_that_changes_on_the_way_is_heard_in_full(tmp_path: Path, chain: str) -> None:
+    path = media.chained(tmp_path, chain, media.CHAINS[chain])
+    measured = track.measure(path, 0.2, 60)
+    sound = np.concatenate(heard(path))
+    assert len(sound) / RATE_HZ == pytest.approx(measured.duration_s, abs=0.001)
+    seconds = sound[: len(sound) // RATE_HZ * RATE_HZ].reshape(-1, RATE_HZ)
+    assert np.abs(seconds).max(axis=1).min() > 0.1
+
+
+def test_the_videos_sound_is_mono_or_stereo(tmp_path: Path) -> None:
+    for channels, expected in ((1, 1), (2, 2), (6, 2)):
+        path = media.wav(tmp_path / "speech.wav", media.tone(0.5, 8_000), 8_000, channels)
+        assert speech.channels(path, track.identify(path)) == expected
+        sound = np.concatenate(list(speech.sound(path, track.identify(path), expected, 48_000)))
+        assert (sound.dtype, sound.shape[1]) == (np.int32, expected)
+        assert len(sound) == pytest.approx(24_000, abs=4)
+
+
 def test_impossible_values_are_bounded(tmp_path: Path) -> None:
     source = media.wav(tmp_path / "source.wav", media.tone(1))
     path = media.convert(source, tmp_path / "float.wav", "-c:a", "pcm_f32le")

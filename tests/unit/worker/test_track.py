@@ -102,6 +102,44 @@ def test_an_absurd_rate_is_not_audio(tmp_path: Path) -> None:
         measured_s(media.wav(tmp_path / "slow.wav", media.tone(1), rate_hz=1))
 
 
+@pytest.mark.parametrize("chain", media.CHAINS)
+def test_mp3s_laid_end_to_end_are_one_recording(tmp_path: Path, chain: str) -> None:
+    pieces = media.CHAINS[chain]
+    # Only the first file's padding is known; the others keep theirs.
+    assert measured_s(media.chained(tmp_path, chain, pieces)) == pytest.approx(2 * len(pieces), abs=0.08 * len(pieces))
+
+
+@pytest.mark.parametrize("channels", range(3, 9))
+def test_up_to_eight_channels_are_taken(tmp_path: Path, channels: int) -> None:
+    path = media.wav(tmp_path / "many.wav", media.tone(0.5, 8_000), 8_000, channels)
+    assert measured_s(path) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("channels", [9, 32])
+def test_more_channels_are_not_taken(tmp_path: Path, channels: int) -> None:
+    with pytest.raises(NotAudioError, match=f"{channels} channels"):
+        measured_s(media.wav(tmp_path / "many.wav", media.tone(0.5, 8_000), 8_000, channels))
+
+
+def test_a_wav_of_an_unknown_codec_is_not_audio(tmp_path: Path) -> None:
+    path = media.wav(tmp_path / "odd.wav", media.tone(1))
+    data = bytearray(path.read_bytes())
+    data[20:22] = b"\xad\xde"
+    path.write_bytes(data)
+    with pytest.raises(NotAudioError, match="codec of this file"):
+        measured_s(path)
+
+
+@pytest.mark.parametrize("ending", ["flac", "aac", "mp3"])
+def test_a_tag_in_front_hides_nothing(tmp_path: Path, ending: str) -> None:
+    source = media.wav(tmp_path / "source.wav", media.tone(2))
+    path = media.convert(source, tmp_path / f"speech.{ending}")
+    path.write_bytes(media.tagged(path.read_bytes()))
+    found = track.measure(path, 0.2, 60)
+    assert found.duration_s == pytest.approx(2, abs=0.15)
+    assert found.container.name.lower() == ending
+
+
 def test_a_video_without_sound_is_not_audio(tmp_path: Path) -> None:
     picture = ("-f", "lavfi", "-t", "1")
     source = Path("color=size=64x64:rate=25")

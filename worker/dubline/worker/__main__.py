@@ -26,6 +26,7 @@ from dubline.orchestration.settings import (
     complaints,
 )
 from dubline.worker import scratch
+from dubline.worker.readiness import Readiness
 from dubline.worker.tasks import Surroundings, register_probe, register_render
 
 ROLES = {"render": (RENDER_QUEUE, register_render), "probe": (PROBE_QUEUE, register_probe)}
@@ -34,13 +35,15 @@ ROLES = {"render": (RENDER_QUEUE, register_render), "probe": (PROBE_QUEUE, regis
 SLEEPING_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
 # Reading weights from a cold disk takes longer than the four seconds that Celery grants a new child.
 CHILD_READY_S = 300.0
+# Exit code of a worker without weights, device or decoders: whoever supervises it must see that it failed.
+UNPREPARED = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one worker until a signal stops it.
 
     Returns:
-        Celery's exit code; 2 after settings that are missing or wrong.
+        Celery's exit code; 2 after settings that are missing or wrong; 3 if it could not load what it works with.
     """
     parser = argparse.ArgumentParser(prog="python -m dubline.worker", description="Run one worker.")
     parser.add_argument("role", choices=sorted(ROLES))
@@ -68,9 +71,11 @@ def _run(role: str) -> int:
             limits=LimitSettings.read(),
             worker=settings,
             folder=folder,
+            readiness=Readiness(),
         )
         register(app, around)
-        return _serve(app, queue, log_settings.level)
+        exit_code = _serve(app, queue, log_settings.level)
+        return UNPREPARED if around.readiness.given_up else exit_code
 
 
 def _serve(app: Celery, queue: str, level: str) -> int:

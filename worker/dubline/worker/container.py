@@ -1,6 +1,7 @@
 """The audio containers that are accepted, told apart by their first bytes, never by a name."""
 
 from dataclasses import dataclass
+from typing import BinaryIO
 
 SNIFF_BYTES = 64
 
@@ -37,12 +38,45 @@ BY_MEDIA_TYPE = {container.media_type: container for container in CONTAINERS}
 _MPEG_LAYER_BITS = 0b0110
 _MPEG_LAYER_3 = 0b0010
 
+_TAG_HEADER_BYTES = 10
+_TAG_HAS_FOOTER = 0x10
+_MOST_TAGS = 8
 
-def sniff(head: bytes) -> Container | None:
-    """Names the container that the first bytes of a file announce.
+
+def recognise(file: BinaryIO) -> Container | None:
+    """Names the container of an open file by the first bytes after the ID3 tags that programs put before any kind.
 
     Args:
-        head: the first bytes of the file, 12 or more of them.
+        file: at its start.
+
+    Returns:
+        The container, or None for anything that is not accepted.
+    """
+    tagged = skip_tags(file) > 0
+    # Some writers leave a gap after the tag; what else has one is MP3.
+    return sniff(file.read(SNIFF_BYTES)) or (MP3 if tagged else None)
+
+
+def skip_tags(file: BinaryIO) -> int:
+    """Moves a file from its start past its ID3 tags, and tells where that is."""
+    position = 0
+    for _ in range(_MOST_TAGS):
+        file.seek(position)
+        head = file.read(_TAG_HEADER_BYTES)
+        if not head.startswith(b"ID3") or len(head) < _TAG_HEADER_BYTES:
+            break
+        # Seven bits per byte, so that no byte of the size looks like a frame's sync.
+        size = sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        footer = _TAG_HEADER_BYTES if head[5] & _TAG_HAS_FOOTER else 0
+        position += _TAG_HEADER_BYTES + size + footer
+    return file.seek(position)
+
+
+def sniff(head: bytes) -> Container | None:
+    """Names the container that bytes announce.
+
+    Args:
+        head: the first bytes of the file, tags skipped; `SNIFF_BYTES` of them.
 
     Returns:
         The container, or None for anything that is not accepted.
@@ -55,8 +89,6 @@ def sniff(head: bytes) -> Container | None:
         return OGG
     if head[4:8] == b"ftyp":
         return M4A
-    if head.startswith(b"ID3"):
-        return MP3
     return _mpeg_frame(head)
 
 

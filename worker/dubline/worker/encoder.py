@@ -1,42 +1,54 @@
-"""One run of the ffmpeg binary: frames in by a pipe, words out by another, its exit code always looked at."""
+"""One run of the ffmpeg binary: raw data in by a pipe, words out by another, its exit code always looked at."""
 
+import os
+import select
 import subprocess
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from threading import Thread
-from typing import IO, cast
+from typing import IO, Any, cast
 
-import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from dubline.orchestration.errors import EncoderFailedError
+from dubline.worker import environment
 
 log = structlog.get_logger(__name__)
 
 KEPT_LINES = 12
 EXIT_LIMIT_S = 60.0
+# A sound ffmpeg takes the next bytes within milliseconds, even where many share few processors within seconds.
+STALL_LIMIT_S = 120.0
+ADVICE = "The attempt is repeated by itself; if it goes on, ask the operator to look into the worker's log."
 
 
-def run(command: Sequence[str], frames: Iterable[NDArray[np.uint8]] = (), limit_s: float = EXIT_LIMIT_S) -> int:
-    """Runs ffmpeg to its end.
+def run(command: Sequence[str], frames: Iterable[NDArray[Any]] = (), limit_s: float = EXIT_LIMIT_S) -> int:
+    """Runs ffmpeg to its end. What it says goes into the log and to nobody else: its words name local paths.
 
     Args:
         command: the binary and its arguments.
-        frames: raw frames for its standard input, written as they come.
+        frames: raw frames or samples for its standard input, C-contiguous, written as they come.
         limit_s: how long it may take after the last frame.
 
     Returns:
         How many frames were written.
 
     Raises:
-        EncoderFailedError: it could not be started, stopped with an error, or did not stop.
+        EncoderFailedError: it could not be started, stopped with an error, or did not read or stop in time.
     """
     try:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment.bare(),
+        )
     except OSError as error:
-        raise EncoderFailedError(f"ffmpeg cannot be started: {error.strerror}.") from error
+        raise EncoderFailedError(f"ffmpeg cannot be started: {error.strerror}. {ADVICE}") from error
     words: deque[str] = deque(maxlen=KEPT_LINES)
     with process:
         # A pipe that nobody empties stops its writer: read while frames are written.
@@ -46,29 +58,37 @@ def run(command: Sequence[str], frames: Iterable[NDArray[np.uint8]] = (), limit_
             count = _feed(cast("IO[bytes]", process.stdin), frames)
             code = process.wait(limit_s)
         except subprocess.TimeoutExpired as error:
-            raise EncoderFailedError(f"ffmpeg did not stop within {limit_s:g} s.") from error
+            raise EncoderFailedError(f"ffmpeg did not stop within {limit_s:g} s. {ADVICE}") from error
         finally:
             # Whatever ended the frames, a lost lease too, must not leave a process behind.
             process.kill()
             reader.join()
     if code != 0:
         log.warning("encoder_failed", exit_code=code, words=list(words))
-        last_words = " | ".join(words) or "it said nothing"
-        raise EncoderFailedError(f"ffmpeg stopped with exit code {code}: {last_words}")
+        raise EncoderFailedError(f"ffmpeg stopped with exit code {code}. {ADVICE}")
     return count
 
 
-def _feed(pipe: IO[bytes], frames: Iterable[NDArray[np.uint8]]) -> int:
+def _feed(pipe: IO[bytes], frames: Iterable[NDArray[Any]]) -> int:
     count = 0
+    os.set_blocking(pipe.fileno(), False)
     # ffmpeg may leave first; its exit code and last words tell why.
     with suppress(BrokenPipeError):
         for frame in frames:
-            pipe.write(frame.data)
+            _write(pipe.fileno(), frame.data.cast("B"))
             count += 1
-    # Closing writes what is left in the buffer.
-    with suppress(BrokenPipeError):
-        pipe.close()
+    pipe.close()
     return count
+
+
+def _write(pipe: int, data: memoryview) -> None:
+    """Writes all of it, but waits for no reader that has stopped reading."""
+    room = select.poll()
+    room.register(pipe, select.POLLOUT)
+    while data:
+        if not room.poll(1000 * STALL_LIMIT_S):
+            raise EncoderFailedError(f"ffmpeg read nothing for {STALL_LIMIT_S:g} s. {ADVICE}")
+        data = data[os.write(pipe, data) :]
 
 
 def _keep(pipe: IO[bytes], words: deque[str]) -> None:

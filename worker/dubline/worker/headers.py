@@ -7,12 +7,16 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from dubline.worker.container import FLAC, M4A, MP3, OGG, WAV, Container
+from dubline.worker.container import FLAC, M4A, MP3, OGG, WAV, Container, skip_tags
 
 # Programs that write WAV to a pipe do not know the size and put a number near 2^31 or 2^32.
 _WAV_SIZE_UNKNOWN = 0x7FFF_0000
 _OGG_PAGE_MAX_BYTES = 65_307
 _OGG_HEADER_BYTES = 27
+_XING_WITHIN_BYTES = 200
+_XING_FRAMES, _XING_BYTES = 1, 2
+# The demuxer's own tolerance; beyond it, it guesses the duration from the bit rate.
+_XING_SLACK = 16
 
 
 def ends_early(path: Path, container: Container) -> bool:
@@ -42,13 +46,23 @@ def states_duration(path: Path, container: Container) -> bool:
     if container is not MP3:
         return False
     with path.open("rb") as file:
-        head = file.read(10)
-        if head.startswith(b"ID3") and len(head) == 10:  # noqa: PLR2004 - size of the tag's header
-            # Seven bits per byte, so that no byte of the size looks like a frame's sync.
-            file.seek(10 + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)))
-            head = b""
-        first_frame = head + file.read(200)
-    return b"Xing" in first_frame or b"Info" in first_frame
+        return _mp3_states_duration(file)
+
+
+def _mp3_states_duration(file: BinaryIO) -> bool:
+    start = skip_tags(file)
+    first_frame = file.read(_XING_WITHIN_BYTES)
+    found = max(first_frame.find(b"Xing"), first_frame.find(b"Info"))
+    if found < 0:
+        return False
+    flags, counts = first_frame[found + 7], first_frame[found + 8 :]
+    if not flags & _XING_FRAMES:
+        return False
+    if not flags & _XING_BYTES:
+        return True
+    stated = int.from_bytes(counts[4:8])
+    # Where more follows than the header knows of, files were laid end to end; the first speaks for itself alone.
+    return file.seek(0, os.SEEK_END) - start <= stated + stated // _XING_SLACK
 
 
 def _wav_ends_early(file: BinaryIO) -> bool:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from dubline.orchestration.errors import EncoderFailedError
 from dubline.worker import encoder
-from dubline.worker.container import Container
 
 FPS = 25
 # One number of threads everywhere, whatever the machine: x264's output depends on it.
@@ -36,7 +35,7 @@ def encode_segment(frames: Iterable[NDArray[np.uint8]], width: int, height: int,
         How many frames it holds.
 
     Raises:
-        EncoderFailedError: with ffmpeg's exit code and last words.
+        EncoderFailedError: with ffmpeg's exit code.
     """
     video = (
         ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=FPS)
@@ -61,27 +60,28 @@ def encode_segment(frames: Iterable[NDArray[np.uint8]], width: int, height: int,
     return encoder.run(_command(output), frames)
 
 
-def join(segments: Sequence[Path], speech: Path, container: Container, path: Path, duration_s: float) -> None:
-    """Lays segments end to end, adds the speech, and puts the index first so that a browser starts at once.
+def join(
+    segments: Sequence[Path], sound: Iterable[NDArray[np.int32]], channels: int, path: Path, duration_s: float
+) -> None:
+    """Lays segments end to end, adds the sound, and puts the index first so that a browser starts at once.
+
+    ffmpeg sees no file of the sender's: left to decode one whose rate or layout changes, it starts its clock
+    anew at the change.
 
     Args:
         segments: MP4 files of `encode_segment` in order, all in one folder.
-        speech: the sender's own file.
-        container: what its bytes are.
+        sound: (n, channels) samples each at `AUDIO_HZ`, full scale = 2^31, C-contiguous.
+        channels: 1 or 2.
         path: the MP4 to write, in the folder of the segments.
-        duration_s: of the video; speech is at most that long.
+        duration_s: of the video; sound beyond it is cut.
 
     Raises:
-        EncoderFailedError: with ffmpeg's exit code and last words.
+        EncoderFailedError: with ffmpeg's exit code.
     """
     listing = path.with_suffix(".txt")
     listing.write_text("".join(f"file '{segment.name}'\n" for segment in segments))
     video = ffmpeg.input(str(listing), format="concat", protocol_whitelist=PROTOCOLS)["v:0"]
-    track = ffmpeg.input(str(speech), format=container.demuxer, protocol_whitelist=PROTOCOLS)["a:0"]
-    # Samples follow one another whatever the file's clock says, as they did for the networks.
-    track = track.filter("asetpts", "N/SR/TB")
-    # Mixing in whole numbers keeps six loud channels from clipping in two.
-    track = track.filter("aformat", sample_fmts="s32", channel_layouts="mono|stereo")
+    track = ffmpeg.input("pipe:0", format="s32le", ar=AUDIO_HZ, ac=channels)["a:0"]
     output = ffmpeg.output(
         video,
         track,
@@ -95,7 +95,7 @@ def join(segments: Sequence[Path], speech: Path, container: Container, path: Pat
         map_metadata=-1,
         **{"b:a": "128k", "flags:a": "+bitexact", "fflags": "+bitexact"},
     )
-    encoder.run(_command(output), limit_s=120 + duration_s)
+    encoder.run(_command(output), (part.astype("<i4", copy=False) for part in sound), limit_s=120 + duration_s)
     if not path.exists():
         raise EncoderFailedError("ffmpeg ended well but wrote no video.")
 

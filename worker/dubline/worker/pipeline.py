@@ -122,7 +122,8 @@ class Renderer:
         parts = self._render(scene, frames, motion, report)
         report(Stage.MUXING, RENDERED_PERCENT)
         path = scratch / "video.mp4"
-        mux.join(parts, job.speech, job.container, path, duration_s)
+        channels = speech.channels(job.speech, job.container)
+        mux.join(parts, _sound(job, channels, report), channels, path, duration_s)
         log.info("video_rendered", frames=frames, size_bytes=path.stat().st_size)
         return Rendered(path=path, duration_s=duration_s, weights_sha256=networks.sha256)
 
@@ -162,3 +163,13 @@ class Renderer:
             log.info("segment_rendered", first_frame=span.start, frames=written)
             parts.append(path)
         return parts
+
+
+def _sound(job: RenderJob, channels: int, report: Report) -> Iterator[NDArray[np.int32]]:
+    """The speech as the video's sound; reports as it goes."""
+    done_s = 0.0
+    for part in speech.sound(job.speech, job.container, channels, mux.AUDIO_HZ):
+        share = min(1.0, done_s / job.duration_s)
+        report(Stage.MUXING, RENDERED_PERCENT + (MUXED_PERCENT - RENDERED_PERCENT) * share)
+        yield part
+        done_s += len(part) / mux.AUDIO_HZ

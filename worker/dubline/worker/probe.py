@@ -17,6 +17,7 @@ import structlog
 from dubline.orchestration.errors import EmptyUploadError, MediaTruncatedError, from_code
 from dubline.orchestration.settings import LimitSettings
 from dubline.orchestration.uploads import UploadFacts, UploadKind
+from dubline.worker import environment
 from dubline.worker.examine import Examination
 
 log = structlog.get_logger(__name__)
@@ -65,7 +66,15 @@ def _examine(examination: Examination) -> dict[str, Any]:
     question = json.dumps({name: getattr(examination, name) for name in Examination.__slots__})
     command = [sys.executable, "-m", "dubline.worker.examine", question]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIME_LIMIT_S, check=False)
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIME_LIMIT_S,
+            check=False,
+            # Whoever breaks a decoder finds no key to the bucket or the database there.
+            env=environment.bare(),
+        )
     except subprocess.TimeoutExpired as error:
         raise MediaTruncatedError("The file takes too long to decode. Encode it anew and upload it.") from error
     if -done.returncode in FROM_OUTSIDE:

@@ -26,6 +26,7 @@ from dubline.orchestration.settings import (
 )
 from dubline.orchestration.store import Store
 from dubline.worker import scratch
+from dubline.worker.readiness import Readiness
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,7 @@ class Surroundings:
         limits: on what senders may send.
         worker: preset and device.
         folder: scratch folder of this worker.
+        readiness: of this worker, shared with its parent.
     """
 
     database: DatabaseSettings
@@ -56,19 +58,20 @@ class Surroundings:
     limits: LimitSettings
     worker: WorkerSettings
     folder: Path
+    readiness: Readiness
 
 
 def register_render(app: Celery, around: Surroundings) -> None:
     """Makes the render task known to a Celery application."""
-    _register(app, RENDER, around.folder, lambda: _render_executor(around))
+    _register(app, RENDER, around, lambda: _render_executor(around))
 
 
 def register_probe(app: Celery, around: Surroundings) -> None:
     """Makes the probe task known to a Celery application."""
-    _register(app, PROBE, around.folder, lambda: _probe_executor(around))
+    _register(app, PROBE, around, lambda: _probe_executor(around))
 
 
-def _register(app: Celery, name: str, folder: Path, make: Callable[[], Executor]) -> None:
+def _register(app: Celery, name: str, around: Surroundings, make: Callable[[], Executor]) -> None:
     executor = cache(make)
 
     @app.task(name=name)  # type: ignore[untyped-decorator]
@@ -77,12 +80,14 @@ def _register(app: Celery, name: str, folder: Path, make: Callable[[], Executor]
 
     @signals.worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
     def prepare(**_: object) -> None:
-        scratch.sweep(folder)
+        scratch.sweep(around.folder)
         try:
             executor()
-        except Exception:
-            # A child that dies here is replaced at once, for ever; one that lives says so at every task.
-            log.exception("worker_not_prepared", task=name)
+        except Exception as error:
+            # A child that died here would be replaced at once, for ever; the whole worker has to stop, and to say so.
+            log.critical("worker_not_prepared", task=name, error=f"{type(error).__name__}: {error}")
+            log.info("worker_preparation_failed", exc_info=True)
+            around.readiness.give_up()
         else:
             log.info("worker_prepared", task=name)
 

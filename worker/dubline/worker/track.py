@@ -11,10 +11,8 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av import AudioResampler
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from numpy.typing import NDArray
 
 from dubline.orchestration.errors import (
     MediaTruncatedError,
@@ -23,13 +21,16 @@ from dubline.orchestration.errors import (
     SpeechTooLongError,
     SpeechTooShortError,
 )
-from dubline.worker import headers
-from dubline.worker.container import M4A, SNIFF_BYTES, Container, sniff
+from dubline.worker import headers, mixer
+from dubline.worker.container import M4A, Container, recognise
 
 # Loudest frame of a recording that holds nothing but the noise of a microphone: RMS of -54 dBFS.
 SILENCE_RMS = 0.002
 RATES_HZ = range(4_000, 384_001)
-MAX_CHANNELS = 32
+# Beyond eight there is no usual order of channels, and no rule for mixing them.
+MAX_CHANNELS = 8
+# What the networks hear; the probe listens at the same rate.
+HEARD_HZ = 16_000
 # What encoders of the accepted containers write. PCM comes in a dozen layouts.
 CODECS = frozenset({"aac", "alac", "flac", "mp3", "mp3float", "opus", "vorbis", "adpcm_ms", "adpcm_ima_wav"})
 # Two frames of AAC at the lowest usual rate.
@@ -91,7 +92,7 @@ def identify(path: Path) -> Container:
         NotAudioError: none that is accepted.
     """
     with path.open("rb") as file:
-        container = sniff(file.read(SNIFF_BYTES))
+        container = recognise(file)
     if container is None:
         raise NotAudioError
     return container
@@ -108,7 +109,7 @@ def decode(path: Path, container: Container) -> Iterator[AudioFrame]:
         Frames as they come, in the file's own rate, layout and format.
 
     Raises:
-        NotAudioError: no audio stream, or a codec that is not accepted.
+        NotAudioError: no audio stream, or a codec, a rate or a number of channels that is not accepted.
         MediaTruncatedError: it cannot be opened, or more than `MAX_BAD_PACKETS` are damaged.
     """
     packets = bad = 0
@@ -117,24 +118,17 @@ def decode(path: Path, container: Container) -> Iterator[AudioFrame]:
             for packet in file.demux(_speech_stream(file.streams.audio)):
                 packets += 1
                 try:
-                    yield from packet.decode()
+                    frames = packet.decode()
                 except av.error.InvalidDataError:
                     bad += 1
+                    continue
+                for frame in frames:
+                    _refuse_odd_sound(frame)
+                    yield frame
     except av.error.FFmpegError as error:
         raise _damaged(container) from error
     if bad > max(1, MAX_BAD_PACKETS * packets):
         raise _damaged(container)
-
-
-def mono(rate_hz: int) -> AudioResampler:
-    """A mixer of any layout down to one channel, for `as_floats`."""
-    # Only for whole numbers does the mixer scale its weights so that their sum cannot clip.
-    return AudioResampler(format="s32", layout="mono", rate=rate_hz)
-
-
-def as_floats(frame: AudioFrame) -> NDArray[np.float32]:
-    """The samples of a frame that `mono` mixed, (n,) in [-1, 1]."""
-    return frame.to_ndarray().reshape(-1).astype(np.float32) / np.float32(2**31)
 
 
 def _stated_s(path: Path, container: Container) -> float:
@@ -147,32 +141,34 @@ def _stated_s(path: Path, container: Container) -> float:
 def _speech_stream(streams: tuple[AudioStream, ...]) -> AudioStream:
     if not streams:
         raise NotAudioError("The file holds no audio track. Send WAV, MP3, FLAC, Ogg or M4A.")
-    codec = streams[0].codec_context.name
+    context = streams[0].codec_context
+    # The library's types deny it, but a tag that no decoder answers to leaves no context.
+    codec = "of this file" if context is None else context.name
     if codec not in CODECS and not codec.startswith("pcm_"):
         raise NotAudioError(f"The audio codec {codec} is not accepted. Send PCM, MP3, FLAC, Vorbis, Opus or AAC.")
     # One thread: a flood of tiny packets must not become a flood of threads.
-    streams[0].codec_context.thread_count = 1
+    context.thread_count = 1
     return streams[0]
 
 
 def _listen(frames: Iterator[AudioFrame], longest_s: float) -> tuple[float, float]:
-    """Adds up the seconds and finds the loudest frame's RMS of the mono mix, full scale = 1."""
+    """Adds up the seconds and finds the loudest frame's RMS of what the networks hear, full scale = 1."""
     duration_s = Fraction(0)
+
+    def counted() -> Iterator[AudioFrame]:
+        nonlocal duration_s
+        for frame in frames:
+            duration_s += Fraction(frame.samples, frame.sample_rate)
+            if duration_s > longest_s:
+                raise SpeechTooLongError(
+                    f"The speech is longer than {longest_s:g} s. Split it and send the parts as separate jobs."
+                )
+            yield frame
+
     loudest = 0.0
-    mixer = rate = None
-    for frame in frames:
-        _refuse_odd_sound(frame)
-        duration_s += Fraction(frame.samples, frame.sample_rate)
-        if duration_s > longest_s:
-            raise SpeechTooLongError(
-                f"The speech is longer than {longest_s:g} s. Split it and send the parts as separate jobs."
-            )
-        if mixer is None or frame.sample_rate != rate:
-            mixer, rate = mono(frame.sample_rate), frame.sample_rate
-        frame.pts = None
-        for part in mixer.resample(frame):
-            samples = as_floats(part)
-            loudest = max(loudest, float(np.sqrt(np.mean(np.square(samples), dtype=np.float64))))
+    for part in mixer.mix(counted(), 1, HEARD_HZ):
+        samples = mixer.as_floats(part)
+        loudest = max(loudest, float(np.sqrt(np.mean(np.square(samples), dtype=np.float64))))
     return float(duration_s), loudest
 
 

@@ -47,7 +47,6 @@ class JobRow(Base):
         same("failed", "state = 'failed'", "error_code IS NOT NULL", "error_detail IS NOT NULL"),
         CheckConstraint("state <> 'succeeded' OR progress_percent = 100", name="complete"),
         CheckConstraint("progress_percent BETWEEN 0 AND 100", name="progress"),
-        CheckConstraint("charge_count BETWEEN 0 AND attempt_count", name="charges"),
         same("started", "attempt_count > 0", "started_at IS NOT NULL"),
         CheckConstraint("attempt_count > 0 OR state NOT IN ('running', 'retrying', 'succeeded')", name="attempted"),
         same("batch", "batch_id IS NULL", "position IS NULL"),
@@ -79,7 +78,6 @@ class JobRow(Base):
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
     """No worker claims it before."""
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
-    charge_count: Mapped[int] = mapped_column(server_default=text("0"))
     stage: Mapped[str | None]
     progress_percent: Mapped[float] = mapped_column(server_default=text("0"))
     lease_token: Mapped[UUID | None]

@@ -18,7 +18,7 @@ class UploadRow(Base):
         one_of("kind", UploadKind),
         one_of("state", UploadState),
         CheckConstraint("size_bytes > 0", name="size_bytes"),
-        CheckConstraint("probe_attempts >= 0", name="probe_attempts"),
+        CheckConstraint("probe_losses BETWEEN 0 AND probe_attempts", name="probe_losses"),
         # A lease is whole or absent, and only an upload being probed has one.
         same("lease", "lease_token IS NULL", "lease_expires_at IS NULL", "lease_worker IS NULL"),
         CheckConstraint("lease_token IS NULL OR state = 'probing'", name="leased"),
@@ -59,6 +59,8 @@ class UploadRow(Base):
     probe_after: Mapped[datetime] = mapped_column(server_default=func.now())
     """No prober claims it before."""
     probe_attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    probe_losses: Mapped[int] = mapped_column(server_default=text("0"))
+    """Probers whose lease expired."""
     lease_token: Mapped[UUID | None]
     lease_expires_at: Mapped[datetime | None]
     lease_worker: Mapped[str | None]

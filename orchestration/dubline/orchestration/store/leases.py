@@ -11,13 +11,15 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import aliased
 
 from dubline.orchestration.errors import LeaseLostError, WorkerLostError
-from dubline.orchestration.jobs import ATTEMPT_BUDGET, CLAIMABLE, Cause, JobState, Lease, Outcome, Stage
-from dubline.orchestration.retry import exhausted
+from dubline.orchestration.jobs import CLAIMABLE, Cause, JobState, Lease, Outcome, Stage
+from dubline.orchestration.retry import Fail, decide
 from dubline.orchestration.rows import AttemptRow, JobRow, UploadRow
 from dubline.orchestration.store.records import upload_of
 from dubline.orchestration.store.transaction import transaction
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
@@ -64,7 +66,6 @@ class Leases:
                     stage=Stage.PREPARING,
                     progress_percent=0,
                     attempt_count=JobRow.attempt_count + 1,
-                    charge_count=JobRow.charge_count + 1,
                     started_at=func.coalesce(JobRow.started_at, func.now()),
                     lease_token=token,
                     lease_expires_at=func.now() + timedelta(seconds=lease_s),
@@ -164,7 +165,6 @@ class Leases:
             "state": JobState.QUEUED,
             "available_at": func.now(),
             "progress_percent": 0,
-            "charge_count": JobRow.charge_count - 1,
         }
         with transaction(self._engine) as session:
             _write(session, lease, waiting | _UNLEASED)
@@ -197,7 +197,7 @@ def _lease(session: Session, row: JobRow) -> Lease:
         job_id=row.id,
         tenant=row.tenant,
         attempt=row.attempt_count,
-        charged=row.charge_count,
+        charged=_charged(session, row.id),
         token=row.lease_token,
         expires_at=row.lease_expires_at,
         portrait=uploads[row.portrait_upload_id],
@@ -205,6 +205,16 @@ def _lease(session: Session, row: JobRow) -> Lease:
         preset=row.preset,
         seed=row.seed,
     )
+
+
+def _charged(session: Session, job_id: UUID) -> dict[Cause, int]:
+    # A retried attempt is a charged one; a released one is not, and the others end the job.
+    counted = (
+        select(AttemptRow.cause, func.count())
+        .where(AttemptRow.job_id == job_id, AttemptRow.outcome == Outcome.RETRIED)
+        .group_by(AttemptRow.cause)
+    )
+    return {Cause(cause): count for cause, count in session.execute(counted) if cause}
 
 
 def _write(session: Session, lease: Lease, values: dict[str, Any]) -> JobRow:
@@ -241,11 +251,11 @@ def _failed(code: str, detail: str) -> dict[str, Any]:
 
 def _rescue(session: Session, row: JobRow) -> None:
     error = WorkerLostError()
-    spent = row.charge_count >= ATTEMPT_BUDGET
+    decision = decide(error, _charged(session, row.id))
+    spent = isinstance(decision, Fail)
     values: dict[str, Any] = {"state": JobState.RETRYING, "available_at": func.now(), "progress_percent": 0}
     if spent:
-        final = exhausted(Cause.WORKER_LOST, error.code, error.detail, row.charge_count)
-        values = _failed(final.code, final.detail)
+        values = _failed(decision.code, decision.detail)
     session.execute(update(JobRow).where(JobRow.id == row.id).values(values | _UNLEASED))
     session.execute(
         update(AttemptRow)
@@ -253,7 +263,7 @@ def _rescue(session: Session, row: JobRow) -> None:
         .values(
             ended_at=func.now(),
             outcome=Outcome.FAILED if spent else Outcome.RETRIED,
-            cause=Cause.WORKER_LOST,
+            cause=decision.cause,
             error_code=error.code,
             error_detail=error.detail,
         )

@@ -11,11 +11,10 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import aliased
 
 from dubline.orchestration.errors import AttemptsExhaustedError, LeaseLostError, NotFoundError
-from dubline.orchestration.jobs import ATTEMPT_BUDGET
 from dubline.orchestration.rows import UploadRow
 from dubline.orchestration.store.records import upload_of
 from dubline.orchestration.store.transaction import transaction
-from dubline.orchestration.uploads import ProbeLease, Upload, UploadFacts, UploadKind, UploadState
+from dubline.orchestration.uploads import LOSS_BUDGET, ProbeLease, Upload, UploadFacts, UploadKind, UploadState
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -56,16 +55,16 @@ class Uploads:
         Raises:
             NotFoundError: the tenant has none with this id.
         """
-        with transaction(self._engine) as session:
-            session.execute(
-                update(UploadRow)
-                .where(
-                    UploadRow.id == upload_id,
-                    UploadRow.tenant == tenant,
-                    UploadRow.state == UploadState.PENDING,
-                )
-                .values(state=UploadState.PROBING, probe_after=func.now())
-            )
+        self._decide_pending(tenant, upload_id, {"state": UploadState.PROBING, "probe_after": func.now()})
+        return self.get(tenant, upload_id)
+
+    def refuse(self, tenant: str, upload_id: UUID, code: str, detail: str) -> Upload:
+        """Reject a pending upload whose bytes need no probe to be known as wrong. Any other stays as it is.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+        """
+        self._decide_pending(tenant, upload_id, _rejected(code, detail))
         return self.get(tenant, upload_id)
 
     def waiting_count(self) -> int:
@@ -149,6 +148,8 @@ class Uploads:
     def retry(self, lease: ProbeLease, delay_s: float) -> Upload:
         """Give the upload back after a failure that may pass, to be probed again in ``delay_s`` seconds.
 
+        However often, it does not bring the upload nearer to being rejected.
+
         Raises:
             LeaseLostError: another prober may have it; nothing was written.
         """
@@ -163,25 +164,38 @@ class Uploads:
         return upload_of(self._write(lease, {"probe_attempts": UploadRow.probe_attempts - 1} | _UNLEASED))
 
     def rescue_expired(self) -> int:
-        """Take uploads back from probers whose lease expired; those out of attempts are rejected.
+        """Take uploads back from probers whose lease expired; one that cost ``LOSS_BUDGET`` of them is rejected.
 
         Returns:
             How many were taken back.
         """
-        spent = UploadRow.probe_attempts >= ATTEMPT_BUDGET
+        losses = UploadRow.probe_losses + 1
+        spent = losses >= LOSS_BUDGET
         ended = _rejected(
             AttemptsExhaustedError.code,
-            f"Checking the file stopped the checker {ATTEMPT_BUDGET} times. Convert it and send it again.",
+            f"Checking the file stopped the checker {LOSS_BUDGET} times. Convert it and send it again.",
         )
         with transaction(self._engine) as session:
             rescued = session.scalars(
                 update(UploadRow)
                 .where(UploadRow.lease_token.is_not(None), UploadRow.lease_expires_at < func.now())
                 .values({name: case((spent, value), else_=getattr(UploadRow, name)) for name, value in ended.items()})
-                .values(_UNLEASED)
+                .values(_UNLEASED | {"probe_losses": losses})
                 .returning(UploadRow.id)
             )
             return len(rescued.all())
+
+    def _decide_pending(self, tenant: str, upload_id: UUID, values: dict[str, Any]) -> None:
+        with transaction(self._engine) as session:
+            session.execute(
+                update(UploadRow)
+                .where(
+                    UploadRow.id == upload_id,
+                    UploadRow.tenant == tenant,
+                    UploadRow.state == UploadState.PENDING,
+                )
+                .values(values)
+            )
 
     def _write(self, lease: ProbeLease, values: dict[str, Any]) -> UploadRow:
         with transaction(self._engine) as session:

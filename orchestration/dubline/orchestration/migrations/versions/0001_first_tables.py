@@ -39,8 +39,8 @@ CREATE TABLE uploads (
     size_bytes bigint NOT NULL CONSTRAINT uploads_size_bytes_check CHECK (size_bytes > 0),
     created_at timestamptz NOT NULL DEFAULT now(),
     probe_after timestamptz NOT NULL DEFAULT now(),
-    probe_attempts integer NOT NULL DEFAULT 0
-        CONSTRAINT uploads_probe_attempts_check CHECK (probe_attempts >= 0),
+    probe_attempts integer NOT NULL DEFAULT 0,
+    probe_losses integer NOT NULL DEFAULT 0,
     lease_token uuid,
     lease_expires_at timestamptz,
     lease_worker text,
@@ -54,6 +54,7 @@ CREATE TABLE uploads (
     height_px integer,
     face_box integer[] CONSTRAINT uploads_face_box_check CHECK (
         cardinality(face_box) = 4 AND face_box[1] < face_box[3] AND face_box[2] < face_box[4]),
+    CONSTRAINT uploads_probe_losses_check CHECK (probe_losses BETWEEN 0 AND probe_attempts),
     CONSTRAINT uploads_pixels_check CHECK (width_px > 0 AND height_px > 0),
     CONSTRAINT uploads_lease_check CHECK (
         (lease_token IS NULL) = (lease_expires_at IS NULL)
@@ -108,7 +109,6 @@ CREATE TABLE jobs (
     order_key double precision NOT NULL,
     available_at timestamptz NOT NULL DEFAULT now(),
     attempt_count integer NOT NULL DEFAULT 0,
-    charge_count integer NOT NULL DEFAULT 0,
     stage text CONSTRAINT jobs_stage_check CHECK (
         stage IN ('muxing', 'preparing', 'rendering', 'sampling', 'storing')),
     progress_percent double precision NOT NULL DEFAULT 0
@@ -138,7 +138,6 @@ CREATE TABLE jobs (
     CONSTRAINT jobs_failed_check CHECK (
         (state = 'failed') = (error_code IS NOT NULL) AND (state = 'failed') = (error_detail IS NOT NULL)),
     CONSTRAINT jobs_complete_check CHECK (state <> 'succeeded' OR progress_percent = 100),
-    CONSTRAINT jobs_charges_check CHECK (charge_count BETWEEN 0 AND attempt_count),
     CONSTRAINT jobs_started_check CHECK ((attempt_count > 0) = (started_at IS NOT NULL)),
     CONSTRAINT jobs_attempted_check CHECK (
         attempt_count > 0 OR state NOT IN ('running', 'retrying', 'succeeded')),

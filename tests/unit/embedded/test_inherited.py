@@ -1,0 +1,33 @@
+import pytest
+
+from dubline.embedded.inherited import inherited
+from dubline.embedded.stack import Stack
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": "example.com"}, "example.com,127.0.0.1,localhost"),
+        ({"no_proxy": "localhost, example.com,"}, "localhost,example.com,127.0.0.1"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_loopback_is_reached_past_any_proxy(
+    monkeypatch: pytest.MonkeyPatch, before: dict[str, str], after: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+    environ = inherited()
+    assert (environ["NO_PROXY"], environ["no_proxy"]) == (after, after)
+
+
+def test_what_is_meant_for_aws_does_not_reach_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "stale")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://elsewhere.test")
+    monkeypatch.setenv("KEPT", "yes")
+    environ = Stack({"EXTRA": "yes"}).environ
+    assert [name for name in environ if name.startswith("AWS_")] == []
+    assert (environ["KEPT"], environ["EXTRA"]) == ("yes", "yes")
