@@ -59,7 +59,7 @@ class DiffusionParams:
     previous: int = 4
     margin: int = 10
     steps: int = 8
-    guidance: float = 1.5
+    guidance: float = 2.0
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def bump(points: Tensor, spread: float, size_px: int) -> Tensor:
 
 
 def face_weight(landmarks: Tensor, size_px: int) -> Tensor:
-    """Where people look: 1, rising to 7 on the mouth and to 4 on the eyes.
+    """Where people look: 1, rising to 11 on the mouth and to 4 on the eyes.
 
     Args:
         landmarks: (B, 68, 2) in [-1, 1], Multi-PIE order.
@@ -44,7 +44,7 @@ def face_weight(landmarks: Tensor, size_px: int) -> Tensor:
     """
     left, right = landmarks[:, LEFT_EYE], landmarks[:, RIGHT_EYE]
     eyes = bump(left, 0.5, size_px) + bump(right, 0.5, size_px)
-    return 1 + 6 * bump(landmarks[:, MOUTH], 0.4, size_px) + 3 * eyes
+    return 1 + 10 * bump(landmarks[:, MOUTH], 0.4, size_px) + 3 * eyes
 
 
 def picture_loss(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -89,9 +89,20 @@ def to_frames(pixels: NDArray[np.uint8], device: torch.device = CPU) -> Tensor:
 
 
 def train(  # noqa: PLR0913 - each is a choice of the caller
-    clips: list[Clip], preset: Preset, out: Path, *, minutes: float, resume: bool, batch: int = BATCH
+    clips: list[Clip],
+    preset: Preset,
+    out: Path,
+    *,
+    minutes: float,
+    resume: bool,
+    batch: int = BATCH,
+    keep_motion: bool = False,
 ) -> Path:
-    """Train for a number of minutes; state and sample sheets go to `out`. Returns the state's path."""
+    """Train for a number of minutes; state and sample sheets go to `out`. Returns the state's path.
+
+    With `keep_motion` training goes on from the averages and leaves alone what stage 2 was trained on: motion
+    latents and appearance codes.
+    """
     torch.manual_seed(0)
     pairs = Pairs(clips)
     device = training_device()
@@ -100,6 +111,10 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
         if isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     session = Session(student, out / "stage1.pt", minutes=minutes, learning_rate=LEARNING_RATE, resume=resume)
+    if keep_motion:
+        student.load_state_dict(session.average.network.state_dict())
+        student.autoencoder.motion_encoder.requires_grad_(requires_grad=False)
+        student.autoencoder.appearance_extractor.requires_grad_(requires_grad=False)
     pairs.seed(session.steps)
     while not session.over:
         pair = pairs.draw(batch, device)
@@ -146,10 +161,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/tiny"))
     parser.add_argument("--batch", type=int, default=BATCH, help="frame pairs per step")
     parser.add_argument("--resume", action="store_true", help="continue from the state in --out")
+    parser.add_argument("--keep-motion", action="store_true", help="train the renderer only; stage 2 stays valid")
     args = parser.parse_args()
     preset = PRESETS[args.preset]
     clips = read_corpus(args.clips, preset.size_px, heldout=False)
-    train(clips, preset, args.out, minutes=args.minutes, resume=args.resume, batch=args.batch)
+    train(
+        clips,
+        preset,
+        args.out,
+        minutes=args.minutes,
+        resume=args.resume,
+        batch=args.batch,
+        keep_motion=args.keep_motion,
+    )
 
 
 if __name__ == "__main__":
