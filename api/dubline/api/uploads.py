@@ -35,6 +35,11 @@ SPEECH_TYPES = frozenset(
         UNKNOWN_TYPE,
     }
 )
+_ADVICE = {
+    UploadKind.PORTRAIT: f"Send image/jpeg, image/png or image/webp; {UNKNOWN_TYPE} where the type is not known.",
+    UploadKind.SPEECH: "Send audio/wav, audio/mpeg, audio/flac, audio/ogg, audio/mp4 or audio/aac; "
+    f"{UNKNOWN_TYPE} where the type is not known.",
+}
 
 
 @router.post("", status_code=201, summary="Declare a file", responses=problems(401, 413, 422, 503))
@@ -84,8 +89,7 @@ def _accepted_type(request: UploadRequest) -> str:
     content_type = request.content_type.partition(";")[0].strip().lower()
     accepted = PORTRAIT_TYPES if request.kind is UploadKind.PORTRAIT else SPEECH_TYPES
     if content_type not in accepted:
-        names = ", ".join(sorted(accepted))
-        raise WrongContentTypeError(f"A {request.kind.value} may not be declared as this. Use one of {names}.")
+        raise WrongContentTypeError(f"A {request.kind.value} may not be declared as this. {_ADVICE[request.kind]}")
     return content_type
 
 

@@ -3,7 +3,7 @@
 Axis letters, here and in every network: B batch, T frames, S speech samples, L mel frames, M motion size,
 A appearance size, C channels, D depth planes, R motion regions, K whitened motion size, H height, W width.
 
-Values that arXiv 2606.03402 leaves open are ours; the model cards in `weights/` give the reasons.
+Values that arXiv 2606.03402 leaves open are ours; the model cards in `released/` give the reasons.
 """
 
 from __future__ import annotations
