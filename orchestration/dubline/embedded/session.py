@@ -37,20 +37,29 @@ def run(command: Sequence[str], *, say: Callable[[str], None], stack: Stack | No
         EmbeddedError: a part is not installed or failed, or the command does not exist.
     """
     stack = stack or Stack()
-    began = time.monotonic()
     with Interrupts() as interrupts:
         try:
-            say("Starting Postgres, valkey, S3, the API and the workers ...")
-            stack.start(interrupts.check)
-            say(f"Up after {time.monotonic() - began:.1f} s.")
-            if command:
-                return _command(stack, command, interrupts)
-            say(_greeting(stack))
-            return _wait(stack, interrupts, say)
+            return _live(stack, command, interrupts, say)
         except Interrupted as stop:
             return 0 if stop.signum == signal.SIGINT and not command else _SIGNAL_EXIT + stop.signum
         finally:
             _down(stack, say)
+
+
+def _live(stack: Stack, command: Sequence[str], interrupts: Interrupts, say: Callable[[str], None]) -> int:
+    began = time.monotonic()
+    try:
+        say("Starting Postgres, valkey, S3, the API and the workers ...")
+        stack.start(interrupts.check)
+        say(f"Up after {time.monotonic() - began:.1f} s.")
+        if command:
+            return _command(stack, command, interrupts)
+        say(_greeting(stack))
+        return _wait(stack, interrupts, say)
+    except PartFailed:
+        # Ctrl-C reaches a part that has not yet got its own session: then its end is no failure.
+        interrupts.check()
+        raise
 
 
 def _down(stack: Stack, say: Callable[[str], None]) -> None:

@@ -114,3 +114,9 @@ def test_a_terminal_that_is_gone_keeps_nothing_alive(stack: Sketch) -> None:
 
     with pytest.raises(OSError, match="Starting"):
         run([], say=say, stack=stack)
+
+
+def test_a_part_that_ctrl_c_reached_before_us_has_not_failed(said: list[str]) -> None:
+    stack = Sketch(task(KEY, "kill -INT $PPID; exit 1"))
+    assert run([], say=said.append, stack=stack) == 0
+    eventually(lambda: gone(stack))
