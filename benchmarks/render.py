@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from dubline.framing import face
 from dubline.orchestration.jobs import Stage
-from dubline.worker import device, face, track
+from dubline.worker import device, track
 from dubline.worker.model_cache import ModelCache
 from dubline.worker.pipeline import Renderer, RenderJob
 
@@ -45,6 +46,8 @@ def main(portrait: Path, speech: Path) -> None:
     with Image.open(portrait) as picture:
         width, height = picture.size
         found = face.find(picture.convert("RGB"))
+    if found is None:
+        raise SystemExit(f"there is no face in {portrait}")
     container = track.identify(speech)
     duration_s = track.measure(speech, 0.2, 3600).duration_s
     job = RenderJob(

@@ -2,21 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import skimage.data
 import torch
 from PIL import Image
 from tests.unit.worker import media, puppet
 
 from dubline.worker import animate
 from dubline.worker.pipeline import Renderer
-
-
-@pytest.fixture(scope="session")
-def astronaut() -> Image.Image:
-    """The NASA portrait of Eileen Collins, 512 x 512, public domain."""
-    return Image.fromarray(skimage.data.astronaut())
 
 
 @pytest.fixture
@@ -37,8 +29,3 @@ def renderer(monkeypatch: pytest.MonkeyPatch) -> Renderer:
     monkeypatch.setattr(animate, "sample_motion", puppet.sample_motion)
     torch.set_num_threads(1)
     return Renderer(puppet.PuppetModels())
-
-
-@pytest.fixture
-def noise() -> np.random.Generator:
-    return np.random.default_rng(0)

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from dubline.worker import composite, crop
+from dubline.framing import crop
+from dubline.framing.crop import Square
+from dubline.worker import composite
 from dubline.worker.composite import Compositor
-from dubline.worker.crop import Square
 
 SQUARES = [Square(20, 30, 64), Square(-10, -20, 96), Square(100, 60, 80), Square(-20, -20, 256), Square(0, 0, 64)]
 CPU = torch.device("cpu")

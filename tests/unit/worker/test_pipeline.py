@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from tests.unit.worker import media
 
+from dubline.framing.face import FaceBox
 from dubline.orchestration.errors import LeaseLostError, OutOfMemoryError
 from dubline.orchestration.jobs import Stage
 from dubline.worker import pipeline
 from dubline.worker.container import WAV
-from dubline.worker.face import FaceBox
 from dubline.worker.pipeline import Renderer, RenderJob
 
 FACE = FaceBox(176, 76, 271, 171)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubline.worker.crop import Square
+from dubline.framing.crop import Square
 
 # Wide enough to hide the renderer's small shifts of tone, narrow enough to leave chin and hair alone.
 FEATHER = 0.08

@@ -22,14 +22,16 @@ if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S + 5))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
+from dubline.framing import face  # noqa: E402
 from dubline.orchestration.errors import (  # noqa: E402 - the limits come first
     BadInputError,
     ImageTooSmallError,
     MediaTruncatedError,
+    NoFaceError,
     WrongContentTypeError,
 )
 from dubline.orchestration.uploads import UploadKind  # noqa: E402
-from dubline.worker import face, frame, portrait, track  # noqa: E402
+from dubline.worker import frame, portrait, track  # noqa: E402
 
 # A face of fewer px has no mouth to speak of.
 MIN_FACE_PX = 32
@@ -85,6 +87,8 @@ def _portrait(question: Examination) -> dict[str, object]:
     _compare(media_type, IMAGE_DECLARED_AS.get(media_type, frozenset({media_type})), question.content_type)
     image = portrait.load(path, question.max_pixels)
     box = face.find(image)
+    if box is None:
+        raise NoFaceError
     framed_px = box.side * frame.scale(*image.size)
     if framed_px < MIN_FACE_PX:
         raise ImageTooSmallError(

@@ -3,12 +3,12 @@
 import hashlib
 from pathlib import Path
 
+from dubline.framing.face import FaceBox
 from dubline.orchestration.errors import UploadMissingError
 from dubline.orchestration.jobs import Lease
 from dubline.orchestration.objects import Objects
 from dubline.orchestration.uploads import Upload, UploadFacts
 from dubline.worker.container import BY_MEDIA_TYPE
-from dubline.worker.face import FaceBox
 from dubline.worker.pipeline import RenderJob
 
 

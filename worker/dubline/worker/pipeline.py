@@ -14,14 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dubline.framing import crop
+from dubline.framing.face import FaceBox
 from dubline.models.weights import Networks
 from dubline.orchestration.errors import OutOfMemoryError
 from dubline.orchestration.jobs import Stage
-from dubline.worker import animate, crop, frame, mux, portrait, speech
+from dubline.worker import animate, frame, mux, portrait, speech
 from dubline.worker.animate import Actor
 from dubline.worker.composite import Compositor
 from dubline.worker.container import Container
-from dubline.worker.face import FaceBox
 from dubline.worker.model_cache import ModelCache
 
 log = structlog.get_logger(__name__)

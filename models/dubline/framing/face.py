@@ -14,8 +14,6 @@ import dlib
 import numpy as np
 from PIL import Image
 
-from dubline.orchestration.errors import NoFaceError
-
 # Sides of the copies that are searched, smallest first: 80 px of 2560 px is a face of 3 % of the width.
 SEARCH_SIDES_PX = (640, 1280, 2560)
 MAX_ENLARGEMENT = 4.0
@@ -59,17 +57,14 @@ class FaceBox:
         return FaceBox(self.left + dx, self.top + dy, self.right + dx, self.bottom + dy)
 
 
-def find(image: Image.Image) -> FaceBox:
+def find(image: Image.Image) -> FaceBox | None:
     """Finds the largest, most central face that looks at the camera.
 
     Args:
         image: RGB, any size.
 
     Returns:
-        Its box in px of `image`.
-
-    Raises:
-        NoFaceError: none was found at any size.
+        Its box in px of `image`; None if there is no face at any size.
     """
     longest = max(image.size)
     for side in SEARCH_SIDES_PX:
@@ -79,7 +74,7 @@ def find(image: Image.Image) -> FaceBox:
             return _refine(image, max(boxes, key=lambda box: _prominence(box, image.size)))
         if scale == MAX_ENLARGEMENT:
             break
-    raise NoFaceError
+    return None
 
 
 def _detect(image: Image.Image, scale: float) -> list[FaceBox]:

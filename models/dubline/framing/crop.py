@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dubline.worker.face import FaceBox
+from dubline.framing.face import FaceBox
 
 # Measured with `face.find` on the first frames of 61 corpus clips: the box is .571 of the side (standard
 # deviation .06), its centre lies at (.503, .527) of it (y: .054). Eyes sit in the box alike in the corpus and
@@ -23,9 +23,9 @@ class Square:
     """A square of a frame, px; it may reach over the frame's edges.
 
     Attributes:
-        left: x of its left column, even.
-        top: y of its upper row, even.
-        side: its width and height, a multiple of `STEP_PX`.
+        left: x of its left column.
+        top: y of its upper row.
+        side: its width and height.
     """
 
     left: int
@@ -46,7 +46,7 @@ def around(box: FaceBox) -> Square:
         box: the detector's box in px of the frame.
 
     Returns:
-        The square to cut, of `MIN_SIDE_PX` or more.
+        The square to cut: of `MIN_SIDE_PX` or more, a multiple of `STEP_PX`, with even corners.
     """
     side = max(MIN_SIDE_PX, STEP_PX * round(box.side * SIDE_PER_BOX / STEP_PX))
     x, y = box.centre

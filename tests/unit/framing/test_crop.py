@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dubline.worker import crop
-from dubline.worker.face import FaceBox
+from dubline.framing import crop
+from dubline.framing.face import FaceBox
 
 
 @given(left=st.floats(-200, 2000), top=st.floats(-200, 2000), width=st.floats(32, 1080), stretch=st.floats(0.8, 1.2))
