@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports format
+.PHONY: help demo test evaluate check lint types imports format
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,11 @@ demo: $(READY) ## run one batch of four jobs end to end; the videos land in out/
 
 test: $(READY) ## run every test
 	$(BIN)/pytest
+
+evaluate: $(READY) ## measure weights: make evaluate CLIPS=folder [PRESET= PHOTOS= SPEECH= DENSE= WEIGHTS= OUT= COUNT=]
+	@$(BIN)/python -m dubline.training.evaluate $(CLIPS) $(if $(PRESET),--preset $(PRESET)) \
+		$(if $(PHOTOS),--photos $(PHOTOS)) $(if $(SPEECH),--speech $(SPEECH)) $(if $(DENSE),--dense $(DENSE)) \
+		$(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(OUT),--out $(OUT)) $(if $(COUNT),--clips $(COUNT))
 
 check: lint types imports ## everything but the tests
 

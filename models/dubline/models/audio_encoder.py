@@ -85,10 +85,27 @@ class GlobalExtractor(nn.Module):
         return [block for block in self.blocks if isinstance(block, MambaBlock)]
 
 
+class NoStyle(nn.Module):
+    """Stands where the global extractor was taken out: a style of no values."""
+
+    def start(self, batch: int) -> Heard:
+        """Nothing heard yet."""
+        return Heard((), torch.zeros(batch, 0), 0)
+
+    def hear(self, mel: Tensor, heard: Heard) -> Heard:
+        """Listen to nothing."""
+        return heard._replace(total=mel.new_zeros(len(mel), 0))
+
+    def forward(self, heard: Heard) -> Tensor:
+        """No style: (B, 0)."""
+        return heard.total
+
+
 class LocalExtractor(nn.Module):
     """The slice of speech around one window -> articulation per frame (B, T, W).
 
-    Each layer runs forwards and backwards over the slice: lips get ready for a sound before it is heard.
+    Each layer runs forwards and backwards over the slice: lips get ready for a sound before it is heard. Without
+    `hears_articulation` only the front end is left: each frame knows its own 40 ms.
     """
 
     def __init__(self, params: DiffusionParams) -> None:
@@ -96,8 +113,9 @@ class LocalExtractor(nn.Module):
         width = params.audio_width
         self.margin = params.margin
         self.front = FrontEnd(width)
-        self.forwards = nn.ModuleList(MambaBlock(width, params) for _ in range(params.audio_layers))
-        self.backwards = nn.ModuleList(MambaBlock(width, params) for _ in range(params.audio_layers))
+        layers = params.audio_layers if params.hears_articulation else 0
+        self.forwards = nn.ModuleList(MambaBlock(width, params) for _ in range(layers))
+        self.backwards = nn.ModuleList(MambaBlock(width, params) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, mel: Tensor) -> Tensor:

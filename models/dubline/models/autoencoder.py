@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from dubline.models.deviation import Deformation, DeviationDecoder, DeviationImageTransformer
@@ -64,16 +65,25 @@ class Autoencoder(nn.Module):
         self.deviation_transformer = DeviationImageTransformer(params)
         self.deviation_decoder = DeviationDecoder(params)
         self.frame_decoder = FrameDecoder(params)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                # The layout that matrix units read; features follow their weights.
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def encode_source(self, frame: Tensor) -> Source:
-        """Read everything off source frames (B, 3, h, w) in [-1, 1]; square, of any size."""
-        small = resize(frame, self.params.size_px, self.params.size_px)
-        motion = self.motion_encoder(small)
+    def encode_source(self, frame: Tensor, size_px: int | None = None) -> Source:
+        """Read everything off source frames (B, 3, h, w) in [-1, 1]; square, of any size.
+
+        Training may begin at a smaller `size_px` than the preset's: the renderer's convolutions do not mind, and
+        latents and appearance codes are read at the preset's size all the same.
+        """
+        whole = resize(frame, self.params.size_px, self.params.size_px)
+        small = whole if size_px is None else resize(whole, size_px, size_px)
+        motion = self.motion_encoder(whole)
         return Source(
             frame,
             small,
             self.source_encoder(small),
-            self.appearance_extractor(small),
+            self.appearance_extractor(whole),
             motion,
             self.deviation_transformer.maps(motion),
         )
@@ -87,7 +97,7 @@ class Autoencoder(nn.Module):
         """Render motion latents (B, M) from a source with batch B."""
         deviation = self.deviation_transformer(motion, source.maps)
         deformation = self.deviation_decoder(deviation, source.features.volume, source.appearance)
-        size = self.params.size_px
+        size = source.small.shape[-1]
         small_warped = warp(source.small, resize(deformation.mixed, size, size))
         paint = self.frame_decoder(source.features, small_warped, deformation, motion - source.motion)
         warped, paint = self._enlarge(source, small_warped, deformation, paint)

@@ -1,4 +1,4 @@
-"""A transformer over one window that predicts the flow's velocity, with per-frame adaptive layer norm."""
+"""A transformer over one window that predicts what its objective asks for, with per-frame adaptive layer norm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Condition(NamedTuple):
     """What the denoiser knows of a window of P previous and T new frames.
 
-    audio: (B, P + T, W). style: (B, Z). appearance: (B, A). source: (B, M), the source frame's own latent.
+    audio: (B, P + T, W). style: (B, Z), Z = 0 without the global extractor. appearance: (B, A). source: (B, M), the
+    source frame's own latent.
     previous: (B, P, K), whitened motion of the frames before; known: (B, 1), 0 where there are none.
     """
 
@@ -32,9 +33,10 @@ class Condition(NamedTuple):
 class Block(nn.Module):
     """Self-attention and MLP; the condition of each frame scales, shifts and gates both."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
+        self.forget = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
@@ -46,8 +48,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Refine x (B, T, W) under condition (B, T, W)."""
         scale_a, shift_a, gate_a, scale_m, shift_m, gate_m = self.adapt(F.silu(condition)).chunk(6, dim=-1)
-        x = x + gate_a * self._attend(self.norm(x) * (1 + scale_a) + shift_a)
-        refined: Tensor = x + gate_m * self.mlp(self.norm(x) * (1 + scale_m) + shift_m)
+        x = x + gate_a * self.forget(self._attend(self.norm(x) * (1 + scale_a) + shift_a))
+        refined: Tensor = x + gate_m * self.forget(self.mlp(self.norm(x) * (1 + scale_m) + shift_m))
         return refined
 
     def _attend(self, x: Tensor) -> Tensor:
@@ -59,7 +61,7 @@ class Block(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Noisy whitened motion (B, T, K) at a time, under a condition -> velocity (B, T, K)."""
+    """Noisy whitened motion (B, T, K) at a time, under a condition -> its prediction (B, T, K)."""
 
     def __init__(self, params: DiffusionParams, motion: int, appearance: int) -> None:
         super().__init__()
@@ -69,8 +71,10 @@ class Denoiser(nn.Module):
         self.position = nn.Parameter(torch.randn(params.previous + params.window, width) * 0.02)
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.audio = nn.Linear(params.audio_width, width)
-        self.person = nn.Linear(params.style + appearance + motion, width)
-        self.blocks = nn.ModuleList(Block(width, params.heads) for _ in range(params.layers))
+        self.hears_appearance = params.hears_appearance
+        known = motion + (params.style if params.hears_style else 0) + (appearance if params.hears_appearance else 0)
+        self.person = nn.Linear(known, width)
+        self.blocks = nn.ModuleList(Block(width, params.heads, params.dropout) for _ in range(params.layers))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.adapt = nn.Linear(width, 2 * width)
         self.leave = nn.Linear(width, params.whitened)
@@ -79,17 +83,18 @@ class Denoiser(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, noisy: Tensor, time: Tensor, condition: Condition) -> Tensor:
-        """Predict the velocity of noisy (B, T, K) at time (B,)."""
+        """Predict velocity, clean motion or noise, as the objective is, for noisy (B, T, K) at time (B,)."""
         previous, known = condition.previous, condition.known[:, None].expand(-1, self.previous, 1)
         past = self.enter_previous(torch.cat([previous * known, known], dim=-1))
         x = torch.cat([past, self.enter(noisy)], dim=1) + self.position
-        person = self.person(torch.cat([condition.style, condition.appearance, condition.source], dim=-1))
+        appearance = [condition.appearance] if self.hears_appearance else []
+        person = self.person(torch.cat([condition.style, *appearance, condition.source], dim=-1))
         adapting = self.audio(condition.audio) + (self.time(self._waves(time)) + person)[:, None]
         for block in self.blocks:
             x = block(x, adapting)
         scale, shift = self.adapt(F.silu(adapting)).chunk(2, dim=-1)
-        velocity: Tensor = self.leave(self.norm(x) * (1 + scale) + shift)[:, self.previous :]
-        return velocity
+        prediction: Tensor = self.leave(self.norm(x) * (1 + scale) + shift)[:, self.previous :]
+        return prediction
 
     def _waves(self, time: Tensor) -> Tensor:
         """Sines and cosines of time (B,) in [0, 1]: (B, W)."""

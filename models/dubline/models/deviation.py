@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from dubline.models.layers import ConvBlock, Modulation, upsample
+from dubline.models.layers import ConvBlock, Modulation, full_precision, resize, upsample
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 EPSILON = 1e-5
 # Displacements are in units of half the image's side: no surface travels further than this between two frames.
 REACH = 0.6
+# What a lid or a lip may differ from the mixture of regions around it.
+REACH_OF_DETAIL = 0.1
 
 
 class DeviationImageTransformer(nn.Module):
@@ -32,13 +34,15 @@ class DeviationImageTransformer(nn.Module):
         super().__init__()
         self.grid = params.latent_grid
         channels, height, width = self.grid
-        self.embed = nn.Linear(channels, params.deviation_width)
-        self.position = nn.Parameter(torch.randn(height * width, params.deviation_width) * 0.02)
-        layer = nn.TransformerEncoderLayer(
-            params.deviation_width, 4, 2 * params.deviation_width, dropout=0.0, batch_first=True, norm_first=True
-        )
-        self.transformer = nn.TransformerEncoder(layer, params.deviation_layers, enable_nested_tensor=False)
-        self.project = nn.Linear(params.deviation_width, channels)
+        self.transforms = params.transforms
+        if self.transforms:
+            self.embed = nn.Linear(channels, params.deviation_width)
+            self.position = nn.Parameter(torch.randn(height * width, params.deviation_width) * 0.02)
+            layer = nn.TransformerEncoderLayer(
+                params.deviation_width, 4, 2 * params.deviation_width, dropout=0.0, batch_first=True, norm_first=True
+            )
+            self.transformer = nn.TransformerEncoder(layer, params.deviation_layers, enable_nested_tensor=False)
+            self.project = nn.Linear(params.deviation_width, channels)
         self.convolve = nn.Sequential(
             nn.Conv3d(1, params.regions, 3, padding=1),
             nn.SiLU(),
@@ -51,11 +55,15 @@ class DeviationImageTransformer(nn.Module):
 
     def maps(self, latent: Tensor) -> Tensor:
         """Latent (B, M) -> unnormalised maps v (B, R, C, H, W)."""
-        channels, height, width = self.grid
-        tokens = rearrange(latent, "b (c n) -> b n c", c=channels)
-        tokens = tokens + self.project(self.transformer(self.embed(tokens) + self.position))
-        image = rearrange(tokens, "b (h w) c -> b 1 c h w", h=height, w=width)
-        maps: Tensor = image + self.convolve(image)
+        # The deviation is a small difference of two such maps: rounded to bf16 it would move pixels by half a pixel.
+        with full_precision(latent.device):
+            latent = latent.float()
+            channels, height, width = self.grid
+            tokens = rearrange(latent, "b (c n) -> b n c", c=channels)
+            if self.transforms:
+                tokens = tokens + self.project(self.transformer(self.embed(tokens) + self.position))
+            image = rearrange(tokens, "b (h w) c -> b 1 c h w", h=height, w=width)
+            maps: Tensor = image + self.convolve(image)
         return maps
 
     def forward(self, latent: Tensor, source_maps: Tensor) -> Tensor:
@@ -68,16 +76,18 @@ class DeviationImageTransformer(nn.Module):
 
 
 class Deformation(NamedTuple):
-    """How the source moves, at half the frame's side.
+    """How the source moves.
 
-    planes: (B, D, 2, H/2, W/2), displacement of each depth plane.
-    masks: (B, D, H/2, W/2) in [0, 1], how far each plane may move.
+    planes: (B, D, 2, h, w), displacement of each depth plane, on the grid where regions are mixed.
+    masks: (B, D, h, w) in [0, 1], how far each plane may move.
     mixed: (B, 2, H/2, W/2), the displacement of what is visible: planes weighed by their visibility.
+    features: (B, C, H/4, W/4), what the fields were read off: where and how something moves.
     """
 
     planes: Tensor
     masks: Tensor
     mixed: Tensor
+    features: Tensor
 
 
 class DeviationDecoder(nn.Module):
@@ -93,31 +103,48 @@ class DeviationDecoder(nn.Module):
         first, middle, last = params.field_widths
         planar = params.planes * params.plane_channels
         self.enter = ConvBlock(params.regions * params.latent_grid[0], first)
-        self.identity = Modulation(params.appearance, first)
+        self.identity = Modulation(params.appearance, first) if params.hears_appearance else None
         levels = (params.size_px // 4 // params.latent_grid[1]).bit_length() - 1
         self.rise = nn.ModuleList(ConvBlock(first, first) for _ in range(levels - 1))
         self.arrive = ConvBlock(first, middle)
         self.context = nn.Conv2d(planar, middle, 1)
-        self.attention = nn.Conv2d(2 * middle, 1, 3, padding=1)
+        self.attention = nn.Conv2d(2 * middle, 1, 3, padding=1) if params.attends else None
         self.fuse = ConvBlock(middle, middle)
         self.refine = ConvBlock(middle, last)
         outputs = 2 * params.regions + params.regions * params.planes + 2 * params.planes
         self.head = nn.Conv2d(last, outputs, 3, padding=1)
-        # Nothing moves at first.
-        nn.init.normal_(self.head.weight, std=0.01)
+        outermost = [self.head]
+        self.detail: nn.Module | None = None
+        if params.mixing_stride > 2:  # noqa: PLR2004 - half the side is where the mixed displacement is wanted
+            outermost.append(nn.Conv2d(last, 8, 3, padding=1))
+            self.detail = nn.Sequential(outermost[-1], nn.PixelShuffle(2))
+        # Next to nothing moves at first.
+        for layer in outermost:
+            nn.init.normal_(layer.weight, std=0.01)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
     def forward(self, deviation: Tensor, volume: Tensor, appearance: Tensor) -> Deformation:
         """Decode deviation (B, R, C, h, w), volume (B, C, D, H/4, W/4) and appearance (B, A)."""
-        features = self.identity(self.enter(rearrange(deviation, "b r c h w -> b (r c) h w")), appearance)
-        for block in self.rise:
-            features = block(upsample(features))
-        features = self.arrive(upsample(features))
+        features = self.enter(rearrange(deviation, "b r c h w -> b (r c) h w"))
+        if self.identity is not None:
+            features = self.identity(features, appearance)
         context = self.context(rearrange(volume, "b c d h w -> b (c d) h w"))
-        attention = self.attention(torch.cat([features, context], dim=1)).sigmoid()
-        features = self.refine(upsample(self.fuse(features + attention * context)))
-        return self._mix(self.head(features).float())
+        # Trained on smaller frames first, the same blocks have fewer levels to climb.
+        for block in (*self.rise, self.arrive):
+            features = block(upsample(features) if features.shape[-1] < context.shape[-1] else features)
+        if self.attention is not None:
+            context = self.attention(torch.cat([features, context], dim=1)).sigmoid() * context
+        motion = self.fuse(features + context)
+        features = self.refine(motion if self.detail else upsample(motion))
+        deformation = self._mix(self.head(features).float(), motion)
+        if self.detail is None:
+            return deformation
+        detail = self.detail(features).float().tanh() * REACH_OF_DETAIL
+        height, width = detail.shape[-2:]
+        return deformation._replace(mixed=resize(deformation.mixed, height, width) + detail)
 
-    def _mix(self, outputs: Tensor) -> Deformation:
+    def _mix(self, outputs: Tensor, motion: Tensor) -> Deformation:
         regions, planes = self.regions, self.planes
         flows, shares, masks, visibility = outputs.split([2 * regions, regions * planes, planes, planes], dim=1)
         flows = rearrange(flows, "b (r xy) h w -> b r xy h w", xy=2).tanh() * REACH
@@ -128,4 +155,4 @@ class DeviationDecoder(nn.Module):
         masks = (masks + 2).sigmoid()
         weights = visibility.softmax(dim=1) * masks
         mixed = (weights[:, :, None] * moved).sum(dim=1)
-        return Deformation(moved, masks, mixed)
+        return Deformation(moved, masks, mixed, motion)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from dubline.models.audio_encoder import GlobalExtractor, LocalExtractor
+from dubline.models.audio_encoder import GlobalExtractor, LocalExtractor, NoStyle
 from dubline.models.denoiser import Denoiser
 
 if TYPE_CHECKING:
@@ -30,11 +30,17 @@ class Whitening(nn.Module):
     @torch.no_grad()
     def fit(self, relative: Tensor) -> None:
         """Find mean, directions and scales of relative motion (N, M)."""
-        self.mean.copy_(relative.mean(0))
-        centred = relative - self.mean
-        variance, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+        mean = relative.mean(0)
+        centred = relative - mean
+        self.fit_moments(mean, centred.T @ centred / len(centred))
+
+    @torch.no_grad()
+    def fit_moments(self, mean: Tensor, covariance: Tensor) -> None:
+        """The same from the mean (M,) and covariance (M, M), for more motion than fits into memory."""
+        self.mean.copy_(mean)
+        variance, vectors = torch.linalg.eigh(covariance)
         self.basis.copy_(vectors.flip(1)[:, : len(self.scale)])
-        self.scale.copy_(variance.flip(0)[: len(self.scale)].sqrt().clamp_min(1e-4))
+        self.scale.copy_(variance.flip(0)[: len(self.scale)].clamp_min(0).sqrt().clamp_min(1e-4))
 
     def forward(self, motion: Tensor, source: Tensor) -> Tensor:
         """Latents (..., M) and the source's latent -> whitened (..., K)."""
@@ -56,7 +62,7 @@ class Diffusion(nn.Module):
         self.params = params = preset.diffusion
         motion, appearance = preset.autoencoder.motion, preset.autoencoder.appearance
         self.whitening = Whitening(motion, params.whitened)
-        self.style_extractor = GlobalExtractor(params)
+        self.style_extractor = GlobalExtractor(params) if params.hears_style else NoStyle()
         self.articulation_extractor = LocalExtractor(params)
         self.denoiser = Denoiser(params, motion, appearance)
         self.register_buffer("source_mean", torch.zeros(motion + appearance))

@@ -27,6 +27,22 @@ class Paint(NamedTuple):
     occlusion: Tensor
 
 
+class Hourglass(nn.Module):
+    """Thinks at half the resolution of its input about what the latent asks for: (B, C, H, W) -> the same."""
+
+    def __init__(self, channels: int, bottleneck: int, motion: int) -> None:
+        super().__init__()
+        self.down = ConvBlock(channels, bottleneck, stride=2)
+        self.motion = Modulation(motion, bottleneck)
+        self.body = nn.Sequential(ResidualBlock(bottleneck), nn.SiLU(), ResidualBlock(bottleneck), nn.SiLU())
+        self.back = nn.Conv2d(bottleneck, channels, 1)
+
+    def forward(self, features: Tensor, motion: Tensor) -> Tensor:
+        """Refine features (B, C, H, W) by motion (B, M)."""
+        refined: Tensor = features + upsample(self.back(self.body(self.motion(self.down(features), motion))))
+        return refined
+
+
 class FrameDecoder(nn.Module):
     """Source features, deformation and motion -> colour and occlusion mask.
 
@@ -39,9 +55,14 @@ class FrameDecoder(nn.Module):
         deep, shallow = params.decoder_widths
         planar = params.planes * params.plane_channels
         self.articulation = nn.PReLU(planar)
-        self.enter = ConvBlock(planar, deep)
+        self.hourglass = None
+        if params.decoder_bottleneck:
+            self.hourglass = Hourglass(deep, params.decoder_bottleneck, params.motion)
+        # With an hourglass the decoder also sees where the deviation decoder found something to move.
+        seen = params.field_widths[1] if self.hourglass else 0
+        self.enter = ConvBlock(planar + seen, deep)
         self.motion = Modulation(params.motion, deep)
-        self.body = nn.Sequential(ResidualBlock(deep), nn.SiLU())
+        self.body = nn.Identity() if self.hourglass else nn.Sequential(ResidualBlock(deep), nn.SiLU())
         self.rise = ConvBlock(deep, shallow)
         self.join = ConvBlock(2 * shallow + 12, shallow)
         self.fine_motion = Modulation(params.motion, shallow)
@@ -55,10 +76,15 @@ class FrameDecoder(nn.Module):
         Args:
             source: the source's features, repeated to B.
             warped_frame: (B, 3, H, W), the source frame moved by the mixed deformation.
-            deformation: at half the frame's side.
+            deformation: of the source's volume and frame.
             motion: (B, M), the latent relative to the source's.
         """
-        features = self.motion(self.enter(self.articulation(self._blend(source.volume, deformation))), motion)
+        features = self.articulation(self._blend(source.volume, deformation))
+        if self.hourglass is not None:
+            features = torch.cat([features, deformation.features], dim=1)
+        features = self.motion(self.enter(features), motion)
+        if self.hourglass is not None:
+            features = self.hourglass(features, motion)
         features = self.rise(upsample(self.body(features)))
         skip = warp(source.skip, deformation.mixed)
         seen = F.pixel_unshuffle(warped_frame, 2)

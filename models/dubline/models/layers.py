@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 GROUPS = 8
 
@@ -47,6 +53,13 @@ class Modulation(nn.Module):
         scale, shift = self.linear(vector)[..., None, None].chunk(2, dim=1)
         modulated: Tensor = features * (1 + scale) + shift
         return modulated
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Leave autocast, on devices that have it (the meta device, where costs are counted, has none)."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def upsample(features: Tensor, factor: int = 2) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from dubline.models.layers import ConvBlock
+from dubline.models.layers import ConvBlock, ResidualBlock
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
@@ -20,10 +20,14 @@ class MotionEncoder(nn.Module):
         super().__init__()
         widths = (3, *params.encoder_widths)
         side = params.size_px // 2 ** len(params.encoder_widths)
+        last = params.motion_neck or widths[-1]
+        # A full linear layer lets any value of the latent speak of any place; the neck keeps it small.
+        neck = [ResidualBlock(widths[-1]), nn.Conv2d(widths[-1], last, 1)] if params.motion_neck else []
         self.body = nn.Sequential(
             *(ConvBlock(a, b, stride=2) for a, b in itertools.pairwise(widths)),
+            *neck,
             nn.Flatten(),
-            nn.Linear(widths[-1] * side * side, params.motion),
+            nn.Linear(last * side * side, params.motion),
         )
 
     def forward(self, frame: Tensor) -> Tensor:

@@ -9,6 +9,10 @@ Values that arXiv 2606.03402 leaves open are ours; the model cards in `released/
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+# What the denoiser predicts: the flow's velocity, the clean motion, or the noise.
+Objective = Literal["flow", "x0", "epsilon"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,14 @@ class AutoencoderParams:
 
     `size_px` is the side of the square frame that the networks see, `latent_grid` the (channels, height,
     width) that a motion latent is reshaped to, `encoder_widths` one entry per stride-2 convolution.
+
+    `motion_neck`: channels left before the motion encoder's last linear layer; 0 keeps them all.
+    `mixing_stride`: pixels of the frame per step of the grid on which the regions are mixed; where it is coarser
+    than 2, a detail of the mixed displacement is added at half the frame's side.
+    `decoder_bottleneck`: channels of the frame decoder at an eighth of the side, where it also hears of motion in
+    place; 0 leaves that level out.
+    The switches are the paper's ablations: `hears_appearance` conditions the deviation decoder on the appearance
+    code, `transforms` runs the deviation image transformer, `attends` gates the source's features by an attention map.
     """
 
     size_px: int
@@ -30,6 +42,12 @@ class AutoencoderParams:
     deviation_layers: int
     field_widths: tuple[int, int, int]
     decoder_widths: tuple[int, int]
+    motion_neck: int = 0
+    mixing_stride: int = 2
+    decoder_bottleneck: int = 0
+    hears_appearance: bool = True
+    transforms: bool = True
+    attends: bool = True
 
     @property
     def motion(self) -> int:
@@ -42,8 +60,13 @@ class AutoencoderParams:
 class DiffusionParams:
     """Stage 2: from speech to motion latents.
 
-    `window` new frames are sampled per call after `previous` frames that are already known; `margin` frames
-    of speech on either side of the window are heard as well, because lips move before the sound.
+    `window` frames are sampled per call after `previous` frames that are already known; the first of them is the last
+    of the window before. `margin` frames of speech on either side of the window are heard as well, because lips move
+    before the sound.
+    `dropout` is the share of values that each block of the denoiser forgets in training.
+    The switches are the paper's ablations: `hears_style` runs the global Mamba over the recording,
+    `hears_articulation` the local one over the slice (without it only the pooled log-mel of each frame is left),
+    `hears_appearance` conditions the denoiser on the appearance code.
     """
 
     whitened: int
@@ -60,6 +83,20 @@ class DiffusionParams:
     margin: int = 10
     steps: int = 8
     guidance: float = 2.0
+    objective: Objective = "flow"
+    dropout: float = 0.0
+    hears_style: bool = True
+    hears_articulation: bool = True
+    hears_appearance: bool = True
+
+    @property
+    def advance(self) -> int:
+        """New frames in every window but the first."""
+        return self.window - 1
+
+    def borders(self, frame_count: int) -> range:
+        """The frames of a recording where a window's new motion begins; the first window's is not one."""
+        return range(self.window, frame_count, self.advance)
 
 
 @dataclass(frozen=True)
@@ -107,4 +144,36 @@ TINY = Preset(
     ),
 )
 
-PRESETS = {preset.name: preset for preset in (TINY,)}
+BASE = Preset(
+    name="base",
+    autoencoder=AutoencoderParams(
+        size_px=256,
+        latent_grid=(12, 8, 8),
+        appearance=128,
+        planes=6,
+        plane_channels=16,
+        regions=10,
+        encoder_widths=(32, 64, 96, 128, 192),
+        deviation_width=128,
+        deviation_layers=3,
+        field_widths=(96, 64, 48),
+        decoder_widths=(80, 32),
+        motion_neck=48,
+        mixing_stride=4,
+        decoder_bottleneck=128,
+    ),
+    diffusion=DiffusionParams(
+        whitened=96,
+        width=192,
+        layers=6,
+        heads=6,
+        audio_width=128,
+        audio_layers=2,
+        style=32,
+        state=64,
+        head_width=32,
+        dropout=0.1,
+    ),
+)
+
+PRESETS = {preset.name: preset for preset in (TINY, BASE)}

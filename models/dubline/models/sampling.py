@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from dubline.models.diffusion import Diffusion
     from dubline.models.weights import Networks
 
+# Over how many frames a window leaves the pose behind that the one before ended with: .6 s, as a head turns.
+FADE_FRAMES = 15
+
 Speech = Callable[[], Iterator[NDArray[np.float32]]]
 
 
@@ -47,14 +50,15 @@ def sample_motion(networks: Networks, source: Source, speech: Speech, frame_coun
     previous = torch.zeros(1, diffusion.params.previous, diffusion.params.whitened, device=device)
     known = torch.zeros(1, 1, device=device)
     start = 0
+    last: Tensor | None = None
     for index, mel in enumerate(_slices(diffusion, stream_log_mel(speech(), mel_count), frame_count, level)):
         audio = diffusion.articulation_extractor(mel.to(device))
         condition = Condition(audio, style, appearance, source_motion, previous, known)
-        drawn = _draw(diffusion, condition, _noise(diffusion, seed, index).to(device))
-        previous, known = drawn[:, -diffusion.params.previous :], torch.ones_like(known)
-        latents = diffusion.whitening.invert(drawn[0], source.motion)
-        yield latents[: frame_count - start].half().cpu()
-        start += diffusion.params.window
+        drawn = draw(diffusion, condition, _noise(diffusion, seed, index).to(device))
+        new = drawn if last is None else join(last, drawn)
+        yield diffusion.whitening.invert(new[0], source.motion)[: frame_count - start].half().cpu()
+        start += new.shape[1]
+        previous, last, known = new[:, -diffusion.params.previous - 1 : -1], new[:, -1:], torch.ones_like(known)
 
 
 def _hear_whole(diffusion: Diffusion, mels: Iterator[Tensor], device: torch.device) -> tuple[Tensor, float]:
@@ -72,10 +76,10 @@ def _slices(diffusion: Diffusion, mels: Iterator[Tensor], frame_count: int, leve
     """For each window the normalised log-mel around it: (1, 4 (margin + previous + window + margin), BANDS)."""
     params = diffusion.params
     before = (params.margin + params.previous) * MEL_PER_FRAME
-    step = params.window * MEL_PER_FRAME
-    length = before + step + params.margin * MEL_PER_FRAME
+    step = params.advance * MEL_PER_FRAME
+    length = before + (params.window + params.margin) * MEL_PER_FRAME
     held = torch.full((before, BANDS), -1.0)
-    for _ in range(0, frame_count, params.window):
+    for _ in range(0, max(1, frame_count - 1), params.advance):
         while len(held) < length and (mel := next(mels, None)) is not None:
             held = torch.cat([held, normalise(mel, level)])
         silence = torch.full((max(0, length - len(held)), BANDS), -1.0)
@@ -90,14 +94,50 @@ def _noise(diffusion: Diffusion, seed: int, index: int) -> Tensor:
     return torch.randn(1, diffusion.params.window, diffusion.params.whitened, generator=generator)
 
 
-def _draw(diffusion: Diffusion, condition: Condition, noise: Tensor) -> Tensor:
-    """Euler steps from noise to motion (1, T, K), guided away from what the denoiser would do without speech."""
+def join(last: Tensor, drawn: Tensor) -> Tensor:
+    """Let a window go on where the one before ended: what they differ by in the frame they share fades out.
+
+    Two draws for the same speech agree about lips and differ about where the head was: conditioning on the frames
+    before a window leaves jumps between them (docs/log.md). A cross-fade would halve what both say; this keeps all of
+    the new window's own movement.
+
+    Args:
+        last: (B, 1, K), the last frame of the window before.
+        drawn: (B, T, K), this window, drawn from that frame on.
+
+    Returns:
+        (B, T - 1, K), the frames after the shared one.
+    """
+    new = drawn[:, 1:]
+    return new + (last - drawn[:, :1]) * fading(new.shape[1]).to(drawn.device)
+
+
+def fading(frames: int) -> Tensor:
+    """How much of an offset is left in each frame after a border: (frames, 1), from almost 1 to 0."""
+    passed = torch.arange(1, frames + 1) / FADE_FRAMES
+    return 0.5 * (1 + torch.cos(torch.pi * passed.clamp(max=1)))[:, None]
+
+
+def draw(diffusion: Diffusion, condition: Condition, noise: Tensor, steps: int = 0) -> Tensor:
+    """One window: steps from noise to motion, guided away from what the denoiser would do without speech.
+
+    Args:
+        diffusion: the denoiser is used; the condition holds what its extractors heard.
+        condition: of batch B.
+        noise: (B, T, K) of unit variance.
+        steps: how many; 0 takes the preset's.
+
+    Returns:
+        Whitened motion (B, T, K).
+    """
     params = diffusion.params
     blind = condition._replace(audio=torch.zeros_like(condition.audio), style=torch.zeros_like(condition.style))
     both = Condition(*(torch.cat(pair) for pair in zip(condition, blind, strict=True)))
-    borders = schedule.times(params.steps).to(noise.device)
-    motion = noise
+    borders = schedule.times(steps or params.steps, params.objective).to(noise.device)
+    motion = schedule.begin(noise, params.objective)
     for time, after in itertools.pairwise(borders):
-        heard, unheard = diffusion.denoiser(motion.expand(2, -1, -1), time.expand(2), both).chunk(2)
-        motion = motion + (after - time) * (unheard + params.guidance * (heard - unheard))
+        twice = motion.repeat(2, 1, 1)
+        heard, unheard = diffusion.denoiser(twice, time.expand(len(twice)), both).chunk(2)
+        guided = unheard + params.guidance * (heard - unheard)
+        motion = schedule.step(motion, guided, time, after, params.objective)
     return motion

@@ -50,19 +50,25 @@ def reference_scan(inputs: ScanInputs, state: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def chunked_scan(inputs: ScanInputs, state: Tensor) -> tuple[Tensor, Tensor]:
-    """The same as matrix products within chunks of Q steps; only the chunks' states follow one another."""
+    """The same as matrix products within chunks of Q steps; only the chunks' states follow one another.
+
+    Steps hear each other by plain products of two matrices: one einsum over all four tensors lays them out anew for
+    each product.
+    """
     steps = inputs.x.shape[1]
     x, dt, b, c = (_into_chunks(tensor) for tensor in (inputs.x, inputs.dt, inputs.b, inputs.c))
     # Sum of dt * A up to and including each step of the chunk: (B, chunks, Q, H).
     total = (dt * inputs.decay).cumsum(dim=2)
     driven = x * dt[..., None]
-    within = torch.einsum("bcin,bcjn,bcijh,bcjhp->bcihp", c, b, _fading(total), driven)
+    # How much every output listens to every earlier input: (B, chunks, H, i, j).
+    heard = (c @ b.mT)[:, :, None] * _fading(rearrange(total, "b c q h -> b c h q"))
+    within = rearrange(heard @ rearrange(driven, "b c q h p -> b c h q p"), "b c h q p -> b c q h p")
     to_end = torch.exp(total[:, :, -1:] - total)
     gained = torch.einsum("bcjn,bcjh,bcjhp->bchpn", b, to_end, driven)
     before, state = _chain(gained, torch.exp(total[:, :, -1]), state)
     across = torch.einsum("bcin,bcih,bchpn->bcihp", c, torch.exp(total), before)
-    y = rearrange(within + across + inputs.skip[:, None] * x, "b c q h p -> b (c q) h p")
-    return y[:, :steps], state
+    y = within + across + inputs.skip[:, None] * x
+    return rearrange(y, "b c q h p -> b (c q) h p")[:, :steps], state
 
 
 def _into_chunks(tensor: Tensor) -> Tensor:
@@ -74,10 +80,10 @@ def _into_chunks(tensor: Tensor) -> Tensor:
 
 
 def _fading(total: Tensor) -> Tensor:
-    """How much of step j is left at step i >= j: (B, chunks, Q, H) -> (B, chunks, i, j, H)."""
-    span = total[:, :, :, None] - total[:, :, None]
-    causal = torch.ones(CHUNK, CHUNK, dtype=torch.bool, device=total.device).tril()
-    return span.masked_fill(~causal[:, :, None], -torch.inf).exp()
+    """How much of step j is left at step i >= j: (B, chunks, H, Q) -> (B, chunks, H, i, j)."""
+    span = total[..., :, None] - total[..., None, :]
+    future = torch.ones(CHUNK, CHUNK, dtype=torch.bool, device=total.device).triu(1)
+    return span.masked_fill(future, -torch.inf).exp()
 
 
 def _chain(gained: Tensor, fade: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

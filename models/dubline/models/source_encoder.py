@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from einops import rearrange
 from torch import Tensor, nn
 
-from dubline.models.layers import ConvBlock, ResidualBlock
+from dubline.models.layers import ConvBlock, ResidualBlock, upsample
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
@@ -41,6 +41,20 @@ class VolumeRefiner(nn.Module):
         return refined
 
 
+class Context(nn.Module):
+    """Residual block at half the resolution of its input: (B, C, H, W) -> the same."""
+
+    def __init__(self, channels: int, bottleneck: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            ConvBlock(channels, bottleneck, stride=2), ResidualBlock(bottleneck), nn.Conv2d(bottleneck, channels, 1)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Refine features (B, C, H, W)."""
+        return features + upsample(self.body(features))
+
+
 class SourceEncoder(nn.Module):
     """Source frame (B, 3, H, W) in [-1, 1] -> feature volume with D depth planes.
 
@@ -54,7 +68,9 @@ class SourceEncoder(nn.Module):
         planar = params.planes * params.plane_channels
         skip, deep = params.decoder_widths[1], params.decoder_widths[0]
         self.stem = nn.Sequential(ConvBlock(3, 32, stride=2), ConvBlock(32, skip))
-        self.body = nn.Sequential(ConvBlock(skip, deep, stride=2), ResidualBlock(deep), ResidualBlock(deep))
+        # The second look costs a quarter where it is taken at half the resolution, and sees further.
+        look = Context(deep, params.decoder_bottleneck) if params.decoder_bottleneck else ResidualBlock(deep)
+        self.body = nn.Sequential(ConvBlock(skip, deep, stride=2), ResidualBlock(deep), look)
         self.expand = nn.Conv2d(deep, planar, 1)
         self.refine = VolumeRefiner(params.plane_channels, params.planes)
         self.plane_weight = nn.Linear(params.plane_channels, params.planes)

@@ -1,14 +1,16 @@
-"""Released weights: safetensors with a pinned hash, loaded strictly."""
+"""Released weights: safetensors files that a manifest pins by hash, loaded strictly."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from safetensors.torch import load, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from dubline.models.autoencoder import Autoencoder
 from dubline.models.diffusion import Diffusion
@@ -16,8 +18,16 @@ from dubline.models.presets import PRESETS, Preset
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor, nn
 
 RELEASED = Path(__file__).parent / "released"
+MANIFEST = "manifest.json"
+# One file travels through every store and every clone without special handling.
+FILE_BYTES = 15_000_000
+# What a tensor costs in a file's header, besides its name: generous, so that no file outgrows its limit.
+HEADER_BYTES = 128
+# A manifest speaks of files beside it, never of a path.
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+\.safetensors")
 
 
 class WeightsError(Exception):
@@ -34,54 +44,162 @@ class Networks:
     sha256: str
 
 
+class WeightsFile(NamedTuple):
+    """One file of a preset's weights, as the manifest lists it."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
 def load_networks(name: str, device: torch.device, folder: Path = RELEASED) -> Networks:
     """Load a released preset onto a device.
 
     Raises:
-        WeightsError: no such preset, no file, or its hash is not the one in the manifest.
+        WeightsError: no such preset; a file is missing, altered or not in the manifest; or the files hold other
+            tensors than the networks.
     """
     if name not in PRESETS:
         raise WeightsError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
-    manifest, path = folder / name / "manifest.json", folder / name / "weights.safetensors"
-    if not (manifest.exists() and path.exists()):
-        raise WeightsError(f"no weights of preset {name!r} in {path.parent}; reinstall dubline or train them")
-    data = path.read_bytes()
-    sha256 = hashlib.sha256(data).hexdigest()
-    if sha256 != json.loads(manifest.read_text())["sha256"]:
-        raise WeightsError(f"{path} is not the file that its manifest names; reinstall dubline")
+    target = folder / name
+    sha256, files = _read_manifest(target)
     preset = PRESETS[name]
     autoencoder, diffusion = Autoencoder(preset.autoencoder), Diffusion(preset)
-    tensors = {key: tensor.float() for key, tensor in load(data).items()}
-    for prefix, network in (("autoencoder.", autoencoder), ("diffusion.", diffusion)):
-        part = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
-        network.load_state_dict(part, strict=True)
+    waiting = _tensors(autoencoder, diffusion)
+    for file in files:
+        _fill(waiting, target / file.name, _read(target, file))
+    if waiting:
+        raise WeightsError(f"the weights in {target} lack {len(waiting)} tensors, such as {min(waiting)}")
+    for network in (autoencoder, diffusion):
         network.to(device).eval().requires_grad_(requires_grad=False)
     return Networks(preset, autoencoder, diffusion, sha256)
 
 
-def save_networks(preset: Preset, autoencoder: Autoencoder, diffusion: Diffusion, folder: Path = RELEASED) -> Path:
-    """Write weights in fp16 with their manifest; returns the weights' path."""
+def save_networks(
+    preset: Preset, autoencoder: Autoencoder, diffusion: Diffusion, folder: Path = RELEASED
+) -> list[Path]:
+    """Write weights in fp16, in files of at most 15 MB, with their manifest; files of older weights go.
+
+    The same tensors give the same bytes.
+
+    Returns:
+        The files' paths.
+
+    Raises:
+        WeightsError: a value is not finite in fp16.
+    """
     target = folder / preset.name
     target.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        prefix + key: tensor.half().contiguous()
+    shards = shard({key: _half(key, tensor) for key, tensor in _tensors(autoencoder, diffusion).items()})
+    files = []
+    for index, tensors in enumerate(shards, 1):
+        name = shard_name("weights", index, len(shards))
+        data = save(tensors)
+        (target / name).write_bytes(data)
+        files.append(WeightsFile(name, hashlib.sha256(data).hexdigest(), len(data)))
+    _write_manifest(target, preset, files, {"autoencoder": autoencoder, "diffusion": diffusion})
+    paths = [target / file.name for file in files]
+    for stale in set(target.glob("*.safetensors")).difference(paths):
+        stale.unlink()
+    return paths
+
+
+def whole_sha256(files: list[WeightsFile]) -> str:
+    """One hash that names all files: a single file's own, else that of the lines that `sha256sum` prints for them."""
+    if len(files) == 1:
+        return files[0].sha256
+    return hashlib.sha256("".join(f"{file.sha256}  {file.name}\n" for file in files).encode()).hexdigest()
+
+
+def _tensors(autoencoder: Autoencoder, diffusion: Diffusion) -> dict[str, Tensor]:
+    """Every tensor of both stages by the name it has in the files; they share memory with the networks."""
+    return {
+        prefix + key: tensor
         for prefix, network in (("autoencoder.", autoencoder), ("diffusion.", diffusion))
         for key, tensor in network.state_dict().items()
     }
-    path = target / "weights.safetensors"
-    save_file(tensors, path)
-    data = path.read_bytes()
+
+
+def _write_manifest(target: Path, preset: Preset, files: list[WeightsFile], stages: dict[str, nn.Module]) -> None:
     manifest = {
         "preset": preset.name,
-        "file": path.name,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "bytes": len(data),
+        "sha256": whole_sha256(files),
+        "files": [file._asdict() for file in files],
         "parameters": {
-            "autoencoder": sum(tensor.numel() for tensor in autoencoder.parameters()),
-            "diffusion": sum(tensor.numel() for tensor in diffusion.parameters()),
+            stage: sum(tensor.numel() for tensor in network.parameters()) for stage, network in stages.items()
         },
         "dtype": "float16",
         "licence": "Apache-2.0",
     }
-    (target / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
-    return path
+    (target / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def _read_manifest(target: Path) -> tuple[str, list[WeightsFile]]:
+    path = target / MANIFEST
+    if not path.exists():
+        raise WeightsError(f"no weights of preset {target.name!r} in {target}; reinstall dubline or train them")
+    try:
+        manifest = json.loads(path.read_text())
+        sha256 = str(manifest["sha256"])
+        files = [WeightsFile(str(file["name"]), str(file["sha256"]), int(file["bytes"])) for file in manifest["files"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path} is no manifest of weights; reinstall dubline") from error
+    for file in files:
+        if not PLAIN_NAME.fullmatch(file.name):
+            raise WeightsError(f"{path} names {file.name!r}, which is no plain file name; reinstall dubline")
+    if whole_sha256(files) != sha256:
+        raise WeightsError(f"{path} has another hash than its files; reinstall dubline")
+    if extra := {found.name for found in target.glob("*.safetensors")}.difference(file.name for file in files):
+        raise WeightsError(f"{target / min(extra)} is not in its manifest; remove it or reinstall dubline")
+    return sha256, files
+
+
+def _read(target: Path, file: WeightsFile) -> bytes:
+    path = target / file.name
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing; reinstall dubline")
+    # The size first: a file of another size need not be read.
+    data = path.read_bytes() if path.stat().st_size == file.bytes else b""
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise WeightsError(f"{path} is not the file that its manifest names; reinstall dubline")
+    return data
+
+
+def _fill(waiting: dict[str, Tensor], path: Path, data: bytes) -> None:
+    """Copy a file's tensors into the networks, and strike them off those that are waited for."""
+    try:
+        tensors = load(data)
+    except SafetensorError as error:
+        raise WeightsError(f"{path} holds no tensors; reinstall dubline") from error
+    for key, tensor in tensors.items():
+        if key not in waiting or waiting[key].shape != tensor.shape:
+            raise WeightsError(f"{path} holds {key} {list(tensor.shape)}, which this version of dubline does not want")
+        waiting.pop(key).copy_(tensor)
+
+
+def _half(key: str, tensor: Tensor) -> Tensor:
+    half = tensor.half().contiguous()
+    if not half.isfinite().all():
+        raise WeightsError(f"{key} is not finite in fp16")
+    return half
+
+
+def shard_name(stem: str, index: int, count: int) -> str:
+    """What the index-th of `count` files is called, from 1."""
+    return f"{stem}.safetensors" if count == 1 else f"{stem}-{index}-of-{count}.safetensors"
+
+
+def shard(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Tensors by name, spread over as few files of at most 15 MB as their order allows."""
+    shards: list[dict[str, Tensor]] = [{}]
+    room = FILE_BYTES
+    for key, tensor in sorted(tensors.items()):
+        cost = tensor.nbytes + len(key) + HEADER_BYTES
+        if cost > FILE_BYTES:
+            raise WeightsError(f"{key} alone takes {cost} bytes, more than a file of weights may have")
+        if cost > room and shards[-1]:
+            shards.append({})
+            room = FILE_BYTES
+        shards[-1][key] = tensor
+        room -= cost
+    return shards

@@ -6,6 +6,10 @@ import copy
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+# After so many steps the average no longer hurries: it is not of noise any more.
+SETTLED_STEPS = 10_000
 
 
 class Average:
@@ -21,7 +25,12 @@ class Average:
         """Move towards the network; faster at first, while the average is still of noise."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for mine, theirs in zip(self.network.parameters(), network.parameters(), strict=True):
-            mine.lerp_(theirs, 1 - decay)
+        # All parameters in a few kernels: a GPU spends longer starting hundreds of small ones than running them.
+        mine, theirs = list(self.network.parameters()), [theirs.detach() for theirs in network.parameters()]
+        get_ema_multi_avg_fn(decay)(mine, theirs, self.steps)
         for kept, current in zip(self.network.buffers(), network.buffers(), strict=True):
             kept.copy_(current)
+
+    def settle(self) -> None:
+        """Move slowly from now on: the weights are trained ones."""
+        self.steps = max(self.steps, SETTLED_STEPS)

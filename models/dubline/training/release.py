@@ -1,31 +1,126 @@
-"""Puts trained averages where the product loads them: `python -m dubline.training.release runs/tiny`."""
+"""Puts trained averages where the product loads them: `python -m dubline.training.release runs/base --preset base`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
+from dubline.models.autoencoder import Autoencoder
+from dubline.models.cost import cost_of
 from dubline.models.diffusion import Diffusion
-from dubline.models.presets import PRESETS
+from dubline.models.presets import PRESETS, Preset
 from dubline.models.weights import RELEASED, save_networks
-from dubline.training.stage2 import load_stage1
+from dubline.training.checkpoint import find_average, load_average, read_average
+from dubline.training.stage2.trained import trained_params
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STAGES = {"stage1": "autoencoder.", "stage2": "diffusion."}
+CARD = """# {name}
+
+Two-stage audio-driven portrait animation at {size} px: an independent implementation of the method of arXiv 2606.03402.
+TODO: what it is for, and what it is not for.
+
+| | |
+|---|---|
+| parameters | {parameters} M |
+| rendering path | {gflop:.2f} GFLOP a frame (a multiply-add counts 2; source-only work apart) |
+| files | fp16 safetensors, {megabytes:.1f} MB in all, SHA-256 in `manifest.json` |
+| licence | Apache-2.0 |
+
+## Training
+
+TODO: data, machine, steps, losses.
+
+## Measured
+
+TODO: the table of `make evaluate`, with the processor.
+
+## Limits, intended use, misuse
+
+TODO.
+"""
+
+
+def read_stages(preset: Preset, run: Path | None, averages: list[Path]) -> dict[str, dict[str, Tensor]]:
+    """The averaged tensors of each stage.
+
+    Args:
+        preset: what they are released as.
+        run: a folder with each stage's session as NAME.pt or, where that is missing, NAME.safetensors.
+        averages: weights that take the place of the run's; which stage they are, their keys say.
+
+    Raises:
+        FileNotFoundError: a stage is nowhere, or a named file is not there.
+        ValueError: a named file holds neither stage, or a state was trained with other parameters than the preset's.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    for path in averages:
+        tensors, _ = read_average(path)
+        holds = [stage for stage, prefix in STAGES.items() if any(key.startswith(prefix) for key in tensors)]
+        if not holds:
+            raise ValueError(f"{path} holds neither {' nor '.join(STAGES.values())} weights")
+        found |= dict.fromkeys(holds, tensors)
+    for stage in STAGES.keys() - found.keys():
+        if run is None:
+            raise FileNotFoundError(f"no {stage}; name a run's folder or a second --average")
+        state = run / f"{stage}.pt"
+        path = state if find_average(state) else state.with_suffix(".safetensors")
+        found[stage], _ = read_average(path)
+        # Another objective has tensors of the same shapes, and would draw noise under this preset.
+        if trained_params(preset, path) != preset.diffusion:
+            raise ValueError(f"{path} was trained with other parameters than those of {preset.name}")
+    return found
+
+
+def release(preset: Preset, stages: dict[str, dict[str, Tensor]], out: Path = RELEASED) -> list[Path]:
+    """Write weights and manifest, and a model card to fill in where there is none.
+
+    Returns:
+        The weights' files.
+
+    Raises:
+        ValueError: the averages are of other networks than the preset's.
+        dubline.models.weights.WeightsError: a value is not finite in fp16.
+    """
+    autoencoder, diffusion = Autoencoder(preset.autoencoder), Diffusion(preset)
+    load_average(autoencoder, stages["stage1"], prefix=STAGES["stage1"])
+    load_average(diffusion, stages["stage2"], prefix=STAGES["stage2"])
+    paths = save_networks(preset, autoencoder, diffusion, out)
+    card = out / preset.name / "MODEL_CARD.md"
+    if not card.exists():
+        cost = cost_of(preset)
+        card.write_text(
+            CARD.format(
+                name=preset.name.upper(),
+                size=preset.size_px,
+                parameters=f"{sum(cost.parameters.values()) / 1e6:.2f}",
+                gflop=cost.gflop_rendering,
+                megabytes=sum(path.stat().st_size for path in paths) / 1e6,
+            )
+        )
+    return paths
 
 
 def main() -> None:
-    """Read the command line and write weights and manifest."""
+    """Read the command line, write the release, and say what was written."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="folder with stage1.pt and stage2.pt")
-    parser.add_argument("--preset", choices=PRESETS, default="tiny")
+    parser.add_argument("run", type=Path, nargs="?", help="folder with stage1 and stage2, as .pt or .safetensors")
+    parser.add_argument(
+        "--average",
+        type=Path,
+        action="append",
+        default=[],
+        help="averages that take the place of the run's, such as stage1.safetensors; may be given twice",
+    )
+    parser.add_argument("--preset", choices=PRESETS, default="base")
     parser.add_argument("--out", type=Path, default=RELEASED)
     args = parser.parse_args()
     preset = PRESETS[args.preset]
-    autoencoder, _ = load_stage1(preset, args.run)
-    diffusion = Diffusion(preset)
-    diffusion.load_state_dict(torch.load(args.run / "stage2.pt", weights_only=True)["average"])
-    path = save_networks(preset, autoencoder, diffusion, args.out)
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - the result
+    for path in release(preset, read_stages(preset, args.run, args.average), args.out):
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - the result
 
 
 if __name__ == "__main__":

@@ -19,5 +19,5 @@ def save_sheet(path: Path, *columns: Tensor, rows: int = 6) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     stack = torch.stack([column[:rows].detach().float() for column in columns])
     sheet = rearrange(stack, "columns rows c h w -> (rows h) (columns w) c")
-    pixels = ((sheet.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+    pixels = ((sheet.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
     Image.fromarray(pixels).save(path)

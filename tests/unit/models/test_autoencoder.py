@@ -1,11 +1,29 @@
 """Rendering keeps no state: any range of frames, at any resolution, comes out as it would in the whole."""
 
+import math
+
+import pytest
+import skimage.data
 import torch
+from torch import Tensor
 
 from dubline.models.autoencoder import Autoencoder, Source
 from dubline.models.layers import warp
 from dubline.models.presets import TINY
 from dubline.models.weights import Networks
+
+
+def psnr(found: Tensor, expected: Tensor) -> float:
+    """Of two pictures in [-1, 1], dB."""
+    return -10 * math.log10((found - expected).div(2).square().mean().item() + 1e-12)
+
+
+@pytest.fixture(scope="module")
+def face(networks: Networks) -> Source:
+    """The astronaut of scikit-image, read in fp32 as the worker does."""
+    pixels = torch.from_numpy(skimage.data.astronaut()[20:212, 130:322].copy())
+    with torch.inference_mode():
+        return networks.autoencoder.encode_source(pixels.permute(2, 0, 1)[None].float() / 127.5 - 1)
 
 
 @torch.inference_mode()
@@ -20,6 +38,28 @@ def test_a_range_rendered_alone_equals_the_same_range_of_the_whole(networks: Net
 def test_the_same_batch_renders_to_the_same_bits(networks: Networks, source: Source) -> None:
     motion = source.motion + 0.3 * torch.randn(8, source.motion.shape[1])
     assert torch.equal(networks.autoencoder.render(source, motion), networks.autoencoder.render(source, motion))
+
+
+@torch.inference_mode()
+def test_whole_batches_rendered_alone_are_the_same_bits_as_in_the_whole(networks: Networks, face: Source) -> None:
+    batch = networks.preset.render_batch
+    motion = face.motion + 0.3 * torch.randn(3 * batch, face.motion.shape[1])
+    whole = torch.cat([networks.autoencoder.render(face, part) for part in motion.split(batch)])
+    for first in (0, batch, 2 * batch):
+        alone = networks.autoencoder.render(face, motion[first : first + batch])
+        assert torch.equal(alone, whole[first : first + batch])
+
+
+@torch.inference_mode()
+def test_rendering_in_bf16_looks_the_same_as_in_fp32(networks: Networks, face: Source) -> None:
+    torch.manual_seed(0)
+    motion = face.motion + 0.3 * face.motion.std() * torch.randn(4, face.motion.shape[1])
+    exact = networks.autoencoder.render(face, motion)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = networks.autoencoder.render(face, motion)
+    assert rounded.dtype == torch.float32
+    assert psnr(exact, face.frame.expand_as(exact)) < 35, "the motion moves something"
+    assert min(psnr(*pair) for pair in zip(rounded, exact, strict=True)) >= 60
 
 
 @torch.inference_mode()

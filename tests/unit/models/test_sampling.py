@@ -1,6 +1,7 @@
 """Motion is drawn window after window: exact length, same seed same motion, one stream in constant memory."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from dubline.models.autoencoder import Source
-from dubline.models.sampling import sample_motion
+from dubline.models.denoiser import Condition
+from dubline.models.diffusion import Diffusion
+from dubline.models.presets import Objective
+from dubline.models.sampling import draw, join, sample_motion
 from dubline.models.weights import Networks
 
 
@@ -19,7 +23,7 @@ def babble(seconds: float, pieces: int = 1) -> Callable[[], Iterator[NDArray[np.
     return lambda: iter(np.array_split(samples, pieces))
 
 
-@pytest.mark.parametrize("frames", [1, 59, 60, 61, 130])
+@pytest.mark.parametrize("frames", [1, 2, 59, 60, 61, 119, 120, 130])
 def test_exactly_the_frames_asked_for_are_sampled(networks: Networks, source: Source, frames: int) -> None:
     motion = torch.cat(list(sample_motion(networks, source, babble(frames / 25), frames, seed=0)))
     assert motion.shape == (frames, networks.preset.autoencoder.motion)
@@ -55,3 +59,66 @@ def test_windows_are_given_before_the_speech_has_ended(networks: Networks, sourc
     next(windows)
     assert consumed[0] == 100, "the first pass hears everything"
     assert consumed[1] < 80, "the second pass reads only what the window needs"
+
+
+@pytest.mark.parametrize("objective", ["flow", "x0", "epsilon"])
+def test_an_ablated_network_samples_with_any_objective(
+    networks: Networks, source: Source, objective: Objective
+) -> None:
+    torch.manual_seed(0)
+    params = replace(
+        networks.preset.diffusion,
+        objective=objective,
+        hears_style=False,
+        hears_articulation=False,
+        hears_appearance=False,
+    )
+    diffusion = Diffusion(replace(networks.preset, diffusion=params)).eval()
+    ablated = replace(networks, diffusion=diffusion)
+    motion = torch.cat(list(sample_motion(ablated, source, babble(3), 75, seed=0)))
+    assert motion.shape == (75, networks.preset.autoencoder.motion)
+    assert motion.isfinite().all()
+    names = [name for name, _ in diffusion.named_parameters()]
+    assert not [name for name in names if name.startswith("style_extractor") or ".mixer." in name]
+
+
+def test_a_window_is_drawn_the_same_alone_and_in_a_batch(networks: Networks) -> None:
+    torch.manual_seed(0)
+    params, sizes = networks.preset.diffusion, networks.preset.autoencoder
+    rows = params.previous + params.window
+    condition = Condition(
+        torch.randn(3, rows, params.audio_width),
+        torch.randn(3, params.style),
+        torch.randn(3, sizes.appearance),
+        torch.randn(3, sizes.motion),
+        torch.randn(3, params.previous, params.whitened),
+        torch.ones(3, 1),
+    )
+    noise = torch.randn(3, params.window, params.whitened)
+    together = draw(networks.diffusion, condition, noise, steps=2)
+    alone = draw(networks.diffusion, Condition(*(part[1:2] for part in condition)), noise[1:2], steps=2)
+    torch.testing.assert_close(together[1:2], alone, atol=1e-3, rtol=1e-3)
+
+
+def test_a_window_goes_on_where_the_one_before_ended_and_finds_its_own_way() -> None:
+    last = torch.full((1, 1, 2), 5.0)
+    drawn = torch.randn(1, 60, 2).cumsum(1) / 10
+    joined = join(last, drawn)
+    assert joined.shape == (1, 59, 2)
+    whole = torch.cat([last, joined], dim=1)
+    own = drawn.diff(dim=1).abs().max()
+    jump = (last - drawn[:, :1]).abs().max()
+    assert whole.diff(dim=1).abs().max() < own + 0.12 * jump
+    torch.testing.assert_close(joined[:, 20:], drawn[:, 21:])
+
+
+def test_borders_move_no_more_than_the_rest(networks: Networks, source: Source) -> None:
+    frames = 600
+    motion = torch.cat(list(sample_motion(networks, source, babble(frames / 25), frames, seed=3))).float()
+    moved = networks.diffusion.whitening(motion, source.motion).diff(dim=0).norm(dim=1)
+    borders = torch.tensor(networks.preset.diffusion.borders(frames)) - 1
+    others = torch.ones(len(moved), dtype=torch.bool)
+    others[borders] = False
+    assert len(borders) == 10
+    assert moved[borders].median() < 1.5 * moved[others].median()
+    assert moved[borders].max() < 1.5 * moved[others].quantile(0.99)

@@ -1,35 +1,176 @@
 """Weights load strictly, and only if they are the released ones."""
 
+import hashlib
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from dubline.models.presets import PRESETS
-from dubline.models.weights import RELEASED, WeightsError, load_networks
+from dubline.models import weights
+from dubline.models.presets import TINY
+from dubline.models.weights import RELEASED, Networks, WeightsError, load_networks, save_networks
+
+CPU = torch.device("cpu")
+SHARD_BYTES = 4_000_000
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_is_released_with_a_manifest_and_a_model_card(name: str) -> None:
-    networks = load_networks(name, torch.device("cpu"))
-    manifest = json.loads((RELEASED / name / "manifest.json").read_text())
-    assert networks.sha256 == manifest["sha256"]
-    assert (RELEASED / name / "MODEL_CARD.md").exists()
-    assert (RELEASED / name / "weights.safetensors").stat().st_size < 10e6
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A copy of the released TINY, to be spoilt."""
+    return Path(shutil.copytree(RELEASED / "tiny", tmp_path / "tiny"))
 
 
-def test_a_changed_file_is_refused(tmp_path: Path) -> None:
-    shutil.copytree(RELEASED / "tiny", tmp_path / "tiny")
-    path = tmp_path / "tiny" / "weights.safetensors"
+@pytest.fixture
+def shards(networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """TINY saved again as several files, as larger presets are."""
+    monkeypatch.setattr(weights, "FILE_BYTES", SHARD_BYTES)
+    save_networks(TINY, networks.autoencoder, networks.diffusion, tmp_path)
+    return tmp_path / "tiny"
+
+
+def change_manifest(folder: Path, **fields: Any) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def flip_last_byte(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(WeightsError, match="not the file that its manifest names"):
-        load_networks("tiny", torch.device("cpu"), tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in RELEASED.glob("*/manifest.json")))
+def test_a_released_preset_is_within_budget_and_has_a_model_card(name: str) -> None:
+    networks = load_networks(name, CPU)
+    manifest = json.loads((RELEASED / name / "manifest.json").read_text())
+    assert networks.sha256 == manifest["sha256"]
+    assert (RELEASED / name / "MODEL_CARD.md").exists()
+    sizes = [path.stat().st_size for path in (RELEASED / name).glob("*.safetensors")]
+    assert max(sizes) <= 15e6
+    assert sum(sizes) <= 40e6
+
+
+def test_weights_saved_again_are_the_same_bytes(networks: Networks, tmp_path: Path) -> None:
+    (path,) = save_networks(TINY, networks.autoencoder, networks.diffusion, tmp_path)
+    assert path.read_bytes() == (RELEASED / "tiny" / path.name).read_bytes()
+    assert (path.parent / "manifest.json").read_text() == (RELEASED / "tiny" / "manifest.json").read_text()
+
+
+def test_one_file_is_named_by_its_own_hash(networks: Networks) -> None:
+    assert networks.sha256 == hashlib.sha256((RELEASED / "tiny/weights.safetensors").read_bytes()).hexdigest()
+
+
+def test_several_files_hold_the_same_networks_and_none_is_too_large(networks: Networks, shards: Path) -> None:
+    loaded = load_networks("tiny", CPU, shards.parent)
+    assert [path.stat().st_size <= SHARD_BYTES for path in shards.glob("*.safetensors")] == [True] * 3
+    for stage in ("autoencoder", "diffusion"):
+        expected, found = (getattr(each, stage).state_dict() for each in (networks, loaded))
+        assert all(torch.equal(expected[key], found[key]) for key in expected | found)
+
+
+def test_several_files_are_named_by_one_hash_of_all(networks: Networks, shards: Path) -> None:
+    files = sorted(shards.glob("*.safetensors"))
+    lines = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
+    found = load_networks("tiny", CPU, shards.parent).sha256
+    assert found == hashlib.sha256(lines.encode()).hexdigest()
+    assert found != networks.sha256
+
+
+def test_saving_over_other_weights_leaves_nothing_of_them(
+    networks: Networks, shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    save_networks(TINY, networks.autoencoder, networks.diffusion, shards.parent)
+    assert [path.name for path in shards.glob("*.safetensors")] == ["weights.safetensors"]
+    assert load_networks("tiny", CPU, shards.parent).sha256 == networks.sha256
+
+
+@pytest.mark.parametrize("index", [1, 2, 3])
+def test_a_changed_file_is_refused(shards: Path, index: int) -> None:
+    flip_last_byte(shards / f"weights-{index}-of-3.safetensors")
+    with pytest.raises(WeightsError, match=f"weights-{index}-of-3.safetensors is not the file that its manifest names"):
+        load_networks("tiny", CPU, shards.parent)
+
+
+def test_a_missing_file_is_refused(shards: Path) -> None:
+    (shards / "weights-2-of-3.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"weights-2-of-3\.safetensors is missing"):
+        load_networks("tiny", CPU, shards.parent)
+
+
+def test_a_file_that_the_manifest_does_not_list_is_refused(shards: Path) -> None:
+    shutil.copy(RELEASED / "tiny/weights.safetensors", shards)
+    with pytest.raises(WeightsError, match=r"weights\.safetensors is not in its manifest"):
+        load_networks("tiny", CPU, shards.parent)
+
+
+def test_a_manifest_with_another_hash_than_its_files_is_refused(tiny: Path) -> None:
+    change_manifest(tiny, sha256="0" * 64)
+    with pytest.raises(WeightsError, match="another hash than its files"):
+        load_networks("tiny", CPU, tiny.parent)
+
+
+@pytest.mark.parametrize("name", ["../secret.safetensors", "/etc/passwd", "a/b.safetensors", "weights.pt", "..", ""])
+def test_a_manifest_that_names_anything_but_a_file_beside_it_is_refused(tiny: Path, name: str) -> None:
+    file = {"name": name, "sha256": "0" * 64, "bytes": 1}
+    change_manifest(tiny, sha256="0" * 64, files=[file])
+    with pytest.raises(WeightsError, match="no plain file name"):
+        load_networks("tiny", CPU, tiny.parent)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"sha256": "0", "files": [{"name": "a.safetensors"}]}'])
+def test_a_spoilt_manifest_is_refused(tiny: Path, text: str) -> None:
+    (tiny / "manifest.json").write_text(text)
+    with pytest.raises(WeightsError, match="no manifest of weights"):
+        load_networks("tiny", CPU, tiny.parent)
+
+
+def test_a_preset_without_weights_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="reinstall dubline or train them"):
+        load_networks("tiny", CPU, tmp_path)
+
+
+def test_files_that_lack_a_tensor_are_refused(shards: Path) -> None:
+    manifest = json.loads((shards / "manifest.json").read_text())
+    (shards / "weights-3-of-3.safetensors").unlink()
+    files = manifest["files"][:2]
+    lines = "".join(f"{file['sha256']}  {file['name']}\n" for file in files)
+    change_manifest(shards, files=files, sha256=hashlib.sha256(lines.encode()).hexdigest())
+    with pytest.raises(WeightsError, match=r"lack \d+ tensors, such as diffusion"):
+        load_networks("tiny", CPU, shards.parent)
+
+
+def test_a_tensor_that_the_networks_do_not_have_is_refused(networks: Networks, tmp_path: Path) -> None:
+    networks.diffusion.register_buffer("stowaway", torch.zeros(1))
+    try:
+        save_networks(TINY, networks.autoencoder, networks.diffusion, tmp_path)
+    finally:
+        del networks.diffusion.stowaway
+    with pytest.raises(WeightsError, match=r"diffusion\.stowaway"):
+        load_networks("tiny", CPU, tmp_path)
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    spoilt = load_networks("tiny", CPU)
+    spoilt.diffusion.source_mean[0] = 1e6
+    with pytest.raises(WeightsError, match=r"diffusion\.source_mean is not finite in fp16"):
+        save_networks(TINY, spoilt.autoencoder, spoilt.diffusion, tmp_path)
+    assert list((tmp_path / "tiny").iterdir()) == []
+
+
+def test_loading_reads_one_file_at_a_time(shards: Path) -> None:
+    load_networks("tiny", CPU, shards.parent)
+    tracemalloc.start()
+    load_networks("tiny", CPU, shards.parent)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 2.5 * SHARD_BYTES
 
 
 def test_an_unknown_preset_names_the_known_ones() -> None:
     with pytest.raises(WeightsError, match="tiny"):
-        load_networks("huge", torch.device("cpu"))
+        load_networks("huge", CPU)

@@ -3,8 +3,8 @@
 import torch
 
 from dubline.models.layers import warp
-from dubline.training.augment import project, random_cameras, view
-from dubline.training.losses import face_weight, landmark_loss, painting_loss
+from dubline.training.stage1.augment import project, random_cameras, view
+from dubline.training.stage1.losses import face_weight, landmark_loss, painting_loss
 
 
 def test_a_landmark_stays_on_its_pixel_under_any_camera() -> None:

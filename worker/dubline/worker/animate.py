@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubline.models.autoencoder import Source
+from dubline.models.precision import rendering
 from dubline.models.sampling import Speech, sample_motion
 from dubline.models.weights import Networks
 
@@ -103,4 +104,6 @@ class Actor:
         batch = self.networks.preset.render_batch
         for start in range(span.start, span.stop, batch):
             latents = np.array(stored[start : min(start + batch, span.stop)], dtype=np.float32)
-            yield self.networks.autoencoder.render(self.source, torch.from_numpy(latents).to(self.device))
+            with rendering(self.device):
+                frames = self.networks.autoencoder.render(self.source, torch.from_numpy(latents).to(self.device))
+            yield frames.float()

@@ -14,6 +14,23 @@ TAU = 0.02
 PAINT_FREELY, PAINT_FLOOR = 0.15, 0.25
 
 
+def _ellipse(points: int, x: float, y: float, width: float, height: float) -> Tensor:
+    angle = torch.linspace(0, 2 * torch.pi, points + 1)[:points]
+    return torch.stack([x - width / 2 * angle.cos(), y - height / 2 * angle.sin()], 1)
+
+
+# Where a framed face has its parts, in [-1, 1]: means over the corpus's clips, for footage without landmarks.
+FRAMED_LANDMARKS = torch.cat(
+    [
+        _ellipse(34, 0.02, 0.1, 0.95, 1.2)[17:].flip(0),
+        _ellipse(19, 0.02, -0.1, 0.8, 0.5),
+        _ellipse(6, -0.20, -0.19, 0.18, 0.06),
+        _ellipse(6, 0.25, -0.19, 0.18, 0.06),
+        _ellipse(20, 0.03, 0.32, 0.36, 0.17),
+    ]
+).numpy()
+
+
 def bump(points: Tensor, spread: float, size_px: int) -> Tensor:
     """A bell over the middle of some landmarks.
 
@@ -65,19 +82,22 @@ def threshold_loss(picture: Tensor, target: Tensor) -> Tensor:
     return (root * (difference.abs().mean(dim=(1, 2, 3)) > TAU)).mean()
 
 
-def landmark_loss(displacement: Tensor, source: Tensor, driving: Tensor) -> Tensor:
+def landmark_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: Tensor | None = None) -> Tensor:
     """Exact geometry as a teacher: where a driving landmark is, the deformation must point to the source's.
 
     Args:
         displacement: (B, 2, H, W), the mixed deformation.
         source: (B, 68, 2) and
         driving: (B, 68, 2), landmarks in [-1, 1]. The jaw line may be hidden in a turned head: it counts less.
+        known: (B,), 0 where the landmarks are a guess. All are known by default.
     """
     found = F.grid_sample(displacement, driving[:, :, None], padding_mode="border", align_corners=False)[..., 0].mT
     weight = torch.ones(68, device=driving.device)
     weight[:17] = 0.2
     weight[MOUTH] = 2.0
     seen = (driving.abs().amax(-1) < 1) * weight
+    if known is not None:
+        seen = seen * known[:, None]
     return (seen[..., None] * (found - (source - driving)).abs()).mean()
 
 

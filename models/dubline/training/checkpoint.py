@@ -1,0 +1,142 @@
+"""Trained averages as files that travel: `python -m dubline.training.checkpoint runs/base/stage1.pt`.
+
+That writes the average of a session's state as fp16 safetensors beside it. Keys are those of released weights
+(`autoencoder.`, `diffusion.`), so that a released file, a travelling average and the state of a running session can
+each start the next session.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from dubline.models.weights import shard, shard_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor, nn
+
+# The parts of a released file. A network that has not got one leaves it alone.
+PARTS = ("autoencoder.", "diffusion.")
+
+
+def save_average(network: nn.Module, path: Path, *, prefix: str = "", steps: int = 0) -> list[Path]:
+    """Write an averaged network, see `write_average`."""
+    return write_average(network.state_dict(), path, prefix=prefix, steps=steps)
+
+
+def write_average(tensors: Mapping[str, Tensor], path: Path, *, prefix: str = "", steps: int = 0) -> list[Path]:
+    """Write averages in fp16; integers stay integers.
+
+    Args:
+        tensors: the averaged network's state.
+        path: NAME.safetensors; over 15 MB it becomes NAME-1-of-2.safetensors and so on.
+        prefix: what the network is called in released weights, such as `diffusion.`.
+        steps: how long it was trained; `--resume` counts on from there.
+
+    Returns:
+        The files' paths.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    halves = {
+        prefix + key: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for key, tensor in tensors.items()
+    }
+    for stale in find_average(path):
+        stale.unlink()
+    parts = shard(halves)
+    paths = [path.with_name(shard_name(path.stem, index, len(parts))) for index in range(1, len(parts) + 1)]
+    for part, target in zip(parts, paths, strict=True):
+        save_file(part, target, metadata={"steps": str(steps)})
+    return paths
+
+
+def find_average(path: Path) -> list[Path]:
+    """The files that hold the weights called `path`: itself, its numbered parts, or those in the folder."""
+    if path.is_dir():
+        return sorted(path.glob("*.safetensors"))
+    return [path] if path.exists() else sorted(path.parent.glob(f"{glob.escape(path.stem)}-*-of-*.safetensors"))
+
+
+def read_average(path: Path) -> tuple[dict[str, Tensor], int]:
+    """The averaged weights in a session's state (`.pt`) or in safetensors files, in fp32, and their steps.
+
+    Args:
+        path: a state; NAME.safetensors, also where it was written in parts; or a folder of released weights.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a state without averages.
+    """
+    files = find_average(path)
+    if not files:
+        raise FileNotFoundError(f"there are no weights at {path}")
+    tensors: dict[str, Tensor] = {}
+    steps = 0
+    for part in files:
+        if part.suffix == ".safetensors":
+            with safe_open(part, "pt") as file:
+                tensors |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+                steps = int((file.metadata() or {}).get("steps", 0))
+        else:
+            state = torch.load(part, map_location="cpu", weights_only=True)
+            if "average" not in state:
+                raise ValueError(f"{path} holds no averages; is it a session's state?")
+            tensors, steps = state["average"], int(state.get("steps", 0))
+    return {key: (t.float() if t.is_floating_point() else t) for key, t in tensors.items()}, steps
+
+
+def load_average(
+    network: nn.Module, tensors: Mapping[str, Tensor], *, prefix: str = "", fresh: Sequence[str] = ()
+) -> list[str]:
+    """Load averages into a network, strictly but for what may stay as it was initialised.
+
+    Args:
+        network: changed in place.
+        tensors: of `read_average`; with the prefix (a released file) or without it (a session's own state).
+        prefix: what the network is called in released weights.
+        fresh: beginnings of keys that may be missing or of another shape, such as `geometry_head.`.
+
+    Returns:
+        The keys that kept their fresh values.
+
+    Raises:
+        ValueError: other keys are missing, of another shape, or unknown.
+    """
+    wanted = network.state_dict()
+    parts = [part for part in PARTS if not any(key.startswith(part) for key in wanted)]
+    if prefix and any(key.startswith(prefix) for key in tensors):
+        given = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+    else:
+        given = {key: tensor for key, tensor in tensors.items() if not key.startswith(tuple(parts))}
+    fitting = {key: t for key, t in given.items() if key in wanted and t.shape == wanted[key].shape}
+    lenient = tuple(fresh)
+    kept = [key for key in wanted if key not in fitting]
+    wrong = [key for key in {*kept, *(given.keys() - fitting.keys())} if not key.startswith(lenient)]
+    if wrong:
+        raise ValueError(f"these weights are of another network: {', '.join(sorted(wrong)[:6])} ({len(wrong)} keys)")
+    network.load_state_dict({**wanted, **fitting})
+    return kept
+
+
+def main() -> None:
+    """Read the command line and write the average."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("state", type=Path, help="NAME.pt of a session")
+    path = parser.parse_args().state
+    tensors, steps = read_average(path)
+    # Stage 2 is all one part, so its state does not name it.
+    prefix = "" if any(key.startswith(PARTS) for key in tensors) else "diffusion."
+    for written in write_average(tensors, path.with_suffix(".safetensors"), prefix=prefix, steps=steps):
+        print(f"{written}: {written.stat().st_size / 1e6:.1f} MB, step {steps}")  # noqa: T201 - the result
+
+
+if __name__ == "__main__":
+    main()

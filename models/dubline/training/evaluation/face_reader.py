@@ -1,0 +1,101 @@
+"""Reads faces off videos: mouth opening in every frame, identity in some. `python face_reader.py ANSWERS < QUESTIONS`.
+
+Stands alone, in an environment of its own: MediaPipe 0.10.21, the last release with its models in the wheel, needs
+numpy < 2. Imports nothing of dubline. A question is a line of JSON: `video`, `source` (a picture whose person should
+be the same, or null) and `every` (frames between two looks at the person). An answer is a line of JSON: `video`,
+`opening` (T; null where no face is found), `identity` (pairs of frame and cosine) and `person` (the source's
+embedding).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import dlib
+import mediapipe
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+# MediaPipe's face mesh: middle of the inner upper and lower lip, top of the forehead, chin.
+UPPER_LIP, LOWER_LIP, FOREHEAD, CHIN = 13, 14, 10, 152
+# The mesh was trained on larger faces than a 128 px frame shows.
+SIDE_PX = 384
+# The embedding network and the landmarks it was trained with; the 68-point file beside them is never read.
+LANDMARKS, EMBEDDING = "shape_predictor_5_face_landmarks.dat", "dlib_face_recognition_resnet_model_v1.dat"
+
+
+class People:
+    """Tells people apart by dlib's face embedding."""
+
+    def __init__(self) -> None:
+        # Found, not imported: its first line asks for a part of setuptools that is gone.
+        found = importlib.util.find_spec("face_recognition_models")
+        if found is None or not found.submodule_search_locations:
+            raise ImportError("face_recognition_models is not installed")
+        folder = Path(found.submodule_search_locations[0]) / "models"
+        self.detector = dlib.get_frontal_face_detector()
+        self.landmarks = dlib.shape_predictor(str(folder / LANDMARKS))
+        self.network = dlib.face_recognition_model_v1(str(folder / EMBEDDING))
+
+    def embedding(self, picture: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+        """Unit vector (128,) of the largest face in a picture (H, W, 3); None without one."""
+        boxes = self.detector(picture, 0)
+        if not boxes:
+            return None
+        box = max(boxes, key=lambda found: found.area())
+        vector = np.array(self.network.compute_face_descriptor(picture, self.landmarks(picture, box)), np.float64)
+        return np.asarray(vector / np.linalg.norm(vector))
+
+
+def pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """Every frame of a video (or the one of a picture), (SIDE_PX, SIDE_PX, 3)."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            picture = frame.reformat(SIDE_PX, SIDE_PX, "rgb24", interpolation="BICUBIC").to_ndarray()
+            yield picture.astype(np.uint8, copy=False)
+
+
+def opening(mesh: Any, picture: NDArray[np.uint8]) -> float | None:
+    """Inner-lip gap over face height; None where no face is found."""
+    found = mesh.process(picture).multi_face_landmarks
+    if not found:
+        return None
+    points = np.array([(point.x, point.y) for point in found[0].landmark])
+    height = np.linalg.norm(points[FOREHEAD] - points[CHIN])
+    return round(float(np.linalg.norm(points[UPPER_LIP] - points[LOWER_LIP]) / height), 5)
+
+
+def read(question: dict[str, Any], people: People) -> dict[str, Any]:
+    """Answer one question."""
+    person = people.embedding(next(pictures(Path(question["source"])))) if question["source"] else None
+    openings, identity = [], []
+    with mediapipe.solutions.face_mesh.FaceMesh(refine_landmarks=True, max_num_faces=1) as mesh:
+        for number, picture in enumerate(pictures(Path(question["video"]))):
+            openings.append(opening(mesh, picture))
+            if person is not None and number % question["every"] == 0:
+                seen = people.embedding(picture)
+                identity.append((number, None if seen is None else round(float(seen @ person), 5)))
+    known = None if person is None else person.round(6).tolist()
+    return {"video": question["video"], "opening": openings, "identity": identity, "person": known}
+
+
+def main(answers: Path) -> None:
+    """Answer every line of standard input until it ends."""
+    people = People()
+    with answers.open("w") as file:
+        for line in sys.stdin:
+            file.write(json.dumps(read(json.loads(line), people)) + "\n")
+            file.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

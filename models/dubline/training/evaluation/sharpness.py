@@ -1,0 +1,43 @@
+"""Measures how sharp a picture is: the variance of its Laplacian, and how that changes along a video."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Box = tuple[slice, slice]
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+# The tenth of a long video that its last tenth is compared with.
+DRIFT_SHARE = 0.1
+
+
+def sharpness(picture: NDArray[np.uint8], box: Box) -> float:
+    """Variance of the Laplacian of luma inside a box of a picture (H, W, 3), in squared grey levels."""
+    grey = picture[box].astype(np.float32) @ LUMA
+    centre = grey[1:-1, 1:-1]
+    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * centre
+    return float(laplacian.var()) if laplacian.size else float("nan")
+
+
+def drift(values: Sequence[float]) -> float:
+    """Mean of the last tenth over the mean of the first tenth; 1 when nothing is lost.
+
+    A last tenth that has no values has lost everything: 0. NaN where the first tenth has none.
+    """
+    first, *_, last = np.array_split(np.asarray(values, np.float64), round(1 / DRIFT_SHARE))
+    if not np.isfinite(first).any() or np.nanmean(first) == 0:
+        return float("nan")
+    return float(np.nanmean(last) / np.nanmean(first)) if np.isfinite(last).any() else 0.0
+
+
+def worse(*ratios: float) -> float:
+    """Of several ratios the one farthest from 1, in factors; nothing is farther than 0. NaN ones do not count."""
+    known = [max(ratio, 0.0) for ratio in ratios if np.isfinite(ratio)]
+    return max(known, key=lambda ratio: abs(np.log(ratio)) if ratio else np.inf, default=float("nan"))

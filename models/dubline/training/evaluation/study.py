@@ -1,0 +1,212 @@
+"""One evaluation from beginning to end: what is asked for, filmed, read and found."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from PIL import Image
+from rich.progress import Progress
+from skimage import data
+
+from dubline.training.corpus import UNREADABLE
+from dubline.training.evaluation import portrait, recording, report
+from dubline.training.evaluation.contact_sheet import ContactSheet
+from dubline.training.evaluation.dense import dense_scores
+from dubline.training.evaluation.examiner import Examiner
+from dubline.training.evaluation.findings import Findings, puppet
+from dubline.training.evaluation.heldout import unheard
+from dubline.training.evaluation.opening_plot import OpeningPlot
+from dubline.training.evaluation.reference import FPS, of_recording
+from dubline.training.evaluation.studio import Studio
+from dubline.training.evaluation.take import Voice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from dubline.models.weights import Networks
+    from dubline.training.evaluation.examiner import Reading
+    from dubline.training.evaluation.portrait import Portrait
+
+HUMAN_S, LONG_S = 6.0, 24.0
+PLOTTED = 6
+
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What to evaluate on: paths of held-out clips, photographs, recorded voices and dense pairs.
+
+    heard: how many held-out clips were left out, because their voice or a sentence occurs in training.
+    """
+
+    clips: list[Path]
+    photos: list[Path] = field(default_factory=list)
+    voices: list[Path] = field(default_factory=list)
+    dense: list[Path] = field(default_factory=list)
+    heard: int = 0
+
+
+def spread(paths: list[Path], limit: int | None) -> list[Path]:
+    """At most `limit` of the paths, evenly spread over them."""
+    if not limit or limit >= len(paths):
+        return paths
+    return [paths[index] for index in np.linspace(0, len(paths) - 1, limit).round().astype(int)]
+
+
+def gather(  # noqa: PLR0913 - a folder for each kind of material
+    clips: Path,
+    *,
+    photos: Path | None = None,
+    voices: Path | None = None,
+    dense: Path | None = None,
+    limit: int | None = None,
+    training: Sequence[Path] = (),
+) -> Material:
+    """List what folders hold; `limit` bounds clips and voices, `training` names further folders that were trained on.
+
+    Raises:
+        FileNotFoundError: there is no held-out clip, or a folder that was named holds nothing of its kind.
+    """
+    kept, heard = unheard(clips, training)
+    return Material(
+        spread(kept, limit),
+        _files(photos, portrait.SUFFIXES),
+        spread(_files(voices, recording.SUFFIXES), limit),
+        _files(dense, frozenset({".npz"})),
+        heard,
+    )
+
+
+def _files(folder: Path | None, suffixes: Iterable[str]) -> list[Path]:
+    if folder is None:
+        return []
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes) if folder.is_dir() else []
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no file of {', '.join(sorted(suffixes))}")
+    return found
+
+
+class Study:
+    """Evaluates networks on material and leaves everything in one folder."""
+
+    def __init__(self, networks: Networks, material: Material, out: Path, console: Console) -> None:
+        self.networks, self.material, self.out, self.console = networks, material, out, console
+        out.mkdir(parents=True, exist_ok=True)
+        self.notes: list[str] = []
+        if material.heard:
+            self.notes.append(f"{material.heard} held-out clips share a voice or a sentence with training: left out")
+        self.sheet = ContactSheet()
+        self.examiner = Examiner(out, console)
+        self.studio = Studio(networks, out, self.examiner, self.sheet)
+
+    def run(self) -> dict[str, Any]:
+        """Film, read, score, write; returns what `scores.json` holds."""
+        with Progress(console=self.console, transient=True) as progress:
+            self._film(progress)
+            reading = progress.add_task("reading faces", total=None)
+            readings = self.examiner.finish(lambda done, total: progress.update(reading, completed=done, total=total))
+        if self.examiner.trouble:
+            self.notes.append(f"lips, faces and identity are not measured: {self.examiner.trouble}")
+        scores = self._scores(Findings(self.studio, readings))
+        report.write(scores, self.out / "scores.json")
+        self.sheet.save(self.out / "contact.png")
+        self._plot(readings)
+        return scores
+
+    def _film(self, progress: Progress) -> None:
+        material = self.material
+        portraits, humans = self._portraits(), self._humans()
+        bar = progress.add_task("filming", total=len(material.clips) + len(portraits) + len(material.voices) + 2)
+
+        def step(what: str, act: Callable[[], object]) -> None:
+            progress.update(bar, description=what)
+            act()
+            progress.advance(bar)
+
+        if len(material.clips) > 1:
+            self.studio.see_driver(material.clips[-1])
+        for path in material.clips:
+            step(f"clip {path.stem}", partial(self.studio.film_clip, path))
+        people, voices = itertools.cycle(portraits), itertools.cycle(self.studio.voices)
+        for person in portraits if self.studio.voices else []:
+            voice = next(voices)
+            step(f"portrait {person.name}", partial(self.studio.film_portrait, person, voice))
+        for voice in humans if portraits else []:
+            person = next(people)
+            step(f"voice {voice.name}", partial(self.studio.film_portrait, person, voice))
+        long = recording.joined((voice.speech for voice in itertools.chain(humans, self.studio.voices)), LONG_S)
+        for person in portraits[:: max(1, len(portraits) - 1)][:2] if len(long) else []:
+            film = partial(self.studio.film_long, person.name, person.picture, person.boxes["face"], long)
+            step("long speech", film)
+
+    def _portraits(self) -> list[Portrait]:
+        """Squares around the photographs' faces, or around the astronaut's without photographs."""
+        if not self.material.photos:
+            self.notes.append("no folder of photographs was named: scikit-image's astronaut stands for them")
+            found = [portrait.cut_portrait("astronaut", Image.fromarray(data.astronaut()))]
+            return [person for person in found if person is not None]
+        read = dict(self._readable(self.material.photos, portrait.read_portrait))
+        faceless = [name for name, person in read.items() if person is None]
+        if faceless:
+            self.notes.append(f"left out, because the product finds no face in them: {', '.join(faceless)}")
+        return [person for person in read.values() if person is not None]
+
+    def _humans(self) -> list[Voice]:
+        voices = []
+        for name, speech in self._readable(self.material.voices, partial(recording.read_recording, seconds=HUMAN_S)):
+            count = max(1, len(speech) * FPS // 16_000)
+            voices.append(Voice(name, speech, count, of_recording(speech, count), human=True))
+        return voices
+
+    def _readable(self, paths: list[Path], read: Callable[[Path], Read]) -> Iterator[tuple[str, Read]]:
+        """What can be read, by file name; one bad file must not cost the evaluation."""
+        for path in paths:
+            try:
+                yield path.name, read(path)
+            except UNREADABLE as error:
+                self.notes.append(f"left out {path.name}: {error!r}")
+
+    def _scores(self, findings: Findings) -> dict[str, Any]:
+        dense = dense_scores(self.studio.performer, self.material.dense)
+        if not dense:
+            self.notes.append(
+                "no held-out dense pairs were named (--dense): stage 1's ceiling, the exact flow, is not in the table"
+            )
+        if not self.material.voices:
+            self.notes.append("no recorded voices were named (--speech): nothing is said about human speech")
+        scores: dict[str, Any] = {
+            "preset": self.networks.preset.name,
+            "weights": self.networks.sha256,
+            "clips": len(self.studio.clips),
+            "table": findings.table(),
+            "dense": dense,
+            "portraits": findings.portraits(),
+            "human": findings.human() if self.material.voices else {},
+            "long": findings.long(),
+            "clip_identity": findings.clip_identity(),
+            "clip_faces": findings.clip_faces(),
+            "notes": self.notes,
+            "each_clip": findings.clips(),
+        }
+        return {"line": report.headline(scores), **scores}
+
+    def _plot(self, readings: Mapping[Path, Reading]) -> None:
+        plot = OpeningPlot()
+        for take in self.studio.clips:
+            modes = ("truth", "own", "speech")
+            if take.kind != "speech" or len(plot.panels) == PLOTTED:
+                continue
+            if any(take.videos.get(mode) not in readings for mode in modes):
+                continue
+            curves = {mode: readings[take.videos[mode]].opening for mode in modes}
+            plot.add(take.name, {"loudness": puppet(take, curves["truth"]), **curves}, take.reference.closures)
+        if not plot.save(self.out / "mouth_opening.png"):
+            self.notes.append("mouth_opening.png is not drawn: no lips were read")

@@ -1,0 +1,1 @@
+"""Makes clips of people's videos."""

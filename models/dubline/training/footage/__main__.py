@@ -1,0 +1,35 @@
+"""The command line that makes clips of films: `python -m dubline.training.footage VIDEOS --out CLIPS`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from dubline.training.footage.reading import find_films, read_films, summarise
+from dubline.training.footage.takes import Rules
+
+
+def main() -> None:
+    """Read the command line, make the clips, print a summary."""
+    rules = Rules()
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("videos", type=Path, help="folder of videos with sound; a folder in it is a person")
+    add("--out", type=Path, required=True, help="folder for the clips")
+    add("--heldout-share", type=float, default=0.1, help="share of persons kept for evaluation")
+    add("--size", type=int, default=rules.size_px, help="side of the clips' frames, px")
+    add("--shortest", type=float, default=rules.shortest_s, help="shortest clip, s")
+    add("--longest", type=float, default=rules.longest_s, help="longest clip, s")
+    add("--smallest-face", type=float, default=rules.smallest_face_px, help="narrowest face in a film, px")
+    add("--jobs", type=int, default=2, help="films read at a time")
+    args = parser.parse_args()
+    rules = Rules(args.size, args.shortest, args.longest, args.smallest_face)
+    films = find_films(args.videos, args.heldout_share)
+    done = read_films(films, args.out, rules, args.jobs)
+    Console().print(summarise(done), markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Stage 1's training: motion latents and the renderer, from frame pairs."""

@@ -1,0 +1,66 @@
+"""The command line of stage 1: `python -m dubline.training.stage1 CLIPS --minutes 40`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dubline.models.presets import PRESETS
+from dubline.training.corpus import read_corpus
+from dubline.training.stage1.teacher import DensePairs
+from dubline.training.stage1.train import LEARNING_RATE, WARM_UP_STEPS, Plan, train
+
+# The paper's ablations by name, as switches of the preset.
+SWITCHES = {"appearance": "hears_appearance", "transformer": "transforms", "attention": "attends"}
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clips", type=Path, nargs="+", help="folders of NAME.mp4 + NAME.npz")
+    parser.add_argument("--dense", type=Path, help="folder of pairs whose every pixel's motion is known")
+    parser.add_argument("--preset", choices=PRESETS, default="base")
+    parser.add_argument("--without", choices=SWITCHES, action="append", default=[], help="train an ablation")
+    parser.add_argument("--out", type=Path, default=Path("runs/base"))
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--sources", type=int, default=Plan.sources, help="clips per step")
+    parser.add_argument("--drives", type=int, default=Plan.drives, help="driving frames of each clip per step")
+    parser.add_argument("--size", type=int, help="side in px at which to render; half the preset's is 3 times faster")
+    parser.add_argument("--every", type=int, default=1, help="keep every n-th frame of a clip in memory")
+    parser.add_argument("--resume", action="store_true", help="continue from the state in --out")
+    parser.add_argument("--start-from", type=Path, help="averages to begin from: a state or released weights")
+    parser.add_argument("--keep-motion", action="store_true", help="train the renderer only; stage 2 stays valid")
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
+    parser.add_argument("--readings", type=int, default=12, help="frames per step that are only read, not rendered")
+    parser.add_argument("--warm-up", type=int, default=WARM_UP_STEPS, help="first steps, of the motion encoder alone")
+    parser.add_argument("--perceptual", type=float, default=Plan.perceptual, help="weight; 0 is without")
+    parser.add_argument("--adversarial", type=float, default=Plan.adversarial, help="weight, for a warm start")
+    parser.add_argument("--teacher", type=float, default=Plan.teacher, help="weight of the exact geometry")
+    args = parser.parse_args()
+    preset = PRESETS[args.preset]
+    switches: dict[str, Any] = {SWITCHES[name]: False for name in args.without}
+    preset = replace(preset, autoencoder=replace(preset.autoencoder, **switches))
+    clips = read_corpus(args.clips, preset.size_px, heldout=False, every=args.every)
+    plan = Plan(
+        minutes=args.minutes,
+        sources=args.sources,
+        drives=args.drives,
+        size_px=args.size,
+        resume=args.resume,
+        start_from=args.start_from,
+        keep_motion=args.keep_motion,
+        learning_rate=args.learning_rate,
+        readings=args.readings,
+        warm_up=args.warm_up,
+        perceptual=args.perceptual,
+        adversarial=args.adversarial,
+        teacher=args.teacher,
+    )
+    dense = DensePairs(args.dense, preset.size_px) if args.dense else None
+    train(clips, preset, args.out, plan, dense)
+
+
+if __name__ == "__main__":
+    main()

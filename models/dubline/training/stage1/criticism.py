@@ -1,0 +1,111 @@
+"""Everything stage 1 is criticised for, weighed and added up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dubline.models.layers import resize
+from dubline.training.corpus import LIPS
+from dubline.training.stage1.discriminator import Adversary
+from dubline.training.stage1.losses import face_weight, landmark_loss, painting_loss, picture_loss, threshold_loss
+from dubline.training.stage1.perceptual import Part, Perceptual, face_crops
+from dubline.training.stage1.teacher import flow_loss, visibility_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dubline.models.autoencoder import Rendering
+    from dubline.training.stage1.pairs import Pairs
+
+# What an error weighs beside one of the picture. The warped picture counts for itself, so that painting does not
+# excuse it. Lips are two readings of many, and the reason for all of it.
+WARPED, THRESHOLD, PAINTING = 0.8, 0.5, 2.0
+# The same for what exact geometry teaches.
+MOVED, HIDDEN, GEOMETRY, LIP_READING = 6.0, 0.03, 0.3, 0.4
+# Crops for the perceptual loss, as shares of the frame's side, and the smallest that its network is asked about.
+CROPS: dict[Part, float] = {"mouth": 3 / 8, "eyes": 3 / 8}
+SMALLEST_CROP_PX = 64
+
+
+class Verdict(NamedTuple):
+    """The loss and what to print beside it."""
+
+    total: Tensor
+    figures: Mapping[str, Tensor]
+
+
+class Criticism:
+    """Weighs the losses of stage 1.
+
+    Args:
+        perceptual: weight of the perceptual loss on mouth and eyes; 0 leaves its network unloaded.
+        adversarial: weight of the discriminator's verdict on mouths; 0 is without.
+        teacher: weight of everything that exact geometry teaches.
+        device: where batches are.
+    """
+
+    def __init__(self, perceptual: float, adversarial: float, teacher: float, device: torch.device) -> None:
+        self.perceptual, self.adversarial, self.teacher = perceptual, adversarial, teacher
+        self.look: nn.Module | None = Perceptual().to(device) if perceptual else None
+        self.adversary = Adversary(device) if adversarial else None
+
+    @property
+    def companions(self) -> Mapping[str, Adversary]:
+        """What learns beside the student."""
+        return {"adversary": self.adversary} if self.adversary else {}
+
+    def __call__(self, rendering: Rendering, geometry: Tensor, pairs: Pairs) -> Verdict:
+        """Judge a rendering of N driving frames and the geometry (N, G) read off their latents."""
+        side = rendering.frame.shape[-1]
+        target = resize(pairs.driving, side, side)
+        landmarks = pairs.driving_landmarks
+        frame, warped = rendering.frame.float(), rendering.warped.float()
+        occlusion = rendering.paint.occlusion.float()
+        weight = face_weight(landmarks, side)
+        total = picture_loss(frame, target, weight) + WARPED * picture_loss(warped, target, weight)
+        total = total + THRESHOLD * threshold_loss(frame, target)
+        total = total + PAINTING * painting_loss(occlusion, warped.detach(), target, landmarks)
+        moved, read = self._motion(rendering, pairs), reading(geometry, pairs)
+        total = total + self.teacher * (moved + read)
+        figures = {"psnr": -10 * ((frame - target).detach().square().mean() / 4 + 1e-9).log10()}
+        if pairs.dense is None:
+            figures |= {"moved": moved.detach(), "read": read.detach()}
+        else:
+            figures |= {"flow": moved.detach()}
+        if self.look is not None:
+            looked = self._look(frame, target, landmarks)
+            total = total + self.perceptual * looked
+            figures["look"] = looked.detach()
+        if self.adversary is not None:
+            real, fake = (_crop(picture, landmarks, "mouth") for picture in (target, frame))
+            figures["critic"] = self.adversary.step(real, fake)
+            total = total + self.adversarial * self.adversary.loss(fake, real)
+        return Verdict(total, figures)
+
+    @staticmethod
+    def _motion(rendering: Rendering, pairs: Pairs) -> Tensor:
+        mixed = rendering.deformation.mixed
+        if pairs.dense is None:
+            return MOVED * landmark_loss(mixed, pairs.source_landmarks, pairs.driving_landmarks, pairs.marked)
+        hidden = visibility_loss(rendering.paint.occlusion, pairs.dense)
+        return MOVED * flow_loss(mixed, pairs.dense) + HIDDEN * hidden
+
+    def _look(self, frame: Tensor, target: Tensor, landmarks: Tensor) -> Tensor:
+        if self.look is None:
+            raise RuntimeError("no perceptual loss was asked for")
+        losses = [self.look(*(_crop(picture, landmarks, part) for picture in (frame, target))) for part in CROPS]
+        return torch.stack(losses).sum()
+
+
+def reading(geometry: Tensor, pairs: Pairs) -> Tensor:
+    """How wrongly the rig (N, G) was read off the latents, where it is known; lips count more."""
+    misread = (geometry.float() - pairs.geometry).square() * pairs.rigged[:, None]
+    return GEOMETRY * misread.mean() + LIP_READING * misread[:, LIPS].mean()
+
+
+def _crop(picture: Tensor, landmarks: Tensor, part: Part) -> Tensor:
+    side_px = max(SMALLEST_CROP_PX, 16 * round(CROPS[part] * picture.shape[-1] / 16))
+    return face_crops(picture, landmarks, part, side_px)

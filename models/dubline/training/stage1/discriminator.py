@@ -1,0 +1,148 @@
+"""The adversary: tells crops of real faces from rendered ones, so that a warmed-up renderer learns texture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Enough for edges, teeth and lashes; a larger critic would learn the training faces by heart.
+WIDTHS = (32, 64, 128)
+LEARNING_RATE = 2e-4
+# No first moment to speak of: the renderer changes what the critic sees from step to step.
+BETAS = (0.5, 0.9)
+# How much its features count beside its verdict.
+MATCHING = 2.0
+# A critic that knows nothing yet must not be listened to.
+RAMP_STEPS = 300
+
+
+class CriticConv(nn.Conv2d):
+    """A convolution that changes a distance by a factor of 1 at most (spectral norm), whatever the autocast.
+
+    Args:
+        channels: of the features it reads.
+        out_channels: of those it makes.
+        side: of the kernel.
+        stride: 2 halves the picture.
+    """
+
+    def __init__(self, channels: int, out_channels: int, side: int, stride: int) -> None:
+        super().__init__(channels, out_channels, side, stride, padding=(side - 1) // 2)
+        spectral_norm(self)
+
+    def forward(self, features: Tensor, *, frozen: bool = False) -> Tensor:
+        """Convolve features (B, C, H, W); `frozen` sends no gradient to the weights."""
+        # The norm is found by iteration: in bf16 it would be a percent off.
+        with torch.autocast(features.device.type, enabled=False):
+            weight, bias = self.weight, self.bias
+        if frozen:
+            weight, bias = weight.detach(), None if bias is None else bias.detach()
+        return F.conv2d(features, weight, bias, self.stride, (self.kernel_size[0] - 1) // 2)
+
+
+class Discriminator(nn.Module):
+    """Judges overlapping patches of about 40 px: crops (B, 3, H, W) in [-1, 1] -> verdicts (B, 1, H/8, W/8)."""
+
+    def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
+        super().__init__()
+        pairs = zip((3, *widths), widths, strict=False)
+        self.layers = nn.ModuleList(CriticConv(before, after, 4, stride=2) for before, after in pairs)
+        self.head = CriticConv(widths[-1], 1, 3, stride=1)
+
+    def forward(self, crops: Tensor, *, frozen: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """Judge crops.
+
+        Args:
+            crops: (B, 3, H, W), sides of at least 8 px.
+            frozen: send gradients to the crops only.
+
+        Returns:
+            Verdicts, positive for real, and the features of every layer, fine to coarse.
+        """
+        features, seen = crops.contiguous(memory_format=torch.channels_last), []
+        for layer in self.layers:
+            features = F.leaky_relu(layer(features, frozen=frozen), 0.2)
+            seen.append(features)
+        return self.head(features, frozen=frozen), seen
+
+
+class Adversary:
+    """A discriminator with its optimiser. One for every kind of crop: a mouth is judged beside mouths.
+
+    Call `step`, then add a weight times `loss` to the renderer's own. It is a companion of the training session:
+    `state_dict` holds its weights, its moments and how long it has learned.
+
+    Args:
+        device: where the crops are.
+        learning_rate: of the discriminator.
+    """
+
+    def __init__(self, device: torch.device, learning_rate: float = LEARNING_RATE) -> None:
+        self.network = Discriminator().to(device)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), learning_rate, betas=BETAS)
+        self.steps = 0
+
+    def step(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Learn to tell crops (B, 3, H, W) of driving frames from rendered ones; no gradient reaches either.
+
+        Returns:
+            The hinge loss, a scalar: 2 when it cannot tell, 0 when it always can.
+        """
+        # One pass over both: half as many kernels, and power iterations.
+        verdicts, _ = self.network(torch.cat([real.detach(), fake.detach()]))
+        of_real, of_fake = verdicts.float().chunk(2)
+        loss = F.relu(1 - of_real).mean() + F.relu(1 + of_fake).mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        for parameter in self.network.parameters():
+            # As in the session: one overflow must not end the run.
+            if parameter.grad is not None:
+                parameter.grad.nan_to_num_(0, 0, 0)
+        self.optimiser.step()
+        self.steps += 1
+        return loss.detach()
+
+    def loss(self, fake: Tensor, real: Tensor) -> Tensor:
+        """What the renderer should lower: how rendered crops `fake` are told from `real` ones, both (B, 3, H, W).
+
+        The verdict's hinge plus the distance of the features, which points to the frame at hand and keeps the
+        renderer from inventing another face. It rises from 0 over the first RAMP_STEPS steps. Gradients reach `fake`
+        only.
+        """
+        with torch.no_grad():
+            _, wanted = self.network(real, frozen=True)
+        verdicts, found = self.network(fake, frozen=True)
+        matching = torch.stack(
+            [
+                (mine.float() - goal.float()).abs().mean() / goal.float().abs().mean().clamp_min(1e-3)
+                for mine, goal in zip(found, wanted, strict=True)
+            ]
+        ).mean()
+        told: Tensor = MATCHING * matching - verdicts.float().mean()
+        return told * min(1.0, self.steps / RAMP_STEPS)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that going on needs; `torch.load` reads it with `weights_only=True`."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "steps": self.steps,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict`.
+
+        Raises:
+            RuntimeError: it is of another discriminator.
+        """
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.steps = state["steps"]

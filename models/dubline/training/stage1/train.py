@@ -1,0 +1,135 @@
+"""Trains stage 1 on talking-head clips.
+
+A source frame and a few driving frames of one clip are drawn; each driving frame is rendered from the source and its
+own motion latent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from dubline.models.layers import resize
+from dubline.training.session import Session, training_device
+from dubline.training.sheet import save_sheet
+from dubline.training.stage1.criticism import Criticism, reading
+from dubline.training.stage1.pairs import Deck, Pairs
+from dubline.training.stage1.student import Student
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from dubline.models.presets import Preset
+    from dubline.training.corpus import Clip
+    from dubline.training.stage1.teacher import DensePairs
+
+LEARNING_RATE = 5e-4
+SHEET_STEPS = 500
+LESSON_STEPS = 3
+# Beside it the gradient of the pictures' own loss is about as large.
+PERCEPTUAL = 0.25
+WARM_UP_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train stage 1.
+
+    minutes: the time box. sources, drives: clips a step and driving frames of each; what is read off a source serves
+    all of its driving frames. size_px: side at which to render; None is the preset's. resume, start_from: as in
+    `Session`. keep_motion: leave motion latents and appearance codes alone, so that stage 2 stays valid.
+    readings: further driving frames a step that only the motion encoder sees, to read the rig off labelled clips.
+    warm_up: steps at the beginning that do nothing else: a tenth of the price of a rendered step, and a renderer whose
+    latents say nothing learns nothing.
+    perceptual: weight of the perceptual loss on mouth and eyes. adversarial: of the discriminator's verdict on mouths.
+    teacher: of the exact geometry. A weight of 0 leaves each out.
+    """
+
+    minutes: float
+    sources: int = 4
+    drives: int = 3
+    size_px: int | None = None
+    resume: bool = False
+    start_from: Path | None = None
+    keep_motion: bool = False
+    learning_rate: float = LEARNING_RATE
+    readings: int = 0
+    warm_up: int = 0
+    perceptual: float = PERCEPTUAL
+    adversarial: float = 0.0
+    teacher: float = 1.0
+
+
+def train(clips: Sequence[Clip], preset: Preset, out: Path, plan: Plan, dense: DensePairs | None = None) -> Path:
+    """Train for a number of minutes; state, curves and sample sheets go to `out`. Returns the state's path.
+
+    With `dense` every third step is a lesson of exact geometry.
+    """
+    torch.manual_seed(0)
+    device = training_device()
+    deck = Deck(clips, device)
+    student = Student(preset.autoencoder, deck.mean.size).to(device)
+    criticism = Criticism(plan.perceptual, plan.adversarial, plan.teacher, device)
+    session = Session(
+        student,
+        out / "stage1.pt",
+        minutes=plan.minutes,
+        learning_rate=plan.learning_rate,
+        resume=plan.resume,
+        start_from=plan.start_from,
+        batch=plan.sources * plan.drives,
+        companions=criticism.companions,
+    )
+    if plan.keep_motion and not session.steps and not plan.start_from:
+        raise ValueError("there is no trained motion to keep: resume, or start from averages")
+    if plan.keep_motion:
+        # The averages, since stage 2 was trained on those.
+        student.load_state_dict(session.average.network.state_dict())
+        student.autoencoder.motion_encoder.requires_grad_(requires_grad=False)
+        student.autoencoder.appearance_extractor.requires_grad_(requires_grad=False)
+    deck.seed(session.steps)
+    if dense:
+        dense.seed(session.steps)
+    size_px = plan.size_px or preset.size_px
+    # There is nothing to read without a rig, and a trained encoder must not be led away from its renderer.
+    warm_up = 0 if plan.start_from or not any(clip.labelled for clip in clips) else plan.warm_up
+    while not session.over:
+        if session.steps < warm_up:
+            read = _read(student, deck, session, plan.sources * plan.drives)
+            session.step(read, read=read.detach())
+            if session.steps == warm_up:
+                session.warm_up()
+            continue
+        lesson = dense if session.steps % LESSON_STEPS == 0 else None
+        pairs = session.fetch(partial(_draw, deck, plan, lesson))
+        with torch.autocast(device.type, torch.bfloat16):
+            rendering, geometry = student(pairs.sources, pairs.heard, size_px)
+        verdict = criticism(rendering, geometry, pairs)
+        further = _read(student, deck, session, plan.readings) if plan.readings else 0.0
+        session.step(verdict.total + plan.teacher * further, **verdict.figures)
+        if session.steps % SHEET_STEPS == 1:
+            sources = pairs.sources.repeat_interleave(len(pairs.driving) // len(pairs.sources), 0)
+            seen = (resize(part, size_px, size_px) for part in (sources, pairs.heard, pairs.driving))
+            save_sheet(out / "stage1.png", *seen, rendering.warped, rendering.frame)
+    session.save()
+    return session.path
+
+
+def _read(student: Student, deck: Deck, session: Session, count: int) -> Tensor:
+    """How wrongly the motion encoder reads the rig off `count` frames of different clips."""
+    pairs = session.fetch(partial(deck.draw, count, 1))
+    with torch.autocast(deck.device.type, torch.bfloat16):
+        _, geometry = student.read(pairs.heard)
+    return reading(geometry, pairs)
+
+
+def _draw(deck: Deck, plan: Plan, dense: DensePairs | None) -> Pairs:
+    if dense is None:
+        return deck.draw(plan.sources, plan.drives)
+    return deck.lesson(dense.draw(plan.sources * plan.drives, deck.device))

@@ -1,0 +1,82 @@
+"""Asks while training how well the lips of sampled motion follow the truth: the first window of a few fixed clips.
+
+Cheap and rough, for the progress line and the curves: latents are read by stage 1's geometry head, nothing is
+rendered. Whoever chooses by its figures must report other clips.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from dubline.models.denoiser import Condition
+from dubline.models.log_mel import normalise
+from dubline.models.sampling import draw
+from dubline.training.stage2.windows import heard_from, speech_around
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dubline.models.diffusion import Diffusion
+    from dubline.training.stage2.encoded import Encoded
+    from dubline.training.stage2.windows import Windows
+
+
+class LipCheck:
+    """A fixed set of first windows.
+
+    Args:
+        clips: those that are too short are left out; where one has no labels its own latents' reading is the truth.
+        windows: whose whitening and statistics count.
+        reading: (K,), what the geometry head reads as the lip gap from whitened motion.
+    """
+
+    def __init__(self, clips: list[Encoded], windows: Windows, reading: Tensor) -> None:
+        params = windows.params
+        self.reading = reading.cpu()
+        chosen = [clip for clip in clips if len(clip.latents) >= params.window]
+        if not chosen:
+            self.rows: list[Tensor] = []
+            return
+        self.truth = torch.stack([self._gap(clip, windows) for clip in chosen])
+        persons = [windows.person(clip, 0) for clip in chosen]
+        mels = [clip.voices[0].mel.float() for clip in chosen]
+        slices = [
+            speech_around(normalise(mel, c.voices[0].level), 0, params) for mel, c in zip(mels, chosen, strict=True)
+        ]
+        noise = torch.randn(len(chosen), params.window, params.whitened, generator=torch.Generator().manual_seed(0))
+        self.rows = [
+            torch.stack(slices),
+            torch.stack([heard_from(mel, 0) for mel in mels]),
+            torch.stack([appearance for _, appearance in persons]),
+            torch.stack([motion for motion, _ in persons]),
+            noise,
+        ]
+
+    def _gap(self, clip: Encoded, windows: Windows) -> Tensor:
+        if clip.gap is not None:
+            return clip.gap[: windows.params.window]
+        return windows.motion(clip, 0, 1.0, 0, windows.params.window) @ self.reading
+
+    @torch.inference_mode()
+    def score(self, diffusion: Diffusion, device: torch.device) -> float:
+        """Mean correlation over the clips whose lips move; NaN without such clips."""
+        if not self.rows:
+            return float("nan")
+        slices, recordings, appearance, source, noise = (row.to(device) for row in self.rows)
+        heard = diffusion.style_extractor.hear(recordings, diffusion.style_extractor.start(len(noise)))
+        previous = noise.new_zeros(len(noise), diffusion.params.previous, diffusion.params.whitened)
+        condition = Condition(
+            diffusion.articulation_extractor(slices),
+            diffusion.style_extractor(heard),
+            appearance,
+            source,
+            previous,
+            noise.new_zeros(len(noise), 1),
+        )
+        read = draw(diffusion, condition, noise).float().cpu() @ self.reading
+        moves = self.truth.std(1) > 1e-3  # noqa: PLR2004 - lips that rest correlate with nothing
+        pairs = zip(read[moves], self.truth[moves], strict=True)
+        scores = [torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs]
+        return float(torch.stack(scores).mean()) if scores else float("nan")

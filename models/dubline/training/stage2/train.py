@@ -1,0 +1,170 @@
+"""Trains stage 2 on the latents of a trained stage 1.
+
+Every clip is encoded once; then windows of its motion are drawn with the speech around them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from dubline.models.autoencoder import Autoencoder
+from dubline.models.diffusion import Diffusion
+from dubline.training.checkpoint import read_average
+from dubline.training.session import Session, training_device
+from dubline.training.stage2.denoising_loss import lips_of, loss_of
+from dubline.training.stage2.encoded import encode_corpus, fingerprint, fit_statistics
+from dubline.training.stage2.lip_check import LipCheck
+from dubline.training.stage2.trained import Trained, read_trained
+from dubline.training.stage2.windows import Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from dubline.models.presets import Preset
+    from dubline.training.corpus import Clip
+
+LEARNING_RATE = 6e-4
+# The network's own samples are worth conditioning on once it has learnt something.
+ROLLOUT_AFTER_STEPS = 1000
+CHECK_EVERY_STEPS, CHECKED_CLIPS = 500, 12
+# Beside a GPU.
+DRAWING_PROCESSES = 8
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How stage 2 is trained. TINY was released with `Recipe(batch=32, draws=1, variants=0, rollouts=0)`.
+
+    batch: windows per step. draws: times and noises per window; the extractors, half of the work, hear it once.
+    variants: recordings of each clip's speech besides its own. rollouts: the share of windows whose previous frames
+    are the network's own.
+    """
+
+    batch: int = 16
+    draws: int = 2
+    variants: int = 3
+    rollouts: float = 1 / 8
+
+
+RECIPE = Recipe()
+
+
+def train(  # noqa: PLR0913 - each is a choice of the caller
+    clips: Iterable[Clip],
+    preset: Preset,
+    out: Path,
+    *,
+    minutes: float,
+    resume: bool,
+    recipe: Recipe = RECIPE,
+    heldout: Iterable[Clip] = (),
+    names: Sequence[str] = (),
+    start_from: Path | None = None,
+) -> Path:
+    """Train for a number of minutes on `out/stage1.pt`; state goes to `out/stage2.pt`.
+
+    Args:
+        clips: read once, one at a time, and not at all if `out/encoded.pt` holds them.
+        preset: its diffusion parameters are kept in the state; another set refuses to resume.
+        out: the run's folder.
+        minutes: the time box; encoding does not count.
+        resume: go on from the state in `out`.
+        recipe: how to train.
+        heldout: on the first few of these the lips are checked while training.
+        names: of the files that the clips come from; without them nothing is stored in `out/encoded.pt`.
+        start_from: averages to begin from, see `Session`.
+
+    Returns:
+        The state's path.
+
+    Raises:
+        FileNotFoundError: stage 1 has not been trained there, or there is nothing to resume.
+        ValueError: the state was trained with other parameters, or no clip is long enough.
+    """
+    device = training_device()
+    autoencoder, head = load_stage1(preset, out)
+    trained = Trained(preset.diffusion, fingerprint(autoencoder))
+    if resume and (out / "stage2.pt").exists():
+        # Before anything is encoded, and before weights of other shapes are loaded.
+        trained.load_state_dict(read_trained(out / "stage2.pt"))
+    corpus = encode_corpus(
+        clips,
+        islice(heldout, CHECKED_CLIPS),
+        autoencoder.to(device),
+        variants=recipe.variants,
+        cache=out / "encoded.pt",
+        names=names,
+    )
+    diffusion = Diffusion(preset)
+    fit_statistics(diffusion, corpus.training)
+    session = Session(
+        diffusion.to(device),
+        out / "stage2.pt",
+        minutes=minutes,
+        learning_rate=LEARNING_RATE,
+        resume=resume,
+        start_from=start_from,
+        prefix="diffusion.",
+        batch=recipe.batch,
+        companions={"params": trained},
+    )
+    if start_from and not session.steps:
+        # The averages brought the statistics of another run's latents.
+        for network in (diffusion, _averaged(session)):
+            fit_statistics(network, corpus.training)
+    lips = lips_of(diffusion, head)
+    windows = Windows(corpus.training, diffusion, seed=session.steps)
+    listened = {"lips_seen": corpus.training[:CHECKED_CLIPS], "lips_heldout": corpus.heldout}
+    checks = {name: LipCheck(kept, windows, lips[:, -1]) for name, kept in listened.items() if kept}
+    workers = DRAWING_PROCESSES if device.type == "cuda" else 0
+    batches = windows.stream(recipe.batch, int(recipe.batch * recipe.rollouts), workers)
+    while not session.over:
+        batch = session.fetch(partial(next, batches)).to(device)
+        teacher = _averaged(session) if session.steps >= ROLLOUT_AFTER_STEPS else None
+        with torch.autocast(device.type, torch.bfloat16), sdpa_kernel(_attention(device)):
+            loss = loss_of(diffusion, lips, batch, draws=recipe.draws, teacher=teacher)
+        session.step(loss)
+        if session.steps % CHECK_EVERY_STEPS == 0:
+            # Set, not smoothed: each is an exam of its own.
+            session.smooth |= {name: check.score(_averaged(session), device) for name, check in checks.items()}
+    session.smooth |= {name: check.score(_averaged(session), device) for name, check in checks.items()}
+    session.save()
+    return session.path
+
+
+def _attention(device: torch.device) -> list[SDPBackend]:
+    """On a CPU the fused kernel's backward pass takes four times as long as plain products for so short a window."""
+    return [SDPBackend.MATH] if device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+
+
+def _averaged(session: Session) -> Diffusion:
+    return cast("Diffusion", session.average.network)
+
+
+def load_stage1(preset: Preset, out: Path) -> tuple[Autoencoder, nn.Linear]:
+    """The averaged autoencoder of a run and its geometry head.
+
+    Args:
+        preset: of the run.
+        out: its folder, with `stage1.pt` or, brought from another machine, `stage1.safetensors`.
+
+    Raises:
+        FileNotFoundError: stage 1 has not been trained there.
+    """
+    path = out / "stage1.pt" if (out / "stage1.pt").exists() else out / "stage1.safetensors"
+    state, _ = read_average(path)
+    autoencoder = Autoencoder(preset.autoencoder)
+    prefix = "autoencoder."
+    autoencoder.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    weight, bias = state["geometry_head.weight"], state["geometry_head.bias"]
+    head = nn.Linear(weight.shape[1], weight.shape[0])
+    head.load_state_dict({"weight": weight, "bias": bias})
+    return autoencoder.eval().requires_grad_(requires_grad=False), head

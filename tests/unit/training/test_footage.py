@@ -1,0 +1,216 @@
+"""Clips are cut out of anybody's videos: framed as the product does, in step with the sound, one bad file aside."""
+
+import json
+import sys
+from collections import defaultdict
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from skimage.data import astronaut
+
+from dubline.training.corpus import read_corpus
+from dubline.training.footage import film
+from dubline.training.footage import reading as footage
+from dubline.training.footage.__main__ import main
+from dubline.training.footage.face_track import Box, Stretch, around
+from dubline.training.footage.reading import Outcome, find_films, read_film
+from dubline.training.footage.takes import Chooser, Rules, find_takes
+
+RULES = Rules(size_px=64, shortest_s=1.0, longest_s=3.0, smallest_face_px=70)
+WIDTH, HEIGHT = 420, 280
+NOBODY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+
+
+def scene(offset_px: float, mirrored: bool = False) -> NDArray[np.uint8]:
+    """The astronaut at some place; a face of about 100 px."""
+    image = Image.fromarray(astronaut()[:HEIGHT, 84 : 84 + HEIGHT])
+    picture = NOBODY.copy() + (60 if mirrored else 0)
+    left = round(70 + offset_px)
+    pixels = np.asarray(image)
+    picture[:, left : left + HEIGHT] = pixels[:, ::-1] if mirrored else pixels
+    return picture.astype(np.uint8)
+
+
+def shoot(path: Path, pictures: list[NDArray[np.uint8]], fps: int = 25, sound: bool = True) -> Path:
+    """A film with a tone that begins after a second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", fps, options={"preset": "ultrafast", "crf": "18"})
+        video.height, video.width = pictures[0].shape[:2]
+        video.pix_fmt, video.time_base = "yuv420p", Fraction(1, fps)
+        audio = container.add_stream("aac", 44_100, layout="stereo") if sound else None
+        for picture in pictures:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(video.encode())
+        if audio is not None:
+            time_s = np.arange(len(pictures) * 44_100 // fps) / 44_100
+            tone = (0.3 * np.sin(2 * np.pi * 300 * time_s) * (time_s > 1)).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(np.stack([tone, tone]), "fltp", "stereo")
+            frame.sample_rate, frame.pts, frame.time_base = 44_100, 0, Fraction(1, 44_100)
+            container.mux([*audio.encode(frame), *audio.encode()])
+    return path
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    nods = [scene(8 * np.sin(t / 6)) for t in range(60)]
+    shoot(folder / "anna" / "talk one!.mov", nods, fps=30)
+    shoot(folder / "anna" / "mute.mp4", nods[:40], sound=False)
+    shoot(folder / "ben" / "empty.mkv", [NOBODY] * 30)
+    (folder / "ben" / "broken.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42 not a film")
+    (folder / "ben" / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n")
+    whole = (folder / "anna" / "talk one!.mov").read_bytes()
+    (folder / "carl.mp4").write_bytes(whole[: len(whole) // 2])
+    (folder / "notes.txt").write_text("no video")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outcomes(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Outcome]]:
+    out = tmp_path_factory.mktemp("clips")
+    films = find_films(videos, heldout_share=0.0)
+    return out, {film.name: read_film(film, out, RULES) for film in films}
+
+
+def test_a_film_becomes_a_clip_that_reads_as_any_corpus(outcomes: tuple[Path, dict[str, Outcome]]) -> None:
+    out, outcome = outcomes
+    assert outcome["anna/talk one!.mov"].lengths_s == [pytest.approx(2, abs=0.2)]
+    (clip,) = read_corpus(out, 64, heldout=False)
+    assert clip.name.startswith("anna-talk-one-")
+    assert (clip.kind, clip.labelled) == ("speech", False)
+    assert clip.frames.shape[1:] == (64, 64, 3)
+    # 60 frames at 30 fps are 50 at 25; the last look may fall four short of the end.
+    assert 46 <= len(clip.frames) <= 50
+    assert len(clip.speech) == pytest.approx(len(clip.frames) * 640, abs=1100)
+
+
+def test_the_sound_stays_where_it_was(outcomes: tuple[Path, dict[str, Outcome]]) -> None:
+    (clip,) = read_corpus(outcomes[0], 64, heldout=False)
+    onset_s = int((np.abs(clip.speech) > 0.05).argmax()) / 16_000
+    assert onset_s == pytest.approx(1, abs=0.02)
+
+
+def test_every_refusal_has_its_reason(outcomes: tuple[Path, dict[str, Outcome]]) -> None:
+    reasons = {name: list(outcome.refused) for name, outcome in outcomes[1].items() if not outcome.lengths_s}
+    assert reasons["anna/mute.mp4"] == ["no sound"]
+    assert reasons["ben/empty.mkv"] == ["no face"]
+    for broken in ("ben/broken.mp4", "ben/list.mp4", "carl.mp4"):
+        assert reasons[broken][0].startswith("unreadable")
+    summary = footage.summarise(
+        [(footage.Film(Path(name), name, name, False), outcome) for name, outcome in outcomes[1].items()]
+    )
+    assert "training: 1 clips" in summary
+    assert "refused: no face: 1 films" in summary
+
+
+def test_the_square_is_steady_and_framed_as_in_the_product(tmp_path: Path) -> None:
+    path = shoot(tmp_path / "a.mp4", [scene(12 * np.sin(t / 5)) for t in range(40)])
+    (take,) = find_takes(path, RULES, defaultdict(float)).takes
+    from dubline.framing import crop, face  # noqa: PLC0415 - only to compare with
+
+    wanted = crop.around(face.find(Image.fromarray(scene(0))))
+    assert take.square.side == pytest.approx(wanted.side, rel=0.12)
+    assert take.square.left == pytest.approx(wanted.left, abs=16)
+    assert take.square.top == pytest.approx(wanted.top, abs=12)
+
+
+def test_scenes_are_cut_apart(tmp_path: Path) -> None:
+    pictures = [scene(0)] * 33 + [scene(20, mirrored=True)] * 32
+    plan = find_takes(shoot(tmp_path / "a.mp4", pictures), RULES, defaultdict(float))
+    assert len(plan.takes) == 2
+    assert plan.takes[0].last <= 32
+    assert plan.takes[1].first == 33
+
+
+def boxes(xs: list[float], side: float = 100) -> Stretch:
+    return Stretch([(5 * i, Box(x, 150, x + side, 150 + side)) for i, x in enumerate(xs)])
+
+
+@pytest.mark.parametrize(
+    ("stretch", "reason"),
+    [
+        (boxes([200] * 3), "too short"),
+        (boxes([200] * 8, side=60), "face too small"),
+        (boxes([0] * 8), "face at the edge"),
+        (boxes([float(x) for x in range(100, 420, 40)]), "head leaves the square"),
+        (Stretch(boxes([200] * 8).looks, rivals=8), "several faces"),
+    ],
+)
+def test_what_makes_no_clip_is_counted_under_its_reason(stretch: Stretch, reason: str) -> None:
+    refused: defaultdict[str, float] = defaultdict(float)
+    assert Chooser(RULES, (640, 480), refused).choose(stretch) == []
+    assert list(refused) == [reason]
+
+
+def test_long_stretches_are_divided_evenly_without_a_gap() -> None:
+    takes = Chooser(RULES, (640, 480), defaultdict(float)).choose(boxes([200] * 41))
+    assert [take.last - take.first + 1 for take in takes] == [67, 67, 67]
+    assert [take.first for take in takes[1:]] == [take.last + 1 for take in takes[:-1]]
+
+
+def test_a_wandering_head_is_followed_by_a_new_square() -> None:
+    takes = Chooser(RULES, (640, 480), defaultdict(float)).choose(boxes([100 + 12 * i for i in range(14)]))
+    assert len(takes) > 1
+    assert takes[0].square.left < takes[1].square.left
+
+
+def test_sizes_are_averaged_and_places_are_medians() -> None:
+    square = around([Box(0, 0, 90, 90), Box(0, 0, 110, 110), Box(0, 0, 100, 100)])
+    assert square.side == round(100 / 0.53)
+
+
+def test_persons_are_held_out_whole_and_stay_so_when_footage_is_added(tmp_path: Path) -> None:
+    for person in range(30):
+        for talk in range(2):
+            (tmp_path / f"p{person}").mkdir(exist_ok=True)
+            (tmp_path / f"p{person}" / f"{talk}.mp4").touch()
+    split = {film.person: film.heldout for film in find_films(tmp_path, 0.2)}
+    assert 2 <= sum(split.values()) <= 12
+    assert len({(film.person, film.heldout) for film in find_films(tmp_path, 0.2)}) == 30
+    (tmp_path / "new.mp4").touch()
+    assert {film.person: film.heldout for film in find_films(tmp_path, 0.2)}.items() >= split.items()
+    assert not any(film.heldout for film in find_films(tmp_path, 0))
+
+
+def test_two_persons_are_enough_to_hold_one_out_and_none_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no videos"):
+        find_films(tmp_path, 0.1)
+    (tmp_path / "a.mp4").touch()
+    assert [film.heldout for film in find_films(tmp_path, 1e-9)] == [False]
+    (tmp_path / "b.MP4").touch()
+    assert sorted(film.heldout for film in find_films(tmp_path, 1e-9)) == [False, True]
+
+
+def test_pixels_that_are_not_square_and_turned_cameras_are_put_right() -> None:
+    frame = av.VideoFrame.from_ndarray(np.zeros((60, 40, 3), np.uint8), "rgb24")
+    assert film.upright(film.Tick(0, frame, 0.0, 2.0)).shape == (60, 80, 3)
+    assert film.upright(film.Tick(0, frame, 0.0, 2.0), 40).shape == (30, 40, 3)
+
+
+def test_the_command_reads_each_film_apart_and_does_not_read_it_again(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["footage", str(videos / "ben"), "--out", str(tmp_path), "--jobs", "1", "--heldout-share", "0"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(footage, "read_apart", read_film)
+    main()
+    told = capsys.readouterr().out
+    assert "empty.mkv: 0 clips, 0 s; refused: no face" in told
+    assert "refused: unreadable (InvalidDataError): 2 films" in told
+    rows = [json.loads(line) for line in (tmp_path / "footage.jsonl").read_text().splitlines()]
+    assert len(rows) == 3
+    main()
+    assert "3 films were read before" in capsys.readouterr().out
+
+
+def test_a_film_that_crashes_or_hangs_its_reader_is_one_refusal(videos: Path, tmp_path: Path) -> None:
+    talk = footage.Film(videos / "ben" / "empty.mkv", "empty.mkv", "ben", False)
+    assert footage.read_apart(talk, tmp_path, RULES, patience_s=0.0).refused == {"takes too long": 0}
+    # Rules that can not be used stand for a decoder that takes its process down.
+    assert footage.read_apart(talk, tmp_path, None).refused == {"crashes the decoder": 0}  # type: ignore[arg-type]

@@ -1,0 +1,45 @@
+"""Only clips that nothing in training has anticipated are scored."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dubline.training.evaluation.heldout import unheard
+
+
+def clip(path: Path, split: str, voice: str, text: str, kind: str = "speech") -> None:
+    folder, name = path.parent, path.name
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.mp4").touch()
+    meta = {"kind": kind, "split": split, "voice": voice, "text": text}
+    np.savez(folder / f"{name}.npz", meta=json.dumps(meta))
+
+
+def test_a_clip_with_a_voice_or_a_sentence_of_training_is_left_out(tmp_path: Path) -> None:
+    clips, more = tmp_path / "clips", tmp_path / "more"
+    clip(clips / "0", "train", "ann", "Good morning. How are you?")
+    clip(more / "1", "train", "bob", "It rains.")
+    clip(clips / "2", "heldout", "eve", "All is new!")
+    clip(clips / "3", "heldout", "ann", "All is new!")
+    clip(clips / "4", "heldout", "eve", "Something else. how are you?")
+    clip(clips / "5", "heldout", "bob", "All is new!")
+    clip(clips / "6", "heldout", "ann", "", kind="silent")
+    kept, heard = unheard(clips, [more])
+    assert [path.stem for path in kept] == ["2", "6"]
+    assert heard == 3
+    assert [path.stem for path in unheard(clips)[0]] == ["2", "5", "6"]
+
+
+def test_footage_without_voices_and_texts_is_held_out_by_person(tmp_path: Path) -> None:
+    for name, split in (("0", "train"), ("1", "heldout")):
+        clip(tmp_path / name, split, "", "")
+    assert [path.stem for path in unheard(tmp_path)[0]] == ["1"]
+
+
+def test_a_folder_of_nothing_new_says_so(tmp_path: Path) -> None:
+    for name, split in (("0", "train"), ("1", "heldout")):
+        clip(tmp_path / name, split, "ann", "Hello.")
+    with pytest.raises(FileNotFoundError, match="every held-out clip"):
+        unheard(tmp_path)

@@ -1,0 +1,127 @@
+"""What was trained is released, however it was kept; what does not fit is refused."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dubline.models.autoencoder import Autoencoder
+from dubline.models.diffusion import Diffusion
+from dubline.models.presets import TINY
+from dubline.models.weights import WeightsError, load_networks
+from dubline.training import release
+from dubline.training.checkpoint import save_average
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[str, dict[str, Tensor]]:
+    """The averages of both sessions, as their states hold them: stage 1 with a teacher's head, stage 2 bare."""
+    torch.manual_seed(0)
+    autoencoder = {f"autoencoder.{key}": tensor for key, tensor in Autoencoder(TINY.autoencoder).state_dict().items()}
+    head = {"geometry_head.weight": torch.zeros(3, 192), "geometry_head.bias": torch.zeros(3)}
+    return {"stage1": autoencoder | head, "stage2": dict(Diffusion(TINY).state_dict())}
+
+
+@pytest.fixture
+def run(trained: dict[str, dict[str, Tensor]], tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for stage, tensors in trained.items():
+        torch.save({"average": tensors, "network": {}, "steps": 7}, folder / f"{stage}.pt")
+    return folder
+
+
+def released(stages: dict[str, dict[str, Tensor]], out: Path) -> dict[str, Tensor]:
+    release.release(TINY, stages, out)
+    networks = load_networks("tiny", CPU, out)
+    autoencoder = {f"autoencoder.{key}": tensor for key, tensor in networks.autoencoder.state_dict().items()}
+    return autoencoder | dict(networks.diffusion.state_dict())
+
+
+def test_a_runs_averages_are_released_without_the_teacher(
+    trained: dict[str, dict[str, Tensor]], run: Path, tmp_path: Path
+) -> None:
+    found = released(release.read_stages(TINY, run, []), tmp_path / "out")
+    everything = trained["stage1"] | trained["stage2"]
+    expected = {k: v.half().float() for k, v in everything.items() if not k.startswith("geometry_head.")}
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def test_averages_that_travelled_alone_are_released(run: Path, tmp_path: Path) -> None:
+    at_once = released(release.read_stages(TINY, run, []), tmp_path / "at_once")
+    autoencoder, diffusion = Autoencoder(TINY.autoencoder), Diffusion(TINY)
+    autoencoder.load_state_dict({k.removeprefix("autoencoder."): v for k, v in at_once.items() if "autoencoder." in k})
+    diffusion.load_state_dict({k: v for k, v in at_once.items() if "autoencoder." not in k})
+    files = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+    for network, file, prefix in zip((autoencoder, diffusion), files, release.STAGES.values(), strict=True):
+        save_average(network, file, prefix=prefix, steps=7)
+    travelled = released(release.read_stages(TINY, None, files), tmp_path / "travelled")
+    assert all(torch.equal(travelled[key], at_once[key]) for key in at_once)
+    for state in run.glob("*.pt"):
+        state.unlink()
+    (tmp_path / "one.safetensors").rename(run / "stage1.safetensors")
+    (tmp_path / "two.safetensors").rename(run / "stage2.safetensors")
+    assert release.read_stages(TINY, run, []).keys() == release.STAGES.keys()
+
+
+def test_an_average_takes_the_place_of_the_runs(run: Path, tmp_path: Path) -> None:
+    newer = Diffusion(TINY)
+    torch.nn.init.ones_(newer.denoiser.position)
+    save_average(newer, tmp_path / "newer.safetensors", prefix="diffusion.")
+    found = released(release.read_stages(TINY, run, [tmp_path / "newer.safetensors"]), tmp_path / "out")
+    assert found["denoiser.position"].min() == 1
+
+
+def test_a_stage_that_was_not_trained_is_missed(run: Path) -> None:
+    (run / "stage2.pt").unlink()
+    with pytest.raises(FileNotFoundError, match="stage2"):
+        release.read_stages(TINY, run, [])
+    with pytest.raises(FileNotFoundError, match="name a run's folder"):
+        release.read_stages(TINY, None, [run / "stage1.pt"])
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    save_file({"backbone.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="holds neither"):
+        release.read_stages(TINY, None, [tmp_path / "other.safetensors"])
+
+
+def test_a_stage_that_was_trained_for_another_objective_is_refused(run: Path) -> None:
+    state = torch.load(run / "stage2.pt", weights_only=True)
+    torch.save(state | {"companions": {"params": {"objective": "epsilon"}}}, run / "stage2.pt")
+    with pytest.raises(ValueError, match="other parameters than those of tiny"):
+        release.read_stages(TINY, run, [])
+
+
+def test_averages_of_another_preset_are_refused(run: Path, tmp_path: Path) -> None:
+    stages = release.read_stages(TINY, run, [])
+    del stages["stage1"]["autoencoder.deviation_decoder.head.bias"]
+    with pytest.raises(ValueError, match="another network"):
+        release.release(TINY, stages, tmp_path / "out")
+    assert not (tmp_path / "out" / "tiny").exists()
+
+
+def test_averages_that_burst_in_fp16_are_refused(run: Path, tmp_path: Path) -> None:
+    stages = release.read_stages(TINY, run, [])
+    stages["stage2"]["source_std"][0] = 1e6
+    with pytest.raises(WeightsError, match="not finite"):
+        release.release(TINY, stages, tmp_path / "out")
+
+
+def test_a_model_card_is_begun_once_and_never_replaced(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["release", str(run), "--preset", "tiny", "--out", str(tmp_path)])
+    release.main()
+    card = tmp_path / "tiny" / "MODEL_CARD.md"
+    assert "1.75 GFLOP a frame" in card.read_text()
+    assert "weights.safetensors: 8.6 MB" in capsys.readouterr().out
+    card.write_text("mine")
+    release.main()
+    assert card.read_text() == "mine"

@@ -1,0 +1,187 @@
+"""A session goes on from its state, from averages alone, or from released weights; its curves go on with it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from dubline.models import weights
+from dubline.training import checkpoint, session
+from dubline.training.curves import read_rows
+from dubline.training.session import Session
+
+
+class Student(nn.Module):
+    def __init__(self, readings: int = 3) -> None:
+        super().__init__()
+        self.autoencoder = nn.Linear(4, 4)
+        self.register_buffer("count", torch.tensor(5))
+        self.geometry_head = nn.Linear(4, readings)
+
+    def loss(self) -> Tensor:
+        readings: Tensor = self.geometry_head(self.autoencoder(torch.ones(2, 4)))
+        return readings.square().mean()
+
+
+def run(path: Path, student: Student, steps: int = 3, **choices: Any) -> Session:
+    running = Session(student, path, minutes=1, learning_rate=1e-2, batch=2, **{"resume": False, **choices})
+    for _ in range(steps):
+        running.step(student.loss(), psnr=torch.tensor(20.0))
+    return running
+
+
+def same(one: nn.Module, other: nn.Module, tolerance: float = 0.0) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.allclose(a.float(), b.float(), atol=tolerance, rtol=tolerance) for a, b in pairs)
+
+
+def test_resuming_goes_on_with_weights_moments_steps_time_and_companions(tmp_path: Path) -> None:
+    path, companion = tmp_path / "run.pt", nn.Linear(1, 1)
+    first = run(path, Student(), companions={"critic": companion})
+    first.save()
+    student, other = Student(), nn.Linear(1, 1)
+    second = run(path, student, steps=0, resume=True, companions={"critic": other})
+    assert same(student, first.network)
+    assert same(second.average.network, first.average.network)
+    assert same(other, companion)
+    assert second.steps == second.average.steps == 3
+    assert second.trained_s > 0
+    assert second.smooth["psnr"] == pytest.approx(20)
+    assert second.optimiser.state_dict()["state"][0]["step"] == 3
+    assert second.learning_rate > 0.9 * 1e-2
+
+
+def test_averages_that_travelled_resume_with_a_fresh_optimiser_and_a_warm_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = run(tmp_path / "run.pt", Student())
+    written = first.save_average()
+    assert [path.name for path in written] == ["run.safetensors"]
+    student = Student()
+    second = run(tmp_path / "run.pt", student, steps=0, resume=True)
+    assert same(student, first.average.network, 1e-3)
+    assert same(second.average.network, student)
+    assert second.steps == 3
+    assert not second.optimiser.state_dict()["state"]
+    assert second.learning_rate < 1e-3
+    assert capsys.readouterr().out.count("starting from the averages") == 1
+
+
+def test_a_state_without_moments_resumes_from_its_averages(tmp_path: Path) -> None:
+    path, truth = tmp_path / "run.pt", Student()
+    torch.save({"average": {key: value.half() for key, value in truth.state_dict().items()}, "steps": 70}, path)
+    student = Student()
+    assert run(path, student, steps=0, resume=True).steps == 70
+    assert same(student, truth, 1e-3)
+
+
+def test_released_weights_start_stage_one_and_its_head_stays_fresh(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth, other = Student(), nn.Linear(2, 2)
+    whole = nn.ModuleDict({"autoencoder": truth.autoencoder, "diffusion": other})
+    whole.register_buffer("count", torch.tensor(5))
+    checkpoint.save_average(whole, tmp_path / "released" / "weights.safetensors")
+    student = Student(readings=9)
+    head = student.geometry_head.weight.clone()
+    run(tmp_path / "run.pt", student, steps=0, start_from=tmp_path / "released")
+    assert same(student.autoencoder, truth.autoencoder, 1e-3)
+    torch.testing.assert_close(student.geometry_head.weight, head)
+    assert "untrained: geometry_head.weight, geometry_head.bias" in capsys.readouterr().out
+    speaker = nn.Linear(2, 2)
+    started = run(tmp_path / "two.pt", speaker, 0, start_from=tmp_path / "released", prefix="diffusion.")  # type: ignore[arg-type]
+    assert same(speaker, other, 1e-3)
+    (average,) = started.save_average()
+    assert set(checkpoint.read_average(average)[0]) == {"diffusion.weight", "diffusion.bias"}
+
+
+def test_large_averages_travel_in_parts_and_small_ones_replace_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, truth = tmp_path / "run.safetensors", Student()
+    monkeypatch.setattr(weights, "FILE_BYTES", 400)
+    parts = checkpoint.save_average(truth, path, steps=8)
+    assert len(parts) > 1
+    assert not path.exists()
+    tensors, steps = checkpoint.read_average(path)
+    assert steps == 8
+    student = Student()
+    assert checkpoint.load_average(student, tensors) == []
+    assert same(student, truth, 1e-3)
+    assert student.count.dtype == torch.int64
+    monkeypatch.undo()
+    assert checkpoint.save_average(truth, path) == [path]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_command_writes_the_average_of_a_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = nn.Linear(2, 2)
+    torch.save({"average": truth.state_dict(), "steps": 9}, tmp_path / "stage2.pt")
+    monkeypatch.setattr(sys, "argv", ["checkpoint", str(tmp_path / "stage2.pt")])
+    checkpoint.main()
+    assert "stage2.safetensors" in capsys.readouterr().out
+    tensors, steps = checkpoint.read_average(tmp_path / "stage2.safetensors")
+    assert (set(tensors), steps) == ({"diffusion.weight", "diffusion.bias"}, 9)
+
+
+def test_weights_of_another_network_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"autoencoder\.weight"):
+        checkpoint.load_average(Student(), {"count": torch.tensor(1)}, fresh=["geometry_head."])
+    tensors = {**Student().state_dict(), "stranger": torch.zeros(1)}
+    with pytest.raises(ValueError, match="stranger"):
+        checkpoint.load_average(Student(), tensors)
+
+
+def test_resuming_what_is_not_there_is_an_error_unless_there_is_something_to_start_from(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="resume"):
+        run(tmp_path / "run.pt", Student(), resume=True)
+    (start,) = checkpoint.save_average(Student(), tmp_path / "start.safetensors", steps=50)
+    assert run(tmp_path / "run.pt", Student(), steps=0, resume=True, start_from=start).steps == 0
+
+
+def test_a_step_whose_gradients_overflow_changes_no_weight(tmp_path: Path) -> None:
+    student = Student()
+    running = run(tmp_path / "run.pt", student, steps=0)
+    before = [parameter.clone() for parameter in student.parameters()]
+    running.optimiser.param_groups[0]["weight_decay"] = 0
+    running.step(student.loss() * torch.tensor(float("nan")), psnr=20.0)
+    torch.testing.assert_close(list(student.parameters()), before)
+    running.step(student.loss(), psnr=float("inf"))
+    assert running.smooth["psnr"] == 20
+
+
+def test_reports_show_and_keep_every_figure_and_resuming_appends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(session, "REPORT_S", 0.0)
+    path, student = tmp_path / "run.pt", Student()
+    running = run(path, student, steps=0)
+    assert running.fetch(lambda: 7) == 7
+    running.waited_s = 1e-6
+    running.step(student.loss(), psnr=20.0)
+    line = capsys.readouterr().out
+    for figure in ("psnr 20.0000", "grad_norm", "lr 1.0e-04", "steps/s", "samples/s", "data "):
+        assert figure in line
+    running.save()
+    run(path, student, steps=2, resume=True).save()
+    rows = read_rows(tmp_path / "run.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert {"seconds", "loss", "psnr", "grad_norm", "lr", "steps_per_s", "samples_per_s", "data_share"} <= set(rows[0])
+    with Image.open(tmp_path / "run.curves.png") as picture:
+        assert picture.size == (960, 510)
+        assert len(picture.getcolors(10_000) or []) > 3
+    run(path, student, steps=1)
+    assert len(read_rows(tmp_path / "run.jsonl")) == 1
+
+
+def test_rows_that_a_kill_cut_short_are_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text(json.dumps({"step": 1, "loss": None}) + '\n{"step": 2, "lo')
+    assert read_rows(path) == [{"step": 1}]
