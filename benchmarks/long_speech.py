@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dubline.framing import crop, face
+from dubline.models.sampling import FADE_FRAMES
 from dubline.worker import animate, device, frame, portrait, speech, track
 from dubline.worker.animate import Actor
 from dubline.worker.model_cache import ModelCache
@@ -109,15 +110,20 @@ def exceedance(borders: NDArray[np.float64], others: NDArray[np.float64]) -> flo
 
 
 def compare(name: str, differences: NDArray[np.float64], borders: list[int]) -> dict[str, float]:
-    """Differences to the frame before, (frames,): those that begin a window against all others.
+    """Differences to the frame before, (frames,): those that begin a window, those while it fades in, all others.
 
-    Gives the ratio of medians and of 95th percentiles, and the exceedance; frames that are not known are NaN.
+    Gives the ratio of medians of both and of the borders' 95th percentiles, and the exceedance; frames that are not
+    known are NaN.
     """
-    border = np.isin(np.arange(len(differences)), borders)
-    at, off = differences[border], differences[~border]
-    at, off = at[np.isfinite(at)], off[np.isfinite(off)]
+    number, first = np.arange(len(differences)), np.array(borders)
+    border = np.isin(number, first)
+    fade = np.isin(number, first[:, None] + np.arange(1, FADE_FRAMES)) & ~border
+    at, fading, off = (
+        part[np.isfinite(part)] for part in (differences[border], differences[fade], differences[~border & ~fade])
+    )
     result = {
         f"{name}_seam_ratio": float(np.median(at) / np.median(off)),
+        f"{name}_fade_ratio": float(np.median(fading) / np.median(off)),
         f"{name}_seam_p95_ratio": float(np.quantile(at, 0.95) / np.quantile(off, 0.95)),
         f"{name}_exceedance": exceedance(at, off),
     }
