@@ -200,4 +200,5 @@ def _ahead(paths: Sequence[Path], size_px: int, every: int) -> Iterator[tuple[Pa
 
 def to_frames(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
     """(B, S, S, 3) uint8 -> (B, 3, S, S) float32 in [-1, 1] on a device."""
-    return rearrange(torch.from_numpy(pixels).to(device), "b h w c -> b c h w").float() / 127.5 - 1
+    # A copy: pixels may be read-only views, which torch warns of.
+    return rearrange(torch.tensor(pixels, device=device), "b h w c -> b c h w").float() / 127.5 - 1

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.uploads import Upload
 
-PRESETS = frozenset({"tiny"})
+PRESETS = frozenset({"tiny", "base"})
 """Names of the released networks; the API may not import the networks themselves."""
 
 DEFAULT_PRESET = "tiny"
