@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from dubline.models.weights import shard, shard_name
+from dubline.training.complaints import AskedWrongError, plainly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +74,7 @@ def read_average(path: Path) -> tuple[dict[str, Tensor], int]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a state without averages.
+        AskedWrongError: a state without averages.
     """
     files = find_average(path)
     if not files:
@@ -88,7 +89,7 @@ def read_average(path: Path) -> tuple[dict[str, Tensor], int]:
         else:
             state = torch.load(part, map_location="cpu", weights_only=True)
             if "average" not in state:
-                raise ValueError(f"{path} holds no averages; is it a session's state?")
+                raise AskedWrongError(f"{path} holds no averages; is it a session's state?")
             tensors, steps = state["average"], int(state.get("steps", 0))
     return {key: (t.float() if t.is_floating_point() else t) for key, t in tensors.items()}, steps
 
@@ -108,7 +109,7 @@ def load_average(
         The keys that kept their fresh values.
 
     Raises:
-        ValueError: other keys are missing, of another shape, or unknown.
+        AskedWrongError: other keys are missing, of another shape, or unknown.
     """
     wanted = network.state_dict()
     parts = [part for part in PARTS if not any(key.startswith(part) for key in wanted)]
@@ -121,7 +122,7 @@ def load_average(
     kept = [key for key in wanted if key not in fitting]
     wrong = [key for key in {*kept, *(given.keys() - fitting.keys())} if not key.startswith(lenient)]
     if wrong:
-        raise ValueError(f"these weights are of another network: {', '.join(sorted(wrong)[:6])} ({len(wrong)} keys)")
+        raise AskedWrongError(f"weights of another network: {', '.join(sorted(wrong)[:6])} ({len(wrong)} keys)")
     network.load_state_dict({**wanted, **fitting})
     return kept
 
@@ -139,4 +140,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plainly():
+        main()

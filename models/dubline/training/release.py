@@ -12,6 +12,7 @@ from dubline.models.diffusion import Diffusion
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.weights import RELEASED, save_networks
 from dubline.training.checkpoint import find_average, load_average, read_average
+from dubline.training.complaints import AskedWrongError, plainly
 from dubline.training.stage2.trained import trained_params
 
 if TYPE_CHECKING:
@@ -54,14 +55,14 @@ def read_stages(preset: Preset, run: Path | None, averages: list[Path]) -> dict[
 
     Raises:
         FileNotFoundError: a stage is nowhere, or a named file is not there.
-        ValueError: a named file holds neither stage, or a state was trained with other parameters than the preset's.
+        AskedWrongError: a named file holds neither stage, or a state was trained with other parameters.
     """
     found: dict[str, dict[str, Tensor]] = {}
     for path in averages:
         tensors, _ = read_average(path)
         holds = [stage for stage, prefix in STAGES.items() if any(key.startswith(prefix) for key in tensors)]
         if not holds:
-            raise ValueError(f"{path} holds neither {' nor '.join(STAGES.values())} weights")
+            raise AskedWrongError(f"{path} holds neither {' nor '.join(STAGES.values())} weights")
         found |= dict.fromkeys(holds, tensors)
     for stage in STAGES.keys() - found.keys():
         if run is None:
@@ -71,7 +72,7 @@ def read_stages(preset: Preset, run: Path | None, averages: list[Path]) -> dict[
         found[stage], _ = read_average(path)
         # Another objective has tensors of the same shapes, and would draw noise under this preset.
         if trained_params(preset, path) != preset.diffusion:
-            raise ValueError(f"{path} was trained with other parameters than those of {preset.name}")
+            raise AskedWrongError(f"{path} was trained with other parameters than those of {preset.name}")
     return found
 
 
@@ -82,7 +83,7 @@ def release(preset: Preset, stages: dict[str, dict[str, Tensor]], out: Path = RE
         The weights' files.
 
     Raises:
-        ValueError: the averages are of other networks than the preset's.
+        AskedWrongError: the averages are of other networks than the preset's.
         dubline.models.weights.WeightsError: a value is not finite in fp16.
     """
     autoencoder, diffusion = Autoencoder(preset.autoencoder), Diffusion(preset)
@@ -124,4 +125,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plainly():
+        main()

@@ -1,7 +1,10 @@
 """Both stages train, stop in time, resume, and end as weights that load."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from dubline.models.diffusion import Diffusion
@@ -35,3 +38,16 @@ def test_whitening_is_undone_by_its_inverse() -> None:
     whitened = whitening(motion, source)
     torch.testing.assert_close(whitening.invert(whitened, source), motion, atol=1e-2, rtol=1e-3)
     assert 0.9 < whitened[:, :8].std() < 1.1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["stage1", "nowhere"], ["stage2", "nowhere"], ["footage", "nowhere", "--out", "o"], ["release", "nowhere"]],
+)
+def test_a_wrong_folder_is_answered_by_a_sentence(command: list[str], tmp_path: Path) -> None:
+    module, *words = command
+    run = [sys.executable, "-m", f"dubline.training.{module}", *words]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr or "no " in done.stderr
+    assert "Traceback" not in done.stderr

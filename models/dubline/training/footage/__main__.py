@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from dubline.training.complaints import plainly
 from dubline.training.footage.reading import find_films, read_films, summarise
 from dubline.training.footage.takes import Rules
 
@@ -32,4 +33,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plainly():
+        main()

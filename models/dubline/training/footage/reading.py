@@ -10,6 +10,7 @@ import hashlib
 import json
 import multiprocessing
 import re
+import resource
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +31,8 @@ SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"}
 RECORD = "footage.jsonl"
 # Two hours of reading are six hours of film on one core, or a file that leads nowhere.
 PATIENCE_S = 2 * 3600.0
+# Address space of a reading process; threads and libraries reserve far more than they use.
+MEMORY_BYTES = 8 * 2**30
 
 
 class Film(NamedTuple):
@@ -113,6 +116,8 @@ def read_apart(film: Film, out: Path, rules: Rules, patience_s: float = PATIENCE
 
 
 def _send_outcome(connection: Connection, film: Film, out: Path, rules: Rules) -> None:
+    # A file that makes the decoder eat memory must not starve the training beside it.
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     connection.send(tuple(read_film(film, out, rules)))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dubline.models.presets import PRESETS
+from dubline.training.complaints import plainly
 from dubline.training.corpus import read_corpus
 from dubline.training.stage1.teacher import DensePairs
 from dubline.training.stage1.train import LEARNING_RATE, WARM_UP_STEPS, Plan, train
@@ -63,4 +64,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plainly():
+        main()

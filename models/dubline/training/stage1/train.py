@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from dubline.models.layers import resize
+from dubline.training.complaints import AskedWrongError
 from dubline.training.session import Session, training_device
 from dubline.training.sheet import save_sheet
 from dubline.training.stage1.criticism import Criticism, reading
@@ -87,7 +88,7 @@ def train(clips: Sequence[Clip], preset: Preset, out: Path, plan: Plan, dense: D
         companions=criticism.companions,
     )
     if plan.keep_motion and not session.steps and not plan.start_from:
-        raise ValueError("there is no trained motion to keep: resume, or start from averages")
+        raise AskedWrongError("there is no trained motion to keep: resume, or start from averages")
     if plan.keep_motion:
         # The averages, since stage 2 was trained on those.
         student.load_state_dict(session.average.network.state_dict())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from rich.console import Console
 
 from dubline.models.presets import PRESETS, Objective
+from dubline.training.complaints import plainly
 from dubline.training.corpus import Clip, find_clips, stream_corpus
 from dubline.training.stage2.train import RECIPE, Recipe, train
 
@@ -74,4 +75,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    with plainly():
+        main()

@@ -114,7 +114,7 @@ def encode_all(
     for clip in clips:
         if clip.kind == "expression" or not np.abs(clip.speech).any():
             continue
-        # Names repeat between folders; sounds do not, and the same sound gives the same variants again.
+        # Names repeat between folders; sounds do not.
         seed = zlib.crc32(clip.speech.tobytes())
         name = f"{clip.name}-{seed:08x}"
         if name not in done:

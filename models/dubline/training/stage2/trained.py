@@ -9,6 +9,7 @@ import torch
 
 from dubline.models.diffusion import Diffusion
 from dubline.training.checkpoint import read_average
+from dubline.training.complaints import AskedWrongError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,18 +36,18 @@ class Trained:
         """Compare with those of a checkpoint.
 
         Raises:
-            ValueError: they are others.
+            AskedWrongError: they are others.
         """
         # States of before this was remembered, and averages that have travelled, say less.
         own = self.state_dict()
         state = {**own, **state}
         if state[STAGE1] != self.stage1:
-            raise ValueError(
+            raise AskedWrongError(
                 "stage 1's motion latents have changed since, and this stage 2 speaks in the old ones: train it anew"
             )
         if other := [key for key in state if state[key] != own.get(key)]:
             trained = ", ".join(f"{key}={state[key]}" for key in other)
-            raise ValueError(f"the checkpoint was trained with {trained}: give the same switches, or another --out")
+            raise AskedWrongError(f"the checkpoint was trained with {trained}: give the same switches, or another out")
 
 
 def load_stage2(preset: Preset, path: Path) -> Diffusion:
@@ -54,7 +55,7 @@ def load_stage2(preset: Preset, path: Path) -> Diffusion:
 
     Raises:
         FileNotFoundError: there is no such state.
-        ValueError: it holds no averages.
+        AskedWrongError: it holds no averages.
     """
     tensors, _ = read_average(path)
     diffusion = Diffusion(dataclasses.replace(preset, diffusion=trained_params(preset, path)))

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from dubline.models.audio_encoder import MEL_PER_FRAME
 from dubline.models.log_mel import normalise
+from dubline.training.complaints import AskedWrongError
 from dubline.training.stage2.encoded import APPEARANCE_STEP, Encoded, Voice
 from dubline.training.stage2.voice import vary
 
@@ -71,7 +72,7 @@ class Windows:
         seed: of all that is drawn.
 
     Raises:
-        ValueError: no clip is long enough.
+        AskedWrongError: no clip is long enough.
     """
 
     def __init__(self, clips: list[Encoded], diffusion: Diffusion, seed: int) -> None:
@@ -79,7 +80,7 @@ class Windows:
         self.diffusion, self.params = copy.deepcopy(diffusion).cpu(), diffusion.params
         self.clips = [clip for clip in clips if fits(clip.voices[0], self.params)]
         if not self.clips:
-            raise ValueError(f"no clip has {least_frames(self.params)} frames with speech")
+            raise AskedWrongError(f"no clip has {least_frames(self.params)} frames with speech")
         self.seed(seed)
 
     def seed(self, seed: int) -> None:
