@@ -4,7 +4,7 @@ import torch
 
 from dubline.models.layers import warp
 from dubline.training.stage1.augment import project, random_cameras, view
-from dubline.training.stage1.losses import face_weight, landmark_loss, painting_loss
+from dubline.training.stage1.losses import colour_loss, face_weight, landmark_loss, painting_loss
 
 
 def test_a_landmark_stays_on_its_pixel_under_any_camera() -> None:
@@ -60,3 +60,19 @@ def test_painting_is_free_in_the_mouth_dear_where_the_warp_is_right_and_cheaper_
     assert price(8, 0.0) > 0.99
     assert price(8, 0.9) < 0.3
     assert price(48, 0.0) < 0.05
+
+
+def test_colour_is_taught_in_the_mouth_and_where_the_warp_is_wrong_and_nowhere_else() -> None:
+    target = torch.zeros(1, 3, 64, 64)
+    landmarks = torch.zeros(1, 68, 2)
+    landmarks[:, 48:68] = torch.linspace(-0.2, 0.2, 20)[:, None] * torch.tensor([1.0, 0.0]) + torch.tensor([0, 0.5])
+    weight = torch.ones(1, 1, 64, 64)
+
+    def price(row: int, off: float) -> float:
+        colour = torch.zeros(1, 3, 64, 64)
+        colour[..., row, 32] = 1
+        return float(colour_loss(colour, target + off, target, weight, landmarks)) * 64 * 64
+
+    assert price(48, 0.0) > 0.95
+    assert price(8, 0.9) > 0.95
+    assert price(8, 0.0) < 0.01

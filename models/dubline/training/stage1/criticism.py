@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from dubline.models.layers import resize
 from dubline.training.corpus import LIPS
 from dubline.training.stage1.discriminator import Adversary
-from dubline.training.stage1.losses import face_weight, landmark_loss, painting_loss, picture_loss, threshold_loss
+from dubline.training.stage1.losses import (
+    colour_loss,
+    face_weight,
+    landmark_loss,
+    painting_loss,
+    picture_loss,
+    threshold_loss,
+)
 from dubline.training.stage1.perceptual import Part, Perceptual, face_crops
 from dubline.training.stage1.teacher import flow_loss, visibility_loss
 
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
 
 # What an error weighs beside one of the picture. The warped picture counts for itself, so that painting does not
 # excuse it. Lips are two readings of many, and the reason for all of it.
-WARPED, THRESHOLD, PAINTING = 0.8, 0.5, 2.0
+WARPED, THRESHOLD, PAINTING, COLOUR = 0.8, 0.5, 2.0, 2.0
 # The same for what exact geometry teaches.
 MOVED, HIDDEN, GEOMETRY, LIP_READING = 6.0, 0.03, 0.3, 0.4
 # Crops for the perceptual loss, as shares of the frame's side, and the smallest that its network is asked about.
@@ -68,9 +75,14 @@ class Criticism:
         total = picture_loss(frame, target, weight) + WARPED * picture_loss(warped, target, weight)
         total = total + THRESHOLD * threshold_loss(frame, target)
         total = total + PAINTING * painting_loss(occlusion, warped.detach(), target, landmarks)
+        coloured = colour_loss(rendering.paint.colour.float(), warped.detach(), target, weight, landmarks)
+        total = total + COLOUR * coloured
         moved, read = self._motion(rendering, pairs), reading(geometry, pairs)
         total = total + self.teacher * (moved + read)
-        figures = {"psnr": -10 * ((frame - target).detach().square().mean() / 4 + 1e-9).log10()}
+        figures = {
+            "psnr": -10 * ((frame - target).detach().square().mean() / 4 + 1e-9).log10(),
+            "colour": coloured.detach(),
+        }
         if pairs.dense is None:
             figures |= {"moved": moved.detach(), "read": read.detach()}
         else:

@@ -115,3 +115,20 @@ def painting_loss(occlusion: Tensor, warped: Tensor, target: Tensor, landmarks: 
     off = (warped - target).abs().mean(dim=1, keepdim=True)
     price = PAINT_FLOOR + (1 - PAINT_FLOOR) * torch.exp(-off / PAINT_FREELY)
     return (occlusion * price * (1 - bump(landmarks[:, MOUTH], 0.35, occlusion.shape[-1]))).mean()
+
+
+def colour_loss(colour: Tensor, warped: Tensor, target: Tensor, weight: Tensor, landmarks: Tensor) -> Tensor:
+    """What the decoder would paint, taught wherever paint is needed, shown or not.
+
+    A mask that is shut passes next to no gradient to the colour behind it, and a wrong colour keeps it shut.
+
+    Args:
+        colour: (B, 3, H, W) in [-1, 1], and
+        warped: (B, 3, H, W), whose errors say where paint is needed besides the mouth.
+        target: (B, 3, H, W).
+        weight: (B, 1, H, W), of `face_weight`.
+        landmarks: (B, 68, 2) of the target, in [-1, 1].
+    """
+    off = (warped - target).abs().mean(dim=1, keepdim=True)
+    needed = torch.maximum(1 - torch.exp(-off / PAINT_FREELY), bump(landmarks[:, MOUTH], 0.35, target.shape[-1]))
+    return (weight * needed * (colour - target).abs()).mean()
