@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dubline.orchestration.errors import UploadMissingError, UploadNotReadyError, WrongContentTypeError
-from dubline.orchestration.jobs import CUSTOM_ID_MAX_CHARS, PRESETS, SEED_MAX, JobState, NewJob
+from dubline.orchestration.jobs import (
+    CUSTOM_ID_MAX_CHARS,
+    DEADLINE_MAX_S,
+    DEADLINE_MIN_S,
+    PRESETS,
+    SEED_MAX,
+    JobState,
+    NewJob,
+)
 from dubline.orchestration.uploads import Upload, UploadKind, UploadState
 
 if TYPE_CHECKING:
@@ -93,6 +101,9 @@ def _faults_of(number: int, row: NewJob, uses: Mapping[str, int]) -> Iterator[Ma
         yield fault("preset", "unknown_preset", f"There is no preset {row.preset!r}. Use one of: {known}.")
     if not 0 <= row.seed <= SEED_MAX:
         yield fault("seed", "seed_out_of_range", f"The seed is {row.seed}. Use 0 to {SEED_MAX}.")
+    if row.deadline_s is not None and not DEADLINE_MIN_S <= row.deadline_s <= DEADLINE_MAX_S:
+        detail = f"The deadline is {row.deadline_s} s. Use {DEADLINE_MIN_S:.0f} to {DEADLINE_MAX_S:.0f} seconds."
+        yield fault("deadline_s", "deadline_out_of_range", detail)
     if row.custom_id is None:
         return
     if not 1 <= len(row.custom_id) <= CUSTOM_ID_MAX_CHARS or "\x00" in row.custom_id:

@@ -151,6 +151,13 @@ class NotFoundError(DublineError):
     status = 404
 
 
+class UploadInUseError(DublineError):
+    """A job that is not final names this upload. Cancel the job or let it end, then delete the upload."""
+
+    code = "upload_in_use"
+    status = 409
+
+
 class InvalidRequestError(DublineError):
     """The request is not valid. The errors name each field."""
 
@@ -206,6 +213,21 @@ class DatabaseUnavailableError(DublineError):
     status = 503
 
 
+class BrokerUnavailableError(DublineError):
+    """The broker does not answer. Nothing is lost; workers find the work by themselves, a little later."""
+
+    code = "broker_unavailable"
+    retryable = True
+    status = 503
+
+
+class ScratchFullError(DublineError):
+    """The worker has no disk space left for this job. Nothing is lost; the work is tried again."""
+
+    code = "scratch_full"
+    retryable = True
+
+
 class EncoderFailedError(DublineError):
     """The video encoder stopped with an error."""
 
@@ -227,7 +249,28 @@ class WorkerLostError(DublineError):
     retryable = True
 
 
+class DeviceFailedError(DublineError):
+    """The worker's device failed while it held the job, and the worker starts afresh."""
+
+    code = "device_failed"
+    retryable = True
+
+
 # Ends of a job or of a lease.
+
+
+class DeadlineExceededError(DublineError):
+    """The job was not done by its deadline. Submit it again with a later one."""
+
+    code = "deadline_exceeded"
+    status = 422
+
+
+class CancelledError(DublineError):
+    """The job was cancelled."""
+
+    code = "cancelled"
+    status = 409
 
 
 class AttemptsExhaustedError(DublineError):

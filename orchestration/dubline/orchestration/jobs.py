@@ -19,6 +19,10 @@ PRESETS = frozenset({"tiny", "base"})
 DEFAULT_PRESET = "tiny"
 SEED_MAX = 2**32 - 1
 CUSTOM_ID_MAX_CHARS = 128
+DEADLINE_MIN_S = 1.0
+DEADLINE_MAX_S = 30 * 86_400.0
+RETENTION_MIN_S = 60
+RETENTION_MAX_S = 10 * 365 * 86_400
 
 
 class JobState(StrEnum):
@@ -36,10 +40,11 @@ FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 CLAIMABLE = frozenset({JobState.QUEUED, JobState.RETRYING})
 
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
+    # Failed without running: the deadline passed.
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
     # Back to queued is a release: the worker shut down and the attempt is not charged.
     JobState.RUNNING: frozenset({JobState.QUEUED, JobState.RETRYING}) | FINAL,
-    JobState.RETRYING: frozenset({JobState.RUNNING, JobState.CANCELLED}),
+    JobState.RETRYING: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),
     JobState.CANCELLED: frozenset(),
@@ -65,6 +70,7 @@ class Outcome(StrEnum):
     RETRIED = "retried"
     FAILED = "failed"
     RELEASED = "released"
+    CANCELLED = "cancelled"
 
 
 class Cause(StrEnum):
@@ -76,6 +82,8 @@ class Cause(StrEnum):
     WORKER_LOST = "worker_lost"
     SHUTDOWN = "shutdown"
     DEFECT = "defect"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +97,8 @@ class NewJob:
     """0 to SEED_MAX; the same seed, files and weights give the same video."""
     custom_id: str | None = None
     """The tenant's own name for the row, unique within a batch."""
+    deadline_s: float | None = None
+    """DEADLINE_MIN_S to DEADLINE_MAX_S seconds from acceptance; a job not final by then fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +117,7 @@ class Job:
     """Seconds of speech to animate; 0 when the upload was never ready."""
     preset: str
     weights_sha256: str | None
-    """Of the networks that made the result."""
+    """Of the networks that render it, known from the first attempt that began to."""
     seed: int
     state: JobState
     stage: Stage | None
@@ -116,12 +126,17 @@ class Job:
     """0 to 100."""
     attempt_count: int
     """Attempts begun, those that were not charged included."""
+    gpu_s: float
+    """Seconds that all its attempts held the device."""
     error_code: str | None
     error_detail: str | None
     result_key: str | None
     result_size_bytes: int | None
     result_duration_s: float | None
+    result_deleted_at: datetime | None
+    """When retention removed the video; the job stays succeeded."""
     created_at: datetime
+    deadline_at: datetime | None
     started_at: datetime | None
     """When the first attempt began."""
     finalized_at: datetime | None
@@ -140,6 +155,23 @@ class Attempt:
     cause: Cause | None
     error_code: str | None
     error_detail: str | None
+    gpu_s: float
+    """Seconds it held the device for sampling and rendering."""
+    refused_writes: int
+    """Writes refused because its token was no longer in force."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long files are kept, in seconds, RETENTION_MIN_S to RETENTION_MAX_S; None: until deleted.
+
+    Of a tenant's and a batch's, the shorter holds.
+    """
+
+    inputs_s: int | None = None
+    """Of a tenant: from the declaration of an upload. Of a batch: from its last job's end."""
+    results_s: int | None = None
+    """From the end of each job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +181,9 @@ class Batch:
     id: UUID
     tenant: str
     row_count: int
+    """Jobs in it; jobs that were deleted no longer count."""
     created_at: datetime
+    retention: Retention = field(default_factory=Retention)
     counts: Mapping[JobState, int] = field(default_factory=dict)
     """Jobs per state; every state is a key."""
     progress_percent: float = 0.0
@@ -184,6 +218,37 @@ class QueueCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pins:
+    """What makes the bytes of a video, beside its inputs, preset and seed. Equal pins, equal bytes."""
+
+    weights_sha256: str
+    render_batch: int
+    """Frames rendered at once."""
+    segment_frames: int
+    encoder_threads: int
+
+
+class CheckpointKind(StrEnum):
+    """What a checkpoint holds."""
+
+    MOTION = "motion"
+    SEGMENT = "segment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A finished piece of a job, kept in the bucket so that no later attempt makes it again."""
+
+    kind: CheckpointKind
+    number: int
+    """0 for the motion; the index of a segment."""
+    object_key: str
+    size_bytes: int
+    sha256: str
+    """64 lower-case hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """The time-limited right of one worker to one attempt at one job; its token fences every write."""
 
@@ -206,3 +271,8 @@ class Lease:
     def result_key(self) -> str:
         """Key in the bucket that belongs to this attempt alone."""
         return f"results/{self.job_id}/{self.attempt}-{self.token}.mp4"
+
+    @property
+    def attempt_prefix(self) -> str:
+        """Where in the bucket the checkpoints of this attempt go."""
+        return f"checkpoints/{self.job_id}/{self.attempt}-{self.token}/"

@@ -1,31 +1,29 @@
-"""The bucket: uploads come in by presigned PUT, results go out by presigned GET. Only here is boto3 known."""
+"""The bucket: uploads come in by presigned PUT, results go out by presigned GET."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from dubline.orchestration.errors import StorageUnavailableError, UploadMissingError, UploadSizeMismatchError
+from dubline.orchestration.outgoing import Outgoing, Stopped
+from dubline.orchestration.s3 import connect, status, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
-
-    from mypy_boto3_s3 import S3Client
 
     from dubline.orchestration.settings import BucketSettings
 
 RESULT_URL_MAX_S = 3600
-CHUNK_BYTES = 1 << 20
-CONNECT_TIMEOUT_S = 3
-READ_TIMEOUT_S = 30
+CHUNK_BYTES = 1 << 16
+"""Small, because a report is due with each: on a slow line a megabyte takes too long to keep quiet."""
+DELETE_LIMIT = 1000
+"""Most keys that S3 takes in one request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +33,19 @@ class PresignedPut:
     url: str
     headers: Mapping[str, str]
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """What a listing tells of an object."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
+
+
+def _keep_quiet() -> None:
+    pass
 
 
 class Objects:
@@ -47,14 +58,14 @@ class Objects:
     def __init__(self, settings: BucketSettings) -> None:
         self._bucket = settings.name
         self._region = settings.region
-        self._client = _client(settings, settings.endpoint_url)
+        self._client = connect(settings, settings.endpoint_url)
         # The host is part of a signature, so URLs for the outside are signed by a client of their own.
         public_url = settings.public_url or settings.endpoint_url
-        self._signer = self._client if public_url == settings.endpoint_url else _client(settings, public_url)
+        self._signer = self._client if public_url == settings.endpoint_url else connect(settings, public_url)
 
     def create_bucket(self) -> bool:
         """Create the bucket where it is missing; return whether it was created."""
-        with _translated():
+        with translated():
             if self._exists():
                 return False
             if self._region == "us-east-1":  # the one region that S3 refuses as a location
@@ -72,7 +83,7 @@ class Objects:
         Raises:
             StorageUnavailableError: it does not answer or does not exist.
         """
-        with _translated():
+        with translated():
             if not self._exists():
                 raise StorageUnavailableError(f"The bucket {self._bucket} does not exist. Run create-bucket first.")
 
@@ -109,31 +120,40 @@ class Objects:
         Raises:
             StorageUnavailableError: the storage does not answer.
         """
-        with _translated():
+        with translated():
             try:
                 return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
             except ClientError as error:
-                if _status(error) == HTTPStatus.NOT_FOUND:
+                if status(error) == HTTPStatus.NOT_FOUND:
                     return None
                 raise
 
-    def get(self, key: str, path: Path, limit_bytes: int) -> int:
+    def get(self, key: str, path: Path, limit_bytes: int, report: Callable[[], None] = _keep_quiet) -> int:
         """Copy an object into a file and return its length.
+
+        Args:
+            key: the object.
+            path: the file, which is written over.
+            limit_bytes: the most that is accepted.
+            report: called as bytes come in; what it raises ends the copying and is passed on.
 
         Raises:
             UploadMissingError: there is no such object.
             UploadSizeMismatchError: it is longer than ``limit_bytes``; nothing is left at ``path``.
             StorageUnavailableError: the storage does not answer or stopped half-way.
+            OSError: the disk is full.
         """
-        with _translated():
+        with translated():
+            report()
             try:
                 body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
             except ClientError as error:
-                if _status(error) == HTTPStatus.NOT_FOUND:
+                if status(error) == HTTPStatus.NOT_FOUND:
                     raise UploadMissingError from error
                 raise
             with body, path.open("wb") as file:
                 for chunk in body.iter_chunks(CHUNK_BYTES):
+                    report()
                     file.write(chunk)
                     if file.tell() > limit_bytes:
                         break
@@ -143,87 +163,75 @@ class Objects:
             raise UploadSizeMismatchError(f"The stored file is longer than {limit_bytes} bytes.")
         return written
 
-    def put(self, path: Path, key: str, content_type: str) -> int:
+    def put(self, path: Path, key: str, content_type: str, report: Callable[[], None] = _keep_quiet) -> int:
         """Store a file under a key that was never used, and return its length.
 
         Storing the same length again succeeds: it is our own PUT repeated after a lost answer.
+
+        Args:
+            path: the file.
+            key: the object.
+            content_type: told to whoever gets the object.
+            report: called as bytes go out, at least with every 64 KiB; what it raises ends the sending and is
+                passed on. Nothing is stored then.
 
         Raises:
             StorageUnavailableError: the storage does not answer, or the key holds something else.
         """
         size_bytes = path.stat().st_size
-        with _translated(), path.open("rb") as file:
-            try:
-                self._client.put_object(
-                    Bucket=self._bucket, Key=key, Body=file, ContentType=content_type, IfNoneMatch="*"
-                )
-            except ClientError as error:
-                if _status(error) != HTTPStatus.PRECONDITION_FAILED or self.size_bytes(key) != size_bytes:
-                    raise
+        try:
+            with translated(), Outgoing(path, report) as file:
+                self._put(file, key, content_type, size_bytes)
+        except Stopped as stopped:
+            raise stopped.__cause__ or stopped from None
         return size_bytes
 
-    def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error.
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Walk over the objects whose keys begin with a prefix, in the order of their keys, page by page.
 
         Raises:
             StorageUnavailableError: the storage does not answer.
         """
-        with _translated():
-            self._client.delete_object(Bucket=self._bucket, Key=key)
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        with translated():
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    yield StoredObject(key=found["Key"], size_bytes=found["Size"], modified_at=found["LastModified"])
+
+    def delete_many(self, keys: Collection[str]) -> frozenset[str]:
+        """Remove objects; those that are not there count as removed.
+
+        Returns:
+            The keys under which there is nothing any more. The storage may refuse single ones.
+
+        Raises:
+            StorageUnavailableError: the storage does not answer; some may be gone.
+        """
+        wanted, refused = sorted(keys), set[str]()
+        with translated():
+            for first in range(0, len(wanted), DELETE_LIMIT):
+                part = wanted[first : first + DELETE_LIMIT]
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in part], "Quiet": True}
+                )
+                refused.update(error["Key"] for error in answer.get("Errors", ()))
+        return frozenset(wanted) - refused
+
+    def _put(self, file: Outgoing, key: str, content_type: str, size_bytes: int) -> None:
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=file, ContentType=content_type, IfNoneMatch="*")
+        except ClientError as error:
+            if status(error) != HTTPStatus.PRECONDITION_FAILED or self.size_bytes(key) != size_bytes:
+                raise
 
     def _exists(self) -> bool:
         try:
             self._client.head_bucket(Bucket=self._bucket)
         except ClientError as error:
-            if _status(error) == HTTPStatus.NOT_FOUND:
+            if status(error) == HTTPStatus.NOT_FOUND:
                 return False
             raise
         return True
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "unknown")
-        raise StorageUnavailableError(f"The object storage refused {error.operation_name}: {code}.") from error
-    except (BotoCoreError, OSError) as error:
-        # A disk that is full is as temporary as a bucket that is away, and no fault of the job.
-        raise StorageUnavailableError from error
-
-
-def _client(settings: BucketSettings, endpoint_url: str) -> S3Client:
-    try:
-        return _bare_client(settings, endpoint_url)
-    except (BotoCoreError, ValueError) as error:
-        # An AWS_PROFILE that is gone, an endpoint that is no URL.
-        raise StorageUnavailableError(f"No client of the object storage can be made: {error}") from error
-
-
-def _bare_client(settings: BucketSettings, endpoint_url: str) -> S3Client:
-    return boto3.client(
-        "s3",
-        region_name=settings.region,
-        endpoint_url=endpoint_url or None,
-        aws_access_key_id=settings.access_key.get_secret_value() or None,
-        aws_secret_access_key=settings.secret_key.get_secret_value() or None,
-        config=Config(
-            signature_version="s3v4",
-            # Other stores than AWS have no host name per bucket.
-            s3={"addressing_style": "path" if endpoint_url else "virtual"},
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            # A checksum in a presigned PUT would be that of an empty body.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
-    )
-
-
-def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _from_now(seconds: int) -> datetime:

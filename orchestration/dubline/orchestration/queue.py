@@ -1,7 +1,7 @@
 """Wake-ups over Celery: a message says only that there may be work, never which.
 
 The row is the truth. A message lost, doubled or late changes nothing but how soon a worker looks, so messages
-are acknowledged early, no result is kept, and a broker that is away never fails a request.
+are acknowledged early and no result is kept. Only the relay sends them, after the rows are committed.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from dubline.orchestration.errors import BrokerUnavailableError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from kombu.connection import Connection
 
@@ -31,7 +32,6 @@ CONNECT_TIMEOUT_S = 1.0
 SOCKET_TIMEOUT_S = 10.0
 
 _QUEUE_OF = {RENDER: RENDER_QUEUE, PROBE: PROBE_QUEUE}
-_log = structlog.get_logger()
 
 
 def create_app(broker_url: str) -> Celery:
@@ -65,15 +65,24 @@ def create_app(broker_url: str) -> Celery:
 
 
 class Waker:
-    """Tells idle workers to look at the database. Call it after the commit, never before."""
+    """Tells idle workers to look at the database.
+
+    Every method but ``close`` may raise BrokerUnavailableError, after a second where nobody answers and after
+    ``SOCKET_TIMEOUT_S`` where the broker fell silent. Some messages may have been sent then.
+    """
 
     def __init__(self, app: Celery) -> None:
         self._app = app
 
+    def send(self, counts: Mapping[str, int]) -> None:
+        """Say how many more rows became claimable, by the name of the task that they wait for."""
+        for task, n in counts.items():
+            self._wake(task, n, top_up=False)
+
     def wake_renderer(self, n: int = 1, *, top_up: bool = False) -> int:
         """Say that ``n`` more jobs became claimable; return how many messages were sent.
 
-        At most ``WAKE_LIMIT`` wait at a time. A broker that is away is logged and gives 0.
+        At most ``WAKE_LIMIT`` wait at a time.
 
         Args:
             n: jobs.
@@ -86,12 +95,7 @@ class Waker:
         return self._wake(PROBE, n, top_up=top_up)
 
     def waiting(self, queue: str) -> int:
-        """Messages waiting in a queue.
-
-        Raises:
-            OperationalError: the broker cannot be reached.
-            RedisError: it stopped answering.
-        """
+        """Messages waiting in a queue."""
         with self._connected() as connection:
             return _waiting(connection, queue)
 
@@ -102,24 +106,23 @@ class Waker:
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         # One connection per call: a millisecond, and none that a restarted broker or a fork has broken.
-        with self._app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=0)
-            yield connection
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=0)
+                yield connection
+        except (OperationalError, RedisError, OSError) as error:
+            raise BrokerUnavailableError from error
 
     def _wake(self, task: str, n: int, *, top_up: bool) -> int:
         if n <= 0:
             return 0
-        try:
-            with self._connected() as connection:
-                waiting = _waiting(connection, _QUEUE_OF[task])
-                # Two senders of one message each must not take the other's for their own.
-                missing = min(n - waiting if top_up else n, WAKE_LIMIT - waiting)
-                for _ in range(missing):
-                    self._app.send_task(task, connection=connection, retry=False)
-        except (OperationalError, RedisError, OSError) as error:
-            _log.warning("wake_up_lost", task=task, wanted=n, reason=type(error).__name__)
-            return 0
-        return max(0, missing)
+        with self._connected() as connection:
+            waiting = _waiting(connection, _QUEUE_OF[task])
+            # Two senders of one message each must not take the other's for their own.
+            missing = max(0, min(n - waiting if top_up else n, WAKE_LIMIT - waiting))
+            for _ in range(missing):
+                self._app.send_task(task, connection=connection, retry=False)
+        return missing
 
 
 def _waiting(connection: Connection, queue: str) -> int:

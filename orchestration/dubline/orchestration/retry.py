@@ -6,6 +6,7 @@ The worker's executor calls ``decide`` with whatever it caught and hands the dec
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from dubline.orchestration import errors
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 FIRST_DELAY_S = 2.0
 LONGEST_DELAY_S = 120.0
+JITTER = 0.25
+"""Share of a pause by which it may be shorter or longer, so that jobs that failed together do not return together."""
 BUDGETS: Mapping[Cause, int] = {
     # A bucket or database that is away says nothing about the job: the pauses add up to twelve minutes.
     Cause.TRANSIENT: 12,
@@ -27,6 +30,7 @@ BUDGETS: Mapping[Cause, int] = {
 }
 """Attempts that may fail by one cause before the job is final; causes do not eat each other's budgets."""
 DETAIL_MAX_CHARS = 2000
+_random = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +52,16 @@ class Fail:
     detail: str
 
 
-def decide(error: BaseException, charged: Mapping[Cause, int]) -> Retry | Fail:
+def decide(error: BaseException, charged: Mapping[Cause, int], jitter: float | None = None) -> Retry | Fail:
     """Decide about a failed attempt.
 
     Args:
         error: what the attempt raised; one outside our tree is a defect and may be told to no tenant.
         charged: earlier attempts of the job that were charged, by cause (``lease.charged``).
+        jitter: as for ``pause_s``.
 
     Returns:
-        Retry with a pause of 2, 4, 8 ... at most 120 s, or Fail with the code and sentence for the job.
+        Retry with a pause of about 2, 4, 8 ... at most 120 s, or Fail with the code and sentence for the job.
         Pause and budget go by the attempts that this error's cause has cost.
     """
     # A MemoryError of the interpreter means the same as one of the device.
@@ -72,7 +77,7 @@ def decide(error: BaseException, charged: Mapping[Cause, int]) -> Retry | Fail:
     count = charged.get(cause, 0) + 1
     if count >= BUDGETS[cause]:
         return _exhausted(cause, known.code, detail, count)
-    return Retry(delay_s=pause_s(count), cause=cause, code=known.code, detail=detail)
+    return Retry(delay_s=pause_s(count, jitter), cause=cause, code=known.code, detail=detail)
 
 
 def _exhausted(cause: Cause, code: str, detail: str, count: int) -> Fail:
@@ -83,17 +88,23 @@ def _exhausted(cause: Cause, code: str, detail: str, count: int) -> Fail:
     return Fail(cause=cause, code=errors.AttemptsExhaustedError.code, detail=summary[:DETAIL_MAX_CHARS])
 
 
-def pause_s(count: int) -> float:
-    """Seconds to wait after the given number of failures (at least 1)."""
+def pause_s(count: int, jitter: float | None = None) -> float:
+    """Seconds to wait after the given number of failures (at least 1).
+
+    Args:
+        count: failures.
+        jitter: -1 for the shortest pause, 0 for the middle, 1 for the longest; drawn where it is None.
+    """
+    drawn = _random.uniform(-1.0, 1.0) if jitter is None else jitter
     # The exponent is bounded so that a huge count cannot overflow.
-    return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(count - 1, 16))
+    return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(count - 1, 16)) * (1.0 + JITTER * drawn)
 
 
 def cause_of(error: errors.DublineError) -> Cause:
     """Say which kind of failure an error of our tree is."""
     if isinstance(error, errors.OutOfMemoryError):
         return Cause.OUT_OF_MEMORY
-    if isinstance(error, errors.WorkerLostError):
+    if isinstance(error, (errors.WorkerLostError, errors.DeviceFailedError)):
         return Cause.WORKER_LOST
     if isinstance(error, errors.BadInputError):
         return Cause.BAD_INPUT

@@ -120,13 +120,30 @@ class WorkerSettings(Settings):
     device: str = "auto"
     """auto, cpu, or a torch device name."""
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
+    poll_s: float = Field(default=5.0, gt=0)
+    """Between two looks of an idle worker that nobody wakes; each is up to a fifth shorter or longer."""
+    pulse_file: str = ""
+    """Touched at each look and each step, for probes of this machine; empty means none."""
 
 
 class ControlSettings(Settings):
-    """How often the control process looks around."""
+    """How often the control process takes its turns, in seconds."""
 
     model_config = _group("CONTROL")
-    period_s: float = Field(default=2.0, gt=0)
+    relay_s: float = Field(default=0.2, gt=0)
+    """Between two looks into the outbox."""
+    reconcile_s: float = Field(default=2.0, gt=0)
+    """Between two counts of the rows that nobody claimed."""
+    rescue_s: float = Field(default=1.0, gt=0)
+    """Between two looks for expired leases and deadlines."""
+    janitor_s: float = Field(default=5.0, gt=0)
+    """Between two removals of objects that no row needs."""
+    expire_s: float = Field(default=60.0, gt=0)
+    """Between two looks for what was kept long enough."""
+    sweep_s: float = Field(default=3600.0, gt=0)
+    """Between two passes over the whole bucket."""
+    orphan_age_s: float = Field(default=3600.0, ge=60)
+    """How long an object may be in the bucket before its row; far longer than any worker takes to write one."""
 
 
 class LogSettings(Settings):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 
 from dubline.orchestration.jobs import NewJob
+from dubline.orchestration.queue import Waker, create_app
 from dubline.orchestration.uploads import Upload, UploadFacts, UploadKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
     from dubline.orchestration.jobs import Job
+    from dubline.orchestration.settings import BucketSettings, DatabaseSettings
     from dubline.orchestration.store import Store
 
 SHA = "0" * 64
@@ -78,3 +83,29 @@ class Studio:
 @pytest.fixture
 def studio(store: Store) -> Studio:
     return Studio(store, "acme")
+
+
+@pytest.fixture
+def waker(broker_url: str) -> Iterator[Waker]:
+    """A sender to queues that are empty."""
+    with redis.Redis.from_url(broker_url) as connection:
+        connection.flushall()
+    waker = Waker(create_app(broker_url))
+    yield waker
+    waker.close()
+
+
+@pytest.fixture
+def environment(database: DatabaseSettings, broker_url: str, bucket: BucketSettings) -> dict[str, str]:
+    """Variables of a process of the service that looks around often."""
+    return {
+        "PATH": os.environ["PATH"],
+        "DUBLINE_DATABASE_URL": database.url.get_secret_value(),
+        "DUBLINE_BROKER_URL": broker_url,
+        "DUBLINE_BUCKET_NAME": "made-by-command",
+        "DUBLINE_BUCKET_ENDPOINT_URL": bucket.endpoint_url,
+        "DUBLINE_BUCKET_ACCESS_KEY": "test",
+        "DUBLINE_BUCKET_SECRET_KEY": "test",
+        "DUBLINE_CONTROL_RELAY_S": "0.1",
+        "DUBLINE_CONTROL_RESCUE_S": "0.1",
+    }

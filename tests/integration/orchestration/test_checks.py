@@ -33,6 +33,10 @@ ILLEGAL_JOBS = {
     "more than all of it": "progress_percent = 101",
     "a seed below zero": "seed = -1",
     "a place in no batch": "position = 3",
+    "a video to expire that never was": "results_expire_at = now()",
+    "half a pin": "weights_sha256 = 'w', render_batch = 4",
+    "pinned without weights": "render_batch = 4, segment_frames = 100, encoder_threads = 2",
+    "less than no time on the device": "gpu_s = -1",
 }
 ILLEGAL_UPLOADS = {
     "ready without facts": "state = 'ready', finalized_at = now()",
@@ -46,6 +50,16 @@ ILLEGAL_UPLOADS = {
     ),
     "half a lease": "lease_token = gen_random_uuid()",
     "no bytes": "size_bytes = 0",
+}
+
+
+ILLEGAL_ATTEMPTS = {
+    "cancelled for another reason": "ended_at = now(), outcome = 'cancelled', cause = 'defect'",
+    "failed by being cancelled": "ended_at = now(), outcome = 'failed', cause = 'cancelled'",
+    "cancelled with an error": (
+        "ended_at = now(), outcome = 'cancelled', cause = 'cancelled', error_code = 'x', error_detail = 'y'"
+    ),
+    "fewer refusals than none": "refused_writes = -1",
 }
 
 
@@ -66,6 +80,14 @@ def test_an_illegal_upload_is_refused(store: Store, studio: Studio, wrong: str) 
     studio.pending(studio.portrait.kind)
     with pytest.raises(IntegrityError, match="CheckViolation"):
         change(store, f"UPDATE uploads SET {ILLEGAL_UPLOADS[wrong]} WHERE state = 'pending'")  # noqa: S608
+
+
+@pytest.mark.parametrize("wrong", ILLEGAL_ATTEMPTS)
+def test_an_illegal_attempt_is_refused(store: Store, studio: Studio, wrong: str) -> None:
+    studio.job()
+    store.leases.claim("worker", 10)
+    with pytest.raises(IntegrityError, match="CheckViolation"):
+        change(store, f"UPDATE attempts SET {ILLEGAL_ATTEMPTS[wrong]}")  # noqa: S608 - our own text
 
 
 def test_two_open_attempts_at_one_job_are_refused(store: Store, studio: Studio) -> None:

@@ -1,146 +1,164 @@
 from __future__ import annotations
 
-import os
-import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import pytest
-import redis
 import structlog
+from tests.integration.conftest import wait_until
 
-from dubline.orchestration import control
+from dubline.orchestration.control import Duty, serving, take_turn
+from dubline.orchestration.duties import duties
+from dubline.orchestration.errors import BrokerUnavailableError
 from dubline.orchestration.jobs import JobState
-from dubline.orchestration.queue import PROBE_QUEUE, RENDER_QUEUE, Waker, create_app
-from dubline.orchestration.settings import DatabaseSettings
+from dubline.orchestration.objects import Objects
+from dubline.orchestration.queue import SOCKET_TIMEOUT_S, Waker, create_app
+from dubline.orchestration.s3 import READ_TIMEOUT_S
+from dubline.orchestration.settings import BucketSettings, ControlSettings, DatabaseSettings
 from dubline.orchestration.store import Store
-from dubline.orchestration.uploads import UploadKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from tests.integration.orchestration.conftest import Studio
 
-    from dubline.orchestration.settings import BucketSettings
-
-EXPIRED_S = -1.0
-DEAD_BROKER = "redis://127.0.0.1:1/0"
-
-
-@pytest.fixture
-def waker(broker_url: str) -> Iterator[Waker]:
-    with redis.Redis.from_url(broker_url) as connection:
-        connection.flushall()
-    waker = Waker(create_app(broker_url))
-    yield waker
-    waker.close()
+LOCK = 7
+QUICK = ControlSettings(relay_s=0.02, reconcile_s=0.02, rescue_s=0.02, janitor_s=0.02, expire_s=0.02)
+HOLDER = f"""
+import sys
+from dubline.orchestration.settings import DatabaseSettings
+from dubline.orchestration.store import Store
+with Store.connect(DatabaseSettings.read()) as store, store.lock({LOCK}) as mine:
+    print(mine, flush=True)
+    sys.stdin.read()
+"""
 
 
-@pytest.fixture
-def environment(database: DatabaseSettings, broker_url: str, bucket: BucketSettings) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "DUBLINE_DATABASE_URL": database.url.get_secret_value(),
-        "DUBLINE_BROKER_URL": broker_url,
-        "DUBLINE_BUCKET_NAME": "made-by-command",
-        "DUBLINE_BUCKET_ENDPOINT_URL": bucket.endpoint_url,
-        "DUBLINE_BUCKET_ACCESS_KEY": "test",
-        "DUBLINE_BUCKET_SECRET_KEY": "test",
-        "DUBLINE_CONTROL_PERIOD_S": "0.1",
-    }
+def duty(turn: Callable[[], object], name: str = "test", lock: int = LOCK) -> Duty:
+    return Duty(name=name, lock=lock, period_s=0.01, turn=turn)
 
 
-def command(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "dubline.orchestration", *arguments]
-    return subprocess.run(line, env=env, capture_output=True, text=True, check=False, timeout=30)
+class Silence:
+    """A server that takes a connection and never says a word."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.settimeout(60)
+        self._taken: list[socket.socket] = []
+        self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=lambda: self._taken.append(self._server.accept()[0]), daemon=True).start()
+
+    def asked(self) -> bool:
+        return bool(self._taken)
+
+    def close(self) -> None:
+        for one in (*self._taken, self._server):
+            one.close()
 
 
-def test_a_turn_rescues_and_wakes(store: Store, studio: Studio, waker: Waker) -> None:
-    job = studio.job()
-    store.leases.claim("lost", EXPIRED_S)
-    studio.probing(UploadKind.SPEECH)
-    store.uploads.claim("lost", EXPIRED_S)
-    assert control.take_turn(store, waker)
-    assert store.jobs.get("acme", job.id).state is JobState.RETRYING
-    assert (waker.waiting(RENDER_QUEUE), waker.waiting(PROBE_QUEUE)) == (1, 1)
-
-
-def test_a_turn_with_nothing_to_do_wakes_nobody(store: Store, waker: Waker) -> None:
-    assert control.take_turn(store, waker)
-    assert waker.waiting(RENDER_QUEUE) == 0
-
-
-def test_only_one_process_has_the_turn(store: Store, waker: Waker) -> None:
-    with store.control_turn() as mine:
+def test_only_one_process_has_the_turn(store: Store) -> None:
+    turns: list[int] = []
+    one = duty(lambda: turns.append(1))
+    with store.lock(LOCK) as mine:
         assert mine
-        assert not control.take_turn(store, waker)
-    assert control.take_turn(store, waker)
+        assert not take_turn(store, one)
+        assert take_turn(store, duty(lambda: None, lock=LOCK + 1))
+    assert not turns
+    assert take_turn(store, one)
+    assert turns == [1]
 
 
-def test_rescue_goes_on_while_the_broker_is_dead(store: Store, studio: Studio) -> None:
-    job = studio.job()
-    store.leases.claim("lost", EXPIRED_S)
-    waker = Waker(create_app(DEAD_BROKER))
-    assert control.take_turn(store, waker)
-    assert store.jobs.get("acme", job.id).state is JobState.RETRYING
-    waker.close()
+def test_a_process_that_is_killed_in_its_turn_frees_the_lock(store: Store, environment: dict[str, str]) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", HOLDER], env=environment, stdin=pipe, stdout=pipe) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"True\n"
+        assert not take_turn(store, duty(lambda: None))
+        holder.kill()
+        wait_until(lambda: take_turn(store, duty(lambda: None)), 5)
 
 
-def test_a_database_that_is_away_costs_a_turn_and_not_the_process(waker: Waker) -> None:
-    away = DatabaseSettings.model_validate({"url": "postgresql+psycopg://postgres@127.0.0.1:1/dubline"})
-    stop = threading.Event()
-    with Store.connect(away) as store, structlog.testing.capture_logs() as events:
-        loop = threading.Thread(target=control.run, args=(store, waker, 0.01, stop))
-        loop.start()
-        deadline = time.monotonic() + 10
-        while [event["event"] for event in events].count("control_turn_missed") < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        stop.set()
-        loop.join(5)
+def test_every_duty_has_a_name_and_a_lock_of_its_own(store: Store, waker: Waker, objects: Objects) -> None:
+    listed = duties(store, waker, objects, ControlSettings())
+    assert len({one.name for one in listed}) == len({one.lock for one in listed}) == len(listed)
+    assert all(0 <= one.delay_s <= one.period_s for one in listed)
+
+
+def test_a_duty_that_hangs_holds_up_no_other_and_not_the_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dubline.orchestration.control.STOP_WITHIN_S", 0.1)
+    turns, release = list[int](), threading.Event()
+    hanging = duty(release.wait, "hanging", LOCK + 1)
+    with structlog.testing.capture_logs() as events, serving(store, [hanging, duty(lambda: turns.append(1))]):
+        wait_until(lambda: len(turns) > 3)
+    release.set()
     assert events[-1]["event"] == "control_stopped"
+    assert events[-1]["hanging"] == ["hanging"]
 
 
-def test_the_process_rescues_until_sigterm_which_ends_the_wait_for_its_next_turn(
-    store: Store, studio: Studio, environment: dict[str, str]
+@pytest.mark.parametrize(("error", "event"), [(BrokerUnavailableError(), "turn_missed"), (KeyError(1), "turn_broke")])
+def test_a_failure_costs_turns_and_is_told_once(
+    store: Store, error: Exception, event: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment["DUBLINE_CONTROL_PERIOD_S"] = "3600"
-    job = studio.job()
-    store.leases.claim("lost", EXPIRED_S)
-    options: dict[str, Any] = {"env": environment, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-m", "dubline.orchestration", "control"], **options) as process:
-        deadline = time.monotonic() + 15
-        while store.jobs.get("acme", job.id).state is not JobState.RETRYING:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert '"event": "jobs_rescued"' in said
-    assert '"event": "control_stopped"' in said
+    monkeypatch.setattr("dubline.orchestration.control.PAUSE_MIN_S", 0.01)
+    turns: list[int] = []
+
+    def fail_thrice() -> None:
+        turns.append(1)
+        if len(turns) <= 3:
+            raise error
+
+    with structlog.testing.capture_logs() as events, serving(store, [duty(fail_thrice)]):
+        wait_until(lambda: len(turns) > 5)
+    told = [one["event"] for one in events]
+    assert told == ["control_started", event, "duty_resumed", "control_stopped"]
 
 
-def test_the_commands_prepare_an_installation(store: Store, environment: dict[str, str]) -> None:
-    assert command("migrate", env=environment).returncode == 0
-    assert command("create-bucket", env=environment).returncode == 0
-    made = command("create-key", "acme", env=environment)
-    assert store.keys.tenant(made.stdout.strip()) == "acme"
+def test_a_database_that_is_away_costs_turns_and_not_the_process(
+    waker: Waker, objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dubline.orchestration.control.PAUSE_MIN_S", 0.01)
+    away = DatabaseSettings.model_validate({"url": "postgresql+psycopg://postgres@127.0.0.1:1/dubline"})
+    missed: list[str] = []
+    with Store.connect(away) as store, structlog.testing.capture_logs() as events:
+        lock = store.lock
+
+        def counted(name: int) -> object:
+            missed.append(str(name))
+            return lock(name)
+
+        monkeypatch.setattr(store, "lock", counted)
+        listed = [one for one in duties(store, waker, objects, QUICK) if one.name != "sweep"]
+        with serving(store, listed):
+            wait_until(lambda: all(missed.count(str(one.lock)) >= 2 for one in listed))
+    told = [event for event in events if event["event"] == "turn_missed"]
+    assert sorted(event["duty"] for event in told) == sorted(one.name for one in listed)
+    assert {event["code"] for event in told} == {"database_unavailable"}
+    assert events[-1]["hanging"] == []
 
 
-def test_a_missing_setting_is_named_without_a_traceback(environment: dict[str, str]) -> None:
-    del environment["DUBLINE_DATABASE_URL"]
-    failed = command("migrate", env=environment)
-    assert failed.returncode == 2
-    assert "DUBLINE_DATABASE_URL" in failed.stderr
-    assert "Traceback" not in failed.stderr
-
-
-def test_a_database_that_is_away_is_told_in_a_sentence(environment: dict[str, str]) -> None:
-    environment["DUBLINE_DATABASE_URL"] = "postgresql+psycopg://postgres@127.0.0.1:1/dubline"
-    failed = command("migrate", env=environment)
-    assert failed.returncode == 1
-    assert "The database does not answer" in failed.stderr
-    assert "Traceback" not in failed.stderr
+def test_rescue_waits_for_neither_the_bucket_nor_the_broker(store: Store, studio: Studio) -> None:
+    done = studio.job()
+    lease = store.leases.claim("worker", 10)
+    assert lease is not None
+    store.leases.finish(lease, lease.result_key, 10, 1.0)
+    store.deletions.job("acme", done.id, "test")
+    with closing(Silence()) as bucket, closing(Silence()) as broker:
+        endpoint = {"name": "dubline", "endpoint_url": f"http://{bucket.address}", "access_key": "a", "secret_key": "b"}
+        objects = Objects(BucketSettings.model_validate(endpoint))
+        waker = Waker(create_app(f"redis://{broker.address}/0"))
+        job = studio.job()
+        with serving(store, duties(store, waker, objects, QUICK)):
+            wait_until(bucket.asked)
+            wait_until(broker.asked)
+            began = time.monotonic()
+            store.leases.claim("lost", 0.01)
+            wait_until(lambda: store.jobs.get("acme", job.id).state is JobState.RETRYING)
+            assert time.monotonic() - began < min(READ_TIMEOUT_S, SOCKET_TIMEOUT_S)
+            bucket.close()
+            broker.close()
+    assert store.deletions.doomed(10) == (lease.result_key,)

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dubline.orchestration.errors import LeaseLostError, NoFaceError
-from dubline.orchestration.jobs import Cause, JobState, Lease, Outcome, Stage
+from dubline.orchestration.jobs import (
+    Cause,
+    Checkpoint,
+    CheckpointKind,
+    JobState,
+    Lease,
+    Outcome,
+    Pins,
+    Stage,
+)
 from dubline.orchestration.uploads import UploadKind
 
 if TYPE_CHECKING:
@@ -18,6 +28,13 @@ if TYPE_CHECKING:
     from dubline.orchestration.store import Store
 
 EXPIRED_S = -1.0
+PINS = Pins(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
+
+
+def segment(lease: Lease, number: int, name: str = "") -> Checkpoint:
+    key = f"{lease.attempt_prefix}segment-{number}{name}.mp4"
+    return Checkpoint(kind=CheckpointKind.SEGMENT, number=number, object_key=key, size_bytes=10, sha256="b" * 64)
+
 
 WRITES: dict[str, Callable[[Store, Lease], object]] = {
     "renew": lambda store, lease: store.leases.renew(lease, 10),
@@ -26,6 +43,8 @@ WRITES: dict[str, Callable[[Store, Lease], object]] = {
     "retry": lambda store, lease: store.leases.retry(lease, Cause.TRANSIENT, "x", "y", 0),
     "fail": lambda store, lease: store.leases.fail(lease, Cause.DEFECT, "x", "y"),
     "release": lambda store, lease: store.leases.release(lease),
+    "begin": lambda store, lease: store.leases.begin(lease, PINS),
+    "keep": lambda store, lease: store.leases.keep(lease, segment(lease, 0)),
 }
 
 
@@ -69,11 +88,10 @@ def test_a_finished_job_has_its_result_and_a_closed_attempt(store: Store, studio
     lease = claimed(store)
     store.leases.progress(lease, Stage.RENDERING, 140.0)
     assert store.jobs.get("acme", job.id).progress_percent == 100
-    store.leases.finish(lease, lease.result_key, 1234, 3.0, weights_sha256="abc")
+    store.leases.finish(lease, lease.result_key, 1234, 3.0)
     done = store.jobs.get("acme", job.id)
     assert (done.state, done.stage, done.progress_percent) == (JobState.SUCCEEDED, None, 100)
     assert (done.result_key, done.result_size_bytes, done.result_duration_s) == (lease.result_key, 1234, 3.0)
-    assert done.weights_sha256 == "abc"
     assert done.finalized_at is not None
     assert done.finalized_at.tzinfo in {UTC, done.created_at.tzinfo}
     (attempt,) = store.jobs.attempts("acme", job.id)
@@ -181,7 +199,9 @@ def test_a_zombie_is_refused_every_write(store: Store, studio: Studio, name: str
     before = store.jobs.get("acme", job.id), store.jobs.attempts("acme", job.id)
     with pytest.raises(LeaseLostError):
         WRITES[name](store, zombie)
-    assert (store.jobs.get("acme", job.id), store.jobs.attempts("acme", job.id)) == before
+    refused, untouched = store.jobs.attempts("acme", job.id)
+    assert (refused.refused_writes, untouched.refused_writes) == (1, 0)
+    assert (store.jobs.get("acme", job.id), (replace(refused, refused_writes=0), untouched)) == before
     store.leases.finish(heir, heir.result_key, 1, 1.0)
 
 

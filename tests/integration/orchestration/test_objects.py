@@ -1,18 +1,26 @@
 from __future__ import annotations
 
+import os
+import socket
+import time
 import urllib.request
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
 
-from dubline.orchestration.errors import StorageUnavailableError, UploadMissingError, UploadSizeMismatchError
+from dubline.orchestration import objects as objects_module
+from dubline.orchestration import s3
+from dubline.orchestration.errors import (
+    LeaseLostError,
+    StorageUnavailableError,
+    UploadMissingError,
+    UploadSizeMismatchError,
+)
 from dubline.orchestration.objects import Objects
 from dubline.orchestration.settings import BucketSettings
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -91,11 +99,106 @@ def test_a_key_is_never_written_over(objects: Objects, key: str, file: Path) -> 
     assert objects.size_bytes(key) == 10
 
 
-def test_deleting_twice_is_no_error(objects: Objects, key: str, file: Path) -> None:
-    objects.put(file, key, "video/mp4")
-    objects.delete(key)
-    objects.delete(key)
+def test_deleting_twice_is_no_error_and_what_was_never_there_counts_as_gone(
+    objects: Objects, key: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects_module, "DELETE_LIMIT", 2)
+    keys = frozenset(f"{key}/{number}" for number in range(5))
+    for one in keys:
+        objects.put(file, one, "video/mp4")
+    for _ in range(2):
+        assert objects.delete_many([*keys, f"{key}/never"]) == keys | {f"{key}/never"}
+    assert not list(objects.list(key))
+
+
+def test_what_the_storage_refuses_to_remove_is_not_called_gone(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"Errors": [{"Key": "b", "Code": "AccessDenied"}]}
+    monkeypatch.setattr(objects._client, "delete_objects", lambda **_: answer)
+    assert objects.delete_many(["a", "b"]) == {"a"}
+
+
+def test_a_listing_tells_keys_lengths_and_ages(objects: Objects, key: str, file: Path) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=2)
+    for name in ("b", "a", "c/d"):
+        objects.put(file, f"{key}/{name}", "video/mp4")
+    found = list(objects.list(f"{key}/"))
+    assert [one.key.removeprefix(f"{key}/") for one in found] == ["a", "b", "c/d"]
+    assert {one.size_bytes for one in found} == {10}
+    assert all(began <= one.modified_at <= datetime.now(UTC) for one in found)
+    assert not list(objects.list(f"{key}/z"))
+
+
+def test_a_listing_goes_on_past_its_first_page(objects: Objects, key: str, file: Path) -> None:
+    for number in range(5):
+        objects.put(file, f"{key}/{number}", "video/mp4")
+    ask, asked = objects._client.list_objects_v2, []
+
+    def ask_for_two(**words: str) -> object:
+        asked.append(words)
+        return ask(**words, MaxKeys=2)
+
+    objects._client.list_objects_v2 = ask_for_two  # type: ignore[assignment, method-assign]
+    assert [one.key[-1] for one in objects.list(key)] == ["0", "1", "2", "3", "4"]
+    assert len(asked) == 3
+
+
+def test_bytes_that_go_out_and_come_in_are_signs_of_life(objects: Objects, key: str, tmp_path: Path) -> None:
+    video, reports = tmp_path / "video", list[str]()
+    video.write_bytes(os.urandom(1 << 20))
+    objects.put(video, key, "video/mp4", lambda: reports.append("out"))
+    objects.get(key, tmp_path / "copy", 1 << 20, lambda: reports.append("in"))
+    assert (tmp_path / "copy").read_bytes() == video.read_bytes()
+    assert reports.count("out") >= 16
+    assert reports.count("in") >= 16
+
+
+def test_a_report_that_raises_ends_a_put_at_once_and_stores_nothing(objects: Objects, key: str, tmp_path: Path) -> None:
+    video, reports = tmp_path / "video", list[int]()
+    video.write_bytes(bytes(1 << 20))
+
+    def lose() -> None:
+        reports.append(1)
+        if len(reports) > 20:
+            raise LeaseLostError
+
+    with pytest.raises(LeaseLostError):
+        objects.put(video, key, "video/mp4", lose)
+    assert len(reports) == 21
     assert objects.size_bytes(key) is None
+    # The client is as good as new.
+    assert objects.put(video, key, "video/mp4") == 1 << 20
+
+
+def test_a_report_that_raises_ends_a_get(objects: Objects, key: str, file: Path, tmp_path: Path) -> None:
+    objects.put(file, key, "video/mp4")
+
+    def lose() -> None:
+        raise LeaseLostError
+
+    with pytest.raises(LeaseLostError):
+        objects.get(key, tmp_path / "copy", 10, lose)
+
+
+def test_a_full_disk_is_not_the_storages_fault(objects: Objects, key: str, file: Path) -> None:
+    objects.put(file, key, "video/mp4")
+    with pytest.raises(OSError, match="No space left"):
+        objects.get(key, Path("/dev/full"), limit_bytes=10)
+
+
+def test_a_line_that_is_dead_is_given_up(key: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "READ_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        settings = {"name": "dubline", "endpoint_url": f"http://{host}:{port}", "access_key": "a", "secret_key": "b"}
+        dead = Objects(BucketSettings.model_validate(settings))
+        began = time.monotonic()
+        with pytest.raises(StorageUnavailableError):
+            dead.put(file, key, "video/mp4")
+        with pytest.raises(StorageUnavailableError):
+            list(dead.list())
+    assert time.monotonic() - began < 10
 
 
 def test_creating_the_bucket_again_changes_nothing(objects: Objects) -> None:

@@ -2,25 +2,12 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 import redis
-import structlog
 
-from dubline.orchestration.queue import PROBE_QUEUE, RENDER_QUEUE, WAKE_LIMIT, Waker, create_app
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def waker(broker_url: str) -> Iterator[Waker]:
-    with redis.Redis.from_url(broker_url) as connection:
-        connection.flushall()
-    waker = Waker(create_app(broker_url))
-    yield waker
-    waker.close()
+from dubline.orchestration.errors import BrokerUnavailableError
+from dubline.orchestration.queue import PROBE, PROBE_QUEUE, RENDER, RENDER_QUEUE, WAKE_LIMIT, Waker, create_app
 
 
 def test_a_wake_up_carries_a_name_and_no_arguments(waker: Waker, broker_url: str) -> None:
@@ -62,11 +49,18 @@ def test_a_worker_never_stops_looking_for_the_broker(broker_url: str) -> None:
     assert create_app(broker_url).conf.broker_connection_max_retries is None
 
 
-def test_a_dead_broker_costs_a_warning_and_little_time() -> None:
+def test_new_rows_of_both_kinds_are_told_at_once(waker: Waker) -> None:
+    waker.send({RENDER: 3, PROBE: 2})
+    waker.send({RENDER: 1})
+    assert (waker.waiting(RENDER_QUEUE), waker.waiting(PROBE_QUEUE)) == (4, 2)
+
+
+def test_a_dead_broker_is_one_error_and_costs_little_time() -> None:
     waker = Waker(create_app("redis://127.0.0.1:1/0"))
     started = time.monotonic()
-    with structlog.testing.capture_logs() as events:
-        assert waker.wake_renderer(3) == 0
-    assert time.monotonic() - started < 2
-    assert [event["event"] for event in events] == ["wake_up_lost"]
+    with pytest.raises(BrokerUnavailableError):
+        waker.send({RENDER: 3})
+    with pytest.raises(BrokerUnavailableError):
+        waker.waiting(RENDER_QUEUE)
+    assert time.monotonic() - started < 4
     waker.close()

@@ -8,7 +8,7 @@ import pytest
 
 from dubline.orchestration.admission import admit, faults
 from dubline.orchestration.errors import UploadNotReadyError
-from dubline.orchestration.jobs import SEED_MAX, JobState, NewJob
+from dubline.orchestration.jobs import DEADLINE_MAX_S, SEED_MAX, JobState, NewJob
 from dubline.orchestration.uploads import Upload, UploadFacts, UploadKind, UploadState
 
 
@@ -63,7 +63,16 @@ def test_an_upload_being_checked_is_waited_for() -> None:
 
 
 def test_rows_that_are_well_have_no_faults() -> None:
-    assert faults([JOB, replace(JOB, custom_id="a"), replace(JOB, custom_id="b", seed=SEED_MAX)]) == ()
+    assert (
+        faults(
+            [
+                replace(JOB, deadline_s=DEADLINE_MAX_S),
+                replace(JOB, custom_id="a"),
+                replace(JOB, custom_id="b", seed=SEED_MAX),
+            ]
+        )
+        == ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,6 +81,9 @@ def test_rows_that_are_well_have_no_faults() -> None:
         (replace(JOB, preset="huge"), "unknown_preset"),
         (replace(JOB, seed=-1), "seed_out_of_range"),
         (replace(JOB, seed=SEED_MAX + 1), "seed_out_of_range"),
+        (replace(JOB, deadline_s=0.9), "deadline_out_of_range"),
+        (replace(JOB, deadline_s=DEADLINE_MAX_S + 1), "deadline_out_of_range"),
+        (replace(JOB, deadline_s=float("nan")), "deadline_out_of_range"),
         (replace(JOB, custom_id=""), "invalid_custom_id"),
         (replace(JOB, custom_id="x" * 129), "invalid_custom_id"),
         (replace(JOB, custom_id="a\x00b"), "invalid_custom_id"),

@@ -15,7 +15,7 @@ def test_bad_input_is_never_tried_again() -> None:
 
 
 def test_a_transient_failure_is_tried_again_after_a_pause() -> None:
-    decision = decide(errors.StorageUnavailableError(), {})
+    decision = decide(errors.StorageUnavailableError(), {}, jitter=0)
     assert isinstance(decision, Retry)
     assert (decision.cause, decision.code, decision.delay_s) == (Cause.TRANSIENT, "storage_unavailable", 2.0)
 
@@ -39,7 +39,7 @@ def test_a_storage_that_is_away_for_ten_minutes_fails_no_job() -> None:
 
 def test_causes_do_not_eat_each_others_budgets() -> None:
     charged = {Cause.TRANSIENT: 11, Cause.WORKER_LOST: 1, Cause.DEFECT: 2}
-    lost = decide(errors.WorkerLostError(), charged)
+    lost = decide(errors.WorkerLostError(), charged, jitter=0)
     assert isinstance(lost, Retry)
     assert lost.delay_s == 4.0
     assert isinstance(decide(errors.StorageUnavailableError(), charged), Fail)
@@ -61,7 +61,32 @@ def test_a_defect_tells_the_tenant_nothing_of_our_insides() -> None:
 
 @given(st.integers(1, 10**6))
 def test_pauses_grow_and_stay_bounded(charged: int) -> None:
-    assert 0 < pause_s(charged) <= pause_s(charged + 1) <= LONGEST_DELAY_S
+    assert 0 < pause_s(charged, 0) <= pause_s(charged + 1, 0) <= LONGEST_DELAY_S
+
+
+@given(st.integers(1, 50))
+def test_a_pause_is_shifted_by_a_quarter_at_most(count: int) -> None:
+    middle = pause_s(count, 0)
+    assert (pause_s(count, -1), pause_s(count, 1)) == (0.75 * middle, 1.25 * middle)
+    assert 0.75 * middle <= pause_s(count) <= 1.25 * middle
+
+
+def test_pauses_that_are_drawn_differ() -> None:
+    assert len({pause_s(5) for _ in range(20)}) > 1
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (errors.DeviceFailedError(), Cause.WORKER_LOST),
+        (errors.ScratchFullError(), Cause.TRANSIENT),
+        (errors.BrokerUnavailableError(), Cause.TRANSIENT),
+    ],
+)
+def test_a_failure_of_the_machine_is_no_fault_of_the_job(error: errors.DublineError, cause: Cause) -> None:
+    decision = decide(error, {})
+    assert isinstance(decision, Retry)
+    assert decision.cause is cause
 
 
 @given(st.sampled_from(errors._tree(errors.DublineError)), st.integers(0, 50))

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from dubline.orchestration.settings import (
     BrokerSettings,
     BucketSettings,
+    ControlSettings,
     DatabaseSettings,
     LeaseSettings,
     LimitSettings,
@@ -24,6 +25,11 @@ def test_a_lease_must_outlive_two_heartbeats(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ValidationError) as refused:
         LeaseSettings.read()
     assert "at least twice" in complaints(refused.value)[0]
+
+
+def test_an_object_is_given_time_to_get_its_row() -> None:
+    with pytest.raises(ValidationError):
+        ControlSettings(orphan_age_s=59.0)
 
 
 def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

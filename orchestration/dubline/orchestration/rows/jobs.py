@@ -45,6 +45,13 @@ class JobRow(Base):
             "result_duration_s IS NOT NULL",
         ),
         same("failed", "state = 'failed'", "error_code IS NOT NULL", "error_detail IS NOT NULL"),
+        CheckConstraint(
+            "state = 'succeeded' OR (results_expire_at IS NULL AND result_deleted_at IS NULL)", name="retained"
+        ),
+        # Weights alone: the row is older than the other pins.
+        same("pinned", "render_batch IS NULL", "segment_frames IS NULL", "encoder_threads IS NULL"),
+        CheckConstraint("render_batch IS NULL OR weights_sha256 IS NOT NULL", name="weighed"),
+        CheckConstraint("gpu_s >= 0", name="gpu"),
         CheckConstraint("state <> 'succeeded' OR progress_percent = 100", name="complete"),
         CheckConstraint("progress_percent BETWEEN 0 AND 100", name="progress"),
         same("started", "attempt_count > 0", "started_at IS NOT NULL"),
@@ -60,6 +67,14 @@ class JobRow(Base):
         # The furthest order key claimed so far is the queue's clock: the last entry of this index.
         Index("jobs_clock", "order_key", postgresql_where=text("attempt_count > 0")),
         Index("jobs_leased", "lease_expires_at", postgresql_where=text("state = 'running'")),
+        Index(
+            "jobs_deadline", "deadline_at", postgresql_where=text("deadline_at IS NOT NULL AND finalized_at IS NULL")
+        ),
+        Index(
+            "jobs_results_expire",
+            "results_expire_at",
+            postgresql_where=text("results_expire_at IS NOT NULL AND result_deleted_at IS NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -67,11 +82,14 @@ class JobRow(Base):
     batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("batches.id"))
     position: Mapped[int | None]
     custom_id: Mapped[str | None]
-    portrait_upload_id: Mapped[UUID]
-    speech_upload_id: Mapped[UUID]
+    portrait_upload_id: Mapped[UUID] = mapped_column(index=True)
+    speech_upload_id: Mapped[UUID] = mapped_column(index=True)
     speech_s: Mapped[float]
     preset: Mapped[str]
     weights_sha256: Mapped[str | None]
+    render_batch: Mapped[int | None]
+    segment_frames: Mapped[int | None]
+    encoder_threads: Mapped[int | None]
     seed: Mapped[int] = mapped_column(BIG)
     state: Mapped[str]
     order_key: Mapped[float]
@@ -80,6 +98,8 @@ class JobRow(Base):
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
     stage: Mapped[str | None]
     progress_percent: Mapped[float] = mapped_column(server_default=text("0"))
+    gpu_s: Mapped[float] = mapped_column(server_default=text("0"))
+    """Sum over its attempts."""
     lease_token: Mapped[UUID | None]
     lease_expires_at: Mapped[datetime | None]
     lease_worker: Mapped[str | None]
@@ -88,13 +108,16 @@ class JobRow(Base):
     result_key: Mapped[str | None]
     result_size_bytes: Mapped[int | None] = mapped_column(BIG)
     result_duration_s: Mapped[float | None]
+    results_expire_at: Mapped[datetime | None]
+    result_deleted_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deadline_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finalized_at: Mapped[datetime | None]
 
 
 class AttemptRow(Base):
-    """One try at a job; kept for ever."""
+    """One try at a job; kept as long as the job."""
 
     __tablename__ = "attempts"
     __table_args__ = (
@@ -106,6 +129,11 @@ class AttemptRow(Base):
         CheckConstraint("(outcome IS NULL OR outcome = 'succeeded') = (cause IS NULL)", name="caused"),
         same("error", "error_code IS NULL", "error_detail IS NULL"),
         CheckConstraint("error_code IS NULL OR outcome IN ('retried', 'failed')", name="blamed"),
+        CheckConstraint(
+            "(outcome IS NOT DISTINCT FROM 'cancelled') = (cause IS NOT DISTINCT FROM 'cancelled')", name="cancelled"
+        ),
+        CheckConstraint("gpu_s >= 0", name="gpu"),
+        CheckConstraint("refused_writes >= 0", name="refused_writes"),
         # One attempt at a time.
         Index("attempts_open", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),
     )
@@ -120,3 +148,5 @@ class AttemptRow(Base):
     cause: Mapped[str | None]
     error_code: Mapped[str | None]
     error_detail: Mapped[str | None]
+    gpu_s: Mapped[float] = mapped_column(server_default=text("0"))
+    refused_writes: Mapped[int] = mapped_column(server_default=text("0"))

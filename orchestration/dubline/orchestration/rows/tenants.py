@@ -12,11 +12,16 @@ class TenantRow(Base):
     """One customer, with its clock in the fair queue."""
 
     __tablename__ = "tenants"
-    __table_args__ = (CheckConstraint(r"name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'", name="name"),)
+    __table_args__ = (
+        CheckConstraint(r"name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'", name="name"),
+        CheckConstraint("inputs_s > 0 AND results_s > 0", name="retention"),
+    )
 
     name: Mapped[str] = mapped_column(primary_key=True)
     virtual_time_s: Mapped[float] = mapped_column(server_default=text("0"))
     """Where its next job goes in the queue, in seconds of speech (see store.fairness)."""
+    inputs_s: Mapped[int | None]
+    results_s: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

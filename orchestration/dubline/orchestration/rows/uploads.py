@@ -46,6 +46,7 @@ class UploadRow(Base):
             "id",
             postgresql_where=text("state = 'probing' AND lease_token IS NULL"),
         ),
+        Index("uploads_expire", "expire_at", postgresql_where=text("expire_at IS NOT NULL")),
         Index("uploads_leased", "lease_expires_at", postgresql_where=text("lease_token IS NOT NULL")),
     )
 
@@ -56,6 +57,8 @@ class UploadRow(Base):
     content_type: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BIG)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expire_at: Mapped[datetime | None]
+    """When its tenant's retention removes it, unless a job at work still names it."""
     probe_after: Mapped[datetime] = mapped_column(server_default=func.now())
     """No prober claims it before."""
     probe_attempts: Mapped[int] = mapped_column(server_default=text("0"))

@@ -10,9 +10,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from dubline.orchestration.admission import admit, faults
 from dubline.orchestration.errors import IdempotencyKeyReusedError, InvalidBatchError, NotFoundError
-from dubline.orchestration.jobs import FINAL, Batch, JobPage, JobState, NewJob
+from dubline.orchestration.jobs import FINAL, Batch, JobPage, JobState, NewJob, Retention
 from dubline.orchestration.rows import BatchRow, JobRow
+from dubline.orchestration.store.endings import cancel
 from dubline.orchestration.store.jobs import queue, uploads_of
+from dubline.orchestration.store.outbox import RENDER, wake
 from dubline.orchestration.store.records import job_of
 from dubline.orchestration.store.transaction import transaction
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
+KEPT = Retention()
+
+
 class Batches:
     """Many jobs at once."""
 
@@ -30,7 +35,12 @@ class Batches:
         self._engine = engine
 
     def insert(
-        self, tenant: str, rows: Sequence[NewJob], idempotency_key: str | None, request_sha256: str
+        self,
+        tenant: str,
+        rows: Sequence[NewJob],
+        idempotency_key: str | None,
+        request_sha256: str,
+        retention: Retention = KEPT,
     ) -> tuple[Batch, bool]:
         """Accept a batch, whole or not at all.
 
@@ -41,6 +51,7 @@ class Batches:
             rows: the jobs, at least one.
             idempotency_key: 1 to 255 characters chosen by the sender, or None.
             request_sha256: hexadecimal digest of the request, compared when the key comes again.
+            retention: how long the files of this batch are kept, where that is shorter than its tenant's.
 
         Returns:
             The batch, and whether it is the one that an earlier call with the same key and request made.
@@ -62,6 +73,8 @@ class Batches:
                     id=batch_id,
                     tenant=tenant,
                     row_count=len(rows),
+                    inputs_s=retention.inputs_s,
+                    results_s=retention.results_s,
                     idempotency_key=idempotency_key,
                     request_sha256=None if idempotency_key is None else request_sha256,
                 )
@@ -71,7 +84,9 @@ class Batches:
             if inserted is None:
                 return _replayed(session, tenant, idempotency_key, request_sha256), True
             uploads = uploads_of(session, tenant, rows)
-            queue(session, tenant, [admit(row, uploads) for row in rows], batch_id)
+            admissions = [admit(row, uploads) for row in rows]
+            queue(session, tenant, admissions, batch_id)
+            wake(session, RENDER, sum(admission.state is JobState.QUEUED for admission in admissions))
             return _read(session, tenant, batch_id), False
 
     def get(self, tenant: str, batch_id: UUID) -> Batch:
@@ -81,6 +96,19 @@ class Batches:
             NotFoundError: the tenant has none with this id.
         """
         with transaction(self._engine) as session:
+            return _read(session, tenant, batch_id)
+
+    def cancel(self, tenant: str, batch_id: UUID) -> Batch:
+        """Cancel the jobs of a batch that are not final.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+        """
+        with transaction(self._engine) as session:
+            _row(session, tenant, batch_id)
+            # In one order, so that two calls cannot wait for each other.
+            unfinished = select(JobRow.id).where(JobRow.batch_id == batch_id, JobRow.finalized_at.is_(None))
+            cancel(session, session.scalars(unfinished.order_by(JobRow.id).with_for_update()).all())
             return _read(session, tenant, batch_id)
 
     def jobs(self, tenant: str, batch_id: UUID, after: int | None, limit: int) -> JobPage:
@@ -138,6 +166,8 @@ def _read(session: Session, tenant: str, batch_id: UUID) -> Batch:
         tenant=row.tenant,
         row_count=row.row_count,
         created_at=row.created_at,
+        retention=Retention(inputs_s=row.inputs_s, results_s=row.results_s),
         counts=counts,
-        progress_percent=sum(float(total) for _, _, total in counted) / row.row_count,
+        # A batch whose jobs were all deleted has nothing left to do.
+        progress_percent=sum(float(total) for _, _, total in counted) / row.row_count if row.row_count else 100.0,
     )

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, and_, case, cast, column, func, insert, literal, null, select, update
+from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, select, text, update
 
 from dubline.orchestration.admission import Admission, admit, faults
 from dubline.orchestration.errors import InvalidRequestError, NotFoundError, from_code
 from dubline.orchestration.fairness import places
 from dubline.orchestration.jobs import CLAIMABLE, Attempt, Job, JobState, NewJob, QueueCounts
 from dubline.orchestration.rows import AttemptRow, JobRow, TenantRow, UploadRow
+from dubline.orchestration.rows.base import listed
+from dubline.orchestration.store.endings import cancel
+from dubline.orchestration.store.outbox import RENDER, wake
 from dubline.orchestration.store.records import attempt_of, job_of, upload_of
 from dubline.orchestration.store.transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
     from dubline.orchestration.uploads import Upload
+
+# Each half has an index of its own that is as small as the work that is left.
+_QUEUED = text(f"""
+SELECT count(*) FILTER (WHERE available_at <= now()) AS claimable,
+    count(*) FILTER (WHERE available_at > now()) AS delayed,
+    (SELECT count(*) FROM jobs WHERE state = 'running') AS running,
+    extract(epoch FROM now() - min(available_at) FILTER (WHERE available_at <= now())) AS oldest_s
+FROM jobs WHERE state IN ({listed(CLAIMABLE)})
+""")  # noqa: S608 - our own text
 
 
 class Jobs:
@@ -46,6 +60,7 @@ class Jobs:
             if admission.error_code is not None:
                 raise from_code(admission.error_code, admission.error_detail)
             (job_id,) = queue(session, tenant, [admission], batch_id=None)
+            wake(session, RENDER, 1)
             return job_of(session.scalars(select(JobRow).where(JobRow.id == job_id)).one())
 
     def get(self, tenant: str, job_id: UUID) -> Job:
@@ -55,9 +70,19 @@ class Jobs:
             NotFoundError: the tenant has none with this id.
         """
         with transaction(self._engine) as session:
-            row = session.scalar(select(JobRow).where(JobRow.id == job_id, JobRow.tenant == tenant))
-            if row is None:
-                raise NotFoundError(f"There is no job {job_id}.")
+            return job_of(_row(session, tenant, job_id))
+
+    def cancel(self, tenant: str, job_id: UUID) -> Job:
+        """Cancel a job; one that is final stays as it is. A worker at it is refused its next write.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+        """
+        with transaction(self._engine) as session:
+            row = _row(session, tenant, job_id, locked=True)
+            if row.finalized_at is None:
+                cancel(session, [job_id])
+                session.refresh(row)
             return job_of(row)
 
     def attempts(self, tenant: str, job_id: UUID) -> tuple[Attempt, ...]:
@@ -73,21 +98,22 @@ class Jobs:
 
     def queued_counts(self) -> QueueCounts:
         """Count what waits and what runs, over all tenants."""
-        waiting = JobRow.state.in_(CLAIMABLE)
-        due = and_(waiting, JobRow.available_at <= func.now())
-        oldest_s = func.extract("epoch", func.now() - func.min(JobRow.available_at).filter(due))
         with transaction(self._engine) as session:
-            claimable, delayed, running, age_s = session.execute(
-                select(
-                    func.count().filter(due),
-                    func.count().filter(and_(waiting, JobRow.available_at > func.now())),
-                    func.count().filter(JobRow.state == JobState.RUNNING),
-                    oldest_s,
-                ).where(JobRow.state.in_([*CLAIMABLE, JobState.RUNNING]))
-            ).one()
+            counted = session.execute(_QUEUED).one()
         return QueueCounts(
-            claimable=claimable, delayed=delayed, running=running, oldest_claimable_s=float(age_s or 0.0)
+            claimable=counted.claimable,
+            delayed=counted.delayed,
+            running=counted.running,
+            oldest_claimable_s=float(counted.oldest_s or 0.0),
         )
+
+
+def _row(session: Session, tenant: str, job_id: UUID, *, locked: bool = False) -> JobRow:
+    query = select(JobRow).where(JobRow.id == job_id, JobRow.tenant == tenant)
+    row = session.scalar(query.with_for_update() if locked else query)
+    if row is None:
+        raise NotFoundError(f"There is no job {job_id}.")
+    return row
 
 
 def uploads_of(session: Session, tenant: str, rows: Sequence[NewJob]) -> dict[UUID, Upload]:
@@ -107,18 +133,18 @@ def queue(session: Session, tenant: str, admissions: Sequence[Admission], batch_
         Their ids, in the order of the admissions.
     """
     # Key-share leaves the foreign keys of concurrent inserts alone; a stronger lock would deadlock with them.
-    tenant_s = session.scalars(
-        select(TenantRow.virtual_time_s).where(TenantRow.name == tenant).with_for_update(key_share=True)
+    tenant_s, at = session.execute(
+        select(TenantRow.virtual_time_s, func.now()).where(TenantRow.name == tenant).with_for_update(key_share=True)
     ).one()
     queue_s = session.scalar(select(func.max(JobRow.order_key)).where(JobRow.attempt_count > 0)) or 0.0
     keys, tenant_s = places(queue_s, tenant_s, [admission.speech_s for admission in admissions])
     session.execute(update(TenantRow).where(TenantRow.name == tenant).values(virtual_time_s=tenant_s))
     ids = [uuid4() for _ in admissions]
-    _insert_all(session, tenant, batch_id, _columns(ids, keys, admissions))
+    _insert_all(session, tenant, batch_id, _columns(ids, keys, admissions, at))
     return ids
 
 
-def _columns(ids: list[UUID], keys: list[float], admissions: Sequence[Admission]) -> dict[str, list[Any]]:
+def _columns(ids: list[UUID], keys: list[float], admissions: Sequence[Admission], at: datetime) -> dict[str, list[Any]]:
     jobs = [admission.job for admission in admissions]
     return {
         "id": ids,
@@ -133,11 +159,12 @@ def _columns(ids: list[UUID], keys: list[float], admissions: Sequence[Admission]
         "preset": [job.preset for job in jobs],
         "seed": [job.seed for job in jobs],
         "custom_id": [job.custom_id for job in jobs],
+        "deadline_at": [None if job.deadline_s is None else at + timedelta(seconds=job.deadline_s) for job in jobs],
     }
 
 
 def _insert_all(session: Session, tenant: str, batch_id: UUID | None, columns: dict[str, list[Any]]) -> None:
-    # One array per column, unnested by the server: 10,000 rows are one statement with twelve parameters.
+    # One array per column, unnested by the server: 10,000 rows are one statement with thirteen parameters.
     table = JobRow.__table__
     arrays = [_array(table.c[name], values) for name, values in columns.items()]
     new = func.unnest(*arrays).table_valued(*(column(name, table.c[name].type) for name in columns)).render_derived()

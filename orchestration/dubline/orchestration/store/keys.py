@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
 
 KEY_PREFIX = "dubline_"
 KEY_BYTES = 32
+ACTOR_DIGITS = 12
 _TENANT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who an API key speaks for."""
+
+    tenant: str
+    actor: str
+    """Which key it is, for the audit: ``key:`` and the first digits of its SHA-256."""
 
 
 class Keys:
@@ -48,10 +59,12 @@ class Keys:
             session.execute(insert(ApiKeyRow).values(sha256=_sha256(key), tenant=tenant))
         return key
 
-    def tenant(self, key: str) -> str | None:
-        """Whose key this is; None for one that was never made."""
+    def authenticate(self, key: str) -> Caller | None:
+        """Say whose key this is; None for one that was never made."""
+        sha256 = _sha256(key)
         with transaction(self._engine) as session:
-            return session.scalar(select(ApiKeyRow.tenant).where(ApiKeyRow.sha256 == _sha256(key)))
+            tenant = session.scalar(select(ApiKeyRow.tenant).where(ApiKeyRow.sha256 == sha256))
+        return None if tenant is None else Caller(tenant=tenant, actor=f"key:{sha256[:ACTOR_DIGITS]}")
 
 
 def _sha256(key: str) -> str:

@@ -2,173 +2,164 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
-from sqlalchemy import func, select, update
-from sqlalchemy.orm import aliased
-
-from dubline.orchestration.errors import LeaseLostError, WorkerLostError
-from dubline.orchestration.jobs import CLAIMABLE, Cause, JobState, Lease, Outcome, Stage
-from dubline.orchestration.retry import Fail, decide
-from dubline.orchestration.rows import AttemptRow, JobRow, UploadRow
-from dubline.orchestration.store.records import upload_of
-from dubline.orchestration.store.transaction import transaction
+from dubline.orchestration.errors import DatabaseUnavailableError, LeaseLostError, UploadMissingError
+from dubline.orchestration.jobs import Cause, Lease, Stage
+from dubline.orchestration.store import checkpoints, fences, rescue
+from dubline.orchestration.store.claim import CLAIM, lease_of
+from dubline.orchestration.store.transaction import OneStatement, transaction
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from sqlalchemy import Engine
-    from sqlalchemy.orm import Session
 
-RESCUE_LIMIT = 1000
-"""Most jobs rescued in one transaction; the next turn takes the rest."""
-
-_UNLEASED: dict[str, Any] = {
-    "lease_token": None,
-    "lease_expires_at": None,
-    "lease_worker": None,
-    "stage": None,
-}
+    from dubline.orchestration.jobs import Checkpoint, Pins
 
 
 class Leases:
-    """What workers ask for and report."""
+    """What workers ask for and report. Every method but ``begin`` and the last two is one round trip.
+
+    A write whose token is no longer in force raises LeaseLostError, changes nothing and is counted on the attempt:
+    the job was rescued, cancelled, deleted or ended. So is a repetition of a final write that raised
+    DatabaseUnavailableError and was carried out all the same.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._run = OneStatement(engine)
+        self._unanswered: set[UUID] = set()
 
     def claim(self, worker: str, lease_s: float) -> Lease | None:
         """Take the job that is next in the fair order for ``lease_s`` seconds; None where nothing is due.
+
+        A job whose upload is gone fails with ``upload_missing`` and the next one is taken.
 
         Args:
             worker: name of the worker, for people.
             lease_s: seconds until the job may be rescued, unless renewed.
         """
-        waiting = aliased(JobRow)
-        best = (
-            select(waiting.id)
-            .where(waiting.state.in_(CLAIMABLE), waiting.available_at <= func.now())
-            .order_by(waiting.order_key, waiting.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
-        token = uuid4()
-        with transaction(self._engine) as session:
-            row = session.scalar(
-                update(JobRow)
-                .where(JobRow.id == best)
-                .values(
-                    state=JobState.RUNNING,
-                    stage=Stage.PREPARING,
-                    progress_percent=0,
-                    attempt_count=JobRow.attempt_count + 1,
-                    started_at=func.coalesce(JobRow.started_at, func.now()),
-                    lease_token=token,
-                    lease_expires_at=func.now() + timedelta(seconds=lease_s),
-                    lease_worker=worker,
-                )
-                .returning(JobRow)
-            )
-            if row is None:
+        self._give_back()
+        while True:
+            token = uuid4()
+            try:
+                rows = self._run(CLAIM, token=token, worker=worker, lease_s=lease_s)
+            except DatabaseUnavailableError:
+                # It may have been carried out, and then nobody works on that job.
+                self._unanswered.add(token)
+                raise
+            if not rows:
                 return None
-            session.add(AttemptRow(job_id=row.id, number=row.attempt_count, token=token, worker=worker))
-            return _lease(session, row)
+            lease = lease_of(rows, token)
+            if lease is not None:
+                return lease
+            gone = UploadMissingError("An upload of this job was deleted. Send the file and the job again.")
+            self._run(fences.FAIL, token=token, gpu_s=0.0, **_blame(Cause.BAD_INPUT, gone.code, gone.detail))
 
     def renew(self, lease: Lease, lease_s: float) -> Lease:
         """Keep the job for ``lease_s`` seconds from now. One past its time is renewed if nobody took the job.
 
         Raises:
-            LeaseLostError: the job was rescued; stop working on it.
+            LeaseLostError: stop working on it.
         """
-        with transaction(self._engine) as session:
-            row = _write(session, lease, {"lease_expires_at": func.now() + timedelta(seconds=lease_s)})
-            return replace(lease, expires_at=row.lease_expires_at or lease.expires_at)
+        rows = self._run(fences.RENEW, job_id=lease.job_id, token=lease.token, lease_s=lease_s)
+        if not rows:
+            self._refuse(lease)
+        return replace(lease, expires_at=rows[0].lease_expires_at)
 
-    def progress(self, lease: Lease, stage: Stage, percent: float) -> None:
-        """Say how far the attempt is (0 to 100; values outside are clamped).
+    def progress(self, lease: Lease, stage: Stage, percent: float, gpu_s: float = 0.0) -> None:
+        """Say how far the attempt is.
+
+        Args:
+            lease: the attempt.
+            stage: what it is doing.
+            percent: 0 to 100; values outside are clamped.
+            gpu_s: seconds that this attempt has held the device so far; less than before changes nothing.
 
         Raises:
-            LeaseLostError: the job was rescued; stop working on it.
+            LeaseLostError: stop working on it.
         """
-        with transaction(self._engine) as session:
-            _write(session, lease, {"stage": stage, "progress_percent": min(100.0, max(0.0, percent))})
+        self._write(fences.PROGRESS, lease, gpu_s, stage=stage.value, percent=min(100.0, max(0.0, percent)))
 
-    def finish(
-        self,
-        lease: Lease,
-        result_key: str,
-        size_bytes: int,
-        duration_s: float,
-        weights_sha256: str | None = None,
-    ) -> None:
-        """Publish the result.
+    def begin(self, lease: Lease, pins: Pins) -> tuple[Checkpoint, ...]:
+        """Say how this attempt renders, and learn what earlier attempts left that fits.
+
+        A job that was rendered otherwise before is pinned anew: other weights forget all its checkpoints, any
+        other difference its segments.
+
+        Returns:
+            The motion, where it is kept, then segments in order; any may be missing.
+
+        Raises:
+            LeaseLostError: stop working on it.
+        """
+        try:
+            with transaction(self._engine) as session:
+                return checkpoints.begin(session, lease, pins)
+        except LeaseLostError:
+            self._refuse(lease)
+
+    def keep(self, lease: Lease, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint whose object is in the bucket. One of the same kind and number gives way to it.
+
+        Raises:
+            LeaseLostError: it was not kept; stop working on the job.
+        """
+        values: dict[str, Any] = {
+            "kind": checkpoint.kind.value,
+            "number": checkpoint.number,
+            "object_key": checkpoint.object_key,
+            "size_bytes": checkpoint.size_bytes,
+            "sha256": checkpoint.sha256,
+        }
+        if not self._run(fences.KEEP, job_id=lease.job_id, token=lease.token, **values):
+            self._refuse(lease)
+
+    def finish(self, lease: Lease, result_key: str, size_bytes: int, duration_s: float, gpu_s: float = 0.0) -> None:
+        """Publish the result and forget the checkpoints.
 
         Args:
             lease: the attempt that made it.
             result_key: where it lies in the bucket, ``lease.result_key``.
             size_bytes: its length.
             duration_s: of the video.
-            weights_sha256: of the networks that made it.
+            gpu_s: as for ``progress``; so below.
 
         Raises:
-            LeaseLostError: the job was rescued; the result is not published.
+            LeaseLostError: the result is not published.
         """
-        published = {
-            "state": JobState.SUCCEEDED,
-            "finalized_at": func.now(),
-            "progress_percent": 100,
-            "result_key": result_key,
-            "result_size_bytes": size_bytes,
-            "result_duration_s": duration_s,
-            "weights_sha256": weights_sha256,
-        }
-        with transaction(self._engine) as session:
-            _write(session, lease, published | _UNLEASED)
-            _end(session, lease, Outcome.SUCCEEDED)
+        result = {"result_key": result_key, "size_bytes": size_bytes, "duration_s": duration_s}
+        self._write(fences.FINISH, lease, gpu_s, **result)
 
-    def retry(self, lease: Lease, cause: Cause, code: str, detail: str, delay_s: float) -> None:
+    def retry(  # noqa: PLR0913, PLR0917 - a decision of retry.decide, spread out
+        self, lease: Lease, cause: Cause, code: str, detail: str, delay_s: float, gpu_s: float = 0.0
+    ) -> None:
         """End the attempt; the job is due again, at its old place in the queue, in ``delay_s`` seconds.
 
         Raises:
-            LeaseLostError: the job was rescued; nothing was written.
+            LeaseLostError: nothing was written.
         """
-        waiting = {
-            "state": JobState.RETRYING,
-            "available_at": func.now() + timedelta(seconds=delay_s),
-            "progress_percent": 0,
-        }
-        with transaction(self._engine) as session:
-            _write(session, lease, waiting | _UNLEASED)
-            _end(session, lease, Outcome.RETRIED, cause, code, detail)
+        self._write(fences.RETRY, lease, gpu_s, delay_s=delay_s, **_blame(cause, code, detail))
 
-    def fail(self, lease: Lease, cause: Cause, code: str, detail: str) -> None:
-        """End the attempt and the job.
+    def fail(self, lease: Lease, cause: Cause, code: str, detail: str, gpu_s: float = 0.0) -> None:
+        """End the attempt and the job, and forget the checkpoints.
 
         Raises:
-            LeaseLostError: the job was rescued; nothing was written.
+            LeaseLostError: nothing was written.
         """
-        with transaction(self._engine) as session:
-            _write(session, lease, _failed(code, detail) | _UNLEASED)
-            _end(session, lease, Outcome.FAILED, cause, code, detail)
+        self._write(fences.FAIL, lease, gpu_s, **_blame(cause, code, detail))
 
-    def release(self, lease: Lease) -> None:
+    def release(self, lease: Lease, gpu_s: float = 0.0) -> None:
         """Give the job back because this worker shuts down: due at once, and the attempt is not charged.
 
         Raises:
-            LeaseLostError: the job was rescued; nothing was written.
+            LeaseLostError: nothing was written.
         """
-        waiting = {
-            "state": JobState.QUEUED,
-            "available_at": func.now(),
-            "progress_percent": 0,
-        }
-        with transaction(self._engine) as session:
-            _write(session, lease, waiting | _UNLEASED)
-            _end(session, lease, Outcome.RELEASED, Cause.SHUTDOWN)
+        self._write(fences.RELEASE, lease, gpu_s)
 
     def rescue_expired(self) -> int:
         """Take jobs back from workers whose lease expired: due at once, or failed when out of attempts.
@@ -177,94 +168,34 @@ class Leases:
             How many were taken back.
         """
         with transaction(self._engine) as session:
-            lost = session.scalars(
-                select(JobRow)
-                .where(JobRow.state == JobState.RUNNING, JobRow.lease_expires_at < func.now())
-                .limit(RESCUE_LIMIT)
-                .with_for_update(skip_locked=True)
-            ).all()
-            for row in lost:
-                _rescue(session, row)
-            return len(lost)
+            return rescue.rescue_expired(session)
 
+    def expire_deadlines(self) -> int:
+        """Fail jobs that are past their deadline and not final.
 
-def _lease(session: Session, row: JobRow) -> Lease:
-    named = select(UploadRow).where(UploadRow.id.in_([row.portrait_upload_id, row.speech_upload_id]))
-    uploads = {upload.id: upload_of(upload) for upload in session.scalars(named)}
-    if row.lease_token is None or row.lease_expires_at is None:
+        Returns:
+            How many.
+        """
+        with transaction(self._engine) as session:
+            return rescue.expire_deadlines(session)
+
+    def _write(self, statement: str, lease: Lease, gpu_s: float, **values: Any) -> None:
+        if not self._run(statement, token=lease.token, gpu_s=gpu_s, **values):
+            self._refuse(lease)
+
+    def _refuse(self, lease: Lease) -> NoReturn:
+        # The count may be lost, the refusal may not.
+        with suppress(DatabaseUnavailableError):
+            self._run(fences.REFUSED, token=lease.token)
         raise LeaseLostError
-    return Lease(
-        job_id=row.id,
-        tenant=row.tenant,
-        attempt=row.attempt_count,
-        charged=_charged(session, row.id),
-        token=row.lease_token,
-        expires_at=row.lease_expires_at,
-        portrait=uploads[row.portrait_upload_id],
-        speech=uploads[row.speech_upload_id],
-        preset=row.preset,
-        seed=row.seed,
-    )
+
+    def _give_back(self) -> None:
+        if not self._unanswered:
+            return
+        tokens = list(self._unanswered)
+        self._run(fences.RELEASE_MANY, tokens=tokens, gpu_s=0.0)
+        self._unanswered.difference_update(tokens)
 
 
-def _charged(session: Session, job_id: UUID) -> dict[Cause, int]:
-    # A retried attempt is a charged one; a released one is not, and the others end the job.
-    counted = (
-        select(AttemptRow.cause, func.count())
-        .where(AttemptRow.job_id == job_id, AttemptRow.outcome == Outcome.RETRIED)
-        .group_by(AttemptRow.cause)
-    )
-    return {Cause(cause): count for cause, count in session.execute(counted) if cause}
-
-
-def _write(session: Session, lease: Lease, values: dict[str, Any]) -> JobRow:
-    # The token is new with every claim, so holding it is proof that nobody claimed the job since.
-    row: JobRow | None = session.scalar(
-        update(JobRow)
-        .where(JobRow.id == lease.job_id, JobRow.lease_token == lease.token)
-        .values(values)
-        .returning(JobRow)
-    )
-    if row is None:
-        raise LeaseLostError
-    return row
-
-
-def _end(  # noqa: PLR0913, PLR0917 - the columns of an ended attempt
-    session: Session,
-    lease: Lease,
-    outcome: Outcome,
-    cause: Cause | None = None,
-    code: str | None = None,
-    detail: str | None = None,
-) -> None:
-    session.execute(
-        update(AttemptRow)
-        .where(AttemptRow.job_id == lease.job_id, AttemptRow.number == lease.attempt)
-        .values(ended_at=func.now(), outcome=outcome, cause=cause, error_code=code, error_detail=detail)
-    )
-
-
-def _failed(code: str, detail: str) -> dict[str, Any]:
-    return {"state": JobState.FAILED, "finalized_at": func.now(), "error_code": code, "error_detail": detail}
-
-
-def _rescue(session: Session, row: JobRow) -> None:
-    error = WorkerLostError()
-    decision = decide(error, _charged(session, row.id))
-    spent = isinstance(decision, Fail)
-    values: dict[str, Any] = {"state": JobState.RETRYING, "available_at": func.now(), "progress_percent": 0}
-    if spent:
-        values = _failed(decision.code, decision.detail)
-    session.execute(update(JobRow).where(JobRow.id == row.id).values(values | _UNLEASED))
-    session.execute(
-        update(AttemptRow)
-        .where(AttemptRow.job_id == row.id, AttemptRow.ended_at.is_(None))
-        .values(
-            ended_at=func.now(),
-            outcome=Outcome.FAILED if spent else Outcome.RETRIED,
-            cause=decision.cause,
-            error_code=error.code,
-            error_detail=error.detail,
-        )
-    )
+def _blame(cause: Cause, code: str, detail: str) -> dict[str, Any]:
+    return {"cause": cause.value, "code": code, "detail": detail}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def upload_of(row: UploadRow) -> Upload:
-    """Copy an upload row."""
+    """Copy an upload row, or a row of a statement that has all its columns."""
     return Upload(
         id=row.id,
         tenant=row.tenant,
@@ -60,12 +60,15 @@ def job_of(row: JobRow) -> Job:
         stage=None if row.stage is None else Stage(row.stage),
         progress_percent=row.progress_percent,
         attempt_count=row.attempt_count,
+        gpu_s=row.gpu_s,
         error_code=row.error_code,
         error_detail=row.error_detail,
         result_key=row.result_key,
         result_size_bytes=row.result_size_bytes,
         result_duration_s=row.result_duration_s,
+        result_deleted_at=row.result_deleted_at,
         created_at=row.created_at,
+        deadline_at=row.deadline_at,
         started_at=row.started_at,
         finalized_at=row.finalized_at,
     )
@@ -82,4 +85,6 @@ def attempt_of(row: AttemptRow) -> Attempt:
         cause=None if row.cause is None else Cause(row.cause),
         error_code=row.error_code,
         error_detail=row.error_detail,
+        gpu_s=row.gpu_s,
+        refused_writes=row.refused_writes,
     )

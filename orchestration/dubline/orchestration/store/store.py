@@ -1,18 +1,22 @@
-"""The store as one object: an engine and the five things that can be asked of it."""
+"""The store as one object: an engine and the things that can be asked of it."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from dubline.orchestration.errors import DatabaseUnavailableError
+from dubline.orchestration.store import connections
 from dubline.orchestration.store.batches import Batches
+from dubline.orchestration.store.deletions import Deletions
 from dubline.orchestration.store.jobs import Jobs
 from dubline.orchestration.store.keys import Keys
 from dubline.orchestration.store.leases import Leases
+from dubline.orchestration.store.outbox import Outbox
+from dubline.orchestration.store.tenants import Tenants
 from dubline.orchestration.store.transaction import transaction
 from dubline.orchestration.store.uploads import Uploads
 
@@ -25,10 +29,6 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.settings import DatabaseSettings
 
-CONTROL_LOCK = 0x6475626C  # "dubl"; any constant that no one else uses in this database
-CONNECT_TIMEOUT_S = 5
-STATEMENT_TIMEOUT_MS = 30_000
-
 
 class Store:
     """Everything that is kept in Postgres. Safe to share between threads; a forked child makes its own.
@@ -39,27 +39,18 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.keys = Keys(engine)
+        self.tenants = Tenants(engine)
         self.uploads = Uploads(engine)
         self.batches = Batches(engine)
         self.jobs = Jobs(engine)
         self.leases = Leases(engine)
+        self.outbox = Outbox(engine)
+        self.deletions = Deletions(engine)
 
     @classmethod
     def connect(cls, settings: DatabaseSettings) -> Self:
         """Make a store that connects when first used."""
-        return cls(
-            create_engine(
-                settings.url.get_secret_value(),
-                pool_size=settings.pool_size,
-                max_overflow=settings.pool_size,
-                # A restarted server must not fail the first request after it.
-                pool_pre_ping=True,
-                connect_args={
-                    "connect_timeout": CONNECT_TIMEOUT_S,
-                    "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS}",
-                },
-            )
-        )
+        return cls(connections.create(settings))
 
     def check(self) -> None:
         """Ask the database whether it is there and migrated.
@@ -76,13 +67,17 @@ class Store:
             ) from error
 
     @contextmanager
-    def control_turn(self) -> Iterator[bool]:
-        """Hold the control lock for the length of the block; gives False where another process holds it.
+    def lock(self, name: int) -> Iterator[bool]:
+        """Hold a lock of the whole installation for the length of the block; False where another holds it.
 
-        The lock lives in a transaction, so that a killed holder frees it with its connection.
+        The lock lives in a transaction, so that a killed holder frees it with its connection. The block takes
+        one connection, and what it asks of the store another.
+
+        Args:
+            name: any number that stands for one purpose in this database.
         """
         with transaction(self._engine) as session:
-            yield bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": CONTROL_LOCK}))
+            yield bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:name)"), {"name": name}))
 
     def close(self) -> None:
         """Close the connections."""

@@ -7,17 +7,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from dubline.orchestration.errors import AttemptsExhaustedError, LeaseLostError, NotFoundError
-from dubline.orchestration.rows import UploadRow
+from dubline.orchestration.rows import TenantRow, UploadRow
+from dubline.orchestration.store.outbox import PROBE, wake
 from dubline.orchestration.store.records import upload_of
 from dubline.orchestration.store.transaction import transaction
 from dubline.orchestration.uploads import LOSS_BUDGET, ProbeLease, Upload, UploadFacts, UploadKind, UploadState
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
 _UNLEASED: dict[str, Any] = {"lease_token": None, "lease_expires_at": None, "lease_worker": None}
 
@@ -30,12 +32,17 @@ class Uploads:
 
     def insert(self, tenant: str, kind: UploadKind, content_type: str, size_bytes: int) -> Upload:
         """Declare an upload; it is pending until its bytes are announced."""
-        row = UploadRow(id=uuid4(), tenant=tenant, kind=kind, content_type=content_type, size_bytes=size_bytes)
+        kept_s = select(TenantRow.inputs_s).where(TenantRow.name == tenant).scalar_subquery()
+        new = {
+            "id": uuid4(),
+            "tenant": tenant,
+            "kind": kind,
+            "content_type": content_type,
+            "size_bytes": size_bytes,
+            "expire_at": func.now() + func.make_interval(0, 0, 0, 0, 0, 0, kept_s),
+        }
         with transaction(self._engine) as session:
-            session.add(row)
-            session.flush()
-            session.refresh(row)
-            return upload_of(row)
+            return upload_of(session.scalars(insert(UploadRow).values(new).returning(UploadRow)).one())
 
     def get(self, tenant: str, upload_id: UUID) -> Upload:
         """Read an upload.
@@ -44,10 +51,7 @@ class Uploads:
             NotFoundError: the tenant has none with this id.
         """
         with transaction(self._engine) as session:
-            row = session.scalar(select(UploadRow).where(UploadRow.id == upload_id, UploadRow.tenant == tenant))
-            if row is None:
-                raise NotFoundError(f"There is no upload {upload_id}.")
-            return upload_of(row)
+            return _read(session, tenant, upload_id)
 
     def mark_probing(self, tenant: str, upload_id: UUID) -> Upload:
         """Announce that the bytes are there, so that a prober may claim it. Again changes nothing.
@@ -55,8 +59,9 @@ class Uploads:
         Raises:
             NotFoundError: the tenant has none with this id.
         """
-        self._decide_pending(tenant, upload_id, {"state": UploadState.PROBING, "probe_after": func.now()})
-        return self.get(tenant, upload_id)
+        return self._decide_pending(
+            tenant, upload_id, {"state": UploadState.PROBING, "probe_after": func.now()}, woken=1
+        )
 
     def refuse(self, tenant: str, upload_id: UUID, code: str, detail: str) -> Upload:
         """Reject a pending upload whose bytes need no probe to be known as wrong. Any other stays as it is.
@@ -64,8 +69,7 @@ class Uploads:
         Raises:
             NotFoundError: the tenant has none with this id.
         """
-        self._decide_pending(tenant, upload_id, _rejected(code, detail))
-        return self.get(tenant, upload_id)
+        return self._decide_pending(tenant, upload_id, _rejected(code, detail), woken=0)
 
     def waiting_count(self) -> int:
         """Uploads that a prober could claim now."""
@@ -183,11 +187,13 @@ class Uploads:
                 .values(_UNLEASED | {"probe_losses": losses})
                 .returning(UploadRow.id)
             )
-            return len(rescued.all())
+            count = len(rescued.all())
+            wake(session, PROBE, count)
+            return count
 
-    def _decide_pending(self, tenant: str, upload_id: UUID, values: dict[str, Any]) -> None:
+    def _decide_pending(self, tenant: str, upload_id: UUID, values: dict[str, Any], woken: int) -> Upload:
         with transaction(self._engine) as session:
-            session.execute(
+            decided = session.scalars(
                 update(UploadRow)
                 .where(
                     UploadRow.id == upload_id,
@@ -195,7 +201,10 @@ class Uploads:
                     UploadRow.state == UploadState.PENDING,
                 )
                 .values(values)
-            )
+                .returning(UploadRow.id)
+            ).all()
+            wake(session, PROBE, woken * len(decided))
+            return _read(session, tenant, upload_id)
 
     def _write(self, lease: ProbeLease, values: dict[str, Any]) -> UploadRow:
         with transaction(self._engine) as session:
@@ -208,6 +217,13 @@ class Uploads:
             if row is None:
                 raise LeaseLostError
             return row
+
+
+def _read(session: Session, tenant: str, upload_id: UUID) -> Upload:
+    row = session.scalar(select(UploadRow).where(UploadRow.id == upload_id, UploadRow.tenant == tenant))
+    if row is None:
+        raise NotFoundError(f"There is no upload {upload_id}.")
+    return upload_of(row)
 
 
 def _claimable(row: type[UploadRow]) -> tuple[Any, ...]:

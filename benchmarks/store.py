@@ -1,0 +1,208 @@
+"""What the store costs: `python benchmarks/store.py [--url URL] [--rows 1000000] [--seconds 10] [--plans]`.
+
+Starts a PostgreSQL of its own, or takes the empty database at URL. Prints one line per figure: accepting a batch of
+10,000 rows; claiming and finishing jobs from four processes; and claims and polls among many rows. Times are of the
+caller, in the same machine as the database.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Engine, event, text
+
+from dubline.embedded.stack import Stack
+from dubline.orchestration.jobs import NewJob
+from dubline.orchestration.settings import DatabaseSettings
+from dubline.orchestration.store import Store, connections
+from dubline.orchestration.store.schema import migrate
+from dubline.orchestration.uploads import UploadFacts, UploadKind
+
+TENANT = "benchmark"
+BATCH = 10_000
+PROCESSES = 4
+CALLS = 500
+LEASE_S = 600.0
+SHA = "0" * 64
+FACTS = {
+    UploadKind.PORTRAIT: UploadFacts(
+        media_type="image/png", size_bytes=1, sha256=SHA, width_px=640, height_px=480, face_box=(1, 1, 9, 9)
+    ),
+    UploadKind.SPEECH: UploadFacts(media_type="audio/wav", size_bytes=1, sha256=SHA, duration_s=5.0),
+}
+# Nine of ten jobs are done, as in a database that has been at work for long.
+FILL = (
+    """
+    INSERT INTO batches (id, tenant, row_count)
+    SELECT gen_random_uuid(), :tenant, :batch FROM generate_series(1, :rows / :batch)
+    """,
+    """
+    INSERT INTO jobs (id, tenant, batch_id, position, portrait_upload_id, speech_upload_id, speech_s, preset, seed,
+        state, order_key, attempt_count, started_at, finalized_at, progress_percent,
+        result_key, result_size_bytes, result_duration_s)
+    SELECT gen_random_uuid(), :tenant, batch_id, position, :portrait, :speech, 5, 'tiny', 0,
+        CASE WHEN done THEN 'succeeded' ELSE 'queued' END, place, CASE WHEN done THEN 1 ELSE 0 END,
+        CASE WHEN done THEN now() END, CASE WHEN done THEN now() END, CASE WHEN done THEN 100 ELSE 0 END,
+        CASE WHEN done THEN 'results/' || place END, CASE WHEN done THEN 1 END, CASE WHEN done THEN 5 END
+    FROM (
+        SELECT batches.id AS batch_id, position, (numbered.number - 1) * :batch + position AS place,
+            numbered.number <= 0.9 * :rows / :batch AS done
+        FROM (SELECT id, row_number() OVER () AS number FROM batches WHERE row_count = :batch) AS numbered
+        JOIN batches USING (id), generate_series(0, :batch - 1) AS position
+        WHERE NOT EXISTS (SELECT FROM jobs WHERE jobs.batch_id = batches.id)
+    ) AS planned
+    """,
+    """
+    INSERT INTO attempts (job_id, number, token, worker, ended_at, outcome)
+    SELECT id, 1, gen_random_uuid(), 'worker', now(), 'succeeded' FROM jobs
+    WHERE attempt_count = 1 AND NOT EXISTS (SELECT FROM attempts WHERE job_id = jobs.id)
+    """,
+)
+
+
+def main() -> None:
+    """Measure all of it."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--url", help="SQLAlchemy's address of an empty database")
+    options.add_argument("--rows", type=int, default=1_000_000)
+    options.add_argument("--seconds", type=float, default=10.0, help="how long the four processes work")
+    options.add_argument("--plans", action="store_true", help="print the plan of each statement too")
+    chosen = options.parse_args()
+    with ExitStack() as opened:
+        url = chosen.url or _own(opened)
+        settings = DatabaseSettings.model_validate({"url": url, "pool_size": 2})
+        migrate(settings)
+        engine = connections.create(settings)
+        store = opened.enter_context(Store(engine))
+        row = _prepare(store)
+        _print_server(engine)
+        _accept(store, row)
+        _drain(url, chosen.seconds)
+        _among_many(store, engine, row, chosen.rows, plans=chosen.plans)
+
+
+def _own(opened: ExitStack) -> str:
+    stack = Stack()
+    opened.callback(stack.stop)
+    stack.start(only=("initdb", "database"))
+    return stack.environ["DUBLINE_DATABASE_URL"]
+
+
+def _prepare(store: Store) -> NewJob:
+    store.keys.create(TENANT)
+    portrait, speech = (_ready(store, kind) for kind in (UploadKind.PORTRAIT, UploadKind.SPEECH))
+    return NewJob(portrait_upload_id=portrait, speech_upload_id=speech)
+
+
+def _ready(store: Store, kind: UploadKind) -> UUID:
+    upload = store.uploads.insert(TENANT, kind, "application/octet-stream", 1)
+    store.uploads.mark_probing(TENANT, upload.id)
+    lease = store.uploads.claim("prober", LEASE_S)
+    if lease is None:
+        raise SystemExit("the database is not empty: give another")
+    return store.uploads.accept(lease, FACTS[kind]).id
+
+
+def _print_server(engine: Engine) -> None:
+    with engine.connect() as connection:
+        for name in ("server_version", "fsync", "synchronous_commit", "shared_buffers"):
+            print(f"{name}: {connection.scalar(text('SELECT current_setting(:name)'), {'name': name})}")
+
+
+def _accept(store: Store, row: NewJob) -> None:
+    took = [_timed(lambda: store.batches.insert(TENANT, [row] * BATCH, None, "")) for _ in range(3)]
+    print(f"accept {BATCH} rows in one transaction: {statistics.median(took):.2f} s (median of {len(took)})")
+
+
+def _drain(url: str, seconds: float) -> None:
+    processes = multiprocessing.get_context("spawn")
+    with processes.Pool(PROCESSES) as pool:
+        began = time.perf_counter()
+        done = pool.starmap(_work, [(url, seconds)] * PROCESSES)
+        wall_s = time.perf_counter() - began
+    claims = [took for claimed, _ in done for took in claimed]
+    finishes = [took for _, finished in done for took in finished]
+    busy_s = min(wall_s, seconds)
+    print(f"claim + finish, {PROCESSES} processes: {len(finishes) / busy_s:.0f} jobs/s ({len(finishes)} jobs)")
+    print(f"  claim: {_spread(claims)}; finish: {_spread(finishes)}")
+
+
+def _work(url: str, seconds: float) -> tuple[list[float], list[float]]:
+    claims: list[float] = []
+    finishes: list[float] = []
+    with Store.connect(DatabaseSettings.model_validate({"url": url, "pool_size": 1})) as store:
+        store.check()
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            began = time.perf_counter()
+            lease = store.leases.claim("worker", LEASE_S)
+            claimed = time.perf_counter()
+            if lease is None:
+                raise SystemExit("the queue ran dry: choose fewer --seconds")
+            store.leases.finish(lease, lease.result_key, 1, 5.0)
+            claims.append(claimed - began)
+            finishes.append(time.perf_counter() - claimed)
+    return claims, finishes
+
+
+def _among_many(store: Store, engine: Engine, row: NewJob, rows: int, *, plans: bool) -> None:
+    began = time.perf_counter()
+    values = {"tenant": TENANT, "batch": BATCH, "rows": rows}
+    values |= {"portrait": row.portrait_upload_id, "speech": row.speech_upload_id}
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        for statement in FILL:
+            connection.execute(text(statement), values)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("VACUUM ANALYZE"))
+        jobs = connection.scalars(text("SELECT id FROM jobs TABLESAMPLE BERNOULLI (1) LIMIT :n"), {"n": CALLS}).all()
+        batches = connection.scalars(text("SELECT id FROM batches LIMIT 20")).all()
+        count = connection.scalar(text("SELECT count(*) FROM jobs"))
+    print(f"rows in jobs: {count} (filled in {time.perf_counter() - began:.0f} s)")
+    calls: dict[str, list[Callable[[], object]]] = {
+        "claim": [lambda: store.leases.claim("worker", LEASE_S)] * CALLS,
+        "status poll": [lambda job=job: store.jobs.get(TENANT, job) for job in jobs],
+        f"batch poll ({BATCH} jobs)": [lambda batch=batch: store.batches.get(TENANT, batch) for batch in batches],
+        "queued_counts": [store.jobs.queued_counts] * 20,
+    }
+    for name, asked in calls.items():
+        print(f"{name}: {_spread([_timed(call) for call in asked])}")
+        if plans:
+            _print_plans(engine, asked[0])
+
+
+def _print_plans(engine: Engine, call: Callable[[], object]) -> None:
+    seen: list[tuple[str, dict[str, object]]] = []
+
+    def note(_connection: Connection, _cursor: object, statement: str, values: dict[str, object], *_: object) -> None:
+        # A token is used once.
+        seen.append((statement, {name: uuid4() if name == "token" else value for name, value in values.items()}))
+
+    event.listen(engine, "before_cursor_execute", note)
+    call()
+    event.remove(engine, "before_cursor_execute", note)
+    for statement, values in seen:
+        with engine.connect() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS) {statement}", values)
+            print(*(f"    {line}" for (line,) in plan), sep="\n")
+            connection.rollback()
+
+
+def _timed(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def _spread(took: list[float]) -> str:
+    hundredths = statistics.quantiles(took, n=100)
+    return f"p50 {hundredths[49] * 1000:.2f} ms, p99 {hundredths[98] * 1000:.2f} ms"
+
+
+if __name__ == "__main__":
+    main()

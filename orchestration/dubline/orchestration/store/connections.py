@@ -1,0 +1,58 @@
+"""Connections: how they are made, and how a dead one is found before anything is sent on it."""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from sqlalchemy import create_engine, event
+from sqlalchemy.exc import InvalidatePoolError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from dubline.orchestration.settings import DatabaseSettings
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_MS = 30_000
+# A server that vanished without a word is noticed after about this long.
+SILENCE_S = 10
+
+
+def create(settings: DatabaseSettings) -> Engine:
+    """Make an engine that connects when first used."""
+    engine = create_engine(
+        settings.url.get_secret_value(),
+        pool_size=settings.pool_size,
+        max_overflow=settings.pool_size,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+            "keepalives_idle": SILENCE_S,
+            "keepalives_interval": SILENCE_S // 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": (CONNECT_TIMEOUT_S + SILENCE_S) * 1000,
+        },
+    )
+    event.listen(engine, "checkout", _refuse_dead)
+    return engine
+
+
+def _refuse_dead(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
+    # A restarted server must not fail the first request after it. What a server says to an idle connection is that
+    # it ends, and that lies in our own socket already: no ping, so no round trip for those that live.
+    heard = select.poll()
+    heard.register(connection.fileno(), select.POLLIN)
+    last_words: list[psycopg.errors.Diagnostic] = []
+    connection.add_notice_handler(last_words.append)
+    try:
+        while heard.poll(0) and not last_words:
+            connection.pgconn.consume_input()
+            connection.pgconn.is_busy()  # reads what was consumed
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
+    finally:
+        connection.remove_notice_handler(last_words.append)
+    if last_words:
+        raise InvalidatePoolError

@@ -1,0 +1,55 @@
+"""Objects that no row needs any more: noted in the transaction that let go of them, removed later by the janitor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from sqlalchemy.orm import Session
+
+# One that waits already is counted by the first deletion that asked for it.
+_UNLESS_CLAIMED = """
+ON CONFLICT (object_key) DO UPDATE SET audit_id = excluded.audit_id
+    WHERE doomed_objects.audit_id IS NULL AND excluded.audit_id IS NOT NULL
+RETURNING 1
+"""
+_DOOM = text(f"""
+INSERT INTO doomed_objects (object_key, audit_id)
+SELECT DISTINCT object_key, CAST(:audit_id AS uuid) FROM unnest(CAST(:keys AS text[])) AS object_key
+{_UNLESS_CLAIMED}
+""")  # noqa: S608 - our own text
+_DOOM_CHECKPOINTS = text(f"""
+WITH gone AS (DELETE FROM checkpoints WHERE job_id = ANY(:job_ids) AND kind = ANY(:kinds) RETURNING object_key)
+INSERT INTO doomed_objects (object_key, audit_id) SELECT object_key, CAST(:audit_id AS uuid) FROM gone
+{_UNLESS_CLAIMED}
+""")  # noqa: S608 - our own text
+
+ALL_KINDS = ("motion", "segment")
+
+
+def doom(session: Session, keys: Iterable[str], audit_id: UUID | None = None) -> int:
+    """Let the janitor remove objects.
+
+    Returns:
+        How many of them wait for it on account of this call.
+    """
+    return len(session.execute(_DOOM, {"keys": list(keys), "audit_id": audit_id}).all())
+
+
+def doom_checkpoints(
+    session: Session, job_ids: Sequence[UUID], audit_id: UUID | None = None, kinds: Sequence[str] = ALL_KINDS
+) -> int:
+    """Forget checkpoints of jobs and let the janitor remove their objects.
+
+    The caller holds the locks of the jobs, taken by a statement before this one.
+
+    Returns:
+        As ``doom``.
+    """
+    values = {"job_ids": list(job_ids), "kinds": list(kinds), "audit_id": audit_id}
+    return len(session.execute(_DOOM_CHECKPOINTS, values).all())

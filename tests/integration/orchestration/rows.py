@@ -1,0 +1,27 @@
+"""A look at the tables past the store, and a push of the clocks in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from dubline.orchestration.store.transaction import transaction
+
+if TYPE_CHECKING:
+    from dubline.orchestration.store import Store
+
+
+def column(store: Store, query: str, **values: Any) -> list[Any]:
+    """First column of a query."""
+    with transaction(store._engine) as session:
+        return list(session.scalars(text(query), values))
+
+
+def change(store: Store, statement: str, **values: Any) -> None:
+    with transaction(store._engine) as session:
+        session.execute(text(statement), values)
+
+
+def doomed(store: Store) -> set[str]:
+    return set(column(store, "SELECT object_key FROM doomed_objects"))
