@@ -163,7 +163,7 @@ class FrameLog:
     def render(self, actor: Actor, motion: Path, span: range) -> str:
         """Render one segment, keep its figures; returns the hash of its pixels."""
         digest, number = hashlib.sha256(), span.start
-        for batch in actor.render(motion, span):
+        for batch in actor.render(motion, span, actor.networks.preset.render_batch):
             digest.update(batch.numpy().tobytes())
             grey = 127.5 * batch.mean(1)
             stop = number + len(batch)

@@ -15,7 +15,8 @@ from dubline.framing import face
 from dubline.orchestration.jobs import Stage
 from dubline.worker import device, track
 from dubline.worker.model_cache import ModelCache
-from dubline.worker.pipeline import Renderer, RenderJob
+from dubline.worker.pipeline import Renderer
+from dubline.worker.render_job import RenderJob
 
 DEMO = Path(__file__).parents[1] / "demo"
 

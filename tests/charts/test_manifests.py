@@ -30,8 +30,8 @@ SECRETS = {
     "DUBLINE_BUCKET_SECRET_KEY": "s",
 }
 READS: dict[str, tuple[type[Settings], ...]] = {
-    "api": (ApiSettings, DatabaseSettings, BrokerSettings, BucketSettings, LimitSettings, LogSettings),
-    "control": (ControlSettings, DatabaseSettings, BrokerSettings, LogSettings),
+    "api": (ApiSettings, DatabaseSettings, BucketSettings, LimitSettings, LogSettings),
+    "control": (ControlSettings, DatabaseSettings, BrokerSettings, BucketSettings, LogSettings),
     "prober": (
         *(DatabaseSettings, BrokerSettings, BucketSettings),
         *(LeaseSettings, LimitSettings, LogSettings, WorkerSettings),
@@ -95,12 +95,21 @@ def test_each_process_can_read_its_settings(
 
 
 def test_the_defaults_of_the_chart_are_those_of_the_service(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = LimitSettings.read(), LeaseSettings.read(), ControlSettings.read().period_s
+    own = LimitSettings.read(), LeaseSettings.read(), ControlSettings.read()
     objects = pods(render())
     for component in ("prober", "control"):
         for name, value in environment(objects[component]["containers"][0]).items():
             monkeypatch.setenv(name, value)
-    assert (LimitSettings.read(), LeaseSettings.read(), ControlSettings.read().period_s) == own
+    assert (LimitSettings.read(), LeaseSettings.read(), ControlSettings.read()) == own
+
+
+def test_a_second_control_process_stands_by(render: Render) -> None:
+    def replicas(*options: str) -> int:
+        (control,) = (one for one in render(*options) if one["metadata"]["name"] == "dubline-control")
+        return int(control["spec"]["replicas"])
+
+    assert replicas() == 2
+    assert replicas("--set", "control.replicas=1") == 1
 
 
 def test_no_secret_is_written_into_an_object(render: Render, values: tuple[str, ...]) -> None:
@@ -136,3 +145,12 @@ def test_large_numbers_are_written_out(render: Render) -> None:
     found = pods(render("--set", "limits.uploadBytes=5000000000,podSecurityContext.runAsUser=1000650000"))
     assert environment(found["api"]["containers"][0])["DUBLINE_LIMIT_UPLOAD_BYTES"] == "5000000000"
     assert found["api"]["securityContext"]["runAsUser"] == 1000650000
+
+
+@pytest.mark.parametrize("component", ["prober", "worker"])
+def test_workers_are_probed_by_their_pulse_alone(render: Render, component: str) -> None:
+    (container,) = pods(render())[component]["containers"]
+    file = environment(container)["DUBLINE_WORKER_PULSE_FILE"]
+    probes = [container[name] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
+    assert all(file in probe["exec"]["command"] for probe in probes)
+    assert float(environment(container)["DUBLINE_WORKER_POLL_S"]) == WorkerSettings.read().poll_s

@@ -15,8 +15,10 @@ from dubline.orchestration.settings import LeaseSettings, LimitSettings
 from dubline.orchestration.store import Store
 from dubline.orchestration.uploads import Upload, UploadKind
 from dubline.worker import animate
+from dubline.worker.drain import Drain
 from dubline.worker.pipeline import Renderer
 from dubline.worker.probe_task import ProbeExecutor
+from dubline.worker.pulse import Pulse
 from dubline.worker.render_task import RenderExecutor
 
 TENANT = "acme"
@@ -76,6 +78,8 @@ def prober(store: Store, objects: Objects, leases: LeaseSettings, scratch_folder
         limits=LimitSettings(),
         folder=scratch_folder,
         worker="prober",
+        drain=Drain(),
+        pulse=Pulse(None),
     )
 
 
@@ -92,7 +96,14 @@ def worker(
     store: Store, objects: Objects, leases: LeaseSettings, scratch_folder: Path, renderer: Renderer
 ) -> RenderExecutor:
     return RenderExecutor(
-        store=store, objects=objects, renderer=renderer, leases=leases, folder=scratch_folder, worker="worker"
+        store=store,
+        objects=objects,
+        renderer=renderer,
+        leases=leases,
+        folder=scratch_folder,
+        worker="worker",
+        drain=Drain(),
+        pulse=Pulse(None),
     )
 
 

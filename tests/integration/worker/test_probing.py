@@ -49,7 +49,7 @@ def test_an_object_that_is_gone_is_rejected(
     store: Store, objects: Objects, send: Send, prober: ProbeExecutor, tenant: str, speech_bytes: bytes
 ) -> None:
     upload = send(UploadKind.SPEECH, speech_bytes, "audio/wav")
-    objects.delete(upload.object_key)
+    objects.delete_many([upload.object_key])
     assert prober.run_next()
     assert store.uploads.get(tenant, upload.id).error_code == "upload_missing"
 

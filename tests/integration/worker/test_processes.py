@@ -1,30 +1,47 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
-"""The two worker processes as they are deployed: Celery's prefork pool, woken through a real broker."""
+"""Workers as they are deployed: two processes each, woken through a real broker, stopped and killed by signals."""
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 from tests.integration.conftest import wait_until
+from tests.integration.worker import light
 from tests.integration.worker.conftest import Send
 
-from dubline.orchestration.jobs import JobState, NewJob
+from dubline.orchestration.jobs import Cause, Job, JobState, NewJob
+from dubline.orchestration.objects import Objects
 from dubline.orchestration.queue import Waker, create_app
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings
 from dubline.orchestration.store import Store
+from dubline.orchestration.store.transaction import transaction
 from dubline.orchestration.uploads import UploadKind, UploadState
-from dubline.worker.__main__ import UNPREPARED
+from dubline.worker.upstream import DEVICE_FAILED, UNPREPARED
 
-WITHIN_S = 60.0
+WITHIN_S = 120.0
+NOWHERE = "redis://127.0.0.1:1/0"
+HERE = Path(__file__).parent
+RENDERER = (sys.executable, "-m", "dubline.worker", "render")
+PROBER = (sys.executable, "-m", "dubline.worker", "probe")
+LIGHT = (sys.executable, str(HERE / "light.py"))
+TINY = (sys.executable, str(HERE / "tiny.py"))
+
+Ready = tuple[UUID, UUID]
+Process = subprocess.Popen[bytes]
+Running = Callable[..., AbstractContextManager[Process]]
 
 
 @pytest.fixture
 def environment(database: DatabaseSettings, bucket: BucketSettings, broker_url: str, tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "gates").mkdir()
     return os.environ | {
         "DUBLINE_DATABASE_URL": database.url.get_secret_value(),
         "DUBLINE_BROKER_URL": broker_url,
@@ -33,8 +50,17 @@ def environment(database: DatabaseSettings, bucket: BucketSettings, broker_url: 
         "DUBLINE_BUCKET_ACCESS_KEY": bucket.access_key.get_secret_value(),
         "DUBLINE_BUCKET_SECRET_KEY": bucket.secret_key.get_secret_value(),
         "DUBLINE_WORKER_SCRATCH_DIR": str(tmp_path / "work"),
+        "DUBLINE_WORKER_PULSE_FILE": str(tmp_path / "pulse"),
+        "DUBLINE_WORKER_POLL_S": "0.5",
         "DUBLINE_LOG_FORMAT": "console",
+        "GATES": str(tmp_path / "gates"),
+        "PYTHONPATH": str(HERE.parents[2]),
     }
+
+
+@pytest.fixture
+def gates(environment: dict[str, str]) -> Path:
+    return Path(environment["GATES"])
 
 
 @pytest.fixture
@@ -44,82 +70,272 @@ def waker(broker_url: str) -> Iterator[Waker]:
     waker.close()
 
 
-@contextmanager
-def running(role: str, environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker that has taken SIGTERM well by the end of the block."""
-    with log.open("wb") as file:
-        command = [sys.executable, "-m", "dubline.worker", role]
-        process = subprocess.Popen(command, env=environment, stderr=file, start_new_session=True)
-        try:
-            yield process
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(WITHIN_S) == 0, log.read_text()
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def running(environment: dict[str, str], log: Path) -> Running:
+    """Starts a worker that has taken SIGTERM well by the end of the block, if it has not stopped before."""
+
+    @contextmanager
+    def running(command: tuple[str, ...], **settings: str) -> Iterator[Process]:
+        with log.open("ab") as file:
+            process = subprocess.Popen(command, env=environment | settings, stderr=file, start_new_session=True)
+            try:
+                yield process
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(WITHIN_S) == 0, log.read_text()
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+    return running
+
+
+@pytest.fixture
+def insert(store: Store, tenant: str, ready: Ready) -> Callable[..., UUID]:
+    def insert(seed: int = 0) -> UUID:
+        return store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], seed=seed)).id
+
+    return insert
+
+
+@pytest.fixture
+def look(store: Store, tenant: str) -> Callable[[UUID], Job]:
+    return lambda job_id: store.jobs.get(tenant, job_id)
+
+
+def children(process: Process) -> list[int]:
+    listing = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return [int(child) for path in listing for child in path.read_text().split()]
+
+
+def began(gates: Path, segment: int) -> int:
+    """How often a segment was begun."""
+    return len(list(gates.glob(f"began-{segment}-*")))
+
+
+def open_gates(gates: Path) -> None:
+    for number in range(light.SEGMENTS):
+        (gates / str(number)).touch()
+
+
+def expire(store: Store) -> None:
+    """Lets every lease run out, and the rescuer come by."""
+    with transaction(store._engine) as session:
+        session.execute(text("UPDATE jobs SET lease_expires_at = now() - interval '1 s' WHERE state = 'running'"))
+    store.leases.rescue_expired()
+    with transaction(store._engine) as session:
+        session.execute(text("UPDATE jobs SET available_at = now() WHERE state = 'retrying'"))
 
 
 def test_a_woken_prober_decides_and_stops_cleanly(
-    environment: dict[str, str],
+    running: Running,
     waker: Waker,
     store: Store,
     send: Send,
     tenant: str,
     portrait_bytes: bytes,
     tmp_path: Path,
+    log: Path,
 ) -> None:
-    upload = send(UploadKind.PORTRAIT, portrait_bytes, "image/jpeg")
-    waker.wake_prober()
-    with running("probe", environment, tmp_path / "log"):
+    with running(PROBER, DUBLINE_WORKER_POLL_S="3600"):
+        # Its first look found nothing, and the clock makes it look no more.
+        wait_until((tmp_path / "pulse").exists, WITHIN_S)
+        upload = send(UploadKind.PORTRAIT, portrait_bytes, "image/jpeg")
+        waker.wake_prober()
         wait_until(lambda: store.uploads.get(tenant, upload.id).state is UploadState.READY, WITHIN_S)
     assert list((tmp_path / "work").iterdir()) == []
-    assert "Traceback" not in (tmp_path / "log").read_text()
+    assert "Traceback" not in log.read_text()
 
 
-def test_a_woken_renderer_finishes_its_job_before_it_obeys_sigterm(
-    environment: dict[str, str],
-    waker: Waker,
+def test_a_job_killed_in_the_middle_of_a_segment_gives_the_bytes_of_one_that_was_not(
+    running: Running,
+    store: Store,
+    objects: Objects,
+    tenant: str,
+    insert: Callable[..., UUID],
+    look: Callable[[UUID], Job],
+    gates: Path,
+    tmp_path: Path,
+    log: Path,
+) -> None:
+    """The released tiny networks; the second worker finds the motion and the first segment."""
+
+    def digest(job_id: UUID) -> str:
+        key = look(job_id).result_key
+        assert key is not None, log.read_text()
+        objects.get(key, tmp_path / "video.mp4", limit_bytes=10**9)
+        return hashlib.sha256((tmp_path / "video.mp4").read_bytes()).hexdigest()
+
+    whole = insert(3)
+    with running(TINY) as process:
+        wait_until(lambda: look(whole).state is JobState.SUCCEEDED, WITHIN_S)
+        (gates / "held").unlink()
+        (gates / "hold").touch()
+        killed = insert(3)
+        wait_until((gates / "held").exists, WITHIN_S)
+        for child in children(process):
+            os.kill(child, signal.SIGKILL)
+        (gates / "hold").unlink()
+        expire(store)
+        wait_until(lambda: look(killed).state is JobState.SUCCEEDED, WITHIN_S)
+    assert digest(killed) == digest(whole)
+    first, second = store.jobs.attempts(tenant, killed)
+    assert (first.cause, first.worker == second.worker) == (Cause.WORKER_LOST, False)
+    assert "pieces=2" in log.read_text()
+
+
+def test_sigterm_lets_the_segment_end_and_another_worker_goes_on_after_it(
+    running: Running,
     store: Store,
     tenant: str,
-    ready: tuple[object, object],
+    insert: Callable[..., UUID],
+    look: Callable[[UUID], Job],
+    gates: Path,
     tmp_path: Path,
 ) -> None:
-    new = NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1])  # type: ignore[arg-type]
-    job = store.jobs.insert(tenant, new)
-    waker.wake_renderer()
-    with running("render", environment, tmp_path / "log"):
-        wait_until(lambda: store.jobs.get(tenant, job.id).state is not JobState.QUEUED, WITHIN_S)
-    finished = store.jobs.get(tenant, job.id)
-    assert (finished.state, finished.attempt_count) == (JobState.SUCCEEDED, 1), (tmp_path / "log").read_text()
+    job_id = insert()
+    with running(LIGHT) as process:
+        wait_until(lambda: began(gates, 0), WITHIN_S)
+        process.send_signal(signal.SIGTERM)
+        (gates / "0").touch()
+        assert process.wait(WITHIN_S) == 0
+    assert look(job_id).state is JobState.QUEUED
+    (attempt,) = store.jobs.attempts(tenant, job_id)
+    assert attempt.cause is Cause.SHUTDOWN
+    assert attempt.gpu_s > 0
     assert list((tmp_path / "work").iterdir()) == []
+    open_gates(gates)
+    with running(LIGHT):
+        wait_until(lambda: look(job_id).state is JobState.SUCCEEDED, WITHIN_S)
+    assert [began(gates, number) for number in range(light.SEGMENTS)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_second_signal_hands_the_job_back_at_once(
+    running: Running,
+    store: Store,
+    tenant: str,
+    insert: Callable[..., UUID],
+    look: Callable[[UUID], Job],
+    gates: Path,
+    number: signal.Signals,
+) -> None:
+    job_id = insert()
+    with running(LIGHT) as process:
+        wait_until(lambda: began(gates, 0), WITHIN_S)
+        process.send_signal(number)
+        if number != signal.SIGQUIT:
+            # Two of a kind that come too close are one.
+            wait_until(lambda: process.send_signal(number) or process.poll() is not None, WITHIN_S)
+        assert process.wait(WITHIN_S) == 0
+    assert look(job_id).state is JobState.QUEUED
+    (attempt,) = store.jobs.attempts(tenant, job_id)
+    assert (attempt.cause, attempt.refused_writes) == (Cause.SHUTDOWN, 0)
+
+
+def test_without_a_broker_jobs_are_done_and_stops_are_heard(
+    running: Running, insert: Callable[..., UUID], look: Callable[[UUID], Job], gates: Path, log: Path, tmp_path: Path
+) -> None:
+    open_gates(gates)
+    first = insert()
+    with running(LIGHT, DUBLINE_BROKER_URL=NOWHERE) as process:
+        wait_until(lambda: look(first).state is JobState.SUCCEEDED, WITHIN_S)
+        # The parent does not need the broker to see that its child is gone, either.
+        for child in children(process):
+            os.kill(child, signal.SIGKILL)
+        second = insert()
+        wait_until(lambda: look(second).state is JobState.SUCCEEDED, WITHIN_S)
+    assert "child_ended" in log.read_text()
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_cancelled_job_is_left_by_its_worker(
+    running: Running,
+    store: Store,
+    tenant: str,
+    insert: Callable[..., UUID],
+    look: Callable[[UUID], Job],
+    gates: Path,
+) -> None:
+    cancelled = insert()
+    with running(LIGHT):
+        wait_until(lambda: began(gates, 0), WITHIN_S)
+        neighbour = insert()
+        store.jobs.cancel(tenant, cancelled)
+        # Its worker is free again although the gate never opened.
+        wait_until(lambda: began(gates, 0) == 2, WITHIN_S)
+        open_gates(gates)
+        wait_until(lambda: look(neighbour).state is JobState.SUCCEEDED, WITHIN_S)
+    assert look(cancelled).state is JobState.CANCELLED
+    (attempt,) = store.jobs.attempts(tenant, cancelled)
+    assert (attempt.cause, attempt.refused_writes) == (Cause.CANCELLED, 1)
+
+
+def test_a_job_that_kills_its_workers_is_given_up_and_its_neighbour_is_not(
+    running: Running,
+    store: Store,
+    tenant: str,
+    insert: Callable[..., UUID],
+    look: Callable[[UUID], Job],
+    gates: Path,
+) -> None:
+    open_gates(gates)
+    poison = insert(light.POISON)
+    neighbour = insert()
+    with running(LIGHT) as process:
+        for attempt in (1, 2, 3):
+            wait_until(lambda: look(poison).attempt_count == attempt, WITHIN_S)  # noqa: B023
+            workers = [one.worker for one in store.jobs.attempts(tenant, poison)]
+            pid = int(workers[-1].rpartition(":")[2])
+            wait_until(lambda: pid not in children(process), WITHIN_S)  # noqa: B023
+            expire(store)
+        assert len(set(workers)) == 3
+        wait_until(lambda: look(neighbour).state is JobState.SUCCEEDED, WITHIN_S)
+    failed = look(poison)
+    assert (failed.state, failed.error_code) == (JobState.FAILED, "attempts_exhausted")
+
+
+def test_a_dead_device_ends_the_child_and_the_job_goes_on_in_the_next(
+    running: Running,
+    store: Store,
+    tenant: str,
+    insert: Callable[..., UUID],
+    look: Callable[[UUID], Job],
+    gates: Path,
+    log: Path,
+) -> None:
+    open_gates(gates)
+    job_id = insert(light.BROKEN)
+    with running(LIGHT):
+        wait_until(lambda: look(job_id).state is JobState.SUCCEEDED, WITHIN_S)
+    first, second = store.jobs.attempts(tenant, job_id)
+    assert (first.error_code, first.worker == second.worker) == ("device_failed", False)
+    assert f"exit_code={DEVICE_FAILED}" in log.read_text()
 
 
 @pytest.mark.parametrize("wrong", [{"DUBLINE_WORKER_PRESET": "gigantic"}, {"DUBLINE_WORKER_DEVICE": "abacus"}])
 def test_a_renderer_that_cannot_work_stops_and_says_why(
-    environment: dict[str, str], tmp_path: Path, wrong: dict[str, str]
+    environment: dict[str, str], log: Path, tmp_path: Path, wrong: dict[str, str]
 ) -> None:
-    log = tmp_path / "log"
     with log.open("wb") as file:
-        command = [sys.executable, "-m", "dubline.worker", "render"]
-        done = subprocess.run(command, env=environment | wrong, stderr=file, timeout=WITHIN_S, check=False)
+        done = subprocess.run(RENDERER, env=environment | wrong, stderr=file, timeout=WITHIN_S, check=False)
     assert done.returncode == UNPREPARED, log.read_text()
     (line,) = [line for line in log.read_text().splitlines() if "worker_not_prepared" in line]
     assert next(iter(wrong.values())) in line
     assert list((tmp_path / "work").iterdir()) == []
+    assert not (tmp_path / "pulse").exists()
 
 
-def test_a_killed_worker_leaves_no_process_behind(environment: dict[str, str], tmp_path: Path) -> None:
-    def children() -> list[int]:
-        listing = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        return [int(child) for child in listing.read_text().split()]
-
-    log = tmp_path / "log"
+def test_a_killed_worker_leaves_no_process_behind(environment: dict[str, str], log: Path, tmp_path: Path) -> None:
     with log.open("wb") as file:
-        command = [sys.executable, "-m", "dubline.worker", "probe"]
-        process = subprocess.Popen(command, env=environment, stderr=file)
-        wait_until(lambda: b"worker_prepared" in log.read_bytes(), WITHIN_S)
-        (child,) = children()
+        process = subprocess.Popen(PROBER, env=environment, stderr=file)
+        wait_until((tmp_path / "pulse").exists, WITHIN_S)
+        (child,) = children(process)
         process.kill()
         process.wait()
     wait_until(lambda: not Path(f"/proc/{child}").exists(), WITHIN_S)

@@ -30,6 +30,7 @@ def test_segments_cover_every_frame_once_and_start_on_a_batch(frames: int, batch
     spans = animate.segments(frames, batch)
     assert list(chain.from_iterable(spans)) == list(range(frames))
     assert all(span.start % batch == 0 for span in spans)
+    assert all(len(span) == animate.segment_frames(batch) for span in spans[:-1])
 
 
 @pytest.fixture
@@ -61,12 +62,13 @@ def test_too_few_latents_are_noticed(tmp_path: Path, actor: Actor, monkeypatch: 
 def test_segments_rendered_in_any_order_equal_the_whole(tmp_path: Path, actor: Actor) -> None:
     path = tmp_path / "m.npy"
     list(actor.store_motion(voice, 70, 0, path))
-    whole = torch.cat(list(actor.render(path, range(70))))
-    late, early = (torch.cat(list(actor.render(path, span))) for span in (range(32, 70), range(32)))
+    whole = torch.cat(list(actor.render(path, range(70), 8)))
+    late, early = (torch.cat(list(actor.render(path, span, 8))) for span in (range(32, 70), range(32)))
     assert torch.equal(torch.cat([early, late]), whole)
 
 
-def test_no_batch_is_larger_than_the_networks_ask_for(tmp_path: Path, actor: Actor) -> None:
+def test_no_batch_is_larger_than_it_is_asked_for(tmp_path: Path, actor: Actor) -> None:
     path = tmp_path / "m.npy"
     list(actor.store_motion(voice, 21, 0, path))
-    assert [len(batch) for batch in actor.render(path, range(21))] == [8, 8, 5]
+    assert [len(batch) for batch in actor.render(path, range(21), 8)] == [8, 8, 5]
+    assert [len(batch) for batch in actor.render(path, range(6), 4)] == [4, 2]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from dubline.orchestration.errors import EncoderFailedError
+from dubline.orchestration.errors import EncoderFailedError, LeaseLostError, ScratchFullError
 from dubline.worker import encoder
 
 FRAME = np.zeros((64, 64, 3), dtype=np.uint8)
@@ -73,3 +73,22 @@ def test_what_ends_the_frames_ends_the_encoder() -> None:
 
     with pytest.raises(KeyError):
         encoder.run(python("import sys; sys.stdin.buffer.read()"), frames())
+
+
+def test_a_full_disk_is_no_defect_of_the_job() -> None:
+    script = "import sys; sys.stdin.buffer.read(); sys.exit('av_interleaved_write_frame(): No space left on device')"
+    with pytest.raises(ScratchFullError):
+        encoder.run(python(script), [FRAME])
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["import signal; signal.pause()", "import sys, signal; sys.stdin.buffer.read(); signal.pause()"],
+    ids=["that reads nothing", "that does not end"],
+)
+def test_a_job_that_was_taken_away_waits_for_no_encoder(script: str) -> None:
+    def lose() -> None:
+        raise LeaseLostError
+
+    with pytest.raises(LeaseLostError):
+        encoder.run(python(script), [FRAME] * 100, report=lose)

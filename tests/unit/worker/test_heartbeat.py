@@ -1,6 +1,10 @@
+import itertools
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
+import time
 from threading import Event
 
 import pytest
@@ -100,3 +104,31 @@ def test_a_process_that_is_given_up_is_gone() -> None:
     script = "from dubline.worker import heartbeat; heartbeat.kill_worker()"
     done = subprocess.run([sys.executable, "-c", script], check=False)
     assert done.returncode == -signal.SIGKILL
+
+
+def burn() -> None:
+    while True:
+        pass
+
+
+def test_beats_come_in_time_while_every_processor_is_busy() -> None:
+    """With the shipped lease five beats in a row have to fail before it is lost; each may be 4 s late."""
+    shipped = LeaseSettings()
+    quick = LeaseSettings.model_validate({"duration_s": 60, "heartbeat_s": 0.05})
+    beats = [time.monotonic()]
+    burners = [multiprocessing.get_context("spawn").Process(target=burn, daemon=True) for _ in range(4)]
+    for burner in burners:
+        burner.start()
+    try:
+        with Heartbeat(lambda _: beats.append(time.monotonic()), quick):
+            # This thread takes the interpreter's lock as often as it can, as Python code between two batches does.
+            until = time.monotonic() + 2
+            while time.monotonic() < until:
+                sum(range(1000))
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.join()
+    late = max(after - before for before, after in itertools.pairwise(beats)) - quick.heartbeat_s
+    assert len(beats) > 5
+    assert late < shipped.duration_s / 2 - shipped.heartbeat_s, f"{late} s with {os.cpu_count()} processors"

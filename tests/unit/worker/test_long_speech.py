@@ -95,7 +95,7 @@ def test_any_segment_rendered_by_another_actor_is_the_same_bits_as_in_the_whole(
     frames, path = 44, tmp_path / "motion.npy"
     with torch.inference_mode():
         assert list(actor.store_motion(babble(2), frames, 0, path))[-1] == frames
-        whole = torch.cat(list(actor.render(path, range(frames))))
+        whole = torch.cat(list(actor.render(path, range(frames), 8)))
         late = Actor.cast(networks, face, CPU)
         for span in reversed(animate.segments(frames, networks.preset.render_batch)):
             assert torch.equal(torch.cat(list(late.render(path, span))), whole[span.start : span.stop])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tests.unit.worker import media
 
-from dubline.orchestration.errors import DublineError, MediaTruncatedError
+from dubline.orchestration.errors import DublineError, LeaseLostError, MediaTruncatedError
 from dubline.orchestration.settings import LimitSettings
 from dubline.orchestration.uploads import UploadFacts, UploadKind
 from dubline.worker import examine, probe
@@ -73,7 +73,7 @@ def test_each_bad_file_gives_its_code_and_a_sentence(
     tmp_path: Path, astronaut: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # In this process: the other tests start enough of them.
-    monkeypatch.setattr(probe, "_examine", examine.examine)
+    monkeypatch.setattr(probe, "_examine", lambda question, _: examine.examine(question))
     for name, (data, kind, declared) in bad_files(tmp_path, astronaut).items():
         path = tmp_path / "upload"
         path.write_bytes(data)
@@ -93,12 +93,12 @@ def test_over_long_speech_is_refused_by_its_limit(speech_file: Path) -> None:
 
 def replaced(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """Puts a script in the place of the examining process."""
-    run = subprocess.run
+    start = subprocess.Popen
 
     def instead(_command: list[str], **options: Any) -> Any:
-        return run([sys.executable, "-c", script], **options)
+        return start([sys.executable, "-c", script], **options)
 
-    monkeypatch.setattr(subprocess, "run", instead)
+    monkeypatch.setattr(subprocess, "Popen", instead)
 
 
 def test_a_file_that_kills_its_examiner_is_refused(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
@@ -120,6 +120,18 @@ def test_a_file_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch, spee
     monkeypatch.setattr(probe, "TIME_LIMIT_S", 0.2)
     with pytest.raises(MediaTruncatedError, match="too long to decode"):
         probed(speech_file, SPEECH, "audio/wav")
+
+
+def test_an_examination_that_nobody_wants_any_more_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, speech_file: Path
+) -> None:
+    replaced(monkeypatch, "import signal; signal.pause()")
+
+    def lose() -> None:
+        raise LeaseLostError
+
+    with pytest.raises(LeaseLostError):
+        probe.probe(speech_file, SPEECH, "audio/wav", LimitSettings(), lose)
 
 
 def test_a_broken_examiner_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:

@@ -1,20 +1,20 @@
 """Starts a worker: `python -m dubline.worker render` on a GPU, `python -m dubline.worker probe` on a CPU.
 
-SIGTERM lets the attempt at hand finish and then stops.
+SIGTERM or SIGINT lets the segment or the upload at hand be finished, hands the job back and stops. A second one, or
+SIGQUIT, hands it back at once.
 """
 
 import argparse
 import os
-import socket
+import signal
 import sys
-import uuid
-import warnings
+from collections.abc import Callable, Sequence
+from types import FrameType
 
-from celery import Celery, signals
 from pydantic import ValidationError
 
 from dubline.orchestration import logs
-from dubline.orchestration.queue import PROBE_QUEUE, RENDER_QUEUE, create_app
+from dubline.orchestration.queue import PROBE, PROBE_QUEUE, RENDER, RENDER_QUEUE, create_app
 from dubline.orchestration.settings import (
     BrokerSettings,
     BucketSettings,
@@ -25,80 +25,81 @@ from dubline.orchestration.settings import (
     WorkerSettings,
     complaints,
 )
-from dubline.worker import scratch
-from dubline.worker.readiness import Readiness
-from dubline.worker.tasks import Surroundings, register_probe, register_render
+from dubline.worker import scratch, tasks
+from dubline.worker.pulse import Pulse
+from dubline.worker.supervisor import Supervisor
+from dubline.worker.upstream import UNPREPARED
 
-ROLES = {"render": (RENDER_QUEUE, register_render), "probe": (PROBE_QUEUE, register_probe)}
+# What wakes each role, and where from.
+WAKE_UPS = {"render": (RENDER, RENDER_QUEUE), "probe": (PROBE, PROBE_QUEUE)}
+# Only the child reads these, but what is wrong with them should stop the parent before it starts.
+CHILDS_SETTINGS = (DatabaseSettings, BucketSettings, LeaseSettings, LimitSettings)
 # Threads of torch that spin at barriers starve ffmpeg and each other: on two shared cores, sleeping ones rendered
 # eight times as fast. Read once, when torch is loaded in the child.
 SLEEPING_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
-# Reading weights from a cold disk takes longer than the four seconds that Celery grants a new child.
-CHILD_READY_S = 300.0
-# Exit code of a worker without weights, device or decoders: whoever supervises it must see that it failed.
-UNPREPARED = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one worker until a signal stops it.
 
     Returns:
-        Celery's exit code; 2 after settings that are missing or wrong; 3 if it could not load what it works with.
+        As `serve`; 2 after settings that are missing or wrong.
     """
     parser = argparse.ArgumentParser(prog="python -m dubline.worker", description="Run one worker.")
-    parser.add_argument("role", choices=sorted(ROLES))
+    parser.add_argument("role", choices=sorted(WAKE_UPS))
     role = parser.parse_args(arguments).role
-    os.environ.setdefault(*SLEEPING_THREADS)
     try:
-        return _run(role)
+        for group in CHILDS_SETTINGS:
+            group.read()
+        return serve(role, (sys.executable, "-m", "dubline.worker.child", role))
     except ValidationError as error:
         sys.stderr.writelines(f"dubline: {complaint}\n" for complaint in complaints(error))
         return 2
 
 
-def _run(role: str) -> int:
-    log_settings = LogSettings.read()
-    logs.configure(log_settings)
-    queue, register = ROLES[role]
-    app = create_app(BrokerSettings.read().url.get_secret_value())
-    app.conf.worker_proc_alive_timeout = CHILD_READY_S
+def serve(role: str, command: Sequence[str]) -> int:
+    """Listens for wake-ups, and keeps a child at work.
+
+    Args:
+        role: render or probe.
+        command: starts a child that calls `child.work` with the two arguments that are appended.
+
+    Returns:
+        0 after a stop, `upstream.UNPREPARED` if the child could not load what it works with.
+    """
+    os.environ.setdefault(*SLEEPING_THREADS)
     settings = WorkerSettings.read()
+    logs.configure(LogSettings.read())
+    app = create_app(BrokerSettings.read().url.get_secret_value())
+    Pulse.at(settings.pulse_file).clear()
+    task, queue = WAKE_UPS[role]
     with scratch.home(settings.scratch_dir) as folder:
-        around = Surroundings(
-            database=DatabaseSettings.read(),
-            bucket=BucketSettings.read(),
-            leases=LeaseSettings.read(),
-            limits=LimitSettings.read(),
-            worker=settings,
-            folder=folder,
-            readiness=Readiness(),
-        )
-        register(app, around)
-        exit_code = _serve(app, queue, log_settings.level)
-        return UNPREPARED if around.readiness.given_up else exit_code
+        supervisor = Supervisor(command, folder)
+        _obey_signals(supervisor)
+        supervisor.start()
+        try:
+            tasks.register(app, task, supervisor.nudge)
+            tasks.listen(app, queue, lambda: supervisor.stopping)
+        finally:
+            if not supervisor.stopping:
+                supervisor.stop()
+            supervisor.wait()
+            # One more signal must not turn a good end into a bad one.
+            _handle_signals(signal.SIG_IGN)
+    return UNPREPARED if supervisor.gave_up else 0
 
 
-def _serve(app: Celery, queue: str, level: str) -> int:
-    # Logs are ours; a receiver keeps Celery from setting up its own.
-    signals.setup_logging.connect(_keep_logging, weak=False)
-    # Messages are JSON without content, so a root user in a container risks nothing through them.
-    warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
-    worker = app.Worker(
-        hostname=f"{queue}-{uuid.uuid4().hex[:8]}@{socket.gethostname()}",
-        queues=[queue],
-        pool="prefork",
-        concurrency=1,
-        loglevel=level,
-        without_gossip=True,
-        without_mingle=True,
-        quiet=True,
-    )
-    worker.start()
-    return int(worker.exitcode or 0)
+def _obey_signals(supervisor: Supervisor) -> None:
+    def obey(number: int, _frame: FrameType | None) -> None:
+        supervisor.stop(hurry=number == signal.SIGQUIT)
+        tasks.stop()
+
+    _handle_signals(obey)
 
 
-def _keep_logging(**_: object) -> None:
-    pass
+def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 if __name__ == "__main__":

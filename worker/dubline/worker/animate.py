@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 import torch
@@ -35,14 +35,23 @@ def frame_count(duration_s: float, fps: int) -> int:
     return max(1, math.ceil(duration_s * fps - 1e-3))
 
 
+def segment_frames(render_batch: int) -> int:
+    """Frames of every segment but the last: whole batches, so that batches never depend on where one resumes.
+
+    Args:
+        render_batch: frames per call of the renderer.
+    """
+    return render_batch * math.ceil(SEGMENT_FRAMES / render_batch)
+
+
 def segments(frames: int, render_batch: int) -> list[range]:
-    """Splits a video into spans that start on a batch, so that batches never depend on where one resumes.
+    """Splits a video into spans of `segment_frames`.
 
     Args:
         frames: in the video.
         render_batch: frames per call of the renderer.
     """
-    length = render_batch * math.ceil(SEGMENT_FRAMES / render_batch)
+    length = segment_frames(render_batch)
     return [range(start, min(frames, start + length)) for start in range(0, frames, length)]
 
 
@@ -79,31 +88,36 @@ class Actor:
             How many frames are done, after each window.
         """
         done = 0
-        stored: NDArray[np.float16] | None = None
-        for window in sample_motion(self.networks, self.source, speech, frames, seed):
-            if stored is None:
-                shape = (frames, window.shape[1])
-                stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-            stored[done : done + len(window)] = window.numpy()
-            done += len(window)
-            yield done
+        # Written, not mapped: a disk that is full would kill a process that writes through a map.
+        with path.open("wb") as file:
+            for window in sample_motion(self.networks, self.source, speech, frames, seed):
+                if not done:
+                    _write_header(file, (frames, window.shape[1]))
+                file.write(window.numpy().astype("<f2", copy=False).tobytes())
+                done += len(window)
+                yield done
         if done != frames:
             raise RuntimeError(f"{done} motion latents came for {frames} frames")
 
-    def render(self, motion: Path, span: range) -> Iterator[Tensor]:
+    def render(self, motion: Path, span: range, batch: int) -> Iterator[Tensor]:
         """Renders one segment from the stored motion.
 
         Args:
             motion: the file of `store_motion`.
             span: frame numbers, one of `segments`.
+            batch: frames per call of the networks.
 
         Yields:
-            (t, 3, side, side) in [-1, 1], t frames at most `render_batch`.
+            (t, 3, side, side) in [-1, 1], t frames at most `batch`.
         """
         stored = np.load(motion, mmap_mode="r")
-        batch = self.networks.preset.render_batch
         for start in range(span.start, span.stop, batch):
             latents = np.array(stored[start : min(start + batch, span.stop)], dtype=np.float32)
             with rendering(self.device):
                 frames = self.networks.autoencoder.render(self.source, torch.from_numpy(latents).to(self.device))
             yield frames.float()
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:
+    described = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, described)

@@ -63,6 +63,12 @@ class Compositor:
         self._slope = alpha * 127.5
         self._offset = still_part * (1 - alpha) + self._slope + 0.5
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of every frame, px."""
+        height, width = self._frame.shape[:2]
+        return width, height
+
     def frames(self, crops: Iterable[Tensor]) -> Iterator[NDArray[np.uint8]]:
         """Composes whole frames.
 

@@ -1,8 +1,15 @@
-"""Chooses where the networks run, and pins what makes their results vary from run to run."""
+"""Chooses where the networks run, pins what makes their results vary, and tells a device's faults apart."""
 
 import os
 
 import torch
+
+from dubline.orchestration.errors import DeviceFailedError, DublineError, OutOfMemoryError
+
+# Words of torch, CUDA's libraries and Triton. An allocation that failed leaves the device in order.
+SHORT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+# After any other error every later call of this process fails too.
+BROKEN = ("CUDA error", "CUDA driver error", "cuDNN error", "CUDNN_STATUS_", "Triton Error [CUDA]")
 
 
 def choose(name: str) -> torch.device:
@@ -24,3 +31,21 @@ def pin() -> None:
     # cuDNN's own benchmark picks kernels by the clock.
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+
+
+def fault(error: BaseException) -> DublineError | None:
+    """What an exception says of the device: it had too little memory, or is of no more use to this process.
+
+    Returns:
+        None where it says nothing of the kind.
+    """
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return OutOfMemoryError()
+    if not isinstance(error, RuntimeError):
+        return None
+    words = str(error)
+    if any(short in words for short in SHORT_OF_MEMORY):
+        return OutOfMemoryError()
+    if isinstance(error, torch.AcceleratorError) or any(broken in words for broken in BROKEN):
+        return DeviceFailedError()
+    return None

@@ -15,8 +15,8 @@ from dubline.orchestration.settings import LeaseSettings
 
 log = structlog.get_logger(__name__)
 
-# The longest single step is to store an hour of video over a slow line; every other reports within seconds.
-PATIENCE_S = 600.0
+# Every step reports within seconds but one: to load the networks of another preset from a cold disk.
+PATIENCE_S = 300.0
 
 
 def kill_worker() -> None:

@@ -1,31 +1,33 @@
 """Brings the two files of a job from the bucket into its scratch folder; checks that they are as probed."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from dubline.framing.face import FaceBox
 from dubline.orchestration.errors import UploadMissingError
-from dubline.orchestration.jobs import Lease
+from dubline.orchestration.jobs import Cause, Lease
 from dubline.orchestration.objects import Objects
 from dubline.orchestration.uploads import Upload, UploadFacts
 from dubline.worker.container import BY_MEDIA_TYPE
-from dubline.worker.pipeline import RenderJob
+from dubline.worker.render_job import RenderJob
 
 
-def fetch(objects: Objects, lease: Lease, scratch: Path) -> RenderJob:
+def fetch(objects: Objects, lease: Lease, scratch: Path, report: Callable[[], None]) -> RenderJob:
     """Fetches what a lease's job is made from.
 
     Args:
         objects: the bucket.
         lease: its uploads are ready, with facts.
         scratch: where to put the files.
+        report: called while they come; may raise to stop.
 
     Raises:
         UploadMissingError: an object is gone, or is no longer what was probed.
         StorageUnavailableError: the bucket does not answer.
     """
-    face = _file(objects, lease.portrait, scratch / "portrait")
-    voice = _file(objects, lease.speech, scratch / "speech")
+    face = _file(objects, lease.portrait, scratch / "portrait", report)
+    voice = _file(objects, lease.speech, scratch / "speech", report)
     if face.face_box is None or face.width_px is None or face.height_px is None or voice.duration_s is None:
         raise RuntimeError("an upload is ready without its facts")
     return RenderJob(
@@ -37,13 +39,15 @@ def fetch(objects: Objects, lease: Lease, scratch: Path) -> RenderJob:
         duration_s=voice.duration_s,
         preset=lease.preset,
         seed=lease.seed,
+        # Each attempt that ran out of memory asks the next one for less.
+        halvings=lease.charged.get(Cause.OUT_OF_MEMORY, 0),
     )
 
 
-def _file(objects: Objects, upload: Upload, path: Path) -> UploadFacts:
+def _file(objects: Objects, upload: Upload, path: Path, report: Callable[[], None]) -> UploadFacts:
     if upload.facts is None:
         raise RuntimeError("an upload is ready without its facts")
-    objects.get(upload.object_key, path, limit_bytes=upload.facts.size_bytes)
+    objects.get(upload.object_key, path, limit_bytes=upload.facts.size_bytes, report=report)
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != upload.facts.sha256:
             raise UploadMissingError(

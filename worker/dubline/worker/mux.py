@@ -4,7 +4,7 @@ The only importer of ffmpeg-python. A segment begins with a key frame, looks at 
 no B-frames, so any segments of equal settings can be laid end to end.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import ffmpeg
@@ -22,7 +22,13 @@ AUDIO_HZ = 48_000
 PROTOCOLS = "file,pipe"
 
 
-def encode_segment(frames: Iterable[NDArray[np.uint8]], width: int, height: int, path: Path) -> int:
+def encode_segment(
+    frames: Iterable[NDArray[np.uint8]],
+    width: int,
+    height: int,
+    path: Path,
+    report: Callable[[], None] = encoder.keep_quiet,
+) -> int:
     """Encodes one segment.
 
     Args:
@@ -30,12 +36,14 @@ def encode_segment(frames: Iterable[NDArray[np.uint8]], width: int, height: int,
         width: even, px.
         height: even, px.
         path: the MP4 to write.
+        report: called while ffmpeg is waited for; may raise to stop.
 
     Returns:
         How many frames it holds.
 
     Raises:
         EncoderFailedError: with ffmpeg's exit code.
+        ScratchFullError: the disk took no more.
     """
     video = (
         ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=FPS)
@@ -57,11 +65,16 @@ def encode_segment(frames: Iterable[NDArray[np.uint8]], width: int, height: int,
         map_metadata=-1,
         **{"flags:v": "+cgop+bitexact", "fflags": "+bitexact"},
     )
-    return encoder.run(_command(output), frames)
+    return encoder.run(_command(output), frames, report=report)
 
 
-def join(
-    segments: Sequence[Path], sound: Iterable[NDArray[np.int32]], channels: int, path: Path, duration_s: float
+def join(  # noqa: PLR0913, PLR0917 - two kinds of input, one output, and a word on the way
+    segments: Sequence[Path],
+    sound: Iterable[NDArray[np.int32]],
+    channels: int,
+    path: Path,
+    duration_s: float,
+    report: Callable[[], None] = encoder.keep_quiet,
 ) -> None:
     """Lays segments end to end, adds the sound, and puts the index first so that a browser starts at once.
 
@@ -74,9 +87,11 @@ def join(
         channels: 1 or 2.
         path: the MP4 to write, in the folder of the segments.
         duration_s: of the video; sound beyond it is cut.
+        report: called while ffmpeg is waited for; may raise to stop.
 
     Raises:
         EncoderFailedError: with ffmpeg's exit code.
+        ScratchFullError: the disk took no more.
     """
     listing = path.with_suffix(".txt")
     listing.write_text("".join(f"file '{segment.name}'\n" for segment in segments))
@@ -95,7 +110,8 @@ def join(
         map_metadata=-1,
         **{"b:a": "128k", "flags:a": "+bitexact", "fflags": "+bitexact"},
     )
-    encoder.run(_command(output), (part.astype("<i4", copy=False) for part in sound), limit_s=120 + duration_s)
+    parts = (part.astype("<i4", copy=False) for part in sound)
+    encoder.run(_command(output), parts, limit_s=120 + duration_s, report=report)
     if not path.exists():
         raise EncoderFailedError("ffmpeg ended well but wrote no video.")
 

@@ -1,11 +1,12 @@
 """One job from two files to one video; set up once, run many times. Knows no queue, no row and no bucket.
 
 Speech -> motion on disk -> rendered segments -> one MP4. Nothing grows with the length of the
-speech but files.
+speech but files. Motion and segments that were kept from an earlier attempt are not made again: a segment is a
+function of the stored motion alone, so the video has the same bytes as one that was made in one go.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,74 +16,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubline.framing import crop
-from dubline.framing.face import FaceBox
 from dubline.models.weights import Networks
-from dubline.orchestration.errors import OutOfMemoryError
-from dubline.orchestration.jobs import Stage
-from dubline.worker import animate, frame, mux, portrait, speech
+from dubline.orchestration.jobs import CheckpointKind, Pins, Stage
+from dubline.worker import animate, device, frame, mux, portrait, speech
 from dubline.worker.animate import Actor
+from dubline.worker.checkpoints import Checkpoints, NoCheckpoints
 from dubline.worker.composite import Compositor
-from dubline.worker.container import Container
 from dubline.worker.model_cache import ModelCache
+from dubline.worker.render_job import MUXED_PERCENT, Rendered, RenderJob, Report
 
 log = structlog.get_logger(__name__)
-
-# (stage, percent done of the whole job); may raise to stop the job.
-Report = Callable[[Stage, float], None]
 
 # Percent of a job at which each stage ends, by measured time of the tiny preset on a CPU.
 SAMPLED_PERCENT = 8.0
 RENDERED_PERCENT = 95.0
-MUXED_PERCENT = 98.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenderJob:
-    """What one video is a function of, besides the weights.
-
-    Attributes:
-        portrait: the sender's picture.
-        portrait_px: width times height, as probed; no more is decoded.
-        face: in px of the upright portrait.
-        speech: the sender's recording.
-        container: what the bytes of the speech are.
-        duration_s: of the speech.
-        preset: name of the networks.
-        seed: of the noise that motion is drawn from.
-    """
-
-    portrait: Path
-    portrait_px: int
-    face: FaceBox
-    speech: Path
-    container: Container
-    duration_s: float
-    preset: str
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
-    """A finished video.
-
-    Attributes:
-        path: the MP4, in the scratch folder.
-        duration_s: of its video.
-        weights_sha256: of the networks that made it.
-    """
-
-    path: Path
-    duration_s: float
-    weights_sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """The still frame, and who acts in it where."""
-
-    actor: Actor
-    still: NDArray[np.uint8]
-    square: crop.Square
+NOTHING_KEPT = NoCheckpoints()
 
 
 class Renderer:
@@ -95,75 +44,131 @@ class Renderer:
     def __init__(self, models: ModelCache) -> None:
         self._models = models
 
-    def run(self, job: RenderJob, scratch: Path, report: Report) -> Rendered:
+    def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints = NOTHING_KEPT) -> Rendered:
         """Makes one video.
 
         Args:
             job: what to make.
-            scratch: an empty folder; everything is written there.
+            scratch: a folder; everything is written there.
             report: told of each step, and may raise to stop.
+            checkpoints: asked for what is there already, and given each new piece that a later attempt could use.
 
         Raises:
-            DublineError: a bad input, a failed encoder, too little memory, or what `report` raised.
+            DublineError: a bad input, a failed encoder or device, too little memory, or what `report` or
+                `checkpoints` raised.
         """
-        try:
-            with torch.inference_mode():
-                return self._run(job, scratch, report)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemoryError from error
+        with _faults_named(), torch.inference_mode():
+            report(Stage.PREPARING, 0.0)
+            networks = self._models.get(job.preset)
+            run = _Run(job, networks, self._models.device, scratch, report, checkpoints)
+            checkpoints.begin(run.pins)
+            actor, compositor = run.stage()
+            motion = run.sample(actor)
+            return run.mux(run.render(actor, compositor, motion))
 
-    def _run(self, job: RenderJob, scratch: Path, report: Report) -> Rendered:
-        report(Stage.PREPARING, 0.0)
-        networks = self._models.get(job.preset)
-        scene = self._scene(job, networks)
-        frames = animate.frame_count(job.duration_s, networks.preset.fps)
-        duration_s = frames / networks.preset.fps
-        motion = scratch / "motion.npy"
-        self._sample(job, scene.actor, frames, motion, report)
-        parts = self._render(scene, frames, motion, report)
-        report(Stage.MUXING, RENDERED_PERCENT)
-        path = scratch / "video.mp4"
-        channels = speech.channels(job.speech, job.container)
-        mux.join(parts, _sound(job, channels, report), channels, path, duration_s)
-        log.info("video_rendered", frames=frames, size_bytes=path.stat().st_size)
-        return Rendered(path=path, duration_s=duration_s, weights_sha256=networks.sha256)
 
-    def _scene(self, job: RenderJob, networks: Networks) -> _Scene:
-        picture = portrait.load(job.portrait, job.portrait_px)
+class _Run:
+    """One job on its way."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the job, what it is made with, and who is told
+        self,
+        job: RenderJob,
+        networks: Networks,
+        on: torch.device,
+        scratch: Path,
+        report: Report,
+        checkpoints: Checkpoints,
+    ) -> None:
+        self._job, self._networks, self._device = job, networks, on
+        self._scratch, self._report, self._checkpoints = scratch, report, checkpoints
+        self._frames = animate.frame_count(job.duration_s, networks.preset.fps)
+        self._batch = max(1, networks.preset.render_batch >> job.halvings)
+        self._spans = animate.segments(self._frames, self._batch)
+
+    @property
+    def pins(self) -> Pins:
+        """What the bytes of each segment depend on, besides the motion."""
+        return Pins(
+            weights_sha256=self._networks.sha256,
+            render_batch=self._batch,
+            segment_frames=animate.segment_frames(self._batch),
+            encoder_threads=mux.THREADS,
+        )
+
+    def stage(self) -> tuple[Actor, Compositor]:
+        """The person, and the still picture that the person moves in."""
+        picture = portrait.load(self._job.portrait, self._job.portrait_px)
         still = frame.still(picture)
-        square = crop.around(job.face.scaled(frame.scale(*picture.size)))
-        return _Scene(Actor.cast(networks, crop.cut(still, square), self._models.device), still, square)
+        square = crop.around(self._job.face.scaled(frame.scale(*picture.size)))
+        actor = Actor.cast(self._networks, crop.cut(still, square), self._device)
+        return actor, Compositor(still, square, self._device)
 
-    def _sample(self, job: RenderJob, actor: Actor, frames: int, motion: Path, report: Report) -> None:
-        report(Stage.SAMPLING, 0.0)
-        rate_hz = actor.networks.preset.sample_rate_hz
+    def sample(self, actor: Actor) -> Path:
+        """Puts the motion of the whole recording into a file."""
+        path, percent = self._scratch / "motion.npy", 0.0
+        self._report(Stage.SAMPLING, percent)
+        if self._checkpoints.fetch(CheckpointKind.MOTION, 0, path):
+            return path
 
         def listen() -> Iterator[NDArray[np.float32]]:
-            return speech.samples(job.speech, job.container, rate_hz)
+            rate_hz = self._networks.preset.sample_rate_hz
+            for second in speech.samples(self._job.speech, self._job.container, rate_hz):
+                # The whole recording is heard before the first window is drawn.
+                self._report(Stage.SAMPLING, percent)
+                yield second
 
-        for done in actor.store_motion(listen, frames, job.seed, motion):
-            report(Stage.SAMPLING, SAMPLED_PERCENT * done / frames)
+        for done in actor.store_motion(listen, self._frames, self._job.seed, path):
+            percent = SAMPLED_PERCENT * done / self._frames
+            self._report(Stage.SAMPLING, percent)
+        if len(self._spans) > 1:
+            # One segment alone is soon made anew.
+            self._checkpoints.keep(CheckpointKind.MOTION, 0, path)
+        return path
 
-    def _render(self, scene: _Scene, frames: int, motion: Path, report: Report) -> list[Path]:
-        height, width = scene.still.shape[:2]
-        compositor = Compositor(scene.still, scene.square, scene.actor.device)
+    def render(self, actor: Actor, compositor: Compositor, motion: Path) -> list[Path]:
+        """The files of all segments, fetched or made."""
+        parts: list[Path] = []
+        for number, span in enumerate(self._spans):
+            path = self._scratch / f"segment-{number:06}.mp4"
+            self._report_rendered(span.start)
+            if not self._checkpoints.fetch(CheckpointKind.SEGMENT, number, path):
+                self._render_segment(compositor, actor.render(motion, span, self._batch), span, path)
+                if number + 1 < len(self._spans):
+                    # After the last one little is left to do.
+                    self._checkpoints.keep(CheckpointKind.SEGMENT, number, path)
+            parts.append(path)
+        return parts
 
-        def crops(span: range) -> Iterator[Tensor]:
-            done = span.start
-            for batch in scene.actor.render(motion, span):
-                report(Stage.RENDERING, SAMPLED_PERCENT + (RENDERED_PERCENT - SAMPLED_PERCENT) * done / frames)
+    def mux(self, parts: list[Path]) -> Rendered:
+        """Joins the segments and the sound."""
+        job, path = self._job, self._scratch / "video.mp4"
+        self._report(Stage.MUXING, RENDERED_PERCENT)
+        channels = speech.channels(job.speech, job.container)
+        duration_s = self._frames / self._networks.preset.fps
+        sound = _sound(job, channels, self._report)
+        mux.join(parts, sound, channels, path, duration_s, lambda: self._report(Stage.MUXING, MUXED_PERCENT))
+        log.info("video_rendered", frames=self._frames, size_bytes=path.stat().st_size)
+        return Rendered(path=path, duration_s=duration_s)
+
+    def _render_segment(self, compositor: Compositor, batches: Iterator[Tensor], span: range, path: Path) -> None:
+        done = span.start
+
+        def crops() -> Iterator[Tensor]:
+            nonlocal done
+            for batch in batches:
+                self._report_rendered(done)
                 yield batch
                 done += len(batch)
 
-        parts: list[Path] = []
-        for span in animate.segments(frames, scene.actor.networks.preset.render_batch):
-            path = motion.with_name(f"segment-{len(parts):06}.mp4")
-            written = mux.encode_segment(compositor.frames(crops(span)), width, height, path)
-            if written != len(span):
-                raise RuntimeError(f"{written} frames were encoded of {len(span)}")
-            log.info("segment_rendered", first_frame=span.start, frames=written)
-            parts.append(path)
-        return parts
+        frames = compositor.frames(crops())
+        written = mux.encode_segment(frames, *compositor.size, path, lambda: self._report_rendered(done))
+        if written != len(span):
+            raise RuntimeError(f"{written} frames were encoded of {len(span)}")
+        log.info("segment_rendered", first_frame=span.start, frames=written)
+
+    def _report_rendered(self, done: int) -> None:
+        share = done / self._frames
+        self._report(Stage.RENDERING, SAMPLED_PERCENT + (RENDERED_PERCENT - SAMPLED_PERCENT) * share)
 
 
 def _sound(job: RenderJob, channels: int, report: Report) -> Iterator[NDArray[np.int32]]:
@@ -174,3 +179,14 @@ def _sound(job: RenderJob, channels: int, report: Report) -> Iterator[NDArray[np
         report(Stage.MUXING, RENDERED_PERCENT + (MUXED_PERCENT - RENDERED_PERCENT) * share)
         yield part
         done_s += len(part) / mux.AUDIO_HZ
+
+
+@contextmanager
+def _faults_named() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        fault = device.fault(error)
+        if fault is None:
+            raise
+        raise fault from error

@@ -9,6 +9,8 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,23 @@ from dubline.worker.examine import Examination
 log = structlog.get_logger(__name__)
 
 TIME_LIMIT_S = 120.0
+# How often it is reported that the examination goes on.
+REPORT_S = 0.5
 # Signals that somebody else sends: an operator, the kernel short of memory. They say nothing about the file.
 FROM_OUTSIDE = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGQUIT, signal.SIGTERM})
 
 
-def probe(path: Path, kind: UploadKind, content_type: str, limits: LimitSettings) -> UploadFacts:
+def keep_quiet() -> None:
+    """Reports to nobody."""
+
+
+def probe(
+    path: Path,
+    kind: UploadKind,
+    content_type: str,
+    limits: LimitSettings,
+    report: Callable[[], None] = keep_quiet,
+) -> UploadFacts:
     """Examines an uploaded file.
 
     Args:
@@ -35,6 +49,7 @@ def probe(path: Path, kind: UploadKind, content_type: str, limits: LimitSettings
         kind: what the sender wants to use it for.
         content_type: media type as declared.
         limits: on pixels and seconds.
+        report: called at least every `REPORT_S` while the file is examined; what it raises ends the examination.
 
     Returns:
         The facts to keep.
@@ -56,27 +71,17 @@ def probe(path: Path, kind: UploadKind, content_type: str, limits: LimitSettings
             max_pixels=limits.portrait_px,
             shortest_s=limits.speech_min_s,
             longest_s=limits.speech_s,
-        )
+        ),
+        report,
     )
     return UploadFacts(size_bytes=size_bytes, sha256=sha256, **found)
 
 
-def _examine(examination: Examination) -> dict[str, Any]:
+def _examine(examination: Examination, report: Callable[[], None]) -> dict[str, Any]:
     """Runs the examining process and reads its verdict."""
     question = json.dumps({name: getattr(examination, name) for name in Examination.__slots__})
     command = [sys.executable, "-m", "dubline.worker.examine", question]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=TIME_LIMIT_S,
-            check=False,
-            # Whoever breaks a decoder finds no key to the bucket or the database there.
-            env=environment.bare(),
-        )
-    except subprocess.TimeoutExpired as error:
-        raise MediaTruncatedError("The file takes too long to decode. Encode it anew and upload it.") from error
+    done = _run(command, report)
     if -done.returncode in FROM_OUTSIDE:
         raise RuntimeError(f"the examination was stopped by signal {-done.returncode}")
     if done.returncode < 0:
@@ -90,3 +95,31 @@ def _examine(examination: Examination) -> dict[str, Any]:
     if "face_box" in verdict:
         verdict["face_box"] = tuple(verdict["face_box"])
     return verdict
+
+
+def _run(command: list[str], report: Callable[[], None]) -> subprocess.CompletedProcess[bytes]:
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Whoever breaks a decoder finds no key to the bucket or the database there.
+        env=environment.bare(),
+    )
+    until = time.monotonic() + TIME_LIMIT_S
+    with process:
+        try:
+            while True:
+                try:
+                    output, words = process.communicate(timeout=min(REPORT_S, TIME_LIMIT_S))
+                except subprocess.TimeoutExpired as error:
+                    if time.monotonic() >= until:
+                        raise MediaTruncatedError(
+                            "The file takes too long to decode. Encode it anew and upload it."
+                        ) from error
+                    report()
+                else:
+                    return subprocess.CompletedProcess(command, process.returncode, output, words)
+        finally:
+            # Whatever ended the wait must not leave a process behind.
+            process.kill()

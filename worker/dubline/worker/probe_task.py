@@ -3,6 +3,7 @@
 Imports no network. The only place of the prober that catches every exception.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from dubline.orchestration.retry import pause_s
 from dubline.orchestration.settings import LeaseSettings, LimitSettings
 from dubline.orchestration.store import Store
 from dubline.orchestration.uploads import ProbeLease
-from dubline.worker import scratch
+from dubline.worker import faults, scratch
+from dubline.worker.drain import Drain, StoppedError
 from dubline.worker.heartbeat import Heartbeat
 from dubline.worker.probe import probe
+from dubline.worker.pulse import Pulse
+from dubline.worker.record import insist
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +36,8 @@ class ProbeExecutor:
         limits: on what senders may send.
         folder: the worker's scratch folder.
         worker: name of this worker, for people.
+        drain: whether this worker is to stop.
+        pulse: beats while a file is looked at.
     """
 
     store: Store
@@ -40,12 +46,17 @@ class ProbeExecutor:
     limits: LimitSettings
     folder: Path
     worker: str
+    drain: Drain
+    pulse: Pulse
 
     def run_next(self) -> bool:
         """Claims an upload and decides about it.
 
         Returns:
             Whether there was one.
+
+        Raises:
+            DatabaseUnavailableError: nothing could be claimed.
         """
         lease = self.store.uploads.claim(self.worker, self.leases.duration_s)
         if lease is None:
@@ -56,34 +67,44 @@ class ProbeExecutor:
                 self._probe(lease)
             except LeaseLostError:
                 log.warning("probe_abandoned")
-            except (KeyboardInterrupt, SystemExit):
-                self.store.uploads.release(lease)
-                raise
+            except StoppedError:
+                self._record(lambda: self.store.uploads.release(lease), "upload_released")
             except Exception as error:  # noqa: BLE001 - the executor answers for everything below it
-                self._settle(lease, error)
+                self._settle(lease, faults.named(error))
         return True
 
     def _probe(self, lease: ProbeLease) -> None:
         upload = lease.upload
         with scratch.attempt(self.folder) as folder:
-            with Heartbeat(lambda seconds: self.store.uploads.renew(lease, seconds), self.leases):
+            with Heartbeat(lambda seconds: self.store.uploads.renew(lease, seconds), self.leases) as heartbeat:
+
+                def report() -> None:
+                    self.pulse.beat()
+                    heartbeat.check()
+                    self.drain.check()
+
                 path = folder / "upload"
-                self.objects.get(upload.object_key, path, limit_bytes=upload.size_bytes)
-                facts = probe(path, upload.kind, upload.content_type, self.limits)
-            self.store.uploads.accept(lease, facts)
+                self.objects.get(upload.object_key, path, limit_bytes=upload.size_bytes, report=report)
+                facts = probe(path, upload.kind, upload.content_type, self.limits, report)
+            insist(lambda: self.store.uploads.accept(lease, facts), self.leases.duration_s)
         log.info("upload_accepted", kind=upload.kind.value, media_type=facts.media_type)
 
     def _settle(self, lease: ProbeLease, error: Exception) -> None:
         """Writes down what a failed probe means for the upload."""
+        if isinstance(error, BadInputError):
+            code, detail = error.code, error.detail
+            self._record(lambda: self.store.uploads.reject(lease, code, detail), "upload_rejected", code=code)
+        elif isinstance(error, DublineError) and error.retryable:
+            log.warning("probe_failed", code=error.code)
+            self._record(lambda: self.store.uploads.retry(lease, pause_s(lease.attempt)), "upload_put_off")
+        else:
+            # A defect of ours: the lease runs out, and the rescuer counts how often.
+            log.error("probe_broke", exc_info=error)
+
+    def _record(self, write: Callable[[], object], event: str, **facts: str) -> None:
         try:
-            if isinstance(error, BadInputError):
-                self.store.uploads.reject(lease, error.code, error.detail)
-                log.info("upload_rejected", code=error.code)
-            elif isinstance(error, DublineError) and error.retryable:
-                self.store.uploads.retry(lease, pause_s(lease.attempt))
-                log.warning("probe_failed", code=error.code)
-            else:
-                # A defect of ours: the lease runs out, and the rescuer counts how often.
-                log.error("probe_broke", exc_info=error)
+            insist(write, self.leases.duration_s)
         except DublineError as unwritten:
             log.warning("probe_not_settled", code=unwritten.code)
+        else:
+            log.info(event, **facts)

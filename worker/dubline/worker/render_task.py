@@ -4,23 +4,31 @@ Knows rows, bucket and pipeline, and no Celery. The only place of the render wor
 exception.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from dubline.orchestration.errors import DublineError, LeaseLostError
+from dubline.orchestration.errors import DeviceFailedError, DublineError, LeaseLostError
 from dubline.orchestration.jobs import Lease, Stage
 from dubline.orchestration.objects import Objects
 from dubline.orchestration.retry import Fail, decide
 from dubline.orchestration.settings import LeaseSettings
 from dubline.orchestration.store import Store
-from dubline.worker import inputs, scratch
+from dubline.worker import faults, inputs, scratch
+from dubline.worker.drain import Drain, StoppedError
 from dubline.worker.heartbeat import Heartbeat
-from dubline.worker.pipeline import MUXED_PERCENT, Rendered, Renderer
 from dubline.worker.progress import Progress
+from dubline.worker.pulse import Pulse
+from dubline.worker.record import insist
+from dubline.worker.render_job import MUXED_PERCENT, Rendered, Renderer
+from dubline.worker.stored_checkpoints import StoredCheckpoints
 
 log = structlog.get_logger(__name__)
+
+# In these nothing is half made that would be worth the wait of whoever stops this worker.
+LEFT_AT_ONCE = frozenset({Stage.PREPARING, Stage.SAMPLING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +42,8 @@ class RenderExecutor:
         leases: how long a lease lasts and how often it is renewed.
         folder: the worker's scratch folder.
         worker: name of this worker, for people.
+        drain: whether this worker is to stop.
+        pulse: beats with every report.
     """
 
     store: Store
@@ -42,12 +52,18 @@ class RenderExecutor:
     leases: LeaseSettings
     folder: Path
     worker: str
+    drain: Drain
+    pulse: Pulse
 
     def run_next(self) -> bool:
         """Claims the best queued job and runs one attempt at it.
 
         Returns:
             Whether there was one.
+
+        Raises:
+            DatabaseUnavailableError: nothing could be claimed.
+            DeviceFailedError: the attempt is settled, but this process can render nothing more.
         """
         lease = self.store.leases.claim(self.worker, self.leases.duration_s)
         if lease is None:
@@ -55,48 +71,75 @@ class RenderExecutor:
             return False
         with structlog.contextvars.bound_contextvars(job_id=str(lease.job_id), attempt=lease.attempt):
             log.info("job_leased", preset=lease.preset)
-            try:
-                self._attempt(lease)
-            except LeaseLostError:
-                log.warning("attempt_abandoned")
-            except (KeyboardInterrupt, SystemExit):
-                self.store.leases.release(lease)
-                log.info("job_released")
-                raise
-            except Exception as error:  # noqa: BLE001 - the executor answers for everything below it
-                self._settle(lease, error)
+            self._attempt(lease)
         return True
 
     def _attempt(self, lease: Lease) -> None:
-        with scratch.attempt(self.folder) as folder:
-            # No beat after the last write: a finished job has no lease to renew.
-            with Heartbeat(lambda seconds: self.store.leases.renew(lease, seconds), self.leases) as heartbeat:
-                progress = Progress(
-                    lambda stage, percent: self.store.leases.progress(lease, stage, percent), heartbeat.check
-                )
-                rendered, size_bytes = self._produce(lease, folder, progress)
-            self.store.leases.finish(lease, lease.result_key, size_bytes, rendered.duration_s, rendered.weights_sha256)
-        log.info("job_succeeded", size_bytes=size_bytes, duration_s=rendered.duration_s)
+        heartbeat = Heartbeat(lambda seconds: self.store.leases.renew(lease, seconds), self.leases)
+
+        def check(stage: Stage) -> None:
+            self.pulse.beat()
+            heartbeat.check()
+            if stage in LEFT_AT_ONCE:
+                self.drain.check_between()
+            else:
+                self.drain.check()
+
+        progress = Progress(lambda *reached: self.store.leases.progress(lease, *reached), check)
+        try:
+            with scratch.attempt(self.folder) as folder:
+                # No beat after the last write: a finished job has no lease to renew.
+                with heartbeat:
+                    made = self._produce(lease, folder, progress)
+                self._finish(lease, *made, progress.gpu_s)
+        except LeaseLostError:
+            log.warning("attempt_abandoned")
+        except StoppedError:
+            self._record(lambda: self.store.leases.release(lease, progress.gpu_s), "job_released")
+        except Exception as error:
+            self._settle(lease, faults.named(error), progress.gpu_s)
+            if isinstance(error, DeviceFailedError):
+                raise
 
     def _produce(self, lease: Lease, folder: Path, progress: Progress) -> tuple[Rendered, int]:
         progress(Stage.PREPARING, 0.0)
-        job = inputs.fetch(self.objects, lease, folder)
-        rendered = self.renderer.run(job, folder, progress)
+        job = inputs.fetch(self.objects, lease, folder, progress.again)
+        kept = StoredCheckpoints(
+            store=self.store, objects=self.objects, lease=lease, drain=self.drain, report=progress.again
+        )
+        rendered = self.renderer.run(job, folder, progress, kept)
         progress(Stage.STORING, MUXED_PERCENT)
-        return rendered, self.objects.put(rendered.path, lease.result_key, "video/mp4")
+        return rendered, self.objects.put(rendered.path, lease.result_key, "video/mp4", progress.again)
 
-    def _settle(self, lease: Lease, error: Exception) -> None:
+    def _finish(self, lease: Lease, rendered: Rendered, size_bytes: int, gpu_s: float) -> None:
+        insist(
+            lambda: self.store.leases.finish(lease, lease.result_key, size_bytes, rendered.duration_s, gpu_s),
+            self.leases.duration_s,
+        )
+        log.info("job_succeeded", size_bytes=size_bytes, duration_s=rendered.duration_s, gpu_s=round(gpu_s, 3))
+
+    def _settle(self, lease: Lease, error: Exception, gpu_s: float) -> None:
         """Writes down what a failed attempt means for its job."""
         decision = decide(error, lease.charged)
         if isinstance(error, DublineError):
             log.warning("attempt_failed", code=error.code, detail=error.detail)
         else:
             log.error("attempt_broke", exc_info=error)
-        try:
+        cause, code, detail = decision.cause, decision.code, decision.detail
+
+        def settle() -> None:
             if isinstance(decision, Fail):
-                self.store.leases.fail(lease, decision.cause, decision.code, decision.detail)
+                self.store.leases.fail(lease, cause, code, detail, gpu_s)
             else:
-                self.store.leases.retry(lease, decision.cause, decision.code, decision.detail, decision.delay_s)
+                self.store.leases.retry(lease, cause, code, detail, decision.delay_s, gpu_s)
+
+        self._record(settle, "attempt_settled")
+
+    def _record(self, write: Callable[[], object], event: str) -> None:
+        try:
+            insist(write, self.leases.duration_s)
         except DublineError as unwritten:
             # The lease runs out by itself, and the rescuer takes over.
             log.warning("attempt_not_settled", code=unwritten.code)
+        else:
+            log.info(event)

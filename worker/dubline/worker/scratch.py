@@ -1,18 +1,51 @@
 """The folder that one worker writes in: a subfolder per attempt, removed with it, swept after a crash."""
 
+import fcntl
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+PREFIX = "dubline-worker-"
+# Seconds in which a folder that was made has surely been locked.
+YOUNG_S = 60.0
 
 
 @contextmanager
 def home(parent: Path) -> Iterator[Path]:
-    """A folder for the life of one worker process, below `parent`; gone afterwards."""
+    """A folder for the life of one worker, below `parent`; gone afterwards, or when the next worker comes."""
     parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="dubline-worker-", dir=parent, ignore_cleanup_errors=True) as folder:
+    _sweep_homes(parent)
+    # Whoever is killed loses the lock, and by that the folder.
+    with (
+        tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True) as folder,
+        _locked(Path(folder)),
+    ):
         yield Path(folder)
+
+
+def _sweep_homes(parent: Path) -> None:
+    """Removes what killed workers left. Without it their disk fills up."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            # Young ones may be about to be locked.
+            if time.time() - folder.stat().st_mtime > YOUNG_S:
+                with _locked(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds a folder; raises BlockingIOError where another process does."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def sweep(folder: Path) -> None:

@@ -1,129 +1,62 @@
-"""The two Celery tasks. A message is only a wake-up: it carries nothing, and the store says what to work on.
+"""The Celery side of a worker: it hears wake-ups and passes them on as nudges, and does no work itself.
 
-The parent of the prefork pool imports this and must stay small: executors, and the networks with them, are
-made in the child.
+A message carries nothing, and the store says what to work on. The solo pool runs the task in this process, so one
+wake-up is taken at a time and the next stays with the broker until the child is idle again.
 """
 
-import os
 import socket
+import time
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Protocol
 
 import structlog
-from celery import Celery, signals
-
-from dubline.orchestration.objects import Objects
-from dubline.orchestration.queue import PROBE, RENDER
-from dubline.orchestration.settings import (
-    BucketSettings,
-    DatabaseSettings,
-    LeaseSettings,
-    LimitSettings,
-    WorkerSettings,
-)
-from dubline.orchestration.store import Store
-from dubline.worker import scratch
-from dubline.worker.readiness import Readiness
+from celery import Celery
+from celery.worker import state
 
 log = structlog.get_logger(__name__)
 
-
-class Executor(Protocol):
-    """Runs what is next."""
-
-    def run_next(self) -> bool:
-        """Claims and runs one piece of work; tells whether there was one."""
+# Before a consumer that ended unasked is followed by another.
+PAUSE_S = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What executors are made from, once per child process.
+def register(app: Celery, name: str, nudge: Callable[[], None]) -> None:
+    """Makes a task known to a Celery application.
 
-    Attributes:
-        database: where the rows are.
-        bucket: where the files are.
-        leases: how long work is lent.
-        limits: on what senders may send.
-        worker: preset and device.
-        folder: scratch folder of this worker.
-        readiness: of this worker, shared with its parent.
+    Args:
+        app: of this worker.
+        name: of the task.
+        nudge: called for each message.
     """
 
-    database: DatabaseSettings
-    bucket: BucketSettings
-    leases: LeaseSettings
-    limits: LimitSettings
-    worker: WorkerSettings
-    folder: Path
-    readiness: Readiness
-
-
-def register_render(app: Celery, around: Surroundings) -> None:
-    """Makes the render task known to a Celery application."""
-    _register(app, RENDER, around, lambda: _render_executor(around))
-
-
-def register_probe(app: Celery, around: Surroundings) -> None:
-    """Makes the probe task known to a Celery application."""
-    _register(app, PROBE, around, lambda: _probe_executor(around))
-
-
-def _register(app: Celery, name: str, around: Surroundings, make: Callable[[], Executor]) -> None:
-    executor = cache(make)
-
     @app.task(name=name)  # type: ignore[untyped-decorator]
-    def run_next() -> None:
-        executor().run_next()
-
-    @signals.worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
-    def prepare(**_: object) -> None:
-        scratch.sweep(around.folder)
-        try:
-            executor()
-        except Exception as error:
-            # A child that died here would be replaced at once, for ever; the whole worker has to stop, and to say so.
-            log.critical("worker_not_prepared", task=name, error=f"{type(error).__name__}: {error}")
-            log.info("worker_preparation_failed", exc_info=True)
-            around.readiness.give_up()
-        else:
-            log.info("worker_prepared", task=name)
+    def look() -> None:
+        nudge()
 
 
-def _render_executor(around: Surroundings) -> Executor:
-    # torch belongs to the child alone: CUDA does not survive a fork.
-    from dubline.worker import device  # noqa: PLC0415
-    from dubline.worker.model_cache import ModelCache  # noqa: PLC0415
-    from dubline.worker.pipeline import Renderer  # noqa: PLC0415
-    from dubline.worker.render_task import RenderExecutor  # noqa: PLC0415
+def listen(app: Celery, queue: str, stopping: Callable[[], bool]) -> None:
+    """Consumes a queue until `stop`, through any outage of the broker.
 
-    device.pin()
-    models = ModelCache(device.choose(around.worker.device))
-    models.get(around.worker.preset)
-    return RenderExecutor(
-        store=Store.connect(around.database),
-        objects=Objects(around.bucket),
-        renderer=Renderer(models),
-        leases=around.leases,
-        folder=around.folder,
-        worker=_name(),
-    )
-
-
-def _probe_executor(around: Surroundings) -> Executor:
-    from dubline.worker.probe_task import ProbeExecutor  # noqa: PLC0415 - decoders stay out of the render worker
-
-    return ProbeExecutor(
-        store=Store.connect(around.database),
-        objects=Objects(around.bucket),
-        leases=around.leases,
-        limits=around.limits,
-        folder=around.folder,
-        worker=_name(),
-    )
+    Args:
+        app: with the task.
+        queue: where its messages come from.
+        stopping: whether `stop` was called for good.
+    """
+    while not stopping():
+        # Without the command line's worker, which installs signal handlers and logs of its own.
+        worker = app.WorkController(
+            hostname=f"{queue}-{uuid.uuid4().hex[:8]}@{socket.gethostname()}",
+            queues=[queue],
+            pool="solo",
+            concurrency=1,
+            without_gossip=True,
+            without_mingle=True,
+        )
+        worker.start()
+        if not stopping():
+            log.error("listener_ended", exit_code=worker.exitcode)
+            time.sleep(PAUSE_S)
 
 
-def _name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+def stop() -> None:
+    """Lets `listen` return within about a second; for signal handlers."""
+    state.should_stop = 0

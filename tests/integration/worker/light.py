@@ -1,0 +1,70 @@
+"""A worker process whose renderer only waits: real loop, heartbeat, rows and bucket, no network.
+
+Run as `python light.py`, with GATES naming a folder: segment n ends once a file `n` is in it. A job of seed `POISON`
+kills the process that renders it, one of seed `BROKEN` finds its device dead there the first time.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from dubline.orchestration.errors import DeviceFailedError
+from dubline.orchestration.jobs import CheckpointKind, Pins, Stage
+from dubline.worker import child, executors
+from dubline.worker.__main__ import serve
+from dubline.worker.checkpoints import Checkpoints
+from dubline.worker.executors import Surroundings
+from dubline.worker.render_job import Rendered, RenderJob, Report
+from dubline.worker.render_task import RenderExecutor
+
+POISON, BROKEN = 13, 14
+SEGMENTS = 3
+PINS = Pins(weights_sha256="1" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
+# Between two reports.
+STEP_S = 0.02
+
+
+class LightRenderer:
+    """Segments are their numbers; the video is all of them."""
+
+    def __init__(self, gates: Path) -> None:
+        self._gates = gates
+
+    def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
+        """Makes one, as slowly as the gates say."""
+        checkpoints.begin(PINS)
+        if job.seed == POISON:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job.seed == BROKEN and not (self._gates / "broken").exists():
+            (self._gates / "broken").touch()
+            raise DeviceFailedError
+        parts = [self._segment(number, scratch, report, checkpoints) for number in range(SEGMENTS)]
+        path = scratch / "video.mp4"
+        path.write_bytes(b"".join(parts))
+        return Rendered(path=path, duration_s=1.0)
+
+    def _segment(self, number: int, scratch: Path, report: Report, checkpoints: Checkpoints) -> bytes:
+        path = scratch / f"segment-{number}"
+        report(Stage.RENDERING, 100 * number / SEGMENTS)
+        if not checkpoints.fetch(CheckpointKind.SEGMENT, number, path):
+            (self._gates / f"began-{number}-{time.monotonic_ns()}").touch()
+            while not (self._gates / str(number)).exists():
+                report(Stage.RENDERING, 100 * number / SEGMENTS)
+                time.sleep(STEP_S)
+            path.write_bytes(b"%d" % number)
+            if number + 1 < SEGMENTS:
+                checkpoints.keep(CheckpointKind.SEGMENT, number, path)
+        return path.read_bytes()
+
+
+def make(around: Surroundings) -> RenderExecutor:
+    """The child's executor."""
+    return executors.renderer_with(around, LightRenderer(Path(os.environ["GATES"])))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sys.exit(child.work(make, int(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(serve("render", [sys.executable, __file__]))

@@ -1,0 +1,270 @@
+# ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
+"""What is left of an attempt that did not finish, and what the next one makes of it; puppets stand for the networks."""
+
+import errno
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import torch
+from tests.unit.worker import puppet
+
+from dubline.orchestration.errors import DeviceFailedError, StorageUnavailableError
+from dubline.orchestration.jobs import Cause, Checkpoint, CheckpointKind, Job, JobState, Lease, NewJob, Stage
+from dubline.orchestration.objects import Objects
+from dubline.orchestration.store import Store
+from dubline.worker import pipeline
+from dubline.worker.drain import Drain
+from dubline.worker.render_task import RenderExecutor
+
+Ready = tuple[UUID, UUID]
+Watch = Callable[[Stage, float], None]
+
+
+@pytest.fixture
+def job_id(store: Store, tenant: str, ready: Ready, monkeypatch: pytest.MonkeyPatch) -> UUID:
+    """A job of three segments, 16, 16 and 1 frame."""
+    monkeypatch.setattr(pipeline.animate, "SEGMENT_FRAMES", 16)
+    return store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1])).id
+
+
+def watched(worker: RenderExecutor, watch: Watch) -> RenderExecutor:
+    """A worker of its own drain whose every report is seen before it is made."""
+
+    class Watched:
+        def run(self, job: Any, scratch: Path, report: Watch, checkpoints: Any) -> Any:
+            def tell(stage: Stage, percent: float) -> None:
+                watch(stage, percent)
+                report(stage, percent)
+
+            return worker.renderer.run(job, scratch, tell, checkpoints)
+
+    return replace(worker, renderer=Watched(), drain=Drain())
+
+
+def late(percent: float) -> bool:
+    """In the middle of the second segment."""
+    return percent > 60
+
+
+def video(store: Store, objects: Objects, tenant: str, job_id: UUID, folder: Path) -> tuple[Job, bytes]:
+    job = store.jobs.get(tenant, job_id)
+    assert job.result_key is not None, job
+    objects.get(job.result_key, folder / "result.mp4", limit_bytes=10**9)
+    return job, (folder / "result.mp4").read_bytes()
+
+
+@pytest.fixture
+def whole(
+    store: Store, objects: Objects, tenant: str, worker: RenderExecutor, ready: Ready, job_id: UUID, tmp_path: Path
+) -> bytes:
+    """The video of a job that nobody disturbed, equal to the one that is looked at."""
+    undisturbed = store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1])).id
+    held = store.leases.claim("nobody", 600)
+    assert held is not None
+    assert held.job_id == job_id
+    assert worker.run_next()
+    store.leases.release(held)
+    return video(store, objects, tenant, undisturbed, tmp_path)[1]
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the checkpoints that come from the bucket."""
+    names: list[str] = []
+    get = Objects.get
+
+    def listen(self: Objects, key: str, *rest: Any, **named: Any) -> int:
+        if key.startswith("checkpoints/"):
+            names.append(key.rpartition("/")[2])
+        return get(self, key, *rest, **named)
+
+    monkeypatch.setattr(Objects, "get", listen)
+    return names
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+def test_a_stop_hands_the_job_back_uncharged_and_the_next_worker_goes_on(
+    store: Store,
+    objects: Objects,
+    tenant: str,
+    worker: RenderExecutor,
+    whole: bytes,
+    job_id: UUID,
+    tmp_path: Path,
+    fetched: list[str],
+    hurried: bool,
+) -> None:
+    def stop(_stage: Stage, percent: float) -> None:
+        if late(percent):
+            (stopping.drain.hurry if hurried else stopping.drain.ask)()
+
+    stopping = watched(worker, stop)
+    assert stopping.run_next()
+    left = store.jobs.get(tenant, job_id)
+    attempt = store.jobs.attempts(tenant, job_id)[-1]
+    assert (left.state, attempt.cause) == (JobState.QUEUED, Cause.SHUTDOWN)
+    assert attempt.gpu_s > 0
+    assert worker.run_next()
+    done, made = video(store, objects, tenant, job_id, tmp_path)
+    assert made == whole
+    # The second segment is finished first, unless there is no time for it.
+    kept = ["motion-000000.npy", "segment-000000.mp4", "segment-000001.mp4"]
+    assert fetched == (kept[:2] if hurried else kept)
+    assert done.gpu_s == pytest.approx(sum(attempt.gpu_s for attempt in store.jobs.attempts(tenant, job_id)))
+    assert all(attempt.refused_writes == 0 for attempt in store.jobs.attempts(tenant, job_id))
+
+
+def test_a_stop_waits_for_no_sampling(store: Store, tenant: str, worker: RenderExecutor, job_id: UUID) -> None:
+    seen: list[Stage] = []
+
+    def stop(stage: Stage, _percent: float) -> None:
+        seen.append(stage)
+        if stage is Stage.SAMPLING:
+            stopping.drain.ask()
+
+    stopping = watched(worker, stop)
+    assert stopping.run_next()
+    assert store.jobs.get(tenant, job_id).state is JobState.QUEUED
+    assert seen.count(Stage.SAMPLING) == 1
+
+
+def test_what_follows_the_last_segment_is_finished_before_a_stop(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID
+) -> None:
+    def stop(stage: Stage, _percent: float) -> None:
+        if stage is Stage.MUXING:
+            stopping.drain.ask()
+
+    stopping = watched(worker, stop)
+    assert stopping.run_next()
+    assert store.jobs.get(tenant, job_id).state is JobState.SUCCEEDED
+
+
+def test_a_cancelled_job_is_left_at_the_next_write(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dubline.worker.progress.PERIOD_S", 0.0)
+    seen: list[float] = []
+
+    def cancel(_stage: Stage, percent: float) -> None:
+        seen.append(percent)
+        if late(percent):
+            store.jobs.cancel(tenant, job_id)
+
+    assert watched(worker, cancel).run_next()
+    assert store.jobs.get(tenant, job_id).state is JobState.CANCELLED
+    assert len([percent for percent in seen if late(percent)]) == 1
+    (attempt,) = store.jobs.attempts(tenant, job_id)
+    assert (attempt.cause, attempt.refused_writes) == (Cause.CANCELLED, 1)
+    assert not worker.run_next()
+
+
+@pytest.mark.parametrize("damage", ["altered", "gone"])
+def test_a_damaged_checkpoint_is_made_anew(
+    store: Store,
+    objects: Objects,
+    tenant: str,
+    worker: RenderExecutor,
+    whole: bytes,
+    job_id: UUID,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: str,
+) -> None:
+    keep = type(store.leases).keep
+
+    def spoil(self: Any, lease: Lease, piece: Checkpoint) -> None:
+        keep(self, lease, piece)
+        if (piece.kind, piece.number) == (CheckpointKind.SEGMENT, 0):
+            objects.delete_many([piece.object_key])
+            if damage == "altered":
+                (tmp_path / "other").write_bytes(b"x" * piece.size_bytes)
+                objects.put(tmp_path / "other", piece.object_key, "video/mp4")
+
+    def stop(_stage: Stage, percent: float) -> None:
+        if late(percent):
+            stopping.drain.hurry()
+
+    stopping = watched(worker, stop)
+    with monkeypatch.context() as spoilt:
+        spoilt.setattr(type(store.leases), "keep", spoil)
+        assert stopping.run_next()
+    assert worker.run_next()
+    assert video(store, objects, tenant, job_id, tmp_path)[1] == whole
+
+
+def test_too_little_memory_halves_the_batch_once_and_then_gives_up(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def starve(_self: puppet.PuppetAutoencoder, _source: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(motion))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(puppet.PuppetAutoencoder, "render", starve)
+    monkeypatch.setattr("dubline.orchestration.retry.FIRST_DELAY_S", 0.0)
+    assert worker.run_next()
+    assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
+    assert worker.run_next()
+    assert sizes == [8, 4]
+    failed = store.jobs.get(tenant, job_id)
+    assert (failed.state, failed.error_code) == (JobState.FAILED, "attempts_exhausted")
+
+
+def test_a_dead_device_charges_the_worker_and_ends_it(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> torch.Tensor:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(puppet.PuppetAutoencoder, "render", die)
+    with pytest.raises(DeviceFailedError):
+        worker.run_next()
+    assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
+    (attempt,) = store.jobs.attempts(tenant, job_id)
+    assert (attempt.cause, attempt.error_code) == (Cause.WORKER_LOST, "device_failed")
+
+
+@pytest.mark.parametrize("place", ["the download", "the motion", "the encoder"])
+def test_a_full_disk_is_no_fault_of_the_job(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/scratch/secret")
+
+    if place == "the download":
+        monkeypatch.setattr(Objects, "get", full)
+    elif place == "the motion":
+        monkeypatch.setattr(pipeline.animate, "_write_header", full)
+    else:
+        encode = pipeline.mux.encode_segment
+        # ffmpeg itself meets the full disk.
+        monkeypatch.setattr(
+            pipeline.mux,
+            "encode_segment",
+            lambda frames, width, height, _path, report: encode(frames, width, height, Path("/dev/full"), report),
+        )
+    assert worker.run_next()
+    (attempt,) = store.jobs.attempts(tenant, job_id)
+    assert (attempt.cause, attempt.error_code) == (Cause.TRANSIENT, "scratch_full")
+    assert "secret" not in (attempt.error_detail or "")
+
+
+def test_a_bucket_that_takes_no_checkpoints_costs_only_them(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Objects.put
+
+    def refuse(self: Objects, path: Path, key: str, *rest: Any) -> int:
+        if key.startswith("checkpoints/"):
+            raise StorageUnavailableError
+        return put(self, path, key, *rest)
+
+    monkeypatch.setattr(Objects, "put", refuse)
+    assert worker.run_next()
+    assert store.jobs.get(tenant, job_id).state is JobState.SUCCEEDED

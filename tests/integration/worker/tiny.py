@@ -1,0 +1,40 @@
+"""A worker process with the released tiny networks and short segments, which can be held in the middle of one.
+
+Run as `python tiny.py`, with GATES naming a folder: while a file `hold` is in it, the second segment goes no further
+than its second batch, and says so by a file `held`.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import Tensor
+
+from dubline.worker import animate, child, executors
+from dubline.worker.__main__ import serve
+from dubline.worker.animate import Actor
+
+SEGMENT_FRAMES = 16
+STEP_S = 0.02
+render = Actor.render
+
+
+def held(self: Actor, motion: Path, span: range, batch: int) -> Iterator[Tensor]:
+    """Renders as the real one does."""
+    gates = Path(os.environ["GATES"])
+    for number, frames in enumerate(render(self, motion, span, batch)):
+        if (span.start, number) == (SEGMENT_FRAMES, 1):
+            (gates / "held").touch()
+            while (gates / "hold").exists():
+                time.sleep(STEP_S)
+        yield frames
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        animate.SEGMENT_FRAMES = SEGMENT_FRAMES
+        Actor.render = held  # type: ignore[method-assign]
+        sys.exit(child.work(executors.renderer, int(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(serve("render", [sys.executable, __file__]))

@@ -1,0 +1,75 @@
+"""The process that works: `python -m dubline.worker.child ROLE FD FOLDER`, started by the parent and by nobody else.
+
+A fresh interpreter, because CUDA does not survive a fork. Its parent starts another when it ends.
+"""
+
+import argparse
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from dubline.orchestration import logs
+from dubline.orchestration.errors import DeviceFailedError
+from dubline.orchestration.settings import LogSettings, WorkerSettings
+from dubline.worker import executors, scratch
+from dubline.worker.drain import Drain
+from dubline.worker.executors import Surroundings
+from dubline.worker.loop import Executor, Loop
+from dubline.worker.pulse import Pulse
+from dubline.worker.upstream import DEVICE_FAILED, UNPREPARED, Upstream
+
+log = structlog.get_logger(__name__)
+
+ROLES: dict[str, Callable[[Surroundings], Executor]] = {"render": executors.renderer, "probe": executors.prober}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Works in one of the roles until the parent says stop; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m dubline.worker.child")
+    parser.add_argument("role", choices=sorted(ROLES))
+    parser.add_argument("fd", type=int)
+    parser.add_argument("folder", type=Path)
+    told = parser.parse_args(arguments)
+    return work(ROLES[told.role], told.fd, told.folder)
+
+
+def work(make: Callable[[Surroundings], Executor], fd: int, folder: Path) -> int:
+    """The whole life of a child.
+
+    Args:
+        make: the executor, once settings, folder and line are there.
+        fd: the child's end of the line to the parent.
+        folder: scratch folder of this worker.
+
+    Returns:
+        0 after a stop, `UNPREPARED` if the executor could not be made, `DEVICE_FAILED` if it can go on no more.
+    """
+    # The parent hears signals, and passes them on; a terminal sends them to both.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    drain = Drain()
+    upstream = Upstream(socket.socket(fileno=fd), drain)
+    logs.configure(LogSettings.read())
+    settings = WorkerSettings.read()
+    pulse = Pulse.at(settings.pulse_file)
+    scratch.sweep(folder)
+    try:
+        executor = make(Surroundings(settings=settings, folder=folder, drain=drain, pulse=pulse))
+    except Exception as error:
+        log.critical("worker_not_prepared", error=f"{type(error).__name__}: {error}")
+        log.info("worker_preparation_failed", exc_info=True)
+        return UNPREPARED
+    log.info("worker_prepared")
+    try:
+        Loop(executor=executor, upstream=upstream, drain=drain, pulse=pulse, poll_s=settings.poll_s).run()
+    except DeviceFailedError:
+        log.critical("device_failed")
+        return DEVICE_FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
