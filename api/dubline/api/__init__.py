@@ -1,1 +1,1 @@
-"""HTTP in, rows out: the public API over the store, the bucket and the queue."""
+"""HTTP in, rows out: the public API over the store and the bucket."""

@@ -9,12 +9,11 @@ from pydantic import ValidationError
 
 from dubline.api.app import create_app
 from dubline.api.services import Services
-from dubline.orchestration import logs, queue
+from dubline.orchestration import logs
 from dubline.orchestration.errors import DublineError
 from dubline.orchestration.objects import Objects
 from dubline.orchestration.settings import (
     ApiSettings,
-    BrokerSettings,
     BucketSettings,
     DatabaseSettings,
     LimitSettings,
@@ -50,7 +49,6 @@ def _connected() -> Services:
     return Services(
         store=Store.connect(DatabaseSettings.read()),
         objects=Objects(BucketSettings.read()),
-        waker=queue.Waker(queue.create_app(BrokerSettings.read().url.get_secret_value())),
         limits=LimitSettings.read(),
     )
 

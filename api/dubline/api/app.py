@@ -21,6 +21,7 @@ Give a portrait and a speech track, get a video of that person speaking.
 2. Poll `GET /v1/uploads/{id}` until it is ready.
 3. `POST /v1/jobs`, or `POST /v1/batches` for up to 10,000 jobs in one call.
 4. Poll until the state is final; the result's URL is signed anew at each read.
+5. `POST .../cancel` stops work that is no longer wanted; `DELETE` removes it and its files for good.
 
 Every error is application/problem+json with a stable `code`.
 """

@@ -1,4 +1,4 @@
-"""Who is calling: the tenant behind the API key in the Authorization header."""
+"""Who is calling: the tenant behind the API key in the Authorization header, and which of its keys it is."""
 
 from typing import Annotated
 
@@ -7,6 +7,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from dubline.api.services import Wired
 from dubline.orchestration.errors import UnauthorizedError
+from dubline.orchestration.store.keys import Caller
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -15,17 +16,27 @@ _bearer = HTTPBearer(
 )
 
 
-def _tenant(
+def _caller(
     request: Request,
     services: Wired,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> str:
-    tenant = services.store.keys.tenant(credentials.credentials) if credentials else None
-    if tenant is None:
+) -> Caller:
+    caller = services.store.keys.authenticate(credentials.credentials) if credentials else None
+    if caller is None:
         raise UnauthorizedError
     # For the access log; a context variable set in this thread would not be seen there.
-    request.state.tenant = tenant
-    return tenant
+    request.state.tenant = caller.tenant
+    return caller
+
+
+def _tenant(caller: Annotated[Caller, Depends(_caller)]) -> str:
+    return caller.tenant
+
+
+def _actor(caller: Annotated[Caller, Depends(_caller)]) -> str:
+    return caller.actor
 
 
 Tenant = Annotated[str, Depends(_tenant)]
+Actor = Annotated[str, Depends(_actor)]
+"""Who answers for a deletion, as audit entries say it: which key, never the key."""

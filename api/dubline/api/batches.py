@@ -4,17 +4,16 @@ import hashlib
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 
-from dubline.api import cursors
-from dubline.api.auth import Tenant
+from dubline.api import cursors, deletion
+from dubline.api.auth import Actor, Tenant
 from dubline.api.jobs import summary
 from dubline.api.openapi import problems
 from dubline.api.schemas.batches import BatchAnswer, BatchRequest
 from dubline.api.schemas.jobs import JobPageAnswer
 from dubline.api.services import Wired
 from dubline.orchestration.errors import TooManyRowsError
-from dubline.orchestration.jobs import CLAIMABLE
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -38,14 +37,17 @@ Cursor = Annotated[
     str | None, Query(max_length=64, description="`next_cursor` of the page before; leave out at first.")
 ]
 
+Inputs = Annotated[
+    bool, Query(description="Delete the batch's uploads too, except those that a job outside of it names.")
+]
+
 
 @router.post("", status_code=201, summary="Submit a batch", responses=problems(401, 409, 413, 422, 503))
-def create_batch(  # noqa: PLR0913, PLR0917  # each argument is a part of the request; FastAPI passes them by name
+def create_batch(
     request: BatchRequest,
     tenant: Tenant,
     services: Wired,
     response: Response,
-    background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
 ) -> BatchAnswer:
     """Queue many jobs at once.
@@ -59,14 +61,15 @@ def create_batch(  # noqa: PLR0913, PLR0917  # each argument is a part of the re
             f"The batch has {len(request.jobs):,} rows; {row_limit:,} are accepted in one call. Split it."
         )
     batch, replayed = services.store.batches.insert(
-        tenant, [row.new_job() for row in request.jobs], idempotency_key, _fingerprint(request)
+        tenant,
+        [row.new_job() for row in request.jobs],
+        idempotency_key,
+        _fingerprint(request),
+        request.retention.seconds(),
     )
     response.headers["Location"] = f"/v1/batches/{batch.id}"
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
-    waiting = sum(batch.counts.get(state, 0) for state in CLAIMABLE)
-    if waiting:
-        background.add_task(services.waker.wake_renderer, waiting)
     return BatchAnswer.of(batch)
 
 
@@ -87,6 +90,22 @@ def list_jobs(
     return JobPageAnswer(data=[summary(job, services) for job in page.jobs], next_cursor=following)
 
 
+@router.post("/{batch_id}/cancel", summary="Cancel a batch", responses=problems(401, 404, 422, 503))
+def cancel_batch(batch_id: UUID, tenant: Tenant, services: Wired) -> BatchAnswer:
+    """Stop every job of the batch that is not final; those that are stay as they are, with their videos.
+
+    Saying it again is harmless.
+    """
+    return BatchAnswer.of(services.store.batches.cancel(tenant, batch_id))
+
+
+@router.delete("/{batch_id}", summary="Delete a batch", **deletion.route(401, 404, 422, 503))
+def delete_batch(batch_id: UUID, tenant: Tenant, actor: Actor, services: Wired, *, inputs: Inputs = False) -> Response:
+    """Forget a batch with all its jobs, and remove their videos. Jobs that are not final are cancelled first."""
+    return deletion.answer(services.store.deletions.batch(tenant, batch_id, actor, inputs=inputs))
+
+
 def _fingerprint(request: BatchRequest) -> str:
-    # Of the meaning, not of the bytes: a client that spells out a default or reorders fields still replays.
-    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    # Of the meaning, not of the bytes: a client that spells out a default or reorders fields still replays. And
+    # without the defaults: a field that a later version adds must not make another request of an old one.
+    return hashlib.sha256(request.model_dump_json(exclude_defaults=True).encode()).hexdigest()

@@ -25,6 +25,6 @@ async def live() -> Health:
 
 @router.get("/ready", summary="Can it take requests?", responses=problems(503))
 def ready(services: Wired) -> Health:
-    """Ask the database. The broker is left out on purpose: without it jobs are slower, never stuck."""
+    """Ask the database, the only part that every request needs; uploads and results need the bucket too."""
     services.store.check()
     return Health()

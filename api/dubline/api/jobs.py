@@ -4,33 +4,26 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Response
+from fastapi import APIRouter, Response
 
-from dubline.api.auth import Tenant
+from dubline.api import deletion
+from dubline.api.auth import Actor, Tenant
 from dubline.api.openapi import problems
 from dubline.api.progress import eta_s
 from dubline.api.schemas.jobs import AttemptAnswer, JobAnswer, JobDetail, JobRequest, ResultAnswer, fault
 from dubline.api.services import Services, Wired
-from dubline.orchestration.jobs import CLAIMABLE, Attempt, Job
+from dubline.orchestration.jobs import Attempt, Job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
 @router.post("", status_code=201, summary="Submit a job", responses=problems(401, 409, 422, 503))
-def create_job(
-    request: JobRequest,
-    tenant: Tenant,
-    services: Wired,
-    response: Response,
-    background: BackgroundTasks,
-) -> JobDetail:
+def create_job(request: JobRequest, tenant: Tenant, services: Wired, response: Response) -> JobDetail:
     """Queue one job.
 
     If an upload is missing or was rejected, no job is made and the answer has the upload's own code.
     """
     job = services.store.jobs.insert(tenant, request.new_job())
-    if job.state in CLAIMABLE:
-        background.add_task(services.waker.wake_renderer, 1)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return detail(job, (), services)
 
@@ -40,6 +33,22 @@ def get_job(job_id: UUID, tenant: Tenant, services: Wired) -> JobDetail:
     """Say how far a job is, how its attempts went and, once it succeeded, where the video is."""
     job = services.store.jobs.get(tenant, job_id)
     return detail(job, services.store.jobs.attempts(tenant, job_id), services)
+
+
+@router.post("/{job_id}/cancel", summary="Cancel a job", responses=problems(401, 404, 422, 503))
+def cancel_job(job_id: UUID, tenant: Tenant, services: Wired) -> JobDetail:
+    """Stop a job that is not final; a worker that holds it lets go within seconds.
+
+    A job that is final already is answered as it is, so saying it again is harmless.
+    """
+    job = services.store.jobs.cancel(tenant, job_id)
+    return detail(job, services.store.jobs.attempts(tenant, job_id), services)
+
+
+@router.delete("/{job_id}", summary="Delete a job", **deletion.route(401, 404, 422, 503))
+def delete_job(job_id: UUID, tenant: Tenant, actor: Actor, services: Wired) -> Response:
+    """Forget a job and remove its video. One that is not final is cancelled first. Its uploads stay."""
+    return deletion.answer(services.store.deletions.job(tenant, job_id, actor))
 
 
 def detail(job: Job, attempts: Sequence[Attempt], services: Services) -> JobDetail:
@@ -66,7 +75,8 @@ def _shown(job: Job, attempt_started_at: datetime | None, services: Services) ->
             "preset",
             "weights_sha256",
         ),
-        *("seed", "state", "stage", "attempt_count", "created_at", "started_at", "finalized_at"),
+        *("seed", "state", "stage", "attempt_count", "gpu_s"),
+        *("created_at", "started_at", "deadline_at", "finalized_at", "result_deleted_at"),
     )
     return {
         **{name: getattr(job, name) for name in same},
@@ -78,7 +88,7 @@ def _shown(job: Job, attempt_started_at: datetime | None, services: Services) ->
 
 
 def _result(job: Job, services: Services, now: datetime) -> ResultAnswer | None:
-    if job.result_key is None:
+    if job.result_key is None or job.result_deleted_at is not None:
         return None
     expires_s = services.limits.result_url_s
     return ResultAnswer(

@@ -16,7 +16,7 @@ _REF = "#/components/schemas/{model}"
 _MEANINGS = {
     401: "The API key is missing or unknown.",
     404: "There is nothing with this id among the caller's own.",
-    409: "An upload is still being checked; send the request again when it is ready.",
+    409: "An upload is still being checked, or a job that is not final still needs it.",
     413: "The body, the file or the batch is larger than is accepted.",
     422: "The request is not valid; `errors` names each fault.",
     503: "A part that the API stands on does not answer; `Retry-After` says when to try again.",

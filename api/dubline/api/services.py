@@ -6,7 +6,6 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from dubline.orchestration.objects import Objects
-from dubline.orchestration.queue import Waker
 from dubline.orchestration.settings import LimitSettings
 from dubline.orchestration.store import Store
 
@@ -17,7 +16,6 @@ class Services:
 
     store: Store
     objects: Objects
-    waker: Waker
     limits: LimitSettings
 
 

@@ -2,9 +2,10 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Response
+from fastapi import APIRouter, Response
 
-from dubline.api.auth import Tenant
+from dubline.api import deletion
+from dubline.api.auth import Actor, Tenant
 from dubline.api.openapi import problems
 from dubline.api.schemas.uploads import PutAnswer, UploadAnswer, UploadCreated, UploadRequest
 from dubline.api.services import Services, Wired
@@ -59,7 +60,7 @@ def create_upload(request: UploadRequest, tenant: Tenant, services: Wired, respo
     summary="Say that the bytes are there",
     responses=problems(401, 404, 422, 503),
 )
-def complete_upload(upload_id: UUID, tenant: Tenant, services: Wired, background: BackgroundTasks) -> UploadAnswer:
+def complete_upload(upload_id: UUID, tenant: Tenant, services: Wired) -> UploadAnswer:
     """Have the file checked, once; saying it again is harmless.
 
     Poll the upload until it is ready or rejected. A file of another length than declared is rejected at once.
@@ -73,8 +74,6 @@ def complete_upload(upload_id: UUID, tenant: Tenant, services: Wired, background
             services.store.uploads.refuse(tenant, upload_id, error.code, error.detail)
             raise
         upload = services.store.uploads.mark_probing(tenant, upload_id)
-    if upload.state is UploadState.PROBING:
-        background.add_task(services.waker.wake_prober, 1)
     return UploadAnswer.of(upload)
 
 
@@ -82,6 +81,12 @@ def complete_upload(upload_id: UUID, tenant: Tenant, services: Wired, background
 def get_upload(upload_id: UUID, tenant: Tenant, services: Wired) -> UploadAnswer:
     """Say whether a file was checked, and what was found in it."""
     return UploadAnswer.of(services.store.uploads.get(tenant, upload_id))
+
+
+@router.delete("/{upload_id}", summary="Delete an upload", **deletion.route(401, 404, 409, 422, 503))
+def delete_upload(upload_id: UUID, tenant: Tenant, actor: Actor, services: Wired) -> Response:
+    """Forget a file and remove its bytes. Refused with `upload_in_use` while a job that is not final names it."""
+    return deletion.answer(services.store.deletions.upload(tenant, upload_id, actor))
 
 
 def _accepted_type(request: UploadRequest) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dubline.client.answers import Attempt, Batch, Fault, Job, Result, Upload
+from dubline.client.batches import Retention
 from dubline.client.client import Client
 from dubline.client.errors import ClientError, RefusedError, UnreachableError
 
@@ -15,6 +16,7 @@ __all__ = [
     "Job",
     "RefusedError",
     "Result",
+    "Retention",
     "UnreachableError",
     "Upload",
 ]

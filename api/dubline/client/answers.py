@@ -46,6 +46,7 @@ class Attempt(_Answer):
     number: int
     outcome: str | None = None
     cause: str | None = None
+    gpu_s: float = 0.0
     error: Fault | None = None
 
 
@@ -60,7 +61,7 @@ class Result(_Answer):
 class Job(_Answer):
     """One portrait and one speech track on the way to one video.
 
-    `percent` is in [0, 100]; `attempts` is empty where a job is one of a list.
+    `percent` is in [0, 100]; `attempts` is empty where a job is one of a list; times are in ISO 8601.
     """
 
     id: str
@@ -72,8 +73,11 @@ class Job(_Answer):
     eta_s: float | None = None
     attempt_count: int = 0
     attempts: tuple[Attempt, ...] = ()
+    gpu_s: float = 0.0
+    deadline_at: str | None = None
     error: Fault | None = None
     result: Result | None = None
+    result_deleted_at: str | None = None
 
     @property
     def is_final(self) -> bool:

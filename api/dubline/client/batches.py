@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from dubline.client.answers import Batch, Job, JobPage
 from dubline.client.pauses import Looks
@@ -19,6 +20,18 @@ _PATH = "/v1/batches"
 _PAGE = 500
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """For how many seconds files are kept once their jobs have ended; None leaves the choice to the server."""
+
+    inputs_s: int | None = None
+    results_s: int | None = None
+
+    def body(self) -> dict[str, Any]:
+        """Put it into the words of the API."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
 class Batches:
     """The batch calls."""
 
@@ -26,21 +39,27 @@ class Batches:
         self._transport = transport
         self._closing = closing
 
-    def create(self, jobs: Sequence[NewJob], idempotency_key: str | None = None) -> Batch:
+    def create(
+        self, jobs: Sequence[NewJob], idempotency_key: str | None = None, retention: Retention | None = None
+    ) -> Batch:
         """Queue jobs together: all of them or none.
 
         Args:
             jobs: one or more, each `custom_id` once.
             idempotency_key: the same key and jobs give the batch that exists; a new key if None, which all
                 retries of this call share.
+            retention: when its files are deleted; the tenant's rule if None.
 
         Raises:
             ClientError: the server refused, or there is no answer.
         """
+        body: dict[str, Any] = {"jobs": [job.body() for job in jobs]}
+        if retention:
+            body["retention"] = retention.body()
         return self._transport.call(
             f"POST {_PATH}",
             Batch,
-            body={"jobs": [job.body() for job in jobs]},
+            body=body,
             headers={"Idempotency-Key": idempotency_key or str(uuid.uuid4())},
         )
 
@@ -51,6 +70,29 @@ class Batches:
             ClientError: there is no such batch, or no answer.
         """
         return self._transport.call(f"GET {_PATH}/{batch_id}", Batch)
+
+    def cancel(self, batch_id: str) -> Batch:
+        """Stop every job of a batch that is not final; the others stay as they are.
+
+        Raises:
+            ClientError: there is no such batch, or no answer.
+        """
+        return self._transport.call(f"POST {_PATH}/{batch_id}/cancel", Batch)
+
+    def delete(self, batch_id: str, *, inputs: bool = False) -> str | None:
+        """Remove a batch with all its jobs and videos for good.
+
+        Args:
+            batch_id: which batch.
+            inputs: its uploads too, except those that a job outside of it names.
+
+        Returns:
+            As `Transport.delete`.
+
+        Raises:
+            ClientError: there is no such batch, or no answer.
+        """
+        return self._transport.delete(f"{_PATH}/{batch_id}" + ("?inputs=true" if inputs else ""))
 
     def jobs(self, batch_id: str) -> Iterator[Job]:
         """Look at all jobs of a batch, in the order of its rows.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dubline.client.uploads import Kind
 
 _SUFFIX = ".mp4"
+_DELETED = Fault(code="not_found", detail="The job was deleted while it was followed.")
 
 
 class Bulk:
@@ -94,6 +95,9 @@ class Bulk:
                 self._board.show(name, job.state, job.percent, job.stage or "")
         for fetch in fetching:
             fetch.result()
+        for new in jobs:
+            if new.custom_id and new.custom_id not in self._outcomes:
+                self._end(new.custom_id, None, _DELETED)
 
     def _fetch(self, name: str, job: Job) -> None:
         try:
@@ -122,4 +126,5 @@ def _new_job(row: Row, portrait: Upload, speech: Upload) -> NewJob:
         preset=row.preset,
         seed=row.seed,
         custom_id=row.custom_id,
+        deadline_s=row.deadline_s,
     )

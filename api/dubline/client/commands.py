@@ -1,4 +1,4 @@
-"""The `dubline` command line: submit, batch, status, up."""
+"""The `dubline` command line: submit, batch, status, cancel, delete, up."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from dubline.client import report
+from dubline.client.answers import Batch, Job
 from dubline.client.board import board
 from dubline.client.bulk import Bulk
 from dubline.client.client import DEFAULT_URL, Client
@@ -22,6 +23,8 @@ FAILED = 1
 INTERRUPTED = 130
 
 _NOT_FOUND = 404
+
+Identifier = Annotated[str, typer.Argument(metavar="ID", help="Of a job or a batch.")]
 
 app = typer.Typer(
     help="Bulk dubbing: one portrait and one speech track in, a video of that person speaking out.",
@@ -70,7 +73,8 @@ def batch(
             outcomes = bulk.run()
         except KeyboardInterrupt:
             if bulk.batch_id:
-                _error(f"Interrupted; the server goes on. See: dubline status {bulk.batch_id}")
+                _error("Interrupted; the server goes on. See how far it is, or stop it:")
+                _error(f"dubline status {bulk.batch_id}\ndubline cancel {bulk.batch_id}")
             raise typer.Exit(INTERRUPTED) from None
     for line in report.of_outcomes(outcomes, out, time.monotonic() - began):
         typer.echo(line)
@@ -79,18 +83,46 @@ def batch(
 
 
 @app.command()
-def status(identifier: Annotated[str, typer.Argument(metavar="ID", help="Of a job or a batch.")]) -> None:
+def status(identifier: Identifier) -> None:
     """Tell how a job or a batch is."""
     with _client() as client:
-        try:
-            lines = list(report.of_job(client.jobs.get(identifier)))
-        except RefusedError as error:
-            if error.status != _NOT_FOUND:
-                raise
-            found = client.batches.get(identifier)
+        found = _find(client, identifier)
+        if isinstance(found, Job):
+            lines = list(report.of_job(found))
+        else:
             lines = list(report.of_batch(found, list(client.batches.jobs(identifier))))
     for line in lines:
         typer.echo(line)
+
+
+@app.command()
+def cancel(identifier: Identifier) -> None:
+    """Stop a job, or every job of a batch; what is finished already stays."""
+    with _client() as client:
+        if isinstance(_find(client, identifier), Job):
+            lines = list(report.of_job(client.jobs.cancel(identifier)))
+        else:
+            lines = list(report.of_batch(client.batches.cancel(identifier), ()))
+    for line in lines:
+        typer.echo(line)
+
+
+@app.command()
+def delete(
+    identifier: Identifier,
+    inputs: Annotated[
+        bool, typer.Option("--inputs", help="A batch's uploads too, where nothing else uses them.")
+    ] = False,
+) -> None:
+    """Remove a job or a batch, with its videos, from the server for good."""
+    with _client() as client:
+        if not isinstance(_find(client, identifier), Job):
+            line = report.of_deletion("batch", identifier, client.batches.delete(identifier, inputs=inputs))
+        elif inputs:
+            raise ClientError(f"{identifier} is a job; --inputs goes with a batch. Delete the job without it.")
+        else:
+            line = report.of_deletion("job", identifier, client.jobs.delete(identifier))
+    typer.echo(line)
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -109,6 +141,15 @@ def up(
     except EmbeddedError as error:
         raise ClientError(str(error)) from error
     raise typer.Exit(code)
+
+
+def _find(client: Client, identifier: str) -> Job | Batch:
+    try:
+        return client.jobs.get(identifier)
+    except RefusedError as error:
+        if error.status != _NOT_FOUND:
+            raise
+        return client.batches.get(identifier)
 
 
 def _unused(target: Path) -> Path:

@@ -28,6 +28,8 @@ class NewJob:
     preset: str | None = None
     seed: int | None = None
     custom_id: str | None = None
+    deadline_s: float | None = None
+    """Seconds from acceptance until it fails unless it is final; None for no deadline."""
 
     def body(self) -> dict[str, Any]:
         """Put it into the words of the API."""
@@ -58,6 +60,25 @@ class Jobs:
         """
         return self._transport.call(f"GET {_PATH}/{job_id}", Job)
 
+    def cancel(self, job_id: str) -> Job:
+        """Stop a job; one that is final already stays as it is.
+
+        Raises:
+            ClientError: there is no such job, or no answer.
+        """
+        return self._transport.call(f"POST {_PATH}/{job_id}/cancel", Job)
+
+    def delete(self, job_id: str) -> str | None:
+        """Remove a job and its video for good; its uploads stay.
+
+        Returns:
+            As `Transport.delete`.
+
+        Raises:
+            ClientError: there is no such job, or no answer.
+        """
+        return self._transport.delete(f"{_PATH}/{job_id}")
+
     def follow(self, job_id: str) -> Iterator[Job]:
         """Look at a job again and again, until it is final.
 
@@ -85,7 +106,8 @@ class Jobs:
         """
         job = self.get(job_id)
         if job.result is None:
-            raise ClientError(f"Job {job_id} has no video: it is {job.state}.")
+            why = f"it was deleted at {job.result_deleted_at}" if job.result_deleted_at else f"it is {job.state}"
+            raise ClientError(f"Job {job_id} has no video: {why}.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._transport.get_file(job.result.url, path)

@@ -29,6 +29,7 @@ class Row(BaseModel):
     speech: Path
     preset: str | None = None
     seed: int | None = None
+    deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 def read_rows(path: Path) -> list[Row]:

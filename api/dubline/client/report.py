@@ -34,11 +34,20 @@ def of_job(job: Job) -> Iterator[str]:
         yield f"  about {job.eta_s:.0f} s to go"
     for attempt in job.attempts:
         cause = f", {attempt.cause}" if attempt.cause else ""
-        yield f"  attempt {attempt.number}: {attempt.outcome or 'running'}{cause}"
+        held = f", {attempt.gpu_s:.1f} s on the device" if attempt.gpu_s else ""
+        yield f"  attempt {attempt.number}: {attempt.outcome or 'running'}{cause}{held}"
     if job.error:
         yield f"  {job.error}"
     if job.result:
         yield f"  {job.result.url}"
+    if job.result_deleted_at:
+        yield f"  the video was deleted at {job.result_deleted_at}"
+
+
+def of_deletion(noun: str, identifier: str, audit_id: str | None) -> str:
+    """Say that something is gone, and under which entry the server keeps that."""
+    kept = f" Audit entry: {audit_id}." if audit_id else ""
+    return f"{noun} {identifier} is deleted.{kept}"
 
 
 def of_batch(batch: Batch, jobs: Sequence[Job]) -> Iterator[str]:

@@ -84,6 +84,31 @@ class Transport:
         except ValidationError as error:
             raise ClientError(f"{self._url} answers, but not as a Dubline server of this version.") from error
 
+    def delete(self, path: str) -> str | None:
+        """Have the API delete something.
+
+        Returns:
+            Id of the audit entry; None where an earlier try, whose answer was lost, may have deleted it.
+
+        Raises:
+            RefusedError: the server said no.
+            UnreachableError: there was no answer after several tries.
+        """
+        request = self._api.build_request("DELETE", path)
+        tries = 0
+
+        def send() -> httpx2.Response:
+            nonlocal tries
+            tries += 1
+            return self._api.send(request)
+
+        answer = self._insist(send, self._url)
+        if answer.status_code == HTTPStatus.NOT_FOUND and tries > 1:
+            return None
+        if not answer.is_success:
+            raise _refusal(answer)
+        return answer.headers.get("Dubline-Audit")
+
     def put_file(self, url: str, headers: Mapping[str, str], path: Path) -> None:
         """Send a file to the bucket.
 

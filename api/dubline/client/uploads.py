@@ -50,6 +50,17 @@ class Uploads:
         """
         return self._transport.call(f"GET {_PATH}/{upload_id}", Upload)
 
+    def delete(self, upload_id: str) -> str | None:
+        """Remove an upload and its bytes for good.
+
+        Returns:
+            As `Transport.delete`.
+
+        Raises:
+            ClientError: there is no such upload, a job still needs it (`upload_in_use`), or no answer.
+        """
+        return self._transport.delete(f"{_PATH}/{upload_id}")
+
     def send(self, path: Path, kind: Kind) -> Upload:
         """Upload a file and wait until the server has checked it.
 

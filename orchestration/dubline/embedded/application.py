@@ -35,11 +35,11 @@ def application(api_port: int) -> tuple[Part, ...]:
         _task(KEY, "create-key", TENANT, needs=schema),
         _server(RENDERER, "dubline.worker", "render", needs=everything),
         _server(PROBER, "dubline.worker", "probe", needs=everything),
-        _server(CONTROL, "dubline.orchestration", "control", needs=schema | {broker.NAME}),
+        _server(CONTROL, "dubline.orchestration", "control", needs=everything),
         Part(
             name=API,
             argv=(sys.executable, "-m", "dubline.api"),
-            needs=everything,
+            needs=schema | {_CREATE_BUCKET},
             is_ready=lambda: _is_healthy(api_port),
         ),
     )

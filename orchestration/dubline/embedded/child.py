@@ -34,7 +34,8 @@ class Child:
         self._began = time.monotonic()
         self._gone = False
         account = part.account
-        with self.log.open("wb") as log, self._output.open("wb") as output:
+        # Appended, because a part that is started again must not wipe out why it ended.
+        with self.log.open("ab") as log, self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 part.argv,
                 stdin=subprocess.DEVNULL,
@@ -76,6 +77,15 @@ class Child:
         if self.exit_code() is None:
             self._process.send_signal(self.part.stop_signal)
 
+    def kill(self) -> None:
+        """End its whole group by force, unless it was let go."""
+        if self._gone:
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        self.let_go()
+
     def let_go(self) -> None:
         """Forget the number of what has ended and left nothing: soon somebody else's group may have it."""
         self._gone = True
@@ -83,14 +93,10 @@ class Child:
 
     def reap(self, timeout_s: float) -> None:
         """Wait for it to end, then end by force whatever is left of its group, unless it was let go."""
-        if self._gone:
-            return
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(max(timeout_s, 0))
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-        self.let_go()
+        if not self._gone:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(max(timeout_s, 0))
+        self.kill()
 
 
 def _last_lines(path: Path) -> list[str]:

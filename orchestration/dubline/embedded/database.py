@@ -100,12 +100,20 @@ class Database:
         )
 
     def _is_ready(self) -> bool:
-        # The line by which PostgreSQL tells its own pg_ctl.
+        # The line by which PostgreSQL tells its own pg_ctl. A killed server leaves the file behind.
         try:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        return len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
+        return len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready" and _lives(int(lines[0]))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _programs(folder: Path, account: Account | None) -> Path:

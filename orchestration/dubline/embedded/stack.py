@@ -14,7 +14,7 @@ from dubline.embedded.broker import broker, broker_url
 from dubline.embedded.bucket import bucket, bucket_url
 from dubline.embedded.child import Child
 from dubline.embedded.database import Database
-from dubline.embedded.errors import PartFailed
+from dubline.embedded.errors import EmbeddedError, PartFailed
 from dubline.embedded.inherited import inherited
 from dubline.embedded.ports import LOOPBACK, free_ports
 from dubline.embedded.sweeper import Sweeper
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 
     from dubline.embedded.part import Part
 
+    Arrange = Callable[[tuple[Part, ...]], Iterable[Part]]
+
 PAUSE_S = 0.02
 READY_WITHIN_S = 90.0
 STOP_WITHIN_S = 2.0
 """What runs on is killed then: the data goes away with the stack, so there is nothing to wait for."""
+RESTART_WITHIN_S = 30.0
+"""What is to come back may end in its own time; then it is killed."""
 
 INFRASTRUCTURE = frozenset({"initdb", "database", "broker", "bucket"})
 
@@ -44,17 +48,20 @@ class Stack:
         children: the parts that were started, by name.
     """
 
-    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environ: Mapping[str, str] | None = None, arrange: Arrange | None = None) -> None:
         """Plan a stack; nothing is started yet.
 
         Args:
             environ: settings for its parts, on top of this process's environment.
+            arrange: gets the parts, all planned and none started, and returns those to run: the same, others in
+                their place, or more. The variables of the stack are set by then.
         """
         self.folder = Path(tempfile.gettempdir()).resolve() / f"dubline-{secrets.token_hex(6)}"
         self.logs = self.folder / "logs"
         self.environ = {**inherited(), **(environ or {})}
         self.children: dict[str, Child] = {}
         self.url = ""
+        self._arrange: Arrange = arrange or tuple
         self._ready: set[str] = set()
         self._sweeper: Sweeper | None = None
 
@@ -87,7 +94,7 @@ class Stack:
             EmbeddedError: a server is not installed, or a part failed or was not ready in time.
         """
         self._sweeper = Sweeper()
-        parts = self._plan(self._sweeper)
+        parts = tuple(self._arrange(self._plan(self._sweeper)))
         if only is not None:
             wanted = frozenset(only)
             parts = tuple(part for part in parts if part.name in wanted)
@@ -107,6 +114,23 @@ class Stack:
             code = child.exit_code()
             if child.part.is_ready and code is not None:
                 raise PartFailed(child.part.name, f"stopped with exit code {code}", child.tail())
+
+    def restart(self, name: str) -> None:
+        """Start a part again, with everything it kept in its folder, and wait until it is ready.
+
+        One that still runs is asked to stop first. The bucket keeps its objects in memory and comes back empty.
+
+        Raises:
+            PartFailed: it ended, or was not ready in time.
+        """
+        if self._sweeper is None:
+            raise EmbeddedError("The stack is not up.")
+        old = self.children[name]
+        old.terminate()
+        old.reap(RESTART_WITHIN_S)
+        again = self.children[name] = Child(old.part, self.logs, self.environ, self.folder, self._sweeper)
+        while not _is_ready(again):
+            time.sleep(PAUSE_S)
 
     def forget(self, name: str) -> None:
         """Stop looking after a part that has ended."""
@@ -184,6 +208,8 @@ def _is_ready(child: Child) -> bool:
         if code:
             raise PartFailed(child.part.name, f"failed with exit code {code}", child.tail())
         return True
+    if code is not None:
+        raise PartFailed(child.part.name, f"stopped with exit code {code}", child.tail())
     if child.age_s > READY_WITHIN_S:
         raise PartFailed(child.part.name, f"was not ready within {READY_WITHIN_S:.0f} s", child.tail())
-    return bool(code is None and child.part.is_ready and child.part.is_ready())
+    return bool(child.part.is_ready and child.part.is_ready())

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
-import redis
 import structlog
 from starlette.testclient import TestClient
 
 from dubline.api.app import create_app
 from dubline.api.services import Services
-from dubline.orchestration.queue import Waker
-from dubline.orchestration.queue import create_app as create_celery
 from dubline.orchestration.settings import LimitSettings
 from dubline.orchestration.uploads import ProbeLease, UploadFacts, UploadKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from uuid import UUID
+    from pathlib import Path
 
     from dubline.orchestration.jobs import Lease
     from dubline.orchestration.objects import Objects
@@ -80,6 +78,53 @@ class Renderer:
         self._leases.finish(lease, lease.result_key, size_bytes, duration_s)
 
 
+class Janitor:
+    """Reads what was written down for others to do later, and does it."""
+
+    def __init__(self, services: Services) -> None:
+        self._store = services.store
+        self._objects = services.objects
+
+    def wake_ups(self) -> dict[str, int]:
+        """Take the wake-ups that wait to be sent, by task."""
+        sent: dict[str, int] = {}
+        self._store.outbox.publish(sent.update)
+        return sent
+
+    def sweep(self) -> None:
+        """Remove the objects that no row needs any more."""
+        doomed = self._store.deletions.doomed(1000)
+        self._store.deletions.removed(self._objects.delete_many(doomed))
+
+
+class Files:
+    """The bucket, as senders and workers fill it and the janitor empties it."""
+
+    def __init__(self, services: Services, tenant: str, path: Path) -> None:
+        self._services = services
+        self._tenant = tenant
+        self._path = path
+        path.write_bytes(b"bytes")
+
+    def put_upload(self, upload_id: str) -> str:
+        return self._put(self._services.store.uploads.get(self._tenant, UUID(upload_id)).object_key)
+
+    def put_result(self, lease: Lease) -> str:
+        self._services.store.leases.finish(lease, self._put(lease.result_key), 5, 2.5)
+        return lease.result_key
+
+    def has(self, key: str) -> bool:
+        return self._services.objects.size_bytes(key) is not None
+
+    def sweep(self) -> None:
+        Janitor(self._services).sweep()
+
+    def _put(self, key: str) -> str:
+        self._services.objects.put(self._path, key, "video/mp4")
+        assert self.has(key)
+        return key
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _plain_logs() -> None:
     """One line per event; the default draws every traceback with its variables, which takes seconds."""
@@ -93,12 +138,8 @@ def _plain_logs() -> None:
 
 
 @pytest.fixture
-def services(store: Store, objects: Objects, broker_url: str) -> Iterator[Services]:
-    with redis.Redis.from_url(broker_url) as connection:
-        connection.flushall()
-    waker = Waker(create_celery(broker_url))
-    yield Services(store=store, objects=objects, waker=waker, limits=LimitSettings())
-    waker.close()
+def services(store: Store, objects: Objects) -> Services:
+    return Services(store=store, objects=objects, limits=LimitSettings())
 
 
 @pytest.fixture
@@ -140,6 +181,16 @@ def prober(store: Store, tenant: str, key: str) -> Prober:
 @pytest.fixture
 def renderer(store: Store) -> Renderer:
     return Renderer(store)
+
+
+@pytest.fixture
+def janitor(services: Services) -> Janitor:
+    return Janitor(services)
+
+
+@pytest.fixture
+def files(services: Services, tenant: str, tmp_path: Path) -> Files:
+    return Files(services, tenant, tmp_path / "object")
 
 
 @pytest.fixture

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-import structlog
 from starlette.testclient import TestClient
 
 from dubline.api.app import create_app
-from dubline.orchestration import queue
-from dubline.orchestration.queue import RENDER_QUEUE, WAKE_LIMIT, Waker
+from dubline.orchestration.errors import LeaseLostError
+from dubline.orchestration.jobs import Stage
+from dubline.orchestration.queue import RENDER
 
 if TYPE_CHECKING:
-    from tests.integration.api.conftest import Prober
+    from tests.integration.api.conftest import Janitor, Prober, Renderer
 
     from dubline.api.services import Services
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def row(prober: Prober) -> dict[str, Any]:
     return {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
+
+
+parsed = datetime.fromisoformat
 
 
 def submit(client: TestClient, rows: list[dict[str, Any]], **headers: str) -> dict[str, Any]:
@@ -31,14 +35,16 @@ def submit(client: TestClient, rows: list[dict[str, Any]], **headers: str) -> di
     return created
 
 
-def test_a_batch_is_queued_whole_and_renderers_are_woken(
-    client: TestClient, services: Services, row: dict[str, Any]
+def test_a_batch_is_queued_whole_together_with_its_wake_ups(
+    client: TestClient, janitor: Janitor, row: dict[str, Any]
 ) -> None:
+    janitor.wake_ups()
     created = submit(client, [row] * 100)
     assert (created["job_count"], created["counts"]["queued"], created["percent"]) == (100, 100, 0)
     assert created["finished"] is False
+    assert created["retention"] == {"inputs_s": None, "results_s": None}
     assert set(created["counts"]) == {"queued", "running", "retrying", "succeeded", "failed", "cancelled"}
-    assert services.waker.waiting(RENDER_QUEUE) == WAKE_LIMIT
+    assert janitor.wake_ups() == {RENDER: 100}
     assert client.get(f"/v1/batches/{created['id']}").json() == created
 
 
@@ -140,18 +146,70 @@ def test_a_tenants_batch_does_not_exist_for_another(
     client: TestClient, stranger: TestClient, row: dict[str, Any]
 ) -> None:
     created = submit(client, [row])
-    for path in (f"/v1/batches/{created['id']}", f"/v1/batches/{created['id']}/jobs"):
-        answer = stranger.get(path)
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-
-
-def test_a_broker_that_is_away_fails_no_request(services: Services, key: str, row: dict[str, Any]) -> None:
-    away = replace(services, waker=Waker(queue.create_app("redis://127.0.0.1:1/0")))
-    with (
-        structlog.testing.capture_logs() as events,
-        TestClient(create_app(away), headers={"Authorization": f"Bearer {key}"}) as client,
+    path = f"/v1/batches/{created['id']}"
+    for answer in (
+        stranger.get(path),
+        stranger.get(f"{path}/jobs"),
+        stranger.post(f"{path}/cancel"),
+        stranger.delete(path),
+        stranger.delete(path, params={"inputs": True}),
     ):
-        created = submit(client, [row] * 3)
-    assert created["counts"]["queued"] == 3
-    assert {"wake_up_lost", "request_answered"} <= {event["event"] for event in events}
-    assert "request_crashed" not in {event["event"] for event in events}
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert client.get(path).json() == created
+
+
+def test_cancelling_a_batch_stops_what_is_not_final_and_leaves_the_rest(
+    client: TestClient, services: Services, renderer: Renderer, row: dict[str, Any]
+) -> None:
+    lost = {**row, "speech_upload_id": str(uuid4())}
+    path = f"/v1/batches/{submit(client, [row, row, lost, row])['id']}"
+    first, second, *_ = client.get(f"{path}/jobs").json()["data"]
+    renderer.finish(renderer.claim(first["id"]), size_bytes=6, duration_s=2.5)
+    running = renderer.claim(second["id"])
+    answer = client.post(f"{path}/cancel")
+    assert answer.status_code == 200
+    cancelled = answer.json()
+    counts = {state: count for state, count in cancelled["counts"].items() if count}
+    assert counts == {"succeeded": 1, "failed": 1, "cancelled": 2}
+    assert (cancelled["percent"], cancelled["finished"]) == (100, True)
+    with pytest.raises(LeaseLostError):
+        services.store.leases.progress(running, Stage.RENDERING, 50.0)
+    assert services.store.leases.claim("renderer-1", 60) is None
+    assert client.post(f"{path}/cancel").json() == client.get(path).json() == cancelled
+
+
+def test_a_row_has_a_deadline_of_its_own(client: TestClient, row: dict[str, Any]) -> None:
+    created = submit(client, [row, {**row, "deadline_s": 90}])
+    easy, urgent = client.get(f"/v1/batches/{created['id']}/jobs").json()["data"]
+    assert easy["deadline_at"] is None
+    assert (parsed(urgent["deadline_at"]) - parsed(urgent["created_at"])).total_seconds() == 90
+
+
+def test_a_row_whose_deadline_makes_no_sense_is_named(client: TestClient, row: dict[str, Any]) -> None:
+    answer = client.post("/v1/batches", json={"jobs": [row, {**row, "deadline_s": 0}]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert [item["pointer"] for item in answer.json()["errors"]] == ["#/jobs/1/deadline_s"]
+
+
+def test_retention_that_makes_no_sense_is_named(client: TestClient, row: dict[str, Any]) -> None:
+    retention = {"inputs_s": 0, "results_s": "soon"}
+    answer = client.post("/v1/batches", json={"jobs": [row], "retention": retention})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert [item["pointer"] for item in answer.json()["errors"]] == [
+        "#/retention/inputs_s",
+        "#/retention/results_s",
+    ]
+
+
+def test_the_same_key_with_another_retention_or_deadline_is_refused(client: TestClient, row: dict[str, Any]) -> None:
+    headers = {"Idempotency-Key": uuid4().hex}
+    submit(client, [row], **headers)
+    for body in (
+        {"jobs": [row], "retention": {"results_s": 3600}},
+        {"jobs": [{**row, "deadline_s": 90}]},
+    ):
+        answer = client.post("/v1/batches", json=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+    unchanged = {"jobs": [{**row, "deadline_s": None}], "retention": {"results_s": None}}
+    answer = client.post("/v1/batches", json=unchanged, headers=headers)
+    assert (answer.status_code, answer.headers["idempotency-replayed"]) == (201, "true")

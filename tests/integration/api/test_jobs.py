@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx2
+import pytest
+from sqlalchemy import text
 
+from dubline.orchestration.errors import LeaseLostError
 from dubline.orchestration.jobs import Cause, Stage
-from dubline.orchestration.queue import RENDER_QUEUE
+from dubline.orchestration.queue import RENDER
+from dubline.orchestration.store.transaction import transaction
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.testclient import TestClient
-    from tests.integration.api.conftest import Prober, Renderer
+    from tests.integration.api.conftest import Janitor, Prober, Renderer
 
     from dubline.api.services import Services
 
@@ -30,12 +35,13 @@ def submit(client: TestClient, prober: Prober, **fields: Any) -> dict[str, Any]:
     return created
 
 
-def test_a_job_is_queued_and_a_renderer_is_woken(client: TestClient, prober: Prober, services: Services) -> None:
+def test_a_job_is_queued_together_with_its_wake_up(client: TestClient, prober: Prober, janitor: Janitor) -> None:
     created = submit(client, prober, custom_id="hello", seed=7)
     assert (created["state"], created["percent"], created["attempts"]) == ("queued", 0, [])
     assert (created["custom_id"], created["seed"], created["preset"]) == ("hello", 7, "tiny")
     assert created["result"] is created["error"] is created["eta_s"] is created["batch_id"] is None
-    assert services.waker.waiting(RENDER_QUEUE) >= 1
+    assert created["deadline_at"] is created["result_deleted_at"] is None
+    assert janitor.wake_ups()[RENDER] == 1
     assert client.get(f"/v1/jobs/{created['id']}").json() == created
 
 
@@ -43,12 +49,13 @@ def test_a_running_job_shows_stage_percent_and_the_time_it_will_take(
     client: TestClient, prober: Prober, services: Services, renderer: Renderer
 ) -> None:
     lease = renderer.claim(submit(client, prober)["id"])
-    services.store.leases.progress(lease, Stage.RENDERING, 50.0)
+    services.store.leases.progress(lease, Stage.RENDERING, 50.0, 1.25)
     shown = client.get(f"/v1/jobs/{lease.job_id}").json()
     assert (shown["state"], shown["stage"], shown["percent"]) == ("running", "rendering", 50)
     assert 0 <= shown["eta_s"] < 60
     (attempt,) = shown["attempts"]
     assert (attempt["number"], attempt["outcome"], attempt["ended_at"]) == (1, None, None)
+    assert attempt["gpu_s"] == 1.25
     assert "worker" not in attempt
 
 
@@ -72,15 +79,16 @@ def test_a_failed_job_and_each_of_its_attempts_say_why(
     client: TestClient, prober: Prober, services: Services, renderer: Renderer
 ) -> None:
     lease = renderer.claim(submit(client, prober)["id"])
-    services.store.leases.retry(lease, Cause.TRANSIENT, "storage_unavailable", "It was away.", 0.0)
+    services.store.leases.retry(lease, Cause.TRANSIENT, "storage_unavailable", "It was away.", 0.0, 2.5)
     lease = renderer.claim(lease.job_id)
-    services.store.leases.fail(lease, Cause.BAD_INPUT, "no_face", "No face was found.")
+    services.store.leases.fail(lease, Cause.BAD_INPUT, "no_face", "No face was found.", 0.5)
     shown = client.get(f"/v1/jobs/{lease.job_id}").json()
     assert (shown["state"], shown["error"]["code"]) == ("failed", "no_face")
-    assert [(one["outcome"], one["error"]["code"]) for one in shown["attempts"]] == [
-        ("retried", "storage_unavailable"),
-        ("failed", "no_face"),
+    assert [(one["outcome"], one["error"]["code"], one["gpu_s"]) for one in shown["attempts"]] == [
+        ("retried", "storage_unavailable", 2.5),
+        ("failed", "no_face", 0.5),
     ]
+    assert shown["gpu_s"] == 3.0
 
 
 def test_a_job_waits_for_the_probe_of_its_uploads(client: TestClient, prober: Prober) -> None:
@@ -110,8 +118,82 @@ def test_a_tenants_job_and_uploads_do_not_exist_for_another(
     client: TestClient, stranger: TestClient, prober: Prober
 ) -> None:
     created = submit(client, prober)
-    answer = stranger.get(f"/v1/jobs/{created['id']}")
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    path = f"/v1/jobs/{created['id']}"
+    for answer in (stranger.get(path), stranger.post(f"{path}/cancel"), stranger.delete(path)):
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert client.get(path).json() == created
     borrowed = {name: created[name] for name in ("portrait_upload_id", "speech_upload_id")}
     answer = stranger.post("/v1/jobs", json=borrowed)
     assert (answer.status_code, answer.json()["code"]) == (422, "upload_missing")
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "retrying"])
+def test_cancelling_a_job_that_is_not_final_stops_it(
+    client: TestClient, prober: Prober, services: Services, renderer: Renderer, state: str
+) -> None:
+    leases = services.store.leases
+    path = f"/v1/jobs/{submit(client, prober)['id']}"
+    lease = None if state == "queued" else renderer.claim(path.rpartition("/")[-1])
+    if lease and state == "retrying":
+        leases.retry(lease, Cause.TRANSIENT, "storage_unavailable", "It was away.", 0.0)
+    assert client.get(path).json()["state"] == state
+    answer = client.post(f"{path}/cancel")
+    assert answer.status_code == 200
+    cancelled = answer.json()
+    assert (cancelled["state"], cancelled["stage"], cancelled["error"]) == ("cancelled", None, None)
+    assert cancelled["finalized_at"]
+    ends = [(attempt["outcome"], attempt["cause"]) for attempt in cancelled["attempts"]]
+    assert (
+        ends
+        == {
+            "queued": [],
+            "running": [("cancelled", "cancelled")],
+            "retrying": [("retried", "transient")],
+        }[state]
+    )
+    assert leases.claim("renderer-2", 60) is None
+    if lease:
+        with pytest.raises(LeaseLostError):
+            leases.renew(lease, 60)
+    assert client.post(f"{path}/cancel").json() == client.get(path).json() == cancelled
+
+
+def test_cancelling_a_job_that_is_final_changes_nothing(
+    client: TestClient, prober: Prober, services: Services, renderer: Renderer
+) -> None:
+    done = renderer.claim(submit(client, prober)["id"])
+    renderer.finish(done, size_bytes=6, duration_s=2.5)
+    failed = renderer.claim(submit(client, prober)["id"])
+    services.store.leases.fail(failed, Cause.BAD_INPUT, "no_face", "No face was found.")
+    for lease, state in ((done, "succeeded"), (failed, "failed")):
+        before = client.get(f"/v1/jobs/{lease.job_id}").json()
+        answer = client.post(f"/v1/jobs/{lease.job_id}/cancel")
+        after = answer.json()
+        assert (answer.status_code, after["state"]) == (200, state)
+        # The URL is signed anew at each look.
+        assert {**after, "result": None} == {**before, "result": None}
+        assert bool(after["result"]) == (state == "succeeded")
+
+
+def test_a_job_that_is_not_final_at_its_deadline_fails(
+    client: TestClient, prober: Prober, services: Services, renderer: Renderer
+) -> None:
+    created = submit(client, prober, deadline_s=90.5)
+    waited = datetime.fromisoformat(created["deadline_at"]) - datetime.fromisoformat(created["created_at"])
+    assert waited.total_seconds() == 90.5
+    lease = renderer.claim(created["id"])
+    assert services.store.leases.expire_deadlines() == 0
+    with transaction(services.store._engine) as session:
+        session.execute(text("UPDATE jobs SET deadline_at = now() - interval '1 second'"))
+    assert services.store.leases.expire_deadlines() == 1
+    shown = client.get(f"/v1/jobs/{lease.job_id}").json()
+    assert (shown["state"], shown["error"]["code"]) == ("failed", "deadline_exceeded")
+    assert [(one["outcome"], one["cause"]) for one in shown["attempts"]] == [("failed", "deadline")]
+
+
+@pytest.mark.parametrize("deadline_s", [0, -1, 0.5, 31 * 86_400, "90", True, 10**400, 1e308])
+def test_a_deadline_out_of_range_is_refused_and_named(client: TestClient, prober: Prober, deadline_s: object) -> None:
+    request = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
+    answer = client.post("/v1/jobs", json=request | {"deadline_s": deadline_s})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert [item["pointer"] for item in answer.json()["errors"]] == ["#/deadline_s"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from fastapi.openapi.models import OpenAPI
@@ -12,12 +13,14 @@ if TYPE_CHECKING:
 
 ROUTES = {
     "/v1/uploads": {"post"},
-    "/v1/uploads/{upload_id}": {"get"},
+    "/v1/uploads/{upload_id}": {"get", "delete"},
     "/v1/uploads/{upload_id}/complete": {"post"},
     "/v1/jobs": {"post"},
-    "/v1/jobs/{job_id}": {"get"},
+    "/v1/jobs/{job_id}": {"get", "delete"},
+    "/v1/jobs/{job_id}/cancel": {"post"},
     "/v1/batches": {"post"},
-    "/v1/batches/{batch_id}": {"get"},
+    "/v1/batches/{batch_id}": {"get", "delete"},
+    "/v1/batches/{batch_id}/cancel": {"post"},
     "/v1/batches/{batch_id}/jobs": {"get"},
     "/health/live": {"get"},
     "/health/ready": {"get"},
@@ -53,7 +56,19 @@ def test_every_operation_has_a_name_of_its_own_a_summary_and_its_problems(
         assert one["description"]
         for status, response in one["responses"].items():
             kind = "application/problem+json" if int(status) >= 400 else "application/json"
-            assert set(response["content"]) == {kind}
+            assert set(response.get("content", {})) == (set() if status == "204" else {kind})
+
+
+def test_every_deletion_describes_the_header_that_names_its_audit_entry(description: dict[str, Any]) -> None:
+    deletions = [methods["delete"] for methods in description["paths"].values() if "delete" in methods]
+    assert len(deletions) == 3
+    for one in deletions:
+        assert set(one["responses"]) == {"204", "401", "404", "422", "503"} | (
+            {"409"} if one["operationId"].startswith("delete_upload") else set()
+        )
+        (header,) = one["responses"]["204"]["headers"].items()
+        assert header[0] == "Dubline-Audit"
+        UUID(header[1]["example"])
 
 
 def test_everything_but_health_asks_for_a_key(description: dict[str, Any]) -> None:

@@ -11,20 +11,24 @@ import httpx2
 import pytest
 from tests.integration.conftest import free_port, wait_until
 
+from dubline.orchestration.queue import RENDER
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.integration.api.conftest import Prober
+
     from dubline.orchestration.settings import BucketSettings, DatabaseSettings
+    from dubline.orchestration.store import Store
 
 COMMAND = [sys.executable, "-m", "dubline.api"]
 
 
 @pytest.fixture
-def environment(database: DatabaseSettings, bucket: BucketSettings, broker_url: str) -> dict[str, str]:
+def environment(database: DatabaseSettings, bucket: BucketSettings) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DUBLINE_")}
     return clean | {
         "DUBLINE_DATABASE_URL": database.url.get_secret_value(),
-        "DUBLINE_BROKER_URL": broker_url,
         "DUBLINE_BUCKET_NAME": bucket.name,
         "DUBLINE_BUCKET_ENDPOINT_URL": bucket.endpoint_url,
         "DUBLINE_BUCKET_ACCESS_KEY": "test",
@@ -33,7 +37,11 @@ def environment(database: DatabaseSettings, bucket: BucketSettings, broker_url: 
     }
 
 
-def test_the_process_serves_logs_in_json_and_stops_when_told(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_process_takes_work_without_a_broker_logs_in_json_and_stops_when_told(
+    environment: dict[str, str], tmp_path: Path, store: Store, prober: Prober, key: str
+) -> None:
+    row = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
+    store.outbox.publish(lambda _: None)
     url = f"http://127.0.0.1:{environment['DUBLINE_API_PORT']}"
 
     def is_ready() -> bool:
@@ -52,6 +60,8 @@ def test_the_process_serves_logs_in_json_and_stops_when_told(environment: dict[s
             wait_until(is_ready, within_s=60)
             huge = http.post(f"{url}/v1/batches", content=b"[" * 11_000_000, headers={"Connection": "close"})
             assert huge.json()["code"] == "body_too_large"
+            accepted = http.post(f"{url}/v1/jobs", json=row, headers={"Authorization": f"Bearer {key}"})
+            assert accepted.status_code == 201
         finally:
             process.terminate()
             # uvicorn ends an orderly stop by the signal that asked for it.
@@ -59,7 +69,10 @@ def test_the_process_serves_logs_in_json_and_stops_when_told(environment: dict[s
         log.seek(0)
         events = [json.loads(line) for line in log]
     answered = [event for event in events if event["event"] == "request_answered"]
-    assert {event["path"] for event in answered} == {"/health/ready", "/v1/batches"}
+    assert {event["path"] for event in answered} == {"/health/ready", "/v1/batches", "/v1/jobs"}
+    kept: dict[str, int] = {}
+    store.outbox.publish(kept.update)
+    assert kept == {RENDER: 1}
 
 
 def test_a_missing_setting_is_named_in_one_line(environment: dict[str, str]) -> None:

@@ -9,12 +9,12 @@ from starlette.testclient import TestClient
 
 from dubline.api.app import create_app
 from dubline.orchestration.objects import Objects
-from dubline.orchestration.queue import PROBE_QUEUE
+from dubline.orchestration.queue import PROBE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.integration.api.conftest import Prober
+    from tests.integration.api.conftest import Janitor, Prober
 
     from dubline.api.services import Services
     from dubline.orchestration.settings import BucketSettings
@@ -36,15 +36,16 @@ def put(created: dict[str, Any], content: bytes = CONTENT) -> None:
     httpx2.put(target["url"], content=content, headers=target["headers"]).raise_for_status()
 
 
-def test_a_file_is_declared_put_completed_and_queued_for_its_probe(client: TestClient, services: Services) -> None:
+def test_a_file_is_declared_put_completed_and_queued_for_its_probe(client: TestClient, janitor: Janitor) -> None:
     created = declare(client)
     assert created["state"] == "pending"
     put(created)
     answer = client.post(f"/v1/uploads/{created['id']}/complete")
     assert (answer.status_code, answer.json()["state"]) == (202, "probing")
-    assert services.waker.waiting(PROBE_QUEUE) >= 1
+    assert janitor.wake_ups() == {PROBE: 1}
     again = client.post(f"/v1/uploads/{created['id']}/complete")
     assert (again.status_code, again.json()["state"]) == (202, "probing")
+    assert janitor.wake_ups() == {}
 
 
 def test_a_file_that_never_arrived_cannot_be_completed(client: TestClient) -> None:
@@ -142,6 +143,7 @@ def test_a_tenants_upload_does_not_exist_for_another(client: TestClient, strange
     for answer in (
         stranger.get(f"/v1/uploads/{created['id']}"),
         stranger.post(f"/v1/uploads/{created['id']}/complete"),
+        stranger.delete(f"/v1/uploads/{created['id']}"),
     ):
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert client.get(f"/v1/uploads/{created['id']}").json()["state"] == "pending"

@@ -72,6 +72,34 @@ def test_other_users_of_the_machine_see_nothing(stack: Stack) -> None:
     assert stack.environ["TMPDIR"].startswith(str(stack.folder))
 
 
+def test_the_database_comes_back_with_its_rows(stack: Stack) -> None:
+    with psycopg.connect(address(stack)) as connection:
+        connection.execute("create table kept (word text)")
+        connection.execute("insert into kept values ('once')")
+    for end in (lambda: None, stack.children["database"].kill):
+        end()
+        stack.restart("database")
+        with psycopg.connect(address(stack)) as connection:
+            assert connection.execute("select word from kept").fetchall() == [("once",)]
+
+
+def test_a_database_that_was_killed_is_not_taken_for_ready(stack: Stack) -> None:
+    child = stack.children["database"]
+    child.kill()
+    assert child.part.is_ready is not None
+    assert not child.part.is_ready()
+    stack.restart("database")
+    assert child.part.is_ready()
+
+
+def test_the_broker_comes_back_with_its_messages(stack: Stack) -> None:
+    with redis.Redis.from_url(stack.environ["DUBLINE_BROKER_URL"]) as broker:
+        broker.rpush("render", "look")
+        stack.children["broker"].kill()
+        stack.restart("broker")
+        assert broker.lrange("render", 0, -1) == [b"look"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend PostgreSQL to another user")
 def test_root_runs_postgres_from_an_environment_that_is_closed_to_others(
     monkeypatch: pytest.MonkeyPatch,

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from tests.integration.embedded.processes import eventually, living_in
@@ -124,6 +125,52 @@ def test_what_ignores_the_request_to_stop_is_killed(monkeypatch: pytest.MonkeyPa
 def test_what_a_part_started_is_stopped_with_it() -> None:
     with Sketch(server("parent", f"({FOREVER}) & exec sleep 3600")) as stack:
         eventually(lambda: len(living_in(stack.folder)) >= 3)
+    eventually(lambda: gone(stack))
+
+
+def test_a_part_that_was_killed_starts_again_and_its_log_goes_on() -> None:
+    with Sketch(server("one", "echo $$ >&2; exec sleep 3600"), server("two")) as stack:
+        first, other = stack.children["one"], stack.children["two"]
+        eventually(first.log.read_text)
+        first.kill()
+        with pytest.raises(PartFailed, match="one stopped with exit code -9"):
+            stack.check()
+        stack.restart("one")
+        stack.check()
+        again = stack.children["one"]
+        eventually(lambda: again.log.read_text().split() == [str(first.pid), str(again.pid)])
+        assert stack.children["two"] is other
+    eventually(lambda: gone(stack))
+
+
+def test_a_part_that_still_runs_is_asked_to_stop_before_it_starts_again() -> None:
+    polite = "trap 'echo left; exit' TERM; echo came; while :; do sleep 0.02; done"
+    with Sketch(server("polite", polite)) as stack:
+        eventually(stack.children["polite"].output)
+        stack.restart("polite")
+        eventually(lambda: stack.children["polite"].output().split() == ["came", "left", "came"])
+    eventually(lambda: gone(stack))
+
+
+def test_a_part_that_does_not_come_back_is_named() -> None:
+    with Sketch(server("once", "test -e seen && exit 5; touch seen; exec sleep 3600")) as stack:
+        eventually((stack.folder / "seen").exists)
+        child = stack.children["once"]
+        child.part = replace(child.part, is_ready=lambda: False)
+        with pytest.raises(PartFailed, match="once stopped with exit code 5"):
+            stack.restart("once")
+    eventually(lambda: gone(stack))
+
+
+def test_parts_may_be_replaced_and_added_when_their_addresses_are_known() -> None:
+    def arrange(parts: tuple[Part, ...]) -> list[Part]:
+        echo = f"echo {stack.environ['DUBLINE_BUCKET_ENDPOINT_URL']} $DUBLINE_BUCKET_NAME"
+        return [replace(parts[0], argv=("sh", "-c", echo), environ={"DUBLINE_BUCKET_NAME": "other"}), server("more")]
+
+    stack = Stack(arrange=arrange)
+    with stack:
+        assert list(stack.children) == ["initdb", "more"]
+        assert stack.children["initdb"].output().split() == [stack.environ["DUBLINE_BUCKET_ENDPOINT_URL"], "other"]
     eventually(lambda: gone(stack))
 
 

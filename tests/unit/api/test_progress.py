@@ -36,6 +36,9 @@ def job(state: JobState, percent: float) -> Job:
         created_at=NOW,
         started_at=NOW,
         finalized_at=None,
+        deadline_at=None,
+        result_deleted_at=None,
+        gpu_s=0.0,
     )
 
 

@@ -1,14 +1,27 @@
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 from pydantic import ValidationError
 
+from dubline.api.schemas.batches import BatchRequest, RetentionRequest
 from dubline.api.schemas.jobs import JobRequest
 from dubline.api.schemas.uploads import UploadRequest
-from dubline.orchestration.jobs import CUSTOM_ID_MAX_CHARS, SEED_MAX
+from dubline.orchestration.jobs import (
+    CUSTOM_ID_MAX_CHARS,
+    DEADLINE_MAX_S,
+    DEADLINE_MIN_S,
+    RETENTION_MAX_S,
+    RETENTION_MIN_S,
+    SEED_MAX,
+    Retention,
+)
+
+if TYPE_CHECKING:
+    from dubline.api.schemas.fields import RequestModel
 
 
 def job(**fields: Any) -> JobRequest:
@@ -17,7 +30,7 @@ def job(**fields: Any) -> JobRequest:
 
 def test_a_job_needs_only_its_two_uploads() -> None:
     new = job().new_job()
-    assert (new.preset, new.seed, new.custom_id) == ("tiny", 0, None)
+    assert (new.preset, new.seed, new.custom_id, new.deadline_s) == ("tiny", 0, None, None)
 
 
 @pytest.mark.parametrize("custom_id", ["a", "Grüße 17", "日本語", "x" * CUSTOM_ID_MAX_CHARS])
@@ -37,6 +50,63 @@ def test_a_custom_id_that_could_not_be_kept_or_shown_is_refused(custom_id: objec
 def test_a_seed_is_a_whole_number_in_range(seed: object) -> None:
     with pytest.raises(ValidationError):
         job(seed=seed)
+
+
+@pytest.mark.parametrize("deadline_s", [DEADLINE_MIN_S, 90, 0.5 + DEADLINE_MIN_S, DEADLINE_MAX_S])
+def test_a_deadline_is_passed_on_in_seconds(deadline_s: float) -> None:
+    assert job(deadline_s=deadline_s).new_job().deadline_s == deadline_s
+
+
+@pytest.mark.parametrize(
+    "deadline_s",
+    [0, -1, DEADLINE_MIN_S / 2, DEADLINE_MAX_S + 1, float("nan"), float("inf"), "90", True, 10**400, [90]],
+)
+def test_a_deadline_that_is_no_number_of_seconds_in_range_is_refused(deadline_s: object) -> None:
+    with pytest.raises(ValidationError, match="deadline_s"):
+        job(deadline_s=deadline_s)
+
+
+def batch(**fields: Any) -> BatchRequest:
+    return BatchRequest.model_validate({"jobs": [job().model_dump()], **fields})
+
+
+@pytest.mark.parametrize(
+    ("retention", "kept"),
+    [
+        ({}, Retention()),
+        ({"inputs_s": None}, Retention()),
+        ({"results_s": RETENTION_MIN_S}, Retention(results_s=RETENTION_MIN_S)),
+        ({"inputs_s": RETENTION_MAX_S, "results_s": 7200}, Retention(inputs_s=RETENTION_MAX_S, results_s=7200)),
+    ],
+)
+def test_retention_is_passed_on_in_seconds(retention: dict[str, Any], kept: Retention) -> None:
+    assert batch(retention=retention).retention.seconds() == kept
+    assert batch().retention.seconds() == Retention()
+
+
+@pytest.mark.parametrize("field", ["inputs_s", "results_s"])
+@pytest.mark.parametrize("seconds", [-1, 0, RETENTION_MIN_S - 1, RETENTION_MAX_S + 1, 3600.5, "3600", True, [1]])
+def test_retention_that_is_no_whole_number_of_seconds_in_range_is_refused(field: str, seconds: object) -> None:
+    with pytest.raises(ValidationError, match=field):
+        batch(retention={field: seconds})
+
+
+@pytest.mark.parametrize("retention", [None, 3600, [], {"videos_s": 3600}])
+def test_retention_of_another_form_is_refused(retention: object) -> None:
+    with pytest.raises(ValidationError, match="retention"):
+        batch(retention=retention)
+
+
+@pytest.mark.parametrize("kind", [JobRequest, RetentionRequest, UploadRequest])
+def test_the_examples_of_the_description_make_a_valid_request(kind: type[RequestModel]) -> None:
+    fields = kind.model_json_schema()["properties"]
+    examples = {name: _example(field) for name, field in fields.items()}
+    assert kind.model_validate_json(json.dumps(examples)).model_dump(mode="json") == examples
+
+
+def _example(field: dict[str, Any]) -> object:
+    """The first example of a field; of one that may be null, of its other form."""
+    return next(one["examples"][0] for one in (field, *field.get("anyOf", ())) if "examples" in one)
 
 
 def test_a_misspelt_field_is_an_error_not_a_default() -> None:

@@ -66,9 +66,14 @@ class Service:
             ("GET", "uploads", 1): lambda: self._look_at_upload(rest[0], None),
             ("POST", "jobs", 0): lambda: httpx2.Response(201, json=self._create_job(body)),
             ("GET", "jobs", 1): lambda: self._look_at_job(rest[0]),
+            ("POST", "jobs", 2): lambda: self._cancel_job(rest[0]),
+            ("DELETE", "jobs", 1): lambda: self._delete(self.jobs, rest[0]),
+            ("DELETE", "uploads", 1): lambda: self._delete(self.uploads, rest[0]),
             ("POST", "batches", 0): lambda: self._create_batch(body, request.headers["Idempotency-Key"]),
             ("GET", "batches", 1): lambda: self._look_at_batch(rest[0]),
             ("GET", "batches", 2): lambda: self._page(request.url.params),
+            ("POST", "batches", 2): lambda: self._cancel_batch(rest[0]),
+            ("DELETE", "batches", 1): lambda: self._delete_batch(rest[0]),
         }
         return routes[request.method, noun, len(rest)]()
 
@@ -126,6 +131,28 @@ class Service:
         return httpx2.Response(
             200, json={"id": batch_id, "job_count": len(states), "counts": counts, "finished": finished}
         )
+
+    def _cancel_job(self, job_id: str) -> httpx2.Response:
+        job = self.jobs[job_id]
+        if job["state"] in {"queued", "running"}:
+            job["state"] = "cancelled"
+        return httpx2.Response(200, json=job)
+
+    def _cancel_batch(self, batch_id: str) -> httpx2.Response:
+        for job_id in self.jobs:
+            self._cancel_job(job_id)
+        return self._look_at_batch(batch_id)
+
+    def _delete(self, shelf: dict[str, dict[str, Any]], identifier: str) -> httpx2.Response:
+        if identifier not in shelf:
+            return problem(404, "not_found", "There is nothing with this id.")
+        del shelf[identifier]
+        return httpx2.Response(204, headers={"Dubline-Audit": f"audit-of-{identifier}"})
+
+    def _delete_batch(self, batch_id: str) -> httpx2.Response:
+        self.jobs.clear()
+        self.batches = {key: kept for key, kept in self.batches.items() if kept != batch_id}
+        return httpx2.Response(204, headers={"Dubline-Audit": f"audit-of-{batch_id}"})
 
     def _page(self, params: httpx2.QueryParams) -> httpx2.Response:
         start = int(params.get("cursor", 0))

@@ -3,7 +3,7 @@ from typing import Self
 
 import httpx2
 import pytest
-from tests.unit.client.service import VIDEO, Service, problem
+from tests.unit.client.service import KEY, VIDEO, Service, problem
 
 from dubline.client.bulk import Bulk
 from dubline.client.client import Client
@@ -96,10 +96,32 @@ def test_a_video_that_cannot_be_fetched_fails_its_row(service: Service, client: 
     assert outcomes["two"].path
 
 
+def test_a_job_that_somebody_deletes_meanwhile_fails_its_row(service: Service, client: Client, media: Path) -> None:
+    answered = service.answer
+
+    def delete_one(request: httpx2.Request) -> httpx2.Response:
+        if service.calls and service.calls[-1] == "POST /v1/batches":
+            del service.jobs["job-1"]
+        return answered(request)
+
+    with Client(client.url, KEY, httpx2.MockTransport(delete_one)) as unlucky:
+        outcomes, _ = run(unlucky, media, one="face.jpg", two="face.jpg", three="face.jpg")
+    assert [name for name, outcome in outcomes.items() if outcome.path] == ["one", "three"]
+    assert outcomes["two"].fault
+    assert outcomes["two"].fault.code == "not_found"
+
+
 def test_a_server_that_is_gone_ends_it_all(service: Service, client: Client, media: Path) -> None:
     service.faults["POST /v1/uploads"] = [httpx2.ConnectError("refused") for _ in range(2 * TRIES)]
     with pytest.raises(UnreachableError):
         run(client, media, one="face.jpg")
+
+
+def test_what_a_row_asks_for_reaches_the_server(service: Service, client: Client, media: Path) -> None:
+    row = rows(media, one="face.jpg")[0].model_copy(update={"preset": "base", "seed": 5, "deadline_s": 90.0})
+    Bulk(client, [row], media / "out", Log()).run()
+    (job,) = service.jobs.values()
+    assert (job["asked"]["preset"], job["asked"]["seed"], job["asked"]["deadline_s"]) == ("base", 5, 90)
 
 
 def wish(media: Path, portrait: str) -> Wish:

@@ -2,6 +2,7 @@ import json
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 from tests.unit.client.service import KEY, URL, Service
 
@@ -85,7 +86,7 @@ def test_status_knows_jobs_and_batches(
     monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     attempts = [
-        {"number": 1, "outcome": "retried", "cause": "worker_lost"},
+        {"number": 1, "outcome": "retried", "cause": "worker_lost", "gpu_s": 1.25},
         {"number": 2, "outcome": None, "cause": None},
     ]
     service.jobs["job-0"] = {"id": "job-0", "state": "running", "stage": "rendering", "attempts": attempts}
@@ -93,9 +94,43 @@ def test_status_knows_jobs_and_batches(
     assert run(monkeypatch, "status", "job-0") == 0
     assert run(monkeypatch, "status", "batch-0") == 0
     shown = capsys.readouterr().out
-    assert "attempt 1: retried, worker_lost\n  attempt 2: running" in shown
+    assert "attempt 1: retried, worker_lost, 1.2 s on the device\n  attempt 2: running" in shown
     assert "batch batch-0: 1 succeeded" in shown
     assert run(monkeypatch, "status", "nothing") == __main__.UNUSABLE
+
+
+def test_cancel_stops_a_job_or_a_batch_and_tells_how_it_is(
+    monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.jobs["job-0"] = {"id": "job-0", "state": "retrying"}
+    service.faults["POST /v1/jobs/job-0/cancel"] = [httpx2.Response(200, json={"id": "job-0", "state": "cancelled"})]
+    assert run(monkeypatch, "cancel", "job-0") == 0
+    assert capsys.readouterr().out == "job job-0: cancelled, 0 %\n"
+    service.batches["k"] = "batch-0"
+    service.jobs |= {"job-0": {"id": "job-0", "state": "succeeded"}, "job-1": {"id": "job-1", "state": "queued"}}
+    cancelled = {"id": "batch-0", "job_count": 2, "counts": {"succeeded": 1, "cancelled": 1}, "percent": 100}
+    service.faults["POST /v1/batches/batch-0/cancel"] = [httpx2.Response(200, json=cancelled)]
+    assert run(monkeypatch, "cancel", "batch-0") == 0
+    assert capsys.readouterr().out == "batch batch-0: 1 succeeded, 1 cancelled, 100 %\n"
+    assert run(monkeypatch, "cancel", "nothing") == __main__.UNUSABLE
+
+
+def test_delete_removes_a_job_or_a_batch_and_names_the_audit_entry(
+    monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.jobs["job-0"] = {"id": "job-0", "state": "succeeded"}
+    service.batches["k"] = "batch-0"
+    assert run(monkeypatch, "delete", "job-0", "--inputs") == __main__.UNUSABLE
+    assert "--inputs goes with a batch" in capsys.readouterr().err
+    assert "job-0" in service.jobs
+    assert run(monkeypatch, "delete", "job-0") == 0
+    assert capsys.readouterr().out == "job job-0 is deleted. Audit entry: audit-of-job-0.\n"
+    assert run(monkeypatch, "delete", "batch-0", "--inputs") == 0
+    assert capsys.readouterr().out == "batch batch-0 is deleted. Audit entry: audit-of-batch-0.\n"
+    assert service.requests[-1].url.query == b"inputs=true"
+    assert (service.jobs, service.batches) == ({}, {})
+    assert run(monkeypatch, "delete", "job-0") == __main__.UNUSABLE
+    assert "There is no batch with this id." in capsys.readouterr().err
 
 
 def test_a_mistake_is_one_sentence_and_no_traceback(

@@ -18,10 +18,10 @@ def row(custom_id: str, **more: object) -> dict[str, object]:
 
 
 def test_paths_are_relative_to_the_file(media: Path) -> None:
-    rows = read_rows(write(media, row("one"), "", row("two", seed=7, preset="tiny")))
+    rows = read_rows(write(media, row("one"), "", row("two", seed=7, preset="tiny", deadline_s=90)))
     assert [one.custom_id for one in rows] == ["one", "two"]
     assert rows[0].portrait == media.resolve() / "face.jpg"
-    assert rows[1].seed == 7
+    assert (rows[0].deadline_s, rows[1].seed, rows[1].deadline_s) == (None, 7, 90)
 
 
 def test_every_fault_is_named_with_its_line(media: Path) -> None:
@@ -34,6 +34,13 @@ def test_every_fault_is_named_with_its_line(media: Path) -> None:
     assert "line 4: there is no file" in text
     assert "line 5: sed: " in text
     assert "line 6: portrait: " in text
+
+
+@pytest.mark.parametrize("deadline", ["0", "-1", "NaN", "Infinity", "1e999", '"soon"'])
+def test_a_deadline_that_is_no_time_is_named_with_its_line(media: Path, deadline: str) -> None:
+    line = json.dumps(row("one", deadline_s=90)).replace("90", deadline)
+    with pytest.raises(ManifestError, match=r"line 1: deadline_s: "):
+        read_rows(write(media, line))
 
 
 def test_a_long_list_of_faults_is_cut(media: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import httpx2
@@ -5,6 +6,7 @@ import pytest
 from tests.unit.client.service import KEY, URL, VIDEO, Service, problem
 
 from dubline.client import transport
+from dubline.client.batches import Retention
 from dubline.client.client import Client
 from dubline.client.errors import ClientError, RefusedError, StoppedError, UnreachableError
 from dubline.client.jobs import NewJob
@@ -62,6 +64,69 @@ def test_a_repeated_batch_keeps_its_key_and_is_made_once(service: Service, clien
     assert len(keys) == 5
     assert len(set(keys[:4])) == 1
     assert keys[4] != keys[0]
+
+
+def test_what_is_left_out_of_a_batch_is_left_to_the_server(service: Service, client: Client) -> None:
+    service.uploads |= {"p": {}, "s": {}}
+    client.batches.create([NEW])
+    new = NewJob(portrait_upload_id="p", speech_upload_id="s", deadline_s=90.5)
+    client.batches.create([new], retention=Retention(results_s=3600))
+    plain, ruled = (json.loads(request.read()) for request in service.requests)
+    assert set(plain) == {"jobs"}
+    assert "deadline_s" not in plain["jobs"][0]
+    assert (ruled["retention"], ruled["jobs"][0]["deadline_s"]) == ({"results_s": 3600}, 90.5)
+
+
+def test_cancelling_is_repeated_until_it_is_answered(service: Service, client: Client) -> None:
+    service.jobs["job-0"] = {"id": "job-0", "state": "running"}
+    service.faults["POST /v1/jobs/job-0/cancel"] = [*lost(1), *busy(1)]
+    assert client.jobs.cancel("job-0").state == "cancelled"
+
+
+def test_a_deletion_gives_the_id_of_its_audit_entry(service: Service, client: Client) -> None:
+    service.jobs["job-0"] = {"id": "job-0", "state": "succeeded"}
+    service.uploads["upload-0"] = {"id": "upload-0"}
+    service.batches["key"] = "batch-0"
+    assert client.uploads.delete("upload-0") == "audit-of-upload-0"
+    assert client.jobs.delete("job-0") == "audit-of-job-0"
+    assert client.batches.delete("batch-0", inputs=True) == "audit-of-batch-0"
+    assert service.requests[-1].url.query == b"inputs=true"
+    assert service.uploads == service.jobs == service.batches == {}
+
+
+def test_deleting_what_is_not_there_is_refused(client: Client) -> None:
+    with pytest.raises(RefusedError) as caught:
+        client.jobs.delete("job-0")
+    assert caught.value.code == "not_found"
+
+
+def test_a_deletion_whose_answer_was_lost_is_done_when_it_is_repeated(service: Service) -> None:
+    service.jobs["job-0"] = {"id": "job-0", "state": "succeeded"}
+    answered = service.answer
+
+    def lose_the_first(request: httpx2.Request) -> httpx2.Response:
+        answer = answered(request)
+        if len(service.calls) == 1:
+            raise httpx2.ReadTimeout("slow")
+        return answer
+
+    with Client(URL, KEY, httpx2.MockTransport(lose_the_first)) as unlucky:
+        assert unlucky.jobs.delete("job-0") is None
+    assert service.calls == ["DELETE /v1/jobs/job-0"] * 2
+
+
+def test_an_upload_in_use_is_refused_with_its_code(service: Service, client: Client) -> None:
+    service.faults["DELETE /v1/uploads/u"] = [problem(409, "upload_in_use", "A job needs it.")]
+    with pytest.raises(RefusedError, match="A job needs it") as caught:
+        client.uploads.delete("u")
+    assert caught.value.code == "upload_in_use"
+
+
+def test_a_video_that_was_deleted_is_said_to_be(service: Service, client: Client, tmp_path: Path) -> None:
+    job = {"id": "job-0", "state": "failed", "result_deleted_at": "2026-01-01T00:00:00Z"}
+    service.jobs["job-0"] = job
+    with pytest.raises(ClientError, match="it was deleted at 2026-01-01"):
+        client.jobs.download("job-0", tmp_path / "video.mp4")
 
 
 def test_a_refusal_carries_its_code_and_the_faults_of_rows(service: Service, client: Client) -> None:

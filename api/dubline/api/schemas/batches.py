@@ -6,25 +6,51 @@ from uuid import UUID
 
 from pydantic import Field
 
-from dubline.api.schemas.fields import AnswerModel, Percent, RequestModel
+from dubline.api.schemas.fields import AnswerModel, KeptS, Percent, RequestModel
 from dubline.api.schemas.jobs import JobRequest
-from dubline.orchestration.jobs import Batch, JobState
+from dubline.orchestration.jobs import Batch, JobState, Retention
+
+INPUTS_KEPT = (
+    "Seconds from the end of the batch's last job until its uploads are deleted, except those that other jobs name; "
+    "null: kept."
+)
+RESULTS_KEPT = "Seconds from the end of a job until its video is deleted; null: kept."
+
+
+class RetentionRequest(RequestModel):
+    """How long files are kept. Where the tenant has a rule as well, the shorter time holds."""
+
+    inputs_s: KeptS | None = Field(default=None, description=INPUTS_KEPT)
+    results_s: KeptS | None = Field(default=None, description=RESULTS_KEPT)
+
+    def seconds(self) -> Retention:
+        """Say the same in the words of the store."""
+        return Retention(inputs_s=self.inputs_s, results_s=self.results_s)
 
 
 class BatchRequest(RequestModel):
     """Jobs to accept together: all of them or, if one is malformed, none."""
 
     jobs: list[JobRequest] = Field(min_length=1, description="10,000 at most, each custom_id once.")
+    retention: RetentionRequest = RetentionRequest()
+
+
+class RetentionAnswer(AnswerModel):
+    """What the batch says about how long files are kept."""
+
+    inputs_s: int | None = Field(description=INPUTS_KEPT, examples=[604_800])
+    results_s: int | None = Field(description=RESULTS_KEPT, examples=[604_800])
 
 
 class BatchAnswer(AnswerModel):
     """One batch."""
 
     id: UUID
-    job_count: int
+    job_count: int = Field(description="Jobs that were deleted no longer count.")
     counts: dict[JobState, int] = Field(description="Jobs in each state; every state is a key.")
     percent: Percent
     finished: bool = Field(description="Whether every job has reached a final state.")
+    retention: RetentionAnswer
     created_at: datetime
 
     @classmethod
@@ -36,5 +62,6 @@ class BatchAnswer(AnswerModel):
             counts={state: batch.counts.get(state, 0) for state in JobState},
             percent=batch.progress_percent,
             finished=batch.finished,
+            retention=RetentionAnswer(inputs_s=batch.retention.inputs_s, results_s=batch.retention.results_s),
             created_at=batch.created_at,
         )

@@ -5,7 +5,14 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from dubline.orchestration.jobs import CUSTOM_ID_MAX_CHARS, SEED_MAX
+from dubline.orchestration.jobs import (
+    CUSTOM_ID_MAX_CHARS,
+    DEADLINE_MAX_S,
+    DEADLINE_MIN_S,
+    RETENTION_MAX_S,
+    RETENTION_MIN_S,
+    SEED_MAX,
+)
 
 
 class RequestModel(BaseModel):
@@ -71,6 +78,17 @@ Seed = Annotated[
         examples=[0],
     ),
 ]
+DeadlineS = Annotated[
+    float,
+    Field(
+        strict=True,
+        ge=DEADLINE_MIN_S,
+        le=DEADLINE_MAX_S,
+        description="Seconds from acceptance. A job that is not final by then fails with `deadline_exceeded`.",
+        examples=[3600],
+    ),
+]
+KeptS = Annotated[int, Field(strict=True, ge=RETENTION_MIN_S, le=RETENTION_MAX_S, examples=[604_800])]
 Percent = Annotated[float, Field(ge=0, le=100, description="Work done, from 0 to 100.", examples=[42.0])]
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from dubline.api.schemas.fields import (
     AnswerModel,
     CustomId,
+    DeadlineS,
     Fault,
     Percent,
     PortraitUploadId,
@@ -28,6 +29,7 @@ class JobRequest(RequestModel):
     preset: Preset = DEFAULT_PRESET
     seed: Seed = 0
     custom_id: CustomId | None = None
+    deadline_s: DeadlineS | None = None
 
     def new_job(self) -> NewJob:
         """Say the same in the words of the store."""
@@ -37,6 +39,7 @@ class JobRequest(RequestModel):
             preset=self.preset,
             seed=self.seed,
             custom_id=self.custom_id,
+            deadline_s=self.deadline_s,
         )
 
 
@@ -57,6 +60,7 @@ class AttemptAnswer(AnswerModel):
     ended_at: datetime | None
     outcome: Outcome | None = Field(description="Null while it runs.")
     cause: Cause | None = Field(description="Why it did not succeed.")
+    gpu_s: float = Field(description="Seconds for which it held the device to sample and render.", examples=[8.25])
     error: Fault | None
 
     @classmethod
@@ -68,6 +72,7 @@ class AttemptAnswer(AnswerModel):
             ended_at=attempt.ended_at,
             outcome=attempt.outcome,
             cause=attempt.cause,
+            gpu_s=attempt.gpu_s,
             error=fault(attempt.error_code, attempt.error_detail),
         )
 
@@ -81,7 +86,9 @@ class JobAnswer(AnswerModel):
     portrait_upload_id: UUID
     speech_upload_id: UUID
     preset: str
-    weights_sha256: str | None = Field(description="Of the networks that made the result.")
+    weights_sha256: str | None = Field(
+        description="Of the networks that render it; null until an attempt has begun to."
+    )
     seed: int
     state: JobState = Field(
         description="queued, running, retrying; then one of succeeded, failed, cancelled, for good."
@@ -90,11 +97,14 @@ class JobAnswer(AnswerModel):
     percent: Percent
     eta_s: float | None = Field(ge=0, description="Seconds until it is done, if that can be told.", examples=[12.5])
     attempt_count: int = Field(description="Attempts begun so far.")
+    gpu_s: float = Field(description="Of all attempts together.", examples=[8.25])
     created_at: datetime
     started_at: datetime | None = Field(description="When the first attempt began.")
+    deadline_at: datetime | None = Field(description="The job fails if it is not final by then.")
     finalized_at: datetime | None
     error: Fault | None = Field(description="Set if the job failed.")
-    result: ResultAnswer | None = Field(description="Set if the job succeeded.")
+    result: ResultAnswer | None = Field(description="Set if the job succeeded, until its video is deleted.")
+    result_deleted_at: datetime | None = Field(description="When retention removed the video.")
 
 
 class JobDetail(JobAnswer):
