@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test evaluate check lint types imports format
+MINUTES ?= 10
+SEED ?= 1
+.PHONY: help demo test evaluate chaos check lint types imports format
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +30,9 @@ evaluate: $(READY) ## measure weights: make evaluate CLIPS=folder [PRESET= PHOTO
 	@$(BIN)/python -m dubline.training.evaluate $(CLIPS) $(if $(PRESET),--preset $(PRESET)) \
 		$(if $(PHOTOS),--photos $(PHOTOS)) $(if $(SPEECH),--speech $(SPEECH)) $(if $(DENSE),--dense $(DENSE)) \
 		$(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(OUT),--out $(OUT)) $(if $(COUNT),--clips $(COUNT))
+
+chaos: $(READY) ## kill, stop and cut everything under load, and judge the history: make chaos [MINUTES=10] [SEED=1] [PHASES="light render rival"]
+	@$(BIN)/python -m benchmarks.chaos --minutes $(MINUTES) --seed $(SEED) $(if $(PHASES),--phases $(PHASES))
 
 check: lint types imports ## everything but the tests
 

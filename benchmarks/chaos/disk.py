@@ -1,0 +1,48 @@
+"""A small disk of its own, to be filled: a tmpfs where we may mount one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SIZE_BYTES = 16 << 20
+UNMOUNT_WITHIN_S = 30.0
+
+
+@contextmanager
+def small_disk() -> Iterator[Path | None]:
+    """A folder on a file system of 16 MiB; None where this user may not mount one."""
+    mount = shutil.which("mount")
+    if os.geteuid() != 0 or mount is None:
+        yield None
+        return
+    folder = Path(tempfile.mkdtemp(prefix="dubline-disk-"))
+    mounted = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", f"size={SIZE_BYTES},mode=700", "tmpfs", folder], check=False, capture_output=True
+    )
+    try:
+        yield folder if mounted.returncode == 0 else None
+    finally:
+        if mounted.returncode == 0:
+            # Lazily: a process that is still being reaped must not keep it.
+            subprocess.run(["umount", "--lazy", folder], check=False, timeout=UNMOUNT_WITHIN_S)  # noqa: S607
+        folder.rmdir()
+
+
+def fill(folder: Path) -> Path:
+    """Write a file until the disk is full, and return it."""
+    path = folder / "filling"
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1 << 16))
+        except OSError:
+            return path

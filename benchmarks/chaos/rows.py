@@ -1,0 +1,143 @@
+"""What the database holds of the jobs, read past the service: whom to hit now, and how it all ended."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import psycopg
+from psycopg.rows import dict_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_MS = 60_000
+PAGE = 2000
+
+_HELD = """
+SELECT id, attempt_count, lease_worker, stage, progress_percent FROM jobs WHERE state = 'running'
+"""
+_OPEN = """
+SELECT count(*) AS jobs, coalesce(sum(progress_percent), 0)::float8 AS percent FROM jobs WHERE finalized_at IS NULL
+"""
+_ATTEMPT = "SELECT ended_at IS NULL AS open, refused_writes FROM attempts WHERE job_id = %s AND number = %s"
+_ENDS = """
+SELECT custom_id AS job, id, state, error_code, result_key, result_size_bytes AS result_bytes,
+    extract(epoch FROM created_at)::float8 AS created_at, extract(epoch FROM finalized_at)::float8 AS finalized_at,
+    (SELECT json_agg(json_build_object(
+        'number', number, 'worker', worker, 'outcome', outcome, 'cause', cause, 'error_code', a.error_code,
+        'gpu_s', a.gpu_s, 'refused_writes', refused_writes,
+        'started_at', extract(epoch FROM a.started_at)::float8, 'ended_at', extract(epoch FROM ended_at)::float8
+    ) ORDER BY number) FROM attempts a WHERE a.job_id = jobs.id) AS attempts
+FROM jobs WHERE id > %s ORDER BY id LIMIT %s
+"""
+_KEPT = "SELECT attempt, extract(epoch FROM created_at)::float8 AS at FROM checkpoints WHERE job_id = %s"
+_FIRST = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job that a worker holds."""
+
+    job_id: str
+    attempt: int
+    pid: int
+    """Of the worker's child."""
+    stage: str
+    percent: float
+
+
+class Rows:
+    """A connection of its own, made anew after every failure; for one thread.
+
+    Args:
+        url: of the database.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[dict[str, Any]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._drop()
+
+    def held(self) -> tuple[Held, ...]:
+        """Who holds what now; nobody while the database is away."""
+        with suppress(psycopg.Error):
+            return tuple(
+                Held(
+                    str(row["id"]),
+                    row["attempt_count"],
+                    int(row["lease_worker"].rpartition(":")[2]),
+                    row["stage"] or "",
+                    row["progress_percent"],
+                )
+                for row in self._ask(_HELD)
+            )
+        return ()
+
+    def unfinished(self) -> tuple[int, float] | None:
+        """Jobs that are not final, and the sum of their percents; None while the database is away."""
+        with suppress(psycopg.Error):
+            (row,) = self._ask(_OPEN)
+            return row["jobs"], row["percent"]
+        return None
+
+    def is_open(self, held: Held) -> bool:
+        """Whether this attempt still has the job; it has while the database is away."""
+        with suppress(psycopg.Error):
+            return any(row["open"] for row in self._ask(_ATTEMPT, held.job_id, held.attempt))
+        return True
+
+    def refused_writes(self, held: Held) -> int:
+        """Writes that this attempt was refused; 0 while the database is away."""
+        with suppress(psycopg.Error):
+            return sum(row["refused_writes"] for row in self._ask(_ATTEMPT, held.job_id, held.attempt))
+        return 0
+
+    def kept(self, held: Held) -> tuple[float, ...]:
+        """When this attempt kept its pieces, seconds since 1970; none while the database is away."""
+        with suppress(psycopg.Error):
+            return tuple(row["at"] for row in self._ask(_KEPT, held.job_id) if row["attempt"] == held.attempt)
+        return ()
+
+    def ends(self) -> Iterator[dict[str, Any]]:
+        """All jobs with their attempts, in pages.
+
+        Raises:
+            psycopg.Error: the database does not answer.
+        """
+        after = _FIRST
+        while page := self._ask(_ENDS, after, PAGE):
+            for row in page:
+                yield row | {"id": str(row["id"]), "attempts": row["attempts"] or []}
+            after = str(page[-1]["id"])
+
+    def _ask(self, query: str, *values: object) -> list[dict[str, Any]]:
+        try:
+            if self._connection is None:
+                self._connection = psycopg.connect(
+                    self._url,
+                    autocommit=True,
+                    row_factory=dict_row,
+                    connect_timeout=CONNECT_TIMEOUT_S,
+                    options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+                )
+            return self._connection.execute(query, values).fetchall()
+        except psycopg.Error:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
