@@ -98,4 +98,4 @@ def test_any_segment_rendered_by_another_actor_is_the_same_bits_as_in_the_whole(
         whole = torch.cat(list(actor.render(path, range(frames), 8)))
         late = Actor.cast(networks, face, CPU)
         for span in reversed(animate.segments(frames, networks.preset.render_batch)):
-            assert torch.equal(torch.cat(list(late.render(path, span))), whole[span.start : span.stop])
+            assert torch.equal(torch.cat(list(late.render(path, span, 8))), whole[span.start : span.stop])
