@@ -1,6 +1,5 @@
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -8,7 +7,8 @@ from dubline.embedded.sweeper import Sweeper
 
 
 def sleeper() -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    # It obeys SIGINT from its first moment on, which an interpreter that is starting up does not.
+    return subprocess.Popen(["sleep", "60"], start_new_session=True)  # noqa: S607
 
 
 def test_what_is_left_is_stopped_and_the_folder_removed(tmp_path: Path) -> None:
