@@ -19,8 +19,10 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from dubline.models.autoencoder import Autoencoder
+from dubline.models.controls import SAMPLED
 from dubline.models.diffusion import Diffusion
 from dubline.models.presets import PRESETS, Preset
+from dubline.models.rig import Rig
 from dubline.models.sampling import sample_motion
 from dubline.models.weights import Networks
 
@@ -110,8 +112,8 @@ def _sampling(preset: Preset, diffusion: Diffusion) -> float:
 
     with torch.inference_mode():
         source = autoencoder.encode_source(torch.zeros(1, 3, preset.size_px, preset.size_px))
-    networks = Networks(preset, autoencoder, diffusion, sha256="")
-    drawing = count(lambda: list(sample_motion(networks, source, speech, frames, seed=0)))
+    networks = Networks(preset, autoencoder, diffusion, Rig(preset.diffusion.whitened), sha256="")
+    drawing = count(lambda: list(sample_motion(networks, source, speech, frames, seed=0, controls=SAMPLED)))
     return drawing["Global"] * preset.fps / frames
 
 

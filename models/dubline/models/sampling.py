@@ -13,8 +13,11 @@ from torch import Tensor
 
 from dubline.models import schedule
 from dubline.models.audio_encoder import MEL_PER_FRAME
+from dubline.models.controls import USUAL, Controls, Steering
 from dubline.models.denoiser import Condition
 from dubline.models.log_mel import BANDS, Loudness, normalise, stream_log_mel
+from dubline.models.rig import LIPS
+from dubline.models.silence import silence
 
 if TYPE_CHECKING:
     from dubline.models.autoencoder import Source
@@ -23,12 +26,23 @@ if TYPE_CHECKING:
 
 # Over how many frames a window leaves the pose behind that the one before ended with: .6 s, as a head turns.
 FADE_FRAMES = 15
+# How much further than its own mean in silence the lips are asked to shut: on 21 faces .98 of the frames in a pause are
+# shut then, .92 with 1 and .97 without this control; 2 begins to distort chins (docs/log.md).
+PRESS = 1.5
 
 Speech = Callable[[], Iterator[NDArray[np.float32]]]
 
 
 @torch.inference_mode()
-def sample_motion(networks: Networks, source: Source, speech: Speech, frame_count: int, seed: int) -> Iterator[Tensor]:
+def sample_motion(  # noqa: PLR0913 - each is a choice of the caller
+    networks: Networks,
+    source: Source,
+    speech: Speech,
+    frame_count: int,
+    seed: int,
+    *,
+    controls: Controls = USUAL,
+) -> Iterator[Tensor]:
     """Noise and speech -> motion latents.
 
     Args:
@@ -38,6 +52,7 @@ def sample_motion(networks: Networks, source: Source, speech: Speech, frame_coun
             recording is heard for its style and loudness before the first window is drawn.
         frame_count: how many video frames to give.
         seed: with the window's index, decides the noise. The same seed gives the same motion.
+        controls: what to change about it; later windows go on from what was sampled, not from what was changed.
 
     Yields:
         (T, M) float16 on the CPU, T at most one window, `frame_count` frames in all.
@@ -46,19 +61,46 @@ def sample_motion(networks: Networks, source: Source, speech: Speech, frame_coun
     device = source.motion.device
     mel_count = frame_count * MEL_PER_FRAME
     style, level = _hear_whole(diffusion, stream_log_mel(speech(), mel_count), device)
-    source_motion, appearance = diffusion.standardise(source.motion, source.appearance)
-    previous = torch.zeros(1, diffusion.params.previous, diffusion.params.whitened, device=device)
-    known = torch.zeros(1, 1, device=device)
+    condition = _hushed(diffusion, source, style)
+    steering = _steer(networks, source, controls, condition)
     start = 0
     last: Tensor | None = None
     for index, mel in enumerate(_slices(diffusion, stream_log_mel(speech(), mel_count), frame_count, level)):
-        audio = diffusion.articulation_extractor(mel.to(device))
-        condition = Condition(audio, style, appearance, source_motion, previous, known)
+        condition = condition._replace(audio=diffusion.articulation_extractor(mel.to(device)))
         drawn = draw(diffusion, condition, _noise(diffusion, seed, index).to(device))
         new = drawn if last is None else join(last, drawn)
-        yield diffusion.whitening.invert(new[0], source.motion)[: frame_count - start].half().cpu()
+        hush = silence(mel)[0, : -diffusion.params.margin][-new.shape[1] :].to(device)
+        yield diffusion.whitening.invert(steering(new[0], hush), source.motion)[: frame_count - start].half().cpu()
         start += new.shape[1]
-        previous, last, known = new[:, -diffusion.params.previous - 1 : -1], new[:, -1:], torch.ones_like(known)
+        last = new[:, -1:]
+        previous = new[:, -diffusion.params.previous - 1 : -1]
+        condition = condition._replace(previous=previous, known=torch.ones_like(condition.known))
+
+
+def _hushed(diffusion: Diffusion, source: Source, style: Tensor) -> Condition:
+    """The condition of a recording's first window, if nobody spoke in it."""
+    params, device = diffusion.params, source.motion.device
+    frames = params.margin + params.previous + params.window + params.margin
+    mel = torch.full((1, frames * MEL_PER_FRAME, BANDS), -1.0, device=device)
+    motion, appearance = diffusion.standardise(source.motion, source.appearance)
+    previous = torch.zeros(1, params.previous, params.whitened, device=device)
+    known = torch.zeros(1, 1, device=device)
+    return Condition(diffusion.articulation_extractor(mel), style, appearance, motion, previous, known)
+
+
+def _steer(networks: Networks, source: Source, controls: Controls, hushed: Condition) -> Steering:
+    """Controls for one source. Where its lips rest is what the networks draw for it while nobody speaks.
+
+    Latents do not say it: read in absolute terms, shut lips are .35 cm off from face to face (docs/log.md).
+    """
+    diffusion = networks.diffusion
+    still = diffusion.whitening(source.motion, source.motion)[0]
+    rest = 0.0
+    if controls.shut_in_silence:
+        drawn = draw(diffusion, hushed, _noise(diffusion, 0, 0).to(still.device))[0]
+        # No face rests with its lips further apart than in its portrait.
+        rest = PRESS * min(0.0, float(networks.rig(drawn - still)[:, LIPS].mean()))
+    return Steering(controls, networks.rig, still, rest)
 
 
 def _hear_whole(diffusion: Diffusion, mels: Iterator[Tensor], device: torch.device) -> tuple[Tensor, float]:

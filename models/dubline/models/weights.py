@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 from dubline.models.autoencoder import Autoencoder
 from dubline.models.diffusion import Diffusion
 from dubline.models.presets import PRESETS, Preset
+from dubline.models.rig import Rig
 
 if TYPE_CHECKING:
     import torch
@@ -36,11 +37,12 @@ class WeightsError(Exception):
 
 @dataclass(frozen=True)
 class Networks:
-    """Both stages of one preset, ready to run. `sha256` names the weights."""
+    """Both stages of one preset, and what reads their motion, ready to run. `sha256` names the weights."""
 
     preset: Preset
     autoencoder: Autoencoder
     diffusion: Diffusion
+    rig: Rig
     sha256: str
 
 
@@ -64,19 +66,19 @@ def load_networks(name: str, device: torch.device, folder: Path = RELEASED) -> N
     target = folder / name
     sha256, files = _read_manifest(target)
     preset = PRESETS[name]
-    autoencoder, diffusion = Autoencoder(preset.autoencoder), Diffusion(preset)
-    waiting = _tensors(autoencoder, diffusion)
+    autoencoder, diffusion, rig = Autoencoder(preset.autoencoder), Diffusion(preset), Rig(preset.diffusion.whitened)
+    waiting = _tensors(autoencoder, diffusion, rig)
     for file in files:
         _fill(waiting, target / file.name, _read(target, file))
     if waiting:
         raise WeightsError(f"the weights in {target} lack {len(waiting)} tensors, such as {min(waiting)}")
-    for network in (autoencoder, diffusion):
+    for network in (autoencoder, diffusion, rig):
         network.to(device).eval().requires_grad_(requires_grad=False)
-    return Networks(preset, autoencoder, diffusion, sha256)
+    return Networks(preset, autoencoder, diffusion, rig, sha256)
 
 
 def save_networks(
-    preset: Preset, autoencoder: Autoencoder, diffusion: Diffusion, folder: Path = RELEASED
+    preset: Preset, autoencoder: Autoencoder, diffusion: Diffusion, rig: Rig, folder: Path = RELEASED
 ) -> list[Path]:
     """Write weights in fp16, in files of at most 15 MB, with their manifest; files of older weights go.
 
@@ -90,7 +92,7 @@ def save_networks(
     """
     target = folder / preset.name
     target.mkdir(parents=True, exist_ok=True)
-    shards = shard({key: _half(key, tensor) for key, tensor in _tensors(autoencoder, diffusion).items()})
+    shards = shard({key: _half(key, tensor) for key, tensor in _tensors(autoencoder, diffusion, rig).items()})
     files = []
     for index, tensors in enumerate(shards, 1):
         name = shard_name("weights", index, len(shards))
@@ -111,11 +113,11 @@ def whole_sha256(files: list[WeightsFile]) -> str:
     return hashlib.sha256("".join(f"{file.sha256}  {file.name}\n" for file in files).encode()).hexdigest()
 
 
-def _tensors(autoencoder: Autoencoder, diffusion: Diffusion) -> dict[str, Tensor]:
-    """Every tensor of both stages by the name it has in the files; they share memory with the networks."""
+def _tensors(autoencoder: Autoencoder, diffusion: Diffusion, rig: Rig) -> dict[str, Tensor]:
+    """Every tensor by the name it has in the files; they share memory with the networks."""
     return {
         prefix + key: tensor
-        for prefix, network in (("autoencoder.", autoencoder), ("diffusion.", diffusion))
+        for prefix, network in (("autoencoder.", autoencoder), ("diffusion.", diffusion), ("rig.", rig))
         for key, tensor in network.state_dict().items()
     }
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # The parts of a released file. A network that has not got one leaves it alone.
-PARTS = ("autoencoder.", "diffusion.")
+PARTS = ("autoencoder.", "diffusion.", "rig.")
 
 
 def save_average(network: nn.Module, path: Path, *, prefix: str = "", steps: int = 0) -> list[Path]:

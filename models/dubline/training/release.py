@@ -1,4 +1,8 @@
-"""Puts trained averages where the product loads them: `python -m dubline.training.release runs/base --preset base`."""
+"""Puts trained averages where the product loads them: `python -m dubline.training.release runs/base --clips CLIPS`.
+
+The clips are what the controls of motion are fitted to. Released weights can be released again with other ones:
+`--average dubline/models/released/base --clips CLIPS`.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,16 @@ from dubline.models.presets import PRESETS, Preset
 from dubline.models.weights import RELEASED, save_networks
 from dubline.training.checkpoint import find_average, load_average, read_average
 from dubline.training.complaints import AskedWrongError, plainly
+from dubline.training.corpus import stream_corpus
+from dubline.training.rig import fit_rig
 from dubline.training.stage2.trained import trained_params
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
+
+    from dubline.training.corpus import Clip
 
 STAGES = {"stage1": "autoencoder.", "stage2": "diffusion."}
 CARD = """# {name}
@@ -76,8 +86,16 @@ def read_stages(preset: Preset, run: Path | None, averages: list[Path]) -> dict[
     return found
 
 
-def release(preset: Preset, stages: dict[str, dict[str, Tensor]], out: Path = RELEASED) -> list[Path]:
+def release(
+    preset: Preset, stages: dict[str, dict[str, Tensor]], out: Path = RELEASED, clips: Iterable[Clip] = ()
+) -> list[Path]:
     """Write weights and manifest, and a model card to fill in where there is none.
+
+    Args:
+        preset: what they are released as.
+        stages: see `read_stages`.
+        out: the folder of released presets.
+        clips: labelled ones that the controls are fitted to; without any, controls leave motion as it is.
 
     Returns:
         The weights' files.
@@ -89,7 +107,10 @@ def release(preset: Preset, stages: dict[str, dict[str, Tensor]], out: Path = RE
     autoencoder, diffusion = Autoencoder(preset.autoencoder), Diffusion(preset)
     load_average(autoencoder, stages["stage1"], prefix=STAGES["stage1"])
     load_average(diffusion, stages["stage2"], prefix=STAGES["stage2"])
-    paths = save_networks(preset, autoencoder, diffusion, out)
+    # As the product will run it: with the values that half precision leaves of the whitening and the encoder.
+    autoencoder.half().float().eval()
+    diffusion.half().float()
+    paths = save_networks(preset, autoencoder, diffusion, fit_rig(autoencoder, diffusion.whitening, clips), out)
     card = out / preset.name / "MODEL_CARD.md"
     if not card.exists():
         cost = cost_of(preset)
@@ -116,11 +137,20 @@ def main() -> None:
         default=[],
         help="averages that take the place of the run's, such as stage1.safetensors; may be given twice",
     )
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FOLDER",
+        help="of labelled clips, which the controls are fitted to; without any, controls leave motion as it is",
+    )
     parser.add_argument("--preset", choices=PRESETS, default="base")
     parser.add_argument("--out", type=Path, default=RELEASED)
     args = parser.parse_args()
     preset = PRESETS[args.preset]
-    for path in release(preset, read_stages(preset, args.run, args.average), args.out):
+    clips = stream_corpus(args.clips, preset.size_px, heldout=False) if args.clips else ()
+    for path in release(preset, read_stages(preset, args.run, args.average), args.out, clips):
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - the result
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from dubline.models.autoencoder import Autoencoder
 from dubline.models.diffusion import Diffusion
 from dubline.models.presets import TINY
+from dubline.models.rig import Rig
 from dubline.models.weights import Networks
 from dubline.training import evaluate
 from dubline.training.corpus import Clip
@@ -66,7 +67,9 @@ def write_dense(folder: Path, split: str = "heldout") -> None:
 @pytest.fixture(scope="module")
 def networks() -> Networks:
     torch.manual_seed(0)
-    return Networks(TINY, Autoencoder(TINY.autoencoder).eval(), Diffusion(TINY).eval(), "0" * 64)
+    return Networks(
+        TINY, Autoencoder(TINY.autoencoder).eval(), Diffusion(TINY).eval(), Rig(TINY.diffusion.whitened), "0" * 64
+    )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import torch
 
 from dubline.models.diffusion import Diffusion
 from dubline.models.presets import TINY
+from dubline.models.rig import Rig
 from dubline.models.weights import load_networks, save_networks
 from dubline.training.corpus import Clip
 from dubline.training.stage1 import train as stage1
@@ -22,7 +23,7 @@ def test_both_stages_train_resume_and_release_loadable_weights(clips: list[Clip]
     autoencoder, _ = stage2.load_stage1(TINY, tmp_path)
     diffusion = Diffusion(TINY)
     diffusion.load_state_dict(torch.load(tmp_path / "stage2.pt", weights_only=True)["average"])
-    save_networks(TINY, autoencoder, diffusion, tmp_path)
+    save_networks(TINY, autoencoder, diffusion, Rig(TINY.diffusion.whitened), tmp_path)
     networks = load_networks("tiny", torch.device("cpu"), tmp_path)
     assert (tmp_path / "stage1.png").exists()
     assert all(parameter.isfinite().all() for parameter in networks.diffusion.parameters())

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from einops import rearrange
 
+from dubline.models.controls import USUAL, Controls
 from dubline.models.precision import rendering
 from dubline.models.sampling import sample_motion
 from dubline.training.corpus import to_frames
@@ -44,9 +45,11 @@ class Performer:
         batches = (to_frames(pictures[start : start + READING_BATCH], self.device) for start in starts)
         return torch.cat([self.networks.autoencoder.encode_motion(batch) for batch in batches])
 
-    def spoken_motion(self, source: Source, speech: NDArray[np.float32], count: int, seed: int = 0) -> Tensor:
+    def spoken_motion(
+        self, source: Source, speech: NDArray[np.float32], count: int, seed: int = 0, *, controls: Controls = USUAL
+    ) -> Tensor:
         """What stage 2 makes of a source and speech (N,) at 16 kHz, in `count` frames: (count, M)."""
-        windows = sample_motion(self.networks, source, lambda: iter([speech]), count, seed)
+        windows = sample_motion(self.networks, source, lambda: iter([speech]), count, seed, controls=controls)
         return torch.cat(list(windows)).to(self.device)
 
     @staticmethod

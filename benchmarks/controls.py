@@ -1,0 +1,100 @@
+"""What each control moves, and whether the lips stay: `python benchmarks/controls.py CLIPS [--preset tiny --clips 10]`.
+
+Held-out clips speak with every setting. Sizes are root mean squares relative to the portrait: once as the motion says
+it (`sent`), once as the motion encoder reads it off the rendered frames (`seen`). Lips are what is read as the lip gap
+against the clip's true one; a still picture of the mouth would score 0.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from dubline.models.controls import SAMPLED, Controls
+from dubline.models.presets import PRESETS
+from dubline.models.rig import HEAD, LIDS, LIPS, MOOD
+from dubline.models.weights import RELEASED, load_networks
+from dubline.training.corpus import Clip, read_clip
+from dubline.training.evaluation.heldout import unheard
+from dubline.training.evaluation.opening import correlation, speeds
+from dubline.training.evaluation.performer import Performer
+from dubline.training.evaluation.reference import of_clip
+from dubline.training.evaluation.study import spread
+
+PARTS = {"head, rad": slice(HEAD.start, 3), "lids": slice(LIDS, LIDS + 1), "mood": MOOD}
+
+
+class Score(NamedTuple):
+    """One clip, one setting: sizes of `PARTS` sent and seen, lip correlations, lip speed in silence in cm a frame."""
+
+    sent: list[float]
+    seen: list[float]
+    lips_sent: float
+    lips_seen: float
+    unrest: float
+
+
+def settings() -> Iterator[tuple[str, Controls]]:
+    """Every setting that is tried, the neutral one first."""
+    yield "as drawn", SAMPLED
+    for name in ("head_motion", "blink", "expression"):
+        for factor in (0.0, 0.5, 1.5, 2.0):
+            yield f"{name} {factor:g}", Controls(**{name: factor, "shut_in_silence": 0.0})
+    yield "shut_in_silence 1", Controls()
+
+
+def speaks(path: Path) -> bool:
+    """Whether a clip's true lip gap is known and follows its sound."""
+    with np.load(path.with_suffix(".npz")) as tracks:
+        return "landmarks" in tracks and json.loads(str(tracks["meta"]))["kind"] == "speech"
+
+
+def score(performer: Performer, clip: Clip, silent: np.ndarray, controls: Controls) -> Score:
+    """Sample, render and read one clip."""
+    source = performer.source(clip.frames[0])
+    sent = performer.spoken_motion(source, clip.speech, len(clip.frames), controls=controls)
+    seen = performer.own_motion(np.concatenate(list(performer.play(source, sent))))
+    whiten, rig = performer.networks.diffusion.whitening, performer.networks.rig
+    truth = np.asarray(clip.geometry)[:, -1].astype(np.float64)
+    readings = [rig(whiten(motion, source.motion) - whiten(source.motion, source.motion)) for motion in (sent, seen)]
+    sizes = [[float(read[:, part].square().mean().sqrt()) for part in PARTS.values()] for read in readings]
+    gaps = [read[:, LIPS].double().cpu().numpy() for read in readings]
+    resting = speeds(gaps[0], silent)
+    unrest = float(resting.mean()) if len(resting) else float("nan")
+    return Score(*sizes, *(correlation(gap, truth) for gap in gaps), unrest)
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="CLIPS")
+    parser.add_argument("--preset", choices=PRESETS, default="tiny")
+    parser.add_argument("--weights", type=Path, default=RELEASED)
+    parser.add_argument("--clips", type=int, default=10)
+    args = parser.parse_args()
+    networks = load_networks(args.preset, torch.device("cpu"), args.weights)
+    performer = Performer(networks)
+    scores: dict[str, list[Score]] = {name: [] for name, _ in settings()}
+    speaking = [path for path in unheard(args.folder)[0] if speaks(path)]
+    for path in spread(speaking, min(args.clips, len(speaking))):
+        clip = read_clip(path, networks.preset.size_px)
+        with np.load(path.with_suffix(".npz")) as tracks:
+            silent = of_clip(clip, tracks).silent
+        for name, controls in settings():
+            scores[name].append(score(performer, clip, silent, controls))
+    heads = [f"{part} {how}" for how in ("sent", "seen") for part in PARTS]
+    table = Table("setting", *heads, "lips sent", "lips seen", "silence, cm")
+    for name, each in scores.items():
+        row = np.nanmean([[*s.sent, *s.seen, s.lips_sent, s.lips_seen, s.unrest] for s in each], axis=0)
+        table.add_row(name, *(f"{value:.3f}" for value in row))
+    Console(width=160).print(table, f"{len(scores['as drawn'])} clips")
+
+
+if __name__ == "__main__":
+    main()
