@@ -74,7 +74,7 @@ def main() -> None:
     chosen = options.parse_args()
     with ExitStack() as opened:
         url = chosen.url or _own(opened)
-        settings = DatabaseSettings.model_validate({"url": url, "pool_size": 2})
+        settings = DatabaseSettings.model_validate({"url": url, "pool_size": 6})
         migrate(settings)
         engine = connections.create(settings)
         store = opened.enter_context(Store(engine))
@@ -134,7 +134,7 @@ def _drain(url: str, seconds: float) -> None:
 def _work(url: str, seconds: float) -> tuple[list[float], list[float]]:
     claims: list[float] = []
     finishes: list[float] = []
-    with Store.connect(DatabaseSettings.model_validate({"url": url, "pool_size": 1})) as store:
+    with Store.connect(DatabaseSettings.model_validate({"url": url, "pool_size": 6})) as store:
         store.check()
         until = time.perf_counter() + seconds
         while time.perf_counter() < until:

@@ -10,6 +10,7 @@ from dubline.api import deletion
 from dubline.api.auth import Actor, Tenant
 from dubline.api.openapi import problems
 from dubline.api.progress import eta_s
+from dubline.api.schemas.controls import ControlsAnswer
 from dubline.api.schemas.jobs import AttemptAnswer, JobAnswer, JobDetail, JobRequest, ResultAnswer, fault
 from dubline.api.services import Services, Wired
 from dubline.orchestration.jobs import Attempt, Job
@@ -80,6 +81,7 @@ def _shown(job: Job, attempt_started_at: datetime | None, services: Services) ->
     )
     return {
         **{name: getattr(job, name) for name in same},
+        "controls": ControlsAnswer.of(job.controls),
         "percent": job.progress_percent,
         "eta_s": eta_s(job, attempt_started_at, now),
         "error": fault(job.error_code, job.error_detail),

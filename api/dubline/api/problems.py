@@ -124,7 +124,7 @@ def _items(error: InvalidRequestError) -> list[ProblemItem]:
     # Only a batch's faults are somewhere below a row; those of a single job count it as row 0.
     def place(fault: Mapping[str, object]) -> str:
         row = ("jobs", str(fault["row"])) if isinstance(error, InvalidBatchError) else ()
-        return pointer(("body", *row, str(fault["field"])))
+        return pointer(("body", *row, *str(fault["field"]).split(".")))
 
     return [
         ProblemItem(pointer=place(fault), code=str(fault["code"]), detail=str(fault["detail"]))

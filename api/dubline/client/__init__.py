@@ -5,6 +5,7 @@ from __future__ import annotations
 from dubline.client.answers import Attempt, Batch, Fault, Job, Result, Upload
 from dubline.client.batches import Retention
 from dubline.client.client import Client
+from dubline.client.controls import Controls
 from dubline.client.errors import ClientError, RefusedError, UnreachableError
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Batch",
     "Client",
     "ClientError",
+    "Controls",
     "Fault",
     "Job",
     "RefusedError",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +16,7 @@ from dubline.client.answers import Batch, Job
 from dubline.client.board import board
 from dubline.client.bulk import Bulk
 from dubline.client.client import DEFAULT_URL, Client
+from dubline.client.controls import FACTOR_MOST, SHUT_MOST, Controls
 from dubline.client.errors import ClientError, RefusedError
 from dubline.client.manifest import read_rows
 from dubline.client.single import Wish, make_one
@@ -26,6 +28,23 @@ _NOT_FOUND = 404
 
 Identifier = Annotated[str, typer.Argument(metavar="ID", help="Of a job or a batch.")]
 
+
+def _control(most: float, text: str) -> Any:
+    return typer.Option(min=0, max=most, callback=_number, show_default=False, help=text)
+
+
+def _number(value: float | None) -> float | None:
+    # The range lets it pass: it is neither less nor more than anything.
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is no number.")
+    return value
+
+
+Expression = Annotated[float | None, _control(FACTOR_MOST, "Of brows, smile and cheeks; 1 is usual.")]
+HeadMotion = Annotated[float | None, _control(FACTOR_MOST, "Of the head; 0 holds it still, 1 is usual.")]
+Blink = Annotated[float | None, _control(FACTOR_MOST, "Of the lids; 1 is usual.")]
+ShutInSilence = Annotated[float | None, _control(SHUT_MOST, "How far lips shut in pauses; 1 is usual.")]
+
 app = typer.Typer(
     help="Bulk dubbing: one portrait and one speech track in, a video of that person speaking out.",
     no_args_is_help=True,
@@ -36,19 +55,24 @@ app = typer.Typer(
 
 
 @app.command()
-def submit(
+def submit(  # noqa: PLR0913, PLR0917 - each is an option
     portrait: Annotated[Path, typer.Option(help="A photograph of one face: JPEG, PNG or WebP.")],
     speech: Annotated[Path, typer.Option(help="What to say: WAV, MP3, FLAC, Ogg or M4A.")],
     out: Annotated[Path | None, typer.Option(help="The video; by default named after both files.")] = None,
     preset: Annotated[str | None, typer.Option(help="The released networks to render with.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed gives other motion.")] = None,
+    expression: Expression = None,
+    head_motion: HeadMotion = None,
+    blink: Blink = None,
+    shut_in_silence: ShutInSilence = None,
 ) -> None:
     """Make one video."""
     for file in (portrait, speech):
         if not file.is_file():
             raise ClientError(f"There is no file {file}.")
     target = out or _unused(Path(f"{portrait.stem}-{speech.stem}.mp4"))
-    wish = Wish(portrait=portrait, speech=speech, out=target, preset=preset, seed=seed)
+    controls = Controls(expression=expression, head_motion=head_motion, blink=blink, shut_in_silence=shut_in_silence)
+    wish = Wish(portrait=portrait, speech=speech, out=target, preset=preset, seed=seed, controls=controls)
     try:
         with _client() as client, board(Console(), 1) as shown:
             outcome = make_one(client, wish, shown)

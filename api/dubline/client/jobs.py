@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from dubline.client.answers import Job
+from dubline.client.controls import UNSAID, Controls
 from dubline.client.errors import ClientError
 from dubline.client.pauses import Looks
 
@@ -27,13 +28,15 @@ class NewJob:
     speech_upload_id: str
     preset: str | None = None
     seed: int | None = None
+    controls: Controls = UNSAID
     custom_id: str | None = None
     deadline_s: float | None = None
     """Seconds from acceptance until it fails unless it is final; None for no deadline."""
 
     def body(self) -> dict[str, Any]:
         """Put it into the words of the API."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        said = asdict(self) | {"controls": self.controls.body() or None}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 class Jobs:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from dubline.client.controls import UNSAID, Controls
 from dubline.client.errors import ClientError, ManifestError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Row(BaseModel):
     speech: Path
     preset: str | None = None
     seed: int | None = None
+    controls: Controls = UNSAID
     deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dubline.client.answers import Fault
+from dubline.client.controls import UNSAID, Controls
 from dubline.client.jobs import NewJob
 from dubline.client.outcome import Outcome
 from dubline.client.threads import Threads
@@ -27,6 +28,7 @@ class Wish:
     out: Path
     preset: str | None = None
     seed: int | None = None
+    controls: Controls = UNSAID
 
 
 def make_one(client: Client, wish: Wish, board: Board) -> Outcome:
@@ -50,7 +52,13 @@ def make_one(client: Client, wish: Wish, board: Board) -> Outcome:
 
 def _render(client: Client, wish: Wish, uploads: tuple[Upload, Upload], board: Board) -> Fault | None:
     portrait, speech = uploads
-    new = NewJob(portrait_upload_id=portrait.id, speech_upload_id=speech.id, preset=wish.preset, seed=wish.seed)
+    new = NewJob(
+        portrait_upload_id=portrait.id,
+        speech_upload_id=speech.id,
+        preset=wish.preset,
+        seed=wish.seed,
+        controls=wish.controls,
+    )
     job = client.jobs.create(new)
     for seen in client.jobs.follow(job.id):
         job = seen

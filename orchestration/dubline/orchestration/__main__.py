@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     control.set_defaults(run=commands.serve)
     sweep = add("sweep", help="remove every object of the bucket that no row needs")
     sweep.add_argument("--dry-run", action="store_true", help="only count; exit with 1 if there are orphans")
+    sweep.add_argument("--even-most", action="store_true", help="remove orphans even where most objects are")
     sweep.set_defaults(run=commands.sweep)
     retention = add("retention", help="set how long the files of a tenant are kept, those that exist included")
     retention.add_argument("tenant", help="whose files")

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dubline.orchestration.controls import LIMITS
 from dubline.orchestration.errors import UploadMissingError, UploadNotReadyError, WrongContentTypeError
 from dubline.orchestration.jobs import (
     CUSTOM_ID_MAX_CHARS,
@@ -101,6 +102,11 @@ def _faults_of(number: int, row: NewJob, uses: Mapping[str, int]) -> Iterator[Ma
         yield fault("preset", "unknown_preset", f"There is no preset {row.preset!r}. Use one of: {known}.")
     if not 0 <= row.seed <= SEED_MAX:
         yield fault("seed", "seed_out_of_range", f"The seed is {row.seed}. Use 0 to {SEED_MAX}.")
+    for name, most in LIMITS.items():
+        # NaN is outside of every range.
+        if not 0 <= (value := getattr(row.controls, name)) <= most:
+            detail = f"The control {name} is {value}. Use 0 to {most:g}."
+            yield fault(f"controls.{name}", "control_out_of_range", detail)
     if row.deadline_s is not None and not DEADLINE_MIN_S <= row.deadline_s <= DEADLINE_MAX_S:
         detail = f"The deadline is {row.deadline_s} s. Use {DEADLINE_MIN_S:.0f} to {DEADLINE_MAX_S:.0f} seconds."
         yield fault("deadline_s", "deadline_out_of_range", detail)

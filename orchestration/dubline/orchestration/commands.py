@@ -61,17 +61,25 @@ def sweep(asked: Namespace) -> int:
     """Look at every object of the bucket once, and remove those that no row needs.
 
     Returns:
-        1 if a dry run found orphans.
+        1 if orphans were found and left: in a dry run, or because they were most of what is there.
     """
     objects = Objects(BucketSettings.read())
     with Store.connect(DatabaseSettings.read()) as store:
-        found = sweep_bucket(store, objects, ControlSettings.read().orphan_age_s, dry_run=asked.dry_run)
+        found = sweep_bucket(
+            store, objects, ControlSettings.read().orphan_age_s, dry_run=asked.dry_run, even_most=asked.even_most
+        )
         if not asked.dry_run:
             janitor.clear(store, objects)
+    refused = found.refused and not asked.even_most
+    if refused:
+        sys.stderr.write(
+            "dubline: most objects of this bucket are of no row, so nothing was removed. Is this the right database? "
+            "If they are to go, say --even-most.\n"
+        )
     sys.stdout.write(
         f"objects={found.objects} referenced={found.referenced} doomed={found.doomed} orphans={found.orphans}\n"
     )
-    return int(asked.dry_run and found.orphans > 0)
+    return int(refused or (asked.dry_run and found.orphans > 0))
 
 
 def retention(asked: Namespace) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dubline.orchestration import janitor, relay
 from dubline.orchestration.control import Duty
-from dubline.orchestration.rescue import rescue
+from dubline.orchestration.rescue import Rescue
 from dubline.orchestration.sweep import sweep_bucket
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def duties(store: Store, waker: Waker, objects: Objects, often: ControlSettings)
     return (
         Duty(name="relay", lock=LOCKS + 1, period_s=often.relay_s, turn=partial(relay.publish, store, waker)),
         Duty(name="reconcile", lock=LOCKS + 2, period_s=often.reconcile_s, turn=partial(relay.reconcile, store, waker)),
-        Duty(name="rescue", lock=LOCKS + 3, period_s=often.rescue_s, turn=partial(rescue, store)),
+        Duty(name="rescue", lock=LOCKS + 3, period_s=often.rescue_s, turn=Rescue(store).turn),
         Duty(name="expire", lock=LOCKS + 4, period_s=often.expire_s, turn=partial(janitor.expire, store)),
         Duty(name="clear", lock=LOCKS + 5, period_s=often.janitor_s, turn=partial(janitor.clear, store, objects)),
         Duty(

@@ -41,6 +41,7 @@ def clear(store: Store, objects: Objects) -> int:
         removed += len(gone)
         if len(gone) < len(keys):
             _log.warning("objects_not_removed", count=len(keys) - len(gone))
+            store.deletions.postpone(set(keys) - gone)
             break
     if removed:
         _log.info("objects_removed", count=removed)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from dubline.orchestration.controls import USUAL, Controls
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -94,7 +96,8 @@ class NewJob:
     speech_upload_id: UUID
     preset: str = DEFAULT_PRESET
     seed: int = 0
-    """0 to SEED_MAX; the same seed, files and weights give the same video."""
+    """0 to SEED_MAX; the same seed, controls, files and weights give the same video."""
+    controls: Controls = USUAL
     custom_id: str | None = None
     """The tenant's own name for the row, unique within a batch."""
     deadline_s: float | None = None
@@ -119,6 +122,7 @@ class Job:
     weights_sha256: str | None
     """Of the networks that render it, known from the first attempt that began to."""
     seed: int
+    controls: Controls
     state: JobState
     stage: Stage | None
     """Set exactly while running."""
@@ -219,7 +223,7 @@ class QueueCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pins:
-    """What makes the bytes of a video, beside its inputs, preset and seed. Equal pins, equal bytes."""
+    """What makes the bytes of a video, beside its inputs, preset, seed and controls. Equal pins, equal bytes."""
 
     weights_sha256: str
     render_batch: int
@@ -266,6 +270,7 @@ class Lease:
     """Ready: facts are present."""
     preset: str
     seed: int
+    controls: Controls
 
     @property
     def result_key(self) -> str:

@@ -20,8 +20,8 @@ LONGEST_DELAY_S = 120.0
 JITTER = 0.25
 """Share of a pause by which it may be shorter or longer, so that jobs that failed together do not return together."""
 BUDGETS: Mapping[Cause, int] = {
-    # A bucket or database that is away says nothing about the job: the pauses add up to twelve minutes.
-    Cause.TRANSIENT: 12,
+    # A bucket or database that is away says nothing about the job: the pauses add up to more than an hour.
+    Cause.TRANSIENT: 48,
     # Three crashes or defects are no accident.
     Cause.WORKER_LOST: 3,
     Cause.DEFECT: 3,
@@ -29,6 +29,9 @@ BUDGETS: Mapping[Cause, int] = {
     Cause.OUT_OF_MEMORY: 2,
 }
 """Attempts that may fail by one cause before the job is final; causes do not eat each other's budgets."""
+FORGIVEN = frozenset({Cause.WORKER_LOST, Cause.TRANSIENT})
+"""Causes that are held against a job only since the last attempt that kept a piece: one that gets on is no poison,
+however often machines and servers go away."""
 DETAIL_MAX_CHARS = 2000
 _random = SystemRandom()
 
@@ -109,6 +112,6 @@ def cause_of(error: errors.DublineError) -> Cause:
     if isinstance(error, errors.BadInputError):
         return Cause.BAD_INPUT
     if isinstance(error, errors.EncoderFailedError):
-        # A program that crashed. No outage, so a job that breaks it must not render twelve times.
+        # A program that crashed. No outage, so a job that breaks it must not render many times.
         return Cause.DEFECT
     return Cause.TRANSIENT if error.retryable else Cause.DEFECT

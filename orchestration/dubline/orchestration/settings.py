@@ -44,7 +44,7 @@ class DatabaseSettings(Settings):
     model_config = _group("DATABASE")
     url: SecretStr
     """``postgresql+psycopg://user:password@host:port/name``."""
-    pool_size: int = Field(default=10, ge=1)
+    pool_size: int = Field(default=10, ge=6)
     """Connections kept by one process."""
 
 

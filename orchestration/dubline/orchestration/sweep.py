@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PREFIXES = ("checkpoints/", "results/", "uploads/")
 """Where our objects are. Whatever else lies in the bucket is not ours to remove."""
 PAGE = 1000
+MOST_SHARE, MOST_MIN = 0.5, 100
+"""More orphans than this share of all objects, and than this number, are taken for somebody else's files."""
 DOOMED_LIMIT = 1_000_000
 """Most doomed objects that are told from those that a row needs."""
 
@@ -44,6 +46,11 @@ class Findings:
     doomed: int = 0
     orphans: int = 0
 
+    @property
+    def refused(self) -> bool:
+        """Whether there are too many orphans to be ours."""
+        return self.orphans > MOST_MIN and self.orphans > self.objects * MOST_SHARE
+
     def __add__(self, other: Findings) -> Findings:
         return Findings(
             objects=self.objects + other.objects,
@@ -53,18 +60,36 @@ class Findings:
         )
 
 
-def sweep_bucket(store: Store, objects: Objects, orphan_age_s: float, *, dry_run: bool = False) -> Findings:
-    """Look at every object once, and doom the orphans.
+def sweep_bucket(
+    store: Store, objects: Objects, orphan_age_s: float, *, dry_run: bool = False, even_most: bool = False
+) -> Findings:
+    """Look at every object, and doom the orphans in a second pass.
+
+    Where most objects are of no row, these are not the rows of this bucket: a database that was restored from an old
+    copy, or another installation's. Then nothing is doomed.
 
     Args:
         store: the rows.
         objects: the bucket.
         orphan_age_s: seconds that an object may be there before its row.
         dry_run: doom nothing.
+        even_most: doom them all the same.
 
     Raises:
         StorageUnavailableError: the pass ends early; what it doomed stays doomed.
     """
+    seen = _pass(store, objects, orphan_age_s, dry_run=True)
+    if seen.orphans:
+        _log.warning("orphans_found", count=seen.orphans, dry_run=dry_run)
+    if dry_run or not seen.orphans:
+        return seen
+    if seen.refused and not even_most:
+        _log.error("sweep_refused", objects=seen.objects, orphans=seen.orphans)
+        return seen
+    return _pass(store, objects, orphan_age_s, dry_run=False)
+
+
+def _pass(store: Store, objects: Objects, orphan_age_s: float, *, dry_run: bool) -> Findings:
     before = datetime.now(UTC) - timedelta(seconds=orphan_age_s)
     doomed = frozenset(store.deletions.doomed(DOOMED_LIMIT))
     findings = Findings()
@@ -77,8 +102,6 @@ def sweep_bucket(store: Store, objects: Objects, orphan_age_s: float, *, dry_run
             doomed=len(known & doomed),
             orphans=len(lost) if dry_run else store.deletions.orphaned(lost),
         )
-    if findings.orphans:
-        _log.warning("orphans_found", count=findings.orphans, dry_run=dry_run)
     return findings
 
 

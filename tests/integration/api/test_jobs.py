@@ -197,3 +197,28 @@ def test_a_deadline_out_of_range_is_refused_and_named(client: TestClient, prober
     answer = client.post("/v1/jobs", json=request | {"deadline_s": deadline_s})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert [item["pointer"] for item in answer.json()["errors"]] == ["#/deadline_s"]
+
+
+def test_controls_are_shown_as_they_were_asked_for(client: TestClient, prober: Prober) -> None:
+    usual = {"expression": 1, "head_motion": 1, "blink": 1, "shut_in_silence": 1}
+    assert submit(client, prober)["controls"] == usual
+    assert submit(client, prober, controls={"head_motion": 0.5})["controls"] == usual | {"head_motion": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("controls", "pointer"),
+    [
+        ('{"head_motion": 2.5}', "#/controls/head_motion"),
+        ('{"shut_in_silence": 1.5}', "#/controls/shut_in_silence"),
+        ('{"blink": NaN}', "#/controls/blink"),
+        ('{"smile": 1}', "#/controls/smile"),
+    ],
+)
+def test_a_control_that_makes_no_sense_is_refused_and_named(
+    client: TestClient, prober: Prober, controls: str, pointer: str
+) -> None:
+    portrait, speech = prober.ready("portrait"), prober.ready("speech")
+    body = f'{{"portrait_upload_id": "{portrait}", "speech_upload_id": "{speech}", "controls": {controls}}}'
+    answer = client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert [item["pointer"] for item in answer.json()["errors"]] == [pointer]

@@ -87,6 +87,21 @@ def test_lost_workers_end_no_job_that_gets_on_and_end_one_that_does_not(store: S
     assert store.jobs.get(job.tenant, job.id).state is JobState.FAILED
 
 
+def test_other_weights_do_not_bring_old_losses_back(store: Store, studio: Studio) -> None:
+    job = studio.job()
+    for _ in range(3):
+        lease = store.leases.claim("worker", EXPIRED_S)
+        assert lease is not None
+        store.leases.begin(lease, PINS)
+        store.leases.keep(lease, piece(lease, CheckpointKind.SEGMENT))
+        store.leases.rescue_expired()
+    lease = store.leases.claim("worker", EXPIRED_S)
+    assert lease is not None
+    store.leases.begin(lease, replace(PINS, weights_sha256="c" * 64))
+    store.leases.rescue_expired()
+    assert store.jobs.get(job.tenant, job.id).state is JobState.RETRYING
+
+
 def test_other_weights_forget_everything(store: Store, studio: Studio) -> None:
     job = studio.job()
     lease, pieces = begun(store)

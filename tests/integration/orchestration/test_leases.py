@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dubline.orchestration.controls import USUAL, Controls
 from dubline.orchestration.errors import LeaseLostError, NoFaceError
 from dubline.orchestration.jobs import (
     Cause,
@@ -67,6 +68,14 @@ def test_a_lease_carries_all_that_a_worker_needs(store: Store, studio: Studio) -
     assert lease.expires_at.utcoffset() == timedelta(0)
     running = store.jobs.get("acme", job.id)
     assert (running.state, running.stage) == (JobState.RUNNING, Stage.PREPARING)
+
+
+def test_controls_come_back_with_the_job_and_its_lease(store: Store, studio: Studio) -> None:
+    asked = Controls(expression=2.0, head_motion=0.5, blink=0.25, shut_in_silence=0.0)
+    store.batches.insert("acme", [studio.new(), studio.new(controls=asked)], None, "hash")
+    leases = [claimed(store), claimed(store)]
+    assert [lease.controls for lease in leases] == [USUAL, asked]
+    assert [store.jobs.get("acme", lease.job_id).controls for lease in leases] == [USUAL, asked]
 
 
 def test_many_workers_at_once_never_get_the_same_job(store: Store, studio: Studio) -> None:

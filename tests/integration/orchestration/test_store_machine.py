@@ -26,7 +26,7 @@ from dubline.orchestration.jobs import (
     Pins,
     Stage,
 )
-from dubline.orchestration.retry import BUDGETS
+from dubline.orchestration.retry import BUDGETS, FORGIVEN
 from dubline.orchestration.store.transaction import transaction
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class ModelAttempt:
     cause: Cause | None = None
     refused: int = 0
     gpu_s: float = 0.0
+    kept: bool = False
 
 
 @dataclass
@@ -64,14 +65,13 @@ class ModelJob:
     checkpoints: dict[tuple[CheckpointKind, int], Checkpoint] = field(default_factory=dict)
 
     def charged(self) -> Counter[Cause]:
-        # The key of a piece begins with the number of the attempt that kept it.
-        got_on = max((int(one.object_key.split("/")[2].split("-")[0]) for one in self.checkpoints.values()), default=0)
+        got_on = max((number for number, attempt in enumerate(self.attempts, 1) if attempt.kept), default=0)
         return Counter(
             attempt.cause
             for number, attempt in enumerate(self.attempts, 1)
             if attempt.outcome is Outcome.RETRIED
             and attempt.cause
-            and (attempt.cause is not Cause.WORKER_LOST or number > got_on)
+            and (attempt.cause not in FORGIVEN or number > got_on)
         )
 
     def end(self, state: JobState, outcome: Outcome | None = None, cause: Cause | None = None) -> None:
@@ -188,6 +188,7 @@ class StoreMachine(RuleBasedStateMachine):
         if model := self.write(lease, lambda: self.store.leases.keep(lease, checkpoint)):
             self.kept.add(key)
             model.checkpoints[piece] = checkpoint
+            model.attempts[-1].kept = True
 
     @rule(lease=leases)
     def finish(self, lease: Lease) -> None:

@@ -95,6 +95,17 @@ def test_a_dry_run_dooms_nothing(store: Store, objects: Objects, planted: dict[s
     assert store.deletions.doomed(10) == (planted["doomed"],)
 
 
+def test_a_bucket_of_other_rows_is_left_alone_unless_asked(
+    store: Store, objects: Objects, planted: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "MOST_MIN", 1)
+    monkeypatch.setattr(sweep, "MOST_SHARE", 0.2)
+    assert sweep_bucket(store, objects, OLD).refused
+    assert store.deletions.doomed(10) == (planted["doomed"],)
+    assert sweep_bucket(store, objects, OLD, even_most=True).orphans == 2
+    assert len(store.deletions.doomed(10)) == 3
+
+
 def test_a_bucket_that_is_away_dooms_nothing(store: Store, bucket: BucketSettings) -> None:
     away = Objects(bucket.model_copy(update={"endpoint_url": "http://127.0.0.1:1"}))
     with pytest.raises(StorageUnavailableError):

@@ -1,18 +1,21 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
 import io
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import av
 import pytest
 from sqlalchemy import create_engine, text
 
+from dubline.orchestration.controls import Controls
 from dubline.orchestration.errors import EncoderFailedError
 from dubline.orchestration.jobs import JobState, NewJob, Stage
 from dubline.orchestration.objects import Objects
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings
 from dubline.orchestration.store import Store
 from dubline.worker import pipeline
+from dubline.worker.render_job import Rendered, RenderJob
 from dubline.worker.render_task import RenderExecutor
 
 Ready = tuple[UUID, UUID]
@@ -56,6 +59,23 @@ def test_a_job_is_rendered_stored_and_published(
     assert 0 < attempt.gpu_s == job.gpu_s < 60
     assert list(scratch_folder.iterdir()) == []
     assert not worker.run_next()
+
+
+def test_a_jobs_controls_reach_the_renderer(
+    store: Store, tenant: str, worker: RenderExecutor, ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Controls(expression=0.5, head_motion=0.0, blink=2.0, shut_in_silence=0.25)
+    store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], controls=asked))
+    seen: list[Controls] = []
+    real = pipeline.Renderer.run
+
+    def look(renderer: pipeline.Renderer, job: RenderJob, *rest: Any) -> Rendered:
+        seen.append(job.controls)
+        return real(renderer, job, *rest)
+
+    monkeypatch.setattr(pipeline.Renderer, "run", look)
+    assert worker.run_next()
+    assert seen == [asked]
 
 
 def test_a_failing_encoder_is_retried_with_its_code(

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from dubline.api.progress import eta_s
+from dubline.orchestration.controls import USUAL
 from dubline.orchestration.jobs import Job, JobState, Stage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,6 +25,7 @@ def job(state: JobState, percent: float) -> Job:
         preset="tiny",
         weights_sha256=None,
         seed=0,
+        controls=USUAL,
         state=state,
         stage=Stage.RENDERING if state is JobState.RUNNING else None,
         progress_percent=percent,

@@ -8,8 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from dubline.api.schemas.batches import BatchRequest, RetentionRequest
+from dubline.api.schemas.controls import ControlsRequest
 from dubline.api.schemas.jobs import JobRequest
 from dubline.api.schemas.uploads import UploadRequest
+from dubline.orchestration.controls import LIMITS, USUAL, Controls
 from dubline.orchestration.jobs import (
     CUSTOM_ID_MAX_CHARS,
     DEADLINE_MAX_S,
@@ -66,6 +68,32 @@ def test_a_deadline_that_is_no_number_of_seconds_in_range_is_refused(deadline_s:
         job(deadline_s=deadline_s)
 
 
+@pytest.mark.parametrize(
+    ("controls", "asked"),
+    [
+        ({}, USUAL),
+        ({"head_motion": 0}, Controls(head_motion=0.0)),
+        (LIMITS, Controls(**LIMITS)),
+    ],
+)
+def test_controls_are_passed_on_and_the_others_stay_usual(controls: dict[str, float], asked: Controls) -> None:
+    assert job(controls=controls).new_job().controls == asked
+    assert job().new_job().controls == USUAL
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("value", [-0.01, 2.01, float("nan"), float("inf"), "1", True, None, 10**400, [1]])
+def test_a_control_that_is_no_number_in_range_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=f"controls.{name}"):
+        job(controls={name: value})
+
+
+@pytest.mark.parametrize("controls", [None, 1, [], {"smile": 1}])
+def test_controls_of_another_form_are_refused(controls: object) -> None:
+    with pytest.raises(ValidationError, match="controls"):
+        job(controls=controls)
+
+
 def batch(**fields: Any) -> BatchRequest:
     return BatchRequest.model_validate({"jobs": [job().model_dump()], **fields})
 
@@ -97,7 +125,7 @@ def test_retention_of_another_form_is_refused(retention: object) -> None:
         batch(retention=retention)
 
 
-@pytest.mark.parametrize("kind", [JobRequest, RetentionRequest, UploadRequest])
+@pytest.mark.parametrize("kind", [ControlsRequest, JobRequest, RetentionRequest, UploadRequest])
 def test_the_examples_of_the_description_make_a_valid_request(kind: type[RequestModel]) -> None:
     fields = kind.model_json_schema()["properties"]
     examples = {name: _example(field) for name, field in fields.items()}

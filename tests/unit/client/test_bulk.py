@@ -7,6 +7,7 @@ from tests.unit.client.service import KEY, VIDEO, Service, problem
 
 from dubline.client.bulk import Bulk
 from dubline.client.client import Client
+from dubline.client.controls import Controls
 from dubline.client.errors import ClientError, UnreachableError
 from dubline.client.manifest import Row
 from dubline.client.outcome import Outcome
@@ -50,6 +51,14 @@ def run(client: Client, media: Path, **portraits: str) -> tuple[dict[str, Outcom
     assert [outcome.name for outcome in outcomes] == list(portraits)
     assert set(log.finished) == set(portraits)
     return {outcome.name: outcome for outcome in outcomes}, log
+
+
+def test_controls_of_a_row_are_asked_for_and_the_others_left_out(service: Service, client: Client, media: Path) -> None:
+    plain, calm = rows(media, plain="face.jpg", calm="face.jpg")
+    calm = calm.model_copy(update={"controls": Controls(head_motion=0.0, blink=2.0)})
+    Bulk(client, [plain, calm], media / "out", Log()).run()
+    asked = [job["asked"].get("controls") for job in service.jobs.values()]
+    assert asked == [None, {"head_motion": 0.0, "blink": 2.0}]
 
 
 def test_each_file_is_sent_once_and_all_jobs_go_in_one_call(service: Service, client: Client, media: Path) -> None:

@@ -35,6 +35,28 @@ def test_submit_makes_a_video(monkeypatch: pytest.MonkeyPatch, media: Path) -> N
     assert (media / "face-hello.mp4").is_file()
 
 
+def test_submit_asks_for_the_controls_that_were_given(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service
+) -> None:
+    monkeypatch.chdir(media)
+    words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3", "--out", "o.mp4")
+    assert run(monkeypatch, *words) == 0
+    assert run(monkeypatch, *words, "--expression", 2, "--head-motion", 0, "--blink", 0.5, "--shut-in-silence", 1) == 0
+    plain, asked = (job["asked"] for job in service.jobs.values())
+    assert "controls" not in plain
+    assert asked["controls"] == {"expression": 2, "head_motion": 0, "blink": 0.5, "shut_in_silence": 1}
+
+
+@pytest.mark.parametrize("given", [("--blink", "2.1"), ("--shut-in-silence", "1.1"), ("--expression", "nan")])
+def test_submit_sends_nothing_for_a_control_out_of_range(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, given: tuple[str, str]
+) -> None:
+    monkeypatch.chdir(media)
+    words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3")
+    assert run(monkeypatch, *words, *given) == __main__.UNUSABLE
+    assert service.calls == []
+
+
 def test_submit_replaces_a_file_only_where_it_was_named(
     monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:

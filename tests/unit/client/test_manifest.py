@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from dubline.client.controls import Controls
 from dubline.client.errors import ClientError, ManifestError
 from dubline.client.manifest import read_rows
 
@@ -40,6 +41,29 @@ def test_every_fault_is_named_with_its_line(media: Path) -> None:
 def test_a_deadline_that_is_no_time_is_named_with_its_line(media: Path, deadline: str) -> None:
     line = json.dumps(row("one", deadline_s=90)).replace("90", deadline)
     with pytest.raises(ManifestError, match=r"line 1: deadline_s: "):
+        read_rows(write(media, line))
+
+
+def test_a_row_may_have_controls(media: Path) -> None:
+    plain, calm = read_rows(write(media, row("one"), row("two", controls={"head_motion": 0.5, "shut_in_silence": 0})))
+    assert plain.controls == Controls()
+    assert calm.controls == Controls(head_motion=0.5, shut_in_silence=0.0)
+
+
+@pytest.mark.parametrize(
+    ("controls", "place"),
+    [
+        ('{"blink": 2.1}', "controls.blink: "),
+        ('{"shut_in_silence": 1.1}', "controls.shut_in_silence: "),
+        ('{"expression": -1}', "controls.expression: "),
+        ('{"expression": NaN}', "controls.expression: "),
+        ('{"smile": 1}', "controls.smile: "),
+        ("1", "controls: "),
+    ],
+)
+def test_a_control_that_makes_no_sense_is_named_with_its_line(media: Path, controls: str, place: str) -> None:
+    line = json.dumps(row("one", controls=0)).replace(": 0", f": {controls}")
+    with pytest.raises(ManifestError, match=f"line 1: {place}"):
         read_rows(write(media, line))
 
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from dubline.orchestration.admission import admit, faults
+from dubline.orchestration.controls import LIMITS, Controls
 from dubline.orchestration.errors import UploadNotReadyError
 from dubline.orchestration.jobs import DEADLINE_MAX_S, SEED_MAX, JobState, NewJob
 from dubline.orchestration.uploads import Upload, UploadFacts, UploadKind, UploadState
@@ -68,6 +69,8 @@ def test_rows_that_are_well_have_no_faults() -> None:
             [
                 replace(JOB, deadline_s=DEADLINE_MAX_S),
                 replace(JOB, custom_id="a"),
+                replace(JOB, controls=Controls(**LIMITS)),
+                replace(JOB, controls=Controls(**dict.fromkeys(LIMITS, 0.0))),
                 replace(JOB, custom_id="b", seed=SEED_MAX),
             ]
         )
@@ -92,3 +95,11 @@ def test_rows_that_are_well_have_no_faults() -> None:
 def test_a_fault_names_its_row_and_code(row: NewJob, code: str) -> None:
     (fault,) = faults([JOB, row])
     assert (fault["row"], fault["code"]) == (1, code)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("beyond", [-0.01, 2.01, float("nan"), float("inf")])
+def test_a_control_out_of_range_is_named(name: str, beyond: float) -> None:
+    (fault,) = faults([replace(JOB, controls=Controls(**{name: beyond}))])
+    assert (fault["field"], fault["code"]) == (f"controls.{name}", "control_out_of_range")
+    assert f"Use 0 to {LIMITS[name]:g}." in str(fault["detail"])

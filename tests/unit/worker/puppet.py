@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dubline.models.controls import Controls
+
 FPS = 25
 RATE_HZ = 16_000
 
@@ -42,7 +44,13 @@ class PuppetModels:
 
 
 def sample_motion(
-    _networks: Any, _source: Any, speech: Callable[[], Iterator[np.ndarray]], frame_count: int, seed: int
+    _networks: Any,
+    _source: Any,
+    speech: Callable[[], Iterator[np.ndarray]],
+    frame_count: int,
+    seed: int,
+    *,
+    controls: Controls,
 ) -> Iterator[Tensor]:
     """Stage 2: the loudness of each frame's samples, heard twice as the real one does."""
     loudest = max((float(np.abs(chunk).max()) for chunk in speech()), default=1.0)
@@ -53,4 +61,5 @@ def sample_motion(
     latents = torch.zeros(frame_count, 4, dtype=torch.float16)
     latents[:, 0] = torch.from_numpy(4 * frames / max(loudest, 1e-6))
     latents[:, 1] = seed
+    latents[:, 2] = controls.head_motion
     yield from latents.split(30)

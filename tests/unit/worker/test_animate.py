@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.worker import puppet
 
+from dubline.models.controls import Controls
 from dubline.worker import animate
 from dubline.worker.animate import Actor
 
@@ -46,15 +47,16 @@ def voice() -> Any:
 
 
 def test_motion_is_kept_in_half_precision_and_counted(tmp_path: Path, actor: Actor) -> None:
-    assert list(actor.store_motion(voice, 70, 5, tmp_path / "m.npy")) == [30, 60, 70]
+    assert list(actor.store_motion(voice, 70, 5, tmp_path / "m.npy", Controls(head_motion=0.5))) == [30, 60, 70]
     stored = np.load(tmp_path / "m.npy")
     assert (stored.dtype, stored.shape) == (np.float16, (70, 4))
     assert (stored[:, 1] == 5).all()
+    assert (stored[:, 2] == 0.5).all()
     assert stored[:, 0].any()
 
 
 def test_too_few_latents_are_noticed(tmp_path: Path, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(animate, "sample_motion", lambda *_: iter([torch.zeros(3, 4, dtype=torch.float16)]))
+    monkeypatch.setattr(animate, "sample_motion", lambda *_, **__: iter([torch.zeros(3, 4, dtype=torch.float16)]))
     with pytest.raises(RuntimeError, match="3 motion latents came for 10"):
         list(actor.store_motion(voice, 10, 0, tmp_path / "m.npy"))
 

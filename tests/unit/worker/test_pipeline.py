@@ -10,6 +10,7 @@ from PIL import Image
 from tests.unit.worker import media, puppet
 
 from dubline.framing.face import FaceBox
+from dubline.orchestration.controls import Controls
 from dubline.orchestration.errors import DeviceFailedError, LeaseLostError, OutOfMemoryError
 from dubline.orchestration.jobs import CheckpointKind, Pins, Stage
 from dubline.worker import pipeline
@@ -42,6 +43,14 @@ def scratch(tmp_path: Path) -> Path:
     path = tmp_path / "scratch"
     path.mkdir()
     return path
+
+
+def test_a_jobs_controls_reach_the_sampler(
+    renderer: Renderer, portrait_file: Path, speech_file: Path, scratch: Path
+) -> None:
+    asked = replace(job(portrait_file, speech_file, 1.0), controls=Controls(head_motion=0.25))
+    renderer.run(asked, scratch, ignore)
+    assert (np.load(scratch / "motion.npy")[:, 2] == 0.25).all()
 
 
 def test_a_job_becomes_a_video_and_tells_its_stages(

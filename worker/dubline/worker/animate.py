@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubline.models.autoencoder import Source
+from dubline.models.controls import USUAL, Controls
 from dubline.models.precision import rendering
 from dubline.models.sampling import Speech, sample_motion
 from dubline.models.weights import Networks
@@ -75,7 +76,9 @@ class Actor:
         pixels = torch.from_numpy(crop).to(device).permute(2, 0, 1)[None]
         return cls(networks, networks.autoencoder.encode_source(pixels.float() / 127.5 - 1), device)
 
-    def store_motion(self, speech: Speech, frames: int, seed: int, path: Path) -> Iterator[int]:
+    def store_motion(
+        self, speech: Speech, frames: int, seed: int, path: Path, controls: Controls = USUAL
+    ) -> Iterator[int]:
         """Samples the motion of a whole recording into a file.
 
         Args:
@@ -83,6 +86,7 @@ class Actor:
             frames: how many frames to sample.
             seed: of the noise.
             path: the .npy file to write, (frames, M) float16; complete when the iterator ends.
+            controls: what to change about the motion.
 
         Yields:
             How many frames are done, after each window.
@@ -90,7 +94,7 @@ class Actor:
         done = 0
         # Written, not mapped: a disk that is full would kill a process that writes through a map.
         with path.open("wb") as file:
-            for window in sample_motion(self.networks, self.source, speech, frames, seed):
+            for window in sample_motion(self.networks, self.source, speech, frames, seed, controls=controls):
                 if not done:
                     _write_header(file, (frames, window.shape[1]))
                 file.write(window.numpy().astype("<f2", copy=False).tobytes())

@@ -18,6 +18,10 @@ log = structlog.get_logger(__name__)
 # Every step reports within seconds but one: to load the networks of another preset from a cold disk.
 PATIENCE_S = 300.0
 
+# Nobody is rescued while the database is away, so work goes on for so many leases; after that it may be this machine
+# alone that cannot reach it, and others have the work.
+OUTAGE_LEASES = 5
+
 
 def kill_worker() -> None:
     """Ends this process at once; the pool's parent starts another."""
@@ -108,6 +112,6 @@ class Heartbeat:
             except DublineError as error:
                 # The database may be back at the next beat; the token decides in the end.
                 log.warning("heartbeat_missed", code=error.code)
-                if time.monotonic() - renewed_at > self._settings.duration_s:
+                if time.monotonic() - renewed_at > OUTAGE_LEASES * self._settings.duration_s:
                     return False
         return False

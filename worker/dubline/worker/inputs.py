@@ -39,6 +39,7 @@ def fetch(objects: Objects, lease: Lease, scratch: Path, report: Callable[[], No
         duration_s=voice.duration_s,
         preset=lease.preset,
         seed=lease.seed,
+        controls=lease.controls,
         # Each attempt that ran out of memory asks the next one for less.
         halvings=lease.charged.get(Cause.OUT_OF_MEMORY, 0),
     )

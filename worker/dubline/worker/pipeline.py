@@ -7,6 +7,7 @@ function of the stored motion alone, so the video has the same bytes as one that
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubline.framing import crop
+from dubline.models.controls import Controls
 from dubline.models.weights import Networks
 from dubline.orchestration.jobs import CheckpointKind, Pins, Stage
 from dubline.worker import animate, device, frame, mux, portrait, speech
@@ -117,7 +119,8 @@ class _Run:
                 self._report(Stage.SAMPLING, percent)
                 yield second
 
-        for done in actor.store_motion(listen, self._frames, self._job.seed, path):
+        controls = Controls(**asdict(self._job.controls))
+        for done in actor.store_motion(listen, self._frames, self._job.seed, path, controls):
             percent = SAMPLED_PERCENT * done / self._frames
             self._report(Stage.SAMPLING, percent)
         if len(self._spans) > 1:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dubline.framing.face import FaceBox
+from dubline.orchestration.controls import USUAL, Controls
 from dubline.orchestration.jobs import Stage
 from dubline.worker.checkpoints import Checkpoints
 from dubline.worker.container import Container
@@ -30,6 +31,7 @@ class RenderJob:
         duration_s: of the speech.
         preset: name of the networks.
         seed: of the noise that motion is drawn from.
+        controls: what to change about that motion.
         halvings: how often the preset's batch of frames is halved, because it did not fit into memory.
     """
 
@@ -41,6 +43,7 @@ class RenderJob:
     duration_s: float
     preset: str
     seed: int
+    controls: Controls = USUAL
     halvings: int = 0
 
 

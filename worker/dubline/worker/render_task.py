@@ -4,16 +4,16 @@ Knows rows, bucket and pipeline, and no Celery. The only place of the render wor
 exception.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from dubline.orchestration.errors import DeviceFailedError, DublineError, LeaseLostError
-from dubline.orchestration.jobs import Lease, Stage
+from dubline.orchestration.jobs import Cause, Lease, Stage
 from dubline.orchestration.objects import Objects
-from dubline.orchestration.retry import Fail, decide
+from dubline.orchestration.retry import FORGIVEN, Fail, decide
 from dubline.orchestration.settings import LeaseSettings
 from dubline.orchestration.store import Store
 from dubline.worker import faults, inputs, scratch
@@ -86,27 +86,28 @@ class RenderExecutor:
                 self.drain.check()
 
         progress = Progress(lambda *reached: self.store.leases.progress(lease, *reached), check)
+        kept = StoredCheckpoints(
+            store=self.store, objects=self.objects, lease=lease, drain=self.drain, report=progress.again
+        )
         try:
             with scratch.attempt(self.folder) as folder:
                 # No beat after the last write: a finished job has no lease to renew.
                 with heartbeat:
-                    made = self._produce(lease, folder, progress)
+                    made = self._produce(lease, folder, progress, kept)
                 self._finish(lease, *made, progress.gpu_s)
         except LeaseLostError:
             log.warning("attempt_abandoned")
         except StoppedError:
             self._record(lambda: self.store.leases.release(lease, progress.gpu_s), "job_released")
         except Exception as error:
-            self._settle(lease, faults.named(error), progress.gpu_s)
+            charged = {cause: n for cause, n in lease.charged.items() if not (kept.got_on and cause in FORGIVEN)}
+            self._settle(lease, faults.named(error), charged, progress.gpu_s)
             if isinstance(error, DeviceFailedError):
                 raise
 
-    def _produce(self, lease: Lease, folder: Path, progress: Progress) -> tuple[Rendered, int]:
+    def _produce(self, lease: Lease, folder: Path, progress: Progress, kept: StoredCheckpoints) -> tuple[Rendered, int]:
         progress(Stage.PREPARING, 0.0)
         job = inputs.fetch(self.objects, lease, folder, progress.again)
-        kept = StoredCheckpoints(
-            store=self.store, objects=self.objects, lease=lease, drain=self.drain, report=progress.again
-        )
         rendered = self.renderer.run(job, folder, progress, kept)
         progress(Stage.STORING, MUXED_PERCENT)
         return rendered, self.objects.put(rendered.path, lease.result_key, "video/mp4", progress.again)
@@ -118,9 +119,9 @@ class RenderExecutor:
         )
         log.info("job_succeeded", size_bytes=size_bytes, duration_s=rendered.duration_s, gpu_s=round(gpu_s, 3))
 
-    def _settle(self, lease: Lease, error: Exception, gpu_s: float) -> None:
+    def _settle(self, lease: Lease, error: Exception, charged: Mapping[Cause, int], gpu_s: float) -> None:
         """Writes down what a failed attempt means for its job."""
-        decision = decide(error, lease.charged)
+        decision = decide(error, charged)
         if isinstance(error, DublineError):
             log.warning("attempt_failed", code=error.code, detail=error.detail)
         else:

@@ -34,6 +34,7 @@ class StoredCheckpoints:
         lease: of the attempt that works.
         drain: the end of a piece is where a worker that is to stop leaves.
         report: called while files are under way; may raise to stop.
+        got_on: whether this attempt kept a piece.
     """
 
     store: Store
@@ -41,6 +42,7 @@ class StoredCheckpoints:
     lease: Lease
     drain: Drain
     report: Callable[[], None]
+    got_on: bool = False
     _left: dict[tuple[CheckpointKind, int], Checkpoint] = field(default_factory=dict)
 
     def begin(self, pins: Pins) -> None:
@@ -88,6 +90,7 @@ class StoredCheckpoints:
             size_bytes = self.objects.put(path, key, CONTENT_TYPES[kind], self.report)
             piece = Checkpoint(kind=kind, number=number, object_key=key, size_bytes=size_bytes, sha256=_sha256(path))
             self.store.leases.keep(self.lease, piece)
+            self.got_on = True
         except (StorageUnavailableError, DatabaseUnavailableError) as error:
             log.warning("checkpoint_not_kept", key=key, code=error.code)
         self.drain.check_between()

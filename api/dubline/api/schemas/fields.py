@@ -74,7 +74,7 @@ Seed = Annotated[
         strict=True,
         ge=0,
         le=SEED_MAX,
-        description="The same seed, inputs and preset give the same motion.",
+        description="The same seed, inputs, preset and controls give the same motion.",
         examples=[0],
     ),
 ]

@@ -1,11 +1,13 @@
 """Jobs over HTTP: what a tenant asks for, how far it is, how each attempt ended, where the video is."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Self
 from uuid import UUID
 
 from pydantic import Field
 
+from dubline.api.schemas.controls import ControlsAnswer, ControlsRequest
 from dubline.api.schemas.fields import (
     AnswerModel,
     CustomId,
@@ -18,6 +20,7 @@ from dubline.api.schemas.fields import (
     Seed,
     SpeechUploadId,
 )
+from dubline.orchestration.controls import Controls
 from dubline.orchestration.jobs import DEFAULT_PRESET, Attempt, Cause, JobState, NewJob, Outcome, Stage
 
 
@@ -28,6 +31,7 @@ class JobRequest(RequestModel):
     speech_upload_id: SpeechUploadId
     preset: Preset = DEFAULT_PRESET
     seed: Seed = 0
+    controls: ControlsRequest = Field(default=ControlsRequest(), examples=[asdict(Controls(head_motion=0.5))])
     custom_id: CustomId | None = None
     deadline_s: DeadlineS | None = None
 
@@ -38,6 +42,7 @@ class JobRequest(RequestModel):
             speech_upload_id=self.speech_upload_id,
             preset=self.preset,
             seed=self.seed,
+            controls=self.controls.controls(),
             custom_id=self.custom_id,
             deadline_s=self.deadline_s,
         )
@@ -90,6 +95,7 @@ class JobAnswer(AnswerModel):
         description="Of the networks that render it; null until an attempt has begun to."
     )
     seed: int
+    controls: ControlsAnswer
     state: JobState = Field(
         description="queued, running, retrying; then one of succeeded, failed, cancelled, for good."
     )

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from dubline.orchestration.controls import LIMITS
 from dubline.orchestration.jobs import (
     CLAIMABLE,
     CUSTOM_ID_MAX_CHARS,
@@ -61,6 +62,7 @@ class JobRow(Base):
         CheckConstraint(f"seed BETWEEN 0 AND {SEED_MAX}", name="seed"),
         CheckConstraint(f"char_length(custom_id) BETWEEN 1 AND {CUSTOM_ID_MAX_CHARS}", name="custom_id"),
         CheckConstraint("speech_s >= 0", name="speech"),
+        *(CheckConstraint(f"{name} BETWEEN 0 AND {most:g}", name=name) for name, most in LIMITS.items()),
         UniqueConstraint("batch_id", "position", name="jobs_batch_position"),
         UniqueConstraint("batch_id", "custom_id", name="jobs_batch_custom_id"),
         Index("jobs_claimable", "order_key", "id", postgresql_where=_CLAIMABLE),
@@ -91,6 +93,10 @@ class JobRow(Base):
     segment_frames: Mapped[int | None]
     encoder_threads: Mapped[int | None]
     seed: Mapped[int] = mapped_column(BIG)
+    expression: Mapped[float] = mapped_column(server_default=text("1"))
+    head_motion: Mapped[float] = mapped_column(server_default=text("1"))
+    blink: Mapped[float] = mapped_column(server_default=text("1"))
+    shut_in_silence: Mapped[float] = mapped_column(server_default=text("1"))
     state: Mapped[str]
     order_key: Mapped[float]
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -150,3 +156,5 @@ class AttemptRow(Base):
     error_detail: Mapped[str | None]
     gpu_s: Mapped[float] = mapped_column(server_default=text("0"))
     refused_writes: Mapped[int] = mapped_column(server_default=text("0"))
+    kept: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether it finished and stored a piece, which shows that the job gets on."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from dubline.orchestration.controls import LIMITS
 from dubline.orchestration.jobs import CLAIMABLE, Cause, Lease
+from dubline.orchestration.retry import FORGIVEN
 from dubline.orchestration.rows import UploadRow
 from dubline.orchestration.rows.base import listed
-from dubline.orchestration.store.records import upload_of
+from dubline.orchestration.store.records import controls_of, upload_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,10 +17,10 @@ if TYPE_CHECKING:
 
 # By name: a column that a newer version adds must not change what a prepared statement gives.
 _UPLOAD: Final = ", ".join(f"uploads.{column.name}" for column in UploadRow.__table__.columns)
-# A retried attempt is a charged one; a released one is not, and the others end the job. A lost worker is held against
-# a job only after the last attempt that kept a piece: one that gets on is no poison, however often machines go away.
-CHARGED: Final = """outcome = 'retried' AND (cause <> 'worker_lost' OR number > coalesce(
-    (SELECT max(attempt) FROM checkpoints WHERE checkpoints.job_id = attempts.job_id), 0))"""
+# A retried attempt is a charged one; a released one is not, and the others end the job. On FORGIVEN see there.
+CHARGED: Final = f"""outcome = 'retried' AND (cause NOT IN ({listed(FORGIVEN)}) OR number > coalesce((
+    SELECT max(earlier.number) FROM attempts AS earlier WHERE earlier.job_id = attempts.job_id AND earlier.kept
+), 0))"""  # noqa: S608 - our own text
 CLAIM: Final = f"""
 WITH best AS (
     SELECT id FROM jobs
@@ -32,7 +34,7 @@ WITH best AS (
         lease_expires_at = now() + make_interval(secs => %(lease_s)s)
     WHERE id = (SELECT id FROM best)
     RETURNING id AS job_id, tenant AS job_tenant, attempt_count AS attempt, lease_expires_at AS expires_at,
-        portrait_upload_id, speech_upload_id, preset, seed
+        portrait_upload_id, speech_upload_id, preset, seed, {", ".join(LIMITS)}
 ), begun AS (
     INSERT INTO attempts (job_id, number, token, worker) SELECT job_id, attempt, %(token)s, %(worker)s FROM taken
 )
@@ -64,4 +66,5 @@ def lease_of(rows: Sequence[Any], token: UUID) -> Lease | None:
         speech=speech,
         preset=taken.preset,
         seed=taken.seed,
+        controls=controls_of(taken),
     )

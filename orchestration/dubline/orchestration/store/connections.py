@@ -18,6 +18,10 @@ CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_MS = 30_000
 # A server that vanished without a word is noticed after about this long.
 SILENCE_S = 10
+# The server's side of the same: locks of a machine that lost its power are not held for two hours.
+_SERVER_SIDE = (
+    f"-c tcp_keepalives_idle={SILENCE_S} -c tcp_keepalives_interval={SILENCE_S // 5} -c tcp_keepalives_count=3"
+)
 
 
 def create(settings: DatabaseSettings) -> Engine:
@@ -28,7 +32,7 @@ def create(settings: DatabaseSettings) -> Engine:
         max_overflow=settings.pool_size,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
-            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} {_SERVER_SIDE}",
             "keepalives_idle": SILENCE_S,
             "keepalives_interval": SILENCE_S // 5,
             "keepalives_count": 3,

@@ -27,6 +27,8 @@ _ONE_LESS = text("UPDATE batches SET row_count = row_count - 1 WHERE id = :id")
 _NO_BATCH = text("DELETE FROM batches WHERE id = :id")
 _DOOMED = text("SELECT object_key FROM doomed_objects ORDER BY doomed_at LIMIT :limit")
 
+_POSTPONED = text("UPDATE doomed_objects SET doomed_at = now() WHERE object_key = ANY(:keys)")
+
 
 class Deletions:
     """What tenants delete, what has been kept for long enough, and what nobody knows."""
@@ -131,6 +133,11 @@ class Deletions:
         """Note that doomed objects are gone; an audit entry is complete with its last one."""
         with transaction(self._engine) as session:
             audit.complete(session, keys)
+
+    def postpone(self, keys: Collection[str]) -> None:
+        """Put doomed objects that the bucket does not let go of behind all others."""
+        with transaction(self._engine) as session:
+            session.execute(_POSTPONED, {"keys": list(keys)})
 
     def referenced(self, keys: Collection[str]) -> frozenset[str]:
         """Say which of some objects are accounted for: a row needs them, an attempt writes them, or they are doomed."""

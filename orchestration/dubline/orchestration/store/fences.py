@@ -77,6 +77,9 @@ WITH mine AS (
     WHERE kind = %(kind)s AND number = %(number)s AND object_key <> %(object_key)s
 ), doomed AS (
     INSERT INTO doomed_objects (object_key) SELECT object_key FROM replaced ON CONFLICT DO NOTHING
+), noted AS (
+    UPDATE attempts SET kept = true FROM mine
+    WHERE attempts.job_id = mine.id AND attempts.number = mine.attempt_count AND NOT attempts.kept
 ), kept AS (
     INSERT INTO checkpoints (job_id, kind, number, object_key, size_bytes, sha256, attempt)
     SELECT id, %(kind)s, %(number)s, %(object_key)s, %(size_bytes)s, %(sha256)s, attempt_count FROM mine

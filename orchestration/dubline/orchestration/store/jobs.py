@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, select, text, update
 
 from dubline.orchestration.admission import Admission, admit, faults
+from dubline.orchestration.controls import LIMITS
 from dubline.orchestration.errors import InvalidRequestError, NotFoundError, from_code
 from dubline.orchestration.fairness import places
 from dubline.orchestration.jobs import CLAIMABLE, Attempt, Job, JobState, NewJob, QueueCounts
@@ -120,8 +121,12 @@ def uploads_of(session: Session, tenant: str, rows: Sequence[NewJob]) -> dict[UU
     """Read the uploads that new jobs name, of this tenant only."""
     ids = {row.portrait_upload_id for row in rows} | {row.speech_upload_id for row in rows}
     # One array parameter: a list of thousands of parameters is slow to compile and limited to 65,535.
+    # Locked, in one order: a deletion at the same moment waits, and then sees the jobs that name them.
     found = session.scalars(
-        select(UploadRow).where(UploadRow.tenant == tenant, UploadRow.id == func.any(_array(UploadRow.id, list(ids))))
+        select(UploadRow)
+        .where(UploadRow.tenant == tenant, UploadRow.id == func.any(_array(UploadRow.id, list(ids))))
+        .order_by(UploadRow.id)
+        .with_for_update(read=True, key_share=True)
     )
     return {row.id: upload_of(row) for row in found}
 
@@ -136,7 +141,10 @@ def queue(session: Session, tenant: str, admissions: Sequence[Admission], batch_
     tenant_s, at = session.execute(
         select(TenantRow.virtual_time_s, func.now()).where(TenantRow.name == tenant).with_for_update(key_share=True)
     ).one()
-    queue_s = session.scalar(select(func.max(JobRow.order_key)).where(JobRow.attempt_count > 0)) or 0.0
+    claimed = select(func.max(JobRow.order_key)).where(JobRow.attempt_count > 0).scalar_subquery()
+    # Where the jobs that were claimed have been deleted, the first that waits tells how far the queue is.
+    first = select(func.min(JobRow.order_key)).where(JobRow.state.in_(CLAIMABLE)).scalar_subquery()
+    queue_s = session.scalar(select(func.greatest(claimed, first))) or 0.0
     keys, tenant_s = places(queue_s, tenant_s, [admission.speech_s for admission in admissions])
     session.execute(update(TenantRow).where(TenantRow.name == tenant).values(virtual_time_s=tenant_s))
     ids = [uuid4() for _ in admissions]
@@ -158,13 +166,14 @@ def _columns(ids: list[UUID], keys: list[float], admissions: Sequence[Admission]
         "speech_upload_id": [job.speech_upload_id for job in jobs],
         "preset": [job.preset for job in jobs],
         "seed": [job.seed for job in jobs],
+        **{name: [getattr(job.controls, name) for job in jobs] for name in LIMITS},
         "custom_id": [job.custom_id for job in jobs],
         "deadline_at": [None if job.deadline_s is None else at + timedelta(seconds=job.deadline_s) for job in jobs],
     }
 
 
 def _insert_all(session: Session, tenant: str, batch_id: UUID | None, columns: dict[str, list[Any]]) -> None:
-    # One array per column, unnested by the server: 10,000 rows are one statement with thirteen parameters.
+    # One array per column, unnested by the server: 10,000 rows are one statement with a parameter for each column.
     table = JobRow.__table__
     arrays = [_array(table.c[name], values) for name, values in columns.items()]
     new = func.unnest(*arrays).table_valued(*(column(name, table.c[name].type) for name in columns)).render_derived()

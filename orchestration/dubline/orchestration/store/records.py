@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dubline.orchestration.controls import LIMITS, Controls
 from dubline.orchestration.jobs import Attempt, Cause, Job, JobState, Outcome, Stage
 from dubline.orchestration.uploads import Upload, UploadFacts, UploadKind, UploadState
 
@@ -56,6 +57,7 @@ def job_of(row: JobRow) -> Job:
         preset=row.preset,
         weights_sha256=row.weights_sha256,
         seed=row.seed,
+        controls=controls_of(row),
         state=JobState(row.state),
         stage=None if row.stage is None else Stage(row.stage),
         progress_percent=row.progress_percent,
@@ -72,6 +74,11 @@ def job_of(row: JobRow) -> Job:
         started_at=row.started_at,
         finalized_at=row.finalized_at,
     )
+
+
+def controls_of(row: Any) -> Controls:
+    """Copy the controls of a job row, or of a row of a statement that has these columns."""
+    return Controls(**{name: getattr(row, name) for name in LIMITS})
 
 
 def attempt_of(row: AttemptRow) -> Attempt:

@@ -21,6 +21,11 @@ SELECT EXISTS (
     SELECT FROM jobs WHERE (portrait_upload_id = :id OR speech_upload_id = :id) AND finalized_at IS NULL
 )
 """)
+_LIVE = text("""
+SELECT portrait_upload_id FROM jobs WHERE portrait_upload_id = ANY(:ids) AND finalized_at IS NULL
+UNION SELECT speech_upload_id FROM jobs WHERE speech_upload_id = ANY(:ids) AND finalized_at IS NULL
+""")
+_LOCKED = text("SELECT id FROM uploads WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _NO_UPLOADS = text("DELETE FROM uploads WHERE id = ANY(:ids)")
 # Also what an attempt wrote that published nothing; what it writes from now on is found by the sweep.
 _RESULTS = text("""
@@ -63,6 +68,11 @@ _OF_ATTEMPT = re.compile(rf"(?:results|checkpoints)/{_ID}/[0-9]+-{_ID}[./]")
 _OF_UPLOAD = re.compile(rf"uploads/[0-9a-f]+/{_ID}")
 
 
+def unused(session: Session, ids: Collection[UUID]) -> set[UUID]:
+    """Those of some uploads, locked by the caller, that no job names by now that is not final."""
+    return set(ids) - set(session.scalars(_LIVE, {"ids": list(ids)}))
+
+
 def in_use(session: Session, upload_id: UUID) -> bool:
     """Whether a job that is not final names an upload."""
     return bool(session.scalar(_IN_USE, {"id": upload_id}))
@@ -80,8 +90,12 @@ def uploads(session: Session, doomed: Sequence[tuple[UUID, str]], audit_id: UUID
 
 def spare_uploads(session: Session, tenant: str, batch_id: UUID) -> list[tuple[UUID, str]]:
     """Find the uploads that only the jobs of one batch name."""
-    found = session.scalars(_SPARE, {"tenant": tenant, "batch_id": batch_id})
-    return [(upload_id, tenant) for upload_id in found]
+    values = {"tenant": tenant, "batch_id": batch_id}
+    found = list(session.scalars(_SPARE, values))
+    # A job may have been accepted while the locks were waited for: asked again, its row is seen.
+    session.execute(_LOCKED, {"ids": found})
+    still = set(session.scalars(_SPARE, values))
+    return [(upload_id, tenant) for upload_id in found if upload_id in still]
 
 
 def jobs(session: Session, ids: Sequence[UUID], audit_id: UUID) -> int:

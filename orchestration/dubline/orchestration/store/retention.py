@@ -65,10 +65,13 @@ def results(session: Session, limit: int) -> int:
 def uploads(session: Session, limit: int) -> int:
     """Remove uploads that no job at work names; return how many."""
     old = session.execute(_UPLOADS, {"limit": limit}).all()
+    # A job may have been accepted between the look and the lock.
+    unused = removal.unused(session, [upload_id for upload_id, _ in old])
     for upload_id, tenant in old:
-        entry = _begin(session, tenant, AuditSubject.UPLOAD, upload_id)
-        entry.close(removal.uploads(session, [(upload_id, tenant)], entry.id))
-    return len(old)
+        if upload_id in unused:
+            entry = _begin(session, tenant, AuditSubject.UPLOAD, upload_id)
+            entry.close(removal.uploads(session, [(upload_id, tenant)], entry.id))
+    return len(unused)
 
 
 def inputs(session: Session, limit: int) -> int:

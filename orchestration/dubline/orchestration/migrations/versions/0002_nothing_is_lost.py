@@ -36,6 +36,7 @@ CREATE INDEX jobs_results_expire ON jobs (results_expire_at)
 
 ATTEMPTS = """
 ALTER TABLE attempts
+    ADD COLUMN kept boolean NOT NULL DEFAULT false,
     ADD COLUMN gpu_s double precision NOT NULL DEFAULT 0 CONSTRAINT attempts_gpu_check CHECK (gpu_s >= 0),
     ADD COLUMN refused_writes integer NOT NULL DEFAULT 0
         CONSTRAINT attempts_refused_writes_check CHECK (refused_writes >= 0),
