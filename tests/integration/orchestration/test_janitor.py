@@ -91,6 +91,20 @@ def test_an_object_that_the_storage_refuses_to_remove_waits(
     assert store.deletions.doomed(10) == (refused,)
 
 
+def test_an_object_that_is_refused_holds_up_no_other(
+    store: Store, studio: Studio, objects: Objects, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        job_id, _key = rendered(store, studio, objects, file)
+        store.deletions.job("acme", job_id, "key:0123")
+    (refused, _) = store.deletions.doomed(2)
+    remove = objects.delete_many
+    monkeypatch.setattr(janitor, "LIMIT", 1)
+    monkeypatch.setattr(objects, "delete_many", lambda wanted: remove(set(wanted) - {refused}))
+    assert [janitor.clear(store, objects) for _ in range(2)] == [0, 1]
+    assert store.deletions.doomed(2) == (refused,)
+
+
 def test_more_than_one_request_takes_is_removed_in_one_turn(
     store: Store, studio: Studio, objects: Objects, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

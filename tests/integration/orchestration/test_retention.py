@@ -143,3 +143,14 @@ def test_a_checkpoint_that_outlived_its_job_is_forgotten(store: Store, studio: S
     change(store, late, job_id=lease.job_id)
     assert store.deletions.expire() == 0
     assert doomed(store) == {"late"}
+
+
+def test_the_inputs_of_a_job_deleted_out_of_its_batch_go_with_those_of_the_batch(store: Store, studio: Studio) -> None:
+    batch, _ = store.batches.insert("acme", [studio.new()], None, "hash", Retention(inputs_s=HOUR_S))
+    lease = finished(store)
+    store.deletions.job("acme", lease.job_id, "key:0123")
+    store.deletions.batch("acme", batch.id, "key:0123")
+    assert store.deletions.expire() == 0
+    pass_time(store, HOUR_S + 1)
+    assert store.deletions.expire() == 2
+    assert {lease.portrait.object_key, lease.speech.object_key} <= doomed(store)

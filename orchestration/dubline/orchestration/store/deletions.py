@@ -23,6 +23,13 @@ _BATCH_OF = text("SELECT batch_id FROM jobs WHERE id = :id AND tenant = :tenant"
 _BATCH = text("SELECT id FROM batches WHERE id = :id AND tenant = :tenant FOR UPDATE")
 _JOBS_OF_BATCH = text("SELECT id FROM jobs WHERE batch_id = :id ORDER BY id FOR UPDATE")
 _JOB = text("SELECT id FROM jobs WHERE id = :id FOR UPDATE")
+# The batch finds its inputs through its jobs: those of one that goes get their date here.
+_DATED = text("""
+UPDATE uploads SET expire_at = LEAST(uploads.expire_at, now() + make_interval(secs => batches.inputs_s))
+FROM jobs JOIN batches ON batches.id = jobs.batch_id
+WHERE jobs.id = :id AND batches.inputs_s IS NOT NULL
+AND uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
+""")
 _ONE_LESS = text("UPDATE batches SET row_count = row_count - 1 WHERE id = :id")
 _NO_BATCH = text("DELETE FROM batches WHERE id = :id")
 _DOOMED = text("SELECT object_key FROM doomed_objects ORDER BY doomed_at LIMIT :limit")
@@ -77,6 +84,7 @@ class Deletions:
                 session.execute(_BATCH, {"id": found.batch_id, "tenant": tenant})
             if found is None or session.scalar(_JOB, {"id": job_id}) is None:
                 raise NotFoundError(f"There is no job {job_id}.")
+            session.execute(_DATED, {"id": job_id})
             entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.JOB, job_id)
             entry.close(removal.jobs(session, [job_id], audit_id))
             if found.batch_id is not None:
