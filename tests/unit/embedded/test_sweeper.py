@@ -7,7 +7,6 @@ from dubline.embedded.sweeper import Sweeper
 
 
 def sleeper() -> subprocess.Popen[bytes]:
-    # It obeys SIGINT from its first moment on, which an interpreter that is starting up does not.
     return subprocess.Popen(["sleep", "60"], start_new_session=True)  # noqa: S607
 
 
@@ -18,11 +17,12 @@ def test_what_is_left_is_stopped_and_the_folder_removed(tmp_path: Path) -> None:
     sweeper = Sweeper()
     with sleeper() as left:
         sweeper.watch_folder(folder)
-        sweeper.watch(-left.pid, signal.SIGINT)
+        # Not SIGINT, which a test run in the background has its programs ignore.
+        sweeper.watch(-left.pid, signal.SIGTERM)
         # Buried at once, as init would, or it would seem to live on.
         threading.Thread(target=left.wait).start()
         sweeper.close()
-        assert left.wait(10) == -signal.SIGINT
+        assert left.wait(10) == -signal.SIGTERM
     assert not folder.exists()
 
 
