@@ -253,3 +253,15 @@ def test_ten_thousand_jobs_are_deleted_in_one_transaction(store: Store, studio: 
     store.deletions.batch("acme", batch.id, ACTOR, inputs=True)
     assert column(store, "SELECT count(*) FROM jobs") == [0]
     assert entry(store, batch.id).objects == 2
+
+
+def test_deleting_what_is_done_does_not_turn_the_queue_back(store: Store, studio: Studio) -> None:
+    done, _waiting = studio.job(), studio.job()
+    lease = store.leases.claim("worker-1", 10)
+    assert lease is not None
+    store.leases.finish(lease, lease.result_key, 1, 1.0)
+    store.deletions.job("acme", done.id, "key:0123")
+    (first,) = column(store, "SELECT order_key FROM jobs")
+    type(studio)(store, "newcomer").job()
+    assert first > 0
+    assert column(store, "SELECT order_key FROM jobs WHERE tenant = 'newcomer'") >= [first]

@@ -268,3 +268,19 @@ def test_a_bucket_that_takes_no_checkpoints_costs_only_them(
     monkeypatch.setattr(Objects, "put", refuse)
     assert worker.run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.SUCCEEDED
+
+
+def test_losses_before_a_kept_piece_do_not_make_a_device_failure_final(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID
+) -> None:
+    for _ in range(2):
+        store.leases.claim("lost", -1.0)
+        store.leases.rescue_expired()
+
+    def fail(_stage: Stage, percent: float) -> None:
+        if late(percent):
+            raise DeviceFailedError
+
+    with pytest.raises(DeviceFailedError):
+        watched(worker, fail).run_next()
+    assert store.jobs.get(tenant, job_id).state is JobState.RETRYING

@@ -60,6 +60,20 @@ def test_a_database_that_comes_back_in_time_costs_nothing() -> None:
         heartbeat.check()
 
 
+def test_an_outage_longer_than_a_lease_costs_nothing_if_nobody_took_the_work() -> None:
+    short = LeaseSettings.model_validate({"duration_s": 1.0, "heartbeat_s": 0.05})
+    back_at, renewed = time.monotonic() + 1.5 * short.duration_s, Event()
+
+    def renew(_: float) -> None:
+        if time.monotonic() < back_at:
+            raise DatabaseUnavailableError
+        renewed.set()
+
+    with Heartbeat(renew, short) as heartbeat:
+        assert renewed.wait(10)
+        heartbeat.check()
+
+
 def test_a_database_that_stays_away_loses_the_lease() -> None:
     lender = Lender([DatabaseUnavailableError])
     with Heartbeat(lender.renew, QUICK) as heartbeat:
