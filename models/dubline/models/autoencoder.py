@@ -11,6 +11,7 @@ from dubline.models.deviation import Deformation, DeviationDecoder, DeviationIma
 from dubline.models.frame_decoder import FrameDecoder, Paint
 from dubline.models.layers import resize, warp
 from dubline.models.motion_encoder import MotionEncoder
+from dubline.models.refiner import Refiner
 from dubline.models.source_encoder import AppearanceExtractor, SourceEncoder, SourceFeatures
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Source(NamedTuple):
     """All that rendering needs to know of the source frame.
 
     frame: (B, 3, h, w) in [-1, 1], at its own resolution.
-    small: (B, 3, H, W), the same at the networks' resolution.
+    small: (B, 3, H, W), the same at the side at which it is deformed and painted.
     features, appearance (B, A), motion (B, M), maps (B, R, C, H', W'): what the networks read off it.
     """
 
@@ -54,7 +55,7 @@ class Rendering(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """Source encoder, motion encoder, deviation module and frame decoder."""
+    """Source encoder, motion encoder, deviation module, refiner and frame decoder."""
 
     def __init__(self, params: AutoencoderParams) -> None:
         super().__init__()
@@ -64,6 +65,7 @@ class Autoencoder(nn.Module):
         self.motion_encoder = MotionEncoder(params)
         self.deviation_transformer = DeviationImageTransformer(params)
         self.deviation_decoder = DeviationDecoder(params)
+        self.refiner = Refiner(params) if params.refines else None
         self.frame_decoder = FrameDecoder(params)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -73,11 +75,12 @@ class Autoencoder(nn.Module):
     def encode_source(self, frame: Tensor, size_px: int | None = None) -> Source:
         """Read everything off source frames (B, 3, h, w) in [-1, 1]; square, of any size.
 
-        Training may begin at a smaller `size_px` than the preset's: the renderer's convolutions do not mind, and
-        latents and appearance codes are read at the preset's size all the same.
+        Training may render at another `size_px` than the preset: the renderer's convolutions do not mind, and latents
+        and appearance codes are read at the preset's size all the same.
         """
         whole = resize(frame, self.params.size_px, self.params.size_px)
-        small = whole if size_px is None else resize(whole, size_px, size_px)
+        side = size_px or self.params.render_px
+        small = resize(whole, side, side)
         motion = self.motion_encoder(whole)
         return Source(
             frame,
@@ -97,9 +100,12 @@ class Autoencoder(nn.Module):
         """Render motion latents (B, M) from a source with batch B."""
         deviation = self.deviation_transformer(motion, source.maps)
         deformation = self.deviation_decoder(deviation, source.features.volume, source.appearance)
+        relative = motion - source.motion
+        if self.refiner is not None:
+            deformation = self.refiner(deformation, source.features, relative)
         size = source.small.shape[-1]
         small_warped = warp(source.small, resize(deformation.mixed, size, size))
-        paint = self.frame_decoder(source.features, small_warped, deformation, motion - source.motion)
+        paint = self.frame_decoder(source.features, small_warped, deformation, relative)
         warped, paint = self._enlarge(source, small_warped, deformation, paint)
         frame = warped + paint.occlusion * (paint.colour - warped)
         return Rendering(frame, warped, paint, deformation)

@@ -148,14 +148,15 @@ def _table(costs: list[Cost]) -> Table:
     def row(name: str, values: Iterable[float], form: str = ".2f") -> None:
         table.add_row(name, *(format(value, form) for value in values), end_section=name.startswith("all"))
 
-    for part in costs[0].parameters:
+    # BASE, the last one, has every part.
+    for part in costs[-1].parameters:
         row(f"{part}, parameters", (cost.parameters.get(part, 0) for cost in costs), ",")
     row("all parameters", (sum(cost.parameters.values()) for cost in costs), ",")
     row("all tensors in fp16, MB", (cost.size_mb for cost in costs))
     row("reading the source, GFLOP per job", (cost.gflop_source for cost in costs))
     row("reading motion off video, GFLOP per frame", (cost.gflop_motion_of_frame for cost in costs))
     row("sampling motion, GFLOP per second", (cost.gflop_sampling for cost in costs))
-    for part in costs[0].gflop_rendering_parts:
+    for part in costs[-1].gflop_rendering_parts:
         row(f"  {part}, GFLOP per frame", (cost.gflop_rendering_parts.get(part, 0) for cost in costs))
     row("rendering path, GFLOP per frame", (cost.gflop_rendering for cost in costs))
     return table

@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from dubline.models.layers import ConvBlock, Modulation, full_precision, resize, upsample
+from dubline.models.layers import ConvBlock, Modulation, full_precision, upsample
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 EPSILON = 1e-5
 # Displacements are in units of half the image's side: no surface travels further than this between two frames.
 REACH = 0.6
-# What a lid or a lip may differ from the mixture of regions around it.
-REACH_OF_DETAIL = 0.1
 
 
 class DeviationImageTransformer(nn.Module):
@@ -80,7 +78,8 @@ class Deformation(NamedTuple):
 
     planes: (B, D, 2, h, w), displacement of each depth plane, on the grid where regions are mixed.
     masks: (B, D, h, w) in [0, 1], how far each plane may move.
-    mixed: (B, 2, H/2, W/2), the displacement of what is visible: planes weighed by their visibility.
+    mixed: (B, 2, H/2, W/2), the displacement of what is visible: planes weighed by their visibility; (B, 2, H/4, W/4)
+        before it is refined.
     features: (B, C, H/4, W/4), what the fields were read off: where and how something moves.
     """
 
@@ -100,6 +99,8 @@ class DeviationDecoder(nn.Module):
     def __init__(self, params: AutoencoderParams) -> None:
         super().__init__()
         self.regions, self.planes = params.regions, params.planes
+        # The finest grid that regions are ever mixed on: half the frame's side.
+        self.finely = not params.refines
         first, middle, last = params.field_widths
         planar = params.planes * params.plane_channels
         self.enter = ConvBlock(params.regions * params.latent_grid[0], first)
@@ -113,16 +114,10 @@ class DeviationDecoder(nn.Module):
         self.refine = ConvBlock(middle, last)
         outputs = 2 * params.regions + params.regions * params.planes + 2 * params.planes
         self.head = nn.Conv2d(last, outputs, 3, padding=1)
-        outermost = [self.head]
-        self.detail: nn.Module | None = None
-        if params.mixing_stride > 2:  # noqa: PLR2004 - half the side is where the mixed displacement is wanted
-            outermost.append(nn.Conv2d(last, 8, 3, padding=1))
-            self.detail = nn.Sequential(outermost[-1], nn.PixelShuffle(2))
         # Next to nothing moves at first.
-        for layer in outermost:
-            nn.init.normal_(layer.weight, std=0.01)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+        nn.init.normal_(self.head.weight, std=0.01)
+        if self.head.bias is not None:
+            nn.init.zeros_(self.head.bias)
 
     def forward(self, deviation: Tensor, volume: Tensor, appearance: Tensor) -> Deformation:
         """Decode deviation (B, R, C, h, w), volume (B, C, D, H/4, W/4) and appearance (B, A)."""
@@ -136,13 +131,8 @@ class DeviationDecoder(nn.Module):
         if self.attention is not None:
             context = self.attention(torch.cat([features, context], dim=1)).sigmoid() * context
         motion = self.fuse(features + context)
-        features = self.refine(motion if self.detail else upsample(motion))
-        deformation = self._mix(self.head(features).float(), motion)
-        if self.detail is None:
-            return deformation
-        detail = self.detail(features).float().tanh() * REACH_OF_DETAIL
-        height, width = detail.shape[-2:]
-        return deformation._replace(mixed=resize(deformation.mixed, height, width) + detail)
+        features = self.refine(upsample(motion) if self.finely else motion)
+        return self._mix(self.head(features).float(), motion)
 
     def _mix(self, outputs: Tensor, motion: Tensor) -> Deformation:
         regions, planes = self.regions, self.planes

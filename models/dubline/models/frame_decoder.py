@@ -55,11 +55,12 @@ class FrameDecoder(nn.Module):
         deep, shallow = params.decoder_widths
         planar = params.planes * params.plane_channels
         self.articulation = nn.PReLU(planar)
+        self.sees_motion = params.refines
         self.hourglass = None
         if params.decoder_bottleneck:
             self.hourglass = Hourglass(deep, params.decoder_bottleneck, params.motion)
-        # With an hourglass the decoder also sees where the deviation decoder found something to move.
-        seen = params.field_widths[1] if self.hourglass else 0
+        # The decoder also sees where the refiner found something to move.
+        seen = params.field_widths[2] if params.refines else 0
         self.enter = ConvBlock(planar + seen, deep)
         self.motion = Modulation(params.motion, deep)
         self.body = nn.Identity() if self.hourglass else nn.Sequential(ResidualBlock(deep), nn.SiLU())
@@ -80,7 +81,7 @@ class FrameDecoder(nn.Module):
             motion: (B, M), the latent relative to the source's.
         """
         features = self.articulation(self._blend(source.volume, deformation))
-        if self.hourglass is not None:
+        if self.sees_motion:
             features = torch.cat([features, deformation.features], dim=1)
         features = self.motion(self.enter(features), motion)
         if self.hourglass is not None:

@@ -81,6 +81,8 @@ class Loudness:
     """How loud the loud parts of a recording are: a running histogram, so constant memory and any chunking."""
 
     BINS, LOW, STEP = 400, -20.0, 0.1
+    # Log energy of a sine 47 dB below full scale: a recording with nothing louder is silence, not quiet speech.
+    SILENCE = -1.0
 
     def __init__(self) -> None:
         self.counts = torch.zeros(self.BINS, dtype=torch.int64)
@@ -93,9 +95,9 @@ class Loudness:
 
     @property
     def level(self) -> float:
-        """Log energy that one frame in ten exceeds."""
+        """Log energy that one frame in ten exceeds, but never that of silence."""
         heard = self.counts.cumsum(0)
-        return self.LOW + self.STEP * int((heard < 0.9 * heard[-1]).sum())
+        return max(self.SILENCE, self.LOW + self.STEP * int((heard < 0.9 * heard[-1]).sum()))
 
 
 def normalise(mel: Tensor, level: float) -> Tensor:

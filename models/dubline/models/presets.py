@@ -19,12 +19,14 @@ Objective = Literal["flow", "x0", "epsilon"]
 class AutoencoderParams:
     """Stage 1: from a source frame and motion latents to frames.
 
-    `size_px` is the side of the square frame that the networks see, `latent_grid` the (channels, height,
-    width) that a motion latent is reshaped to, `encoder_widths` one entry per stride-2 convolution.
+    `size_px` is the side of the square frame that the networks see, `render_px` the side at which they deform and paint
+    it: what they give there is enlarged, and moves the source's own pixels at whatever resolution it has.
+    `latent_grid` is the (channels, height, width) that a motion latent is reshaped to, `encoder_widths` one entry per
+    stride-2 convolution.
 
     `motion_neck`: channels left before the motion encoder's last linear layer; 0 keeps them all.
-    `mixing_stride`: pixels of the frame per step of the grid on which the regions are mixed; where it is coarser
-    than 2, a detail of the mixed displacement is added at half the frame's side.
+    `refines`: the regions are mixed at a quarter of the frame's side, and a refiner parts lips and lids at half of it;
+    otherwise they are mixed at half of it.
     `decoder_bottleneck`: channels of the frame decoder at an eighth of the side, where it also hears of motion in
     place; 0 leaves that level out.
     The switches are the paper's ablations: `hears_appearance` conditions the deviation decoder on the appearance
@@ -32,6 +34,7 @@ class AutoencoderParams:
     """
 
     size_px: int
+    render_px: int
     latent_grid: tuple[int, int, int]
     appearance: int
     planes: int
@@ -43,7 +46,7 @@ class AutoencoderParams:
     field_widths: tuple[int, int, int]
     decoder_widths: tuple[int, int]
     motion_neck: int = 0
-    mixing_stride: int = 2
+    refines: bool = False
     decoder_bottleneck: int = 0
     hears_appearance: bool = True
     transforms: bool = True
@@ -120,6 +123,7 @@ TINY = Preset(
     name="tiny",
     autoencoder=AutoencoderParams(
         size_px=128,
+        render_px=128,
         latent_grid=(12, 4, 4),
         appearance=64,
         planes=4,
@@ -148,6 +152,7 @@ BASE = Preset(
     name="base",
     autoencoder=AutoencoderParams(
         size_px=256,
+        render_px=128,
         latent_grid=(12, 8, 8),
         appearance=128,
         planes=6,
@@ -159,7 +164,7 @@ BASE = Preset(
         field_widths=(96, 64, 48),
         decoder_widths=(80, 32),
         motion_neck=48,
-        mixing_stride=4,
+        refines=True,
         decoder_bottleneck=128,
     ),
     diffusion=DiffusionParams(

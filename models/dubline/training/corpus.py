@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SAMPLE_RATE_HZ = 16_000
-# The readings of `Clip.geometry` that people look at: lips shut, lip gap.
-LIPS = slice(-2, None)
+# The readings of `Clip.geometry` that people look at: blink; lips shut, lip gap.
+LIDS, LIPS = slice(-3, -2), slice(-2, None)
 # Decoding leaves Python's lock alone, so threads help; more than two do not pay on small machines.
 READERS = 2
 # What a file that is broken, or still being written, raises.
@@ -80,6 +80,15 @@ def _decode(path: Path, size_px: int, every: int) -> tuple[NDArray[np.uint8], ND
         if len(samples) > 1:
             samples += [part.to_ndarray()[0] for part in resampler.resample(None)]
     return np.stack(kept), np.concatenate(samples), total
+
+
+def read_speech(path: Path) -> NDArray[np.float32]:
+    """The sound of a file: (N,) in [-1, 1] at 16 kHz."""
+    resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
+    with av.open(str(path)) as container:
+        parts = [part.to_ndarray()[0] for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+    parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
+    return np.concatenate(parts)
 
 
 def read_clip(path: Path, size_px: int, every: int = 1) -> Clip:
@@ -157,7 +166,7 @@ def find_clips(folders: Sequence[Path], *, heldout: bool) -> list[Path]:
             if is_heldout(path) == heldout:
                 chosen.append(path)
         except UNREADABLE as error:
-            _leave_out(path, error)
+            leave_out(path, error)
     if not chosen:
         split = "held-out" if heldout else "training"
         raise FileNotFoundError(f"no {split} clips (NAME.mp4 + NAME.npz) in {', '.join(map(str, folders))}")
@@ -171,7 +180,8 @@ def is_heldout(path: Path) -> bool:
     return heldout
 
 
-def _leave_out(path: Path, error: Exception) -> None:
+def leave_out(path: Path, error: Exception) -> None:
+    """Say that a file was not used, and why."""
     Console(stderr=True).print(f"left out {path}: {error!r}", markup=False, soft_wrap=True)
 
 
@@ -182,7 +192,7 @@ def _read(folders: Sequence[Path], size_px: int, heldout: bool, every: int) -> I
             yield clip.result()
         except UNREADABLE as error:
             # A clip that a renderer is still writing must not cost the run.
-            _leave_out(path, error)
+            leave_out(path, error)
 
 
 def _ahead(paths: Sequence[Path], size_px: int, every: int) -> Iterator[tuple[Path, Future[Clip]]]:

@@ -53,3 +53,8 @@ def test_a_frames_weight_depends_on_its_neighbours_alone() -> None:
     whole = silence(mel)
     part = silence(mel[:, 4 * 20 : 4 * 60])
     assert torch.equal(part[:, REACH:-REACH], whole[:, 20 + REACH : 60 - REACH])
+
+
+def test_a_recording_of_a_silent_room_is_silence_and_quiet_speech_is_not() -> None:
+    assert silence(mel_of((2, 0), noise=1e-4)).min() > 0.95
+    assert silence(mel_of((2, 3e-3)))[0, REACH:-REACH].max() == 0

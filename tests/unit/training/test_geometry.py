@@ -4,7 +4,7 @@ import torch
 
 from dubline.models.layers import warp
 from dubline.training.stage1.augment import project, random_cameras, view
-from dubline.training.stage1.losses import colour_loss, face_weight, landmark_loss, painting_loss
+from dubline.training.stage1.losses import BELOW, colour_loss, face_weight, landmark_loss, opening_loss, painting_loss
 
 
 def test_a_landmark_stays_on_its_pixel_under_any_camera() -> None:
@@ -23,8 +23,9 @@ def test_the_landmark_loss_is_zero_for_the_displacement_that_moves_the_landmarks
     displacement = torch.zeros(2, 2, 64, 64)
     displacement[:, 0], displacement[:, 1] = 0.1, -0.05
     source = driving + torch.tensor([0.1, -0.05])
-    assert landmark_loss(displacement, source, driving) < 1e-6
-    assert landmark_loss(-displacement, source, driving) > 0.01
+    assert landmark_loss(displacement, source, driving, torch.ones(2)) < 1e-6
+    assert landmark_loss(-displacement, source, driving, torch.ones(2)) > 0.01
+    assert landmark_loss(-displacement, source, driving, torch.zeros(2)) == 0
 
 
 def test_that_displacement_also_moves_the_picture() -> None:
@@ -76,3 +77,20 @@ def test_colour_is_taught_in_the_mouth_and_where_the_warp_is_wrong_and_nowhere_e
     assert price(48, 0.0) > 0.95
     assert price(8, 0.9) > 0.95
     assert price(8, 0.0) < 0.01
+
+
+def test_the_opening_loss_sees_parted_lips_and_no_moved_head() -> None:
+    source = torch.zeros(1, 68, 2)
+    source[:, :, 0] = torch.linspace(-0.5, 0.5, 68)
+    known = torch.ones(1)
+    moved = torch.zeros(1, 2, 64, 64)
+    moved[:, 0] = 0.1
+    # The lower lip is further down than the source's; the deformation must point up there, and says nothing of it.
+    driving = source.clone()
+    driving[:, BELOW, 1] += 0.2
+    assert opening_loss(moved, source, source, known) < 1e-6
+    parted = opening_loss(torch.zeros_like(moved), source, driving, known)
+    torch.testing.assert_close(parted, torch.tensor(0.1))
+    up = torch.zeros(1, 2, 64, 64)
+    up[:, 1, 35:] = -0.2
+    assert opening_loss(up, source, driving, known) < 1e-6

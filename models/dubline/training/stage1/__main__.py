@@ -28,14 +28,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--sources", type=int, default=Plan.sources, help="clips per step")
     parser.add_argument("--drives", type=int, default=Plan.drives, help="driving frames of each clip per step")
-    parser.add_argument("--size", type=int, help="side in px at which to render; half the preset's is 3 times faster")
+    parser.add_argument("--size", type=int, help="side in px at which to render; the preset's by default")
     parser.add_argument("--every", type=int, default=1, help="keep every n-th frame of a clip in memory")
     parser.add_argument("--resume", action="store_true", help="continue from the state in --out")
     parser.add_argument("--start-from", type=Path, help="averages to begin from: a state or released weights")
     parser.add_argument("--keep-motion", action="store_true", help="train the renderer only; stage 2 stays valid")
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--readings", type=int, default=12, help="frames per step that are only read, not rendered")
-    parser.add_argument("--warm-up", type=int, default=WARM_UP_STEPS, help="first steps, of the motion encoder alone")
+    parser.add_argument("--warm-up", type=int, help="first steps, of the motion encoder alone; 0 with --start-from")
     parser.add_argument("--perceptual", type=float, default=Plan.perceptual, help="weight; 0 is without")
     parser.add_argument("--adversarial", type=float, default=Plan.adversarial, help="weight, for a warm start")
     parser.add_argument("--teacher", type=float, default=Plan.teacher, help="weight of the exact geometry")
@@ -43,6 +43,8 @@ def main() -> None:
     preset = PRESETS[args.preset]
     switches: dict[str, Any] = {SWITCHES[name]: False for name in args.without}
     preset = replace(preset, autoencoder=replace(preset.autoencoder, **switches))
+    # A trained encoder must not be led away from its renderer unasked.
+    warm_up = (0 if args.start_from else WARM_UP_STEPS) if args.warm_up is None else args.warm_up
     clips = read_corpus(args.clips, preset.size_px, heldout=False, every=args.every)
     plan = Plan(
         minutes=args.minutes,
@@ -54,7 +56,7 @@ def main() -> None:
         keep_motion=args.keep_motion,
         learning_rate=args.learning_rate,
         readings=args.readings,
-        warm_up=args.warm_up,
+        warm_up=warm_up,
         perceptual=args.perceptual,
         adversarial=args.adversarial,
         teacher=args.teacher,

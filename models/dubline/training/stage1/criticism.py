@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from dubline.models.layers import resize
-from dubline.training.corpus import LIPS
+from dubline.training.corpus import LIDS, LIPS
 from dubline.training.stage1.discriminator import Adversary
 from dubline.training.stage1.losses import (
     colour_loss,
     face_weight,
     landmark_loss,
+    opening_loss,
     painting_loss,
     picture_loss,
     threshold_loss,
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     from dubline.training.stage1.pairs import Pairs
 
 # What an error weighs beside one of the picture. The warped picture counts for itself, so that painting does not
-# excuse it. Lips are two readings of many, and the reason for all of it.
-WARPED, THRESHOLD, PAINTING, COLOUR = 0.8, 0.5, 2.0, 2.0
+# excuse it. Lips are two readings of many, and the reason for all of it; lids are one.
+WARPED, THRESHOLD, PAINTING, COLOUR = 0.8, 0.5, 2.0, 4.0
 # The same for what exact geometry teaches.
-MOVED, HIDDEN, GEOMETRY, LIP_READING = 6.0, 0.03, 0.3, 0.4
+MOVED, OPENED, HIDDEN, GEOMETRY, LIP_READING, LID_READING = 6.0, 40.0, 0.03, 0.3, 0.4, 0.2
 # Crops for the perceptual loss, as shares of the frame's side, and the smallest that its network is asked about.
 CROPS: dict[Part, float] = {"mouth": 3 / 8, "eyes": 3 / 8}
 SMALLEST_CROP_PX = 64
@@ -100,10 +101,12 @@ class Criticism:
     @staticmethod
     def _motion(rendering: Rendering, pairs: Pairs) -> Tensor:
         mixed = rendering.deformation.mixed
+        marks = pairs.source_landmarks, pairs.driving_landmarks, pairs.marked
+        opened = OPENED * opening_loss(mixed, *marks)
         if pairs.dense is None:
-            return MOVED * landmark_loss(mixed, pairs.source_landmarks, pairs.driving_landmarks, pairs.marked)
+            return opened + MOVED * landmark_loss(mixed, *marks)
         hidden = visibility_loss(rendering.paint.occlusion, pairs.dense)
-        return MOVED * flow_loss(mixed, pairs.dense) + HIDDEN * hidden
+        return opened + MOVED * flow_loss(mixed, pairs.dense) + HIDDEN * hidden
 
     def _look(self, frame: Tensor, target: Tensor, landmarks: Tensor) -> Tensor:
         if self.look is None:
@@ -113,9 +116,12 @@ class Criticism:
 
 
 def reading(geometry: Tensor, pairs: Pairs) -> Tensor:
-    """How wrongly the rig (N, G) was read off the latents, where it is known; lips count more."""
+    """How wrongly the rig (N, G) was read off the latents, where it is known; lips and lids count more."""
+    weight = torch.full_like(pairs.geometry[0], GEOMETRY / pairs.geometry.shape[1])
+    weight[LIPS] += LIP_READING / 2
+    weight[LIDS] += LID_READING
     misread = (geometry.float() - pairs.geometry).square() * pairs.rigged[:, None]
-    return GEOMETRY * misread.mean() + LIP_READING * misread[:, LIPS].mean()
+    return (misread @ weight).mean()
 
 
 def _crop(picture: Tensor, landmarks: Tensor, part: Part) -> Tensor:

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LEFT_EYE, RIGHT_EYE, MOUTH = slice(36, 42), slice(42, 48), slice(48, 68)
+# What parts when a mouth or an eye opens: inner lips, then lids, above and below.
+ABOVE, BELOW = [61, 62, 63, 37, 38, 43, 44], [67, 66, 65, 41, 40, 47, 46]
 # The threshold of the paper's mask loss, in units of [-1, 1]: smaller differences are noise, not motion.
 TAU = 0.02
 # A difference of this size, in units of [-1, 1], makes painting cheap; nothing but the mouth makes it cheaper than
@@ -82,23 +84,45 @@ def threshold_loss(picture: Tensor, target: Tensor) -> Tensor:
     return (root * (difference.abs().mean(dim=(1, 2, 3)) > TAU)).mean()
 
 
-def landmark_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: Tensor | None = None) -> Tensor:
+def misplaced(displacement: Tensor, source: Tensor, driving: Tensor) -> Tensor:
+    """How far from the source's landmarks a deformation points where the driving ones are: (B, 68, 2).
+
+    Args:
+        displacement: (B, 2, H, W), the mixed deformation, in units of half the side.
+        source: (B, 68, 2) and
+        driving: (B, 68, 2), landmarks in [-1, 1].
+    """
+    found = F.grid_sample(displacement, driving[:, :, None], padding_mode="border", align_corners=False)[..., 0].mT
+    return found - (source - driving)
+
+
+def landmark_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: Tensor) -> Tensor:
     """Exact geometry as a teacher: where a driving landmark is, the deformation must point to the source's.
 
     Args:
         displacement: (B, 2, H, W), the mixed deformation.
         source: (B, 68, 2) and
         driving: (B, 68, 2), landmarks in [-1, 1]. The jaw line may be hidden in a turned head: it counts less.
-        known: (B,), 0 where the landmarks are a guess. All are known by default.
+        known: (B,), 0 where the landmarks are a guess.
     """
-    found = F.grid_sample(displacement, driving[:, :, None], padding_mode="border", align_corners=False)[..., 0].mT
     weight = torch.ones(68, device=driving.device)
     weight[:17] = 0.2
     weight[MOUTH] = 2.0
-    seen = (driving.abs().amax(-1) < 1) * weight
-    if known is not None:
-        seen = seen * known[:, None]
-    return (seen[..., None] * (found - (source - driving)).abs()).mean()
+    seen = (driving.abs().amax(-1) < 1) * weight * known[:, None]
+    return (seen[..., None] * misplaced(displacement, source, driving).abs()).mean()
+
+
+def opening_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: Tensor) -> Tensor:
+    """How far lips and lids are parted, the head's motion left out: a few pixels that the whole film is about.
+
+    Args:
+        displacement: (B, 2, H, W), the mixed deformation.
+        source: (B, 68, 2) and
+        driving: (B, 68, 2), landmarks in [-1, 1].
+        known: (B,), 0 where the landmarks are a guess.
+    """
+    off = misplaced(displacement, source, driving)
+    return (known[:, None, None] * (off[:, BELOW] - off[:, ABOVE]).abs()).mean()
 
 
 def painting_loss(occlusion: Tensor, warped: Tensor, target: Tensor, landmarks: Tensor) -> Tensor:

@@ -43,8 +43,8 @@ class Plan:
     """How to train stage 1.
 
     minutes: the time box. sources, drives: clips a step and driving frames of each; what is read off a source serves
-    all of its driving frames. size_px: side at which to render; None is the preset's. resume, start_from: as in
-    `Session`. keep_motion: leave motion latents and appearance codes alone, so that stage 2 stays valid.
+    all of its driving frames. size_px: side at which to render; None is the preset's `render_px`. resume, start_from:
+    as in `Session`. keep_motion: leave motion latents and appearance codes alone, so that stage 2 stays valid.
     readings: further driving frames a step that only the motion encoder sees, to read the rig off labelled clips.
     warm_up: steps at the beginning that do nothing else: a tenth of the price of a rendered step, and a renderer whose
     latents say nothing learns nothing.
@@ -97,9 +97,9 @@ def train(clips: Sequence[Clip], preset: Preset, out: Path, plan: Plan, dense: D
     deck.seed(session.steps)
     if dense:
         dense.seed(session.steps)
-    size_px = plan.size_px or preset.size_px
-    # There is nothing to read without a rig, and a trained encoder must not be led away from its renderer.
-    warm_up = 0 if plan.start_from or not any(clip.labelled for clip in clips) else plan.warm_up
+    size_px = plan.size_px or preset.autoencoder.render_px
+    # There is nothing to read without a rig, and nothing to learn for an encoder that is kept.
+    warm_up = plan.warm_up if any(clip.labelled for clip in clips) and not plan.keep_motion else 0
     while not session.over:
         if session.steps < warm_up:
             read = _read(student, deck, session, plan.sources * plan.drives)

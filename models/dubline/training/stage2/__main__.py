@@ -12,6 +12,7 @@ from rich.console import Console
 from dubline.models.presets import PRESETS, Objective
 from dubline.training.complaints import plainly
 from dubline.training.corpus import Clip, find_clips, stream_corpus
+from dubline.training.stage2.lessons import Lessons, read_recitations
 from dubline.training.stage2.train import RECIPE, Recipe, train
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ def main() -> None:
         args.out,
         minutes=args.minutes,
         resume=args.resume,
-        recipe=Recipe(args.batch, args.draws, args.variants, args.rollouts),
+        recipe=Recipe(args.batch, args.draws, args.variants, args.rollouts, args.recited, args.warm_up),
         heldout=_if_any(stream_corpus(heldout, preset.size_px, heldout=True)),
         names=[*names, *map(str, heldout)],
+        lessons=Lessons(read_recitations(args.speech), params) if args.speech else None,
         start_from=args.start_from,
     )
 
@@ -71,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--draws", type=int, default=RECIPE.draws, help="noises per window")
     add("--variants", type=int, default=RECIPE.variants, help="further recordings of each clip's speech")
     add("--rollouts", type=float, default=RECIPE.rollouts, help="share of windows after the network's own motion")
+    add("--speech", type=Path, help="folder of NAME.flac + NAME.npz: speech whose mouth is known, without pictures")
+    add("--recited", type=int, default=RECIPE.recited, help="windows of such speech per step")
+    add("--warm-up", type=int, default=RECIPE.warm_up, help="first steps that learn from such speech alone")
     return parser
 
 

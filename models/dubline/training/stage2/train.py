@@ -20,12 +20,13 @@ from dubline.training.checkpoint import read_average
 from dubline.training.session import Session, training_device
 from dubline.training.stage2.denoising_loss import lips_of, loss_of
 from dubline.training.stage2.encoded import encode_corpus, fingerprint, fit_statistics
+from dubline.training.stage2.lessons import Lessons, Reciter
 from dubline.training.stage2.lip_check import LipCheck
 from dubline.training.stage2.trained import Trained, read_trained
 from dubline.training.stage2.windows import Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from dubline.models.presets import Preset
@@ -45,13 +46,16 @@ class Recipe:
 
     batch: windows per step. draws: times and noises per window; the extractors, half of the work, hear it once.
     variants: recordings of each clip's speech besides its own. rollouts: the share of windows whose previous frames
-    are the network's own.
+    are the network's own. recited: windows per step of speech without pictures, where there is some; warm_up: first
+    steps of a run that learn from nothing else.
     """
 
     batch: int = 16
     draws: int = 2
     variants: int = 3
     rollouts: float = 1 / 8
+    recited: int = 16
+    warm_up: int = 2000
 
 
 RECIPE = Recipe()
@@ -67,6 +71,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
     recipe: Recipe = RECIPE,
     heldout: Iterable[Clip] = (),
     names: Sequence[str] = (),
+    lessons: Lessons | None = None,
     start_from: Path | None = None,
 ) -> Path:
     """Train for a number of minutes on `out/stage1.pt`; state goes to `out/stage2.pt`.
@@ -80,6 +85,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
         recipe: how to train.
         heldout: on the first few of these the lips are checked while training.
         names: of the files that the clips come from; without them nothing is stored in `out/encoded.pt`.
+        lessons: speech whose mouth is known, which the articulation extractor learns from as well.
         start_from: averages to begin from, see `Session`.
 
     Returns:
@@ -104,6 +110,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
         names=names,
     )
     diffusion = Diffusion(preset)
+    reciter = Reciter(lessons, preset.diffusion.audio_width, device) if lessons else None
     fit_statistics(diffusion, corpus.training)
     session = Session(
         diffusion.to(device),
@@ -114,7 +121,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
         start_from=start_from,
         prefix="diffusion.",
         batch=recipe.batch,
-        companions={"params": trained},
+        companions={"params": trained} | ({"reciter": reciter} if reciter else {}),
     )
     if start_from and not session.steps:
         # The averages brought the statistics of another run's latents.
@@ -126,16 +133,26 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
     checks = {name: LipCheck(kept, windows, lips[:, -1]) for name, kept in listened.items() if kept}
     workers = DRAWING_PROCESSES if device.type == "cuda" else 0
     batches = windows.stream(recipe.batch, int(recipe.batch * recipe.rollouts), workers)
+    warm_up = recipe.warm_up if lessons else 0
     while not session.over:
-        batch = session.fetch(partial(next, batches)).to(device)
-        teacher = _averaged(session) if session.steps >= ROLLOUT_AFTER_STEPS else None
-        with torch.autocast(device.type, torch.bfloat16), sdpa_kernel(_attention(device)):
-            loss = loss_of(diffusion, lips, batch, draws=recipe.draws, teacher=teacher)
-        session.step(loss)
+        loss, figures = torch.zeros((), device=device), {}
+        if session.steps >= warm_up:
+            batch = session.fetch(partial(next, batches)).to(device)
+            teacher = _averaged(session) if session.steps >= warm_up + ROLLOUT_AFTER_STEPS else None
+            with torch.autocast(device.type, torch.bfloat16), sdpa_kernel(_attention(device)):
+                loss = loss + loss_of(diffusion, lips, batch, draws=recipe.draws, teacher=teacher)
+        if reciter:
+            with torch.autocast(device.type, torch.bfloat16):
+                recited = reciter.loss(diffusion.articulation_extractor, recipe.recited)
+            loss, figures = loss + recited, {"recited": recited.detach()}
+        session.step(loss, **figures)
+        if reciter:
+            reciter.step()
+        if session.steps == warm_up:
+            session.warm_up()
         if session.steps % CHECK_EVERY_STEPS == 0:
-            # Set, not smoothed: each is an exam of its own.
-            session.smooth |= {name: check.score(_averaged(session), device) for name, check in checks.items()}
-    session.smooth |= {name: check.score(_averaged(session), device) for name, check in checks.items()}
+            _examine(session, checks, device)
+    _examine(session, checks, device)
     session.save()
     return session.path
 
@@ -143,6 +160,11 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
 def _attention(device: torch.device) -> list[SDPBackend]:
     """On a CPU the fused kernel's backward pass takes four times as long as plain products for so short a window."""
     return [SDPBackend.MATH] if device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+
+
+def _examine(session: Session, checks: Mapping[str, LipCheck], device: torch.device) -> None:
+    # Set, not smoothed: each is an exam of its own.
+    session.smooth |= {name: check.score(_averaged(session), device) for name, check in checks.items()}
 
 
 def _averaged(session: Session) -> Diffusion:

@@ -1,0 +1,182 @@
+"""What each part of the method is worth: `python benchmarks/ablations.py CLIPS --dense PAIRS [--minutes 5]`.
+
+Every ablation is trained from scratch, for the same minutes as the whole method, and evaluated on the same held-out
+clips; nothing is switched off in trained weights. Those of stage 2 stand on the stage 1 of the whole method. A finished
+variant is kept in --out: the command can be stopped and run again.
+"""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dubline.models.autoencoder import Autoencoder
+from dubline.models.diffusion import Diffusion
+from dubline.models.presets import PRESETS, Preset
+from dubline.models.weights import Networks
+from dubline.training.checkpoint import load_average, read_average
+from dubline.training.corpus import read_corpus, stream_corpus
+from dubline.training.evaluation.study import Material, Study, gather
+from dubline.training.rig import fit_rig
+from dubline.training.session import training_device
+from dubline.training.stage1.teacher import DensePairs
+from dubline.training.stage1.train import Plan
+from dubline.training.stage1.train import train as train_stage1
+from dubline.training.stage2.train import Recipe
+from dubline.training.stage2.train import train as train_stage2
+
+WHOLE = "whole"
+# Printed beside ours: arXiv 2606.03402, on its own recordings; other data, sizes and scores, so only ratios compare.
+PAPER = {
+    WHOLE: "PSNR 28.8, LSE-C 1.53, FID 19.2",
+    "without the transformer": "PSNR 24.8, LSE-C .31",
+    "without the attention map": "LSE-C .30",
+    "without Mamba-g": "FID 31.1",
+    "without Mamba-l": "FID 30.6",
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row: switches of stage 1 and of stage 2, and stage 1's weight of the exact geometry."""
+
+    name: str
+    autoencoder: dict[str, Any] = field(default_factory=dict)
+    diffusion: dict[str, Any] = field(default_factory=dict)
+    teacher: float = 1.0
+
+    @property
+    def own_stage1(self) -> bool:
+        """Whether its stage 1 is another than that of the whole method."""
+        return self.name == WHOLE or bool(self.autoencoder) or self.teacher != 1
+
+    def preset(self, base: Preset) -> Preset:
+        """The preset with this variant's switches."""
+        return dataclasses.replace(
+            base,
+            autoencoder=dataclasses.replace(base.autoencoder, **self.autoencoder),
+            diffusion=dataclasses.replace(base.diffusion, **self.diffusion),
+        )
+
+
+VARIANTS = (
+    Variant(WHOLE),
+    Variant("without appearance", {"hears_appearance": False}, {"hears_appearance": False}),
+    Variant("without the transformer", {"transforms": False}),
+    Variant("without the attention map", {"attends": False}),
+    Variant("without the geometric teacher", teacher=0.0),
+    Variant("without Mamba-g", diffusion={"hears_style": False}),
+    Variant("without Mamba-l", diffusion={"hears_articulation": False}),
+    Variant("x0 instead of flow", diffusion={"objective": "x0"}),
+    Variant("epsilon instead of flow", diffusion={"objective": "epsilon"}),
+)
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """Trains and measures variants of one preset with one budget.
+
+    base: the whole method. folders: of clips to train on. dense: pairs with exact flow, for variants with a teacher.
+    minutes: of stage 1; stage 2 gets half. material: to evaluate on. out: where runs and scores lie.
+    """
+
+    base: Preset
+    folders: Sequence[Path]
+    dense: Path | None
+    minutes: float
+    material: Material
+    out: Path
+    console: Console = field(default_factory=Console)
+
+    def scores(self, variant: Variant) -> dict[str, Any]:
+        """Train and evaluate, or read what an earlier run found."""
+        run = self.out / variant.name.replace(" ", "_")
+        kept = run / "eval" / "scores.json"
+        if not kept.exists():
+            self.console.rule(variant.name)
+            self._train(variant, run)
+            Study(self._networks(variant, run), self.material, run / "eval", self.console).run()
+        scores: dict[str, Any] = json.loads(kept.read_text())
+        return scores
+
+    def _train(self, variant: Variant, run: Path) -> None:
+        preset = variant.preset(self.base)
+        run.mkdir(parents=True, exist_ok=True)
+        if not variant.own_stage1:
+            for name in ("stage1.pt", "encoded.pt"):
+                # The same latents: encoded once.
+                (run / name).unlink(missing_ok=True)
+                (run / name).symlink_to(self.out.resolve() / WHOLE / name)
+        elif not (run / "stage1.done").exists():
+            clips = read_corpus(self.folders, preset.size_px, heldout=False, every=4)
+            plan = Plan(self.minutes, teacher=variant.teacher, warm_up=0 if variant.teacher == 0 else 300)
+            dense = DensePairs(self.dense, preset.size_px) if self.dense and variant.teacher else None
+            train_stage1(clips, preset, run, plan, dense)
+            (run / "stage1.done").touch()
+        train_stage2(
+            stream_corpus(self.folders, preset.size_px, heldout=False),
+            preset,
+            run,
+            minutes=self.minutes / 2,
+            resume=False,
+            recipe=Recipe(variants=0),
+            names=[*map(str, self.folders)],
+        )
+
+    def _networks(self, variant: Variant, run: Path) -> Networks:
+        preset, device = variant.preset(self.base), training_device()
+        autoencoder, diffusion = Autoencoder(preset.autoencoder), Diffusion(preset)
+        load_average(autoencoder, read_average(run / "stage1.pt")[0], prefix="autoencoder.")
+        load_average(diffusion, read_average(run / "stage2.pt")[0], prefix="diffusion.")
+        for network in (autoencoder, diffusion):
+            network.to(device).eval().requires_grad_(requires_grad=False)
+        clips = stream_corpus(self.folders[:1], preset.size_px, heldout=False)
+        return Networks(preset, autoencoder, diffusion, fit_rig(autoencoder, diffusion.whitening, clips), sha256="")
+
+
+def rows(laboratory: Laboratory) -> Iterator[list[str]]:
+    """A row of the table for each variant."""
+    for variant in VARIANTS:
+        table = laboratory.scores(variant)["table"]
+        own, spoken = table["own motion"], table["speech"]
+        yield [
+            variant.name,
+            f"{own['psnr']:.2f}",
+            f"{own['ssim']:.3f}",
+            f"{own['face_gain_db']:.2f}",
+            f"{own['lip_correlation']:.2f}",
+            f"{spoken['lip_correlation']:.2f}",
+            f"{spoken['closure_rate'] - spoken['false_closure_rate']:.2f}",
+            PAPER.get(variant.name, "-"),
+        ]
+
+
+def main() -> None:
+    """Read the command line, train everything that is missing, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "clips", type=Path, nargs="+", help="folders of clips; the first one's held-out ones are filmed"
+    )
+    parser.add_argument("--dense", type=Path, help="folder of pairs with exact flow, for all but one variant")
+    parser.add_argument("--preset", choices=PRESETS, default="tiny")
+    parser.add_argument("--minutes", type=float, default=5, help="of stage 1 for every variant; stage 2 gets half")
+    parser.add_argument("--heldout", type=int, default=6, help="clips to evaluate on")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
+    args = parser.parse_args()
+    material = gather(args.clips[0], limit=args.heldout, training=args.clips[1:])
+    laboratory = Laboratory(PRESETS[args.preset], args.clips, args.dense, args.minutes, material, args.out)
+    headings = ("", "PSNR", "SSIM", "gain, dB", "lips, own", "lips, speech", "shut right - wrong", "the paper's")
+    table = Table(*headings, title=f"{args.minutes:g} minutes of stage 1, {args.minutes / 2:g} of stage 2")
+    for row in rows(laboratory):
+        table.add_row(*row)
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
