@@ -1,4 +1,4 @@
-"""Seconds of compute per second of video, stage by stage: `python benchmarks/render.py [PORTRAIT SPEECH]`.
+"""Seconds of compute per second of video, by preset and stage: `python benchmarks/render.py [PORTRAIT SPEECH]`.
 
 Times the worker's own pipeline on this machine, networks already loaded. The stages' shares are what to compare.
 """
@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from dubline.framing import face
+from dubline.models.presets import PRESETS
 from dubline.orchestration.jobs import Stage
 from dubline.worker import device, track
 from dubline.worker.model_cache import ModelCache
@@ -42,7 +43,7 @@ class StageClock:
 
 
 def main(portrait: Path, speech: Path) -> None:
-    """Render twice; report the second, warm run."""
+    """Render with every preset."""
     device.pin()
     with Image.open(portrait) as picture:
         width, height = picture.size
@@ -51,16 +52,23 @@ def main(portrait: Path, speech: Path) -> None:
         raise SystemExit(f"there is no face in {portrait}")
     container = track.identify(speech)
     duration_s = track.measure(speech, 0.2, 3600).duration_s
-    job = RenderJob(
-        portrait=portrait,
-        portrait_px=width * height,
-        face=found,
-        speech=speech,
-        container=container,
-        duration_s=duration_s,
-        preset="tiny",
-        seed=0,
-    )
+    print(f"{processor()}, {torch.get_num_threads()} threads, {width} x {height} portrait")
+    for preset in PRESETS:
+        job = RenderJob(
+            portrait=portrait,
+            portrait_px=width * height,
+            face=found,
+            speech=speech,
+            container=container,
+            duration_s=duration_s,
+            preset=preset,
+            seed=0,
+        )
+        measure(job)
+
+
+def measure(job: RenderJob) -> None:
+    """Render twice; report the second, warm run."""
     renderer = Renderer(ModelCache(torch.device("cpu")))
     for _ in range(2):
         clock, started = StageClock(), time.perf_counter()
@@ -68,7 +76,7 @@ def main(portrait: Path, speech: Path) -> None:
             video_s = renderer.run(job, Path(folder), clock).duration_s
             clock(Stage.STORING, 100)
         total_s = time.perf_counter() - started
-    print(f"{processor()}, {torch.get_num_threads()} threads, {width} x {height} portrait, {video_s:.2f} s of video")
+    print(f"{job.preset}, {video_s:.2f} s of video")
     for stage, seconds in clock.seconds.items():
         print(f"  {stage.value:10} {seconds / video_s:6.3f} s/s  {100 * seconds / total_s:5.1f} %")
     print(f"seconds_per_second={total_s / video_s:.3f}")

@@ -109,6 +109,7 @@ def _jobs(prefix: str, count: int, portrait: str, speech: str) -> list[NewJob]:
             portrait_upload_id=portrait,
             speech_upload_id=speech,
             custom_id=f"{prefix}-{number:04}",
+            preset="tiny",
             seed=number % VIDEOS,
         )
         for number in range(count)

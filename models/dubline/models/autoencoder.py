@@ -12,6 +12,7 @@ from dubline.models.frame_decoder import FrameDecoder, Paint
 from dubline.models.layers import resize, warp
 from dubline.models.motion_encoder import MotionEncoder
 from dubline.models.refiner import Refiner
+from dubline.models.retoucher import Retoucher
 from dubline.models.source_encoder import AppearanceExtractor, SourceEncoder, SourceFeatures
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ class Source(NamedTuple):
     """All that rendering needs to know of the source frame.
 
     frame: (B, 3, h, w) in [-1, 1], at its own resolution.
+    whole: (B, 3, S, S), the same at the side that the networks see.
     small: (B, 3, H, W), the same at the side at which it is deformed and painted.
     features, appearance (B, A), motion (B, M), maps (B, R, C, H', W'): what the networks read off it.
     """
 
     frame: Tensor
+    whole: Tensor
     small: Tensor
     features: SourceFeatures
     appearance: Tensor
@@ -40,9 +43,8 @@ class Source(NamedTuple):
             return tensor.expand(count, *tensor.shape[1:])
 
         features = SourceFeatures(*map(expand, self.features))
-        return Source(
-            expand(self.frame), expand(self.small), features, *map(expand, (self.appearance, self.motion, self.maps))
-        )
+        read = map(expand, (self.appearance, self.motion, self.maps))
+        return Source(expand(self.frame), expand(self.whole), expand(self.small), features, *read)
 
 
 class Rendering(NamedTuple):
@@ -55,7 +57,7 @@ class Rendering(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """Source encoder, motion encoder, deviation module, refiner and frame decoder."""
+    """Source encoder, motion encoder, deviation module, refiner, frame decoder and retoucher."""
 
     def __init__(self, params: AutoencoderParams) -> None:
         super().__init__()
@@ -67,6 +69,7 @@ class Autoencoder(nn.Module):
         self.deviation_decoder = DeviationDecoder(params)
         self.refiner = Refiner(params) if params.refines else None
         self.frame_decoder = FrameDecoder(params)
+        self.retoucher = Retoucher(params) if params.retouch_widths else None
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 # The layout that matrix units read; features follow their weights.
@@ -84,6 +87,7 @@ class Autoencoder(nn.Module):
         motion = self.motion_encoder(whole)
         return Source(
             frame,
+            whole,
             small,
             self.source_encoder(small),
             self.appearance_extractor(whole),
@@ -97,7 +101,10 @@ class Autoencoder(nn.Module):
         return latent
 
     def forward(self, source: Source, motion: Tensor) -> Rendering:
-        """Render motion latents (B, M) from a source with batch B."""
+        """Render motion latents (B, M) from a source with batch B.
+
+        There is nothing to retouch where `small` is as large as `whole`.
+        """
         deviation = self.deviation_transformer(motion, source.maps)
         deformation = self.deviation_decoder(deviation, source.features.volume, source.appearance)
         relative = motion - source.motion
@@ -106,6 +113,8 @@ class Autoencoder(nn.Module):
         size = source.small.shape[-1]
         small_warped = warp(source.small, resize(deformation.mixed, size, size))
         paint = self.frame_decoder(source.features, small_warped, deformation, relative)
+        if self.retoucher is not None and source.whole.shape[-1] > size:
+            paint = self.retoucher(source.whole, deformation.mixed, paint, motion, relative)
         warped, paint = self._enlarge(source, small_warped, deformation, paint)
         frame = warped + paint.occlusion * (paint.colour - warped)
         return Rendering(frame, warped, paint, deformation)
@@ -127,7 +136,6 @@ class Autoencoder(nn.Module):
     def _enlarge(source: Source, warped: Tensor, deformation: Deformation, paint: Paint) -> tuple[Tensor, Paint]:
         """Bring the picture to the source's own resolution: its pixels stay sharp, only the paint is enlarged."""
         height, width = source.frame.shape[-2:]
-        if warped.shape[-2:] == (height, width):
-            return warped, paint
-        warped = warp(source.frame, resize(deformation.mixed, height, width))
+        if warped.shape[-2:] != (height, width):
+            warped = warp(source.frame, resize(deformation.mixed, height, width))
         return warped, Paint(*(resize(part, height, width) for part in paint))

@@ -75,20 +75,24 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(image, (height, width), mode="bilinear", align_corners=False, antialias=shrinks)
 
 
-def warp(image: Tensor, displacement: Tensor) -> Tensor:
+def warp(image: Tensor, displacement: Tensor, box: tuple[slice, slice] | None = None) -> Tensor:
     """Sample an image where a displacement points.
 
     Args:
         image: (B, C, H, W).
         displacement: (B, 2, H, W), x then y, in units of half the image's side: output pixel p shows
             the input at p + displacement. What lies outside is the nearest edge pixel.
+        box: rows and columns of the output, when the displacement is given only for these; else all.
 
     Returns:
-        (B, C, H, W).
+        (B, C, H, W), or the box of it.
     """
     height, width = image.shape[-2:]
     ys = (torch.arange(height, device=image.device, dtype=torch.float32) * 2 + 1) / height - 1
     xs = (torch.arange(width, device=image.device, dtype=torch.float32) * 2 + 1) / width - 1
+    if box is not None:
+        rows, columns = box
+        ys, xs = ys[rows], xs[columns]
     base = torch.stack(torch.meshgrid(xs, ys, indexing="xy"))
     grid = (base + displacement.float()).permute(0, 2, 3, 1)
     return F.grid_sample(image.float(), grid, padding_mode="border", align_corners=False).to(image.dtype)

@@ -29,6 +29,9 @@ class AutoencoderParams:
     otherwise they are mixed at half of it.
     `decoder_bottleneck`: channels of the frame decoder at an eighth of the side, where it also hears of motion in
     place; 0 leaves that level out.
+    `retouch_widths`: channels at a half, a quarter and an eighth of `size_px` of the retoucher, which paints mouth and
+    eyes again at that side; None leaves it out. `retouch_motion`: how many readings of the motion it
+    hears.
     The switches are the paper's ablations: `hears_appearance` conditions the deviation decoder on the appearance
     code, `transforms` runs the deviation image transformer, `attends` gates the source's features by an attention map.
     """
@@ -48,6 +51,8 @@ class AutoencoderParams:
     motion_neck: int = 0
     refines: bool = False
     decoder_bottleneck: int = 0
+    retouch_widths: tuple[int, int, int] | None = None
+    retouch_motion: int = 144
     hears_appearance: bool = True
     transforms: bool = True
     attends: bool = True
@@ -166,6 +171,7 @@ BASE = Preset(
         motion_neck=48,
         refines=True,
         decoder_bottleneck=128,
+        retouch_widths=(32, 64, 96),
     ),
     diffusion=DiffusionParams(
         whitened=96,

@@ -119,6 +119,9 @@ def load_average(
         given = {key: tensor for key, tensor in tensors.items() if not key.startswith(tuple(parts))}
     fitting = {key: t for key, t in given.items() if key in wanted and t.shape == wanted[key].shape}
     lenient = tuple(fresh)
+    # Half of a part is none of it.
+    broken = tuple(part for part in lenient if any(key.startswith(part) and key not in fitting for key in wanted))
+    fitting = {key: tensor for key, tensor in fitting.items() if not key.startswith(broken)}
     kept = [key for key in wanted if key not in fitting]
     wrong = [key for key in {*kept, *(given.keys() - fitting.keys())} if not key.startswith(lenient)]
     if wrong:

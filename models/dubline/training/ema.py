@@ -31,6 +31,10 @@ class Average:
         for kept, current in zip(self.network.buffers(), network.buffers(), strict=True):
             kept.copy_(current)
 
+    def hurry(self) -> None:
+        """Move fast at first: what is trained from now on is noise yet, and the rest stands still."""
+        self.steps = 0
+
     def settle(self) -> None:
         """Move slowly from now on: the weights are trained ones."""
         self.steps = max(self.steps, SETTLED_STEPS)

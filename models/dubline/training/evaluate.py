@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dubline.training.evaluate", description=__doc__)
     named = os.environ.get(VARIABLE)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(named) if named else None, metavar="CLIPS")
-    parser.add_argument("--preset", choices=PRESETS, default="tiny")
+    parser.add_argument("--preset", choices=PRESETS, default="base")
     parser.add_argument("--weights", type=Path, default=RELEASED, help="folder of released presets")
     parser.add_argument("--out", type=Path, help="folder for everything that is written; default runs/PRESET/eval")
     parser.add_argument("--clips", type=int, metavar="N", help="only N clips (and N voices), evenly spread")

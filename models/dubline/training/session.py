@@ -11,6 +11,7 @@ from rich.console import Console
 from torch import Tensor
 
 from dubline.training import checkpoint
+from dubline.training.complaints import AskedWrongError
 from dubline.training.curves import Curves
 from dubline.training.ema import Average
 
@@ -25,6 +26,8 @@ FINAL_SHARE = 0.04
 REPORT_S = 10.0
 # What a kill may cost.
 SAVE_S = 120.0
+# Beginnings of keys that averages may lack: a teacher's head, and what is trained on top of all else.
+FRESH = ("geometry_head.", "autoencoder.retoucher.")
 # How much of a figure the newest step replaces.
 FRESHNESS = 0.02
 
@@ -37,16 +40,17 @@ def training_device() -> torch.device:
 
 
 class Session:
-    """Optimises one network for `minutes`, saving state to `path` every few minutes and at the end.
+    """Optimises one network for `minutes` or for a budget of steps, saving state to `path` now and then.
 
-    The learning rate warms up, then falls as a cosine of the elapsed share of the time box. Resuming continues
-    weights, averages and optimiser moments, with a new time box. Beside `path` it keeps the curves: NAME.jsonl, a
+    The learning rate warms up, then falls as a cosine of the used share of the budget. Resuming continues
+    weights, averages and optimiser moments, with a new budget. Beside `path` it keeps the curves: NAME.jsonl, a
     line a report, and NAME.curves.png.
 
     Args:
         network: on its device; its parameters are optimised, frozen ones left alone.
         path: the state's file, NAME.pt.
         minutes: the time box.
+        budget: steps to take instead: a comparison must not depend on who else uses the machine.
         learning_rate: its peak.
         resume: go on from `path`. A state without an optimiser, or NAME.safetensors of `save_average` where NAME.pt
             is missing, goes on from the averages with fresh moments.
@@ -59,7 +63,7 @@ class Session:
 
     Raises:
         FileNotFoundError: nothing to resume or to start from.
-        ValueError: the weights are of another network.
+        ValueError: the weights are of another network, or the session would never end.
     """
 
     def __init__(  # noqa: PLR0913 - each is a choice of the caller
@@ -67,15 +71,18 @@ class Session:
         network: nn.Module,
         path: Path,
         *,
-        minutes: float,
+        minutes: float = math.inf,
+        budget: int | None = None,
         learning_rate: float,
         resume: bool,
         start_from: Path | None = None,
         prefix: str = "",
-        fresh: Sequence[str] = ("geometry_head.",),
+        fresh: Sequence[str] = FRESH,
         batch: int = 0,
         companions: Mapping[str, Any] | None = None,
     ) -> None:
+        if not math.isfinite(minutes) and not budget:
+            raise AskedWrongError("training needs a number of minutes or of steps")
         self.network, self.path, self.peak = network, path, learning_rate
         self.prefix, self.fresh, self.batch, self.companions = prefix, fresh, batch, companions or {}
         fused = next(network.parameters()).is_cuda
@@ -94,7 +101,7 @@ class Session:
         elif start_from is not None:
             self._start_from(start_from)
         self.curves = Curves(path, keep=resume)
-        self.box_s = minutes * 60
+        self.box_s, self.budget, self.first_step = minutes * 60, budget, self.steps
         self.started = self.reported = self.saved = time.monotonic()
         # Fresh moments need a warm-up, trained ones do not.
         self.warm_step = self.steps - (WARMUP_STEPS if self.optimiser.state else 0)
@@ -109,8 +116,11 @@ class Session:
         if "optimiser" not in state:
             self.steps = self._start_from(self.path)
             return
-        self.network.load_state_dict(state["network"])
-        self.average.network.load_state_dict(state["average"])
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.network.load_state_dict(state["average"])
+        except RuntimeError as error:
+            raise AskedWrongError(f"{self.path} is of another network; --start-from takes what fits of it") from error
         self.optimiser.load_state_dict(state["optimiser"])
         for name, companion in self.companions.items():
             if name in state.get("companions", {}):
@@ -124,7 +134,8 @@ class Session:
         kept = checkpoint.load_average(self.network, tensors, prefix=self.prefix, fresh=self.fresh)
         self.average.network.load_state_dict(self.network.state_dict())
         self.average.settle()
-        also = f"; untrained: {', '.join(kept)}" if kept else ""
+        untrained = [part.rstrip(".") for part in self.fresh if any(key.startswith(part) for key in kept)]
+        also = f"; untrained: {', '.join(untrained)}" if untrained else ""
         self._say(f"starting from the averages in {path} (step {steps}), fresh optimiser{also}")
         return steps
 
@@ -158,12 +169,14 @@ class Session:
 
     @property
     def share(self) -> float:
-        """How much of the time box is used, 0 to 1."""
+        """How much of the budget is used, 0 to 1."""
+        if self.budget is not None:
+            return min(1.0, (self.steps - self.first_step) / self.budget)
         return min(1.0, (time.monotonic() - self.started) / self.box_s)
 
     @property
     def over(self) -> bool:
-        """Whether the time box is used up."""
+        """Whether the budget is used up."""
         return self.share >= 1
 
     @property
@@ -220,10 +233,14 @@ class Session:
             speed = f"lr {row['lr']:.1e}  {row['steps_per_s']:.2f} steps/s"
             speed += f"  {row['samples_per_s']:.1f} samples/s" if self.batch else ""
             speed += f"  data {row['data_share']:.0%}" if self.waited_s else ""
-            left_min = (1 - self.share) * self.box_s / 60
-            self._say(f"step {self.steps}  {figures}  {speed}  {left_min:.1f} min left")
+            self._say(f"step {self.steps}  {figures}  {speed}  {self._left()} left")
         if now - self.saved >= SAVE_S:
             self.save()
+
+    def _left(self) -> str:
+        if self.budget is not None:
+            return f"{self.first_step + self.budget - self.steps} steps"
+        return f"{(1 - self.share) * self.box_s / 60:.1f} min"
 
     def _write_curves(self, now: float) -> dict[str, float]:
         marked, steps, waited_s = self.mark

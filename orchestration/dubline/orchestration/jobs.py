@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PRESETS = frozenset({"tiny", "base"})
 """Names of the released networks; the API may not import the networks themselves."""
 
-DEFAULT_PRESET = "tiny"
+DEFAULT_PRESET = "base"
 SEED_MAX = 2**32 - 1
 CUSTOM_ID_MAX_CHARS = 128
 DEADLINE_MIN_S = 1.0

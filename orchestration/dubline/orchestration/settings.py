@@ -116,7 +116,7 @@ class WorkerSettings(Settings):
     """What a worker runs and where."""
 
     model_config = _group("WORKER")
-    preset: str = "tiny"
+    preset: str = "base"
     device: str = "auto"
     """auto, cpu, or a torch device name."""
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))

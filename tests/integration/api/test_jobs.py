@@ -38,7 +38,7 @@ def submit(client: TestClient, prober: Prober, **fields: Any) -> dict[str, Any]:
 def test_a_job_is_queued_together_with_its_wake_up(client: TestClient, prober: Prober, janitor: Janitor) -> None:
     created = submit(client, prober, custom_id="hello", seed=7)
     assert (created["state"], created["percent"], created["attempts"]) == ("queued", 0, [])
-    assert (created["custom_id"], created["seed"], created["preset"]) == ("hello", 7, "tiny")
+    assert (created["custom_id"], created["seed"], created["preset"]) == ("hello", 7, "base")
     assert created["result"] is created["error"] is created["eta_s"] is created["batch_id"] is None
     assert created["deadline_at"] is created["result_deleted_at"] is None
     assert janitor.wake_ups()[RENDER] == 1

@@ -98,7 +98,8 @@ def running(environment: dict[str, str], log: Path) -> Running:
 @pytest.fixture
 def insert(store: Store, tenant: str, ready: Ready) -> Callable[..., UUID]:
     def insert(seed: int = 0) -> UUID:
-        return store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], seed=seed)).id
+        new = NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], preset="tiny", seed=seed)
+        return store.jobs.insert(tenant, new).id
 
     return insert
 

@@ -159,7 +159,9 @@ def test_a_cancelled_job_is_left_at_the_next_write(
     assert store.jobs.get(tenant, job_id).state is JobState.CANCELLED
     assert len([percent for percent in seen if late(percent)]) == 1
     (attempt,) = store.jobs.attempts(tenant, job_id)
-    assert (attempt.cause, attempt.refused_writes) == (Cause.CANCELLED, 1)
+    assert attempt.cause is Cause.CANCELLED
+    # A heartbeat may have been refused just before.
+    assert attempt.refused_writes in {1, 2}
     assert not worker.run_next()
 
 

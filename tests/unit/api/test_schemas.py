@@ -32,7 +32,7 @@ def job(**fields: Any) -> JobRequest:
 
 def test_a_job_needs_only_its_two_uploads() -> None:
     new = job().new_job()
-    assert (new.preset, new.seed, new.custom_id, new.deadline_s) == ("tiny", 0, None, None)
+    assert (new.preset, new.seed, new.custom_id, new.deadline_s) == ("base", 0, None, None)
 
 
 @pytest.mark.parametrize("custom_id", ["a", "Grüße 17", "日本語", "x" * CUSTOM_ID_MAX_CHARS])

@@ -46,7 +46,8 @@ def test_training_may_render_at_any_size_with_the_same_latents(preset: Preset) -
     assert torch.equal(whole.motion, half.motion)
     assert torch.equal(whole.appearance, half.appearance)
     motion = whole.motion + torch.randn_like(whole.motion)
-    assert network(half._replace(frame=half.small), motion).frame.shape[-1] == preset.size_px // 2
+    small = half._replace(frame=half.small, whole=half.small)
+    assert network(small, motion).frame.shape[-1] == preset.size_px // 2
 
 
 @presets

@@ -9,6 +9,7 @@ import torch
 from tests.unit.training.conftest import blob_clip
 
 from dubline.models.presets import BASE, TINY, Preset
+from dubline.training.complaints import AskedWrongError
 from dubline.training.corpus import Clip
 from dubline.training.stage1 import train as stage1
 from dubline.training.stage1.criticism import Criticism
@@ -49,6 +50,16 @@ def test_footage_without_labels_teaches_pictures_but_no_geometry(clips: list[Cli
     assert criticism(rendering, geometry, spoilt).total == criticism(rendering, geometry, pairs).total
 
 
+def test_the_most_telling_of_several_frames_differs_more_from_the_source(clips: list[Clip]) -> None:
+    deck = Deck(clips, CPU)
+
+    def told(candidates: int) -> float:
+        pairs = deck.draw(24, 1, candidates)
+        return float((pairs.driving - pairs.sources).abs().mean())
+
+    assert told(6) > 1.3 * told(1)
+
+
 def test_draws_repeat_with_their_seed(clips: list[Clip]) -> None:
     deck = Deck(clips, CPU)
     deck.seed(5)
@@ -77,6 +88,28 @@ def test_keeping_the_motion_changes_the_renderer_alone(clips: list[Clip], tmp_pa
     changed = {key.split(".")[1] for key in before if not torch.equal(before[key], after[key])}
     assert "frame_decoder" in changed
     assert not {"motion_encoder", "appearance_extractor"} & changed
+
+
+def test_retouching_changes_the_retoucher_alone(clips: list[Clip], tmp_path: Path) -> None:
+    params = replace(TINY.autoencoder, render_px=64, retouch_widths=(8, 16, 16))
+    preset = replace(TINY, autoencoder=params)
+    plan = stage1.Plan(steps=3, sources=2, drives=1, perceptual=0)
+    path = stage1.train(clips, preset, tmp_path, plan)
+    before = torch.load(path, weights_only=True)["average"]
+    stage1.train(clips, preset, tmp_path, replace(plan, resume=True, retouch=True))
+    state = torch.load(path, weights_only=True)
+    assert state["steps"] == 6
+    for kind in ("network", "average"):
+        changed = {key.split(".")[1] for key in before if not torch.equal(before[key], state[kind][key])}
+        assert changed == {"retoucher"}
+    with pytest.raises(AskedWrongError, match="nothing to retouch"):
+        stage1.train(clips, preset, tmp_path, replace(plan, resume=True, retouch=True, size_px=128))
+    with pytest.raises(AskedWrongError, match="no retoucher"):
+        stage1.train(clips, TINY, tmp_path / "tiny", replace(plan, start_from=_tiny(clips, tmp_path), retouch=True))
+
+
+def _tiny(clips: list[Clip], folder: Path) -> Path:
+    return stage1.train(clips, TINY, folder / "start", stage1.Plan(steps=1, sources=1, drives=1, perceptual=0))
 
 
 @pytest.mark.parametrize("preset", [TINY, BASE], ids=lambda preset: preset.name)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dubline.models.controls import Controls
+from dubline.orchestration.jobs import PRESETS
 
 FPS = 25
 RATE_HZ = 16_000
@@ -34,7 +35,7 @@ class PuppetModels:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def get(self, preset: str) -> Any:
-        assert preset == "tiny"
+        assert preset in PRESETS
         return SimpleNamespace(
             preset=SimpleNamespace(size_px=128, fps=FPS, sample_rate_hz=RATE_HZ, render_batch=8),
             autoencoder=PuppetAutoencoder(),

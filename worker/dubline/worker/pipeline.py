@@ -29,7 +29,7 @@ from dubline.worker.render_job import MUXED_PERCENT, Rendered, RenderJob, Report
 
 log = structlog.get_logger(__name__)
 
-# Percent of a job at which each stage ends, by measured time of the tiny preset on a CPU.
+# Percent of a job at which each stage ends, by measured time on a CPU: 6.6 and 96.5 with TINY, 8.9 and 96.9 with BASE.
 SAMPLED_PERCENT = 8.0
 RENDERED_PERCENT = 95.0
 

@@ -64,7 +64,7 @@ Preset = Annotated[
         min_length=1,
         max_length=64,
         description="The released networks to render with.",
-        examples=["tiny"],
+        examples=["base"],
     ),
     AfterValidator(_printable),
 ]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dubline.training.corpus import LIDS, LIPS
 from dubline.training.loader import FrameStore
 from dubline.training.stage1 import augment
 from dubline.training.stage1.losses import FRAMED_LANDMARKS
@@ -66,10 +67,17 @@ class Deck:
         self.random = np.random.default_rng(seed)
         self.generator = torch.Generator().manual_seed(seed)
 
-    def draw(self, sources: int, drives: int) -> Pairs:
-        """A batch of `sources` clips with `drives` driving frames of each."""
+    def draw(self, sources: int, drives: int, candidates: int = 1) -> Pairs:
+        """A batch of clips, with driving frames of each.
+
+        Args:
+            sources: how many clips.
+            drives: driving frames of each.
+            candidates: frames that each driving frame is the most telling of, with lips and lids least like the
+                source's: mouths are shut or half open most of the time, and such pairs teach paint little.
+        """
         chosen: list[int] = self.random.integers(len(self.counts), size=sources).tolist()
-        times = [self.random.integers(self.counts[clip], size=1 + drives).tolist() for clip in chosen]
+        times = [self._times(clip, drives, candidates) for clip in chosen]
         repeated = [clip for clip in chosen for _ in range(drives)]
         starts = [time[0] for time in times]
         ends = [end for time in times for end in time[1:]]
@@ -89,6 +97,17 @@ class Deck:
             self._geometry(repeated, ends),
             labelled,
         )
+
+    def _times(self, clip: int, drives: int, candidates: int) -> list[int]:
+        """The source's frame of a clip and its driving frames."""
+        start = int(self.random.integers(self.counts[clip]))
+        drawn = self.random.integers(self.counts[clip], size=(drives, candidates))
+        track = self.geometry[clip]
+        if track is None or candidates == 1:
+            return [start, *drawn[:, 0].tolist()]
+        change = np.abs(track - track[start])
+        told = change[:, LIPS].sum(1) / 2 + change[:, LIDS].sum(1)
+        return [start, *drawn[np.arange(drives), told[drawn].argmax(1)].tolist()]
 
     def lesson(self, dense: DensePair) -> Pairs:
         """Pairs that know the motion of every pixel, one driving frame a source."""

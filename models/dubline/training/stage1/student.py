@@ -22,21 +22,24 @@ class Student(nn.Module):
         self.autoencoder = Autoencoder(params)
         self.geometry_head = nn.Linear(params.motion, geometry)
 
-    def forward(self, sources: Tensor, heard: Tensor, size_px: int) -> tuple[Rendering, Tensor]:
+    def forward(
+        self, sources: Tensor, heard: Tensor, size_px: int, *, retouched: bool = False
+    ) -> tuple[Rendering, Tensor]:
         """Render driving frames from their sources.
 
         Args:
             sources: (B, 3, S, S).
             heard: (N, 3, S, S), N / B driving frames of each source in a row, for the motion encoder.
             size_px: side at which to render.
+            retouched: let the retoucher go over it, at side S.
 
         Returns:
-            The rendering at size_px and what the head reads off the latents (N, G).
+            The rendering at size_px, or retouched at S, and what the head reads off the latents (N, G).
         """
         network = self.autoencoder
         source = network.encode_source(sources.contiguous(memory_format=torch.channels_last), size_px)
         motion, geometry = self.read(heard)
-        rendering: Rendering = network(_each(source, len(heard) // len(sources)), motion)
+        rendering: Rendering = network(_each(source, len(heard) // len(sources), retouched=retouched), motion)
         return rendering, geometry
 
     def read(self, heard: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,12 +48,13 @@ class Student(nn.Module):
         return motion, self.geometry_head(motion)
 
 
-def _each(source: Source, drives: int) -> Source:
-    """Every source of a batch `drives` times in a row, at the networks' resolution only."""
+def _each(source: Source, drives: int, *, retouched: bool) -> Source:
+    """Every source of a batch `drives` times in a row, at the side of the retoucher or of the renderer only."""
 
     def repeat(tensor: Tensor) -> Tensor:
         return tensor.repeat_interleave(drives, 0)
 
     small = repeat(source.small)
+    whole = repeat(source.whole) if retouched else small
     features = SourceFeatures(*map(repeat, source.features))
-    return Source(small, small, features, *map(repeat, (source.appearance, source.motion, source.maps)))
+    return Source(whole, whole, small, features, *map(repeat, (source.appearance, source.motion, source.maps)))

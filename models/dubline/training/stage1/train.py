@@ -6,9 +6,10 @@ own motion latent.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -18,6 +19,8 @@ from dubline.training.session import Session, training_device
 from dubline.training.sheet import save_sheet
 from dubline.training.stage1.criticism import Criticism, reading
 from dubline.training.stage1.pairs import Deck, Pairs
+from dubline.training.stage1.places import fit_places
+from dubline.training.stage1.registration import registered
 from dubline.training.stage1.student import Student
 
 if TYPE_CHECKING:
@@ -36,15 +39,18 @@ LESSON_STEPS = 3
 # Beside it the gradient of the pictures' own loss is about as large.
 PERCEPTUAL = 0.25
 WARM_UP_STEPS = 2000
+# A retoucher's driving frames are the most telling of so many.
+TELLING = 4
 
 
 @dataclass(frozen=True)
 class Plan:
     """How to train stage 1.
 
-    minutes: the time box. sources, drives: clips a step and driving frames of each; what is read off a source serves
-    all of its driving frames. size_px: side at which to render; None is the preset's `render_px`. resume, start_from:
-    as in `Session`. keep_motion: leave motion latents and appearance codes alone, so that stage 2 stays valid.
+    minutes: the time box. steps: taken instead, as in `Session`. sources, drives: clips a step and driving frames of
+    each; what is read off a source serves all of its driving frames. size_px: side at which to render; None is the
+    preset's `render_px`. resume, start_from: as in `Session`. keep_motion: leave motion latents and appearance codes
+    alone, so that stage 2 stays valid. retouch: train the retoucher only, at the networks' side; all else is kept.
     readings: further driving frames a step that only the motion encoder sees, to read the rig off labelled clips.
     warm_up: steps at the beginning that do nothing else: a tenth of the price of a rendered step, and a renderer whose
     latents say nothing learns nothing.
@@ -52,13 +58,15 @@ class Plan:
     teacher: of the exact geometry. A weight of 0 leaves each out.
     """
 
-    minutes: float
+    minutes: float = math.inf
+    steps: int | None = None
     sources: int = 4
     drives: int = 3
     size_px: int | None = None
     resume: bool = False
     start_from: Path | None = None
     keep_motion: bool = False
+    retouch: bool = False
     learning_rate: float = LEARNING_RATE
     readings: int = 0
     warm_up: int = 0
@@ -66,14 +74,19 @@ class Plan:
     adversarial: float = 0.0
     teacher: float = 1.0
 
+    @property
+    def keeps_motion(self) -> bool:
+        """Whether latents and appearance codes stay what they are."""
+        return self.keep_motion or self.retouch
+
 
 def train(clips: Sequence[Clip], preset: Preset, out: Path, plan: Plan, dense: DensePairs | None = None) -> Path:
-    """Train for a number of minutes; state, curves and sample sheets go to `out`. Returns the state's path.
+    """Train for a number of minutes or of steps; state, curves and sample sheets go to `out`. Returns the state's path.
 
     With `dense` every third step is a lesson of exact geometry.
     """
     torch.manual_seed(0)
-    device = training_device()
+    size_px, device = _side(plan, preset), training_device()
     deck = Deck(clips, device)
     student = Student(preset.autoencoder, deck.mean.size).to(device)
     criticism = Criticism(plan.perceptual, plan.adversarial, plan.teacher, device)
@@ -81,25 +94,20 @@ def train(clips: Sequence[Clip], preset: Preset, out: Path, plan: Plan, dense: D
         student,
         out / "stage1.pt",
         minutes=plan.minutes,
+        budget=plan.steps,
         learning_rate=plan.learning_rate,
         resume=plan.resume,
         start_from=plan.start_from,
         batch=plan.sources * plan.drives,
         companions=criticism.companions,
     )
-    if plan.keep_motion and not session.steps and not plan.start_from:
-        raise AskedWrongError("there is no trained motion to keep: resume, or start from averages")
-    if plan.keep_motion:
-        # The averages, since stage 2 was trained on those.
-        student.load_state_dict(session.average.network.state_dict())
-        student.autoencoder.motion_encoder.requires_grad_(requires_grad=False)
-        student.autoencoder.appearance_extractor.requires_grad_(requires_grad=False)
+    if plan.keeps_motion:
+        _keep(student, session, plan, deck)
     deck.seed(session.steps)
     if dense:
         dense.seed(session.steps)
-    size_px = plan.size_px or preset.autoencoder.render_px
     # There is nothing to read without a rig, and nothing to learn for an encoder that is kept.
-    warm_up = plan.warm_up if any(clip.labelled for clip in clips) and not plan.keep_motion else 0
+    warm_up = plan.warm_up if any(clip.labelled for clip in clips) and not plan.keeps_motion else 0
     while not session.over:
         if session.steps < warm_up:
             read = _read(student, deck, session, plan.sources * plan.drives)
@@ -107,19 +115,66 @@ def train(clips: Sequence[Clip], preset: Preset, out: Path, plan: Plan, dense: D
             if session.steps == warm_up:
                 session.warm_up()
             continue
-        lesson = dense if session.steps % LESSON_STEPS == 0 else None
+        # A lesson is about the deformation, which a retoucher leaves as it is.
+        lesson = dense if session.steps % LESSON_STEPS == 0 and not plan.retouch else None
         pairs = session.fetch(partial(_draw, deck, plan, lesson))
         with torch.autocast(device.type, torch.bfloat16):
-            rendering, geometry = student(pairs.sources, pairs.heard, size_px)
+            rendering, geometry = student(pairs.sources, pairs.heard, size_px, retouched=plan.retouch)
+        if plan.retouch:
+            pairs = registered(pairs, rendering.deformation.mixed)
         verdict = criticism(rendering, geometry, pairs)
-        further = _read(student, deck, session, plan.readings) if plan.readings else 0.0
+        further = _read(student, deck, session, plan.readings) if plan.readings and not plan.keeps_motion else 0.0
         session.step(verdict.total + plan.teacher * further, **verdict.figures)
         if session.steps % SHEET_STEPS == 1:
             sources = pairs.sources.repeat_interleave(len(pairs.driving) // len(pairs.sources), 0)
-            seen = (resize(part, size_px, size_px) for part in (sources, pairs.heard, pairs.driving))
+            side = rendering.frame.shape[-1]
+            seen = (resize(part, side, side) for part in (sources, pairs.heard, pairs.driving))
             save_sheet(out / "stage1.png", *seen, rendering.warped, rendering.frame)
     session.save()
     return session.path
+
+
+def _side(plan: Plan, preset: Preset) -> int:
+    """The side in px at which the renderer renders."""
+    size_px = plan.size_px or preset.autoencoder.render_px
+    if plan.retouch and size_px >= preset.size_px and preset.autoencoder.retouch_widths:
+        raise AskedWrongError(f"at {size_px} px there is nothing to retouch: render at less than {preset.size_px}")
+    return size_px
+
+
+def _keep(student: Student, session: Session, plan: Plan, deck: Deck) -> None:
+    """Leave alone what the plan keeps, as it is in the averages: stage 2 was trained on those."""
+    if not session.steps and not plan.start_from:
+        raise AskedWrongError("there is no trained motion to keep: resume, or start from averages")
+    averaged = cast("Student", session.average.network)
+    if plan.retouch:
+        _prepare(averaged, session, deck)
+    student.load_state_dict(averaged.state_dict())
+    network = student.autoencoder
+    if network.retoucher is not None and plan.retouch:
+        # Running statistics are kept as well.
+        student.eval().requires_grad_(requires_grad=False)
+        network.retoucher.requires_grad_(requires_grad=True)
+        network.retoucher.places.requires_grad_(requires_grad=False)
+    else:
+        network.motion_encoder.requires_grad_(requires_grad=False)
+        network.appearance_extractor.requires_grad_(requires_grad=False)
+
+
+def _prepare(averaged: Student, session: Session, deck: Deck) -> None:
+    """Tell a retoucher that has learnt nothing yet what the geometry head reads, and where mouths and eyes are.
+
+    Raises:
+        AskedWrongError: there is no retoucher.
+    """
+    retoucher = averaged.autoencoder.retoucher
+    if retoucher is None:
+        raise AskedWrongError("this preset has no retoucher: train its renderer, or choose another preset")
+    if retoucher.untouched:
+        retoucher.begin_with(averaged.geometry_head.weight)
+        fit_places(averaged.autoencoder, deck)
+        session.average.hurry()
+        session.warm_up()
 
 
 def _read(student: Student, deck: Deck, session: Session, count: int) -> Tensor:
@@ -132,5 +187,5 @@ def _read(student: Student, deck: Deck, session: Session, count: int) -> Tensor:
 
 def _draw(deck: Deck, plan: Plan, dense: DensePairs | None) -> Pairs:
     if dense is None:
-        return deck.draw(plan.sources, plan.drives)
+        return deck.draw(plan.sources, plan.drives, TELLING if plan.retouch else 1)
     return deck.lesson(dense.draw(plan.sources * plan.drives, deck.device))

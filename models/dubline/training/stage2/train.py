@@ -5,6 +5,7 @@ Every clip is encoded once; then windows of its motion are drawn with the speech
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -47,7 +48,7 @@ class Recipe:
     batch: windows per step. draws: times and noises per window; the extractors, half of the work, hear it once.
     variants: recordings of each clip's speech besides its own. rollouts: the share of windows whose previous frames
     are the network's own. recited: windows per step of speech without pictures, where there is some; warm_up: first
-    steps of a run that learn from nothing else.
+    steps of a run that learn from nothing else. steps: how many to take, instead of so many minutes.
     """
 
     batch: int = 16
@@ -56,6 +57,7 @@ class Recipe:
     rollouts: float = 1 / 8
     recited: int = 16
     warm_up: int = 2000
+    steps: int | None = None
 
 
 RECIPE = Recipe()
@@ -66,7 +68,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
     preset: Preset,
     out: Path,
     *,
-    minutes: float,
+    minutes: float = math.inf,
     resume: bool,
     recipe: Recipe = RECIPE,
     heldout: Iterable[Clip] = (),
@@ -116,6 +118,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
         diffusion.to(device),
         out / "stage2.pt",
         minutes=minutes,
+        budget=recipe.steps,
         learning_rate=LEARNING_RATE,
         resume=resume,
         start_from=start_from,

@@ -1,0 +1,51 @@
+"""The README's pictures, from the videos that `make demo` has left in out/: `python benchmarks/pictures.py`."""
+
+from pathlib import Path
+
+import av
+from PIL import Image
+
+VIDEOS = Path("out")
+PICTURES = Path("docs/pictures")
+# The sheet: frames of each video, evenly spread, and their side.
+COLUMNS, CELL_PX = 8, 176
+# The clip: these side by side, every second frame of them.
+TOGETHER, CLIP_PX, STEP = ("ada-english", "ben-spanish"), 288, 2
+
+
+def frames(name: str) -> list[Image.Image]:
+    """All frames of one video."""
+    with av.open(str(VIDEOS / f"{name}.mp4")) as container:
+        return [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+
+
+def beside(pictures: list[Image.Image], side_px: int) -> Image.Image:
+    """Square pictures in a row."""
+    row = Image.new("RGB", (side_px * len(pictures), side_px))
+    for column, picture in enumerate(pictures):
+        row.paste(picture.resize((side_px, side_px), Image.Resampling.LANCZOS), (side_px * column, 0))
+    return row
+
+
+def sheet(names: list[str]) -> Image.Image:
+    """A row of frames for each video."""
+    whole = Image.new("RGB", (CELL_PX * COLUMNS, CELL_PX * len(names)))
+    for line, name in enumerate(names):
+        film = frames(name)
+        chosen = [film[(2 * column + 1) * len(film) // (2 * COLUMNS)] for column in range(COLUMNS)]
+        whole.paste(beside(chosen, CELL_PX), (0, CELL_PX * line))
+    return whole
+
+
+def main() -> None:
+    """Write the contact sheet and the clip."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    sheet(sorted(path.stem for path in VIDEOS.glob("*.mp4"))).save(PICTURES / "contact.jpg", quality=88)
+    films = [frames(name)[::STEP] for name in TOGETHER]
+    clip = [beside(list(row), CLIP_PX) for row in zip(*films, strict=False)]
+    first, *rest = clip
+    first.save(PICTURES / "speaking.webp", save_all=True, append_images=rest, duration=40 * STEP, loop=0, quality=70)
+
+
+if __name__ == "__main__":
+    main()
