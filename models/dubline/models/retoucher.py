@@ -45,7 +45,7 @@ class Box(NamedTuple):
         return rows, slice(unit * self.left, unit * (self.left + self.width))
 
 
-# Where framed faces have them, with room for a turned head and for what a detector's box is off.
+# What is painted again at most: room for a turned head and for what a detector's box is off.
 BOXES = {"mouth": Box(left=8, top=13, width=16, height=16), "eyes": Box(left=6, top=8, width=20, height=10)}
 
 
