@@ -1,4 +1,4 @@
-"""What each part of the method is worth: `python benchmarks/ablations.py CLIPS --dense PAIRS [--steps 500]`.
+"""What each part of the method is worth: `python benchmarks/ablations.py CLIPS --dense PAIRS [--steps 3000]`.
 
 Every ablation is trained from scratch, for the same steps as the whole method, and evaluated on the same held-out
 clips; nothing is switched off in trained weights. Those of stage 2 stand on the stage 1 of the whole method. A finished
@@ -172,7 +172,7 @@ def main() -> None:
     )
     parser.add_argument("--dense", type=Path, help="folder of pairs with exact flow, for all but one variant")
     parser.add_argument("--preset", choices=PRESETS, default="tiny")
-    parser.add_argument("--steps", type=int, default=500, help="of each stage, for every variant")
+    parser.add_argument("--steps", type=int, default=3000, help="of each stage, for every variant")
     parser.add_argument("--heldout", type=int, default=6, help="clips to evaluate on")
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
     args = parser.parse_args()
