@@ -114,7 +114,7 @@ class Autoencoder(nn.Module):
         small_warped = warp(source.small, resize(deformation.mixed, size, size))
         paint = self.frame_decoder(source.features, small_warped, deformation, relative)
         if self.retoucher is not None and source.whole.shape[-1] > size:
-            paint = self.retoucher(source.whole, deformation.mixed, paint, motion, relative)
+            paint = self.retoucher(source.whole, deformation.mixed, paint, motion, source.motion)
         warped, paint = self._enlarge(source, small_warped, deformation, paint)
         frame = warped + paint.occlusion * (paint.colour - warped)
         return Rendering(frame, warped, paint, deformation)

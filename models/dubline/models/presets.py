@@ -30,8 +30,7 @@ class AutoencoderParams:
     `decoder_bottleneck`: channels of the frame decoder at an eighth of the side, where it also hears of motion in
     place; 0 leaves that level out.
     `retouch_widths`: channels at a half, a quarter and an eighth of `size_px` of the retoucher, which paints mouth and
-    eyes again at that side; None leaves it out. `retouch_motion`: how many readings of the motion it
-    hears.
+    eyes again at that side; None leaves it out. `retouch_motion`: how many readings of the motion it hears.
     The switches are the paper's ablations: `hears_appearance` conditions the deviation decoder on the appearance
     code, `transforms` runs the deviation image transformer, `attends` gates the source's features by an attention map.
     """

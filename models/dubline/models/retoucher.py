@@ -143,23 +143,23 @@ class Retoucher(nn.Module):
         middles = {"mouth": read[:, :2], "eyes": read[:, 3:]}
         return {name: (middles[name], width * width.new_tensor(AXES[name])) for name in BOXES}
 
-    def forward(self, whole: Tensor, displacement: Tensor, paint: Paint, motion: Tensor, relative: Tensor) -> Paint:
+    def forward(self, whole: Tensor, displacement: Tensor, paint: Paint, motion: Tensor, origin: Tensor) -> Paint:
         """Retouch.
 
         Args:
             whole: (B, 3, S, S), the source at the networks' side, a multiple of 4 * GRID.
             displacement: (B, 2, h, w), the mixed deformation.
             paint: at any side.
-            motion: (B, M), and
-            relative: (B, M), the same less the source's.
+            motion: (B, M), the latent.
+            origin: (B, M), the source's latent.
 
         Returns:
             The paint at side S. What is painted again may leave [-1, 1] a little.
         """
         side = whole.shape[-1]
         displacement, colour, occlusion = (resize(part, side, side) for part in (displacement, *paint))
-        heard = self.motion(self.readings(torch.cat([motion, relative], dim=1)))
-        places = self._places(motion - relative)
+        heard = self.motion(self.readings(torch.cat([motion, motion - origin], dim=1)))
+        places = self._places(origin)
         # Retouches are written into these.
         new_colour, new_occlusion = colour.clone(), occlusion.clone()
         for name, retouch in zip(BOXES, self._retouches(), strict=True):

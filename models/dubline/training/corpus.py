@@ -82,13 +82,23 @@ def _decode(path: Path, size_px: int, every: int) -> tuple[NDArray[np.uint8], ND
     return np.stack(kept), np.concatenate(samples), total
 
 
-def read_speech(path: Path) -> NDArray[np.float32]:
-    """The sound of a file: (N,) in [-1, 1] at 16 kHz."""
-    resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
+def read_speech(path: Path, seconds: float = math.inf) -> NDArray[np.float32]:
+    """The sound of a file, or its first seconds: (N,) in [-1, 1] at 16 kHz.
+
+    Raises:
+        OSError, ValueError, IndexError: some of UNREADABLE; there is no sound that can be decoded.
+    """
+    wanted = seconds * SAMPLE_RATE_HZ
+    parts: list[NDArray[np.float32]] = []
     with av.open(str(path)) as container:
-        parts = [part.to_ndarray()[0] for frame in container.decode(audio=0) for part in resampler.resample(frame)]
-    parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
-    return np.concatenate(parts)
+        resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
+        for frame in container.decode(audio=0):
+            parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+            if sum(map(len, parts)) >= wanted:
+                break
+        parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
+    whole = np.concatenate(parts)
+    return whole[: round(min(wanted, len(whole)))].astype(np.float32)
 
 
 def read_clip(path: Path, size_px: int, every: int = 1) -> Clip:

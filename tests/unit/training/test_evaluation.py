@@ -19,7 +19,7 @@ from dubline.models.presets import TINY
 from dubline.models.rig import Rig
 from dubline.models.weights import Networks
 from dubline.training import evaluate
-from dubline.training.corpus import Clip
+from dubline.training.corpus import Clip, read_speech
 from dubline.training.evaluation import bench, portrait, recording, report
 from dubline.training.evaluation.bench import BenchError
 from dubline.training.evaluation.dense import read_pairs
@@ -187,7 +187,7 @@ def test_recordings_are_cut_and_joined_to_the_seconds_that_are_asked_for(tmp_pat
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes((np.sin(np.arange(16_000)) * 9000).astype(np.int16).tobytes())
-    voice = recording.read_recording(tmp_path / "a.wav", 1.5)
+    voice = read_speech(tmp_path / "a.wav", 1.5)
     assert len(voice) == 24_000
     assert 0.2 < np.abs(voice).max() < 0.35
     assert len(recording.joined([voice, voice, voice], 2.5)) == 40_000

@@ -1,39 +1,19 @@
-"""Reads recorded voices from a folder of sound files: a few seconds each, mono at 16 kHz."""
+"""Recorded voices from a folder of sound files: which they are, and how they are joined."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 
 from dubline.training.corpus import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
 SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".m4a"})
-
-
-def read_recording(path: Path, seconds: float) -> NDArray[np.float32]:
-    """The first seconds of a sound file: (N,) in [-1, 1].
-
-    Raises:
-        av.FFmpegError: the file holds no sound that can be decoded.
-    """
-    wanted = round(seconds * SAMPLE_RATE_HZ)
-    parts: list[NDArray[np.float32]] = []
-    with av.open(str(path)) as container:
-        resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
-        for frame in container.decode(audio=0):
-            parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
-            if sum(map(len, parts)) >= wanted:
-                break
-        parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
-    return np.concatenate([*parts, np.empty(0, np.float32)])[:wanted].astype(np.float32)
 
 
 def joined(voices: Iterable[NDArray[np.float32]], seconds: float) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from PIL import Image
 from rich.progress import Progress
 from skimage import data
 
-from dubline.training.corpus import UNREADABLE
+from dubline.training.corpus import UNREADABLE, read_speech
 from dubline.training.evaluation import portrait, recording, report
 from dubline.training.evaluation.contact_sheet import ContactSheet
 from dubline.training.evaluation.dense import dense_scores
@@ -161,7 +161,7 @@ class Study:
 
     def _humans(self) -> list[Voice]:
         voices = []
-        for name, speech in self._readable(self.material.voices, partial(recording.read_recording, seconds=HUMAN_S)):
+        for name, speech in self._readable(self.material.voices, partial(read_speech, seconds=HUMAN_S)):
             count = max(1, len(speech) * FPS // 16_000)
             voices.append(Voice(name, speech, count, of_recording(speech, count), human=True))
         return voices
