@@ -60,9 +60,8 @@ def score(performer: Performer, clip: Clip, silent: np.ndarray, controls: Contro
     source = performer.source(clip.frames[0])
     sent = performer.spoken_motion(source, clip.speech, len(clip.frames), controls=controls)
     seen = performer.own_motion(np.concatenate(list(performer.play(source, sent))))
-    whiten, rig = performer.networks.diffusion.whitening, performer.networks.rig
     truth = np.asarray(clip.geometry)[:, -1].astype(np.float64)
-    readings = [rig(whiten(motion, source.motion) - whiten(source.motion, source.motion)) for motion in (sent, seen)]
+    readings = [performer.readings(source, motion) for motion in (sent, seen)]
     sizes = [[float(read[:, part].square().mean().sqrt()) for part in PARTS.values()] for read in readings]
     gaps = [read[:, LIPS].double().cpu().numpy() for read in readings]
     resting = speeds(gaps[0], silent)

@@ -52,6 +52,13 @@ class Performer:
         windows = sample_motion(self.networks, source, lambda: iter([speech]), count, seed, controls=controls)
         return torch.cat(list(windows)).to(self.device)
 
+    @torch.inference_mode()
+    def readings(self, source: Source, motion: Tensor) -> Tensor:
+        """What `dubline.models.rig` reads off motion (T, M), relative to the source: (T, 11)."""
+        whiten, rig = self.networks.diffusion.whitening, self.networks.rig
+        read: Tensor = rig(whiten(motion, source.motion) - whiten(source.motion, source.motion))
+        return read
+
     @staticmethod
     def borrowed_motion(source: Source, driving: Tensor) -> Tensor:
         """Another clip's motion (T, M), relative to its own first frame, set upon a source's."""
