@@ -19,7 +19,7 @@ from dubline.client.client import DEFAULT_URL, Client
 from dubline.client.controls import FACTOR_MOST, SHUT_MOST, Controls
 from dubline.client.errors import ClientError, RefusedError
 from dubline.client.manifest import read_rows
-from dubline.client.single import Wish, make_one
+from dubline.client.single import Single, Wish
 
 FAILED = 1
 INTERRUPTED = 130
@@ -73,11 +73,12 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     target = out or _unused(Path(f"{portrait.stem}-{speech.stem}.mp4"))
     controls = Controls(expression=expression, head_motion=head_motion, blink=blink, shut_in_silence=shut_in_silence)
     wish = Wish(portrait=portrait, speech=speech, out=target, preset=preset, seed=seed, controls=controls)
-    try:
-        with _client() as client, board(Console(), 1) as shown:
-            outcome = make_one(client, wish, shown)
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+    with _client() as client, board(Console(), 1) as shown:
+        single = Single(client, wish, shown)
+        try:
+            outcome = single.run()
+        except KeyboardInterrupt:
+            raise _interrupted(single.job_id) from None
     if outcome.fault:
         _error(str(outcome.fault))
         raise typer.Exit(FAILED)
@@ -96,10 +97,7 @@ def batch(
         try:
             outcomes = bulk.run()
         except KeyboardInterrupt:
-            if bulk.batch_id:
-                _error("Interrupted; the server goes on. See how far it is, or stop it:")
-                _error(f"dubline status {bulk.batch_id}\ndubline cancel {bulk.batch_id}")
-            raise typer.Exit(INTERRUPTED) from None
+            raise _interrupted(bulk.batch_id) from None
     for line in report.of_outcomes(outcomes, out, time.monotonic() - began):
         typer.echo(line)
     if any(outcome.fault for outcome in outcomes):
@@ -188,6 +186,14 @@ def _client() -> Client:
     if not key:
         raise ClientError("Set DUBLINE_API_KEY to your API key; `dubline up` prints one for its own server.")
     return Client(os.environ.get("DUBLINE_URL") or DEFAULT_URL, key)
+
+
+def _interrupted(identifier: str) -> typer.Exit:
+    """Say how to go on with what the server has, if it has anything."""
+    if identifier:
+        _error("Interrupted; the server goes on. See how far it is, or stop it:")
+        _error(f"dubline status {identifier}\ndubline cancel {identifier}")
+    return typer.Exit(INTERRUPTED)
 
 
 def _error(text: str) -> None:

@@ -31,41 +31,53 @@ class Wish:
     controls: Controls = UNSAID
 
 
-def make_one(client: Client, wish: Wish, board: Board) -> Outcome:
-    """Make one video and say how it ended.
+class Single:
+    """One run of a wish.
 
-    Raises:
-        ClientError: the server cannot be reached or refused.
+    Attributes:
+        job_id: the job at the server; empty until there is one.
     """
-    name = wish.out.name
-    board.show(name, "uploading", 0)
-    with Threads(client) as threads:
-        sending = [
-            threads.start(client.uploads.send, wish.portrait, "portrait"),
-            threads.start(client.uploads.send, wish.speech, "speech"),
-        ]
-        portrait, speech = (one.result() for one in sending)
-    fault = portrait.error or speech.error or _render(client, wish, (portrait, speech), board)
-    board.finish(name, "failed" if fault else "done", fault.code if fault else str(wish.out))
-    return Outcome(name, None if fault else wish.out, fault)
 
+    def __init__(self, client: Client, wish: Wish, board: Board) -> None:
+        """Nothing is sent yet."""
+        self.job_id = ""
+        self._client, self._wish, self._board = client, wish, board
 
-def _render(client: Client, wish: Wish, uploads: tuple[Upload, Upload], board: Board) -> Fault | None:
-    portrait, speech = uploads
-    new = NewJob(
-        portrait_upload_id=portrait.id,
-        speech_upload_id=speech.id,
-        preset=wish.preset,
-        seed=wish.seed,
-        controls=wish.controls,
-    )
-    job = client.jobs.create(new)
-    for seen in client.jobs.follow(job.id):
-        job = seen
-        if not job.is_final:
-            board.show(wish.out.name, job.state, job.percent, job.stage or "")
-    if job.state != "succeeded":
-        return job.error or Fault(code=job.state)
-    board.show(wish.out.name, "downloading", 100)
-    client.jobs.download(job.id, wish.out)
-    return None
+    def run(self) -> Outcome:
+        """Make the video and say how it ended.
+
+        Raises:
+            ClientError: the server cannot be reached or refused.
+        """
+        wish, name = self._wish, self._wish.out.name
+        self._board.show(name, "uploading", 0)
+        with Threads(self._client) as threads:
+            sending = [
+                threads.start(self._client.uploads.send, wish.portrait, "portrait"),
+                threads.start(self._client.uploads.send, wish.speech, "speech"),
+            ]
+            portrait, speech = (one.result() for one in sending)
+        fault = portrait.error or speech.error or self._render(portrait, speech)
+        self._board.finish(name, "failed" if fault else "done", fault.code if fault else str(wish.out))
+        return Outcome(name, None if fault else wish.out, fault)
+
+    def _render(self, portrait: Upload, speech: Upload) -> Fault | None:
+        client, wish = self._client, self._wish
+        new = NewJob(
+            portrait_upload_id=portrait.id,
+            speech_upload_id=speech.id,
+            preset=wish.preset,
+            seed=wish.seed,
+            controls=wish.controls,
+        )
+        job = client.jobs.create(new)
+        self.job_id = job.id
+        for seen in client.jobs.follow(job.id):
+            job = seen
+            if not job.is_final:
+                self._board.show(wish.out.name, job.state, job.percent, job.stage or "")
+        if job.state != "succeeded":
+            return job.error or Fault(code=job.state)
+        self._board.show(wish.out.name, "downloading", 100)
+        client.jobs.download(job.id, wish.out)
+        return None

@@ -142,6 +142,25 @@ def test_the_same_key_at_once_makes_one_batch(store: Store, studio: Studio) -> N
     assert store.jobs.queued_counts().claimable == 20
 
 
+def test_a_key_whose_batch_is_deleted_in_this_moment_is_free_again(store: Store, studio: Studio) -> None:
+    first, _ = store.batches.insert("acme", [studio.new()], "key", "hash")
+    deleting: list[str] = []
+
+    def delete(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        # Between the insert that finds the key taken and the look at whose it is.
+        if statement.startswith("SELECT") and "batches.idempotency_key = " in statement and not deleting:
+            deleting.append(statement)
+            store.deletions.batch("acme", first.id, "test")
+
+    event.listen(store._engine, "before_cursor_execute", delete)
+    second, replayed = store.batches.insert("acme", [studio.new()], "key", "hash")
+    event.remove(store._engine, "before_cursor_execute", delete)
+    assert deleting
+    assert not replayed
+    assert second.id != first.id
+    assert second.counts[JobState.QUEUED] == 1
+
+
 def test_batches_of_one_tenant_at_once_do_not_block_each_other_for_good(store: Store, studio: Studio) -> None:
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(store.batches.insert, "acme", [studio.new()] * 20, None, "hash") for _ in range(8)]

@@ -12,7 +12,7 @@ from dubline.client.errors import ClientError, UnreachableError
 from dubline.client.manifest import Row
 from dubline.client.outcome import Outcome
 from dubline.client.pauses import TRIES
-from dubline.client.single import Wish, make_one
+from dubline.client.single import Single, Wish
 
 
 class Log:
@@ -138,7 +138,7 @@ def wish(media: Path, portrait: str) -> Wish:
 
 
 def test_one_video_is_made_of_two_files(service: Service, client: Client, media: Path) -> None:
-    outcome = make_one(client, wish(media, "face.jpg"), Log())
+    outcome = Single(client, wish(media, "face.jpg"), Log()).run()
     assert outcome.path == media / "hello.mp4"
     assert outcome.path.read_bytes() == VIDEO
     (job,) = service.jobs.values()
@@ -146,7 +146,7 @@ def test_one_video_is_made_of_two_files(service: Service, client: Client, media:
 
 
 def test_one_video_of_a_bad_portrait_fails_with_its_reason(client: Client, media: Path) -> None:
-    outcome = make_one(client, wish(media, "wall.jpg"), Log())
+    outcome = Single(client, wish(media, "wall.jpg"), Log()).run()
     assert outcome.path is None
     assert outcome.fault
     assert str(outcome.fault) == "no_face: No face was found."
@@ -155,4 +155,4 @@ def test_one_video_of_a_bad_portrait_fails_with_its_reason(client: Client, media
 def test_one_video_that_is_refused_says_why(service: Service, client: Client, media: Path) -> None:
     service.faults["POST /v1/jobs"] = [problem(422, "invalid_request", "There is no such preset.")]
     with pytest.raises(ClientError, match="no such preset"):
-        make_one(client, wish(media, "face.jpg"), Log())
+        Single(client, wish(media, "face.jpg"), Log()).run()

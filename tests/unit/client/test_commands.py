@@ -104,6 +104,33 @@ def test_batch_makes_all_videos_it_can_and_sums_up(
     assert "1 of 2 videos" in shown
 
 
+@pytest.mark.parametrize(
+    ("look", "identifier", "words"),
+    [
+        ("_look_at_job", "job-0", ["submit", "--portrait", "face.jpg", "--speech", "hello.mp3"]),
+        ("_look_at_batch", "batch-0", ["batch", "batch.jsonl"]),
+    ],
+)
+def test_who_interrupts_is_told_how_to_go_on(  # noqa: PLR0913, PLR0917 - fixtures and parameters
+    monkeypatch: pytest.MonkeyPatch,
+    media: Path,
+    service: Service,
+    capsys: pytest.CaptureFixture[str],
+    look: str,
+    identifier: str,
+    words: list[str],
+) -> None:
+    def interrupted(_identifier: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(service, look, interrupted)
+    monkeypatch.chdir(media)
+    row = {"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}
+    (media / "batch.jsonl").write_text(json.dumps(row))
+    assert run(monkeypatch, *words) == commands.INTERRUPTED
+    assert f"dubline status {identifier}\ndubline cancel {identifier}" in capsys.readouterr().err
+
+
 def test_status_knows_jobs_and_batches(
     monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:

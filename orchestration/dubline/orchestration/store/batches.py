@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import case, func, select
@@ -19,7 +19,7 @@ from dubline.orchestration.store.records import job_of
 from dubline.orchestration.store.transaction import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
@@ -65,24 +65,19 @@ class Batches:
         if wrong or not rows:
             raise InvalidBatchError(None if rows else "The batch has no rows. Send at least one.", wrong)
         with transaction(self._engine) as session:
-            batch_id = uuid4()
-            # With the same key in two calls at once, the second one waits here for the first to commit.
-            inserted = session.scalar(
-                insert(BatchRow)
-                .values(
-                    id=batch_id,
-                    tenant=tenant,
-                    row_count=len(rows),
-                    inputs_s=retention.inputs_s,
-                    results_s=retention.results_s,
-                    idempotency_key=idempotency_key,
-                    request_sha256=None if idempotency_key is None else request_sha256,
-                )
-                .on_conflict_do_nothing(constraint="batches_idempotency_key")
-                .returning(BatchRow.id)
-            )
-            if inserted is None:
-                return _replayed(session, tenant, idempotency_key, request_sha256), True
+            values = {
+                "tenant": tenant,
+                "row_count": len(rows),
+                "inputs_s": retention.inputs_s,
+                "results_s": retention.results_s,
+                "idempotency_key": idempotency_key,
+                "request_sha256": None if idempotency_key is None else request_sha256,
+            }
+            while (batch_id := _claim(session, values)) is None:
+                replayed = _replayed(session, tenant, idempotency_key, request_sha256)
+                # It may have been deleted in between; then the key is free again.
+                if replayed is not None:
+                    return replayed, True
             uploads = uploads_of(session, tenant, rows)
             admissions = [admit(row, uploads) for row in rows]
             queue(session, tenant, admissions, batch_id)
@@ -138,10 +133,23 @@ class Batches:
             )
 
 
-def _replayed(session: Session, tenant: str, idempotency_key: str | None, request_sha256: str) -> Batch:
-    earlier = session.scalars(
+def _claim(session: Session, values: Mapping[str, Any]) -> UUID | None:
+    """Insert a batch and return its id; None where its idempotency key is taken."""
+    # With the same key in two calls at once, the second one waits here for the first to commit.
+    return session.scalar(
+        insert(BatchRow)
+        .values(id=uuid4(), **values)
+        .on_conflict_do_nothing(constraint="batches_idempotency_key")
+        .returning(BatchRow.id)
+    )
+
+
+def _replayed(session: Session, tenant: str, idempotency_key: str | None, request_sha256: str) -> Batch | None:
+    earlier = session.scalar(
         select(BatchRow).where(BatchRow.tenant == tenant, BatchRow.idempotency_key == idempotency_key)
-    ).one()
+    )
+    if earlier is None:
+        return None
     if earlier.request_sha256 != request_sha256:
         raise IdempotencyKeyReusedError
     return _read(session, tenant, earlier.id)
