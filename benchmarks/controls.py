@@ -1,8 +1,9 @@
 """What each control moves, and whether the lips stay: `python benchmarks/controls.py CLIPS [--preset tiny --clips 10]`.
 
 Held-out clips speak with every setting. Sizes are root mean squares relative to the portrait: once as the motion says
-it (`sent`), once as the motion encoder reads it off the rendered frames (`seen`). Lips are what is read as the lip gap
-against the clip's true one; a still picture of the mouth would score 0.
+it (`sent`), once as the motion encoder reads it off the rendered frames (`seen`). Of blinks it is their number, and how
+far lids are seen to come down in them: 1 is what the encoder sees in the blinks of clips, 0 is nothing. Lips are what
+is read as the lip gap against the clip's true one; a still picture of the mouth would score 0.
 """
 
 import argparse
@@ -15,10 +16,13 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
-from dubline.models.controls import SAMPLED, Controls
+from dubline.models.autoencoder import Source
+from dubline.models.blinks import Blinks
+from dubline.models.controls import Controls
 from dubline.models.presets import PRESETS
-from dubline.models.rig import HEAD, LIDS, LIPS, MOOD
+from dubline.models.rig import HEAD, LIPS, MOOD
 from dubline.models.weights import RELEASED, load_networks
 from dubline.training.corpus import Clip, read_clip
 from dubline.training.evaluation.heldout import unheard
@@ -27,14 +31,20 @@ from dubline.training.evaluation.performer import Performer
 from dubline.training.evaluation.reference import of_clip
 from dubline.training.evaluation.study import spread
 
-PARTS = {"head, rad": slice(HEAD.start, 3), "lids": slice(LIDS, LIDS + 1), "mood": MOOD}
+SEED = 0
+AS_DRAWN = Controls(shut_in_silence=0.0)
+PARTS = {"head, rad": slice(HEAD.start, 3), "mood": MOOD}
+# Lids are down that far in the middle of a blink.
+DOWN = 0.8
 
 
 class Score(NamedTuple):
-    """One clip, one setting: sizes of `PARTS` sent and seen, lip correlations, lip speed in silence in cm a frame."""
+    """One clip, one setting: sizes of `PARTS` sent and seen, blinks, lips, lip speed in silence in cm a frame."""
 
     sent: list[float]
     seen: list[float]
+    blinks_a_minute: float
+    lids_seen: float
     lips_sent: float
     lips_seen: float
     unrest: float
@@ -42,7 +52,7 @@ class Score(NamedTuple):
 
 def settings() -> Iterator[tuple[str, Controls]]:
     """Every setting that is tried, the neutral one first."""
-    yield "as drawn", SAMPLED
+    yield "as drawn", AS_DRAWN
     for name in ("head_motion", "blink", "expression"):
         for factor in (0.0, 0.5, 1.5, 2.0):
             yield f"{name} {factor:g}", Controls(**{name: factor, "shut_in_silence": 0.0})
@@ -58,7 +68,7 @@ def speaks(path: Path) -> bool:
 def score(performer: Performer, clip: Clip, silent: np.ndarray, controls: Controls) -> Score:
     """Sample, render and read one clip."""
     source = performer.source(clip.frames[0])
-    sent = performer.spoken_motion(source, clip.speech, len(clip.frames), controls=controls)
+    sent = performer.spoken_motion(source, clip.speech, len(clip.frames), SEED, controls=controls)
     seen = performer.own_motion(np.concatenate(list(performer.play(source, sent))))
     truth = np.asarray(clip.geometry)[:, -1].astype(np.float64)
     readings = [performer.readings(source, motion) for motion in (sent, seen)]
@@ -66,7 +76,18 @@ def score(performer: Performer, clip: Clip, silent: np.ndarray, controls: Contro
     gaps = [read[:, LIPS].double().cpu().numpy() for read in readings]
     resting = speeds(gaps[0], silent)
     unrest = float(resting.mean()) if len(resting) else float("nan")
-    return Score(*sizes, *(correlation(gap, truth) for gap in gaps), unrest)
+    shut = Blinks(controls.blink, SEED)(len(clip.frames))
+    often = 60 * performer.networks.preset.fps * int(((shut[1:] > 0) & (shut[:-1] == 0)).sum()) / len(shut)
+    lids = lids_down(performer, source, seen, shut)
+    return Score(*sizes, often, lids, *(correlation(gap, truth) for gap in gaps), unrest)
+
+
+def lids_down(performer: Performer, source: Source, motion: Tensor, shut: Tensor) -> float:
+    """How much further lids are down in motion (T, M) in the middle of blinks than between them; 0 without blinks."""
+    whiten, direction = performer.networks.diffusion.whitening, performer.networks.rig.shut
+    lids = whiten(motion, source.motion) @ direction / direction.square().sum()
+    down = lids[shut > DOWN]
+    return float(down.mean() - lids[shut == 0].mean()) if len(down) else 0.0
 
 
 def main() -> None:
@@ -88,9 +109,9 @@ def main() -> None:
         for name, controls in settings():
             scores[name].append(score(performer, clip, silent, controls))
     heads = [f"{part} {how}" for how in ("sent", "seen") for part in PARTS]
-    table = Table("setting", *heads, "lips sent", "lips seen", "silence, cm")
+    table = Table("setting", *heads, "blinks/min", "lids down", "lips sent", "lips seen", "silence, cm")
     for name, each in scores.items():
-        row = np.nanmean([[*s.sent, *s.seen, s.lips_sent, s.lips_seen, s.unrest] for s in each], axis=0)
+        row = np.nanmean([[*s.sent, *s.seen, *s[2:]] for s in each], axis=0)
         table.add_row(name, *(f"{value:.3f}" for value in row))
     Console(width=160).print(table, f"{len(scores['as drawn'])} clips")
 

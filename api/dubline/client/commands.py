@@ -42,7 +42,7 @@ def _number(value: float | None) -> float | None:
 
 Expression = Annotated[float | None, _control(FACTOR_MOST, "Of brows, smile and cheeks; 1 is usual.")]
 HeadMotion = Annotated[float | None, _control(FACTOR_MOST, "Of the head; 0 holds it still, 1 is usual.")]
-Blink = Annotated[float | None, _control(FACTOR_MOST, "Of the lids; 1 is usual.")]
+Blink = Annotated[float | None, _control(FACTOR_MOST, "How often eyes blink; 0 never, 1 is usual.")]
 ShutInSilence = Annotated[float | None, _control(SHUT_MOST, "How far lips shut in pauses; 1 is usual.")]
 
 app = typer.Typer(

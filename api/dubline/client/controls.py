@@ -21,7 +21,7 @@ class Controls:
 
     expression: of brows, smile and cheeks, 0 to 2.
     head_motion: of where the head is and where it turns, 0 to 2.
-    blink: of how far the lids move, 0 to 2.
+    blink: of how often the eyes blink, 0 to 2.
     shut_in_silence: how far the lips shut where nobody speaks, 0 to 1.
     """
 

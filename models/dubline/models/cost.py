@@ -19,7 +19,7 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from dubline.models.autoencoder import Autoencoder
-from dubline.models.controls import SAMPLED
+from dubline.models.controls import Controls
 from dubline.models.diffusion import Diffusion
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.rig import Rig
@@ -113,7 +113,9 @@ def _sampling(preset: Preset, diffusion: Diffusion) -> float:
     with torch.inference_mode():
         source = autoencoder.encode_source(torch.zeros(1, 3, preset.size_px, preset.size_px))
     networks = Networks(preset, autoencoder, diffusion, Rig(preset.diffusion.whitened), sha256="")
-    drawing = count(lambda: list(sample_motion(networks, source, speech, frames, seed=0, controls=SAMPLED)))
+    # Resting lips would ask for a window more, once a recording.
+    asked = Controls(shut_in_silence=0.0)
+    drawing = count(lambda: list(sample_motion(networks, source, speech, frames, seed=0, controls=asked)))
     return drawing["Global"] * preset.fps / frames
 
 

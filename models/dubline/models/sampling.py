@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dubline.models import schedule
 from dubline.models.audio_encoder import MEL_PER_FRAME
+from dubline.models.blinks import Blinks
 from dubline.models.controls import USUAL, Controls, Steering
 from dubline.models.denoiser import Condition
 from dubline.models.log_mel import BANDS, Loudness, normalise, stream_log_mel
@@ -51,7 +52,8 @@ def sample_motion(  # noqa: PLR0913 - each is a choice of the caller
         speech: gives a fresh stream of mono 16 kHz samples in [-1, 1] at each call; called twice: the whole
             recording is heard for its style and loudness before the first window is drawn.
         frame_count: how many video frames to give.
-        seed: with the window's index, decides the noise. The same seed gives the same motion.
+        seed: with the window's index, decides the noise, and when the face blinks. The same seed gives the same
+            motion.
         controls: what to change about it; later windows go on from what was sampled, not from what was changed.
 
     Yields:
@@ -62,7 +64,7 @@ def sample_motion(  # noqa: PLR0913 - each is a choice of the caller
     mel_count = frame_count * MEL_PER_FRAME
     style, level = _hear_whole(diffusion, stream_log_mel(speech(), mel_count), device)
     condition = _hushed(diffusion, source, style)
-    steering = _steer(networks, source, controls, condition)
+    steering, blinks = _steer(networks, source, controls, condition), Blinks(controls.blink, seed)
     start = 0
     last: Tensor | None = None
     for index, mel in enumerate(_slices(diffusion, stream_log_mel(speech(), mel_count), frame_count, level)):
@@ -70,7 +72,8 @@ def sample_motion(  # noqa: PLR0913 - each is a choice of the caller
         drawn = draw(diffusion, condition, _noise(diffusion, seed, index).to(device))
         new = drawn if last is None else join(last, drawn)
         hush = silence(mel)[0, : -diffusion.params.margin][-new.shape[1] :].to(device)
-        yield diffusion.whitening.invert(steering(new[0], hush), source.motion)[: frame_count - start].half().cpu()
+        motion = steering(new[0], hush, blinks(new.shape[1]).to(device))
+        yield diffusion.whitening.invert(motion, source.motion)[: frame_count - start].half().cpu()
         start += new.shape[1]
         last = new[:, -1:]
         previous = new[:, -diffusion.params.previous - 1 : -1]

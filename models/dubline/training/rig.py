@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from dubline.models.rig import READINGS, Rig
+from dubline.models.rig import LIDS, READINGS, Rig
 from dubline.training.corpus import to_frames
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ TRACKS: tuple[tuple[list[int], list[int]], ...] = (
 FRAME_STEP = 5
 # Added to the unit variance of whitened motion, for directions that hardly vary in the clips.
 RIDGE = 1e-3
+# Of the largest singular value; below it two readings have never been seen apart.
+NOTHING = 1e-9
 
 
 @torch.inference_mode()
@@ -48,6 +50,7 @@ def fit_rig(autoencoder: Autoencoder, whitening: Whitening, clips: Iterable[Clip
     size, device = len(whitening.scale), whitening.scale.device
     variance = torch.zeros(size, size, dtype=torch.float64)
     shared = torch.zeros(size, len(READINGS), dtype=torch.float64)
+    done = torch.zeros(len(READINGS), len(READINGS), dtype=torch.float64)
     count = 0
     for clip in clips:
         if clip.geometry is None:
@@ -55,10 +58,13 @@ def fit_rig(autoencoder: Autoencoder, whitening: Whitening, clips: Iterable[Clip
         frames = to_frames(clip.frames[::FRAME_STEP], device)
         motion = _centred(whitening(autoencoder.encode_motion(frames), torch.zeros((), device=device)))
         read = _centred(readings_of(torch.from_numpy(clip.geometry[::FRAME_STEP])))
-        variance, shared, count = variance + motion.T @ motion, shared + motion.T @ read, count + len(motion)
+        variance, shared, done = variance + motion.T @ motion, shared + motion.T @ read, done + read.T @ read
+        count += len(motion)
     rig = Rig(size)
     if count:
         rig.weight.copy_(torch.linalg.solve(variance / count + RIDGE * torch.eye(size), shared / count).T)
+        # The other way round: what motion shows of lids while all other readings stay.
+        rig.shut.copy_((torch.linalg.pinv(done, rtol=NOTHING, hermitian=True) @ shared.T)[LIDS])
     return rig
 
 

@@ -21,7 +21,7 @@ class Controls:
     head_motion: float = 1.0
     """Of where the head is and where it turns."""
     blink: float = 1.0
-    """Of how far the lids move."""
+    """Of how often the eyes blink."""
     shut_in_silence: float = 1.0
     """How far the lips shut where nobody speaks."""
 

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 
 from dubline.models.autoencoder import Source
-from dubline.models.controls import SAMPLED, Controls, Steering
+from dubline.models.blinks import SHAPE
+from dubline.models.controls import DEPTH, Controls, Steering
 from dubline.models.rig import HEAD, LIDS, LIPS, MOOD, READINGS, Rig
 from dubline.models.sampling import sample_motion
 from dubline.models.weights import RELEASED, Networks, load_networks
 
 FRAMES, SIZE = 50, 24
 SPEECH = torch.zeros(FRAMES)
-CONTROLS = {"head_motion": HEAD, "blink": slice(LIDS, LIDS + 1), "expression": MOOD}
+CONTROLS = {"head_motion": HEAD, "expression": MOOD}
+# Motion as it was drawn, but for lids.
+DRAWN = Controls(blink=0.0, shut_in_silence=0.0)
 
 
 @pytest.fixture
@@ -40,19 +43,20 @@ def still() -> Tensor:
 
 
 def steer(rig: Rig, motion: Tensor, still: Tensor, controls: Controls, silence: Tensor = SPEECH) -> Tensor:
-    return Steering(controls, rig, still, rest=-0.3)(motion, silence)
+    return Steering(controls, rig, still, rest=-0.3)(motion, silence, torch.zeros(len(motion)))
 
 
 def test_a_step_raises_its_own_reading_by_one(rig: Rig) -> None:
     torch.testing.assert_close(rig(rig.steps()), torch.eye(len(READINGS)), atol=1e-5, rtol=0)
 
 
-def test_neutral_controls_change_no_bit(rig: Rig, motion: Tensor, still: Tensor) -> None:
-    assert torch.equal(steer(rig, motion, still, SAMPLED, torch.ones(FRAMES)), motion)
+def test_neutral_controls_hold_the_lids_and_nothing_else(rig: Rig, motion: Tensor, still: Tensor) -> None:
+    after = steer(rig, motion, still, DRAWN, torch.ones(FRAMES))
+    torch.testing.assert_close(after, motion - rig(motion - still)[:, LIDS, None] * rig.steps()[LIDS])
 
 
 def test_speech_is_not_touched_by_what_happens_in_silence(rig: Rig, motion: Tensor, still: Tensor) -> None:
-    assert torch.equal(steer(rig, motion, still, Controls(shut_in_silence=1)), motion)
+    assert torch.equal(steer(rig, motion, still, Controls(shut_in_silence=1)), steer(rig, motion, still, DRAWN))
 
 
 @pytest.mark.parametrize("factor", [0, 0.5, 1.5, 2])
@@ -61,16 +65,17 @@ def test_a_control_moves_its_own_readings_by_the_factor_and_no_others(  # noqa: 
     rig: Rig, motion: Tensor, still: Tensor, name: str, moved: slice, factor: float
 ) -> None:
     before = rig(motion - still)
-    after = rig(steer(rig, motion, still, replace(SAMPLED, **{name: factor})) - still)
+    after = rig(steer(rig, motion, still, replace(DRAWN, **{name: factor})) - still)
     expected = before.clone()
     expected[:, moved] *= factor
+    expected[:, LIDS] = 0
     torch.testing.assert_close(after, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", CONTROLS)
 def test_what_no_reading_sees_goes_with_the_head(rig: Rig, motion: Tensor, still: Tensor, name: str) -> None:
     before = motion - still
-    after = steer(rig, motion, still, replace(SAMPLED, **{name: 0.5})) - still
+    after = steer(rig, motion, still, replace(DRAWN, **{name: 0.5})) - still
     unread_before, unread_after = (part - rig(part) @ rig.steps() for part in (before, after))
     factor = 0.5 if name == "head_motion" else 1
     torch.testing.assert_close(unread_after, factor * unread_before, atol=1e-4, rtol=1e-4)
@@ -85,15 +90,16 @@ def test_lips_go_to_rest_in_silence_and_nothing_else_does(
     after = rig(steer(rig, motion, still, Controls(shut_in_silence=strength), silence) - still)
     expected = before.clone()
     expected[:, LIPS] += strength * silence * (-0.3 - before[:, LIPS])
+    expected[:, LIDS] = 0
     torch.testing.assert_close(after, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_controls_combine(rig: Rig, motion: Tensor, still: Tensor) -> None:
     before = rig(motion - still)
-    asked = Controls(expression=0, head_motion=0, blink=2, shut_in_silence=1)
+    asked = Controls(expression=2, head_motion=0, shut_in_silence=1)
     after = steer(rig, motion, still, asked, torch.ones(FRAMES)) - still
     expected = torch.zeros_like(before)
-    expected[:, LIDS], expected[:, LIPS] = 2 * before[:, LIDS], -0.3
+    expected[:, MOOD], expected[:, LIPS] = 2 * before[:, MOOD], -0.3
     torch.testing.assert_close(rig(after), expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(after, expected @ rig.steps(), atol=1e-4, rtol=1e-4)
 
@@ -107,7 +113,7 @@ def test_a_rig_that_was_never_fitted_leaves_motion_as_it_is(motion: Tensor, stil
 @pytest.mark.parametrize("value", [-0.1, 2.1, float("nan"), float("inf")])
 def test_a_value_out_of_range_is_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} is .*; give 0 to"):
-        replace(SAMPLED, **{name: value})
+        replace(DRAWN, **{name: value})
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in RELEASED.glob("*/manifest.json")))
@@ -135,7 +141,7 @@ def read(networks: Networks, source: Source, controls: Controls) -> Tensor:
 
 @pytest.fixture(scope="module")
 def sampled(networks: Networks, source: Source) -> Tensor:
-    return read(networks, source, SAMPLED)
+    return read(networks, source, DRAWN)
 
 
 @pytest.mark.parametrize(("name", "moved"), CONTROLS.items())
@@ -143,14 +149,14 @@ def sampled(networks: Networks, source: Source) -> Tensor:
 def test_tinys_motion_follows_a_control_and_its_lips_stay(  # noqa: PLR0913, PLR0917 - fixtures
     networks: Networks, source: Source, sampled: Tensor, name: str, moved: slice, factor: float
 ) -> None:
-    after = read(networks, source, replace(SAMPLED, **{name: factor}))
+    after = read(networks, source, replace(DRAWN, **{name: factor}))
     # Motion is stored in half precision.
     assert abs(after[:, moved].norm() / sampled[:, moved].norm() - factor) < 0.02
     assert torch.corrcoef(torch.stack([after[:, LIPS], sampled[:, LIPS]]))[0, 1] > 0.98
 
 
 def test_tinys_lips_rest_in_a_pause_and_speak_as_before(networks: Networks, source: Source, sampled: Tensor) -> None:
-    after = read(networks, source, Controls(shut_in_silence=1))
+    after = read(networks, source, replace(DRAWN, shut_in_silence=1))
     assert after[56:, LIPS].std() < 0.01 < sampled[56:, LIPS].std()
     assert torch.equal(after[6:44], sampled[6:44])
     others = [row for row in range(len(READINGS)) if row != LIPS]
@@ -163,3 +169,18 @@ def test_controls_leave_no_seam_between_windows(networks: Networks, source: Sour
     inside = torch.cat([window.diff(dim=0).norm(dim=1) for window in windows])
     across = torch.stack([(after[0] - before[-1]).norm() for before, after in pairwise(windows)])
     assert across.max() < 1.5 * inside.quantile(0.99)
+
+
+@pytest.mark.parametrize("seconds", [2, 8])
+def test_the_eyes_blink_as_often_as_asked_and_all_else_stays(
+    networks: Networks, source: Source, seconds: float
+) -> None:
+    never, often = (torch.cat(speak(networks, source, replace(DRAWN, blink=amount), seconds)) for amount in (0, 2))
+    whitening = networks.diffusion.whitening
+    direction = DEPTH * (networks.rig.shut * whitening.scale) @ whitening.basis.T
+    shut = (often - never) @ direction / direction.square().sum()
+    # Motion is stored in half precision.
+    torch.testing.assert_close(often - never, shut[:, None] * direction, atol=0.01, rtol=0)
+    blinks = int((shut > 0.99).sum())
+    assert blinks > seconds / 4
+    assert abs(float(shut.sum()) - blinks * sum(SHAPE)) < sum(SHAPE)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dubline.models.diffusion import Whitening
-from dubline.models.rig import READINGS
+from dubline.models.rig import LIDS, READINGS
 from dubline.training.corpus import Clip
 from dubline.training.rig import fit_rig, readings_of
 
@@ -59,6 +59,16 @@ def test_readings_are_found_again(mixing: np.ndarray) -> None:
         assert torch.corrcoef(torch.stack([found[:, row], truth[:, row]]))[0, 1] > 0.97, READINGS[row]
 
 
+def test_what_shut_lids_do_to_motion_is_found(mixing: np.ndarray) -> None:
+    random = np.random.default_rng(1)
+    clips = [clip(random, mixing) for _ in range(20)]
+    whitening = whitening_of(clips)
+    # Pixels are 8 / 127.5 of motion.
+    lids = torch.from_numpy(mixing[LIDS]).float() * 8 / 127.5
+    expected = whitening(whitening.mean + lids, torch.zeros(()))
+    torch.testing.assert_close(fit_rig(Encoder(), whitening, clips).shut, expected, atol=0.1, rtol=0)
+
+
 def test_clips_without_labels_teach_nothing(mixing: np.ndarray) -> None:
     random = np.random.default_rng(1)
     clips = [clip(random, mixing) for _ in range(3)]
@@ -66,7 +76,9 @@ def test_clips_without_labels_teach_nothing(mixing: np.ndarray) -> None:
     unlabelled = clip(random, mixing, labelled=False)
     with_it, without = (fit_rig(Encoder(), whitening, each).weight for each in ([*clips, unlabelled], clips))
     assert torch.equal(with_it, without)
-    assert not fit_rig(Encoder(), whitening, [unlabelled]).weight.any()
+    untaught = fit_rig(Encoder(), whitening, [unlabelled])
+    assert not untaught.weight.any()
+    assert not untaught.shut.any()
 
 
 def test_the_table_of_tracks_reads_each_from_its_own_columns() -> None:

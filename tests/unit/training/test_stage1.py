@@ -10,7 +10,7 @@ from tests.unit.training.conftest import blob_clip
 
 from dubline.models.presets import BASE, TINY, Preset
 from dubline.training.complaints import AskedWrongError
-from dubline.training.corpus import Clip
+from dubline.training.corpus import LIDS, LIPS, Clip
 from dubline.training.stage1 import train as stage1
 from dubline.training.stage1.criticism import Criticism
 from dubline.training.stage1.losses import face_weight, picture_loss
@@ -58,6 +58,18 @@ def test_the_most_telling_of_several_frames_differs_more_from_the_source(clips: 
         return float((pairs.driving - pairs.sources).abs().mean())
 
     assert told(6) > 1.3 * told(1)
+
+
+def test_every_other_driving_frame_is_the_most_telling_of_lids(clips: list[Clip]) -> None:
+    # Mouths open ever more; eyes are shut in one frame of twenty.
+    frames = np.arange(len(clips[0].frames))
+    geometry = np.zeros((len(frames), 68), np.float32)
+    geometry[:, LIPS] = frames[:, None]
+    geometry[frames % 20 == 10, LIDS] = 1
+    deck = Deck([replace(clips[0], geometry=geometry)], CPU)
+    times = np.array([deck._times(0, 2, 12) for _ in range(200)])
+    blinking = (times[:, 1:] % 20 == 10).mean(0)
+    assert blinking[0] > 0.3 > 2 * blinking[1]
 
 
 def test_draws_repeat_with_their_seed(clips: list[Clip]) -> None:

@@ -10,7 +10,7 @@ from dubline.orchestration.controls import LIMITS, USUAL, Controls
 
 EXPRESSION = "How far brows, smile and cheeks leave the portrait's: 0 not at all, 1 as usual, 2 twice as far."
 HEAD_MOTION = "How far the head leaves its place in the portrait: 0 not at all, 1 as usual, 2 twice as far."
-BLINK = "How far the lids move: 0 not at all, 1 as usual, 2 twice as far."
+BLINK = "How often the eyes blink: 0 never, 1 as usual, 2 twice as often."
 SHUT_IN_SILENCE = "How far the lips shut where nobody speaks: 0 as they were drawn, 1 shut."
 
 Expression = Annotated[float, Field(strict=True, ge=0, le=LIMITS["expression"], description=EXPRESSION, examples=[1.0])]

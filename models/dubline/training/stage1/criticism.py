@@ -12,8 +12,11 @@ from dubline.training.corpus import LIDS, LIPS
 from dubline.training.stage1.discriminator import Adversary
 from dubline.training.stage1.losses import (
     colour_loss,
+    covering_loss,
     face_weight,
     landmark_loss,
+    mouth_inside,
+    moved_lids,
     opening_loss,
     painting_loss,
     picture_loss,
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 # What an error weighs beside one of the picture. The warped picture counts for itself, so that painting does not
 # excuse it. Lips are two readings of many, and the reason for all of it; lids are one.
-WARPED, THRESHOLD, PAINTING, COLOUR = 0.8, 0.5, 2.0, 4.0
+WARPED, THRESHOLD, PAINTING, COVERING, COLOUR = 0.8, 0.5, 2.0, 1.0, 4.0
 # The same for what exact geometry teaches.
 MOVED, OPENED, HIDDEN, GEOMETRY, LIP_READING, LID_READING = 6.0, 40.0, 0.03, 0.3, 0.4, 0.2
 # Crops for the perceptual loss, as shares of the frame's side, and the smallest that its network is asked about.
@@ -50,7 +53,8 @@ class Criticism:
 
     Args:
         perceptual: weight of the perceptual loss on mouth and eyes; 0 leaves its network unloaded.
-        adversarial: weight of the discriminator's verdict on mouths; 0 is without.
+        adversarial: weight of the discriminator's verdict on mouths; 0 is without. Eyes that are mostly not painted
+            teach one nothing, and what it said of them turned lids green (docs/log.md).
         teacher: weight of everything that exact geometry teaches.
         device: where batches are.
     """
@@ -75,8 +79,11 @@ class Criticism:
         weight = face_weight(landmarks, side)
         total = picture_loss(frame, target, weight) + WARPED * picture_loss(warped, target, weight)
         total = total + THRESHOLD * threshold_loss(frame, target)
-        total = total + PAINTING * painting_loss(occlusion, warped.detach(), target, landmarks)
-        coloured = colour_loss(rendering.paint.colour.float(), warped.detach(), target, weight, landmarks)
+        lids = moved_lids(pairs.source_landmarks, landmarks, side)
+        free = torch.maximum(lids, mouth_inside(landmarks, side))
+        total = total + PAINTING * painting_loss(occlusion, warped.detach(), target, free)
+        total = total + COVERING * covering_loss(occlusion, lids)
+        coloured = colour_loss(rendering.paint.colour.float(), warped.detach(), target, weight, free)
         total = total + COLOUR * coloured
         moved, read = self._motion(rendering, pairs), reading(geometry, pairs)
         total = total + self.teacher * (moved + read)

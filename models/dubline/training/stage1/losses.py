@@ -11,9 +11,11 @@ LEFT_EYE, RIGHT_EYE, MOUTH = slice(36, 42), slice(42, 48), slice(48, 68)
 ABOVE, BELOW = [61, 62, 63, 37, 38, 43, 44], [67, 66, 65, 41, 40, 47, 46]
 # The threshold of the paper's mask loss, in units of [-1, 1]: smaller differences are noise, not motion.
 TAU = 0.02
-# A difference of this size, in units of [-1, 1], makes painting cheap; nothing but the mouth makes it cheaper than
-# the floor.
+# A difference of this size, in units of [-1, 1], makes painting cheap; nothing but mouths and moving lids makes it
+# cheaper than the floor.
 PAINT_FREELY, PAINT_FLOOR = 0.15, 0.25
+# An eye that opens or shuts by this share of its width has to be painted. Open eyes measure about .3.
+LIDS_MOVED = 0.15
 
 
 def _ellipse(points: int, x: float, y: float, width: float, height: float) -> Tensor:
@@ -125,8 +127,39 @@ def opening_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: T
     return (known[:, None, None] * (off[:, BELOW] - off[:, ABOVE]).abs()).mean()
 
 
-def painting_loss(occlusion: Tensor, warped: Tensor, target: Tensor, landmarks: Tensor) -> Tensor:
-    """The price of painting: free inside the mouth, dear where warping had it right, cheaper where it is far off.
+def moved_lids(source: Tensor, driving: Tensor, size_px: int) -> Tensor:
+    """Where an eye is that opens or shuts: nothing of the source can be moved there.
+
+    Args:
+        source: (B, 68, 2) and
+        driving: (B, 68, 2), landmarks in [-1, 1].
+        size_px: side of the picture.
+
+    Returns:
+        (B, 1, size_px, size_px) in [0, 1], 1 in the middle of a driving eye that has changed by `LIDS_MOVED`.
+    """
+    there = []
+    for eye in (LEFT_EYE, RIGHT_EYE):
+        before, after = source[:, eye], driving[:, eye]
+        width = (after[:, 3] - after[:, 0]).norm(dim=-1).clamp_min(1e-3)
+        changed = ((_opening(after) - _opening(before)).abs() / width / LIDS_MOVED).clamp(max=1)
+        there.append(changed[:, None, None, None] * bump(after, 0.5, size_px))
+    return torch.maximum(*there)
+
+
+def _opening(eye: Tensor) -> Tensor:
+    """How far the lids (B, 6, 2) of an eye are apart: (B,)."""
+    opening: Tensor = (eye[:, [5, 4]] - eye[:, [1, 2]]).norm(dim=-1).mean(1)
+    return opening
+
+
+def mouth_inside(driving: Tensor, size_px: int) -> Tensor:
+    """Where mouths are: (B, 1, size_px, size_px) in [0, 1], of driving landmarks (B, 68, 2) in [-1, 1]."""
+    return bump(driving[:, MOUTH], 0.35, size_px)
+
+
+def painting_loss(occlusion: Tensor, warped: Tensor, target: Tensor, free: Tensor) -> Tensor:
+    """The price of painting: dear where warping had it right, cheaper where it is far off.
 
     Without it the decoder paints whole faces, softly, over sharp pixels that are a little displaced.
 
@@ -134,25 +167,37 @@ def painting_loss(occlusion: Tensor, warped: Tensor, target: Tensor, landmarks: 
         occlusion: (B, 1, H, W) in [0, 1].
         warped: (B, 3, H, W) and
         target: (B, 3, H, W) in [-1, 1].
-        landmarks: (B, 68, 2) of the target, in [-1, 1].
+        free: (B, 1, H, W) in [0, 1], what no deformation shows: mouths, and lids that move.
     """
     off = (warped - target).abs().mean(dim=1, keepdim=True)
     price = PAINT_FLOOR + (1 - PAINT_FLOOR) * torch.exp(-off / PAINT_FREELY)
-    return (occlusion * price * (1 - bump(landmarks[:, MOUTH], 0.35, occlusion.shape[-1]))).mean()
+    return (occlusion * price * (1 - free)).mean()
 
 
-def colour_loss(colour: Tensor, warped: Tensor, target: Tensor, weight: Tensor, landmarks: Tensor) -> Tensor:
+def covering_loss(occlusion: Tensor, lids: Tensor) -> Tensor:
+    """Paint covers eyes that open or shut: cross-entropy, which also opens a mask that is all but shut.
+
+    Blinks are seldom and small: the picture's own gradient, which such a mask scales to a thousandth, never opened it.
+
+    Args:
+        occlusion: (B, 1, H, W) in [0, 1].
+        lids: (B, 1, H, W) in [0, 1], `moved_lids`.
+    """
+    return -(lids * occlusion.clamp_min(1e-6).log()).mean()
+
+
+def colour_loss(colour: Tensor, warped: Tensor, target: Tensor, weight: Tensor, free: Tensor) -> Tensor:
     """What the decoder would paint, taught wherever paint is needed, shown or not.
 
     A mask that is shut passes next to no gradient to the colour behind it, and a wrong colour keeps it shut.
 
     Args:
         colour: (B, 3, H, W) in [-1, 1], and
-        warped: (B, 3, H, W), whose errors say where paint is needed besides the mouth.
+        warped: (B, 3, H, W), whose errors say where paint is needed besides `free`.
         target: (B, 3, H, W).
         weight: (B, 1, H, W), of `face_weight`.
-        landmarks: (B, 68, 2) of the target, in [-1, 1].
+        free: (B, 1, H, W) in [0, 1], what no deformation shows: mouths, and lids that move.
     """
     off = (warped - target).abs().mean(dim=1, keepdim=True)
-    needed = torch.maximum(1 - torch.exp(-off / PAINT_FREELY), bump(landmarks[:, MOUTH], 0.35, target.shape[-1]))
+    needed = torch.maximum(1 - torch.exp(-off / PAINT_FREELY), free)
     return (weight * needed * (colour - target).abs()).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -73,8 +74,9 @@ class Deck:
         Args:
             sources: how many clips.
             drives: driving frames of each.
-            candidates: frames that each driving frame is the most telling of, with lips and lids least like the
-                source's: mouths are shut or half open most of the time, and such pairs teach paint little.
+            candidates: frames that each driving frame is the most telling of, with lids least like the source's, or
+                lips, by turns: mouths are shut or half open most of the time, eyes are open, and such pairs teach
+                paint little.
         """
         chosen: list[int] = self.random.integers(len(self.counts), size=sources).tolist()
         times = [self._times(clip, drives, candidates) for clip in chosen]
@@ -106,8 +108,9 @@ class Deck:
         if track is None or candidates == 1:
             return [start, *drawn[:, 0].tolist()]
         change = np.abs(track - track[start])
-        told = change[:, LIPS].sum(1) / 2 + change[:, LIDS].sum(1)
-        return [start, *drawn[np.arange(drives), told[drawn].argmax(1)].tolist()]
+        # Lids that count beside lips would never be the most telling: blinks are seldom.
+        told = [change[:, part].sum(1)[frames] for part, frames in zip(cycle((LIDS, LIPS)), drawn, strict=False)]
+        return [start, *drawn[np.arange(drives), np.argmax(told, axis=1)].tolist()]
 
     def lesson(self, dense: DensePair) -> Pairs:
         """Pairs that know the motion of every pixel, one driving frame a source."""

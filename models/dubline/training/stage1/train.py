@@ -40,7 +40,7 @@ LESSON_STEPS = 3
 PERCEPTUAL = 0.25
 WARM_UP_STEPS = 2000
 # A retoucher's driving frames are the most telling of so many.
-TELLING = 4
+TELLING = 8
 
 
 @dataclass(frozen=True)
