@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MOST = {"expression": 2.0, "head_motion": 2.0, "blink": 2.0, "shut_in_silence": 1.0}
 # How far a blink goes beyond what shut lids are in motion on average: latents hold less of some faces' lids than of
 # others'. The opening of the eyes fell under .6 on 4 of 24 photographs at 1, on 19 at 2, on 23 at 3 (docs/log.md).
-DEPTH = 3.0
+DEPTH = 2.0
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,7 @@ def test_a_video_of_one_window_has_no_seam_to_speak_of() -> None:
 
 def test_a_video_that_loses_a_fifth_drifts_to_four_fifths() -> None:
     assert drift([10.0] * 10 + [9.0] * 80 + [8.0] * 10) == pytest.approx(0.8)
+    assert drift([2.0] * 4 + [10.0] * 96) == 1
     assert drift([3.0] * 60 + [float("nan")] * 40) == 0
     assert np.isnan(drift([float("nan")] * 50 + [3.0] * 50))
     assert np.isnan(drift([]))

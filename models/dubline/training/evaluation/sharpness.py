@@ -27,14 +27,14 @@ def sharpness(picture: NDArray[np.uint8], box: Box) -> float:
 
 
 def drift(values: Sequence[float]) -> float:
-    """Mean of the last tenth over the mean of the first tenth; 1 when nothing is lost.
+    """Median of the last tenth over that of the first tenth; 1 when nothing is lost, whenever a face blinks.
 
     A last tenth that has no values has lost everything: 0. NaN where the first tenth has none.
     """
     first, *_, last = np.array_split(np.asarray(values, np.float64), round(1 / DRIFT_SHARE))
-    if not np.isfinite(first).any() or np.nanmean(first) == 0:
+    if not np.isfinite(first).any() or np.nanmedian(first) == 0:
         return float("nan")
-    return float(np.nanmean(last) / np.nanmean(first)) if np.isfinite(last).any() else 0.0
+    return float(np.nanmedian(last) / np.nanmedian(first)) if np.isfinite(last).any() else 0.0
 
 
 def worse(*ratios: float) -> float:
