@@ -54,8 +54,9 @@ def test_the_most_telling_of_several_frames_differs_more_from_the_source(clips: 
     deck = Deck(clips, CPU)
 
     def told(candidates: int) -> float:
-        pairs = deck.draw(24, 1, candidates)
-        return float((pairs.driving - pairs.sources).abs().mean())
+        pairs = deck.draw(24, 2, candidates)
+        # Every second one is told by its lips, and these clips' lips do show.
+        return float((pairs.driving[1::2] - pairs.sources).abs().mean())
 
     assert told(6) > 1.3 * told(1)
 
