@@ -1,8 +1,9 @@
 """What each part of the method is worth: `python benchmarks/ablations.py CLIPS --dense PAIRS [--steps 1200]`.
 
-Every ablation is trained from scratch, for the same steps as the whole method, and evaluated on the same held-out
-clips; nothing is switched off in trained weights. Those of stage 2 stand on the stage 1 of the whole method. A finished
-variant is kept in --out, under its budget: the command can be stopped and run again.
+Every ablation is trained from scratch, for the same rendered steps as the whole method, and evaluated on the same
+held-out clips; nothing is switched off in trained weights. Without a teacher there is nothing to warm up on. Those of
+stage 2 stand on the stage 1 of the whole method. A finished variant is kept in --out, under its preset and budget: the
+command can be stopped and run again.
 """
 
 import argparse
@@ -157,7 +158,8 @@ class Laboratory:
         for network in (autoencoder, diffusion):
             network.to(device).eval().requires_grad_(requires_grad=False)
         clips = islice(stream_corpus(self.folders[:1], preset.size_px, heldout=False), RIG_CLIPS)
-        return Networks(preset, autoencoder, diffusion, fit_rig(autoencoder, diffusion.whitening, clips), sha256="")
+        rig = fit_rig(autoencoder, diffusion.whitening, clips).to(device)
+        return Networks(preset, autoencoder, diffusion, rig, sha256="")
 
 
 def _follows(performer: Performer, clip: Clip) -> float:
@@ -200,7 +202,7 @@ def main() -> None:
     args = parser.parse_args()
     material = gather(args.clips[0], limit=args.heldout, training=args.clips[1:])
     laboratory = Laboratory(
-        PRESETS[args.preset], args.clips, args.dense, args.steps, material, args.out / str(args.steps)
+        PRESETS[args.preset], args.clips, args.dense, args.steps, material, args.out / args.preset / str(args.steps)
     )
     lips = ("lips, own", "lips, sent", "lips, speech", "shut right - wrong")
     headings = ("", "PSNR", "SSIM", "gain, dB", *lips, "the paper's")

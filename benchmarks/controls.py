@@ -83,11 +83,11 @@ def score(performer: Performer, clip: Clip, silent: np.ndarray, controls: Contro
 
 
 def lids_down(performer: Performer, source: Source, motion: Tensor, shut: Tensor) -> float:
-    """How much further lids are down in motion (T, M) in the middle of blinks than between them; 0 without blinks."""
+    """How much further lids are down in motion (T, M) in the middle of blinks than between them; NaN without blinks."""
     whiten, direction = performer.networks.diffusion.whitening, performer.networks.rig.shut
     lids = whiten(motion, source.motion) @ direction / direction.square().sum()
     down = lids[shut > DOWN]
-    return float(down.mean() - lids[shut == 0].mean()) if len(down) else 0.0
+    return float(down.mean() - lids[shut == 0].mean()) if len(down) else float("nan")
 
 
 def main() -> None:

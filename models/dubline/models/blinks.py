@@ -12,6 +12,8 @@ USUAL_FRAMES = 88
 SHAPE = (0.3, 0.85, 1.0, 0.9, 0.6, 0.3, 0.1)
 # Frames with open eyes between two blinks, at least.
 LEAST_OPEN = 8
+# And at most, however seldom blinks are asked for: longer than an hour.
+MOST_OPEN = 100_000
 
 
 class Blinks:
@@ -42,4 +44,4 @@ class Blinks:
         mean = USUAL_FRAMES / self.amount - len(SHAPE) - LEAST_OPEN
         # Of shape 2: the sum of two exponentials.
         drawn = -torch.rand(2, generator=self.random, dtype=torch.float64).clamp_min(1e-9).log().sum() / 2
-        return LEAST_OPEN + round(mean * float(drawn))
+        return LEAST_OPEN + round(min(mean * float(drawn), MOST_OPEN))

@@ -40,6 +40,8 @@ NOTHING = 1e-9
 def fit_rig(autoencoder: Autoencoder, whitening: Whitening, clips: Iterable[Clip]) -> Rig:
     """Least squares of what the rig did on the whitened motion that the encoder sees, both about each clip's mean.
 
+    `Rig.shut` is the other way round: motion on what the rig did.
+
     Stage 1's own geometry head reads absolute latents; about the mean, who somebody is stays out of it (docs/log.md).
 
     Args:

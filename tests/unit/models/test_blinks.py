@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dubline.models.blinks import LEAST_OPEN, SHAPE, USUAL_FRAMES, Blinks
+from dubline.models.blinks import LEAST_OPEN, MOST_OPEN, SHAPE, USUAL_FRAMES, Blinks
 
 FRAMES = 30_000
 
@@ -22,6 +22,13 @@ def test_they_come_as_often_as_asked(amount: float) -> None:
 
 def test_asked_for_none_there_is_none() -> None:
     assert not Blinks(0, 0)(1000).any()
+
+
+@pytest.mark.parametrize("amount", [1e-9, 5e-324])
+def test_asked_for_next_to_none_it_takes_no_more_memory_than_hours(amount: float) -> None:
+    blinks = Blinks(amount, 0)
+    assert blinks(60).shape == (60,)
+    assert len(blinks.waiting) < 2 * MOST_OPEN
 
 
 def test_pauses_are_irregular_and_never_too_short() -> None:

@@ -110,6 +110,22 @@ def test_places_are_read_off_the_sources_latent_not_off_the_motion() -> None:
 
 
 @torch.inference_mode()
+def test_it_begins_with_what_a_head_has_learnt_to_read() -> None:
+    torch.manual_seed(0)
+    motion, source = torch.randn(2, 5, PARAMS.motion)
+    together = torch.cat([motion, motion - source], dim=1)
+    for count in (3, 40):
+        network, head = Retoucher(PARAMS), torch.randn(count, PARAMS.motion)
+        assert network.untouched
+        network.begin_with(head)
+        kept = min(count, PARAMS.retouch_motion // 2)
+        heard = network.readings(together) - network.readings.bias
+        assert torch.allclose(heard[:, :kept], motion @ head[-kept:].mT, atol=1e-3)
+        assert torch.allclose(heard[:, kept : 2 * kept], (motion - source) @ head[-kept:].mT, atol=1e-3)
+    assert not awake(network).untouched
+
+
+@torch.inference_mode()
 def test_it_looks_at_what_the_deformation_moved_there() -> None:
     network, old = awake(Retoucher(PARAMS)), paint()
     shift = torch.full((1, 2, 8, 8), 0.1)

@@ -84,7 +84,7 @@ class Actor:
         Args:
             speech: gives a fresh stream of samples at each call.
             frames: how many frames to sample.
-            seed: of the noise.
+            seed: of the noise and the blinks.
             path: the .npy file to write, (frames, M) float16; complete when the iterator ends.
             controls: what to change about the motion.
 

@@ -30,7 +30,7 @@ class RenderJob:
         container: what the bytes of the speech are.
         duration_s: of the speech.
         preset: name of the networks.
-        seed: of the noise that motion is drawn from.
+        seed: of the noise that motion is drawn from, and of the blinks.
         controls: what to change about that motion.
         halvings: how often the preset's batch of frames is halved, because it did not fit into memory.
     """

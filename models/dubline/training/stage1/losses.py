@@ -175,7 +175,7 @@ def painting_loss(occlusion: Tensor, warped: Tensor, target: Tensor, free: Tenso
 
 
 def covering_loss(occlusion: Tensor, lids: Tensor) -> Tensor:
-    """Paint covers eyes that open or shut: cross-entropy, which also opens a mask that is all but shut.
+    """Paint covers eyes that open or shut: cross-entropy, which also opens a mask that is shut to a millionth.
 
     Blinks are seldom and small: the picture's own gradient, which such a mask scales to a thousandth, never opened it.
 

@@ -145,8 +145,11 @@ def _claim(session: Session, values: Mapping[str, Any]) -> UUID | None:
 
 
 def _replayed(session: Session, tenant: str, idempotency_key: str | None, request_sha256: str) -> Batch | None:
+    # Locked: a deletion at the same moment waits until the batch has been read.
     earlier = session.scalar(
-        select(BatchRow).where(BatchRow.tenant == tenant, BatchRow.idempotency_key == idempotency_key)
+        select(BatchRow)
+        .where(BatchRow.tenant == tenant, BatchRow.idempotency_key == idempotency_key)
+        .with_for_update(read=True, key_share=True)
     )
     if earlier is None:
         return None
