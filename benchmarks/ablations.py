@@ -208,10 +208,10 @@ def main() -> None:
     headings = ("", "PSNR", "SSIM", "gain, dB", *lips, "the paper's")
     table = Table(title=f"{args.steps} steps of each stage")
     for heading in headings:
-        table.add_column(heading, no_wrap=not heading)
+        table.add_column(heading, no_wrap=True)
     for row in rows(laboratory):
         table.add_row(*row)
-        Console().print(table)
+        Console(width=160).print(table)
 
 
 if __name__ == "__main__":
