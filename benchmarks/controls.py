@@ -111,7 +111,8 @@ def main() -> None:
     heads = [f"{part} {how}" for how in ("sent", "seen") for part in PARTS]
     table = Table("setting", *heads, "blinks/min", "lids down", "lips sent", "lips seen", "silence, cm")
     for name, each in scores.items():
-        row = np.nanmean([[*s.sent, *s.seen, *s[2:]] for s in each], axis=0)
+        # Without blinks, or without silence, there is nothing to average.
+        row = np.ma.masked_invalid([[*s.sent, *s.seen, *s[2:]] for s in each]).mean(axis=0).filled(np.nan)
         table.add_row(name, *(f"{value:.3f}" for value in row))
     Console(width=160).print(table, f"{len(scores['as drawn'])} clips")
 

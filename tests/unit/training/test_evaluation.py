@@ -68,11 +68,7 @@ def write_dense(folder: Path, split: str = "heldout") -> None:
 def networks() -> Networks:
     torch.manual_seed(0)
     return Networks(
-        TINY,
-        Autoencoder(TINY.autoencoder).eval(),
-        Diffusion(TINY).eval(),
-        Rig(TINY.diffusion.whitened),
-        "0" * 64,
+        TINY, Autoencoder(TINY.autoencoder).eval(), Diffusion(TINY).eval(), Rig(TINY.diffusion.whitened), "0" * 64
     )
 
 
