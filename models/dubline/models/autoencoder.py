@@ -137,5 +137,6 @@ class Autoencoder(nn.Module):
         """Bring the picture to the source's own resolution: its pixels stay sharp, only the paint is enlarged."""
         height, width = source.frame.shape[-2:]
         if warped.shape[-2:] != (height, width):
-            warped = warp(source.frame, resize(deformation.mixed, height, width))
-        return warped, Paint(*(resize(part, height, width) for part in paint))
+            warped = warp(source.frame, resize(deformation.mixed, height, width), sharply=True)
+        colour = resize(paint.colour, height, width, sharply=True)
+        return warped, Paint(colour, resize(paint.occlusion, height, width))

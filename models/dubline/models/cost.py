@@ -125,11 +125,15 @@ def _by_part(network: nn.Module, gflop: dict[str, float]) -> dict[str, float]:
 
 
 Shape = torch.Size
+# How torch's sampler numbers its modes.
+BICUBIC = 2
 
 
-def _sampled(_image: Shape, _grid: Shape, *_rest: object, out_shape: Shape, **_options: object) -> int:
-    """Bilinear: four multiply-adds for each value."""
-    return 8 * math.prod(out_shape)
+def _sampled(
+    _image: Shape, _grid: Shape, mode: int, *_rest: object, out_shape: Shape, **_options: object
+) -> int:
+    """A multiply-add for each tap of each value: four where bilinear, sixteen where bicubic."""
+    return 2 * (16 if mode == BICUBIC else 4) * math.prod(out_shape)
 
 
 def _resized(image: Shape, *_rest: object, out_shape: Shape, **_options: object) -> int:

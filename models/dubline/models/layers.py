@@ -67,15 +67,20 @@ def upsample(features: Tensor, factor: int = 2) -> Tensor:
     return F.interpolate(features, scale_factor=factor, mode="nearest")
 
 
-def resize(image: Tensor, height: int, width: int) -> Tensor:
-    """Resample (B, C, h, w) to (B, C, height, width): bilinear, antialiased when it shrinks."""
+def resize(image: Tensor, height: int, width: int, *, sharply: bool = False) -> Tensor:
+    """Resample (B, C, h, w) to (B, C, height, width): bilinear, antialiased when it shrinks.
+
+    Sharply is bicubic, for a picture that people see; it may leave the image's range a little.
+    """
     if image.shape[-2:] == (height, width):
         return image
-    shrinks = height < image.shape[-2]
-    return F.interpolate(image, (height, width), mode="bilinear", align_corners=False, antialias=shrinks)
+    mode, shrinks = "bicubic" if sharply else "bilinear", height < image.shape[-2]
+    return F.interpolate(image, (height, width), mode=mode, align_corners=False, antialias=shrinks)
 
 
-def warp(image: Tensor, displacement: Tensor, box: tuple[slice, slice] | None = None) -> Tensor:
+def warp(
+    image: Tensor, displacement: Tensor, box: tuple[slice, slice] | None = None, *, sharply: bool = False
+) -> Tensor:
     """Sample an image where a displacement points.
 
     Args:
@@ -83,6 +88,8 @@ def warp(image: Tensor, displacement: Tensor, box: tuple[slice, slice] | None = 
         displacement: (B, 2, H, W), x then y, in units of half the image's side: output pixel p shows
             the input at p + displacement. What lies outside is the nearest edge pixel.
         box: rows and columns of the output, when the displacement is given only for these; else all.
+        sharply: bicubic for a picture that people see, which may leave the image's range a little; bilinear takes the
+            finest detail away from whatever moves by half a pixel.
 
     Returns:
         (B, C, H, W), or the box of it.
@@ -95,4 +102,5 @@ def warp(image: Tensor, displacement: Tensor, box: tuple[slice, slice] | None = 
         ys, xs = ys[rows], xs[columns]
     base = torch.stack(torch.meshgrid(xs, ys, indexing="xy"))
     grid = (base + displacement.float()).permute(0, 2, 3, 1)
-    return F.grid_sample(image.float(), grid, padding_mode="border", align_corners=False).to(image.dtype)
+    mode = "bicubic" if sharply else "bilinear"
+    return F.grid_sample(image.float(), grid, mode, padding_mode="border", align_corners=False).to(image.dtype)
