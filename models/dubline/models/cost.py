@@ -129,9 +129,7 @@ Shape = torch.Size
 BICUBIC = 2
 
 
-def _sampled(
-    _image: Shape, _grid: Shape, mode: int, *_rest: object, out_shape: Shape, **_options: object
-) -> int:
+def _sampled(_image: Shape, _grid: Shape, mode: int, *_rest: object, out_shape: Shape, **_options: object) -> int:
     """A multiply-add for each tap of each value: four where bilinear, sixteen where bicubic."""
     return 2 * (16 if mode == BICUBIC else 4) * math.prod(out_shape)
 

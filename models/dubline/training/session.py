@@ -27,7 +27,7 @@ REPORT_S = 10.0
 # What a kill may cost.
 SAVE_S = 120.0
 # Beginnings of keys that averages may lack: a teacher's head, and what is trained on top of all else.
-FRESH = ("geometry_head.", "autoencoder.retoucher.")
+FRESH = ("geometry_head.", "landmark_head.", "autoencoder.retoucher.")
 # How much of a figure the newest step replaces.
 FRESHNESS = 0.02
 

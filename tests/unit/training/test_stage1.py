@@ -12,10 +12,10 @@ from dubline.models.presets import BASE, TINY, Preset
 from dubline.training.complaints import AskedWrongError
 from dubline.training.corpus import LIDS, LIPS, Clip
 from dubline.training.stage1 import train as stage1
-from dubline.training.stage1.criticism import Criticism
-from dubline.training.stage1.losses import face_weight, picture_loss
+from dubline.training.stage1.criticism import Criticism, misreading
+from dubline.training.stage1.losses import FRAMED_LANDMARKS, face_weight, picture_loss
 from dubline.training.stage1.pairs import Deck
-from dubline.training.stage1.student import Student
+from dubline.training.stage1.student import Reading, Student
 
 CPU = torch.device("cpu")
 
@@ -44,10 +44,32 @@ def test_footage_without_labels_teaches_pictures_but_no_geometry(clips: list[Cli
     assert torch.equal(pairs.rigged, pairs.marked)
     student = Student(TINY.autoencoder, deck.mean.size)
     criticism = Criticism(perceptual=0, adversarial=0, teacher=1, device=CPU)
-    rendering, geometry = student(pairs.sources, pairs.heard, 128)
+    rendering, read = student(pairs.sources, pairs.heard, 128)
     guessed = pairs.marked == 0
     spoilt = pairs._replace(geometry=torch.where(guessed[:, None], 100.0, pairs.geometry))
-    assert criticism(rendering, geometry, spoilt).total == criticism(rendering, geometry, pairs).total
+    assert criticism(rendering, read, spoilt).total == criticism(rendering, read, pairs).total
+    wrong = read._replace(landmarks=torch.where(guessed[:, None, None], 0.9, read.landmarks))
+    assert misreading(wrong, pairs) == misreading(read, pairs)
+
+
+def test_misread_landmarks_cost_and_right_ones_cost_nothing(clips: list[Clip]) -> None:
+    pairs = Deck(clips, CPU).draw(4, 2)
+    right = Reading(torch.zeros(8, 1), pairs.geometry, pairs.driving_landmarks)
+    assert misreading(right, pairs) == 0
+    lips, jaw = torch.zeros(68, 1), torch.zeros(68, 1)
+    lips[48:68], jaw[:17] = 0.01, 0.01
+    off = [misreading(right._replace(landmarks=right.landmarks + part), pairs) for part in (lips, jaw)]
+    assert off[0] > 5 * off[1] > 0
+
+
+def test_a_head_that_has_learnt_nothing_reads_a_framed_face_and_leaves_the_encoder_alone(clips: list[Clip]) -> None:
+    deck = Deck(clips, CPU)
+    pairs, student = deck.draw(2, 1), Student(TINY.autoencoder, deck.mean.size)
+    read = student.read(pairs.heard)
+    torch.testing.assert_close(read.landmarks, torch.from_numpy(FRAMED_LANDMARKS).expand(2, -1, -1))
+    read.landmarks.sum().backward()
+    touched = [parameter.grad for parameter in student.autoencoder.motion_encoder.parameters()]
+    assert not any(gradient.any() for gradient in touched if gradient is not None)
 
 
 def test_the_most_telling_of_several_frames_differs_more_from_the_source(clips: list[Clip]) -> None:

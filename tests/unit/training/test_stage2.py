@@ -15,15 +15,25 @@ from dubline.models.autoencoder import Autoencoder
 from dubline.models.denoiser import Condition
 from dubline.models.diffusion import Diffusion
 from dubline.models.presets import TINY, DiffusionParams, Preset
+from dubline.training.complaints import AskedWrongError
 from dubline.training.corpus import Clip
 from dubline.training.stage1.student import Student
 from dubline.training.stage2 import lip_check
 from dubline.training.stage2 import train as stage2
 from dubline.training.stage2.denoising_loss import lips_of, loss_of, own_past
-from dubline.training.stage2.encoded import Encoded, encode, encode_all, encode_corpus, fingerprint, fit_statistics
+from dubline.training.stage2.encoded import (
+    Encoded,
+    encode,
+    encode_all,
+    encode_corpus,
+    fingerprint,
+    fit_statistics,
+    read_encoded,
+)
 from dubline.training.stage2.lip_check import LipCheck
 from dubline.training.stage2.microphone import Take, change_speed
 from dubline.training.stage2.trained import Trained, load_stage2
+from dubline.training.stage2.translation import translate
 from dubline.training.stage2.windows import Windows
 
 CPU = torch.device("cpu")
@@ -260,3 +270,49 @@ def test_a_stage_two_of_another_stage_one_is_not_trained_on(clips: list[Clip], r
     torch.save(state, run / "stage1.pt")
     with pytest.raises(ValueError, match="train it anew"):
         stage2.train(clips, SMALL, run, minutes=1, resume=True, recipe=recipe)
+
+
+@pytest.mark.parametrize("switched", [{}, {"hears_style": False}, {"hears_appearance": False}])
+def test_a_translated_stage_two_says_the_same_in_latents_that_mean_the_same(switched: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    before = [Encoded(str(i), torch.randn(240, 192), torch.randn(48, 64), (), None) for i in range(8)]
+    turn, _ = torch.linalg.qr(torch.randn(192, 192))
+    after = [clip._replace(latents=3 * clip.latents @ turn, appearance=0.5 * clip.appearance + 1) for clip in before]
+    former = Diffusion(with_switches(switched)).eval()
+    fit_statistics(former, before)
+    for parameter in (*former.denoiser.leave.parameters(), *former.denoiser.adapt.parameters()):
+        nn.init.normal_(parameter, std=0.1)
+    translated = Diffusion(with_switches(switched)).eval()
+    translated.load_state_dict(former.state_dict())
+    assert translate(translated, before, after) > 0.99
+
+    def predicted(diffusion: Diffusion, clip: Encoded) -> torch.Tensor:
+        params = diffusion.params
+        motion = diffusion.whitening(clip.latents, clip.latents[0])[: params.previous + params.window]
+        latent, appearance = diffusion.standardise(clip.latents[:1], clip.appearance[:1])
+        heard = torch.ones(1, params.previous + params.window, params.audio_width)
+        style = torch.ones(1, params.style if params.hears_style else 0)
+        previous = motion[None, : params.previous]
+        condition = Condition(heard, style, appearance, latent, previous, torch.ones(1, 1))
+        drawn = diffusion.denoiser(motion[None, params.previous :], torch.tensor([0.5]), condition)
+        return drawn * diffusion.whitening.scale @ diffusion.whitening.basis.T
+
+    with torch.no_grad():
+        old, new = predicted(former, before[0]), predicted(translated, after[0])
+    assert float((new - 3 * old @ turn).square().sum() / new.square().sum()) < 0.01
+
+
+def test_a_stage_two_begins_from_averages_that_spoke_in_other_latents(
+    clips: list[Clip], run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    recipe = stage2.Recipe(batch=4, variants=0, steps=2)
+    former = stage2.train(clips, SMALL, run, resume=False, recipe=recipe, names=["a", "b", "c"])
+    other = tmp_path_factory.mktemp("other")
+    torch.save({"average": Student(TINY.autoencoder, 2).state_dict(), "steps": 0}, other / "stage1.pt")
+    formerly = read_encoded(run / "encoded.pt").training
+    trained = stage2.train(clips, SMALL, other, resume=False, recipe=recipe, start_from=former, formerly=formerly)
+    assert trained.exists()
+    with pytest.raises(AskedWrongError, match="encoded"):
+        read_encoded(other / "stage1.pt.missing")
+    with pytest.raises(AskedWrongError, match="none of these clips"):
+        translate(load_stage2(SMALL, former), [formerly[0]._replace(name="stranger")], formerly)

@@ -15,6 +15,7 @@ from dubline.training.stage1.losses import (
     covering_loss,
     face_weight,
     landmark_loss,
+    landmark_weight,
     mouth_inside,
     moved_lids,
     opening_loss,
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
 
     from dubline.models.autoencoder import Rendering
     from dubline.training.stage1.pairs import Pairs
+    from dubline.training.stage1.student import Reading
 
 # What an error weighs beside one of the picture. The warped picture counts for itself, so that painting does not
 # excuse it. Lips are two readings of many, and the reason for all of it; lids are one.
 WARPED, THRESHOLD, PAINTING, COVERING, COLOUR = 0.8, 0.5, 2.0, 1.0, 4.0
 # The same for what exact geometry teaches.
 MOVED, OPENED, HIDDEN, GEOMETRY, LIP_READING, LID_READING = 6.0, 40.0, 0.03, 0.3, 0.4, 0.2
+# Of a landmark's distance in half sides.
+LANDMARK_READING = 6.0
 # Crops for the perceptual loss, as shares of the frame's side, and the smallest that its network is asked about.
 CROPS: dict[Part, float] = {"mouth": 3 / 8, "eyes": 3 / 8}
 SMALLEST_CROP_PX = 64
@@ -69,8 +73,8 @@ class Criticism:
         """What learns beside the student."""
         return {"adversary": self.adversary} if self.adversary else {}
 
-    def __call__(self, rendering: Rendering, geometry: Tensor, pairs: Pairs) -> Verdict:
-        """Judge a rendering of N driving frames and the geometry (N, G) read off their latents."""
+    def __call__(self, rendering: Rendering, read: Reading, pairs: Pairs) -> Verdict:
+        """Judge a rendering of N driving frames and what was read off them."""
         side = rendering.frame.shape[-1]
         target = resize(pairs.driving, side, side)
         landmarks = pairs.driving_landmarks
@@ -85,14 +89,14 @@ class Criticism:
         total = total + COVERING * covering_loss(occlusion, lids)
         coloured = colour_loss(rendering.paint.colour.float(), warped.detach(), target, weight, free)
         total = total + COLOUR * coloured
-        moved, read = self._motion(rendering, pairs), reading(geometry, pairs)
-        total = total + self.teacher * (moved + read)
+        moved, misread = self._motion(rendering, pairs), misreading(read, pairs)
+        total = total + self.teacher * (moved + misread)
         figures = {
             "psnr": -10 * ((frame - target).detach().square().mean() / 4 + 1e-9).log10(),
             "colour": coloured.detach(),
         }
         if pairs.dense is None:
-            figures |= {"moved": moved.detach(), "read": read.detach()}
+            figures |= {"moved": moved.detach(), "read": misread.detach()}
         else:
             figures |= {"flow": moved.detach()}
         if self.look is not None:
@@ -122,13 +126,15 @@ class Criticism:
         return torch.stack(losses).sum()
 
 
-def reading(geometry: Tensor, pairs: Pairs) -> Tensor:
-    """How wrongly the rig (N, G) was read off the latents, where it is known; lips and lids count more."""
+def misreading(read: Reading, pairs: Pairs) -> Tensor:
+    """How wrongly rig and landmarks were read off the latents, where they are known; lips and lids count more."""
     weight = torch.full_like(pairs.geometry[0], GEOMETRY / pairs.geometry.shape[1])
     weight[LIPS] += LIP_READING / 2
     weight[LIDS] += LID_READING
-    misread = (geometry.float() - pairs.geometry).square() * pairs.rigged[:, None]
-    return (misread @ weight).mean()
+    misread = (read.geometry.float() - pairs.geometry).square() * pairs.rigged[:, None]
+    off = (read.landmarks.float() - pairs.driving_landmarks).abs()
+    seen = landmark_weight(pairs.driving_landmarks, pairs.marked)
+    return (misread @ weight).mean() + LANDMARK_READING * (seen[..., None] * off).mean()
 
 
 def _crop(picture: Tensor, landmarks: Tensor, part: Part) -> Tensor:

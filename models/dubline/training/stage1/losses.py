@@ -98,19 +98,28 @@ def misplaced(displacement: Tensor, source: Tensor, driving: Tensor) -> Tensor:
     return found - (source - driving)
 
 
+def landmark_weight(landmarks: Tensor, known: Tensor) -> Tensor:
+    """What landmarks (B, 68, 2) in [-1, 1] count: (B, 68), 0 outside of the picture and where `known` (B,) is 0.
+
+    Lips count twice; the jaw line may be hidden in a turned head and counts less.
+    """
+    weight = torch.ones(68, device=landmarks.device)
+    weight[:17] = 0.2
+    weight[MOUTH] = 2.0
+    weighed: Tensor = (landmarks.abs().amax(-1) < 1) * weight * known[:, None]
+    return weighed
+
+
 def landmark_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: Tensor) -> Tensor:
     """Exact geometry as a teacher: where a driving landmark is, the deformation must point to the source's.
 
     Args:
         displacement: (B, 2, H, W), the mixed deformation.
         source: (B, 68, 2) and
-        driving: (B, 68, 2), landmarks in [-1, 1]. The jaw line may be hidden in a turned head: it counts less.
+        driving: (B, 68, 2), landmarks in [-1, 1].
         known: (B,), 0 where the landmarks are a guess.
     """
-    weight = torch.ones(68, device=driving.device)
-    weight[:17] = 0.2
-    weight[MOUTH] = 2.0
-    seen = (driving.abs().amax(-1) < 1) * weight * known[:, None]
+    seen = landmark_weight(driving, known)
     return (seen[..., None] * misplaced(displacement, source, driving).abs()).mean()
 
 

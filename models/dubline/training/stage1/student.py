@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dubline.models.autoencoder import Autoencoder, Rendering, Source
 from dubline.models.source_encoder import SourceFeatures
+from dubline.training.stage1.losses import FRAMED_LANDMARKS
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
 
 
+class Reading(NamedTuple):
+    """What is read off frames: motion latents (N, M), the rig (N, G), landmarks (N, 68, 2) in [-1, 1]."""
+
+    motion: Tensor
+    geometry: Tensor
+    landmarks: Tensor
+
+
 class Student(nn.Module):
-    """The autoencoder and a linear head that must be able to read the rig off the motion latent: (B, M) -> (B, G)."""
+    """The autoencoder and two linear heads that must be able to read the rig and the landmarks off the motion latent.
+
+    The rig says what a face does, the landmarks where its parts are in the picture: moving them there needs both.
+    """
 
     def __init__(self, params: AutoencoderParams, geometry: int) -> None:
         super().__init__()
         self.autoencoder = Autoencoder(params)
         self.geometry_head = nn.Linear(params.motion, geometry)
+        self.landmark_head = nn.Linear(params.motion, FRAMED_LANDMARKS.size)
+        # A head that knows nothing yet must not pull at a trained encoder.
+        nn.init.zeros_(self.landmark_head.weight)
+        with torch.no_grad():
+            self.landmark_head.bias.copy_(torch.from_numpy(FRAMED_LANDMARKS).flatten())
 
     def forward(
         self, sources: Tensor, heard: Tensor, size_px: int, *, retouched: bool = False
-    ) -> tuple[Rendering, Tensor]:
+    ) -> tuple[Rendering, Reading]:
         """Render driving frames from their sources.
 
         Args:
@@ -34,18 +51,18 @@ class Student(nn.Module):
             retouched: let the retoucher go over it, at side S.
 
         Returns:
-            The rendering at size_px, or retouched at S, and what the head reads off the latents (N, G).
+            The rendering at size_px, or retouched at S, and what is read off the driving frames.
         """
         network = self.autoencoder
         source = network.encode_source(sources.contiguous(memory_format=torch.channels_last), size_px)
-        motion, geometry = self.read(heard)
-        rendering: Rendering = network(_each(source, len(heard) // len(sources), retouched=retouched), motion)
-        return rendering, geometry
+        read = self.read(heard)
+        rendering: Rendering = network(_each(source, len(heard) // len(sources), retouched=retouched), read.motion)
+        return rendering, read
 
-    def read(self, heard: Tensor) -> tuple[Tensor, Tensor]:
-        """Driving frames (N, 3, S, S) -> their latents (N, M) and the rig that the head reads off them (N, G)."""
+    def read(self, heard: Tensor) -> Reading:
+        """Driving frames (N, 3, S, S) -> their latents and what the heads read off them."""
         motion = self.autoencoder.encode_motion(heard.contiguous(memory_format=torch.channels_last))
-        return motion, self.geometry_head(motion)
+        return Reading(motion, self.geometry_head(motion), self.landmark_head(motion).unflatten(1, (-1, 2)))
 
 
 def _each(source: Source, drives: int, *, retouched: bool) -> Source:

@@ -17,7 +17,7 @@ from dubline.models.layers import resize
 from dubline.training.complaints import AskedWrongError
 from dubline.training.session import Session, training_device
 from dubline.training.sheet import save_sheet
-from dubline.training.stage1.criticism import Criticism, reading
+from dubline.training.stage1.criticism import Criticism, misreading
 from dubline.training.stage1.pairs import Deck, Pairs
 from dubline.training.stage1.places import fit_places
 from dubline.training.stage1.registration import registered
@@ -110,8 +110,8 @@ def train(clips: Sequence[Clip], preset: Preset, out: Path, plan: Plan, dense: D
     warm_up = plan.warm_up if any(clip.labelled for clip in clips) and not plan.keeps_motion else 0
     while not session.over:
         if session.steps < warm_up:
-            read = _read(student, deck, session, plan.sources * plan.drives)
-            session.step(read, read=read.detach())
+            misread = _misread(student, deck, session, plan.sources * plan.drives)
+            session.step(misread, read=misread.detach())
             if session.steps == warm_up:
                 session.warm_up()
             continue
@@ -119,11 +119,11 @@ def train(clips: Sequence[Clip], preset: Preset, out: Path, plan: Plan, dense: D
         lesson = dense if session.steps % LESSON_STEPS == 0 and not plan.retouch else None
         pairs = session.fetch(partial(_draw, deck, plan, lesson))
         with torch.autocast(device.type, torch.bfloat16):
-            rendering, geometry = student(pairs.sources, pairs.heard, size_px, retouched=plan.retouch)
+            rendering, read = student(pairs.sources, pairs.heard, size_px, retouched=plan.retouch)
         if plan.retouch:
             pairs = registered(pairs, rendering.deformation.mixed)
-        verdict = criticism(rendering, geometry, pairs)
-        further = _read(student, deck, session, plan.readings) if plan.readings and not plan.keeps_motion else 0.0
+        verdict = criticism(rendering, read, pairs)
+        further = _misread(student, deck, session, plan.readings) if plan.readings and not plan.keeps_motion else 0.0
         session.step(verdict.total + plan.teacher * further, **verdict.figures)
         if session.steps % SHEET_STEPS == 1:
             sources = pairs.sources.repeat_interleave(len(pairs.driving) // len(pairs.sources), 0)
@@ -177,12 +177,12 @@ def _prepare(averaged: Student, session: Session, deck: Deck) -> None:
         session.warm_up()
 
 
-def _read(student: Student, deck: Deck, session: Session, count: int) -> Tensor:
-    """How wrongly the motion encoder reads the rig off `count` frames of different clips."""
+def _misread(student: Student, deck: Deck, session: Session, count: int) -> Tensor:
+    """How wrongly the motion encoder reads rig and landmarks off `count` frames of different clips."""
     pairs = session.fetch(partial(deck.draw, count, 1))
     with torch.autocast(deck.device.type, torch.bfloat16):
-        _, geometry = student.read(pairs.heard)
-    return reading(geometry, pairs)
+        read = student.read(pairs.heard)
+    return misreading(read, pairs)
 
 
 def _draw(deck: Deck, plan: Plan, dense: DensePairs | None) -> Pairs:

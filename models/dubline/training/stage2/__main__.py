@@ -12,6 +12,7 @@ from rich.console import Console
 from dubline.models.presets import PRESETS, Objective
 from dubline.training.complaints import plainly
 from dubline.training.corpus import Clip, find_clips, stream_corpus
+from dubline.training.stage2.encoded import read_encoded
 from dubline.training.stage2.lessons import Lessons, read_recitations
 from dubline.training.stage2.train import RECIPE, Recipe, train
 
@@ -40,6 +41,7 @@ def main() -> None:
         names=[*names, *map(str, heldout)],
         lessons=Lessons(read_recitations(args.speech), params) if args.speech else None,
         start_from=args.start_from,
+        formerly=read_encoded(args.formerly).training if args.formerly else (),
     )
 
 
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=Path("runs/base"))
     add("--resume", action="store_true", help="continue from the state in --out")
     add("--start-from", type=Path, help="averages to begin from: a state, safetensors, or a released folder")
+    add("--formerly", type=Path, help="encoded.pt of the run that those averages come from, if stage 1 was another")
     add("--objective", choices=get_args(Objective), default="flow")
     add("--without", choices=SWITCHES, action="append", default=[], help="leave a part out; may be repeated")
     add("--batch", type=int, default=RECIPE.batch, help="windows per step")

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from dubline.models.audio_encoder import MEL_PER_FRAME
 from dubline.models.log_mel import Loudness, stream_log_mel
+from dubline.training.complaints import AskedWrongError
 from dubline.training.corpus import to_frames
 from dubline.training.stage2.microphone import Take, record_again
 
@@ -183,16 +184,38 @@ def fingerprint(autoencoder: Autoencoder) -> str:
 
 def read_cache(path: Path, sha256: str) -> EncodedCorpus:
     """What a file with that fingerprint holds; nothing from another or none."""
-    nothing = EncodedCorpus((), [], [])
+    state = _load(path)
+    if state is None:
+        return EncodedCorpus((), [], [])
+    if state.get("fingerprint") != sha256:
+        Console().print(f"{path} was encoded by another stage 1; encoding again", markup=False)
+        return EncodedCorpus((), [], [])
+    return _unpack(state)
+
+
+def read_encoded(path: Path) -> EncodedCorpus:
+    """What a file holds, whichever stage 1 encoded it.
+
+    Raises:
+        AskedWrongError: it is not such a file.
+    """
+    state = _load(path)
+    if state is None:
+        raise AskedWrongError(f"{path} holds no encoded clips: give the encoded.pt of a run of stage 2")
+    return _unpack(state)
+
+
+def _load(path: Path) -> dict[str, Any] | None:
     if not path.exists():
-        return nothing
+        return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
-        return nothing
-    if state.get("fingerprint") != sha256:
-        Console().print(f"{path} was encoded by another stage 1; encoding again", markup=False)
-        return nothing
+        return None
+    return state
+
+
+def _unpack(state: dict[str, Any]) -> EncodedCorpus:
     splits = [
         [
             Encoded(name, latents, codes, tuple(Voice(*voice) for voice in voices), gap)

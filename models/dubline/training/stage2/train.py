@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 import torch
+from rich.console import Console
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -24,6 +25,7 @@ from dubline.training.stage2.encoded import encode_corpus, fingerprint, fit_stat
 from dubline.training.stage2.lessons import Lessons, Reciter
 from dubline.training.stage2.lip_check import LipCheck
 from dubline.training.stage2.trained import Trained, read_trained
+from dubline.training.stage2.translation import translate
 from dubline.training.stage2.windows import Windows
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from dubline.models.presets import Preset
     from dubline.training.corpus import Clip
+    from dubline.training.stage2.encoded import Encoded
 
 LEARNING_RATE = 6e-4
 # The network's own samples are worth conditioning on once it has learnt something.
@@ -75,6 +78,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
     names: Sequence[str] = (),
     lessons: Lessons | None = None,
     start_from: Path | None = None,
+    formerly: Sequence[Encoded] = (),
 ) -> Path:
     """Train for a number of minutes on `out/stage1.pt`; state goes to `out/stage2.pt`.
 
@@ -89,6 +93,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
         names: of the files that the clips come from; without them nothing is stored in `out/encoded.pt`.
         lessons: speech whose mouth is known, which the articulation extractor learns from as well.
         start_from: averages to begin from, see `Session`.
+        formerly: clips as the stage 1 encoded them that those averages were trained on, if it was another.
 
     Returns:
         The state's path.
@@ -127,9 +132,8 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
         companions={"params": trained} | ({"reciter": reciter} if reciter else {}),
     )
     if start_from and not session.steps:
-        # The averages brought the statistics of another run's latents.
-        for network in (diffusion, _averaged(session)):
-            fit_statistics(network, corpus.training)
+        _change_latents(diffusion, formerly, corpus.training)
+        _averaged(session).load_state_dict(diffusion.state_dict())
     lips = lips_of(diffusion, head)
     windows = Windows(corpus.training, diffusion, seed=session.steps)
     listened = {"lips_seen": corpus.training[:CHECKED_CLIPS], "lips_heldout": corpus.heldout}
@@ -158,6 +162,15 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
     _examine(session, checks, device)
     session.save()
     return session.path
+
+
+def _change_latents(diffusion: Diffusion, formerly: Sequence[Encoded], clips: list[Encoded]) -> None:
+    """Averages that were trained on the latents of another run have its statistics, and perhaps its words."""
+    if formerly:
+        said = translate(diffusion, formerly, clips)
+        Console().print(f"these latents say {said:.0%} of the motion that the averages were trained on", markup=False)
+    else:
+        fit_statistics(diffusion, clips)
 
 
 def _attention(device: torch.device) -> list[SDPBackend]:
