@@ -134,9 +134,17 @@ class Autoencoder(nn.Module):
 
     @staticmethod
     def _enlarge(source: Source, warped: Tensor, deformation: Deformation, paint: Paint) -> tuple[Tensor, Paint]:
-        """Bring the picture to the source's own resolution: its pixels stay sharp, only the paint is enlarged."""
+        """Bring the picture to the source's own resolution: its pixels stay sharp, only the paint is enlarged.
+
+        Detail finer than the paint's pixels is the source's own there too, as in a blend of Laplacian pyramids (Burt
+        and Adelson, 1983): paint without it is seen as a blur.
+        """
         height, width = source.frame.shape[-2:]
         if warped.shape[-2:] != (height, width):
             warped = warp(source.frame, resize(deformation.mixed, height, width), sharply=True)
-        colour = resize(paint.colour, height, width, sharply=True)
-        return warped, Paint(colour, resize(paint.occlusion, height, width))
+        side = paint.colour.shape[-1]
+        occlusion = resize(paint.occlusion, height, width)
+        if height <= side:
+            return warped, Paint(resize(paint.colour, height, width), occlusion)
+        change = paint.colour - resize(warped, side, side)
+        return warped, Paint(warped + resize(change, height, width, sharply=True), occlusion)

@@ -1,6 +1,7 @@
 """Rendering keeps no state: any range of frames, at any resolution, comes out as it would in the whole."""
 
 import math
+from typing import cast
 
 import pytest
 import skimage.data
@@ -100,3 +101,22 @@ def test_a_picture_that_moves_by_half_a_pixel_keeps_more_of_its_detail_when_it_i
     assert kept[1] > 1.3 * kept[0]
     sides = [resize(image, 48, 48, sharply=sharply).diff(dim=-1).var() for sharply in (False, True)]
     assert sides[1] > 1.1 * sides[0]
+
+
+def test_paint_keeps_the_detail_that_is_finer_than_its_pixels() -> None:
+    torch.manual_seed(0)
+    network = Autoencoder(TINY.autoencoder).eval()
+    convolution = network.frame_decoder.finish[1]
+    assert isinstance(convolution, torch.nn.Conv2d)
+    with torch.no_grad():
+        # Everything is painted.
+        cast("Tensor", convolution.bias)[12:] = 20
+        source = network.encode_source(torch.rand(1, 3, 512, 512) - 0.5)
+        frame = network.render(source, source.motion)
+        smooth = network.render(network.encode_source(resize(source.small, 512, 512)), source.motion)
+
+    def fine(picture: Tensor) -> float:
+        return float((picture - resize(resize(picture, 128, 128), 512, 512)).var())
+
+    assert fine(frame) > 0.5 * fine(source.frame)
+    assert fine(frame) > 2 * fine(smooth)
