@@ -26,8 +26,9 @@ FINAL_SHARE = 0.04
 REPORT_S = 10.0
 # What a kill may cost.
 SAVE_S = 120.0
-# Beginnings of keys that averages may lack: a teacher's head, and what is trained on top of all else.
-FRESH = ("geometry_head.", "landmark_head.", "autoencoder.retoucher.")
+# Beginnings of keys that averages may lack: teachers' heads, and what is trained on top of all else.
+HEADS = ("geometry_head.", "landmark_head.")
+FRESH = (*HEADS, "autoencoder.retoucher.")
 # How much of a figure the newest step replaces.
 FRESHNESS = 0.02
 

@@ -1,5 +1,6 @@
 """Stage 1 learns: pairs are drawn as they should be, and one clip can be learnt by heart."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from tests.unit.training.conftest import blob_clip
+from torch import Tensor
 
+from dubline.models.autoencoder import Autoencoder
 from dubline.models.presets import BASE, TINY, Preset
 from dubline.training.complaints import AskedWrongError
 from dubline.training.corpus import LIDS, LIPS, Clip
+from dubline.training.stage1 import places, translation
 from dubline.training.stage1 import train as stage1
 from dubline.training.stage1.criticism import Criticism, misreading
 from dubline.training.stage1.losses import FRAMED_LANDMARKS, face_weight, picture_loss
@@ -141,6 +145,45 @@ def test_retouching_changes_the_retoucher_alone(clips: list[Clip], tmp_path: Pat
         stage1.train(clips, preset, tmp_path, replace(plan, resume=True, retouch=True, size_px=128))
     with pytest.raises(AskedWrongError, match="no retoucher"):
         stage1.train(clips, TINY, tmp_path / "tiny", replace(plan, start_from=_tiny(clips, tmp_path), retouch=True))
+
+
+def test_a_retoucher_goes_on_where_the_latents_have_changed(clips: list[Clip], tmp_path: Path) -> None:
+    params = replace(TINY.autoencoder, render_px=64, retouch_widths=(8, 16, 16))
+    preset, plan = replace(TINY, autoencoder=params), stage1.Plan(steps=2, sources=2, drives=1, perceptual=0)
+    new = stage1.train(clips, preset, tmp_path / "new", plan)
+    old = stage1.train(clips, preset, tmp_path / "old", replace(plan, start_from=new, retouch=True))
+    stage1.train(clips, preset, tmp_path / "on", replace(plan, start_from=new, retouch=True, formerly=old))
+    with pytest.raises(AskedWrongError, match="--formerly needs --retouch"):
+        replace(plan, start_from=new, formerly=old)
+    bare = _tiny(clips, tmp_path)
+    with pytest.raises(AskedWrongError, match="of another network"):
+        stage1.train(clips, preset, tmp_path / "bare", replace(plan, start_from=new, retouch=True, formerly=bare))
+
+
+def test_a_carried_over_retoucher_hears_the_same_in_other_words(
+    clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translation, "FRAMES", 720)
+    monkeypatch.setattr(places, "SOURCES", 96)
+    params = replace(TINY.autoencoder, render_px=64, retouch_widths=(8, 16, 16))
+    deck = Deck(clips, CPU)
+    former = Autoencoder(params).eval()
+    former.retoucher.readings.bias.data.normal_()
+    # The same encoder in other words: its last layer's values are permuted, scaled and shifted.
+    network = deepcopy(former)
+    last = network.motion_encoder.body[-1]
+    order = torch.randperm(params.motion)
+    last.weight.data, last.bias.data = -2 * last.weight.data[order], -2 * last.bias.data[order] + 0.1
+    assert translation.translate(network, former, deck) > 0.97
+    one, other = (deck.draw(4, 1).sources for _ in range(2))
+
+    def heard(spoken: Autoencoder) -> Tensor:
+        motion, origin = spoken.encode_motion(one), spoken.encode_motion(other)
+        return spoken.retoucher.readings(torch.cat([motion, motion - origin], dim=1))
+
+    with torch.inference_mode():
+        wanted, told = heard(former), heard(network)
+    assert (told - wanted).square().mean() < 0.05 * wanted.var(0).mean()
 
 
 def _tiny(clips: list[Clip], folder: Path) -> Path:

@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--start-from", type=Path, help="averages to begin from: a state or released weights")
     parser.add_argument("--keep-motion", action="store_true", help="train the renderer only; stage 2 stays valid")
     parser.add_argument("--retouch", action="store_true", help="train the retoucher only; all else is kept")
+    parser.add_argument("--formerly", type=Path, help="averages of the run whose retoucher to carry over")
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--readings", type=int, default=12, help="frames per step that are only read, not rendered")
     parser.add_argument("--warm-up", type=int, help="first steps, of the motion encoder alone; 0 with --start-from")
@@ -56,6 +57,7 @@ def main() -> None:
         start_from=args.start_from,
         keep_motion=args.keep_motion,
         retouch=args.retouch,
+        formerly=args.formerly,
         learning_rate=args.learning_rate,
         readings=args.readings,
         warm_up=warm_up,

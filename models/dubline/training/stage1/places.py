@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from dubline.training.ridge import regress
 from dubline.training.stage1.losses import LEFT_EYE, MOUTH, RIGHT_EYE
 
 if TYPE_CHECKING:
@@ -33,13 +34,9 @@ def fit_places(network: Autoencoder, deck: Deck) -> None:
         pairs = deck.draw(BATCH, 1)
         latents.append(network.encode_motion(pairs.sources.contiguous(memory_format=torch.channels_last)).float())
         wanted.append(places(pairs.source_landmarks))
-    known, target = torch.cat(latents), torch.cat(wanted)
-    middle, mean = known.mean(0), target.mean(0)
-    known = known - middle
-    ridge = RIDGE * torch.eye(known.shape[1], device=known.device)
-    weight = torch.linalg.solve(known.mT @ known + ridge, known.mT @ (target - mean))
-    network.retoucher.places.weight.copy_(weight.mT)
-    network.retoucher.places.bias.copy_(mean - middle @ weight)
+    weight, offset = regress(torch.cat(latents), torch.cat(wanted), RIDGE)
+    network.retoucher.places.weight.copy_(weight)
+    network.retoucher.places.bias.copy_(offset)
 
 
 def places(landmarks: Tensor) -> Tensor:

@@ -7,21 +7,25 @@ own motion latent.
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import torch
+from rich.console import Console
 
 from dubline.models.layers import resize
+from dubline.training.checkpoint import load_average, read_average
 from dubline.training.complaints import AskedWrongError
-from dubline.training.session import Session, training_device
+from dubline.training.session import HEADS, Session, training_device
 from dubline.training.sheet import save_sheet
 from dubline.training.stage1.criticism import Criticism, misreading
 from dubline.training.stage1.pairs import Deck, Pairs
 from dubline.training.stage1.places import fit_places
 from dubline.training.stage1.registration import registered
 from dubline.training.stage1.student import Student
+from dubline.training.stage1.translation import translate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +55,7 @@ class Plan:
     each; what is read off a source serves all of its driving frames. size_px: side at which to render; None is the
     preset's `render_px`. resume, start_from: as in `Session`. keep_motion: leave motion latents and appearance codes
     alone, so that stage 2 stays valid. retouch: train the retoucher only, at the networks' side; all else is kept.
+    formerly: averages whose retoucher to begin with, in latents that have changed since.
     readings: further driving frames a step that only the motion encoder sees, to read the rig off labelled clips.
     warm_up: steps at the beginning that do nothing else: a tenth of the price of a rendered step, and a renderer whose
     latents say nothing learns nothing.
@@ -67,12 +72,17 @@ class Plan:
     start_from: Path | None = None
     keep_motion: bool = False
     retouch: bool = False
+    formerly: Path | None = None
     learning_rate: float = LEARNING_RATE
     readings: int = 0
     warm_up: int = 0
     perceptual: float = PERCEPTUAL
     adversarial: float = 0.0
     teacher: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.formerly and not self.retouch:
+            raise AskedWrongError("only a retoucher is carried over from other averages: --formerly needs --retouch")
 
     @property
     def keeps_motion(self) -> bool:
@@ -149,6 +159,8 @@ def _keep(student: Student, session: Session, plan: Plan, deck: Deck) -> None:
     averaged = cast("Student", session.average.network)
     if plan.retouch:
         _prepare(averaged, session, deck)
+        if plan.formerly and not session.steps:
+            _carry_over(averaged, plan.formerly, deck)
     student.load_state_dict(averaged.state_dict())
     network = student.autoencoder
     if network.retoucher is not None and plan.retouch:
@@ -175,6 +187,14 @@ def _prepare(averaged: Student, session: Session, deck: Deck) -> None:
         fit_places(averaged.autoencoder, deck)
         session.average.hurry()
         session.warm_up()
+
+
+def _carry_over(averaged: Student, formerly: Path, deck: Deck) -> None:
+    """Go on with another run's retoucher."""
+    former = deepcopy(averaged)
+    load_average(former, read_average(formerly)[0], fresh=HEADS)
+    said = translate(averaged.autoencoder, former.autoencoder, deck)
+    Console().print(f"these latents say {said:.0%} of what the retoucher heard before", markup=False)
 
 
 def _misread(student: Student, deck: Deck, session: Session, count: int) -> Tensor:

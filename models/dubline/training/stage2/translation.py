@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dubline.training.complaints import AskedWrongError
+from dubline.training.ridge import regress
 from dubline.training.stage2.encoded import APPEARANCE_STEP, fit_statistics
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def translate(diffusion: Diffusion, before: Sequence[Encoded], after: Sequence[E
     left, _, right = torch.linalg.svd(old_motion.mT @ new_motion)
     turn = left @ right
     _turn_motion(diffusion, turn)
-    _map_person(diffusion, *_affine(new_person, old_person))
+    _map_person(diffusion, *regress(new_person, old_person, RIDGE * len(new_person)))
     return 1 - float((old_motion - new_motion @ turn.mT).square().sum() / old_motion.square().sum())
 
 
@@ -69,15 +70,6 @@ def _person(diffusion: Diffusion, clip: Encoded) -> Tensor:
     """What the denoiser is told of a source, in its order: appearance, then latent (T', A + M)."""
     latent, appearance = diffusion.standardise(clip.latents[::APPEARANCE_STEP].float(), clip.appearance.float())
     return torch.cat([appearance, latent], dim=-1)
-
-
-def _affine(given: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Ridge regression of (N, P) on (N, Q): weights (P, Q) and offset (P,), wanted ~ weights @ given + offset."""
-    middle, mean = given.mean(0), wanted.mean(0)
-    centred = given - middle
-    ridge = RIDGE * len(given) * torch.eye(given.shape[1], device=given.device)
-    weight = torch.linalg.solve(centred.mT @ centred + ridge, centred.mT @ (wanted - mean)).mT
-    return weight, mean - weight @ middle
 
 
 def _turn_motion(diffusion: Diffusion, turn: Tensor) -> None:
