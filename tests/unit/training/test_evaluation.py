@@ -20,7 +20,7 @@ from dubline.models.rig import Rig
 from dubline.models.weights import Networks
 from dubline.training import evaluate
 from dubline.training.corpus import Clip, read_speech
-from dubline.training.evaluation import bench, portrait, recording, report
+from dubline.training.evaluation import bench, film, portrait, recording, report
 from dubline.training.evaluation.bench import BenchError
 from dubline.training.evaluation.dense import read_pairs
 from dubline.training.evaluation.examiner import Examiner
@@ -172,9 +172,26 @@ def test_the_astronaut_is_framed_with_her_mouth_inside_her_face() -> None:
     assert found is not None
     side = found.picture.shape[0]
     assert found.picture.shape == (side, side, 3)
-    face, mouth = found.boxes["face"], found.boxes["mouth"]
+    face, mouth = portrait.boxes_of(found.face).values()
     assert 0.4 < (face[0].stop - face[0].start) / side < 0.65
     assert all(outer.start <= inner.start < inner.stop <= outer.stop for outer, inner in zip(face, mouth, strict=True))
+
+
+def test_sharpness_is_measured_where_the_face_has_moved_to(tmp_path: Path) -> None:
+    from PIL import Image  # noqa: PLC0415
+    from skimage import data  # noqa: PLC0415
+
+    found = portrait.cut_portrait("astronaut", Image.fromarray(data.astronaut()))
+    assert found is not None
+    raised = np.roll(found.picture, -found.picture.shape[0] // 12, axis=0)
+    empty = np.full_like(raised, 90)
+    frames = [raised] * (3 * film.WATCHED_EVERY) + [empty] * film.WATCHED_EVERY
+    seen = film.shoot(tmp_path / "raised.mp4", [np.stack(frames)], len(frames), found.face).sharpness["mouth"]
+    there, at_rest = (portrait.sharpness_of(picture, found.face)["mouth"] for picture in (found.picture, raised))
+    assert seen[:3] == pytest.approx([there] * 3, rel=0.1)
+    assert abs(at_rest / there - 1) > 0.2
+    assert np.isnan(seen[3:]).all()
+    assert len(seen) == 4
 
 
 def test_a_picture_without_a_face_is_no_portrait() -> None:

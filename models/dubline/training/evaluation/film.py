@@ -9,29 +9,31 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
+from dubline.training.evaluation.portrait import follow, sharpness_of
 from dubline.training.evaluation.reference import FPS
 from dubline.training.evaluation.seam import difference
-from dubline.training.evaluation.sharpness import sharpness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from dubline.training.evaluation.sharpness import Box
+    from dubline.framing.face import FaceBox
 
 # So good that only the network's own faults are seen.
 X264 = {"crf": "8", "preset": "veryfast"}
 STILLS = 7
+# Looking for a face takes as long as rendering two.
+WATCHED_EVERY = 5
 
 
 @dataclass
 class Film:
     """One video as it was written.
 
-    frames: how many. differences: (T - 1,) grey levels. sharpness: for every watched box (T,).
-    stills: `STILLS` pictures spread over it.
+    frames: how many. differences: (T - 1,) grey levels. sharpness: by box, of every `WATCHED_EVERY`-th frame; NaN where
+    the face was not found. stills: `STILLS` pictures spread over it.
     """
 
     path: Path
@@ -40,10 +42,17 @@ class Film:
     sharpness: dict[str, list[float]] = field(default_factory=dict)
     stills: list[NDArray[np.uint8]] = field(default_factory=list)
 
+    def watch(self, picture: NDArray[np.uint8], face: FaceBox) -> None:
+        """Measure how sharp the face is, wherever it has moved to."""
+        there = follow(face, picture)
+        seen = sharpness_of(picture, there) if there else dict.fromkeys(self.sharpness, float("nan"))
+        for box, value in seen.items():
+            self.sharpness.setdefault(box, []).append(value)
 
-def shoot(path: Path, batches: Iterable[NDArray[np.uint8]], count: int, boxes: Mapping[str, Box] | None = None) -> Film:
-    """Encode `count` pictures, given in batches (t, S, S, 3) with an even side, as H.264."""
-    film = Film(path, sharpness={name: [] for name in boxes or {}})
+
+def shoot(path: Path, batches: Iterable[NDArray[np.uint8]], count: int, face: FaceBox | None = None) -> Film:
+    """Encode `count` pictures, given in batches (t, S, S, 3) with an even side, as H.264; watch the source's face."""
+    film = Film(path)
     chosen = set(np.linspace(min(4, count - 1), count - 1, STILLS).round().astype(int).tolist())
     before = None
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,8 +65,8 @@ def shoot(path: Path, batches: Iterable[NDArray[np.uint8]], count: int, boxes: M
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")))
             if before is not None:
                 film.differences.append(difference(before, picture))
-            for name, box in (boxes or {}).items():
-                film.sharpness[name].append(sharpness(picture, box))
+            if face and film.frames % WATCHED_EVERY == 0:
+                film.watch(picture, face)
             if film.frames in chosen:
                 film.stills.append(picture)
             before = picture

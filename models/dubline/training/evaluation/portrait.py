@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from dubline.framing.crop import around, cut
 from dubline.framing.face import FaceBox, find
+from dubline.training.evaluation.sharpness import sharpness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,11 +29,11 @@ MOUTH_X, MOUTH_Y = (0.25, 0.75), (0.62, 0.98)
 
 @dataclass(frozen=True)
 class Portrait:
-    """A photograph's square (S, S, 3) uint8 with the boxes in it where sharpness is measured."""
+    """A photograph's square (S, S, 3) uint8 and its face in it."""
 
     name: str
     picture: NDArray[np.uint8]
-    boxes: dict[str, Box]
+    face: FaceBox
 
 
 def read_portrait(path: Path) -> Portrait | None:
@@ -53,8 +54,29 @@ def cut_portrait(name: str, image: Image.Image) -> Portrait | None:
     if scale < 1:
         picture = np.asarray(Image.fromarray(picture).resize((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS))
     face = found.shifted(-square.left, -square.top).scaled(scale)
-    boxes = {"face": _share(face, (0, 1), (0, 1)), "mouth": _share(face, MOUTH_X, MOUTH_Y)}
-    return Portrait(name, np.ascontiguousarray(picture), boxes)
+    return Portrait(name, np.ascontiguousarray(picture), face)
+
+
+def follow(face: FaceBox, picture: NDArray[np.uint8]) -> FaceBox | None:
+    """Where a source's face has moved to in a rendered picture (S, S, 3); None if none is found there.
+
+    Its size stays: the detector knows that less well than the place.
+    """
+    found = find(Image.fromarray(picture))
+    if found is None:
+        return None
+    (x, y), (source_x, source_y) = found.centre, face.centre
+    return face.shifted(x - source_x, y - source_y)
+
+
+def sharpness_of(picture: NDArray[np.uint8], face: FaceBox) -> dict[str, float]:
+    """Sharpness of a picture's face, and of its mouth."""
+    return {name: sharpness(picture, box) for name, box in boxes_of(face).items()}
+
+
+def boxes_of(face: FaceBox) -> dict[str, Box]:
+    """Where sharpness is measured: rows and columns of the whole face, and of its mouth."""
+    return {"face": _share(face, (0, 1), (0, 1)), "mouth": _share(face, MOUTH_X, MOUTH_Y)}
 
 
 def _share(face: FaceBox, x: tuple[float, float], y: tuple[float, float]) -> Box:

@@ -29,9 +29,11 @@ def sharpness(picture: NDArray[np.uint8], box: Box) -> float:
 def drift(values: Sequence[float]) -> float:
     """Median of the last tenth over that of the first tenth; 1 when nothing is lost, whenever a face blinks.
 
-    A last tenth that has no values has lost everything: 0. NaN where the first tenth has none.
+    Of fewer than ten values the first and the last are compared. A last tenth that knows none has lost everything: 0.
+    NaN where the first tenth knows none.
     """
-    first, *_, last = np.array_split(np.asarray(values, np.float64), round(1 / DRIFT_SHARE))
+    tenths = min(round(1 / DRIFT_SHARE), max(2, len(values)))
+    first, *_, last = np.array_split(np.asarray(values, np.float64), tenths)
     if not np.isfinite(first).any() or np.nanmedian(first) == 0:
         return float("nan")
     return float(np.nanmedian(last) / np.nanmedian(first)) if np.isfinite(last).any() else 0.0

@@ -12,13 +12,13 @@ from dubline.training.corpus import read_clip
 from dubline.training.evaluation.film import Film, shoot
 from dubline.training.evaluation.performer import Performer
 from dubline.training.evaluation.picture import face_box, video_scores
+from dubline.training.evaluation.portrait import sharpness_of
 from dubline.training.evaluation.reference import FPS, of_clip
 from dubline.training.evaluation.seam import SeamTally
-from dubline.training.evaluation.sharpness import sharpness
 from dubline.training.evaluation.take import ClipTake, LongTake, PortraitTake, Voice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -90,24 +90,24 @@ class Studio:
     def film_portrait(self, portrait: Portrait, voice: Voice) -> None:
         """Film a portrait that speaks with a voice."""
         name = f"{portrait.name}.{voice.name}"
-        film = self._speak(name, portrait.picture, portrait.boxes, voice.speech, voice.count)
+        film = self._speak(name, portrait, voice.speech, voice.count)
         self.examiner.ask(film.path, self._source(f"photo.{portrait.name}", portrait.picture))
-        before = {box: sharpness(portrait.picture, where) for box, where in portrait.boxes.items()}
-        ratios = {box: float(np.median(film.sharpness[box])) / max(before[box], 1e-6) for box in before}
+        before = sharpness_of(portrait.picture, portrait.face)
+        ratios = {box: _median(film.sharpness[box]) / max(before[box], 1e-6) for box in before}
         shown = sum(take.voice.human == voice.human for take in self.portraits)
         if shown < (HUMANS_SHOWN if voice.human else PORTRAITS_SHOWN):
             self.sheet.add(portrait.name, voice.name, portrait.picture, film.stills)
         film.stills.clear()
         self.portraits.append(PortraitTake(portrait.name, voice, film, ratios))
 
-    def film_long(self, name: str, picture: NDArray[np.uint8], box: Box, speech: NDArray[np.float32]) -> None:
-        """Film a long speech of one source (S, S, 3), watching whether what is in the box drifts."""
+    def film_long(self, person: Portrait, speech: NDArray[np.float32]) -> None:
+        """Film a long speech of one portrait, watching whether its face drifts."""
         count = max(1, round(len(speech) / self.performer.networks.preset.sample_rate_hz * FPS))
-        film = self._speak(f"{name}.long", picture, {"face": box}, speech, count)
-        self.examiner.ask(film.path, self._source(f"photo.{name}", picture), LONG_IDENTITY_EVERY)
-        self.sheet.add(name, f"{count / FPS:.0f} s", picture, film.stills)
+        film = self._speak(f"{person.name}.long", person, speech, count)
+        self.examiner.ask(film.path, self._source(f"photo.{person.name}", person.picture), LONG_IDENTITY_EVERY)
+        self.sheet.add(person.name, f"{count / FPS:.0f} s", person.picture, film.stills)
         film.stills.clear()
-        self.longs.append(LongTake(name, count / FPS, film))
+        self.longs.append(LongTake(person.name, count / FPS, film))
 
     def _read(self, path: Path) -> tuple[Clip, ClipTake]:
         clip = read_clip(path, self.performer.networks.preset.size_px)
@@ -126,12 +126,10 @@ class Studio:
             self.sheet.add(take.name, mode, shown, film.stills)
         return film
 
-    def _speak(
-        self, name: str, picture: NDArray[np.uint8], boxes: Mapping[str, Box], speech: NDArray[np.float32], count: int
-    ) -> Film:
-        source = self.performer.source(picture)
+    def _speak(self, name: str, portrait: Portrait, speech: NDArray[np.float32], count: int) -> Film:
+        source = self.performer.source(portrait.picture)
         motion = self.performer.spoken_motion(source, speech, count)
-        film = shoot(self.out / "videos" / f"{name}.mp4", self.performer.play(source, motion), count, boxes)
+        film = shoot(self.out / "videos" / f"{name}.mp4", self.performer.play(source, motion), count, portrait.face)
         self.seams.add(np.array(film.differences), self.borders(count))
         return film
 
@@ -142,6 +140,11 @@ class Studio:
             Image.fromarray(picture).save(path)
             self.sources[name] = path
         return self.sources[name]
+
+
+def _median(values: Sequence[float]) -> float:
+    """Of those that are known; a face that is found nowhere has lost everything: 0."""
+    return float(np.nanmedian(values)) if np.isfinite(values).any() else 0.0
 
 
 def _face(clip: Clip) -> Box:

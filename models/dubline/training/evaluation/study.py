@@ -144,7 +144,7 @@ class Study:
             step(f"voice {voice.name}", partial(self.studio.film_portrait, person, voice))
         long = recording.joined((voice.speech for voice in itertools.chain(humans, self.studio.voices)), LONG_S)
         for person in portraits[:: max(1, len(portraits) - 1)][:2] if len(long) else []:
-            film = partial(self.studio.film_long, person.name, person.picture, person.boxes["face"], long)
+            film = partial(self.studio.film_long, person, long)
             step("long speech", film)
 
     def _portraits(self) -> list[Portrait]:
