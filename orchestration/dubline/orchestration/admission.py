@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ class Admission:
     """A job that is accepted: to be queued, or failed from the start because of one of its uploads."""
 
     job: NewJob
+    seed: int = 0
     speech_s: float = 0.0
     error_code: str | None = None
     error_detail: str | None = None
@@ -57,14 +59,24 @@ def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
     Raises:
         UploadNotReadyError: an upload is still being checked.
     """
-    speech = uploads.get(job.speech_upload_id)
-    refusal = _refusal(job.portrait_upload_id, uploads.get(job.portrait_upload_id), UploadKind.PORTRAIT)
+    portrait, speech = (uploads.get(upload_id) for upload_id in (job.portrait_upload_id, job.speech_upload_id))
+    refusal = _refusal(job.portrait_upload_id, portrait, UploadKind.PORTRAIT)
     refusal = refusal or _refusal(job.speech_upload_id, speech, UploadKind.SPEECH)
     if refusal is not None:
         code, detail = refusal
-        return Admission(job=job, error_code=code, error_detail=detail)
+        return Admission(job=job, seed=job.seed or 0, error_code=code, error_detail=detail)
+    hashes = [upload.facts.sha256 for upload in (portrait, speech) if upload and upload.facts]
+    seed = seed_of(*hashes) if job.seed is None else job.seed
     duration_s = speech.facts.duration_s if speech and speech.facts else None
-    return Admission(job=job, speech_s=duration_s or 0.0)
+    return Admission(job=job, seed=seed, speech_s=duration_s or 0.0)
+
+
+def seed_of(*sha256: str) -> int:
+    """The seed that files have when none is named: with one for all, every face of a batch would nod as one.
+
+    Files that are sent again have it again, and so give the same video.
+    """
+    return int(hashlib.sha256("".join(sha256).encode()).hexdigest(), 16) % (SEED_MAX + 1)
 
 
 def _refusal(upload_id: UUID, upload: Upload | None, kind: UploadKind) -> tuple[str, str] | None:
@@ -100,7 +112,7 @@ def _faults_of(number: int, row: NewJob, uses: Mapping[str, int]) -> Iterator[Ma
     if row.preset not in PRESETS:
         known = ", ".join(sorted(PRESETS))
         yield fault("preset", "unknown_preset", f"There is no preset {row.preset!r}. Use one of: {known}.")
-    if not 0 <= row.seed <= SEED_MAX:
+    if row.seed is not None and not 0 <= row.seed <= SEED_MAX:
         yield fault("seed", "seed_out_of_range", f"The seed is {row.seed}. Use 0 to {SEED_MAX}.")
     for name, most in LIMITS.items():
         # NaN is outside of every range.

@@ -95,8 +95,8 @@ class NewJob:
     portrait_upload_id: UUID
     speech_upload_id: UUID
     preset: str = DEFAULT_PRESET
-    seed: int = 0
-    """0 to SEED_MAX; the same seed, controls, files and weights give the same video."""
+    seed: int | None = None
+    """0 to SEED_MAX; the same seed, controls, files and weights give the same video. None: one of these files' own."""
     controls: Controls = USUAL
     custom_id: str | None = None
     """The tenant's own name for the row, unique within a batch."""

@@ -40,6 +40,21 @@ def test_a_job_with_ready_uploads_is_queued_and_costs_its_speech() -> None:
     assert (admission.state, admission.speech_s) == (JobState.QUEUED, 4.5)
 
 
+def test_without_a_seed_files_have_one_of_their_own_and_keep_it_when_sent_again() -> None:
+    def seed(portrait: str, speech: str, named: int | None = None) -> int:
+        files = [
+            replace(upload(kind), facts=UploadFacts(media_type="x/y", size_bytes=1, sha256=digit * 64, duration_s=4.5))
+            for kind, digit in ((UploadKind.PORTRAIT, portrait), (UploadKind.SPEECH, speech))
+        ]
+        job = NewJob(portrait_upload_id=files[0].id, speech_upload_id=files[1].id, seed=named)
+        return admit(job, known(*files)).seed  # type: ignore[arg-type]
+
+    assert seed("a", "b") == seed("a", "b")
+    assert len({seed("a", "b"), seed("b", "a"), seed("a", "a"), seed("b", "b")}) == 4
+    assert all(0 <= seed(digit, "c") <= SEED_MAX for digit in "0123456789abcdef")
+    assert (seed("a", "b", 0), seed("a", "b", 7)) == (0, 7)
+
+
 @pytest.mark.parametrize(
     ("portrait", "code"),
     [

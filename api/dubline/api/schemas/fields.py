@@ -74,7 +74,8 @@ Seed = Annotated[
         strict=True,
         ge=0,
         le=SEED_MAX,
-        description="The same seed, inputs, preset and controls give the same motion.",
+        description="The same seed, inputs, preset and controls give the same motion. "
+        "Without one the two files have their own, which the job shows.",
         examples=[0],
     ),
 ]

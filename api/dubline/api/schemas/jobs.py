@@ -30,7 +30,7 @@ class JobRequest(RequestModel):
     portrait_upload_id: PortraitUploadId
     speech_upload_id: SpeechUploadId
     preset: Preset = DEFAULT_PRESET
-    seed: Seed = 0
+    seed: Seed | None = None
     controls: ControlsRequest = Field(default=ControlsRequest(), examples=[asdict(Controls(head_motion=0.5))])
     custom_id: CustomId | None = None
     deadline_s: DeadlineS | None = None

@@ -165,7 +165,7 @@ def _columns(ids: list[UUID], keys: list[float], admissions: Sequence[Admission]
         "portrait_upload_id": [job.portrait_upload_id for job in jobs],
         "speech_upload_id": [job.speech_upload_id for job in jobs],
         "preset": [job.preset for job in jobs],
-        "seed": [job.seed for job in jobs],
+        "seed": [admission.seed for admission in admissions],
         **{name: [getattr(job.controls, name) for job in jobs] for name in LIMITS},
         "custom_id": [job.custom_id for job in jobs],
         "deadline_at": [None if job.deadline_s is None else at + timedelta(seconds=job.deadline_s) for job in jobs],
