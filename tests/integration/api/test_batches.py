@@ -78,7 +78,9 @@ def test_the_same_key_and_body_give_the_same_batch(client: TestClient, row: dict
     headers = {"Idempotency-Key": uuid4().hex}
     first = client.post("/v1/batches", json={"jobs": [row]}, headers=headers)
     # Spelling out a default does not make it another request.
-    second = client.post("/v1/batches", json={"jobs": [{"seed": None, "controls": {"blink": 1}, **row}]}, headers=headers)
+    second = client.post(
+        "/v1/batches", json={"jobs": [{"seed": None, "controls": {"blink": 1}, **row}]}, headers=headers
+    )
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.json() == second.json()
     assert "idempotency-replayed" not in first.headers
