@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 # Twice as much is as far as the released weights draw faces that hold together (docs/decisions/0013-controls.md).
 MOST = {"expression": 2.0, "head_motion": 2.0, "blink": 2.0, "shut_in_silence": 1.0}
-# How far a blink goes beyond what shut lids are in motion on average: latents hold less of some faces' lids than of
-# others'. The opening of the eyes fell under .6 on 4 of 24 photographs at 1, on 19 at 2, on 23 at 3 (docs/log.md).
-DEPTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -75,4 +72,4 @@ class Steering:
         change[:, LIPS] += self.shut * silence * (self.rest - read[:, LIPS])
         unread = moved - read @ self.steps
         steered: Tensor = motion + change @ self.steps + (self.unread - 1) * unread
-        return steered + DEPTH * blinks[:, None] * self.rig.shut
+        return steered + blinks[:, None] * self.rig.shut

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dubline.models.autoencoder import Source
 from dubline.models.blinks import SHAPE
-from dubline.models.controls import DEPTH, Controls, Steering
+from dubline.models.controls import Controls, Steering
 from dubline.models.rig import HEAD, LIDS, LIPS, MOOD, READINGS, Rig
 from dubline.models.sampling import sample_motion
 from dubline.models.weights import RELEASED, Networks, load_networks
@@ -177,7 +177,7 @@ def test_the_eyes_blink_as_often_as_asked_and_all_else_stays(
 ) -> None:
     never, often = (torch.cat(speak(networks, source, replace(DRAWN, blink=amount), seconds)) for amount in (0, 2))
     whitening = networks.diffusion.whitening
-    direction = DEPTH * (networks.rig.shut * whitening.scale) @ whitening.basis.T
+    direction = (networks.rig.shut * whitening.scale) @ whitening.basis.T
     shut = (often - never) @ direction / direction.square().sum()
     # Motion is stored in half precision.
     torch.testing.assert_close(often - never, shut[:, None] * direction, atol=0.01, rtol=0)
