@@ -39,6 +39,10 @@ class Rig(nn.Module):
         """Whitened motion (..., K) -> readings (..., 11) in the units of `READINGS`."""
         return motion @ self.weight.T
 
+    def without(self, motion: Tensor, reading: int) -> Tensor:
+        """Whitened motion (..., K), changed as little as makes one reading 0 and leaves the others alone."""
+        return motion - self(motion)[..., reading, None] * self.steps()[reading]
+
     def steps(self) -> Tensor:
         """For each reading the motion (11, K) of least norm that raises it by 1 and leaves the others alone.
 

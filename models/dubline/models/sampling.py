@@ -69,7 +69,7 @@ def sample_motion(  # noqa: PLR0913 - each is a choice of the caller
     last: Tensor | None = None
     for index, mel in enumerate(_slices(diffusion, stream_log_mel(speech(), mel_count), frame_count, level)):
         condition = condition._replace(audio=diffusion.articulation_extractor(mel.to(device)))
-        drawn = draw(diffusion, condition, _noise(diffusion, seed, index).to(device))
+        drawn = draw(diffusion, condition, _noise(networks, seed, index))
         new = drawn if last is None else join(last, drawn)
         hush = silence(mel)[0, : -diffusion.params.margin][-new.shape[1] :].to(device)
         motion = steering(new[0], hush, blinks(new.shape[1]).to(device))
@@ -100,7 +100,7 @@ def _steer(networks: Networks, source: Source, controls: Controls, hushed: Condi
     still = diffusion.whitening(source.motion, source.motion)[0]
     rest = 0.0
     if controls.shut_in_silence:
-        drawn = draw(diffusion, hushed, _noise(diffusion, 0, 0).to(still.device))[0]
+        drawn = draw(diffusion, hushed, _noise(networks, 0, 0))[0]
         # No face rests with its lips further apart than in its portrait.
         rest = PRESS * min(0.0, float(networks.rig(drawn - still)[:, LIPS].mean()))
     return Steering(controls, networks.rig, still, rest)
@@ -133,10 +133,15 @@ def _slices(diffusion: Diffusion, mels: Iterator[Tensor], frame_count: int, leve
         held = held[step:]
 
 
-def _noise(diffusion: Diffusion, seed: int, index: int) -> Tensor:
-    """Noise of one window (1, T, K), drawn on the CPU so that every device sees the same."""
+def _noise(networks: Networks, seed: int, index: int) -> Tensor:
+    """Noise of one window (1, T, K), drawn on the CPU so that every device sees the same.
+
+    It parts no lips: chance is for what speech leaves open, and where lips are speech says (docs/log.md).
+    """
+    params = networks.diffusion.params
     generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
-    return torch.randn(1, diffusion.params.window, diffusion.params.whitened, generator=generator)
+    noise = torch.randn(1, params.window, params.whitened, generator=generator)
+    return networks.rig.without(noise.to(networks.rig.weight.device), LIPS)
 
 
 def join(last: Tensor, drawn: Tensor) -> Tensor:

@@ -92,6 +92,8 @@ class Session:
         )
         self.average = Average(network)
         self.steps, self.trained_s = 0, 0.0
+        # Which of `fresh` the averages that this began from did not hold.
+        self.untrained: list[str] = []
         self.smooth: dict[str, float | Tensor] = {}
         self.console = Console()
         travelled = path.with_suffix(".safetensors")
@@ -135,8 +137,8 @@ class Session:
         kept = checkpoint.load_average(self.network, tensors, prefix=self.prefix, fresh=self.fresh)
         self.average.network.load_state_dict(self.network.state_dict())
         self.average.settle()
-        untrained = [part.rstrip(".") for part in self.fresh if any(key.startswith(part) for key in kept)]
-        also = f"; untrained: {', '.join(untrained)}" if untrained else ""
+        self.untrained = [part for part in self.fresh if any(key.startswith(part) for key in kept)]
+        also = f"; untrained: {', '.join(part.rstrip('.') for part in self.untrained)}" if self.untrained else ""
         self._say(f"starting from the averages in {path} (step {steps}), fresh optimiser{also}")
         return steps
 

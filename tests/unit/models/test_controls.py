@@ -50,9 +50,20 @@ def test_a_step_raises_its_own_reading_by_one(rig: Rig) -> None:
     torch.testing.assert_close(rig(rig.steps()), torch.eye(len(READINGS)), atol=1e-5, rtol=0)
 
 
+def test_motion_without_a_reading_has_all_the_others(rig: Rig, motion: Tensor) -> None:
+    others = [index for index in range(len(READINGS)) if index != LIPS]
+    read = rig(rig.without(motion, LIPS))
+    torch.testing.assert_close(read[:, LIPS], torch.zeros(FRAMES), atol=1e-5, rtol=0)
+    torch.testing.assert_close(read[:, others], rig(motion)[:, others], atol=1e-5, rtol=0)
+
+
+def test_a_rig_that_was_never_fitted_takes_nothing_away(motion: Tensor) -> None:
+    assert torch.equal(Rig(SIZE).without(motion, LIPS), motion)
+
+
 def test_neutral_controls_hold_the_lids_and_nothing_else(rig: Rig, motion: Tensor, still: Tensor) -> None:
     after = steer(rig, motion, still, DRAWN, torch.ones(FRAMES))
-    torch.testing.assert_close(after, motion - rig(motion - still)[:, LIDS, None] * rig.steps()[LIDS])
+    torch.testing.assert_close(after - still, rig.without(motion - still, LIDS))
 
 
 def test_speech_is_not_touched_by_what_happens_in_silence(rig: Rig, motion: Tensor, still: Tensor) -> None:

@@ -21,6 +21,7 @@ from dubline.training.complaints import AskedWrongError
 from dubline.training.session import HEADS, Session, training_device
 from dubline.training.sheet import save_sheet
 from dubline.training.stage1.criticism import Criticism, misreading
+from dubline.training.stage1.heads import fit_heads
 from dubline.training.stage1.pairs import Deck, Pairs
 from dubline.training.stage1.places import fit_places
 from dubline.training.stage1.registration import registered
@@ -111,6 +112,10 @@ def train(clips: Sequence[Clip], preset: Preset, out: Path, plan: Plan, dense: D
         batch=plan.sources * plan.drives,
         companions=criticism.companions,
     )
+    if not set(HEADS).isdisjoint(session.untrained):
+        averaged = cast("Student", session.average.network)
+        fit_heads(averaged, deck)
+        student.load_state_dict(averaged.state_dict())
     if plan.keeps_motion:
         _keep(student, session, plan, deck)
     deck.seed(session.steps)

@@ -1,0 +1,49 @@
+"""Fits the teacher's heads to a motion encoder that is trained already, by least squares on its latents.
+
+Released weights have no heads. Random ones would pull a trained encoder to where they happen to read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from dubline.training.ridge import regress
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from dubline.training.stage1.pairs import Deck
+    from dubline.training.stage1.student import Student
+
+# Frames to fit to, each under a camera of its own, and how many are read at once.
+FRAMES, BATCH = 3600, 24
+# What the fit costs in weights, as a share of a latent's mean variance.
+RIDGE = 1e-3
+
+
+@torch.no_grad()
+def fit_heads(student: Student, deck: Deck) -> None:
+    """Let both heads read what the latents say of rig and landmarks; without labels they stay as they are.
+
+    Args:
+        student: changed in place: its heads, and nothing else.
+        deck: clips to draw frames from.
+    """
+    rows: list[tuple[Tensor, ...]] = []
+    for _ in range(FRAMES // BATCH):
+        pairs = deck.draw(BATCH, 1)
+        motion = student.read(pairs.heard).motion.float()
+        rows.append((motion, pairs.geometry, pairs.rigged > 0, pairs.driving_landmarks.flatten(1), pairs.marked > 0))
+    motion, geometry, rigged, landmarks, marked = map(torch.cat, zip(*rows, strict=True))
+    _fit(student.geometry_head, motion[rigged], geometry[rigged])
+    _fit(student.landmark_head, motion[marked], landmarks[marked])
+
+
+def _fit(head: nn.Linear, motion: Tensor, wanted: Tensor) -> None:
+    if not len(motion):
+        return
+    weight, offset = regress(motion, wanted, RIDGE * float(motion.var(0).mean()) * len(motion))
+    head.weight.copy_(weight)
+    head.bias.copy_(offset)
