@@ -41,7 +41,8 @@ class Rig(nn.Module):
 
     def without(self, motion: Tensor, reading: int) -> Tensor:
         """Whitened motion (..., K), changed as little as makes one reading 0 and leaves the others alone."""
-        return motion - self(motion)[..., reading, None] * self.steps()[reading]
+        changed: Tensor = motion - self(motion)[..., reading, None] * self.steps()[reading]
+        return changed
 
     def steps(self) -> Tensor:
         """For each reading the motion (11, K) of least norm that raises it by 1 and leaves the others alone.
