@@ -8,11 +8,14 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
+from sqlalchemy import text
 from tests.unit.worker import media, puppet
 
 from dubline.orchestration.objects import Objects
 from dubline.orchestration.settings import LeaseSettings, LimitSettings
 from dubline.orchestration.store import Store
+from dubline.orchestration.store.rescue import rescue_expired
+from dubline.orchestration.store.transaction import transaction
 from dubline.orchestration.uploads import Upload, UploadKind
 from dubline.worker import animate
 from dubline.worker.drain import Drain
@@ -23,6 +26,16 @@ from dubline.worker.render_task import RenderExecutor
 
 TENANT = "acme"
 Send = Callable[[UploadKind, bytes, str], Upload]
+
+
+def expire(store: Store) -> int:
+    """Lets every lease run out, and the rescuer come by; how many jobs it took back, due at once."""
+    # In one transaction: a heartbeat in between would renew the lease, as it may while nobody took the job.
+    with transaction(store._engine) as session:
+        session.execute(text("UPDATE jobs SET lease_expires_at = now() - interval '1 s' WHERE state = 'running'"))
+        taken = rescue_expired(session)
+        session.execute(text("UPDATE jobs SET available_at = now() WHERE state = 'retrying'"))
+    return taken
 
 
 @pytest.fixture

@@ -12,17 +12,15 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 from tests.integration.conftest import wait_until
 from tests.integration.worker import light
-from tests.integration.worker.conftest import Send
+from tests.integration.worker.conftest import Send, expire
 
 from dubline.orchestration.jobs import Cause, Job, JobState, NewJob
 from dubline.orchestration.objects import Objects
 from dubline.orchestration.queue import Waker, create_app
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings
 from dubline.orchestration.store import Store
-from dubline.orchestration.store.transaction import transaction
 from dubline.orchestration.uploads import UploadKind, UploadState
 from dubline.worker.upstream import DEVICE_FAILED, UNPREPARED
 
@@ -122,15 +120,6 @@ def began(gates: Path, segment: int) -> int:
 def open_gates(gates: Path) -> None:
     for number in range(light.SEGMENTS):
         (gates / str(number)).touch()
-
-
-def expire(store: Store) -> None:
-    """Lets every lease run out, and the rescuer come by."""
-    with transaction(store._engine) as session:
-        session.execute(text("UPDATE jobs SET lease_expires_at = now() - interval '1 s' WHERE state = 'running'"))
-    store.leases.rescue_expired()
-    with transaction(store._engine) as session:
-        session.execute(text("UPDATE jobs SET available_at = now() WHERE state = 'retrying'"))
 
 
 def test_a_woken_prober_decides_and_stops_cleanly(

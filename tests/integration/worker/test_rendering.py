@@ -6,13 +6,13 @@ from uuid import UUID
 
 import av
 import pytest
-from sqlalchemy import create_engine, text
+from tests.integration.worker.conftest import expire
 
 from dubline.orchestration.controls import Controls
 from dubline.orchestration.errors import EncoderFailedError
 from dubline.orchestration.jobs import JobState, NewJob, Stage
 from dubline.orchestration.objects import Objects
-from dubline.orchestration.settings import BucketSettings, DatabaseSettings
+from dubline.orchestration.settings import BucketSettings
 from dubline.orchestration.store import Store
 from dubline.worker import pipeline
 from dubline.worker.render_job import Rendered, RenderJob
@@ -135,20 +135,13 @@ def test_a_job_taken_away_is_dropped_and_the_other_worker_wins(
     tenant: str,
     worker: RenderExecutor,
     job_id: UUID,
-    database: DatabaseSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The lease runs out in the middle of the first attempt; the second finishes the job."""
-    engine = create_engine(database.url.get_secret_value())
     join = pipeline.mux.join
 
     def lose_the_lease(*arguments: object) -> None:
-        with engine.begin() as connection:
-            connection.execute(text("UPDATE jobs SET lease_expires_at = now() - interval '1 second'"))
-            connection.execute(text("UPDATE jobs SET available_at = now()"))
-        assert store.leases.rescue_expired() == 1
-        with engine.begin() as connection:
-            connection.execute(text("UPDATE jobs SET available_at = now()"))
+        assert expire(store) == 1
         monkeypatch.setattr(pipeline.mux, "join", join)
         join(*arguments)  # type: ignore[arg-type]
 
@@ -156,7 +149,6 @@ def test_a_job_taken_away_is_dropped_and_the_other_worker_wins(
     assert worker.run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
     assert worker.run_next()
-    engine.dispose()
     job = store.jobs.get(tenant, job_id)
     assert job.state is JobState.SUCCEEDED
     assert job.result_key is not None
