@@ -48,7 +48,7 @@ class Source(NamedTuple):
 
 
 class Rendering(NamedTuple):
-    """One rendered batch with its parts: frame and warped are (B, 3, h, w) in [-1, 1]."""
+    """One rendered batch with its parts: frame and warped are (B, 3, h, w) in [-1, 1] or, bicubic, a little beyond."""
 
     frame: Tensor
     warped: Tensor
@@ -127,7 +127,7 @@ class Autoencoder(nn.Module):
             motion: (T, M).
 
         Returns:
-            (T, 3, h, w) in [-1, 1], at the source frame's own resolution.
+            (T, 3, h, w) in [-1, 1] or, bicubic, a little beyond, at the source frame's own resolution.
         """
         frame: Tensor = self(source.repeat(len(motion)), motion).frame
         return frame

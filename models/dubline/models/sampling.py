@@ -134,7 +134,7 @@ def _slices(diffusion: Diffusion, mels: Iterator[Tensor], frame_count: int, leve
 
 
 def _noise(networks: Networks, seed: int, index: int) -> Tensor:
-    """Noise of one window (1, T, K), drawn on the CPU so that every device sees the same.
+    """Noise of one window (1, T, K), drawn on the CPU so that every device sees the same, but for rounding.
 
     It parts no lips: chance is for what speech leaves open, and where lips are speech says (docs/log.md).
     """
@@ -174,7 +174,7 @@ def draw(diffusion: Diffusion, condition: Condition, noise: Tensor, steps: int =
     Args:
         diffusion: the denoiser is used; the condition holds what its extractors heard.
         condition: of batch B.
-        noise: (B, T, K) of unit variance.
+        noise: (B, T, K), of unit variance or, where nothing is left to chance, of less.
         steps: how many; 0 takes the preset's.
 
     Returns:

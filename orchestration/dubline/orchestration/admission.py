@@ -32,7 +32,7 @@ class Admission:
     """A job that is accepted: to be queued, or failed from the start because of one of its uploads."""
 
     job: NewJob
-    seed: int = 0
+    seed: int
     speech_s: float = 0.0
     error_code: str | None = None
     error_detail: str | None = None

@@ -7,11 +7,14 @@ from uuid import uuid4
 import httpx2
 import pytest
 from sqlalchemy import text
+from tests.integration.api.conftest import FACTS
 
+from dubline.orchestration.admission import seed_of
 from dubline.orchestration.errors import LeaseLostError
 from dubline.orchestration.jobs import Cause, Stage
 from dubline.orchestration.queue import RENDER
 from dubline.orchestration.store.transaction import transaction
+from dubline.orchestration.uploads import UploadKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +46,18 @@ def test_a_job_is_queued_together_with_its_wake_up(client: TestClient, prober: P
     assert created["deadline_at"] is created["result_deleted_at"] is None
     assert janitor.wake_ups()[RENDER] == 1
     assert client.get(f"/v1/jobs/{created['id']}").json() == created
+
+
+def test_a_job_that_names_no_seed_shows_its_files_own_and_is_rendered_with_it(
+    client: TestClient, prober: Prober, renderer: Renderer
+) -> None:
+    own = seed_of(*(FACTS[kind].sha256 for kind in (UploadKind.PORTRAIT, UploadKind.SPEECH)))
+    alone = submit(client, prober)
+    assert renderer.claim(alone["id"]).seed == alone["seed"] == own != 0
+    row = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
+    batch = client.post("/v1/batches", json={"jobs": [row, {**row, "seed": 0}]}).json()
+    page = client.get(f"/v1/batches/{batch['id']}/jobs").json()
+    assert [job["seed"] for job in page["data"]] == [own, 0]
 
 
 def test_a_running_job_shows_stage_percent_and_the_time_it_will_take(

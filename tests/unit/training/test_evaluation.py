@@ -192,6 +192,11 @@ def test_sharpness_is_measured_where_the_face_has_moved_to(tmp_path: Path) -> No
     assert abs(at_rest / there - 1) > 0.2
     assert np.isnan(seen[3:]).all()
     assert len(seen) == 4
+    late = [empty] * film.WATCHED_EVERY + [raised] * film.WATCHED_EVERY
+    seen = film.shoot(tmp_path / "late.mp4", [np.stack(late)], len(late), found.face).sharpness["mouth"]
+    assert np.isnan(seen).tolist() == [True, False]
+    lost = film.shoot(tmp_path / "lost.mp4", [np.stack([empty] * 6)], 6, found.face)
+    assert np.isnan(lost.sharpness["mouth"]).tolist() == [True, True]
 
 
 def test_a_picture_without_a_face_is_no_portrait() -> None:

@@ -41,6 +41,13 @@ def test_fitted_heads_read_rig_and_landmarks_and_nothing_else_changes(clips: lis
     assert _misreading(student, deck) < 0.5 * misread
 
 
+def test_a_head_that_is_there_already_is_left_alone(clips: list[Clip], student: Student) -> None:
+    before = student.geometry_head.weight.clone()
+    fit_heads(student, Deck(clips, torch.device("cpu")), ["landmark_head."])
+    assert torch.equal(student.geometry_head.weight, before)
+    assert student.landmark_head.weight.any()
+
+
 def test_without_labels_heads_stay_as_they_are(clips: list[Clip], student: Student) -> None:
     bare = [replace(clip, landmarks=None, geometry=None) for clip in clips]
     before = student.geometry_head.weight.clone()

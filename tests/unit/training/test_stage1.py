@@ -151,8 +151,18 @@ def test_a_retoucher_goes_on_where_the_latents_have_changed(clips: list[Clip], t
     params = replace(TINY.autoencoder, render_px=64, retouch_widths=(8, 16, 16))
     preset, plan = replace(TINY, autoencoder=params), stage1.Plan(steps=2, sources=2, drives=1, perceptual=0)
     new = stage1.train(clips, preset, tmp_path / "new", plan)
-    old = stage1.train(clips, preset, tmp_path / "old", replace(plan, start_from=new, retouch=True))
-    stage1.train(clips, preset, tmp_path / "on", replace(plan, start_from=new, retouch=True, formerly=old))
+    retouch = replace(plan, start_from=new, retouch=True)
+    old = stage1.train(clips, preset, tmp_path / "old", replace(retouch, learning_rate=0.2))
+    on = stage1.train(clips, preset, tmp_path / "on", replace(retouch, formerly=old))
+    trained, carried = (_finish(path, "average") for path in (old, on))
+    assert trained.abs().max() > 1e-4
+    torch.testing.assert_close(carried, trained, atol=3e-5, rtol=0)
+    torch.testing.assert_close(_finish(on, "network"), trained, atol=3e-5, rtol=0)
+    # A run that goes on with a retoucher of its own is not given another.
+    stage1.train(
+        clips, preset, tmp_path / "on", replace(plan, retouch=True, resume=True, formerly=new, learning_rate=0)
+    )
+    torch.testing.assert_close(_finish(on, "average"), trained, atol=1e-4, rtol=0)
     with pytest.raises(AskedWrongError, match="--formerly needs --retouch"):
         replace(plan, start_from=new, formerly=old)
     bare = _tiny(clips, tmp_path)
@@ -184,6 +194,13 @@ def test_a_carried_over_retoucher_hears_the_same_in_other_words(
     with torch.inference_mode():
         wanted, told = heard(former), heard(network)
     assert (told - wanted).square().mean() < 0.05 * wanted.var(0).mean()
+
+
+def _finish(path: Path, kind: str) -> Tensor:
+    """The last layer of a run's retoucher of mouths; zeros as it begins."""
+    tensors: dict[str, Tensor] = torch.load(path, weights_only=True)[kind]
+    last = max(key for key in tensors if key.startswith("autoencoder.retoucher.boxes.mouth.finish"))
+    return tensors[last]
 
 
 def _tiny(clips: list[Clip], folder: Path) -> Path:

@@ -18,7 +18,7 @@ from dubline.models.presets import TINY, DiffusionParams, Preset
 from dubline.training.complaints import AskedWrongError
 from dubline.training.corpus import Clip
 from dubline.training.stage1.student import Student
-from dubline.training.stage2 import lip_check
+from dubline.training.stage2 import lip_check, translation
 from dubline.training.stage2 import train as stage2
 from dubline.training.stage2.denoising_loss import lips_of, loss_of, own_past
 from dubline.training.stage2.encoded import (
@@ -276,6 +276,8 @@ def test_a_stage_two_of_another_stage_one_is_not_trained_on(clips: list[Clip], r
 def test_a_translated_stage_two_says_the_same_in_latents_that_mean_the_same(switched: dict[str, Any]) -> None:
     torch.manual_seed(0)
     before = [Encoded(str(i), torch.randn(240, 192), torch.randn(48, 64), (), None) for i in range(8)]
+    # Faces that look like what they do: what is known of a source is not two independent things.
+    before = [clip._replace(appearance=clip.appearance + clip.latents[::5, :64]) for clip in before]
     turn, _ = torch.linalg.qr(torch.randn(192, 192))
     after = [clip._replace(latents=3 * clip.latents @ turn, appearance=0.5 * clip.appearance + 1) for clip in before]
     former = Diffusion(with_switches(switched)).eval()
@@ -302,6 +304,14 @@ def test_a_translated_stage_two_says_the_same_in_latents_that_mean_the_same(swit
     assert float((new - 3 * old @ turn).square().sum() / new.square().sum()) < 0.01
 
 
+def test_clips_are_carried_over_where_the_networks_are() -> None:
+    """Latents are kept on the CPU; the meta device stands in for a GPU."""
+    diffusion = Diffusion(SMALL).to("meta")
+    clip = Encoded("a", torch.randn(80, 192), torch.randn(16, 64), (), None)
+    assert next(translation._motions(diffusion, clip)).is_meta
+    assert translation._person(diffusion, clip).is_meta
+
+
 def test_a_stage_two_begins_from_averages_that_spoke_in_other_latents(
     clips: list[Clip], run: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -310,8 +320,24 @@ def test_a_stage_two_begins_from_averages_that_spoke_in_other_latents(
     other = tmp_path_factory.mktemp("other")
     torch.save({"average": Student(TINY.autoencoder, 2).state_dict(), "steps": 0}, other / "stage1.pt")
     formerly = read_encoded(run / "encoded.pt").training
-    trained = stage2.train(clips, SMALL, other, resume=False, recipe=recipe, start_from=former, formerly=formerly)
-    assert trained.exists()
+    once = dataclasses.replace(recipe, steps=1)
+    names = ["a", "b", "c"]
+    path = stage2.train(
+        clips, SMALL, other, resume=False, recipe=once, names=names, start_from=former, formerly=formerly
+    )
+    expected = load_stage2(SMALL, former)
+    spoken = expected.denoiser.enter.weight.clone()
+    translate(expected, formerly, read_encoded(other / "encoded.pt").training)
+    state = torch.load(path, weights_only=True)
+    for kind in ("network", "average"):
+        torch.testing.assert_close(state[kind]["whitening.basis"], expected.whitening.basis)
+        entering = state[kind]["denoiser.enter.weight"]
+        torch.testing.assert_close(entering, expected.denoiser.enter.weight, atol=1e-4, rtol=0)
+        assert (entering - spoken).abs().max() > 1e-2
+    with pytest.raises(AskedWrongError, match="needs --start-from"):
+        stage2.train(clips, SMALL, other, resume=False, recipe=once, formerly=formerly)
+    with pytest.raises(AskedWrongError, match="encoded"):
+        read_encoded(path)
     with pytest.raises(AskedWrongError, match="encoded"):
         read_encoded(other / "stage1.pt.missing")
     with pytest.raises(AskedWrongError, match="none of these clips"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from dubline.training.evaluation.portrait import follow, sharpness_of
+from dubline.training.evaluation.portrait import boxes_of, follow, sharpness_of
 from dubline.training.evaluation.reference import FPS
 from dubline.training.evaluation.seam import difference
 
@@ -47,12 +47,12 @@ class Film:
         there = follow(face, picture)
         seen = sharpness_of(picture, there) if there else dict.fromkeys(self.sharpness, float("nan"))
         for box, value in seen.items():
-            self.sharpness.setdefault(box, []).append(value)
+            self.sharpness[box].append(value)
 
 
 def shoot(path: Path, batches: Iterable[NDArray[np.uint8]], count: int, face: FaceBox | None = None) -> Film:
     """Encode `count` pictures, given in batches (t, S, S, 3) with an even side, as H.264; watch the source's face."""
-    film = Film(path)
+    film = Film(path, sharpness={box: [] for box in boxes_of(face)} if face else {})
     chosen = set(np.linspace(min(4, count - 1), count - 1, STILLS).round().astype(int).tolist())
     before = None
     path.parent.mkdir(parents=True, exist_ok=True)

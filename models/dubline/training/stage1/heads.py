@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from dubline.training.ridge import regress
+from dubline.training.session import HEADS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor, nn
 
     from dubline.training.stage1.pairs import Deck
@@ -24,12 +27,13 @@ RIDGE = 1e-3
 
 
 @torch.no_grad()
-def fit_heads(student: Student, deck: Deck) -> None:
-    """Let both heads read what the latents say of rig and landmarks; without labels they stay as they are.
+def fit_heads(student: Student, deck: Deck, names: Sequence[str] = HEADS) -> None:
+    """Let heads read what the latents say of rig and landmarks; without labels they stay as they are.
 
     Args:
-        student: changed in place: its heads, and nothing else.
+        student: changed in place: these heads, and nothing else.
         deck: clips to draw frames from.
+        names: of `session.HEADS`, which ones.
     """
     rows: list[tuple[Tensor, ...]] = []
     for _ in range(FRAMES // BATCH):
@@ -37,8 +41,10 @@ def fit_heads(student: Student, deck: Deck) -> None:
         motion = student.read(pairs.heard).motion.float()
         rows.append((motion, pairs.geometry, pairs.rigged > 0, pairs.driving_landmarks.flatten(1), pairs.marked > 0))
     motion, geometry, rigged, landmarks, marked = map(torch.cat, zip(*rows, strict=True))
-    _fit(student.geometry_head, motion[rigged], geometry[rigged])
-    _fit(student.landmark_head, motion[marked], landmarks[marked])
+    if "geometry_head." in names:
+        _fit(student.geometry_head, motion[rigged], geometry[rigged])
+    if "landmark_head." in names:
+        _fit(student.landmark_head, motion[marked], landmarks[marked])
 
 
 def _fit(head: nn.Linear, motion: Tensor, wanted: Tensor) -> None:

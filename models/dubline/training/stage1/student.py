@@ -1,4 +1,4 @@
-"""What stage 1 trains: the autoencoder and a teacher's head that reads the rig off its motion latents."""
+"""What stage 1 trains: the autoencoder and a teacher's heads that read rig and landmarks off its motion latents."""
 
 from __future__ import annotations
 

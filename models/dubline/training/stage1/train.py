@@ -57,7 +57,8 @@ class Plan:
     preset's `render_px`. resume, start_from: as in `Session`. keep_motion: leave motion latents and appearance codes
     alone, so that stage 2 stays valid. retouch: train the retoucher only, at the networks' side; all else is kept.
     formerly: averages whose retoucher to begin with, in latents that have changed since.
-    readings: further driving frames a step that only the motion encoder sees, to read the rig off labelled clips.
+    readings: further driving frames a step that only the motion encoder sees, for rig and landmarks of
+    labelled clips.
     warm_up: steps at the beginning that do nothing else: a tenth of the price of a rendered step, and a renderer whose
     latents say nothing learns nothing.
     perceptual: weight of the perceptual loss on mouth and eyes. adversarial: of the discriminator's verdict on mouths.
@@ -112,9 +113,9 @@ def train(clips: Sequence[Clip], preset: Preset, out: Path, plan: Plan, dense: D
         batch=plan.sources * plan.drives,
         companions=criticism.companions,
     )
-    if not set(HEADS).isdisjoint(session.untrained):
+    if headless := [head for head in HEADS if head in session.untrained]:
         averaged = cast("Student", session.average.network)
-        fit_heads(averaged, deck)
+        fit_heads(averaged, deck, headless)
         student.load_state_dict(averaged.state_dict())
     if plan.keeps_motion:
         _keep(student, session, plan, deck)
@@ -163,9 +164,9 @@ def _keep(student: Student, session: Session, plan: Plan, deck: Deck) -> None:
         raise AskedWrongError("there is no trained motion to keep: resume, or start from averages")
     averaged = cast("Student", session.average.network)
     if plan.retouch:
+        if plan.formerly:
+            _carry_over(averaged, plan.formerly, session, deck)
         _prepare(averaged, session, deck)
-        if plan.formerly and not session.steps:
-            _carry_over(averaged, plan.formerly, deck)
     student.load_state_dict(averaged.state_dict())
     network = student.autoencoder
     if network.retoucher is not None and plan.retouch:
@@ -194,8 +195,12 @@ def _prepare(averaged: Student, session: Session, deck: Deck) -> None:
         session.warm_up()
 
 
-def _carry_over(averaged: Student, formerly: Path, deck: Deck) -> None:
-    """Go on with another run's retoucher."""
+def _carry_over(averaged: Student, formerly: Path, session: Session, deck: Deck) -> None:
+    """Go on with another run's retoucher, unless this run resumes one of its own."""
+    retoucher = averaged.autoencoder.retoucher
+    if session.steps and retoucher is not None and not retoucher.untouched:
+        Console().print(f"{formerly} is left aside: this run's own retoucher goes on", markup=False)
+        return
     former = deepcopy(averaged)
     load_average(former, read_average(formerly)[0], fresh=HEADS)
     said = translate(averaged.autoencoder, former.autoencoder, deck)

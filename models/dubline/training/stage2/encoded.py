@@ -200,7 +200,7 @@ def read_encoded(path: Path) -> EncodedCorpus:
         AskedWrongError: it is not such a file.
     """
     state = _load(path)
-    if state is None:
+    if state is None or not {"names", "training", "heldout"} <= state.keys():
         raise AskedWrongError(f"{path} holds no encoded clips: give the encoded.pt of a run of stage 2")
     return _unpack(state)
 

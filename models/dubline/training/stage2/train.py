@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dubline.models.autoencoder import Autoencoder
 from dubline.models.diffusion import Diffusion
 from dubline.training.checkpoint import read_average
+from dubline.training.complaints import AskedWrongError
 from dubline.training.session import Session, training_device
 from dubline.training.stage2.denoising_loss import lips_of, loss_of
 from dubline.training.stage2.encoded import encode_corpus, fingerprint, fit_statistics
@@ -100,8 +101,11 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
 
     Raises:
         FileNotFoundError: stage 1 has not been trained there, or there is nothing to resume.
-        ValueError: the state was trained with other parameters, or no clip is long enough.
+        ValueError: the state was trained with other parameters, no clip is long enough, or there are former clips and
+            no averages to begin from.
     """
+    if formerly and not start_from:
+        raise AskedWrongError("there is nothing to carry over: --formerly needs --start-from")
     device = training_device()
     autoencoder, head = load_stage1(preset, out)
     trained = Trained(preset.diffusion, fingerprint(autoencoder))

@@ -61,15 +61,18 @@ def translate(diffusion: Diffusion, before: Sequence[Encoded], after: Sequence[E
 
 def _motions(diffusion: Diffusion, clip: Encoded) -> Iterator[Tensor]:
     """Whitened motion (T, K) relative to some of a clip's frames."""
-    latents = clip.latents.float()
+    latents = clip.latents.float().to(diffusion.source_mean.device)
     for source in latents[::SOURCE_STEP]:
         yield diffusion.whitening(latents, source)
 
 
 def _person(diffusion: Diffusion, clip: Encoded) -> Tensor:
     """What the denoiser is told of a source, in its order: appearance, then latent (T', A + M)."""
-    latent, appearance = diffusion.standardise(clip.latents[::APPEARANCE_STEP].float(), clip.appearance.float())
-    return torch.cat([appearance, latent], dim=-1)
+    device = diffusion.source_mean.device
+    latents, appearances = clip.latents[::APPEARANCE_STEP].float().to(device), clip.appearance.float().to(device)
+    latent, appearance = diffusion.standardise(latents, appearances)
+    # Without the appearance code it is told of the latent alone.
+    return torch.cat([appearance, latent] if diffusion.params.hears_appearance else [latent], dim=-1)
 
 
 def _turn_motion(diffusion: Diffusion, turn: Tensor) -> None:
@@ -85,9 +88,6 @@ def _turn_motion(diffusion: Diffusion, turn: Tensor) -> None:
 def _map_person(diffusion: Diffusion, weight: Tensor, offset: Tensor) -> None:
     """Let the denoiser be told of a source in new values: old = weight @ new + offset."""
     person = diffusion.denoiser.person
-    heard = person.weight.shape[1] - diffusion.params.style * diffusion.params.hears_style
-    # Without the appearance code it is told of the latent alone.
-    weight, offset = weight[-heard:, -heard:], offset[-heard:]
-    told = person.weight[:, -heard:]
+    told = person.weight[:, -len(weight) :]
     person.bias.add_(told @ offset)
     told.copy_(told @ weight)
