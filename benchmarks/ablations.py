@@ -19,19 +19,19 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from dubline.models.autoencoder import Autoencoder
-from dubline.models.diffusion import Diffusion
+from dubline.models.motion.readout import LIPS
 from dubline.models.presets import PRESETS, Preset
-from dubline.models.rig import LIPS
+from dubline.models.stage1.autoencoder import Autoencoder
+from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import Networks
 from dubline.training.checkpoint import load_average, read_average
 from dubline.training.corpus import Clip, read_clip, read_corpus, stream_corpus
-from dubline.training.evaluation.opening import correlation
-from dubline.training.evaluation.performer import Performer
+from dubline.training.evaluation.generation.playback import Performer
+from dubline.training.evaluation.scores.mouth_opening import correlation
 from dubline.training.evaluation.study import Material, Study, gather
-from dubline.training.rig import fit_rig
+from dubline.training.readout import fit_rig
 from dubline.training.session import training_device
-from dubline.training.stage1.teacher import DensePairs
+from dubline.training.stage1.data.exact_geometry import DensePairs
 from dubline.training.stage1.train import WARM_UP_STEPS, Plan
 from dubline.training.stage1.train import train as train_stage1
 from dubline.training.stage2.train import Recipe

@@ -18,17 +18,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from dubline.models.autoencoder import Source
-from dubline.models.blinks import Blinks
-from dubline.models.controls import Controls
+from dubline.models.motion.blinks import Blinks
+from dubline.models.motion.controls import Controls
+from dubline.models.motion.readout import HEAD, LIPS, MOOD
 from dubline.models.presets import PRESETS
-from dubline.models.rig import HEAD, LIPS, MOOD
+from dubline.models.stage1.autoencoder import Source
 from dubline.models.weights import RELEASED, load_networks
 from dubline.training.corpus import Clip, read_clip
+from dubline.training.evaluation.generation.playback import Performer
 from dubline.training.evaluation.heldout import unheard
-from dubline.training.evaluation.opening import correlation, speeds
-from dubline.training.evaluation.performer import Performer
-from dubline.training.evaluation.reference import of_clip
+from dubline.training.evaluation.scores.mouth_opening import correlation, speeds
+from dubline.training.evaluation.scores.reference import of_clip
 from dubline.training.evaluation.study import spread
 
 SEED = 0

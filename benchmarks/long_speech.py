@@ -21,9 +21,10 @@ from PIL import Image
 
 from dubline.framing import crop, face
 from dubline.models.sampling import FADE_FRAMES
-from dubline.worker import animate, device, frame, portrait, speech, track
-from dubline.worker.animate import Actor
-from dubline.worker.model_cache import ModelCache
+from dubline.worker.media import audio, frame, image, speech
+from dubline.worker.rendering import device
+from dubline.worker.rendering.model_cache import ModelCache
+from dubline.worker.rendering.motion import Actor, frame_count, segments
 
 DEMO = Path(__file__).parents[1] / "demo"
 TENTHS = 10
@@ -58,7 +59,7 @@ def babble(seconds: int, rate_hz: int, seed: int) -> Callable[[], Samples]:
 
 def repeated(path: Path, seconds: int, rate_hz: int) -> Callable[[], Samples]:
     """A recording, decoded again and again until it has lasted long enough."""
-    container = track.identify(path)
+    container = audio.identify(path)
 
     def samples() -> Samples:
         left = seconds * rate_hz
@@ -184,7 +185,7 @@ class FrameLog:
 
 def source_crop(path: Path, side_px: int) -> NDArray[np.uint8]:
     """The face of a portrait as the worker cuts it, then of a side that keeps an hour affordable."""
-    picture = portrait.load(path, 50_000_000)
+    picture = image.load(path, 50_000_000)
     found = face.find(picture)
     if found is None:
         raise SystemExit(f"there is no face in {path}")
@@ -195,7 +196,7 @@ def source_crop(path: Path, side_px: int) -> NDArray[np.uint8]:
 
 def render_all(actor: Actor, motion: Path, frames: int, every: int) -> tuple[FrameLog, dict[str, float]]:
     """Render every n-th segment and the last, then some again by an actor that knows nothing of it."""
-    spans = animate.segments(frames, actor.networks.preset.render_batch)
+    spans = segments(frames, actor.networks.preset.render_batch)
     spans = [span for index, span in enumerate(spans) if index % every == 0 or span is spans[-1]]
     log, memory = FrameLog(frames), MemoryLog("rendering")
     for done, span in enumerate(spans, 1):
@@ -219,7 +220,7 @@ def main(args: argparse.Namespace) -> None:
     seconds = round(args.minutes * 60)
     rate_hz = preset.sample_rate_hz
     listen = repeated(args.speech, seconds, rate_hz) if args.speech else babble(seconds, rate_hz, args.seed)
-    frames = animate.frame_count(seconds, preset.fps)
+    frames = frame_count(seconds, preset.fps)
     actor = Actor.cast(networks, source_crop(args.portrait, args.side_px), torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         motion, memory = Path(folder) / "motion.npy", MemoryLog("sampling")

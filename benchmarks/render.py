@@ -13,11 +13,12 @@ from PIL import Image
 
 from dubline.framing import face
 from dubline.models.presets import PRESETS
-from dubline.orchestration.jobs import Stage
-from dubline.worker import device, track
-from dubline.worker.model_cache import ModelCache
-from dubline.worker.pipeline import Renderer
-from dubline.worker.render_job import RenderJob
+from dubline.orchestration.domain.jobs import Stage
+from dubline.worker.media import audio
+from dubline.worker.rendering import device
+from dubline.worker.rendering.job import RenderJob
+from dubline.worker.rendering.model_cache import ModelCache
+from dubline.worker.rendering.pipeline import Renderer
 
 DEMO = Path(__file__).parents[1] / "demo"
 
@@ -50,8 +51,8 @@ def main(portrait: Path, speech: Path) -> None:
         found = face.find(picture.convert("RGB"))
     if found is None:
         raise SystemExit(f"there is no face in {portrait}")
-    container = track.identify(speech)
-    duration_s = track.measure(speech, 0.2, 3600).duration_s
+    container = audio.identify(speech)
+    duration_s = audio.measure(speech, 0.2, 3600).duration_s
     print(f"{processor()}, {torch.get_num_threads()} threads, {width} x {height} portrait")
     for preset in PRESETS:
         job = RenderJob(

@@ -16,11 +16,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, event, text
 
 from dubline.embedded.stack import Stack
-from dubline.orchestration.jobs import NewJob
+from dubline.orchestration.database.store import Store, connections
+from dubline.orchestration.database.store.schema import migrate
+from dubline.orchestration.domain.jobs import NewJob
+from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
 from dubline.orchestration.settings import DatabaseSettings
-from dubline.orchestration.store import Store, connections
-from dubline.orchestration.store.schema import migrate
-from dubline.orchestration.uploads import UploadFacts, UploadKind
 
 TENANT = "benchmark"
 BATCH = 10_000

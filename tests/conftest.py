@@ -2,7 +2,7 @@
 
 import os
 
-from dubline.embedded.inherited import inherited
+from dubline.embedded.environment import inherited
 
 # Servers on loopback are reached past a proxy, and by no profile that is meant for AWS.
 kept = inherited()

@@ -15,8 +15,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.chaos import checker, light, renders, report, rival, rival_checker
+from benchmarks.chaos import checker, report
+from benchmarks.chaos.celery_baseline import checker as baseline_checker
+from benchmarks.chaos.celery_baseline import phase as baseline
 from benchmarks.chaos.history import History, read
+from benchmarks.chaos.phases import light, renders
 
 from dubline.orchestration.settings import LeaseSettings
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
-PHASES = (light.NAME, renders.NAME, rival.NAME)
+PHASES = (light.NAME, renders.NAME, baseline.NAME)
 OUT = Path("out/chaos")
 JOBS, KILLS, RENDER_KILLS = 5_000, 100, 10
 RIVAL_TASKS, RIVAL_KILLS = 2_400, 48
@@ -60,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def judge(path: Path) -> int:
     """Judge a history and print what was found; 0 if everything is sound."""
     phases = {event["phase"]: None for event in read(path)}
-    ours = {name: checker.check(_of(path, name)) for name in phases if name != rival.NAME}
-    theirs = rival_checker.check(_of(path, rival.NAME)) if rival.NAME in phases else None
+    ours = {name: checker.check(_of(path, name)) for name in phases if name != baseline.NAME}
+    theirs = baseline_checker.check(_of(path, baseline.NAME)) if baseline.NAME in phases else None
     for event in islice((event for event in read(path) if event["what"] in NOT_AS_PLANNED), SHOWN):
         sys.stdout.write(f"not as planned: {json.dumps(event)}\n")
     sys.stdout.writelines(f"{line}\n" for line in report.lines(ours, theirs))
@@ -85,11 +88,11 @@ def _plans(minutes: float, seed: int) -> dict[str, Callable[[History, Path], Non
         heartbeat_s=leases.heartbeat_s,
     )
     rendered = renders.Plan(seed=seed, kills=max(1, round(RENDER_KILLS * minutes)))
-    other = rival.Plan(seed=seed, tasks=round(RIVAL_TASKS * minutes), kills=max(1, round(RIVAL_KILLS * minutes)))
+    other = baseline.Plan(seed=seed, tasks=round(RIVAL_TASKS * minutes), kills=max(1, round(RIVAL_KILLS * minutes)))
     return {
         light.NAME: lambda history, folder: light.run(lit, history, folder),
         renders.NAME: lambda history, folder: renders.run(rendered, history, folder),
-        rival.NAME: lambda history, folder: rival.run(other, history, folder),
+        baseline.NAME: lambda history, folder: baseline.run(other, history, folder),
     }
 
 

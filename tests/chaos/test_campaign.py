@@ -6,9 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks.chaos import checker, light
-from benchmarks.chaos.faults import KILLS, OTHERS, Kind
+from benchmarks.chaos import checker
+from benchmarks.chaos.faults.schedule import KILLS, OTHERS, Kind
 from benchmarks.chaos.history import History, read
+from benchmarks.chaos.phases import light
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from benchmarks.chaos.faults import KILLS, LAST_SHARE, OTHERS, Kind, schedule
+from benchmarks.chaos.faults.schedule import KILLS, LAST_SHARE, OTHERS, Kind, schedule
 
 SPELL_S = (1.0, 3.0)
 

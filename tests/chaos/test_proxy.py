@@ -11,7 +11,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks.chaos.proxy import CLEAR, Line, Mode, Proxy
+from benchmarks.chaos.testbed.proxy import CLEAR, Line, Mode, Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks.chaos.rig import age_s, children_of, kill_child
+from benchmarks.chaos.testbed.testbed import age_s, children_of, kill_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.chaos.rival_checker import check
+from benchmarks.chaos.celery_baseline.checker import check
 
 Event = dict[str, Any]
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from benchmarks.chaos.history import History, read
-from benchmarks.chaos.watch import Watch
+from benchmarks.chaos.testbed.watch import Watch
 
 if TYPE_CHECKING:
     from pathlib import Path

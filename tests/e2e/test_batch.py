@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tests.integration.embedded.processes import children_of, eventually
 
-from dubline.client.jobs import NewJob
+from dubline.client.calls.jobs import NewJob
 
 if TYPE_CHECKING:
     from pathlib import Path

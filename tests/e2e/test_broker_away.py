@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.test_batch import WITHIN_S
 from tests.integration.embedded.processes import eventually
 
-from dubline.client.jobs import NewJob
+from dubline.client.calls.jobs import NewJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from tests.e2e.test_batch import HALF_WAY, WITHIN_S, keys_below
 from tests.e2e.test_command_line import dubline
 from tests.integration.embedded.processes import eventually
 
+from dubline.client.calls.jobs import NewJob
 from dubline.client.errors import RefusedError
-from dubline.client.jobs import NewJob
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,12 +17,12 @@ import pytest
 import redis
 from sqlalchemy import text
 
-from dubline.embedded.account import others_reach, unprivileged
-from dubline.orchestration.objects import Objects
+from dubline.embedded.servers.account import others_reach, unprivileged
+from dubline.orchestration.database.store import Store
+from dubline.orchestration.database.store.schema import migrate
+from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings
-from dubline.orchestration.store import Store
-from dubline.orchestration.store.schema import migrate
-from dubline.orchestration.store.transaction import transaction
+from dubline.orchestration.storage.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

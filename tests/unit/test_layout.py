@@ -9,10 +9,10 @@ import pytest
 from dubline.api.uploads import PORTRAIT_TYPES, SPEECH_TYPES, UNKNOWN_TYPE
 from dubline.models.presets import PRESETS as TRAINED
 from dubline.models.weights import RELEASED
-from dubline.orchestration.jobs import PRESETS as OFFERED
-from dubline.worker.container import CONTAINERS
-from dubline.worker.examine import IMAGE_DECLARED_AS, UNDECLARED
-from dubline.worker.portrait import MEDIA_TYPES
+from dubline.orchestration.domain.jobs import PRESETS as OFFERED
+from dubline.worker.media.container import CONTAINERS
+from dubline.worker.media.examine import IMAGE_DECLARED_AS, UNDECLARED
+from dubline.worker.media.image import MEDIA_TYPES
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("api", "models", "orchestration", "worker")
@@ -38,7 +38,9 @@ def test_the_presets_that_are_offered_are_those_with_released_weights() -> None:
     assert set(OFFERED) == released <= set(TRAINED)
 
 
-@pytest.mark.parametrize("module", ["dubline.api.app", "dubline.client.__main__", "dubline.orchestration.control"])
+@pytest.mark.parametrize(
+    "module", ["dubline.api.app", "dubline.client.__main__", "dubline.orchestration.maintenance.scheduler"]
+)
 def test_importing_the_api_the_client_or_the_control_process_loads_no_torch(module: str) -> None:
     program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

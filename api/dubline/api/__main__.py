@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from dubline.api.app import create_app
 from dubline.api.services import Services
 from dubline.orchestration import logs
-from dubline.orchestration.errors import DublineError
-from dubline.orchestration.objects import Objects
+from dubline.orchestration.database.store import Store
+from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.settings import (
     ApiSettings,
     BucketSettings,
@@ -20,7 +20,7 @@ from dubline.orchestration.settings import (
     LogSettings,
     complaints,
 )
-from dubline.orchestration.store import Store
+from dubline.orchestration.storage.objects import Objects
 
 
 def main() -> int:

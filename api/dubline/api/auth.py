@@ -6,8 +6,8 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from dubline.api.services import Wired
-from dubline.orchestration.errors import UnauthorizedError
-from dubline.orchestration.store.keys import Caller
+from dubline.orchestration.database.store.keys import Caller
+from dubline.orchestration.domain.errors import UnauthorizedError
 
 _bearer = HTTPBearer(
     auto_error=False,

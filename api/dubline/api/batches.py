@@ -13,7 +13,7 @@ from dubline.api.openapi import problems
 from dubline.api.schemas.batches import BatchAnswer, BatchRequest
 from dubline.api.schemas.jobs import JobPageAnswer
 from dubline.api.services import Wired
-from dubline.orchestration.errors import TooManyRowsError
+from dubline.orchestration.domain.errors import TooManyRowsError
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 

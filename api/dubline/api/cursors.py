@@ -7,7 +7,7 @@ import binascii
 import struct
 from typing import TYPE_CHECKING
 
-from dubline.orchestration.errors import InvalidRequestError
+from dubline.orchestration.domain.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -13,7 +13,7 @@ from dubline.api.progress import eta_s
 from dubline.api.schemas.controls import ControlsAnswer
 from dubline.api.schemas.jobs import AttemptAnswer, JobAnswer, JobDetail, JobRequest, ResultAnswer, fault
 from dubline.api.services import Services, Wired
-from dubline.orchestration.jobs import Attempt, Job
+from dubline.orchestration.domain.jobs import Attempt, Job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from dubline.api.schemas.problems import Problem, ProblemItem
-from dubline.orchestration.errors import DublineError, InvalidBatchError, InvalidRequestError
+from dubline.orchestration.domain.errors import DublineError, InvalidBatchError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

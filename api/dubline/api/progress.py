@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dubline.orchestration.jobs import JobState
+from dubline.orchestration.domain.jobs import JobState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from dubline.orchestration.jobs import Job
+    from dubline.orchestration.domain.jobs import Job
 
 # Below this the elapsed time is mostly download and decoding, and says nothing about the rest.
 FIRST_TELLING_PERCENT = 2.0

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from dubline.orchestration.objects import Objects
+from dubline.orchestration.database.store import Store
 from dubline.orchestration.settings import LimitSettings
-from dubline.orchestration.store import Store
+from dubline.orchestration.storage.objects import Objects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,15 +9,15 @@ from dubline.api.auth import Actor, Tenant
 from dubline.api.openapi import problems
 from dubline.api.schemas.uploads import PutAnswer, UploadAnswer, UploadCreated, UploadRequest
 from dubline.api.services import Services, Wired
-from dubline.orchestration.errors import (
+from dubline.orchestration.domain.errors import (
     EmptyUploadError,
     UploadMissingError,
     UploadSizeMismatchError,
     UploadTooLargeError,
     WrongContentTypeError,
 )
+from dubline.orchestration.domain.uploads import Upload, UploadKind, UploadState
 from dubline.orchestration.settings import LimitSettings
-from dubline.orchestration.uploads import Upload, UploadKind, UploadState
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dubline.client.answers import Attempt, Batch, Fault, Job, Result, Upload
-from dubline.client.batches import Retention
+from dubline.client.calls.batches import Retention
+from dubline.client.calls.controls import Controls
+from dubline.client.calls.responses import Attempt, Batch, Fault, Job, Result, Upload
 from dubline.client.client import Client
-from dubline.client.controls import Controls
 from dubline.client.errors import ClientError, RefusedError, UnreachableError
 
 __all__ = [

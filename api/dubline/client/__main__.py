@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from dubline.client.commands import app
+from dubline.client.cli.commands import app
 from dubline.client.errors import ClientError
 
 UNUSABLE = 2

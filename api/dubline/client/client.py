@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Self
 
 import httpx2
 
-from dubline.client.batches import Batches
+from dubline.client.calls.batches import Batches
+from dubline.client.calls.jobs import Jobs
+from dubline.client.calls.transport import Transport
+from dubline.client.calls.uploads import Uploads
 from dubline.client.errors import ClientError
-from dubline.client.jobs import Jobs
-from dubline.client.transport import Transport
-from dubline.client.uploads import Uploads
 
 if TYPE_CHECKING:
     from types import TracebackType

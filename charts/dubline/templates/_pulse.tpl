@@ -12,7 +12,7 @@ readinessProbe:
   exec: {command: [test, -f, /tmp/pulse]}
   periodSeconds: 30
 livenessProbe:
-  exec: {command: [python, -m, dubline.worker.pulse, /tmp/pulse, "600"]}
+  exec: {command: [python, -m, dubline.worker.runtime.liveness, /tmp/pulse, "600"]}
   periodSeconds: 30
   timeoutSeconds: 10
   failureThreshold: 3

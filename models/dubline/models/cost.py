@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from dubline.models.autoencoder import Autoencoder
-from dubline.models.controls import Controls
-from dubline.models.diffusion import Diffusion
+from dubline.models.motion.controls import Controls
+from dubline.models.motion.readout import Rig
 from dubline.models.presets import PRESETS, Preset
-from dubline.models.rig import Rig
 from dubline.models.sampling import sample_motion
+from dubline.models.stage1.autoencoder import Autoencoder
+from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import Networks
 
 if TYPE_CHECKING:

@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubline.models import schedule
-from dubline.models.audio_encoder import MEL_PER_FRAME
-from dubline.models.blinks import Blinks
-from dubline.models.controls import USUAL, Controls, Steering
-from dubline.models.denoiser import Condition
-from dubline.models.log_mel import BANDS, Loudness, normalise, stream_log_mel
-from dubline.models.rig import LIPS
-from dubline.models.silence import silence
+from dubline.models.motion.blinks import Blinks
+from dubline.models.motion.controls import USUAL, Controls, Steering
+from dubline.models.motion.readout import LIPS
+from dubline.models.motion.silence import silence
+from dubline.models.stage2 import schedule
+from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
+from dubline.models.stage2.denoiser import Condition
+from dubline.models.stage2.log_mel import BANDS, Loudness, normalise, stream_log_mel
 
 if TYPE_CHECKING:
-    from dubline.models.autoencoder import Source
-    from dubline.models.diffusion import Diffusion
+    from dubline.models.stage1.autoencoder import Source
+    from dubline.models.stage2.diffusion import Diffusion
     from dubline.models.weights import Networks
 
 # Over how many frames a window leaves the pose behind that the one before ended with: .6 s, as a head turns.

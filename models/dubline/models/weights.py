@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from dubline.models.autoencoder import Autoencoder
-from dubline.models.diffusion import Diffusion
+from dubline.models.motion.readout import Rig
 from dubline.models.presets import PRESETS, Preset
-from dubline.models.rig import Rig
+from dubline.models.stage1.autoencoder import Autoencoder
+from dubline.models.stage2.diffusion import Diffusion
 
 if TYPE_CHECKING:
     import torch

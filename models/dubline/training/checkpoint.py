@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from dubline.models.weights import shard, shard_name
-from dubline.training.complaints import AskedWrongError, plainly
+from dubline.training.cli_errors import AskedWrongError, plainly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

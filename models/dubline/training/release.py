@@ -10,15 +10,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dubline.models.autoencoder import Autoencoder
 from dubline.models.cost import cost_of
-from dubline.models.diffusion import Diffusion
 from dubline.models.presets import PRESETS, Preset
+from dubline.models.stage1.autoencoder import Autoencoder
+from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import RELEASED, save_networks
 from dubline.training.checkpoint import find_average, load_average, read_average
-from dubline.training.complaints import AskedWrongError, plainly
+from dubline.training.cli_errors import AskedWrongError, plainly
 from dubline.training.corpus import stream_corpus
-from dubline.training.rig import fit_rig
+from dubline.training.readout import fit_rig
 from dubline.training.stage2.trained import trained_params
 
 if TYPE_CHECKING:

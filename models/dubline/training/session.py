@@ -11,7 +11,7 @@ from rich.console import Console
 from torch import Tensor
 
 from dubline.training import checkpoint
-from dubline.training.complaints import AskedWrongError
+from dubline.training.cli_errors import AskedWrongError
 from dubline.training.curves import Curves
 from dubline.training.ema import Average
 

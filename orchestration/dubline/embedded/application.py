@@ -5,9 +5,9 @@ from __future__ import annotations
 import http.client
 import sys
 
-from dubline.embedded import broker, bucket, database
 from dubline.embedded.part import Part
 from dubline.embedded.ports import LOOPBACK
+from dubline.embedded.servers import broker, bucket, database
 
 KEY = "create-key"
 API = "api"

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from dubline.embedded.cleanup import Sweeper
     from dubline.embedded.part import Part
-    from dubline.embedded.sweeper import Sweeper
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 16_384

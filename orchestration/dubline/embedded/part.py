@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from dubline.embedded.account import Account
+    from dubline.embedded.servers.account import Account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

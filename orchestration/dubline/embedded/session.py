@@ -9,8 +9,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from dubline.embedded.environment import inherited
 from dubline.embedded.errors import EmbeddedError, Interrupted, PartFailed
-from dubline.embedded.inherited import inherited
 from dubline.embedded.interrupts import Interrupts
 from dubline.embedded.stack import PAUSE_S, Stack
 

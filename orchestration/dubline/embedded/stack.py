@@ -8,16 +8,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from dubline.embedded.account import unprivileged
 from dubline.embedded.application import KEY, application
-from dubline.embedded.broker import broker, broker_url
-from dubline.embedded.bucket import bucket, bucket_url
 from dubline.embedded.child import Child
-from dubline.embedded.database import Database
+from dubline.embedded.cleanup import Sweeper
+from dubline.embedded.environment import inherited
 from dubline.embedded.errors import EmbeddedError, PartFailed
-from dubline.embedded.inherited import inherited
 from dubline.embedded.ports import LOOPBACK, free_ports
-from dubline.embedded.sweeper import Sweeper
+from dubline.embedded.servers.account import unprivileged
+from dubline.embedded.servers.broker import broker, broker_url
+from dubline.embedded.servers.bucket import bucket, bucket_url
+from dubline.embedded.servers.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

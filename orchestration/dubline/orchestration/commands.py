@@ -6,19 +6,19 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from dubline.orchestration import control, janitor
-from dubline.orchestration.duties import duties
-from dubline.orchestration.jobs import Retention
-from dubline.orchestration.objects import Objects
+from dubline.orchestration.database.store import Store, schema
+from dubline.orchestration.domain.jobs import Retention
+from dubline.orchestration.maintenance import cleaner, scheduler
+from dubline.orchestration.maintenance.periodic_tasks import duties
+from dubline.orchestration.maintenance.sweep import sweep_bucket
 from dubline.orchestration.queue import Waker, create_app
 from dubline.orchestration.settings import BrokerSettings, BucketSettings, ControlSettings, DatabaseSettings
-from dubline.orchestration.store import Store, schema
-from dubline.orchestration.sweep import sweep_bucket
+from dubline.orchestration.storage.objects import Objects
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from dubline.orchestration.audit import AuditEntry
+    from dubline.orchestration.domain.audit import AuditEntry
 
 _STOPS = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -50,7 +50,7 @@ def serve(_: Namespace) -> int:
     objects, often = Objects(BucketSettings.read()), ControlSettings.read()
     with (
         Store.connect(DatabaseSettings.read()) as store,
-        control.serving(store, duties(store, waker, objects, often)),
+        scheduler.serving(store, duties(store, waker, objects, often)),
     ):
         signal.sigwait(_STOPS)
     waker.close()
@@ -69,7 +69,7 @@ def sweep(asked: Namespace) -> int:
             store, objects, ControlSettings.read().orphan_age_s, dry_run=asked.dry_run, even_most=asked.even_most
         )
         if not asked.dry_run:
-            janitor.clear(store, objects)
+            cleaner.clear(store, objects)
     refused = found.refused and not asked.even_most
     if refused:
         sys.stderr.write(

@@ -13,7 +13,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from dubline.orchestration.errors import BrokerUnavailableError
+from dubline.orchestration.domain.errors import BrokerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,17 +11,17 @@ from starlette.testclient import TestClient
 
 from dubline.api.app import create_app
 from dubline.api.services import Services
+from dubline.orchestration.domain.uploads import ProbeLease, UploadFacts, UploadKind
 from dubline.orchestration.settings import LimitSettings
-from dubline.orchestration.uploads import ProbeLease, UploadFacts, UploadKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dubline.orchestration.jobs import Lease
-    from dubline.orchestration.objects import Objects
+    from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.jobs import Lease
     from dubline.orchestration.settings import BucketSettings
-    from dubline.orchestration.store import Store
+    from dubline.orchestration.storage.objects import Objects
 
 FACTS = {
     UploadKind.PORTRAIT: UploadFacts(

@@ -9,8 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from dubline.api.app import create_app
-from dubline.orchestration.errors import LeaseLostError
-from dubline.orchestration.jobs import Stage
+from dubline.orchestration.domain.errors import LeaseLostError
+from dubline.orchestration.domain.jobs import Stage
 from dubline.orchestration.queue import RENDER
 
 if TYPE_CHECKING:

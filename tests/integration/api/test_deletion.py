@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from dubline.orchestration.errors import LeaseLostError
-from dubline.orchestration.jobs import Stage
-from dubline.orchestration.store.transaction import transaction
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.errors import LeaseLostError
+from dubline.orchestration.domain.jobs import Stage
 
 if TYPE_CHECKING:
     from httpx2 import Response

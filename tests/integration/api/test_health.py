@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from starlette.testclient import TestClient
 
 from dubline.api.app import create_app
+from dubline.orchestration.database.store import Store
 from dubline.orchestration.settings import DatabaseSettings
-from dubline.orchestration.store import Store
 
 if TYPE_CHECKING:
     from dubline.api.services import Services

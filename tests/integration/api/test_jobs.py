@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import text
 from tests.integration.api.conftest import FACTS
 
-from dubline.orchestration.admission import seed_of
-from dubline.orchestration.errors import LeaseLostError
-from dubline.orchestration.jobs import Cause, Stage
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.admission import seed_of
+from dubline.orchestration.domain.errors import LeaseLostError
+from dubline.orchestration.domain.jobs import Cause, Stage
+from dubline.orchestration.domain.uploads import UploadKind
 from dubline.orchestration.queue import RENDER
-from dubline.orchestration.store.transaction import transaction
-from dubline.orchestration.uploads import UploadKind
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from tests.integration.api.conftest import Prober
 
+    from dubline.orchestration.database.store import Store
     from dubline.orchestration.settings import BucketSettings, DatabaseSettings
-    from dubline.orchestration.store import Store
 
 COMMAND = [sys.executable, "-m", "dubline.api"]
 

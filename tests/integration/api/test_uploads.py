@@ -8,8 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from dubline.api.app import create_app
-from dubline.orchestration.objects import Objects
 from dubline.orchestration.queue import PROBE
+from dubline.orchestration.storage.objects import Objects
 
 if TYPE_CHECKING:
     from pathlib import Path

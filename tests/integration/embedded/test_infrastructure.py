@@ -10,8 +10,8 @@ import psycopg
 import pytest
 import redis
 
-from dubline.embedded import database
 from dubline.embedded.errors import EmbeddedError
+from dubline.embedded.servers import database
 from dubline.embedded.stack import INFRASTRUCTURE, Stack
 
 if TYPE_CHECKING:

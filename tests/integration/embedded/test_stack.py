@@ -10,10 +10,10 @@ import pytest
 from tests.integration.embedded.processes import eventually, living_in
 
 from dubline.embedded import stack as stack_module
+from dubline.embedded.cleanup import Sweeper
 from dubline.embedded.errors import Interrupted, PartFailed
 from dubline.embedded.part import Part
 from dubline.embedded.stack import INFRASTRUCTURE, Stack
-from dubline.embedded.sweeper import Sweeper
 
 FOREVER = "sleep 3600 & sleep 3600"
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from dubline.orchestration.jobs import NewJob
+from dubline.orchestration.domain.jobs import NewJob
+from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind
 from dubline.orchestration.queue import Waker, create_app
-from dubline.orchestration.uploads import Upload, UploadFacts, UploadKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
-    from dubline.orchestration.jobs import Job
+    from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.jobs import Job
     from dubline.orchestration.settings import BucketSettings, DatabaseSettings
-    from dubline.orchestration.store import Store
 
 SHA = "0" * 64
 PORTRAIT = UploadFacts(

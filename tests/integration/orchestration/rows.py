@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from dubline.orchestration.store.transaction import transaction
+from dubline.orchestration.database.store.transaction import transaction
 
 if TYPE_CHECKING:
-    from dubline.orchestration.store import Store
+    from dubline.orchestration.database.store import Store
 
 
 def column(store: Store, query: str, **values: Any) -> list[Any]:

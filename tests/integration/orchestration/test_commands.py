@@ -13,12 +13,12 @@ from sqlalchemy import text
 from tests.integration.conftest import wait_until
 
 from dubline.orchestration.__main__ import _parser
-from dubline.orchestration.errors import NotFoundError
-from dubline.orchestration.jobs import JobState
-from dubline.orchestration.objects import Objects
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.errors import NotFoundError
+from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.queue import RENDER_QUEUE
 from dubline.orchestration.settings import ControlSettings
-from dubline.orchestration.store.transaction import transaction
+from dubline.orchestration.storage.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from tests.integration.orchestration.conftest import Studio
 
+    from dubline.orchestration.database.store import Store
     from dubline.orchestration.queue import Waker
     from dubline.orchestration.settings import BucketSettings
-    from dubline.orchestration.store import Store
 
 START_WITHIN_S = 60.0
 """A machine that does much else at the same time needs seconds to import our libraries."""

@@ -6,7 +6,7 @@ import time
 import pytest
 import redis
 
-from dubline.orchestration.errors import BrokerUnavailableError
+from dubline.orchestration.domain.errors import BrokerUnavailableError
 from dubline.orchestration.queue import PROBE, PROBE_QUEUE, RENDER, RENDER_QUEUE, WAKE_LIMIT, Waker, create_app
 
 

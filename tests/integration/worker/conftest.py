@@ -9,20 +9,21 @@ import skimage.data
 import torch
 from PIL import Image
 from sqlalchemy import text
-from tests.unit.worker import media, puppet
+from tests.unit.worker import media_files as media
+from tests.unit.worker import puppet
 
-from dubline.orchestration.objects import Objects
+from dubline.orchestration.database.store import Store
+from dubline.orchestration.database.store.rescue import rescue_expired
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.uploads import Upload, UploadKind
 from dubline.orchestration.settings import LeaseSettings, LimitSettings
-from dubline.orchestration.store import Store
-from dubline.orchestration.store.rescue import rescue_expired
-from dubline.orchestration.store.transaction import transaction
-from dubline.orchestration.uploads import Upload, UploadKind
-from dubline.worker import animate
-from dubline.worker.drain import Drain
-from dubline.worker.pipeline import Renderer
-from dubline.worker.probe_task import ProbeExecutor
-from dubline.worker.pulse import Pulse
-from dubline.worker.render_task import RenderExecutor
+from dubline.orchestration.storage.objects import Objects
+from dubline.worker.executors.probe import ProbeExecutor
+from dubline.worker.executors.render import RenderExecutor
+from dubline.worker.rendering import motion
+from dubline.worker.rendering.pipeline import Renderer
+from dubline.worker.runtime.liveness import Pulse
+from dubline.worker.runtime.shutdown import Drain
 
 TENANT = "acme"
 Send = Callable[[UploadKind, bytes, str], Upload]
@@ -99,7 +100,7 @@ def prober(store: Store, objects: Objects, leases: LeaseSettings, scratch_folder
 @pytest.fixture
 def renderer(monkeypatch: pytest.MonkeyPatch) -> Renderer:
     """The real pipeline around puppet networks."""
-    monkeypatch.setattr(animate, "sample_motion", puppet.sample_motion)
+    monkeypatch.setattr(motion, "sample_motion", puppet.sample_motion)
     torch.set_num_threads(1)
     return Renderer(puppet.PuppetModels())
 

@@ -10,14 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-from dubline.orchestration.errors import DeviceFailedError
-from dubline.orchestration.jobs import CheckpointKind, Pins, Stage
-from dubline.worker import child, executors
+from dubline.orchestration.domain.errors import DeviceFailedError
+from dubline.orchestration.domain.jobs import CheckpointKind, Pins, Stage
+from dubline.worker import child
 from dubline.worker.__main__ import serve
-from dubline.worker.checkpoints import Checkpoints
-from dubline.worker.executors import Surroundings
-from dubline.worker.render_job import Rendered, RenderJob, Report
-from dubline.worker.render_task import RenderExecutor
+from dubline.worker.executors import factory
+from dubline.worker.executors.factory import Surroundings
+from dubline.worker.executors.render import RenderExecutor
+from dubline.worker.rendering.checkpoints import Checkpoints
+from dubline.worker.rendering.job import Rendered, RenderJob, Report
 
 POISON, BROKEN = 13, 14
 SEGMENTS = 3
@@ -61,7 +62,7 @@ class LightRenderer:
 
 def make(around: Surroundings) -> RenderExecutor:
     """The child's executor."""
-    return executors.renderer_with(around, LightRenderer(Path(os.environ["GATES"])))
+    return factory.renderer_with(around, LightRenderer(Path(os.environ["GATES"])))
 
 
 if __name__ == "__main__":

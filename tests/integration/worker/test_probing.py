@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from tests.integration.worker.conftest import Send
 
-from dubline.orchestration.objects import Objects
-from dubline.orchestration.store import Store
-from dubline.orchestration.uploads import UploadKind, UploadState
-from dubline.worker import probe_task
-from dubline.worker.probe_task import ProbeExecutor
+from dubline.orchestration.database.store import Store
+from dubline.orchestration.domain.uploads import UploadKind, UploadState
+from dubline.orchestration.storage.objects import Objects
+from dubline.worker.executors import probe
+from dubline.worker.executors.probe import ProbeExecutor
 
 
 def test_nothing_to_probe_is_no_event(prober: ProbeExecutor) -> None:
@@ -66,7 +66,7 @@ def test_a_broken_prober_blames_no_file_and_leaves_the_lease_to_run_out(
         raise RuntimeError("no decoder in this image")
 
     upload = send(UploadKind.SPEECH, speech_bytes, "audio/wav")
-    monkeypatch.setattr(probe_task, "probe", broken)
+    monkeypatch.setattr(probe, "probe", broken)
     assert prober.run_next()
     assert not prober.run_next()
     left = store.uploads.get(tenant, upload.id)

@@ -16,13 +16,13 @@ from tests.integration.conftest import wait_until
 from tests.integration.worker import light
 from tests.integration.worker.conftest import Send, expire
 
-from dubline.orchestration.jobs import Cause, Job, JobState, NewJob
-from dubline.orchestration.objects import Objects
+from dubline.orchestration.database.store import Store
+from dubline.orchestration.domain.jobs import Cause, Job, JobState, NewJob
+from dubline.orchestration.domain.uploads import UploadKind, UploadState
 from dubline.orchestration.queue import Waker, create_app
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings
-from dubline.orchestration.store import Store
-from dubline.orchestration.uploads import UploadKind, UploadState
-from dubline.worker.upstream import DEVICE_FAILED, UNPREPARED
+from dubline.orchestration.storage.objects import Objects
+from dubline.worker.runtime.channel import DEVICE_FAILED, UNPREPARED
 
 WITHIN_S = 120.0
 NOWHERE = "redis://127.0.0.1:1/0"

@@ -8,15 +8,15 @@ import av
 import pytest
 from tests.integration.worker.conftest import expire
 
-from dubline.orchestration.controls import Controls
-from dubline.orchestration.errors import EncoderFailedError
-from dubline.orchestration.jobs import JobState, NewJob, Stage
-from dubline.orchestration.objects import Objects
+from dubline.orchestration.database.store import Store
+from dubline.orchestration.domain.controls import Controls
+from dubline.orchestration.domain.errors import EncoderFailedError
+from dubline.orchestration.domain.jobs import JobState, NewJob, Stage
 from dubline.orchestration.settings import BucketSettings
-from dubline.orchestration.store import Store
-from dubline.worker import pipeline
-from dubline.worker.render_job import Rendered, RenderJob
-from dubline.worker.render_task import RenderExecutor
+from dubline.orchestration.storage.objects import Objects
+from dubline.worker.executors.render import RenderExecutor
+from dubline.worker.rendering import pipeline
+from dubline.worker.rendering.job import Rendered, RenderJob
 
 Ready = tuple[UUID, UUID]
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from tests.unit.worker import puppet
 
-from dubline.orchestration.errors import DeviceFailedError, StorageUnavailableError
-from dubline.orchestration.jobs import Cause, Checkpoint, CheckpointKind, Job, JobState, Lease, NewJob, Stage
-from dubline.orchestration.objects import Objects
-from dubline.orchestration.store import Store
-from dubline.worker import pipeline
-from dubline.worker.drain import Drain
-from dubline.worker.render_task import RenderExecutor
+from dubline.orchestration.database.store import Store
+from dubline.orchestration.domain.errors import DeviceFailedError, StorageUnavailableError
+from dubline.orchestration.domain.jobs import Cause, Checkpoint, CheckpointKind, Job, JobState, Lease, NewJob, Stage
+from dubline.orchestration.storage.objects import Objects
+from dubline.worker.executors.render import RenderExecutor
+from dubline.worker.rendering import pipeline
+from dubline.worker.runtime.shutdown import Drain
 
 Ready = tuple[UUID, UUID]
 Watch = Callable[[Stage, float], None]
@@ -27,7 +27,7 @@ Watch = Callable[[Stage, float], None]
 @pytest.fixture
 def job_id(store: Store, tenant: str, ready: Ready, monkeypatch: pytest.MonkeyPatch) -> UUID:
     """A job of three segments, 16, 16 and 1 frame."""
-    monkeypatch.setattr(pipeline.animate, "SEGMENT_FRAMES", 16)
+    monkeypatch.setattr(pipeline.motion, "SEGMENT_FRAMES", 16)
     return store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1])).id
 
 
@@ -147,7 +147,7 @@ def test_what_follows_the_last_segment_is_finished_before_a_stop(
 def test_a_cancelled_job_is_left_at_the_next_write(
     store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dubline.worker.progress.PERIOD_S", 0.0)
+    monkeypatch.setattr("dubline.worker.runtime.progress.PERIOD_S", 0.0)
     seen: list[float] = []
 
     def cancel(_stage: Stage, percent: float) -> None:
@@ -209,7 +209,7 @@ def test_too_little_memory_halves_the_batch_once_and_then_gives_up(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(puppet.PuppetAutoencoder, "render", starve)
-    monkeypatch.setattr("dubline.orchestration.retry.FIRST_DELAY_S", 0.0)
+    monkeypatch.setattr("dubline.orchestration.domain.retry.FIRST_DELAY_S", 0.0)
     assert worker.run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
     assert worker.run_next()
@@ -242,7 +242,7 @@ def test_a_full_disk_is_no_fault_of_the_job(
     if place == "the download":
         monkeypatch.setattr(Objects, "get", full)
     elif place == "the motion":
-        monkeypatch.setattr(pipeline.animate, "_write_header", full)
+        monkeypatch.setattr(pipeline.motion, "_write_header", full)
     else:
         encode = pipeline.mux.encode_segment
         # ffmpeg itself meets the full disk.

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dubline.worker import animate, child, executors
+from dubline.worker import child
 from dubline.worker.__main__ import serve
-from dubline.worker.animate import Actor
+from dubline.worker.executors import factory
+from dubline.worker.rendering import motion
+from dubline.worker.rendering.motion import Actor
 
 SEGMENT_FRAMES = 16
 STEP_S = 0.02
@@ -34,7 +36,7 @@ def held(self: Actor, motion: Path, span: range, batch: int) -> Iterator[Tensor]
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        animate.SEGMENT_FRAMES = SEGMENT_FRAMES
+        motion.SEGMENT_FRAMES = SEGMENT_FRAMES
         Actor.render = held  # type: ignore[method-assign]
-        sys.exit(child.work(executors.renderer, int(sys.argv[1]), Path(sys.argv[2])))
+        sys.exit(child.work(factory.renderer, int(sys.argv[1]), Path(sys.argv[2])))
     sys.exit(serve("render", [sys.executable, __file__]))

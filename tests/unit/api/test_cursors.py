@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from dubline.api import cursors
-from dubline.orchestration.errors import InvalidRequestError
+from dubline.orchestration.domain.errors import InvalidRequestError
 
 BATCH = UUID("0198c2f4-5a51-7c3e-9d7a-0f6d8f0f3a11")
 OTHER = UUID("0198c2f4-5a51-7c3e-9d7a-0f6d8f0f3a12")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from dubline.api import problems
 from dubline.api.schemas.batches import BatchRequest
-from dubline.orchestration.errors import (
+from dubline.orchestration.domain.errors import (
     DublineError,
     InvalidBatchError,
     InvalidRequestError,

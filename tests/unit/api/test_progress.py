@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 
 from dubline.api.progress import eta_s
-from dubline.orchestration.controls import USUAL
-from dubline.orchestration.jobs import Job, JobState, Stage
+from dubline.orchestration.domain.controls import USUAL
+from dubline.orchestration.domain.jobs import Job, JobState, Stage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ from dubline.api.schemas.batches import BatchRequest, RetentionRequest
 from dubline.api.schemas.controls import ControlsRequest
 from dubline.api.schemas.jobs import JobRequest
 from dubline.api.schemas.uploads import UploadRequest
-from dubline.orchestration.controls import LIMITS, USUAL, Controls
-from dubline.orchestration.jobs import (
+from dubline.orchestration.domain.controls import LIMITS, USUAL, Controls
+from dubline.orchestration.domain.jobs import (
     CUSTOM_ID_MAX_CHARS,
     DEADLINE_MAX_S,
     DEADLINE_MIN_S,

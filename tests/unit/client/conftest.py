@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.client.service import KEY, URL, Service
 
-from dubline.client import pauses, transport
+from dubline.client.calls import backoff, transport
 from dubline.client.client import Client
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pauses, "FIRST_LOOK_S", 0.0)
-    monkeypatch.setattr(pauses, "LAST_LOOK_S", 0.0)
+    monkeypatch.setattr(backoff, "FIRST_LOOK_S", 0.0)
+    monkeypatch.setattr(backoff, "LAST_LOOK_S", 0.0)
     monkeypatch.setattr(transport, "before_retry_s", lambda *_: 0.0)
 
 

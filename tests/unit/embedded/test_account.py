@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from dubline.embedded import account
-from dubline.embedded.account import Account, others_reach, unprivileged
 from dubline.embedded.errors import EmbeddedError, NotInstalled
-from dubline.embedded.installed import package_folder
+from dubline.embedded.servers import account
+from dubline.embedded.servers.account import Account, others_reach, unprivileged
+from dubline.embedded.servers.installed import package_folder
 
 
 def test_an_ordinary_user_runs_postgres_as_himself(monkeypatch: pytest.MonkeyPatch) -> None:

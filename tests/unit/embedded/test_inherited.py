@@ -1,6 +1,6 @@
 import pytest
 
-from dubline.embedded.inherited import inherited
+from dubline.embedded.environment import inherited
 from dubline.embedded.stack import Stack
 
 

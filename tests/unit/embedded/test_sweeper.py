@@ -3,7 +3,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from dubline.embedded.sweeper import Sweeper
+from dubline.embedded.cleanup import Sweeper
 
 
 def sleeper() -> subprocess.Popen[bytes]:

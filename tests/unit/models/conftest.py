@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dubline.models.autoencoder import Source
+from dubline.models.stage1.autoencoder import Source
 from dubline.models.weights import Networks, load_networks
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from dubline.models.autoencoder import Autoencoder
-from dubline.models.diffusion import Diffusion
 from dubline.models.presets import BASE, PRESETS, TINY, Preset
+from dubline.models.stage1.autoencoder import Autoencoder
+from dubline.models.stage2.diffusion import Diffusion
 
 presets = pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
 

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubline.models.autoencoder import Source
-from dubline.models.denoiser import Condition
-from dubline.models.diffusion import Diffusion
+from dubline.models.motion.readout import LIPS, READINGS
 from dubline.models.presets import Objective
-from dubline.models.rig import LIPS, READINGS
 from dubline.models.sampling import draw, join, sample_motion
+from dubline.models.stage1.autoencoder import Source
+from dubline.models.stage2.denoiser import Condition
+from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import Networks
 
 YAW = READINGS.index("yaw")

@@ -6,11 +6,11 @@ from uuid import uuid4
 
 import pytest
 
-from dubline.orchestration.admission import admit, faults
-from dubline.orchestration.controls import LIMITS, Controls
-from dubline.orchestration.errors import UploadNotReadyError
-from dubline.orchestration.jobs import DEADLINE_MAX_S, SEED_MAX, JobState, NewJob
-from dubline.orchestration.uploads import Upload, UploadFacts, UploadKind, UploadState
+from dubline.orchestration.domain.admission import admit, faults
+from dubline.orchestration.domain.controls import LIMITS, Controls
+from dubline.orchestration.domain.errors import UploadNotReadyError
+from dubline.orchestration.domain.jobs import DEADLINE_MAX_S, SEED_MAX, JobState, NewJob
+from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
 
 
 def upload(kind: UploadKind, state: UploadState = UploadState.READY) -> Upload:

@@ -4,9 +4,9 @@ from dataclasses import asdict
 from typing import get_type_hints
 
 import dubline.client
-from dubline.client import controls as client
-from dubline.models import controls as models
-from dubline.orchestration.controls import LIMITS, USUAL
+from dubline.client.calls import controls as client
+from dubline.models.motion import controls as models
+from dubline.orchestration.domain.controls import LIMITS, USUAL
 
 
 def test_the_networks_know_the_same_controls() -> None:

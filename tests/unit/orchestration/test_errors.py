@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dubline.orchestration import errors
+from dubline.orchestration.domain import errors
 
 CLASSES = errors._tree(errors.DublineError)
 

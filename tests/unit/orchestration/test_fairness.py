@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dubline.orchestration.fairness import places
+from dubline.orchestration.domain.fairness import places
 
 SECONDS = st.floats(0, 3600)
 CLOCKS = st.floats(0, 1e9)

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from dubline.orchestration.jobs import BORN, CLAIMABLE, FINAL, TRANSITIONS, Batch, JobState
+from dubline.orchestration.domain.jobs import BORN, CLAIMABLE, FINAL, TRANSITIONS, Batch, JobState
 
 
 def test_every_state_says_what_may_follow_it() -> None:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dubline.orchestration import errors
-from dubline.orchestration.jobs import Cause
-from dubline.orchestration.retry import BUDGETS, LONGEST_DELAY_S, Fail, Retry, decide, pause_s
+from dubline.orchestration.domain import errors
+from dubline.orchestration.domain.jobs import Cause
+from dubline.orchestration.domain.retry import BUDGETS, LONGEST_DELAY_S, Fail, Retry, decide, pause_s
 
 
 def test_bad_input_is_never_tried_again() -> None:

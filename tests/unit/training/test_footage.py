@@ -14,12 +14,12 @@ from PIL import Image
 from skimage.data import astronaut
 
 from dubline.training.corpus import read_corpus
-from dubline.training.footage import film
-from dubline.training.footage import reading as footage
+from dubline.training.footage import clips as footage
+from dubline.training.footage import video
 from dubline.training.footage.__main__ import main
+from dubline.training.footage.clip_selection import Chooser, Rules, find_takes
+from dubline.training.footage.clips import Outcome, find_films, read_film
 from dubline.training.footage.face_track import Box, Stretch, around
-from dubline.training.footage.reading import Outcome, find_films, read_film
-from dubline.training.footage.takes import Chooser, Rules, find_takes
 
 RULES = Rules(size_px=64, shortest_s=1.0, longest_s=3.0, smallest_face_px=70)
 WIDTH, HEIGHT = 420, 280
@@ -75,7 +75,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outcomes(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Outcome]]:
     out = tmp_path_factory.mktemp("clips")
     films = find_films(videos, heldout_share=0.0)
-    return out, {film.name: read_film(film, out, RULES) for film in films}
+    return out, {video.name: read_film(video, out, RULES) for video in films}
 
 
 def test_a_film_becomes_a_clip_that_reads_as_any_corpus(outcomes: tuple[Path, dict[str, Outcome]]) -> None:
@@ -170,27 +170,27 @@ def test_persons_are_held_out_whole_and_stay_so_when_footage_is_added(tmp_path: 
         for talk in range(2):
             (tmp_path / f"p{person}").mkdir(exist_ok=True)
             (tmp_path / f"p{person}" / f"{talk}.mp4").touch()
-    split = {film.person: film.heldout for film in find_films(tmp_path, 0.2)}
+    split = {video.person: video.heldout for video in find_films(tmp_path, 0.2)}
     assert 2 <= sum(split.values()) <= 12
-    assert len({(film.person, film.heldout) for film in find_films(tmp_path, 0.2)}) == 30
+    assert len({(video.person, video.heldout) for video in find_films(tmp_path, 0.2)}) == 30
     (tmp_path / "new.mp4").touch()
-    assert {film.person: film.heldout for film in find_films(tmp_path, 0.2)}.items() >= split.items()
-    assert not any(film.heldout for film in find_films(tmp_path, 0))
+    assert {video.person: video.heldout for video in find_films(tmp_path, 0.2)}.items() >= split.items()
+    assert not any(video.heldout for video in find_films(tmp_path, 0))
 
 
 def test_two_persons_are_enough_to_hold_one_out_and_none_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no videos"):
         find_films(tmp_path, 0.1)
     (tmp_path / "a.mp4").touch()
-    assert [film.heldout for film in find_films(tmp_path, 1e-9)] == [False]
+    assert [video.heldout for video in find_films(tmp_path, 1e-9)] == [False]
     (tmp_path / "b.MP4").touch()
-    assert sorted(film.heldout for film in find_films(tmp_path, 1e-9)) == [False, True]
+    assert sorted(video.heldout for video in find_films(tmp_path, 1e-9)) == [False, True]
 
 
 def test_pixels_that_are_not_square_and_turned_cameras_are_put_right() -> None:
     frame = av.VideoFrame.from_ndarray(np.zeros((60, 40, 3), np.uint8), "rgb24")
-    assert film.upright(film.Tick(0, frame, 0.0, 2.0)).shape == (60, 80, 3)
-    assert film.upright(film.Tick(0, frame, 0.0, 2.0), 40).shape == (30, 40, 3)
+    assert video.upright(video.Tick(0, frame, 0.0, 2.0)).shape == (60, 80, 3)
+    assert video.upright(video.Tick(0, frame, 0.0, 2.0), 40).shape == (30, 40, 3)
 
 
 def test_the_command_reads_each_film_apart_and_does_not_read_it_again(

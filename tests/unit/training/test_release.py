@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dubline.models.autoencoder import Autoencoder
-from dubline.models.diffusion import Diffusion
 from dubline.models.presets import TINY
+from dubline.models.stage1.autoencoder import Autoencoder
+from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import WeightsError, load_networks
 from dubline.training import release
 from dubline.training.checkpoint import save_average

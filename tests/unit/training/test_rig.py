@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from dubline.models.diffusion import Whitening
-from dubline.models.rig import LIDS, READINGS
+from dubline.models.motion.readout import LIDS, READINGS
+from dubline.models.stage2.diffusion import Whitening
 from dubline.training.corpus import Clip
-from dubline.training.rig import fit_rig, readings_of
+from dubline.training.readout import fit_rig, readings_of
 
 MOTION, WHITENED = 20, 16
 

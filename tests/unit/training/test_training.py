@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dubline.models.diffusion import Diffusion
+from dubline.models.motion.readout import Rig
 from dubline.models.presets import TINY
-from dubline.models.rig import Rig
+from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import load_networks, save_networks
 from dubline.training.corpus import Clip
 from dubline.training.stage1 import train as stage1

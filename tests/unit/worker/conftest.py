@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tests.unit.worker import media, puppet
+from tests.unit.worker import media_files as media
+from tests.unit.worker import puppet
 
-from dubline.worker import animate
-from dubline.worker.pipeline import Renderer
+from dubline.worker.rendering import motion
+from dubline.worker.rendering.pipeline import Renderer
 
 
 @pytest.fixture
@@ -26,6 +27,6 @@ def speech_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def renderer(monkeypatch: pytest.MonkeyPatch) -> Renderer:
     """The real pipeline around puppet networks."""
-    monkeypatch.setattr(animate, "sample_motion", puppet.sample_motion)
+    monkeypatch.setattr(motion, "sample_motion", puppet.sample_motion)
     torch.set_num_threads(1)
     return Renderer(puppet.PuppetModels())

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dubline.models.controls import Controls
-from dubline.orchestration.jobs import PRESETS
+from dubline.models.motion.controls import Controls
+from dubline.orchestration.domain.jobs import PRESETS
 
 FPS = 25
 RATE_HZ = 16_000

@@ -25,10 +25,11 @@ from dubline.orchestration.settings import (
     WorkerSettings,
     complaints,
 )
-from dubline.worker import scratch, tasks
-from dubline.worker.pulse import Pulse
-from dubline.worker.supervisor import Supervisor
-from dubline.worker.upstream import UNPREPARED
+from dubline.worker import tasks
+from dubline.worker.runtime import scratch
+from dubline.worker.runtime.channel import UNPREPARED
+from dubline.worker.runtime.liveness import Pulse
+from dubline.worker.runtime.supervisor import Supervisor
 
 # What wakes each role, and where from.
 WAKE_UPS = {"render": (RENDER, RENDER_QUEUE), "probe": (PROBE, PROBE_QUEUE)}
@@ -65,7 +66,7 @@ def serve(role: str, command: Sequence[str]) -> int:
         command: starts a child that calls `child.work` with the two arguments that are appended.
 
     Returns:
-        0 after a stop, `upstream.UNPREPARED` if the child could not load what it works with.
+        0 after a stop, `channel.UNPREPARED` if the child could not load what it works with.
     """
     os.environ.setdefault(*SLEEPING_THREADS)
     settings = WorkerSettings.read()

@@ -12,18 +12,19 @@ from pathlib import Path
 import structlog
 
 from dubline.orchestration import logs
-from dubline.orchestration.errors import DeviceFailedError
+from dubline.orchestration.domain.errors import DeviceFailedError
 from dubline.orchestration.settings import LogSettings, WorkerSettings
-from dubline.worker import executors, scratch
-from dubline.worker.drain import Drain
-from dubline.worker.executors import Surroundings
-from dubline.worker.loop import Executor, Loop
-from dubline.worker.pulse import Pulse
-from dubline.worker.upstream import DEVICE_FAILED, UNPREPARED, Upstream
+from dubline.worker.executors import factory
+from dubline.worker.executors.factory import Surroundings
+from dubline.worker.runtime import scratch
+from dubline.worker.runtime.channel import DEVICE_FAILED, UNPREPARED, Upstream
+from dubline.worker.runtime.liveness import Pulse
+from dubline.worker.runtime.loop import Executor, Loop
+from dubline.worker.runtime.shutdown import Drain
 
 log = structlog.get_logger(__name__)
 
-ROLES: dict[str, Callable[[Surroundings], Executor]] = {"render": executors.renderer, "probe": executors.prober}
+ROLES: dict[str, Callable[[Surroundings], Executor]] = {"render": factory.renderer, "probe": factory.prober}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from dubline.api.schemas.fields import AnswerModel, KeptS, Percent, RequestModel
 from dubline.api.schemas.jobs import JobRequest
-from dubline.orchestration.jobs import Batch, JobState, Retention
+from dubline.orchestration.domain.jobs import Batch, JobState, Retention
 
 INPUTS_KEPT = (
     "Seconds from the end of the batch's last job until its uploads are deleted, except those that other jobs name; "

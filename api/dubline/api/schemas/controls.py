@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from dubline.api.schemas.fields import AnswerModel, RequestModel
-from dubline.orchestration.controls import LIMITS, USUAL, Controls
+from dubline.orchestration.domain.controls import LIMITS, USUAL, Controls
 
 EXPRESSION = "How far brows, smile and cheeks leave the portrait's: 0 not at all, 1 as usual, 2 twice as far."
 HEAD_MOTION = "How far the head leaves its place in the portrait: 0 not at all, 1 as usual, 2 twice as far."

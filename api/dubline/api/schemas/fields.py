@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from dubline.orchestration.jobs import (
+from dubline.orchestration.domain.jobs import (
     CUSTOM_ID_MAX_CHARS,
     DEADLINE_MAX_S,
     DEADLINE_MIN_S,

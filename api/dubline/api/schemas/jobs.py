@@ -20,8 +20,8 @@ from dubline.api.schemas.fields import (
     Seed,
     SpeechUploadId,
 )
-from dubline.orchestration.controls import Controls
-from dubline.orchestration.jobs import DEFAULT_PRESET, Attempt, Cause, JobState, NewJob, Outcome, Stage
+from dubline.orchestration.domain.controls import Controls
+from dubline.orchestration.domain.jobs import DEFAULT_PRESET, Attempt, Cause, JobState, NewJob, Outcome, Stage
 
 
 class JobRequest(RequestModel):

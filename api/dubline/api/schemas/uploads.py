@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from dubline.api.schemas.fields import AnswerModel, Fault, RequestModel
-from dubline.orchestration.uploads import Upload, UploadFacts, UploadKind, UploadState
+from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
 
 
 class UploadRequest(RequestModel):

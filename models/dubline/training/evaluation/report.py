@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from dubline.training.evaluation.findings import OWN, PORTRAITS, PUPPET, SPEECH
+from dubline.training.evaluation.scores.summary import OWN, PORTRAITS, PUPPET, SPEECH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,16 +13,17 @@ from rich.progress import Progress
 from skimage import data
 
 from dubline.training.corpus import UNREADABLE, read_speech
-from dubline.training.evaluation import portrait, recording, report
+from dubline.training.evaluation import report
 from dubline.training.evaluation.contact_sheet import ContactSheet
-from dubline.training.evaluation.dense import dense_scores
-from dubline.training.evaluation.examiner import Examiner
-from dubline.training.evaluation.findings import Findings, puppet
+from dubline.training.evaluation.generation import portrait, recording
+from dubline.training.evaluation.generation.generated import Voice
+from dubline.training.evaluation.generation.generator import Studio
 from dubline.training.evaluation.heldout import unheard
+from dubline.training.evaluation.landmarks.client import Examiner
 from dubline.training.evaluation.opening_plot import OpeningPlot
-from dubline.training.evaluation.reference import FPS, of_recording
-from dubline.training.evaluation.studio import Studio
-from dubline.training.evaluation.take import Voice
+from dubline.training.evaluation.scores.exact_motion import dense_scores
+from dubline.training.evaluation.scores.reference import FPS, of_recording
+from dubline.training.evaluation.scores.summary import Findings, puppet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dubline.models.weights import Networks
-    from dubline.training.evaluation.examiner import Reading
-    from dubline.training.evaluation.portrait import Portrait
+    from dubline.training.evaluation.generation.portrait import Portrait
+    from dubline.training.evaluation.landmarks.client import Reading
 
 HUMAN_S, LONG_S = 6.0, 24.0
 PLOTTED = 6

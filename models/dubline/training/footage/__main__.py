@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dubline.training.complaints import plainly
-from dubline.training.footage.reading import find_films, read_films, summarise
-from dubline.training.footage.takes import Rules
+from dubline.training.cli_errors import plainly
+from dubline.training.footage.clip_selection import Rules
+from dubline.training.footage.clips import find_films, read_films, summarise
 
 
 def main() -> None:

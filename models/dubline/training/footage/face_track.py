@@ -14,14 +14,14 @@ import dlib
 import numpy as np
 
 from dubline.framing.crop import BOX_CENTRE_Y, SIDE_PER_BOX, Square
-from dubline.training.footage.film import shown_size, upright
+from dubline.training.footage.video import shown_size, upright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from dubline.training.footage.film import Tick
+    from dubline.training.footage.video import Tick
 
 # A look every fifth of a second: heads do not go further in between than `is_same` allows.
 LOOK_TICKS = 5

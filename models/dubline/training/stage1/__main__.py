@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dubline.models.presets import PRESETS
-from dubline.training.complaints import plainly
+from dubline.training.cli_errors import plainly
 from dubline.training.corpus import read_corpus
-from dubline.training.stage1.teacher import DensePairs
+from dubline.training.stage1.data.exact_geometry import DensePairs
 from dubline.training.stage1.train import LEARNING_RATE, WARM_UP_STEPS, Plan, train
 
 # The paper's ablations by name, as switches of the preset.

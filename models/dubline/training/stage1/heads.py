@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from dubline.training.stage1.pairs import Deck
+    from dubline.training.stage1.data.pairs import Deck
     from dubline.training.stage1.student import Student
 
 # Frames to fit to, each under a camera of its own, and how many are read at once.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dubline.models.autoencoder import Autoencoder, Rendering, Source
-from dubline.models.source_encoder import SourceFeatures
-from dubline.training.stage1.losses import FRAMED_LANDMARKS
+from dubline.models.stage1.autoencoder import Autoencoder, Rendering, Source
+from dubline.models.stage1.source_encoder import SourceFeatures
+from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams

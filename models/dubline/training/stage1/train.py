@@ -17,16 +17,16 @@ from rich.console import Console
 
 from dubline.models.layers import resize
 from dubline.training.checkpoint import load_average, read_average
-from dubline.training.complaints import AskedWrongError
+from dubline.training.cli_errors import AskedWrongError
+from dubline.training.sample_sheet import save_sheet
 from dubline.training.session import HEADS, Session, training_device
-from dubline.training.sheet import save_sheet
-from dubline.training.stage1.criticism import Criticism, misreading
+from dubline.training.stage1.data.pairs import Deck, Pairs
+from dubline.training.stage1.face_regions import fit_places
 from dubline.training.stage1.heads import fit_heads
-from dubline.training.stage1.pairs import Deck, Pairs
-from dubline.training.stage1.places import fit_places
-from dubline.training.stage1.registration import registered
+from dubline.training.stage1.latent_alignment import translate
+from dubline.training.stage1.losses.objective import Criticism, misreading
+from dubline.training.stage1.losses.registration import registered
 from dubline.training.stage1.student import Student
-from dubline.training.stage1.translation import translate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from dubline.models.presets import Preset
     from dubline.training.corpus import Clip
-    from dubline.training.stage1.teacher import DensePairs
+    from dubline.training.stage1.data.exact_geometry import DensePairs
 
 LEARNING_RATE = 5e-4
 SHEET_STEPS = 500

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, get_args
 from rich.console import Console
 
 from dubline.models.presets import PRESETS, Objective
-from dubline.training.complaints import plainly
+from dubline.training.cli_errors import plainly
 from dubline.training.corpus import Clip, find_clips, stream_corpus
-from dubline.training.stage2.encoded import read_encoded
-from dubline.training.stage2.lessons import Lessons, read_recitations
+from dubline.training.stage2.articulation import Lessons, read_recitations
+from dubline.training.stage2.encoded_clips import read_encoded
 from dubline.training.stage2.train import RECIPE, Recipe, train
 
 if TYPE_CHECKING:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from dubline.models import sampling, schedule
-from dubline.models.denoiser import Condition
+from dubline.models import sampling
+from dubline.models.stage2 import schedule
+from dubline.models.stage2.denoiser import Condition
 from dubline.training.corpus import LIPS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from dubline.models.diffusion import Diffusion
+    from dubline.models.stage2.diffusion import Diffusion
     from dubline.training.stage2.windows import Batch
 
 SPEECH_DROPOUT = 0.1

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from dubline.models.denoiser import Condition
-from dubline.models.log_mel import normalise
 from dubline.models.sampling import draw
+from dubline.models.stage2.denoiser import Condition
+from dubline.models.stage2.log_mel import normalise
 from dubline.training.stage2.windows import heard_from, speech_around
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dubline.models.diffusion import Diffusion
-    from dubline.training.stage2.encoded import Encoded
+    from dubline.models.stage2.diffusion import Diffusion
+    from dubline.training.stage2.encoded_clips import Encoded
     from dubline.training.stage2.windows import Windows
 
 

@@ -16,17 +16,17 @@ from rich.console import Console
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dubline.models.autoencoder import Autoencoder
-from dubline.models.diffusion import Diffusion
+from dubline.models.stage1.autoencoder import Autoencoder
+from dubline.models.stage2.diffusion import Diffusion
 from dubline.training.checkpoint import read_average
-from dubline.training.complaints import AskedWrongError
+from dubline.training.cli_errors import AskedWrongError
 from dubline.training.session import Session, training_device
+from dubline.training.stage2.articulation import Lessons, Reciter
 from dubline.training.stage2.denoising_loss import lips_of, loss_of
-from dubline.training.stage2.encoded import encode_corpus, fingerprint, fit_statistics
-from dubline.training.stage2.lessons import Lessons, Reciter
+from dubline.training.stage2.encoded_clips import encode_corpus, fingerprint, fit_statistics
+from dubline.training.stage2.latent_alignment import translate
 from dubline.training.stage2.lip_check import LipCheck
 from dubline.training.stage2.trained import Trained, read_trained
-from dubline.training.stage2.translation import translate
 from dubline.training.stage2.windows import Windows
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from dubline.models.presets import Preset
     from dubline.training.corpus import Clip
-    from dubline.training.stage2.encoded import Encoded
+    from dubline.training.stage2.encoded_clips import Encoded
 
 LEARNING_RATE = 6e-4
 # The network's own samples are worth conditioning on once it has learnt something.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dubline.models.diffusion import Diffusion
+from dubline.models.stage2.diffusion import Diffusion
 from dubline.training.checkpoint import read_average
-from dubline.training.complaints import AskedWrongError
+from dubline.training.cli_errors import AskedWrongError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,17 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from dubline.models.audio_encoder import MEL_PER_FRAME
-from dubline.models.log_mel import normalise
-from dubline.training.complaints import AskedWrongError
-from dubline.training.stage2.encoded import APPEARANCE_STEP, Encoded, Voice
-from dubline.training.stage2.voice import vary
+from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
+from dubline.models.stage2.log_mel import normalise
+from dubline.training.cli_errors import AskedWrongError
+from dubline.training.stage2.encoded_clips import APPEARANCE_STEP, Encoded, Voice
+from dubline.training.stage2.mel_augmentation import vary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dubline.models.diffusion import Diffusion
     from dubline.models.presets import DiffusionParams
+    from dubline.models.stage2.diffusion import Diffusion
 
 # Few identities: without noise and dropout the denoiser learns each person's clip by heart.
 PERSON_NOISE, PERSON_DROPOUT, PAST_DROPOUT, PAST_NOISE = 0.3, 0.3, 0.3, 0.3

@@ -1,0 +1,1 @@
+"""Typed HTTP calls, one module for each noun of the API."""

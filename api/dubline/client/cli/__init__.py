@@ -1,0 +1,1 @@
+"""The `dubline` command line."""

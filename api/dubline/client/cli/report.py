@@ -1,0 +1,59 @@
+"""What a person reads at the end, or when they ask how something is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from dubline.client.calls.responses import Batch, Job
+    from dubline.client.runs.outcome import Outcome
+
+_FAULTS_SHOWN = 50
+
+
+def of_outcomes(outcomes: Sequence[Outcome], out: Path, took_s: float) -> Iterator[str]:
+    """Sum up a batch file: each fault with its code and sentence, then the count and where to look."""
+    faults = [outcome for outcome in outcomes if outcome.fault]
+    for outcome in faults[:_FAULTS_SHOWN]:
+        yield f"  failed  {outcome.name}  {outcome.fault}"
+    if len(faults) > _FAULTS_SHOWN:
+        yield f"  ... and {len(faults) - _FAULTS_SHOWN} more"
+    done = len(outcomes) - len(faults)
+    yield f"{done} of {len(outcomes)} videos are in {out} after {took_s:.1f} s."
+
+
+def of_job(job: Job) -> Iterator[str]:
+    """Describe a job and its attempts."""
+    name = f" ({job.custom_id})" if job.custom_id else ""
+    stage = f", {job.stage}" if job.stage else ""
+    yield f"job {job.id}{name}: {job.state}{stage}, {job.percent:.0f} %"
+    if job.eta_s is not None:
+        yield f"  about {job.eta_s:.0f} s to go"
+    for attempt in job.attempts:
+        cause = f", {attempt.cause}" if attempt.cause else ""
+        held = f", {attempt.gpu_s:.1f} s on the device" if attempt.gpu_s else ""
+        yield f"  attempt {attempt.number}: {attempt.outcome or 'running'}{cause}{held}"
+    if job.error:
+        yield f"  {job.error}"
+    if job.result:
+        yield f"  {job.result.url}"
+    if job.result_deleted_at:
+        yield f"  the video was deleted at {job.result_deleted_at}"
+
+
+def of_deletion(noun: str, identifier: str, audit_id: str | None) -> str:
+    """Say that something is gone, and under which entry the server keeps that."""
+    kept = f" Audit entry: {audit_id}." if audit_id else ""
+    return f"{noun} {identifier} is deleted.{kept}"
+
+
+def of_batch(batch: Batch, jobs: Sequence[Job]) -> Iterator[str]:
+    """Describe a batch, and each of its jobs that failed."""
+    counts = ", ".join(f"{count} {state}" for state, count in batch.counts.items() if count)
+    yield f"batch {batch.id}: {counts or 'no jobs'}, {batch.percent:.0f} %"
+    for job in jobs:
+        if job.error:
+            yield f"  failed  {job.custom_id or job.id}  {job.error}"

@@ -1,0 +1,28 @@
+"""How the work on one video ended: with a file, or with a fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dubline.client.calls.responses import Fault
+from dubline.client.errors import ClientError, RefusedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One video, or why there is none: exactly one of `path` and `fault` is set."""
+
+    name: str
+    path: Path | None
+    fault: Fault | None
+
+
+def fault_of(error: ClientError) -> Fault:
+    """Keep a failed call as the reason why there is no video."""
+    if isinstance(error, RefusedError):
+        return Fault(code=error.code, detail=error.detail)
+    return Fault(code="client_error", detail=str(error))

@@ -1,0 +1,1 @@
+"""The comparison phase: plain Celery under the same kills."""

@@ -1,0 +1,83 @@
+"""Plain Celery as its own documentation would make it safe: late acknowledgement, requeue on a lost worker.
+
+`python -m benchmarks.chaos.celery_baseline.worker LOG` runs one worker with one child. Each task appends two lines to
+the log, each in one write, which the kernel keeps whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import warnings
+from typing import Final
+
+from celery import Celery
+
+from dubline.orchestration.settings import BrokerSettings
+
+TASK: Final = "rival.work"
+QUEUE: Final = "rival"
+VISIBILITY_S: Final = 20
+"""As long as a lease of ours, so that both notice a lost worker after the same silence."""
+
+
+def create_app(broker_url: str) -> Celery:
+    """Make the application of a sender or a worker, with every option that guards against loss."""
+    app = Celery("rival", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_acks_on_failure_or_timeout=False,
+        task_ignore_result=True,
+        task_default_queue=QUEUE,
+        worker_prefetch_multiplier=1,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_S,
+            # By default only every tenth of 10 s looks at what was not acknowledged: up to 100 s later.
+            "unacked_restore_interval": 1,
+            "unacked_restore_throttle": 1,
+        },
+    )
+    return app
+
+
+def main(log: str) -> int:
+    """Run one worker until a signal stops it."""
+    app = create_app(BrokerSettings.read().url.get_secret_value())
+
+    @app.task(name=TASK)  # type: ignore[untyped-decorator]
+    def work(task: str, work_s: float) -> None:
+        _note(log, "task_began", task)
+        time.sleep(work_s)
+        _note(log, "task_ended", task)
+
+    warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
+    worker = app.Worker(
+        hostname=f"rival-{os.getpid()}@chaos",
+        queues=[QUEUE],
+        pool="prefork",
+        concurrency=1,
+        loglevel="error",
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _note(log: str, what: str, task: str) -> None:
+    line = json.dumps({"at": time.time(), "what": what, "task": task, "pid": os.getpid()}) + "\n"
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(file, line.encode())
+    finally:
+        os.close(file)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,1 @@
+"""Faults: a seeded schedule and its injector."""

@@ -1,0 +1,1 @@
+"""Edits of sampled motion: motion controls, linear readouts, blinks and silence gating."""

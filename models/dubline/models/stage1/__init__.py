@@ -1,0 +1,1 @@
+"""Stage 1: source frame and motion latents to frames."""

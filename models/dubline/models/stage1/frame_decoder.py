@@ -1,0 +1,104 @@
+"""Warps the source's features by a deformation and decodes what warping alone cannot show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from dubline.models.layers import ConvBlock, Modulation, ResidualBlock, resize, upsample, warp
+
+if TYPE_CHECKING:
+    from dubline.models.presets import AutoencoderParams
+    from dubline.models.stage1.deviation import Deformation
+    from dubline.models.stage1.source_encoder import SourceFeatures
+
+# An occlusion mask that starts shut: the warped source is the better picture until the decoder has learnt.
+OCCLUSION_BIAS = -2.0
+
+
+class Paint(NamedTuple):
+    """What the decoder adds: colour (B, 3, H, W) in [-1, 1] and occlusion (B, 1, H, W), 1 = show the colour."""
+
+    colour: Tensor
+    occlusion: Tensor
+
+
+class Hourglass(nn.Module):
+    """Thinks at half the resolution of its input about what the latent asks for: (B, C, H, W) -> the same."""
+
+    def __init__(self, channels: int, bottleneck: int, motion: int) -> None:
+        super().__init__()
+        self.down = ConvBlock(channels, bottleneck, stride=2)
+        self.motion = Modulation(motion, bottleneck)
+        self.body = nn.Sequential(ResidualBlock(bottleneck), nn.SiLU(), ResidualBlock(bottleneck), nn.SiLU())
+        self.back = nn.Conv2d(bottleneck, channels, 1)
+
+    def forward(self, features: Tensor, motion: Tensor) -> Tensor:
+        """Refine features (B, C, H, W) by motion (B, M)."""
+        refined: Tensor = features + upsample(self.back(self.body(self.motion(self.down(features), motion))))
+        return refined
+
+
+class FrameDecoder(nn.Module):
+    """Source features, deformation and motion -> colour and occlusion mask.
+
+    The paper blends the warped with the unmoved volume by the plane masks and decodes RGB. Ours also says where
+    to paint, so that everything else can be the source's own pixels, at whatever resolution they have.
+    """
+
+    def __init__(self, params: AutoencoderParams) -> None:
+        super().__init__()
+        deep, shallow = params.decoder_widths
+        planar = params.planes * params.plane_channels
+        self.articulation = nn.PReLU(planar)
+        self.sees_motion = params.refines
+        self.hourglass = None
+        if params.decoder_bottleneck:
+            self.hourglass = Hourglass(deep, params.decoder_bottleneck, params.motion)
+        # The decoder also sees where the refiner found something to move.
+        seen = params.field_widths[2] if params.refines else 0
+        self.enter = ConvBlock(planar + seen, deep)
+        self.motion = Modulation(params.motion, deep)
+        self.body = nn.Identity() if self.hourglass else nn.Sequential(ResidualBlock(deep), nn.SiLU())
+        self.rise = ConvBlock(deep, shallow)
+        self.join = ConvBlock(2 * shallow + 12, shallow)
+        self.fine_motion = Modulation(params.motion, shallow)
+        self.finish = nn.Sequential(
+            ConvBlock(shallow, shallow), nn.Conv2d(shallow, 16, 3, padding=1), nn.PixelShuffle(2)
+        )
+
+    def forward(self, source: SourceFeatures, warped_frame: Tensor, deformation: Deformation, motion: Tensor) -> Paint:
+        """Decode.
+
+        Args:
+            source: the source's features, repeated to B.
+            warped_frame: (B, 3, H, W), the source frame moved by the mixed deformation.
+            deformation: of the source's volume and frame.
+            motion: (B, M), the latent relative to the source's.
+        """
+        features = self.articulation(self._blend(source.volume, deformation))
+        if self.sees_motion:
+            features = torch.cat([features, deformation.features], dim=1)
+        features = self.motion(self.enter(features), motion)
+        if self.hourglass is not None:
+            features = self.hourglass(features, motion)
+        features = self.rise(upsample(self.body(features)))
+        skip = warp(source.skip, deformation.mixed)
+        seen = F.pixel_unshuffle(warped_frame, 2)
+        features = self.fine_motion(self.join(torch.cat([features, skip, seen], dim=1)), motion)
+        outputs = self.finish(features).float()
+        return Paint(outputs[:, :3].tanh(), (outputs[:, 3:] + OCCLUSION_BIAS).sigmoid())
+
+    @staticmethod
+    def _blend(volume: Tensor, deformation: Deformation) -> Tensor:
+        """`phi_m = mask * warp(phi) + (1 - mask) * phi`, depth planes folded into channels: (B, C * D, H/4, W/4)."""
+        batch, _, _, height, width = volume.shape
+        planes = rearrange(volume, "b c d h w -> (b d) c h w")
+        moves = resize(rearrange(deformation.planes, "b d xy h w -> (b d) xy h w"), height, width)
+        masks = rearrange(resize(deformation.masks, height, width), "b d h w -> (b d) 1 h w").to(volume.dtype)
+        blended = masks * warp(planes, moves) + (1 - masks) * planes
+        return rearrange(blended, "(b d) c h w -> b (c d) h w", b=batch)

@@ -1,0 +1,137 @@
+"""Hears speech in two ways: the whole recording once (style), and the slice at hand (articulation)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from dubline.models.stage2.log_mel import BANDS
+from dubline.models.stage2.mamba import Mamba2, MambaState
+
+if TYPE_CHECKING:
+    from dubline.models.presets import DiffusionParams
+
+MEL_PER_FRAME = 4
+
+
+class MambaBlock(nn.Module):
+    """Pre-norm residual Mamba-2."""
+
+    def __init__(self, width: int, params: DiffusionParams) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.mixer = Mamba2(width, state=params.state, head_width=params.head_width)
+
+    def forward(self, x: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
+        """Mix x (B, T, W) after `state`."""
+        mixed, state = self.mixer(self.norm(x), state)
+        return x + mixed, state
+
+
+class FrontEnd(nn.Module):
+    """Log-mel (B, 4 T, BANDS) -> one vector per video frame (B, T, W): pooled to 25 fps by learned layers."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.pool = nn.Sequential(nn.Linear(MEL_PER_FRAME * BANDS, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Encode log-mel (B, 4 T, BANDS)."""
+        features: Tensor = self.pool(rearrange(mel, "b (t m) f -> b t (m f)", m=MEL_PER_FRAME))
+        return features
+
+
+class Heard(NamedTuple):
+    """What the global extractor carries along a recording: mixer states, sum of outputs (B, W), frames so far."""
+
+    states: tuple[MambaState, ...]
+    total: Tensor
+    frames: int
+
+
+class GlobalExtractor(nn.Module):
+    """The whole recording -> one style vector (B, Z), in constant memory."""
+
+    def __init__(self, params: DiffusionParams) -> None:
+        super().__init__()
+        width = self.width = params.audio_width
+        self.front = FrontEnd(width)
+        self.blocks = nn.ModuleList(MambaBlock(width, params) for _ in range(params.audio_layers))
+        self.style = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, params.style))
+
+    def start(self, batch: int) -> Heard:
+        """Nothing heard yet."""
+        states = tuple(block.mixer.start(batch) for block in self._blocks())
+        return Heard(states, states[0].recent.new_zeros(batch, self.width), 0)
+
+    def hear(self, mel: Tensor, heard: Heard) -> Heard:
+        """Go on with log-mel (B, 4 T, BANDS)."""
+        features = self.front(mel)
+        states = []
+        for block, state in zip(self._blocks(), heard.states, strict=True):
+            features, after = block(features, state)
+            states.append(after)
+        return Heard(tuple(states), heard.total + features.sum(1), heard.frames + features.shape[1])
+
+    def forward(self, heard: Heard) -> Tensor:
+        """The style of all that was heard: (B, Z)."""
+        style: Tensor = self.style(heard.total / max(1, heard.frames))
+        return style
+
+    def _blocks(self) -> list[MambaBlock]:
+        return [block for block in self.blocks if isinstance(block, MambaBlock)]
+
+
+class NoStyle(nn.Module):
+    """Stands where the global extractor was taken out: a style of no values."""
+
+    def start(self, batch: int) -> Heard:
+        """Nothing heard yet."""
+        return Heard((), torch.zeros(batch, 0), 0)
+
+    def hear(self, mel: Tensor, heard: Heard) -> Heard:
+        """Listen to nothing."""
+        return heard._replace(total=mel.new_zeros(len(mel), 0))
+
+    def forward(self, heard: Heard) -> Tensor:
+        """No style: (B, 0)."""
+        return heard.total
+
+
+class LocalExtractor(nn.Module):
+    """The slice of speech around one window -> articulation per frame (B, T, W).
+
+    Each layer runs forwards and backwards over the slice: lips get ready for a sound before it is heard. Without
+    `hears_articulation` only the front end is left: each frame knows its own 40 ms.
+    """
+
+    def __init__(self, params: DiffusionParams) -> None:
+        super().__init__()
+        width = params.audio_width
+        self.margin = params.margin
+        self.front = FrontEnd(width)
+        layers = params.audio_layers if params.hears_articulation else 0
+        self.forwards = nn.ModuleList(MambaBlock(width, params) for _ in range(layers))
+        self.backwards = nn.ModuleList(MambaBlock(width, params) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Listen to log-mel (B, 4 (T + 2 margin), BANDS); the margins are heard but not returned."""
+        features = self.front(mel)
+        for ahead, back in zip(self.forwards, self.backwards, strict=True):
+            features = self._both_ways(features, ahead, back)
+        kept: Tensor = self.norm(features)[:, self.margin : features.shape[1] - self.margin]
+        return kept
+
+    @staticmethod
+    def _both_ways(features: Tensor, ahead: nn.Module, back: nn.Module) -> Tensor:
+        if not (isinstance(ahead, MambaBlock) and isinstance(back, MambaBlock)):
+            raise TypeError("layers must be MambaBlock")
+        start = ahead.mixer.start(len(features)), back.mixer.start(len(features))
+        onward, _ = ahead(features, start[0])
+        backward, _ = back(features.flip(1), start[1])
+        both: Tensor = torch.stack([onward, backward.flip(1)]).mean(0)
+        return both

@@ -1,0 +1,1 @@
+"""Generates the videos that are evaluated."""

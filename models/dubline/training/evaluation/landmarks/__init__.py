@@ -1,0 +1,1 @@
+"""Reads landmarks and identities off videos, in a process with its own environment."""

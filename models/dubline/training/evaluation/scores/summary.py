@@ -1,0 +1,202 @@
+"""Turns films and the faces read off them into scores: the table's rows, portraits, human voices, long speech."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dubline.training.evaluation.scores.mouth_opening import SHUT, LipTally, correlation
+from dubline.training.evaluation.scores.picture import means
+from dubline.training.evaluation.scores.reference import LOUD_PERCENTILE
+from dubline.training.evaluation.scores.sharpness import drift, worse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from dubline.training.evaluation.generation.generated import ClipTake, PortraitTake
+    from dubline.training.evaluation.generation.generator import Studio
+    from dubline.training.evaluation.landmarks.client import Reading
+    from dubline.training.evaluation.scores.reference import Reference
+
+    Rows = dict[str, dict[str, float]]
+
+NAN = float("nan")
+TRUTH, STILL, PUPPET, STRANGER = "ground truth", "still frame", "envelope puppet", "other clip's motion"
+OWN, SPEECH, DRIVEN, PORTRAITS = "own motion", "speech", "driven by a clip", "speech on portraits"
+# Frames of a human voice that are louder than this percentile ask for an open mouth.
+LOUD_FRAMES_PERCENTILE = 75
+
+
+class Findings:
+    """Every score of one evaluation; `readings` may be empty or lack videos, whose scores are then NaN."""
+
+    def __init__(self, studio: Studio, readings: Mapping[Path, Reading]) -> None:
+        self.studio, self.readings = studio, readings
+
+    def table(self) -> Rows:
+        """The clips' table: a row for each way of making the pictures, lips first measured, then compared."""
+        tallies = {name: LipTally() for name in (TRUTH, STILL, PUPPET, STRANGER, OWN, SPEECH, DRIVEN, PORTRAITS)}
+        for take in self.studio.clips:
+            self._tally(take, tallies)
+        for portrait in self.studio.portraits:
+            reading = self.readings.get(portrait.film.path)
+            if reading and not portrait.voice.human:
+                tallies[PORTRAITS].add(reading.opening, portrait.voice.reference)
+        table = {name: tally.scores() for name, tally in tallies.items()}
+        table[PUPPET]["lip_correlation"] = self._puppet_correlation()
+        for name, mode in ((STILL, "still"), (STRANGER, "driven"), (OWN, "own"), (SPEECH, "speech")):
+            listed = means([take.pictures[mode] for take in self.studio.clips if mode in take.pictures])
+            still = means([take.pictures["still"] for take in self.studio.clips if mode in take.pictures])
+            if listed:
+                gain = {"face_gain_db": listed["face_psnr"] - still["face_psnr"]}
+                table[name] = {**listed, **gain, **table[name]}
+        return table
+
+    def _tally(self, take: ClipTake, tallies: Mapping[str, LipTally]) -> None:
+        if "speech" not in take.videos:
+            return
+        reference = self._reference(take)
+        for row, mode in ((TRUTH, "truth"), (OWN, "own"), (SPEECH, "speech"), (STRANGER, "driven")):
+            opening = self._opening(take.videos.get(mode))
+            if opening is not None:
+                tallies[row].add(opening, reference)
+                if mode == "driven" and take.driver is not None:
+                    tallies[DRIVEN].add(opening, self._reference(take.driver))
+        truth = self._opening(take.videos["truth"])
+        if truth is not None:
+            tallies[STILL].add(np.full(len(truth), truth[0]), reference)
+            tallies[PUPPET].add(puppet(take, truth), reference)
+
+    def _opening(self, path: Path | None) -> NDArray[np.float64] | None:
+        reading = self.readings.get(path) if path else None
+        return None if reading is None else reading.opening
+
+    def _reference(self, take: ClipTake) -> Reference:
+        """What a clip asks of the lips: of one without labels, what its own frames show."""
+        truth = None if take.labelled else self._opening(take.videos.get("truth"))
+        return take.reference if truth is None else replace(take.reference, opening=truth)
+
+    def _puppet_correlation(self) -> float:
+        """Loudness against the true opening; needs no face to be read."""
+        # Where nobody labelled the lips and none were read, the opening would be the loudness itself.
+        known = [
+            self._reference(take)
+            for take in self.studio.clips
+            if take.kind == "speech" and (take.labelled or self._opening(take.videos.get("truth")) is not None)
+        ]
+        moving = [reference for reference in known if np.nanstd(reference.opening) > 0]
+        return _mean([correlation(reference.loudness, reference.opening) for reference in moving])
+
+    def portraits(self) -> dict[str, float]:
+        """Scores on photographs that speak with a corpus voice; `identity_of_strangers` is what two people get."""
+        takes = [take for take in self.studio.portraits if not take.voice.human]
+        seen = [self.readings[take.film.path] for take in takes if take.film.path in self.readings]
+        # The first frame is all but the source itself.
+        later = [reading.identity[1:] for reading in seen]
+        identity = [float(np.nanmean(cosines)) for cosines in later if np.isfinite(cosines).any()]
+        people = {
+            take.portrait: self.readings[take.film.path].person for take in takes if take.film.path in self.readings
+        }
+        known = [person for person in people.values() if person is not None]
+        pairs = [float(a @ b) for a, b in itertools.combinations(known, 2)]
+        return {
+            "photos": len(takes),
+            "photo_faces": _mean([reading.faces for reading in seen]),
+            "photo_identity": _mean(identity),
+            "identity_of_strangers": _mean(pairs),
+            "photo_sharpness": _mean([take.sharpness["mouth"] for take in takes]),
+            "photo_face_sharpness": _mean([take.sharpness["face"] for take in takes]),
+        }
+
+    def clip_faces(self) -> float:
+        """Share of the frames of the clips' speech videos in which a face is found; the others score nothing."""
+        paths = [take.videos["speech"] for take in self.studio.clips if "speech" in take.videos]
+        return _mean([self.readings[path].faces for path in paths if path in self.readings])
+
+    def clip_identity(self) -> float:
+        """Mean cosine of the faces in the clips' speech videos with their sources'."""
+        paths = [take.videos["speech"] for take in self.studio.clips if "speech" in take.videos]
+        seen = [self.readings[path].identity for path in paths if path in self.readings]
+        return _mean([float(np.nanmean(cosines)) for cosines in seen if np.isfinite(cosines).any()])
+
+    def human(self) -> dict[str, float]:
+        """Scores of human voices, of which nothing but the sound is known."""
+        takes = [take for take in self.studio.portraits if take.voice.human]
+        tally, resting, loud = LipTally(), [], []
+        for take in takes:
+            opening = self._opening(take.film.path)
+            if opening is not None:
+                tally.add(opening, take.voice.reference)
+                rest, shut = _rest_and_loud(opening, take)
+                resting.append(rest)
+                loud.append(shut)
+        scores = tally.scores()
+        return {
+            "recordings": len(takes),
+            "loudness_correlation": scores["lip_correlation"],
+            "av_lag_ms": scores["av_lag_ms"],
+            "silence_motion": scores["silence_motion"],
+            "shut_in_silence": _mean(resting),
+            "shut_when_loud": _mean(loud),
+        }
+
+    def long(self) -> dict[str, Any]:
+        """Seams of everything that was spoken, and drift of the long speeches, the worst of them as `drift`."""
+        drifts = {}
+        for take in self.studio.longs:
+            reading = self.readings.get(take.film.path)
+            drifts[take.name] = {
+                "seconds": take.seconds,
+                "sharpness": drift(take.film.sharpness["face"]),
+                "identity": drift(reading.identity.tolist()) if reading else NAN,
+            }
+        ratios = [ratio[key] for ratio in drifts.values() for key in ("sharpness", "identity")]
+        return {**self.studio.seams.scores(), "drift": worse(*ratios), "drifts": drifts}
+
+    def clips(self) -> list[dict[str, Any]]:
+        """What came of every clip by itself."""
+        listed = []
+        for take in self.studio.clips:
+            lips = {}
+            for mode in take.videos:
+                opening, tally = self._opening(take.videos[mode]), LipTally()
+                if opening is not None:
+                    follows = take.driver if mode == "driven" and take.driver else take
+                    tally.add(opening, self._reference(follows))
+                    lips[mode] = tally.scores()
+            listed.append({"clip": take.name, "kind": take.kind, "pictures": take.pictures, "lips": lips})
+        return listed
+
+
+def puppet(take: ClipTake, truth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The envelope puppet's opening (T,): loudness, scaled so that its loudest twentieth opens as far as the truth."""
+    loudness = take.reference.loudness
+    loud, wide = np.percentile(loudness, LOUD_PERCENTILE), truth[np.isfinite(truth)]
+    if loud == 0 or not len(wide):
+        return np.zeros(len(loudness))
+    return np.asarray(loudness / loud * np.percentile(wide, LOUD_PERCENTILE))
+
+
+def _rest_and_loud(opening: NDArray[np.float64], take: PortraitTake) -> tuple[float, float]:
+    """Share of silent, and of loud, frames with the lips shut."""
+    known = take.voice.reference
+    count = min(len(opening), len(known.loudness))
+    shut, seen = opening[:count] < SHUT, np.isfinite(opening[:count])
+    loud = known.loudness[:count] >= np.percentile(known.loudness, LOUD_FRAMES_PERCENTILE)
+    rest = known.silent[:count] & seen
+    return _share(shut[rest]), _share(shut[loud & seen])
+
+
+def _share(flags: NDArray[np.bool_]) -> float:
+    return float(flags.mean()) if len(flags) else NAN
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else NAN

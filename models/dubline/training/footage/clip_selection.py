@@ -1,0 +1,204 @@
+"""Chooses what of a film becomes clips, and writes it: one face in one steady square, with its sound."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import av
+import numpy as np
+from PIL import Image
+
+from dubline.framing.crop import SIDE_PER_BOX, Square, cut
+from dubline.training.corpus import SAMPLE_RATE_HZ
+from dubline.training.footage import video
+from dubline.training.footage.face_track import LOOK_TICKS, Tracker, around, holds, overhang
+from dubline.training.footage.video import FPS, FilmError
+
+if TYPE_CHECKING:
+    from collections import defaultdict
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from dubline.training.footage.face_track import Stretch
+
+SAMPLES_PER_TICK = SAMPLE_RATE_HZ // FPS
+# A square may reach over the picture's edges by this share of its side; what it shows there is made up.
+MOST_OVERHANG = 0.15
+# Shares of looks at which a second face makes a stretch useless.
+MOST_RIVALS = 0.2
+# Root mean square of a clip nobody speaks in: -54 dB of full scale.
+SILENCE = 0.002 * 32768
+
+
+class Rules(NamedTuple):
+    """What a clip must be like.
+
+    size_px: side of its frames. shortest_s, longest_s: its length; stage 2 wants windows of 64 frames and some before.
+    smallest_face_px: width of a face in the film; a crop is 1.9 times as wide and is scaled up to `size_px`.
+    """
+
+    size_px: int = 256
+    shortest_s: float = 3.0
+    longest_s: float = 8.0
+    smallest_face_px: float = 96.0
+
+
+class Take(NamedTuple):
+    """Ticks `first` to `last`, both inside, seen in one square."""
+
+    first: int
+    last: int
+    square: Square
+
+    @property
+    def length_s(self) -> float:
+        """How long it is."""
+        return (self.last - self.first + 1) / FPS
+
+
+class Plan(NamedTuple):
+    """What to take from a film; start_s is the film's time of tick 0."""
+
+    path: Path
+    start_s: float
+    takes: list[Take]
+
+
+def find_takes(path: Path, rules: Rules, refused: defaultdict[str, float]) -> Plan:
+    """Watch a film once and choose.
+
+    Args:
+        path: of the film.
+        rules: for clips.
+        refused: gets the seconds that can not be used, by reason.
+
+    Raises:
+        FilmError: the film can not be used.
+        av.FFmpegError: not a media file.
+    """
+    tracker, start_s, size = Tracker(), 0.0, (0, 0)
+    stretches: list[Stretch] = []
+    for tick in video.ticks(path):
+        start_s, size = tick.start_s, video.shown_size(tick)
+        stretches += tracker.watch(tick)
+    stretches += tracker.end()
+    if not tracker.looks:
+        raise FilmError("no frames")
+    if tracker.faceless:
+        refused["no face"] += tracker.faceless * LOOK_TICKS / FPS
+    chooser = Chooser(rules, size, refused)
+    return Plan(path, start_s, [take for stretch in stretches for take in chooser.choose(stretch)])
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """Cuts stretches of a film of some size into takes; counts what it refuses."""
+
+    rules: Rules
+    size: tuple[int, int]
+    refused: defaultdict[str, float]
+
+    def choose(self, stretch: Stretch) -> list[Take]:
+        """The takes of one stretch."""
+        if stretch.rivals > MOST_RIVALS * len(stretch.looks):
+            self.refused["several faces"] += (stretch.last - stretch.first + 1) / FPS
+            return []
+        return self._divide(stretch, stretch.first, stretch.last)
+
+    def _divide(self, stretch: Stretch, first: int, last: int) -> list[Take]:
+        """Take it whole, or in parts where it is too long or the head leaves the square."""
+        rules, length_s = self.rules, (last - first + 1) / FPS
+        boxes = [box for tick, box in stretch.looks if first <= tick <= last]
+        if length_s < rules.shortest_s or not boxes:
+            self.refused["too short"] += length_s
+            return []
+        square = around(boxes)
+        wanders = not all(holds(square, box) for box in boxes)
+        if length_s > rules.longest_s or (wanders and length_s / 2 >= rules.shortest_s):
+            parts = max(2, math.ceil(length_s / rules.longest_s))
+            edges = np.linspace(first, last + 1, parts + 1).astype(int).tolist()
+            return [take for begin, end in pairwise(edges) for take in self._divide(stretch, begin, end - 1)]
+        wrong = {
+            "head leaves the square": wanders,
+            "face too small": square.side / SIDE_PER_BOX < rules.smallest_face_px,
+            "face at the edge": overhang(square, *self.size) > MOST_OVERHANG,
+        }
+        for reason in (reason for reason, so in wrong.items() if so):
+            self.refused[reason] += length_s
+            return []
+        return [Take(first, last, square)]
+
+
+def write_takes(plan: Plan, target: Path, meta: dict[str, object], refused: defaultdict[str, float]) -> list[float]:
+    """Write each take as NAME-001.mp4 and NAME-001.npz and so on; the npz last, so that a clip with one is whole.
+
+    Args:
+        plan: of `find_takes`.
+        target: the clips' path and NAME.
+        meta: for every npz; `size` is the side of the frames.
+        refused: gets the seconds nobody speaks in.
+
+    Returns:
+        How long each clip is, s.
+
+    Raises:
+        FilmError: the film has no sound.
+    """
+    speech = video.speech(plan.path, plan.start_s)
+    feed = video.ticks(plan.path)
+    side_px = int(str(meta["size"]))
+    lengths_s: list[float] = []
+    for take in plan.takes:
+        part = speech[take.first * SAMPLES_PER_TICK : (take.last + 1) * SAMPLES_PER_TICK]
+        if not len(part) or np.sqrt(np.square(part, dtype=np.float64).mean()) < SILENCE:
+            refused["silent"] += take.length_s
+            continue
+        clip = target.with_name(f"{target.name}-{len(lengths_s) + 1:03}.mp4")
+        whole = np.pad(part, (0, (take.last + 1 - take.first) * SAMPLES_PER_TICK - len(part)))
+        _write_mp4(clip, side_px, _pictures(feed, take, side_px), whole)
+        tracks = {**meta, "start_s": take.first / FPS, "square": [take.square.left, take.square.top, take.square.side]}
+        unfinished = clip.with_suffix(".part")
+        with unfinished.open("wb") as file:
+            np.savez(file, meta=json.dumps(tracks))
+        unfinished.replace(clip.with_suffix(".npz"))
+        lengths_s.append(take.length_s)
+    return lengths_s
+
+
+def _pictures(feed: Iterator[video.Tick], take: Take, side_px: int) -> Iterator[NDArray[np.uint8]]:
+    """The frames of a take; one that is missing is the next one's twin, so that sound and picture stay together."""
+    expected = take.first
+    for tick in feed:
+        if tick.number < take.first:
+            continue
+        crop = Image.fromarray(cut(video.upright(tick), take.square))
+        picture = np.asarray(crop.resize((side_px, side_px), Image.Resampling.LANCZOS))
+        while expected <= min(tick.number, take.last):
+            yield picture
+            expected += 1
+        if expected > take.last:
+            return
+
+
+def _write_mp4(path: Path, side_px: int, pictures: Iterable[NDArray[np.uint8]], speech: NDArray[np.int16]) -> None:
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", FPS, options={"crf": "17", "preset": "veryfast"})
+        video.height = video.width = side_px
+        video.pix_fmt, video.time_base = "yuv420p", Fraction(1, FPS)
+        video.codec_context.thread_count = 1
+        audio = container.add_stream("aac", SAMPLE_RATE_HZ, layout="mono", bit_rate=64_000)
+        for picture in pictures:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(video.encode())
+        sound = av.AudioFrame.from_ndarray(speech[None], "s16", "mono")
+        sound.sample_rate, sound.pts, sound.time_base = SAMPLE_RATE_HZ, 0, Fraction(1, SAMPLE_RATE_HZ)
+        for frame in av.AudioResampler("fltp", "mono", SAMPLE_RATE_HZ).resample(sound):
+            container.mux(audio.encode(frame))
+        container.mux(audio.encode())

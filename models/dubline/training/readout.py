@@ -1,0 +1,82 @@
+"""Fits the readings that controls need to labelled clips, once stage 2 has its whitening."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from dubline.models.motion.readout import LIDS, READINGS, Rig
+from dubline.training.corpus import to_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from dubline.models.stage1.autoencoder import Autoencoder
+    from dubline.models.stage2.diffusion import Whitening
+    from dubline.training.corpus import Clip
+
+# For each of `READINGS` the columns of `Clip.geometry` that count for it and those that count against it. The first 57
+# are the rig's expressions in the order of ICT-FaceKit, left before right.
+TRACKS: tuple[tuple[list[int], list[int]], ...] = (
+    *(([column], []) for column in range(57, 63)),  # rotation, translation
+    ([65], []),  # blink
+    ([67], []),  # lip gap
+    ([4, 5, 6, 7], [2, 3]),  # browInnerUp, browOuterUp; browDown
+    ([49, 50], [35, 36]),  # mouthSmile; mouthFrown
+    ([12, 13, 24, 25, 55, 56], [26, 27]),  # cheekSquint, eyeSquint, noseSneer; eyeWide
+)
+# Neighbouring frames say the same.
+FRAME_STEP = 5
+# Added to the unit variance of whitened motion, for directions that hardly vary in the clips.
+RIDGE = 1e-3
+# Of the largest singular value; below it two readings have never been seen apart.
+NOTHING = 1e-9
+
+
+@torch.inference_mode()
+def fit_rig(autoencoder: Autoencoder, whitening: Whitening, clips: Iterable[Clip]) -> Rig:
+    """Least squares of what the rig did on the whitened motion that the encoder sees, both about each clip's mean.
+
+    `Rig.shut` is the other way round: motion on what the rig did.
+
+    Stage 1's own geometry head reads absolute latents; about the mean, who somebody is stays out of it (docs/log.md).
+
+    Args:
+        autoencoder: its motion encoder is asked.
+        whitening: of the stage 2 that speaks in its latents.
+        clips: read one at a time; those without labels are left out. Without any, the rig reads nothing.
+    """
+    size, device = len(whitening.scale), whitening.scale.device
+    variance = torch.zeros(size, size, dtype=torch.float64)
+    shared = torch.zeros(size, len(READINGS), dtype=torch.float64)
+    done = torch.zeros(len(READINGS), len(READINGS), dtype=torch.float64)
+    count = 0
+    for clip in clips:
+        if clip.geometry is None:
+            continue
+        frames = to_frames(clip.frames[::FRAME_STEP], device)
+        motion = _centred(whitening(autoencoder.encode_motion(frames), torch.zeros((), device=device)))
+        read = _centred(readings_of(torch.from_numpy(clip.geometry[::FRAME_STEP])))
+        variance, shared, done = variance + motion.T @ motion, shared + motion.T @ read, done + read.T @ read
+        count += len(motion)
+    rig = Rig(size)
+    if count:
+        rig.weight.copy_(torch.linalg.solve(variance / count + RIDGE * torch.eye(size), shared / count).T)
+        # The other way round: what motion shows of lids while all other readings stay.
+        rig.shut.copy_((torch.linalg.pinv(done, rtol=NOTHING, hermitian=True) @ shared.T)[LIDS])
+    return rig
+
+
+def readings_of(geometry: Tensor) -> Tensor:
+    """What the rig did, `Clip.geometry` (T, 68), in the terms of `READINGS`: (T, 11)."""
+    columns = [geometry[:, up].sum(1) - geometry[:, down].sum(1) for up, down in TRACKS]
+    return torch.stack(columns, dim=1)
+
+
+def _centred(values: Tensor) -> Tensor:
+    """(T, N) about its mean over time, in double precision on the CPU."""
+    values = values.double().cpu()
+    return values - values.mean(0)

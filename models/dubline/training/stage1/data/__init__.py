@@ -1,0 +1,1 @@
+"""Training samples of stage 1."""

@@ -1,0 +1,248 @@
+"""The teacher of exact geometry: rendered frame pairs that know where every pixel came from; for training only.
+
+A folder of NAME.npz, one scene each, with P pairs of frames `a` (source) and `b` (driving) of side S:
+
+    a, b                       (P, S, S, 3) uint8
+    flow                       (P, S, S, 2) fp16, px, x then y: pixel p of b shows what a has at p + flow; background: 0
+    visible                    (P, S, S) bool: that point is seen in a too; True on background
+    part, part_a               (P, S, S) uint8, what b and a show: an index into PARTS
+    landmarks_a, landmarks_b   (P, 68, 2) px from the top left corner, Multi-PIE order
+    split                      "train" or "heldout"; held-out scenes are not read
+
+Further keys are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from dubline.models.layers import resize
+from dubline.training.stage1.data import augment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+# What a pixel may show, and how much its motion matters. Lips and eyes are few pixels of the picture and the reason
+# for all of it; background stays, and needs little saying; what is inside a mouth is mostly painted.
+PART_WEIGHTS = {
+    "background": 0.3,
+    "skin": 1.0,
+    "lips": 8.0,
+    "mouth": 1.0,
+    "gums": 1.0,
+    "teeth": 2.0,
+    "eyes": 6.0,
+    "lashes": 4.0,
+    "brows": 3.0,
+    "hair": 0.7,
+    "clothes": 0.5,
+    "glasses": 1.0,
+}
+PARTS = tuple(PART_WEIGHTS)
+BACKGROUND = PARTS.index("background")
+INSIDE_MOUTH = [PARTS.index(name) for name in ("mouth", "gums", "teeth")]
+# Errors below this, in units of half the side (half a pixel of 256), count as squares: there is nothing to gain.
+PRECISE = 0.004
+# A visible pixel may need paint all the same: light and shadow do not follow the flow.
+VISIBLE_SHARE = 0.25
+
+
+class DensePair(NamedTuple):
+    """A training batch with known motion.
+
+    source, driving: (B, 3, S, S) in [-1, 1].
+    displacement: (B, 2, S, S), in units of half the side: `layers.warp(source, displacement)` is the driving frame
+        where `weight` is 1, but for light.
+    weight: (B, 1, S, S), 1 where the source shows the same point, else 0.
+    hidden: (B, 1, S, S), 1 where it does not: what is there must be painted. Both are 0 beyond the recording's edge.
+    parts: (B, 1, S, S) int64, what the driving frame shows: an index into PARTS.
+    source_landmarks, driving_landmarks: (B, 68, 2) in [-1, 1].
+    """
+
+    source: Tensor
+    driving: Tensor
+    displacement: Tensor
+    weight: Tensor
+    hidden: Tensor
+    parts: Tensor
+    source_landmarks: Tensor
+    driving_landmarks: Tensor
+
+
+class Scene(NamedTuple):
+    """The pairs of one file, at the training's size.
+
+    frames: (P, 2, S, S, 3) uint8, source then driving. displacement: (P, S, S, 2) fp16, in units of half the side.
+    hidden: (P, S, S) bool. parts: (P, S, S) uint8. landmarks: (P, 2, 68, 2) float32 in [-1, 1].
+    """
+
+    frames: NDArray[np.uint8]
+    displacement: NDArray[np.float16]
+    hidden: NDArray[np.bool_]
+    parts: NDArray[np.uint8]
+    landmarks: NDArray[np.float32]
+
+
+def read_scene(path: Path, size_px: int) -> Scene | None:
+    """Read one file, or nothing if it is held out."""
+    with np.load(path) as file:
+        if str(file["split"]) == "heldout":
+            return None
+        source, driving, part = file["a"], file["b"], file["part"]
+        side = driving.shape[1]
+        # The nearest pixel: a mean of two surfaces' motion is the motion of neither.
+        nearest = (np.arange(size_px) * 2 + 1) * side // (2 * size_px)
+        kept = np.ix_(np.arange(len(part)), nearest, nearest)
+        uncovered = (part == BACKGROUND) & (file["part_a"] != BACKGROUND)
+        return Scene(
+            np.stack([_shrink(source, size_px), _shrink(driving, size_px)], axis=1),
+            (file["flow"][kept].astype(np.float32) * (2 / side)).astype(np.float16),
+            (~file["visible"] | uncovered)[kept],
+            part[kept],
+            np.stack([file["landmarks_a"], file["landmarks_b"]], axis=1).astype(np.float32) * (2 / side) - 1,
+        )
+
+
+def _shrink(frames: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
+    """(P, S, S, 3) uint8 at another side."""
+    if frames.shape[1] == size_px:
+        return frames
+    planes = rearrange(torch.from_numpy(frames), "p h w c -> p c h w").float()
+    smaller = resize(planes, size_px, size_px).round().clamp(0, 255).byte()
+    return rearrange(smaller, "p c h w -> p h w c").contiguous().numpy()
+
+
+class DensePairs:
+    """Draws pairs with known motion, under the random cameras and colours of all training; every scene equally often.
+
+    A pair of 256 px takes 0.8 MB of memory.
+
+    Args:
+        folder: of NAME.npz.
+        size_px: side of the training frames.
+        limit: the most pairs to hold.
+
+    Raises:
+        FileNotFoundError: the folder holds no scene to train on.
+    """
+
+    def __init__(self, folder: Path, size_px: int, limit: int = 2500) -> None:
+        self.scenes: list[Scene] = []
+        self.count = 0
+        for path in sorted(folder.glob("*.npz")):
+            if self.count >= limit:
+                break
+            scene = read_scene(path, size_px)
+            if scene is not None:
+                self.scenes.append(scene)
+                self.count += len(scene.frames)
+        if not self.scenes:
+            raise FileNotFoundError(f"{folder} holds no NAME.npz of dense pairs to train on")
+        self.seed(0)
+
+    def seed(self, seed: int) -> None:
+        """Start a new random sequence; a resumed run must not see its first pairs again."""
+        self.random = np.random.default_rng([seed, 1])
+        self.generator = torch.Generator().manual_seed(seed + 1)
+
+    def draw(self, batch: int, device: torch.device) -> DensePair:
+        """A batch of augmented pairs."""
+        rows = []
+        for scene in self.random.integers(len(self.scenes), size=batch):
+            values = self.scenes[scene]
+            row = self.random.integers(len(values.frames))
+            rows.append([value[row] for value in values])
+        scenes = Scene(*(np.stack(column) for column in zip(*rows, strict=True)))
+        cameras = augment.random_cameras(batch, self.generator).to(device)
+        colours = augment.random_colours(batch, self.generator).to(device)
+        pair = to_pair(scenes, cameras)
+        return pair._replace(
+            source=augment.recolour(pair.source, colours), driving=augment.recolour(pair.driving, colours)
+        )
+
+
+def to_pair(scenes: Scene, cameras: Tensor) -> DensePair:
+    """Pairs, with a leading batch axis, as cameras (B, 2, 3) see them.
+
+    A camera shows at p what the recording has at q = R p + t. Where the recording moves q by d(q), the picture moves
+    p by R^-1 d(R p + t): the shift falls out.
+    """
+    device = cameras.device
+    frames = rearrange(torch.from_numpy(scenes.frames).to(device), "b f h w c -> f b c h w").float() / 127.5 - 1
+    source, driving = (augment.view(each, cameras) for each in frames)
+    field = rearrange(torch.from_numpy(scenes.displacement).to(device), "b h w xy -> b xy h w")
+    moved = _nearest(field.float(), cameras)
+    displacement = torch.linalg.solve(cameras[:, :, :2], moved.flatten(2)).view_as(moved)
+    labels = np.stack([scenes.parts, scenes.hidden, np.ones_like(scenes.parts)], axis=1)
+    parts, hidden, recorded = _nearest(torch.from_numpy(labels).to(device).float(), cameras).split(1, dim=1)
+    # What lies beyond the source picture's edge is not to be found there either.
+    found = (_places(displacement) + displacement).abs().amax(dim=1, keepdim=True) <= 1
+    seen = (1 - hidden) * found
+    marks = torch.from_numpy(scenes.landmarks).to(device)
+    return DensePair(
+        source,
+        driving,
+        displacement,
+        recorded * seen,
+        recorded * (1 - seen),
+        parts.round().long(),
+        augment.project(marks[:, 0], cameras),
+        augment.project(marks[:, 1], cameras),
+    )
+
+
+def _nearest(values: Tensor, cameras: Tensor) -> Tensor:
+    """Values (B, C, H, W) as cameras see them, unmixed; 0 beyond the edge."""
+    grid = F.affine_grid(cameras, list(values.shape), align_corners=False)
+    return F.grid_sample(values, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+
+
+def _places(field: Tensor) -> Tensor:
+    """Where the pixels of (B, 2, H, W) are, in [-1, 1]: (2, H, W)."""
+    height, width = field.shape[-2:]
+    ys = (torch.arange(height, device=field.device) * 2 + 1) / height - 1
+    xs = (torch.arange(width, device=field.device) * 2 + 1) / width - 1
+    return torch.stack(torch.meshgrid(xs, ys, indexing="xy"))
+
+
+def flow_loss(mixed: Tensor, pair: DensePair) -> Tensor:
+    """How far a deformation is from the true one, where there is one; lips and eyes count more.
+
+    Args:
+        mixed: (B, 2, h, w), the mixed displacement, in units of half the side; it is enlarged as by the renderer.
+        pair: what it should be.
+
+    Returns:
+        The weighted mean distance, in units of half the side.
+    """
+    height, width = pair.displacement.shape[-2:]
+    off = resize(mixed.float(), height, width) - pair.displacement
+    distance = (off.square().sum(dim=1, keepdim=True) + PRECISE**2).sqrt() - PRECISE
+    weight = pair.weight * pair.weight.new_tensor(tuple(PART_WEIGHTS.values()))[pair.parts]
+    return (weight * distance).sum() / weight.sum().clamp_min(1)
+
+
+def visibility_loss(occlusion: Tensor, pair: DensePair) -> Tensor:
+    """Whether paint goes where the source has nothing to show: cross-entropy, both kinds of pixel equally heavy.
+
+    Inside of the mouth nothing is asked where the source shows it too: painting and moving may share it.
+
+    Args:
+        occlusion: (B, 1, h, w) in [0, 1], 1 where the decoder paints; of any size.
+        pair: what is hidden.
+    """
+    height, width = pair.hidden.shape[-2:]
+    painted = resize(occlusion.float(), height, width).clamp(1e-3, 1 - 1e-3)
+    inside = torch.isin(pair.parts, torch.tensor(INSIDE_MOUTH, device=pair.parts.device))
+    shown = pair.weight * ~inside
+    missed = -(pair.hidden * painted.log()).sum() / pair.hidden.sum().clamp_min(1)
+    wasted = -(shown * (1 - painted).log()).sum() / shown.sum().clamp_min(1)
+    return missed + VISIBLE_SHARE * wasted

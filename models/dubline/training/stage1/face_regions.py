@@ -1,0 +1,46 @@
+"""Fits where a source has its mouth and eyes, by least squares on its motion latent: a head's place is motion too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from dubline.training.ridge import regress
+from dubline.training.stage1.losses.terms import LEFT_EYE, MOUTH, RIGHT_EYE
+
+if TYPE_CHECKING:
+    from dubline.models.stage1.autoencoder import Autoencoder
+    from dubline.training.stage1.data.pairs import Deck
+
+# Sources to fit to, each under a camera of its own, and how many are read at once.
+SOURCES, BATCH = 3600, 24
+# Of the squared latents' sum: what the fit costs in weights. From .01 to 10 changed errors by a tenth.
+RIDGE = 1.0
+
+
+@torch.no_grad()
+def fit_places(network: Autoencoder, deck: Deck) -> None:
+    """Fit the retoucher's places to sources drawn from clips; unlabelled ones are where their framing puts them.
+
+    On frames of 54 held-out clips the mouth was found to .09 and .07 of half the side (root mean square across and
+    down), on 24 photographs that the product had framed to .03 and .04.
+    """
+    if network.retoucher is None:
+        return
+    latents, wanted = [], []
+    for _ in range(SOURCES // BATCH):
+        pairs = deck.draw(BATCH, 1)
+        latents.append(network.encode_motion(pairs.sources.contiguous(memory_format=torch.channels_last)).float())
+        wanted.append(places(pairs.source_landmarks))
+    weight, offset = regress(torch.cat(latents), torch.cat(wanted), RIDGE)
+    network.retoucher.places.weight.copy_(weight)
+    network.retoucher.places.bias.copy_(offset)
+
+
+def places(landmarks: Tensor) -> Tensor:
+    """Middle of the mouth (x, y), its width, middle of the eyes (x, y) of landmarks (B, 68, 2): (B, 5)."""
+    mouth, eyes = landmarks[:, MOUTH], landmarks[:, LEFT_EYE.start : RIGHT_EYE.stop]
+    across = mouth[..., 0]
+    return torch.cat([mouth.mean(1), (across.amax(1) - across.amin(1))[:, None], eyes.mean(1)], dim=1)

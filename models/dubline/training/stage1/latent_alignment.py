@@ -1,0 +1,81 @@
+"""Carries a trained retoucher over to another stage 1, whose latents say the same in other words.
+
+What it hears of the motion goes through one linear layer; that is told the old words by a linear map from the new ones,
+fitted on frames that both motion encoders read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from dubline.training.cli_errors import AskedWrongError
+from dubline.training.ridge import regress
+from dubline.training.stage1.face_regions import fit_places
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dubline.models.stage1.autoencoder import Autoencoder
+    from dubline.models.stage1.mouth_eye_refiner import Retoucher
+    from dubline.training.stage1.data.pairs import Deck
+
+# Frames to fit to, each under a camera of its own; every so many of them only tell how well it went.
+FRAMES, BATCH, CHECK = 7200, 24, 7
+# What the fit costs in weights, as a share of a latent's mean variance. From .0001 to .01 changed next to nothing.
+RIDGE = 1e-3
+
+
+@torch.no_grad()
+def translate(network: Autoencoder, former: Autoencoder, deck: Deck) -> float:
+    """Give a network the retoucher of another one, which hears the network's own latents from now on.
+
+    Args:
+        network: changed in place: its retoucher, and nothing else.
+        former: the one that the retoucher was trained with.
+        deck: clips to draw frames from.
+
+    Returns:
+        The share of what the retoucher heard, in variance, that the new latents say of frames that were not fitted to.
+
+    Raises:
+        AskedWrongError: one of them has no retoucher.
+    """
+    if network.retoucher is None or former.retoucher is None:
+        raise AskedWrongError("there is no retoucher to carry over: both networks need one")
+    trained = former.retoucher.state_dict()
+    now, then = _read(network, former, deck)
+    fitted = torch.arange(len(now), device=now.device) % CHECK > 0
+    weight, offset = regress(now[fitted], then[fitted], RIDGE * float(now.var(0).mean()) * len(now))
+    network.retoucher.load_state_dict(trained)
+    heard = then[~fitted], now[~fitted] @ weight.mT + offset
+    said = _share_said(network.retoucher, *heard)
+    _map_readings(network.retoucher, weight, offset)
+    fit_places(network, deck)
+    return said
+
+
+def _read(network: Autoencoder, former: Autoencoder, deck: Deck) -> tuple[Tensor, Tensor]:
+    """The same frames' latents (FRAMES, M) by both networks."""
+    now, then = [], []
+    for _ in range(FRAMES // BATCH):
+        frames = deck.draw(BATCH, 1).sources.contiguous(memory_format=torch.channels_last)
+        now.append(network.encode_motion(frames).float())
+        then.append(former.encode_motion(frames).float())
+    return torch.cat(now), torch.cat(then)
+
+
+def _share_said(retoucher: Retoucher, wanted: Tensor, told: Tensor) -> float:
+    """R2 of what a retoucher reads off latents (N, M) if it is told others in their place."""
+    motion = retoucher.readings.weight[:, : wanted.shape[1]]
+    missed, all_of_it = (wanted - told) @ motion.mT, (wanted - wanted.mean(0)) @ motion.mT
+    return 1 - float(missed.square().sum() / all_of_it.square().sum())
+
+
+def _map_readings(retoucher: Retoucher, weight: Tensor, offset: Tensor) -> None:
+    """Let it read latents in new values, old = weight @ new + offset; of a difference the offset goes."""
+    readings = retoucher.readings
+    motion, change = cast("tuple[Tensor, Tensor]", readings.weight.split(len(weight), dim=1))
+    readings.bias.add_(motion @ offset)
+    readings.weight.copy_(torch.cat([motion @ weight, change @ weight], dim=1))

@@ -1,0 +1,1 @@
+"""Loss terms of stage 1."""

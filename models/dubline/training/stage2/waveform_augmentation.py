@@ -1,0 +1,189 @@
+"""Records speech anew: another pitch and pace, another room, noise, level and codec; says how time was scaled.
+
+Works on the waveform, once a clip before training; the cheap variations of `voice` are drawn for every window. Sample
+n of what comes out belongs to sample n * speed of what went in: codec delays are taken out again.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import av
+import numpy as np
+
+from dubline.models.stage2.log_mel import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+
+# How much faster or slower, and how many semitones higher or lower: a face keeps up with the one, the other stays a
+# person's voice.
+MOST_SPEED, MOST_SEMITONES = 0.12, 3.0
+# Signal over noise: a bad street microphone to a quiet room.
+NOISE_DB = (5.0, 35.0)
+# A booth to a bare hall: the time in which the echo falls by 60 dB.
+REVERB_S = (0.1, 0.7)
+# The loudest sample: from far below full scale to overdriven.
+PEAK_DB = (-12.0, 6.0)
+# How often each thing happens to a recording.
+PITCHED, PACED, ECHOING, NOISY, CODED = 0.6, 0.6, 0.5, 0.6, 0.5
+BABBLERS, BABBLE = 3, 0.4
+# Pieces that are overlapped when time is stretched, and how far each may move to fit: well under a mel frame (10 ms).
+PIECE, SLACK = 512, 80
+# Container and bit rates of each codec: as low as calls and old files go.
+CODECS = {"libmp3lame": ("mp3", 16_000, 48_000), "libopus": ("ogg", 8_000, 24_000), "aac": ("adts", 16_000, 48_000)}
+TELEPHONE = "telephone"
+# No codec here delays by more.
+MOST_DELAY = 4000
+
+
+class Take(NamedTuple):
+    """Speech (N,) in [-1, 1] at 16 kHz, and how many seconds of the original pass in one of its own."""
+
+    speech: Samples
+    speed: float
+
+
+def record_again(speech: Samples, random: np.random.Generator, others: Sequence[Samples] = ()) -> Take:
+    """The same words by another voice, somewhere else, heard through something else.
+
+    Args:
+        speech: (N,) in [-1, 1] at 16 kHz.
+        random: decides everything.
+        others: other people's speech; three of them make a babble.
+    """
+    made, speed = speech, 1.0
+    if random.random() < PITCHED:
+        made = change_pitch(made, float(2 ** (random.uniform(-MOST_SEMITONES, MOST_SEMITONES) / 12)))
+    if random.random() < PACED:
+        made, speed = change_speed(made, 1 + MOST_SPEED * float(random.uniform(-1, 1)))
+    if random.random() < ECHOING:
+        made = add_reverb(made, float(random.uniform(*REVERB_S)), random)
+    if random.random() < NOISY:
+        made = add_noise(made, random, others)
+    peak = 10 ** (float(random.uniform(*PEAK_DB)) / 20)
+    made = (made * (peak / max(1e-3, float(np.abs(made).max())))).clip(-1, 1).astype(np.float32)
+    if random.random() < CODED:
+        made = transcode(made, str(random.choice([*usable_codecs(), TELEPHONE])), random)
+    return Take(made, speed)
+
+
+def change_speed(speech: Samples, speed: float) -> Take:
+    """As a tape that runs faster: pitch rises with the pace. The speed that comes back is exact."""
+    length = max(1, round(len(speech) / speed))
+    return Take(_resampled(speech, length), len(speech) / length)
+
+
+def change_pitch(speech: Samples, ratio: float) -> Samples:
+    """Higher by a ratio, formants too, in the same time: a faster tape whose pieces are overlapped back."""
+    return stretch(_resampled(speech, max(1, round(len(speech) / ratio))), len(speech))
+
+
+def stretch(speech: Samples, length: int) -> Samples:
+    """Make speech last `length` samples at its pitch: waveform-similarity overlap-add.
+
+    Each piece is taken from where its time is, give or take 5 ms, so that it best continues the piece before.
+    """
+    hop = PIECE // 2
+    window = np.hanning(PIECE + 1)[:PIECE].astype(np.float32)
+    padded = np.pad(speech, (hop + SLACK, 2 * PIECE + SLACK))
+    count = -(-length // hop) + 1
+    made = np.zeros((count + 1) * hop, np.float32)
+    follow: Samples | None = None
+    for index in range(count):
+        # A piece is centred on its time; `padded` begins half a piece and the slack earlier.
+        begin = min(round(index * hop * len(speech) / length), len(speech)) + SLACK
+        if follow is not None:
+            fit = np.correlate(padded[begin - SLACK : begin + SLACK + hop], follow, "valid")
+            # Where all fits alike, as silence does, time decides.
+            begin += int(np.argmax(fit - 1e-6 * np.abs(np.arange(-SLACK, SLACK + 1)))) - SLACK
+        made[index * hop : index * hop + PIECE] += window * padded[begin : begin + PIECE]
+        follow = padded[begin + hop : begin + PIECE]
+    return made[hop : hop + length]
+
+
+def add_reverb(speech: Samples, seconds: float, random: np.random.Generator) -> Samples:
+    """The sound itself, then an echo of noise that falls by 60 dB in so many seconds."""
+    count = int(seconds * SAMPLE_RATE_HZ)
+    echo = random.normal(0, 1, count) * 10 ** (-3 * np.arange(count) / count)
+    # A few milliseconds pass before the walls answer.
+    echo[: int(random.integers(1, 320))] = 0
+    echo *= float(random.uniform(0.1, 0.7)) / (np.sqrt((echo**2).sum()) + 1e-9)
+    echo[0] = 1
+    size = len(speech) + count
+    made = np.fft.irfft(np.fft.rfft(speech, size) * np.fft.rfft(echo, size), size)[: len(speech)]
+    return made.astype(np.float32)
+
+
+def add_noise(speech: Samples, random: np.random.Generator, others: Sequence[Samples] = ()) -> Samples:
+    """White to brown noise, or the babble of three others."""
+    if len(others) >= BABBLERS and random.random() < BABBLE:
+        chosen = random.choice(len(others), BABBLERS, replace=False)
+        voices = [np.resize(np.roll(others[i], int(random.integers(1, SAMPLE_RATE_HZ))), len(speech)) for i in chosen]
+        noise = np.stack(voices).sum(0)
+    else:
+        tilt = float(random.uniform(0, 2))
+        waves = np.fft.rfft(random.normal(0, 1, len(speech)))
+        waves[1:] /= np.arange(1, len(waves)) ** (tilt / 2)
+        noise = np.fft.irfft(waves, len(speech))
+    wanted = np.sqrt((speech**2).mean()) * 10 ** (-float(random.uniform(*NOISE_DB)) / 20)
+    made: Samples = (speech + noise * (wanted / (np.sqrt((noise**2).mean()) + 1e-9))).astype(np.float32)
+    return made
+
+
+def usable_codecs() -> list[str]:
+    """Those of CODECS that this build of FFmpeg can encode."""
+    return [codec for codec in CODECS if codec in av.codecs_available]
+
+
+def transcode(speech: Samples, codec: str, random: np.random.Generator) -> Samples:
+    """Through a codec at a low bit rate and back, without its delay."""
+    if codec == TELEPHONE:
+        return _telephone(speech)
+    container_format, low, high = CODECS[codec]
+    file = io.BytesIO()
+    with av.open(file, "w", format=container_format) as container:
+        stream = cast("av.AudioStream", container.add_stream(codec, rate=SAMPLE_RATE_HZ, layout="mono"))
+        stream.bit_rate = int(random.integers(low, high))
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(speech[None]), "flt", "mono")
+        frame.sample_rate = SAMPLE_RATE_HZ
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    file.seek(0)
+    resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
+    parts = []
+    with av.open(file, "r") as coded:
+        for frame in coded.decode(audio=0):
+            parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+        parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
+    return _aligned(np.concatenate(parts), speech)
+
+
+def _telephone(speech: Samples) -> Samples:
+    """8 kHz, mu-law in 8 bits (ITU-T G.711)."""
+    narrow = _resampled(speech, max(1, len(speech) // 2)).clip(-1, 1)
+    coded = np.round(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127) / 127
+    decoded = np.sign(coded) * np.expm1(np.abs(coded) * np.log(256)) / 255
+    return _resampled(decoded.astype(np.float32), len(speech))
+
+
+def _aligned(decoded: Samples, speech: Samples) -> Samples:
+    """The decoded samples, moved to where they fit the original best, at the original's length."""
+    size = len(decoded) + len(speech)
+    match = np.fft.irfft(np.fft.rfft(decoded, size) * np.fft.rfft(speech, size).conj(), size)
+    near = np.concatenate([match[:MOST_DELAY], match[-MOST_DELAY:]])
+    best = int(np.argmax(near))
+    delay = best if best < MOST_DELAY else best - 2 * MOST_DELAY
+    moved = decoded[delay:] if delay > 0 else np.pad(decoded, (-delay, 0))
+    return np.pad(moved, (0, max(0, len(speech) - len(moved))))[: len(speech)]
+
+
+def _resampled(speech: Samples, length: int) -> Samples:
+    """The same curve on `length` samples, band-limited, by its Fourier series."""
+    made = np.fft.irfft(np.fft.rfft(speech)[: length // 2 + 1], length) * (length / len(speech))
+    return made.astype(np.float32)

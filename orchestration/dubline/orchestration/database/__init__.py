@@ -1,0 +1,1 @@
+"""Everything in PostgreSQL: row classes, fenced statements and migrations. The only package with SQLAlchemy."""

@@ -1,0 +1,24 @@
+"""The tables: SQLAlchemy row classes whose CHECK constraints are the state machines of jobs and uploads."""
+
+from dubline.orchestration.database.rows.audit import AuditRow, DoomedObjectRow
+from dubline.orchestration.database.rows.base import Base
+from dubline.orchestration.database.rows.batches import BatchRow
+from dubline.orchestration.database.rows.checkpoints import CheckpointRow
+from dubline.orchestration.database.rows.jobs import AttemptRow, JobRow
+from dubline.orchestration.database.rows.outbox import OutboxRow
+from dubline.orchestration.database.rows.tenants import ApiKeyRow, TenantRow
+from dubline.orchestration.database.rows.uploads import UploadRow
+
+__all__ = [
+    "ApiKeyRow",
+    "AttemptRow",
+    "AuditRow",
+    "Base",
+    "BatchRow",
+    "CheckpointRow",
+    "DoomedObjectRow",
+    "JobRow",
+    "OutboxRow",
+    "TenantRow",
+    "UploadRow",
+]

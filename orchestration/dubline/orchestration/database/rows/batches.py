@@ -1,0 +1,39 @@
+"""Batches: many jobs accepted in one call."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dubline.orchestration.database.rows.base import Base, same
+
+
+class BatchRow(Base):
+    """One accepted batch; its progress is counted from its jobs."""
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        # NULLs differ from each other, so batches without a key never clash.
+        UniqueConstraint("tenant", "idempotency_key", name="batches_idempotency_key"),
+        CheckConstraint("row_count >= 0", name="row_count"),
+        CheckConstraint("char_length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key"),
+        CheckConstraint("inputs_s > 0 AND results_s > 0", name="retention"),
+        same("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
+        Index(
+            "batches_inputs_expire",
+            "created_at",
+            postgresql_where=text("inputs_s IS NOT NULL AND inputs_deleted_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"))
+    idempotency_key: Mapped[str | None]
+    request_sha256: Mapped[str | None]
+    row_count: Mapped[int]
+    """Its jobs; fewer after some were deleted."""
+    inputs_s: Mapped[int | None]
+    results_s: Mapped[int | None]
+    inputs_deleted_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,32 @@
+"""Checkpoints: finished pieces of jobs that are not final."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dubline.orchestration.database.rows.base import BIG, Base, one_of
+from dubline.orchestration.domain.jobs import CheckpointKind
+
+
+class CheckpointRow(Base):
+    """One piece, as the attempt that made it stored it."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (
+        one_of("kind", CheckpointKind),
+        CheckConstraint("number >= 0 AND (kind = 'segment' OR number = 0)", name="number"),
+        CheckConstraint("size_bytes > 0", name="size_bytes"),
+        CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+    )
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    object_key: Mapped[str] = mapped_column(unique=True)
+    size_bytes: Mapped[int] = mapped_column(BIG)
+    sha256: Mapped[str]
+    attempt: Mapped[int]
+    """Number of the attempt that made it."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

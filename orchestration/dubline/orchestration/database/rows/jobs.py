@@ -1,0 +1,160 @@
+"""Jobs and their attempts. The CHECKs say what each state implies, so no bug writes a half-finished job."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dubline.orchestration.database.rows.base import BIG, Base, listed, one_of, same
+from dubline.orchestration.domain.controls import LIMITS
+from dubline.orchestration.domain.jobs import (
+    CLAIMABLE,
+    CUSTOM_ID_MAX_CHARS,
+    FINAL,
+    SEED_MAX,
+    Cause,
+    JobState,
+    Outcome,
+    Stage,
+)
+
+_CLAIMABLE = text(f"state IN ({listed(CLAIMABLE)})")
+
+
+class JobRow(Base):
+    """One job. The upload ids have no foreign key: a row may name an upload that never was."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        one_of("state", JobState),
+        one_of("stage", Stage),
+        same(
+            "running",
+            "state = 'running'",
+            "lease_token IS NOT NULL",
+            "lease_expires_at IS NOT NULL",
+            "lease_worker IS NOT NULL",
+            "stage IS NOT NULL",
+        ),
+        same("final", f"state IN ({listed(FINAL)})", "finalized_at IS NOT NULL"),
+        same(
+            "succeeded",
+            "state = 'succeeded'",
+            "result_key IS NOT NULL",
+            "result_size_bytes IS NOT NULL",
+            "result_duration_s IS NOT NULL",
+        ),
+        same("failed", "state = 'failed'", "error_code IS NOT NULL", "error_detail IS NOT NULL"),
+        CheckConstraint(
+            "state = 'succeeded' OR (results_expire_at IS NULL AND result_deleted_at IS NULL)", name="retained"
+        ),
+        # Weights alone: the row is older than the other pins.
+        same("pinned", "render_batch IS NULL", "segment_frames IS NULL", "encoder_threads IS NULL"),
+        CheckConstraint("render_batch IS NULL OR weights_sha256 IS NOT NULL", name="weighed"),
+        CheckConstraint("gpu_s >= 0", name="gpu"),
+        CheckConstraint("state <> 'succeeded' OR progress_percent = 100", name="complete"),
+        CheckConstraint("progress_percent BETWEEN 0 AND 100", name="progress"),
+        same("started", "attempt_count > 0", "started_at IS NOT NULL"),
+        CheckConstraint("attempt_count > 0 OR state NOT IN ('running', 'retrying', 'succeeded')", name="attempted"),
+        same("batch", "batch_id IS NULL", "position IS NULL"),
+        CheckConstraint("position >= 0", name="position"),
+        CheckConstraint(f"seed BETWEEN 0 AND {SEED_MAX}", name="seed"),
+        CheckConstraint(f"char_length(custom_id) BETWEEN 1 AND {CUSTOM_ID_MAX_CHARS}", name="custom_id"),
+        CheckConstraint("speech_s >= 0", name="speech"),
+        *(CheckConstraint(f"{name} BETWEEN 0 AND {most:g}", name=name) for name, most in LIMITS.items()),
+        UniqueConstraint("batch_id", "position", name="jobs_batch_position"),
+        UniqueConstraint("batch_id", "custom_id", name="jobs_batch_custom_id"),
+        Index("jobs_claimable", "order_key", "id", postgresql_where=_CLAIMABLE),
+        # The furthest order key claimed so far is the queue's clock: the last entry of this index.
+        Index("jobs_clock", "order_key", postgresql_where=text("attempt_count > 0")),
+        Index("jobs_leased", "lease_expires_at", postgresql_where=text("state = 'running'")),
+        Index(
+            "jobs_deadline", "deadline_at", postgresql_where=text("deadline_at IS NOT NULL AND finalized_at IS NULL")
+        ),
+        Index(
+            "jobs_results_expire",
+            "results_expire_at",
+            postgresql_where=text("results_expire_at IS NOT NULL AND result_deleted_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"), index=True)
+    batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("batches.id"))
+    position: Mapped[int | None]
+    custom_id: Mapped[str | None]
+    portrait_upload_id: Mapped[UUID] = mapped_column(index=True)
+    speech_upload_id: Mapped[UUID] = mapped_column(index=True)
+    speech_s: Mapped[float]
+    preset: Mapped[str]
+    weights_sha256: Mapped[str | None]
+    render_batch: Mapped[int | None]
+    segment_frames: Mapped[int | None]
+    encoder_threads: Mapped[int | None]
+    seed: Mapped[int] = mapped_column(BIG)
+    expression: Mapped[float] = mapped_column(server_default=text("1"))
+    head_motion: Mapped[float] = mapped_column(server_default=text("1"))
+    blink: Mapped[float] = mapped_column(server_default=text("1"))
+    shut_in_silence: Mapped[float] = mapped_column(server_default=text("1"))
+    state: Mapped[str]
+    order_key: Mapped[float]
+    available_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    """No worker claims it before."""
+    attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
+    stage: Mapped[str | None]
+    progress_percent: Mapped[float] = mapped_column(server_default=text("0"))
+    gpu_s: Mapped[float] = mapped_column(server_default=text("0"))
+    """Sum over its attempts."""
+    lease_token: Mapped[UUID | None]
+    lease_expires_at: Mapped[datetime | None]
+    lease_worker: Mapped[str | None]
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    result_key: Mapped[str | None]
+    result_size_bytes: Mapped[int | None] = mapped_column(BIG)
+    result_duration_s: Mapped[float | None]
+    results_expire_at: Mapped[datetime | None]
+    result_deleted_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deadline_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finalized_at: Mapped[datetime | None]
+
+
+class AttemptRow(Base):
+    """One try at a job; kept as long as the job."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        one_of("outcome", Outcome),
+        one_of("cause", Cause),
+        CheckConstraint("number >= 1", name="number"),
+        same("ended", "ended_at IS NULL", "outcome IS NULL"),
+        # Only a success, or an attempt still open, needs no cause.
+        CheckConstraint("(outcome IS NULL OR outcome = 'succeeded') = (cause IS NULL)", name="caused"),
+        same("error", "error_code IS NULL", "error_detail IS NULL"),
+        CheckConstraint("error_code IS NULL OR outcome IN ('retried', 'failed')", name="blamed"),
+        CheckConstraint(
+            "(outcome IS NOT DISTINCT FROM 'cancelled') = (cause IS NOT DISTINCT FROM 'cancelled')", name="cancelled"
+        ),
+        CheckConstraint("gpu_s >= 0", name="gpu"),
+        CheckConstraint("refused_writes >= 0", name="refused_writes"),
+        # One attempt at a time.
+        Index("attempts_open", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+    )
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    token: Mapped[UUID] = mapped_column(unique=True)
+    worker: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+    cause: Mapped[str | None]
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    gpu_s: Mapped[float] = mapped_column(server_default=text("0"))
+    refused_writes: Mapped[int] = mapped_column(server_default=text("0"))
+    kept: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether it finished and stored a piece, which shows that the job gets on."""

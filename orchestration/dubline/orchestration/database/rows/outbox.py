@@ -1,0 +1,24 @@
+"""The outbox: wake-ups that were committed with the work they are for, and are yet to be sent."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dubline.orchestration.database.rows.base import BIG, Base
+
+
+class OutboxRow(Base):
+    """One wake-up to send; gone once the broker has it."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        CheckConstraint("task IN ('probe', 'render')", name="task"),
+        CheckConstraint("count > 0", name="count"),
+    )
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    task: Mapped[str]
+    count: Mapped[int]
+    """Jobs or uploads that became claimable."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

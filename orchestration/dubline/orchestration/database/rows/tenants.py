@@ -1,0 +1,36 @@
+"""Who may ask for work: tenants, and the keys that speak for them."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dubline.orchestration.database.rows.base import Base
+
+
+class TenantRow(Base):
+    """One customer, with its clock in the fair queue."""
+
+    __tablename__ = "tenants"
+    __table_args__ = (
+        CheckConstraint(r"name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'", name="name"),
+        CheckConstraint("inputs_s > 0 AND results_s > 0", name="retention"),
+    )
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    virtual_time_s: Mapped[float] = mapped_column(server_default=text("0"))
+    """Where its next job goes in the queue, in seconds of speech (see store.fairness)."""
+    inputs_s: Mapped[int | None]
+    results_s: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ApiKeyRow(Base):
+    """One API key; the key itself is shown once and never stored."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),)
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,78 @@
+"""Uploads: declared files, what the one probe of each found, and the lease of the prober at work."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, Integer, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dubline.orchestration.database.rows.base import BIG, Base, one_of, same
+from dubline.orchestration.domain.uploads import UploadKind, UploadState
+
+
+class UploadRow(Base):
+    """One declared file of a tenant."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (
+        one_of("kind", UploadKind),
+        one_of("state", UploadState),
+        CheckConstraint("size_bytes > 0", name="size_bytes"),
+        CheckConstraint("probe_losses BETWEEN 0 AND probe_attempts", name="probe_losses"),
+        # A lease is whole or absent, and only an upload being probed has one.
+        same("lease", "lease_token IS NULL", "lease_expires_at IS NULL", "lease_worker IS NULL"),
+        CheckConstraint("lease_token IS NULL OR state = 'probing'", name="leased"),
+        same("final", "state IN ('ready', 'rejected')", "finalized_at IS NOT NULL"),
+        same("rejected", "state = 'rejected'", "error_code IS NOT NULL", "error_detail IS NOT NULL"),
+        same("ready", "state = 'ready'", "media_type IS NOT NULL", "sha256 IS NOT NULL"),
+        CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+        same(
+            "portrait",
+            "state = 'ready' AND kind = 'portrait'",
+            "width_px IS NOT NULL",
+            "height_px IS NOT NULL",
+            "face_box IS NOT NULL",
+        ),
+        same("speech", "state = 'ready' AND kind = 'speech'", "duration_s IS NOT NULL"),
+        CheckConstraint("duration_s > 0", name="duration"),
+        CheckConstraint("width_px > 0 AND height_px > 0", name="pixels"),
+        CheckConstraint(
+            "cardinality(face_box) = 4 AND face_box[1] < face_box[3] AND face_box[2] < face_box[4]",
+            name="face_box",
+        ),
+        Index(
+            "uploads_claimable",
+            "probe_after",
+            "id",
+            postgresql_where=text("state = 'probing' AND lease_token IS NULL"),
+        ),
+        Index("uploads_expire", "expire_at", postgresql_where=text("expire_at IS NOT NULL")),
+        Index("uploads_leased", "lease_expires_at", postgresql_where=text("lease_token IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"), index=True)
+    kind: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default=UploadState.PENDING.value)
+    content_type: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BIG)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expire_at: Mapped[datetime | None]
+    """When its tenant's retention removes it, unless a job at work still names it."""
+    probe_after: Mapped[datetime] = mapped_column(server_default=func.now())
+    """No prober claims it before."""
+    probe_attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    probe_losses: Mapped[int] = mapped_column(server_default=text("0"))
+    """Probers whose lease expired."""
+    lease_token: Mapped[UUID | None]
+    lease_expires_at: Mapped[datetime | None]
+    lease_worker: Mapped[str | None]
+    finalized_at: Mapped[datetime | None]
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    media_type: Mapped[str | None]
+    sha256: Mapped[str | None]
+    duration_s: Mapped[float | None]
+    width_px: Mapped[int | None]
+    height_px: Mapped[int | None]
+    face_box: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))

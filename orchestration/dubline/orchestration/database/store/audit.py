@@ -1,0 +1,95 @@
+"""Writes and reads the audit. Its entries name rows that are gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, text
+
+from dubline.orchestration.database.rows import AuditRow
+from dubline.orchestration.domain.audit import AuditAction, AuditEntry, AuditSubject
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from uuid import UUID
+
+    from sqlalchemy.orm import Session
+
+_BEGIN = text("""
+INSERT INTO audit (id, tenant, actor, action, subject_kind, subject_id, objects)
+VALUES (:id, :tenant, :actor, :action, :subject_kind, :subject_id, 0)
+""")
+_CLOSE = text("""
+UPDATE audit SET objects = :objects, completed_at = CASE WHEN :objects = 0 THEN now() END WHERE id = :id
+""")
+_REMOVED = text("DELETE FROM doomed_objects WHERE object_key = ANY(:keys) RETURNING audit_id")
+_COMPLETE = text("""
+UPDATE audit SET completed_at = now()
+WHERE id = ANY(:ids) AND completed_at IS NULL
+AND NOT EXISTS (SELECT FROM doomed_objects WHERE audit_id = audit.id)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry that is being written."""
+
+    session: Session
+    id: UUID
+
+    def close(self, objects: int) -> None:
+        """Say how many objects are to go; with none, the deletion is complete."""
+        self.session.execute(_CLOSE, {"id": self.id, "objects": objects})
+
+
+def begin(  # noqa: PLR0913, PLR0917 - the columns of an entry
+    session: Session,
+    audit_id: UUID,
+    tenant: str | None,
+    actor: str,
+    kind: AuditSubject,
+    subject_id: UUID | None,
+    action: AuditAction = AuditAction.DELETE,
+) -> Entry:
+    """Begin an entry, before objects are doomed under its id."""
+    values = {
+        "id": audit_id,
+        "tenant": tenant,
+        "actor": actor,
+        "action": action.value,
+        "subject_kind": kind.value,
+        "subject_id": subject_id,
+    }
+    session.execute(_BEGIN, values)
+    return Entry(session, audit_id)
+
+
+def complete(session: Session, keys: Collection[str]) -> None:
+    """Note that objects are gone from the bucket, and complete the entries that waited for the last of them."""
+    ids = {found for found in session.scalars(_REMOVED, {"keys": list(keys)}) if found is not None}
+    session.execute(_COMPLETE, {"ids": list(ids)})
+
+
+def read(session: Session, tenant: str, subject_id: UUID) -> tuple[AuditEntry, ...]:
+    """Read the entries about one id, oldest first."""
+    rows = session.scalars(
+        select(AuditRow)
+        .where(AuditRow.tenant == tenant, AuditRow.subject_id == subject_id)
+        .order_by(AuditRow.at, AuditRow.id)
+    )
+    return tuple(map(_entry_of, rows))
+
+
+def _entry_of(row: AuditRow) -> AuditEntry:
+    return AuditEntry(
+        id=row.id,
+        at=row.at,
+        tenant=row.tenant,
+        actor=row.actor,
+        action=AuditAction(row.action),
+        subject_kind=AuditSubject(row.subject_kind),
+        subject_id=row.subject_id,
+        objects=row.objects,
+        completed_at=row.completed_at,
+    )

@@ -1,0 +1,184 @@
+"""Batches: thousands of jobs accepted in one transaction, once per idempotency key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import case, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from dubline.orchestration.database.rows import BatchRow, JobRow
+from dubline.orchestration.database.store.jobs import queue, uploads_of
+from dubline.orchestration.database.store.outbox import RENDER, wake
+from dubline.orchestration.database.store.records import job_of
+from dubline.orchestration.database.store.terminal_transitions import cancel
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.admission import admit, faults
+from dubline.orchestration.domain.errors import IdempotencyKeyReusedError, InvalidBatchError, NotFoundError
+from dubline.orchestration.domain.jobs import FINAL, Batch, JobPage, JobState, NewJob, Retention
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+
+KEPT = Retention()
+
+
+class Batches:
+    """Many jobs at once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def insert(
+        self,
+        tenant: str,
+        rows: Sequence[NewJob],
+        idempotency_key: str | None,
+        request_sha256: str,
+        retention: Retention = KEPT,
+    ) -> tuple[Batch, bool]:
+        """Accept a batch, whole or not at all.
+
+        A row whose upload is missing, mistaken or rejected becomes a failed job; its neighbours go on.
+
+        Args:
+            tenant: whose batch it is.
+            rows: the jobs, at least one.
+            idempotency_key: 1 to 255 characters chosen by the sender, or None.
+            request_sha256: hexadecimal digest of the request, compared when the key comes again.
+            retention: how long the files of this batch are kept, where that is shorter than its tenant's.
+
+        Returns:
+            The batch, and whether it is the one that an earlier call with the same key and request made.
+
+        Raises:
+            InvalidBatchError: rows that are not valid in themselves, each named; nothing was inserted.
+            UploadNotReadyError: an upload is still being checked; nothing was inserted.
+            IdempotencyKeyReusedError: the key was used with another request.
+        """
+        wrong = faults(rows)
+        if wrong or not rows:
+            raise InvalidBatchError(None if rows else "The batch has no rows. Send at least one.", wrong)
+        with transaction(self._engine) as session:
+            values = {
+                "tenant": tenant,
+                "row_count": len(rows),
+                "inputs_s": retention.inputs_s,
+                "results_s": retention.results_s,
+                "idempotency_key": idempotency_key,
+                "request_sha256": None if idempotency_key is None else request_sha256,
+            }
+            while (batch_id := _claim(session, values)) is None:
+                replayed = _replayed(session, tenant, idempotency_key, request_sha256)
+                # It may have been deleted in between; then the key is free again.
+                if replayed is not None:
+                    return replayed, True
+            uploads = uploads_of(session, tenant, rows)
+            admissions = [admit(row, uploads) for row in rows]
+            queue(session, tenant, admissions, batch_id)
+            wake(session, RENDER, sum(admission.state is JobState.QUEUED for admission in admissions))
+            return _read(session, tenant, batch_id), False
+
+    def get(self, tenant: str, batch_id: UUID) -> Batch:
+        """Read a batch with its counts.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+        """
+        with transaction(self._engine) as session:
+            return _read(session, tenant, batch_id)
+
+    def cancel(self, tenant: str, batch_id: UUID) -> Batch:
+        """Cancel the jobs of a batch that are not final.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+        """
+        with transaction(self._engine) as session:
+            _row(session, tenant, batch_id)
+            # In one order, so that two calls cannot wait for each other.
+            unfinished = select(JobRow.id).where(JobRow.batch_id == batch_id, JobRow.finalized_at.is_(None))
+            cancel(session, session.scalars(unfinished.order_by(JobRow.id).with_for_update()).all())
+            return _read(session, tenant, batch_id)
+
+    def jobs(self, tenant: str, batch_id: UUID, after: int | None, limit: int) -> JobPage:
+        """Read some jobs of a batch in the order of its rows.
+
+        Args:
+            tenant: whose batch it is.
+            batch_id: which batch.
+            after: ``next_after`` of the page before; None for the first page.
+            limit: most jobs on the page, at least 1.
+
+        Raises:
+            NotFoundError: the tenant has no such batch.
+        """
+        with transaction(self._engine) as session:
+            _row(session, tenant, batch_id)
+            rows = session.scalars(
+                select(JobRow)
+                .where(JobRow.batch_id == batch_id, JobRow.position > (-1 if after is None else after))
+                .order_by(JobRow.position)
+                .limit(limit + 1)
+            ).all()
+            more = len(rows) > limit
+            return JobPage(
+                jobs=tuple(job_of(row) for row in rows[:limit]),
+                next_after=rows[limit - 1].position if more else None,
+            )
+
+
+def _claim(session: Session, values: Mapping[str, Any]) -> UUID | None:
+    """Insert a batch and return its id; None where its idempotency key is taken."""
+    # With the same key in two calls at once, the second one waits here for the first to commit.
+    return session.scalar(
+        insert(BatchRow)
+        .values(id=uuid4(), **values)
+        .on_conflict_do_nothing(constraint="batches_idempotency_key")
+        .returning(BatchRow.id)
+    )
+
+
+def _replayed(session: Session, tenant: str, idempotency_key: str | None, request_sha256: str) -> Batch | None:
+    # Locked: a deletion at the same moment waits until the batch has been read.
+    earlier = session.scalar(
+        select(BatchRow)
+        .where(BatchRow.tenant == tenant, BatchRow.idempotency_key == idempotency_key)
+        .with_for_update(read=True, key_share=True)
+    )
+    if earlier is None:
+        return None
+    if earlier.request_sha256 != request_sha256:
+        raise IdempotencyKeyReusedError
+    return _read(session, tenant, earlier.id)
+
+
+def _row(session: Session, tenant: str, batch_id: UUID) -> BatchRow:
+    row = session.scalar(select(BatchRow).where(BatchRow.id == batch_id, BatchRow.tenant == tenant))
+    if row is None:
+        raise NotFoundError(f"There is no batch {batch_id}.")
+    return row
+
+
+def _read(session: Session, tenant: str, batch_id: UUID) -> Batch:
+    row = _row(session, tenant, batch_id)
+    percent = case((JobRow.state.in_(FINAL), 100.0), else_=JobRow.progress_percent)
+    counted = session.execute(
+        select(JobRow.state, func.count(), func.sum(percent)).where(JobRow.batch_id == batch_id).group_by(JobRow.state)
+    ).all()
+    counts = dict.fromkeys(JobState, 0) | {JobState(state): count for state, count, _ in counted}
+    return Batch(
+        id=row.id,
+        tenant=row.tenant,
+        row_count=row.row_count,
+        created_at=row.created_at,
+        retention=Retention(inputs_s=row.inputs_s, results_s=row.results_s),
+        counts=counts,
+        # A batch whose jobs were all deleted has nothing left to do.
+        progress_percent=sum(float(total) for _, _, total in counted) / row.row_count if row.row_count else 100.0,
+    )

@@ -1,0 +1,58 @@
+"""Checkpoints: how a job is rendered, and what earlier attempts left that was rendered the same way."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, text
+
+from dubline.orchestration.database.rows import CheckpointRow
+from dubline.orchestration.database.store.pending_deletion import ALL_KINDS, doom_checkpoints
+from dubline.orchestration.domain.errors import LeaseLostError
+from dubline.orchestration.domain.jobs import Checkpoint, CheckpointKind, Lease, Pins
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+_PINNED = text("""
+SELECT weights_sha256, render_batch, segment_frames, encoder_threads FROM jobs
+WHERE id = :job_id AND lease_token = :token FOR UPDATE
+""")
+_PIN = text("""
+UPDATE jobs SET weights_sha256 = :weights_sha256, render_batch = :render_batch, segment_frames = :segment_frames,
+    encoder_threads = :encoder_threads
+WHERE id = :job_id
+""")
+
+
+def begin(session: Session, lease: Lease, pins: Pins) -> tuple[Checkpoint, ...]:
+    """Pin how the job is rendered and read what fits, motion first, then segments in order.
+
+    Raises:
+        LeaseLostError: the token is not in force.
+    """
+    row = session.execute(_PINNED, {"job_id": lease.job_id, "token": lease.token}).one_or_none()
+    if row is None:
+        raise LeaseLostError
+    if tuple(row) != (pins.weights_sha256, pins.render_batch, pins.segment_frames, pins.encoder_threads):
+        # The motion is made by the networks alone; frames depend on the rest too.
+        unfit = ALL_KINDS if row.weights_sha256 != pins.weights_sha256 else (CheckpointKind.SEGMENT.value,)
+        doom_checkpoints(session, [lease.job_id], kinds=unfit)
+        session.execute(_PIN, asdict(pins) | {"job_id": lease.job_id})
+    kept = session.scalars(
+        select(CheckpointRow)
+        .where(CheckpointRow.job_id == lease.job_id)
+        .order_by(CheckpointRow.kind, CheckpointRow.number)
+    )
+    return tuple(map(_checkpoint_of, kept))
+
+
+def _checkpoint_of(row: CheckpointRow) -> Checkpoint:
+    return Checkpoint(
+        kind=CheckpointKind(row.kind),
+        number=row.number,
+        object_key=row.object_key,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+    )

@@ -1,0 +1,172 @@
+"""Deletions: rows go at once, their objects as soon as the janitor gets to them, and the audit says who and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from dubline.orchestration.database.store import audit, removal, retention
+from dubline.orchestration.database.store.pending_deletion import doom
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.audit import SWEEP_ACTOR, AuditAction, AuditEntry, AuditSubject
+from dubline.orchestration.domain.errors import NotFoundError, UploadInUseError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import Engine
+
+_UPLOAD = text("SELECT id FROM uploads WHERE id = :id AND tenant = :tenant FOR UPDATE")
+_BATCH_OF = text("SELECT batch_id FROM jobs WHERE id = :id AND tenant = :tenant")
+_BATCH = text("SELECT id FROM batches WHERE id = :id AND tenant = :tenant FOR UPDATE")
+_JOBS_OF_BATCH = text("SELECT id FROM jobs WHERE batch_id = :id ORDER BY id FOR UPDATE")
+_JOB = text("SELECT id FROM jobs WHERE id = :id FOR UPDATE")
+# The batch finds its inputs through its jobs: those of one that goes get their date here.
+_DATED = text("""
+UPDATE uploads SET expire_at = LEAST(uploads.expire_at, now() + make_interval(secs => batches.inputs_s))
+FROM jobs JOIN batches ON batches.id = jobs.batch_id
+WHERE jobs.id = :id AND batches.inputs_s IS NOT NULL
+AND uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
+""")
+_ONE_LESS = text("UPDATE batches SET row_count = row_count - 1 WHERE id = :id")
+_NO_BATCH = text("DELETE FROM batches WHERE id = :id")
+_DOOMED = text("SELECT object_key FROM doomed_objects ORDER BY doomed_at LIMIT :limit")
+
+_POSTPONED = text("UPDATE doomed_objects SET doomed_at = now() WHERE object_key = ANY(:keys)")
+
+
+class Deletions:
+    """What tenants delete, what has been kept for long enough, and what nobody knows."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def upload(self, tenant: str, upload_id: UUID, actor: str) -> UUID:
+        """Delete an upload.
+
+        Args:
+            tenant: whose upload it is.
+            upload_id: which.
+            actor: who deletes it, for the audit; so below.
+
+        Returns:
+            Id of the audit entry; so below.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+            UploadInUseError: a job that is not final names it.
+        """
+        audit_id = uuid4()
+        with transaction(self._engine) as session:
+            if session.scalar(_UPLOAD, {"id": upload_id, "tenant": tenant}) is None:
+                raise NotFoundError(f"There is no upload {upload_id}.")
+            if removal.in_use(session, upload_id):
+                raise UploadInUseError
+            entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.UPLOAD, upload_id)
+            entry.close(removal.uploads(session, [(upload_id, tenant)], audit_id))
+        return audit_id
+
+    def job(self, tenant: str, job_id: UUID, actor: str) -> UUID:
+        """Delete a job in any state, with its attempts, checkpoints and video.
+
+        A worker that is at it is refused its next write.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+        """
+        audit_id = uuid4()
+        with transaction(self._engine) as session:
+            found = session.execute(_BATCH_OF, {"id": job_id, "tenant": tenant}).one_or_none()
+            # Batch before job, in the order in which a whole batch is deleted.
+            if found is not None and found.batch_id is not None:
+                session.execute(_BATCH, {"id": found.batch_id, "tenant": tenant})
+            if found is None or session.scalar(_JOB, {"id": job_id}) is None:
+                raise NotFoundError(f"There is no job {job_id}.")
+            session.execute(_DATED, {"id": job_id})
+            entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.JOB, job_id)
+            entry.close(removal.jobs(session, [job_id], audit_id))
+            if found.batch_id is not None:
+                session.execute(_ONE_LESS, {"id": found.batch_id})
+        return audit_id
+
+    def batch(self, tenant: str, batch_id: UUID, actor: str, *, inputs: bool = False) -> UUID:
+        """Delete a batch with all its jobs, as ``job`` does.
+
+        Args:
+            tenant: whose batch it is.
+            batch_id: which.
+            actor: who deletes it.
+            inputs: delete also its uploads, but for those that jobs outside of it name.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+        """
+        audit_id = uuid4()
+        with transaction(self._engine) as session:
+            if session.scalar(_BATCH, {"id": batch_id, "tenant": tenant}) is None:
+                raise NotFoundError(f"There is no batch {batch_id}.")
+            jobs = list(session.scalars(_JOBS_OF_BATCH, {"id": batch_id}))
+            entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.BATCH, batch_id)
+            spare = removal.spare_uploads(session, tenant, batch_id) if inputs else []
+            count = removal.jobs(session, jobs, audit_id) + removal.uploads(session, spare, audit_id)
+            session.execute(_NO_BATCH, {"id": batch_id})
+            entry.close(count)
+        return audit_id
+
+    def expire(self, limit: int = 1000) -> int:
+        """Delete what has been kept for as long as its tenant or batch wishes.
+
+        A job whose video goes stays succeeded. An upload that a job at work names waits for that job.
+
+        Args:
+            limit: most videos, most uploads and most batches' inputs in one call.
+
+        Returns:
+            How many were deleted of all three.
+        """
+        with transaction(self._engine) as session:
+            retention.checkpoints(session)
+            expired = retention.results(session, limit) + retention.uploads(session, limit)
+        with transaction(self._engine) as session:
+            return expired + retention.inputs(session, limit)
+
+    def doomed(self, limit: int) -> tuple[str, ...]:
+        """Read keys of objects to remove from the bucket, those that wait longest first."""
+        with transaction(self._engine) as session:
+            return tuple(session.scalars(_DOOMED, {"limit": limit}))
+
+    def removed(self, keys: Collection[str]) -> None:
+        """Note that doomed objects are gone; an audit entry is complete with its last one."""
+        with transaction(self._engine) as session:
+            audit.complete(session, keys)
+
+    def postpone(self, keys: Collection[str]) -> None:
+        """Put doomed objects that the bucket does not let go of behind all others."""
+        with transaction(self._engine) as session:
+            session.execute(_POSTPONED, {"keys": list(keys)})
+
+    def referenced(self, keys: Collection[str]) -> frozenset[str]:
+        """Say which of some objects are accounted for: a row needs them, an attempt writes them, or they are doomed."""
+        with transaction(self._engine) as session:
+            return removal.referenced(session, keys)
+
+    def orphaned(self, keys: Collection[str]) -> int:
+        """Doom objects that no row knows, under an audit entry of their own.
+
+        Returns:
+            How many; those that are accounted for by now are left alone.
+        """
+        with transaction(self._engine) as session:
+            lost = frozenset(keys) - removal.referenced(session, keys)
+            if lost:
+                audit_id = uuid4()
+                entry = audit.begin(session, audit_id, None, SWEEP_ACTOR, AuditSubject.OBJECT, None, AuditAction.ORPHAN)
+                entry.close(doom(session, lost, audit_id))
+            return len(lost)
+
+    def audit(self, tenant: str, subject_id: UUID) -> tuple[AuditEntry, ...]:
+        """Read what was deleted under an id, oldest first."""
+        with transaction(self._engine) as session:
+            return audit.read(session, tenant, subject_id)

@@ -1,0 +1,92 @@
+"""The writes of a worker, each one statement that does nothing unless the attempt's token is in force."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dubline.orchestration.database.store.terminal_transitions import UNLEASED
+
+# The token is new with every claim, so holding it is proof that nobody claimed the job since. The device's seconds
+# come as the sum of this attempt so far, so a report that is repeated is not counted twice.
+_FENCE: Final = """
+WITH mine AS (
+    UPDATE jobs SET {changes}, gpu_s = jobs.gpu_s + greatest(0, %(gpu_s)s - held.gpu_s)
+    FROM attempts AS held
+    WHERE held.token {held} AND jobs.id = held.job_id AND jobs.lease_token = held.token
+    RETURNING jobs.id, held.token
+), reported AS (
+    UPDATE attempts SET gpu_s = greatest(attempts.gpu_s, %(gpu_s)s) {attempt}
+    FROM mine WHERE attempts.token = mine.token
+) {more}
+SELECT id FROM mine
+"""
+_DOOMED: Final = """, gone AS (
+    DELETE FROM checkpoints USING mine WHERE checkpoints.job_id = mine.id RETURNING object_key
+), doomed AS (
+    INSERT INTO doomed_objects (object_key) SELECT object_key FROM gone ON CONFLICT DO NOTHING
+)"""
+_WOKEN: Final = """, woken AS (
+    INSERT INTO outbox (task, count) SELECT 'render', count(*) FROM mine HAVING count(*) > 0
+)"""
+_KEPT_S: Final = """
+SELECT LEAST(tenants.results_s, batches.results_s)
+FROM tenants LEFT JOIN batches ON batches.id = jobs.batch_id WHERE tenants.name = jobs.tenant
+"""
+_BLAMED: Final = "cause = %(cause)s, error_code = %(code)s, error_detail = %(detail)s"
+
+
+def _fenced(changes: str, attempt: str = "", more: str = "", held: str = "= %(token)s") -> str:
+    return _FENCE.format(changes=changes, attempt=attempt, more=more, held=held)
+
+
+RENEW: Final = """
+UPDATE jobs SET lease_expires_at = now() + make_interval(secs => %(lease_s)s)
+WHERE id = %(job_id)s AND lease_token = %(token)s RETURNING lease_expires_at
+"""
+PROGRESS: Final = _fenced("stage = %(stage)s, progress_percent = %(percent)s")
+FINISH: Final = _fenced(
+    f"""state = 'succeeded', finalized_at = now(), progress_percent = 100, {UNLEASED},
+        result_key = %(result_key)s, result_size_bytes = %(size_bytes)s, result_duration_s = %(duration_s)s,
+        results_expire_at = now() + make_interval(secs => ({_KEPT_S}))""",
+    ", ended_at = now(), outcome = 'succeeded'",
+    _DOOMED,
+)
+RETRY: Final = _fenced(
+    f"""state = 'retrying', available_at = now() + make_interval(secs => %(delay_s)s), progress_percent = 0,
+        {UNLEASED}""",
+    f", ended_at = now(), outcome = 'retried', {_BLAMED}",
+)
+FAIL: Final = _fenced(
+    f"state = 'failed', finalized_at = now(), error_code = %(code)s, error_detail = %(detail)s, {UNLEASED}",
+    f", ended_at = now(), outcome = 'failed', {_BLAMED}",
+    _DOOMED,
+)
+_RELEASED: Final = (
+    f"state = 'queued', available_at = now(), progress_percent = 0, {UNLEASED}",
+    ", ended_at = now(), outcome = 'released', cause = 'shutdown'",
+    _WOKEN,
+)
+RELEASE: Final = _fenced(*_RELEASED)
+# An array in the others would have the server plan them anew each time: it guesses its length.
+RELEASE_MANY: Final = _fenced(*_RELEASED, held="= ANY(%(tokens)s)")
+KEEP: Final = """
+WITH mine AS (
+    SELECT id, attempt_count FROM jobs WHERE id = %(job_id)s AND lease_token = %(token)s FOR UPDATE
+), replaced AS (
+    SELECT object_key FROM checkpoints JOIN mine ON checkpoints.job_id = mine.id
+    WHERE kind = %(kind)s AND number = %(number)s AND object_key <> %(object_key)s
+), doomed AS (
+    INSERT INTO doomed_objects (object_key) SELECT object_key FROM replaced ON CONFLICT DO NOTHING
+), noted AS (
+    UPDATE attempts SET kept = true FROM mine
+    WHERE attempts.job_id = mine.id AND attempts.number = mine.attempt_count AND NOT attempts.kept
+), kept AS (
+    INSERT INTO checkpoints (job_id, kind, number, object_key, size_bytes, sha256, attempt)
+    SELECT id, %(kind)s, %(number)s, %(object_key)s, %(size_bytes)s, %(sha256)s, attempt_count FROM mine
+    ON CONFLICT (job_id, kind, number) DO UPDATE SET
+        object_key = excluded.object_key, size_bytes = excluded.size_bytes, sha256 = excluded.sha256,
+        attempt = excluded.attempt, created_at = excluded.created_at
+)
+SELECT id FROM mine
+"""
+REFUSED: Final = "UPDATE attempts SET refused_writes = refused_writes + 1 WHERE token = %(token)s"

@@ -1,0 +1,192 @@
+"""Jobs as tenants see them, the places they take in the queue, and how much of it waits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, select, text, update
+
+from dubline.orchestration.database.rows import AttemptRow, JobRow, TenantRow, UploadRow
+from dubline.orchestration.database.rows.base import listed
+from dubline.orchestration.database.store.outbox import RENDER, wake
+from dubline.orchestration.database.store.records import attempt_of, job_of, upload_of
+from dubline.orchestration.database.store.terminal_transitions import cancel
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.admission import Admission, admit, faults
+from dubline.orchestration.domain.controls import LIMITS
+from dubline.orchestration.domain.errors import InvalidRequestError, NotFoundError, from_code
+from dubline.orchestration.domain.fairness import places
+from dubline.orchestration.domain.jobs import CLAIMABLE, Attempt, Job, JobState, NewJob, QueueCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+    from dubline.orchestration.domain.uploads import Upload
+
+# Each half has an index of its own that is as small as the work that is left.
+_QUEUED = text(f"""
+SELECT count(*) FILTER (WHERE available_at <= now()) AS claimable,
+    count(*) FILTER (WHERE available_at > now()) AS delayed,
+    (SELECT count(*) FROM jobs WHERE state = 'running') AS running,
+    extract(epoch FROM now() - min(available_at) FILTER (WHERE available_at <= now())) AS oldest_s
+FROM jobs WHERE state IN ({listed(CLAIMABLE)})
+""")  # noqa: S608 - our own text
+
+
+class Jobs:
+    """Single jobs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def insert(self, tenant: str, new: NewJob) -> Job:
+        """Queue one job.
+
+        Raises:
+            InvalidRequestError: the row itself is not valid.
+            UploadNotReadyError: an upload is still being checked.
+            DublineError: with the code for a missing, mistaken or rejected upload; nothing is inserted.
+        """
+        wrong = faults([new])
+        if wrong:
+            raise InvalidRequestError(str(wrong[0]["detail"]), wrong)
+        with transaction(self._engine) as session:
+            admission = admit(new, uploads_of(session, tenant, [new]))
+            if admission.error_code is not None:
+                raise from_code(admission.error_code, admission.error_detail)
+            (job_id,) = queue(session, tenant, [admission], batch_id=None)
+            wake(session, RENDER, 1)
+            return job_of(session.scalars(select(JobRow).where(JobRow.id == job_id)).one())
+
+    def get(self, tenant: str, job_id: UUID) -> Job:
+        """Read a job.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+        """
+        with transaction(self._engine) as session:
+            return job_of(_row(session, tenant, job_id))
+
+    def cancel(self, tenant: str, job_id: UUID) -> Job:
+        """Cancel a job; one that is final stays as it is. A worker at it is refused its next write.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+        """
+        with transaction(self._engine) as session:
+            row = _row(session, tenant, job_id, locked=True)
+            if row.finalized_at is None:
+                cancel(session, [job_id])
+                session.refresh(row)
+            return job_of(row)
+
+    def attempts(self, tenant: str, job_id: UUID) -> tuple[Attempt, ...]:
+        """Read the attempts at a job, first one first; empty where the tenant has no such job."""
+        with transaction(self._engine) as session:
+            rows = session.scalars(
+                select(AttemptRow)
+                .join(JobRow, JobRow.id == AttemptRow.job_id)
+                .where(JobRow.id == job_id, JobRow.tenant == tenant)
+                .order_by(AttemptRow.number)
+            )
+            return tuple(map(attempt_of, rows))
+
+    def queued_counts(self) -> QueueCounts:
+        """Count what waits and what runs, over all tenants."""
+        with transaction(self._engine) as session:
+            counted = session.execute(_QUEUED).one()
+        return QueueCounts(
+            claimable=counted.claimable,
+            delayed=counted.delayed,
+            running=counted.running,
+            oldest_claimable_s=float(counted.oldest_s or 0.0),
+        )
+
+
+def _row(session: Session, tenant: str, job_id: UUID, *, locked: bool = False) -> JobRow:
+    query = select(JobRow).where(JobRow.id == job_id, JobRow.tenant == tenant)
+    row = session.scalar(query.with_for_update() if locked else query)
+    if row is None:
+        raise NotFoundError(f"There is no job {job_id}.")
+    return row
+
+
+def uploads_of(session: Session, tenant: str, rows: Sequence[NewJob]) -> dict[UUID, Upload]:
+    """Read the uploads that new jobs name, of this tenant only."""
+    ids = {row.portrait_upload_id for row in rows} | {row.speech_upload_id for row in rows}
+    # One array parameter: a list of thousands of parameters is slow to compile and limited to 65,535.
+    # Locked, in one order: a deletion at the same moment waits, and then sees the jobs that name them.
+    found = session.scalars(
+        select(UploadRow)
+        .where(UploadRow.tenant == tenant, UploadRow.id == func.any(_array(UploadRow.id, list(ids))))
+        .order_by(UploadRow.id)
+        .with_for_update(read=True, key_share=True)
+    )
+    return {row.id: upload_of(row) for row in found}
+
+
+def queue(session: Session, tenant: str, admissions: Sequence[Admission], batch_id: UUID | None) -> list[UUID]:
+    """Insert jobs at their fair places, all in one statement; the caller's transaction commits.
+
+    Returns:
+        Their ids, in the order of the admissions.
+    """
+    # Key-share leaves the foreign keys of concurrent inserts alone; a stronger lock would deadlock with them.
+    tenant_s, at = session.execute(
+        select(TenantRow.virtual_time_s, func.now()).where(TenantRow.name == tenant).with_for_update(key_share=True)
+    ).one()
+    claimed = select(func.max(JobRow.order_key)).where(JobRow.attempt_count > 0).scalar_subquery()
+    # Where the jobs that were claimed have been deleted, the first that waits tells how far the queue is.
+    first = select(func.min(JobRow.order_key)).where(JobRow.state.in_(CLAIMABLE)).scalar_subquery()
+    queue_s = session.scalar(select(func.greatest(claimed, first))) or 0.0
+    keys, tenant_s = places(queue_s, tenant_s, [admission.speech_s for admission in admissions])
+    session.execute(update(TenantRow).where(TenantRow.name == tenant).values(virtual_time_s=tenant_s))
+    ids = [uuid4() for _ in admissions]
+    _insert_all(session, tenant, batch_id, _columns(ids, keys, admissions, at))
+    return ids
+
+
+def _columns(ids: list[UUID], keys: list[float], admissions: Sequence[Admission], at: datetime) -> dict[str, list[Any]]:
+    jobs = [admission.job for admission in admissions]
+    return {
+        "id": ids,
+        "position": list(range(len(ids))),
+        "order_key": keys,
+        "state": [admission.state.value for admission in admissions],
+        "speech_s": [admission.speech_s for admission in admissions],
+        "error_code": [admission.error_code for admission in admissions],
+        "error_detail": [admission.error_detail for admission in admissions],
+        "portrait_upload_id": [job.portrait_upload_id for job in jobs],
+        "speech_upload_id": [job.speech_upload_id for job in jobs],
+        "preset": [job.preset for job in jobs],
+        "seed": [admission.seed for admission in admissions],
+        **{name: [getattr(job.controls, name) for job in jobs] for name in LIMITS},
+        "custom_id": [job.custom_id for job in jobs],
+        "deadline_at": [None if job.deadline_s is None else at + timedelta(seconds=job.deadline_s) for job in jobs],
+    }
+
+
+def _insert_all(session: Session, tenant: str, batch_id: UUID | None, columns: dict[str, list[Any]]) -> None:
+    # One array per column, unnested by the server: 10,000 rows are one statement with a parameter for each column.
+    table = JobRow.__table__
+    arrays = [_array(table.c[name], values) for name, values in columns.items()]
+    new = func.unnest(*arrays).table_valued(*(column(name, table.c[name].type) for name in columns)).render_derived()
+    chosen: dict[str, Any] = {name: new.c[name] for name in columns}
+    chosen["tenant"] = literal(tenant)
+    if batch_id is None:
+        chosen["position"] = null()
+    else:
+        chosen["batch_id"] = literal(batch_id)
+    failed = new.c.state == JobState.FAILED.value
+    chosen["finalized_at"] = case((failed, func.now()))
+    session.execute(insert(JobRow).from_select(list(chosen), select(*chosen.values()), include_defaults=False))
+
+
+def _array(like: Any, values: list[Any]) -> Any:
+    return cast(literal(values, ARRAY(like.type)), ARRAY(like.type))

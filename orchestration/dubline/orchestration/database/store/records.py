@@ -1,0 +1,97 @@
+"""From rows to the frozen records that leave the store, so that nothing above it holds a live row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dubline.orchestration.domain.controls import LIMITS, Controls
+from dubline.orchestration.domain.jobs import Attempt, Cause, Job, JobState, Outcome, Stage
+from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
+
+if TYPE_CHECKING:
+    from dubline.orchestration.database.rows import AttemptRow, JobRow, UploadRow
+
+
+def upload_of(row: UploadRow) -> Upload:
+    """Copy an upload row, or a row of a statement that has all its columns."""
+    return Upload(
+        id=row.id,
+        tenant=row.tenant,
+        kind=UploadKind(row.kind),
+        state=UploadState(row.state),
+        content_type=row.content_type,
+        size_bytes=row.size_bytes,
+        created_at=row.created_at,
+        facts=_facts_of(row),
+        error_code=row.error_code,
+        error_detail=row.error_detail,
+    )
+
+
+def _facts_of(row: UploadRow) -> UploadFacts | None:
+    if row.media_type is None or row.sha256 is None:
+        return None
+    box = row.face_box
+    return UploadFacts(
+        media_type=row.media_type,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        duration_s=row.duration_s,
+        width_px=row.width_px,
+        height_px=row.height_px,
+        face_box=None if box is None else (box[0], box[1], box[2], box[3]),
+    )
+
+
+def job_of(row: JobRow) -> Job:
+    """Copy a job row."""
+    return Job(
+        id=row.id,
+        tenant=row.tenant,
+        batch_id=row.batch_id,
+        position=row.position,
+        custom_id=row.custom_id,
+        portrait_upload_id=row.portrait_upload_id,
+        speech_upload_id=row.speech_upload_id,
+        speech_s=row.speech_s,
+        preset=row.preset,
+        weights_sha256=row.weights_sha256,
+        seed=row.seed,
+        controls=controls_of(row),
+        state=JobState(row.state),
+        stage=None if row.stage is None else Stage(row.stage),
+        progress_percent=row.progress_percent,
+        attempt_count=row.attempt_count,
+        gpu_s=row.gpu_s,
+        error_code=row.error_code,
+        error_detail=row.error_detail,
+        result_key=row.result_key,
+        result_size_bytes=row.result_size_bytes,
+        result_duration_s=row.result_duration_s,
+        result_deleted_at=row.result_deleted_at,
+        created_at=row.created_at,
+        deadline_at=row.deadline_at,
+        started_at=row.started_at,
+        finalized_at=row.finalized_at,
+    )
+
+
+def controls_of(row: Any) -> Controls:
+    """Copy the controls of a job row, or of a row of a statement that has these columns."""
+    return Controls(**{name: getattr(row, name) for name in LIMITS})
+
+
+def attempt_of(row: AttemptRow) -> Attempt:
+    """Copy an attempt row."""
+    return Attempt(
+        number=row.number,
+        worker=row.worker,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+        cause=None if row.cause is None else Cause(row.cause),
+        error_code=row.error_code,
+        error_detail=row.error_detail,
+        gpu_s=row.gpu_s,
+        refused_writes=row.refused_writes,
+    )

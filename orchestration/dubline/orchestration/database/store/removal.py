@@ -1,0 +1,130 @@
+"""Removing rows, and which objects go with them: an object is never let go of without being doomed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import text
+
+from dubline.orchestration.database.store.pending_deletion import doom, doom_checkpoints
+from dubline.orchestration.domain.uploads import upload_key
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy.orm import Session
+
+_IN_USE = text("""
+SELECT EXISTS (
+    SELECT FROM jobs WHERE (portrait_upload_id = :id OR speech_upload_id = :id) AND finalized_at IS NULL
+)
+""")
+_LIVE = text("""
+SELECT portrait_upload_id FROM jobs WHERE portrait_upload_id = ANY(:ids) AND finalized_at IS NULL
+UNION SELECT speech_upload_id FROM jobs WHERE speech_upload_id = ANY(:ids) AND finalized_at IS NULL
+""")
+_LOCKED = text("SELECT id FROM uploads WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+_NO_UPLOADS = text("DELETE FROM uploads WHERE id = ANY(:ids)")
+# Also what an attempt wrote that published nothing; what it writes from now on is found by the sweep.
+_RESULTS = text("""
+SELECT 'results/' || job_id || '/' || number || '-' || token || '.mp4' FROM attempts
+WHERE job_id = ANY(:ids) AND outcome IS DISTINCT FROM 'succeeded'
+UNION SELECT result_key FROM jobs WHERE id = ANY(:ids) AND result_key IS NOT NULL AND result_deleted_at IS NULL
+""")
+_NO_ATTEMPTS = text("DELETE FROM attempts WHERE job_id = ANY(:ids)")
+_NO_JOBS = text("DELETE FROM jobs WHERE id = ANY(:ids)")
+# Another job keeps an upload, unless its own batch has had its inputs deleted.
+_SPARE = text("""
+SELECT DISTINCT uploads.id FROM jobs
+JOIN uploads ON uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
+WHERE jobs.batch_id = :batch_id AND uploads.tenant = :tenant AND NOT EXISTS (
+    SELECT FROM jobs AS others LEFT JOIN batches ON batches.id = others.batch_id
+    WHERE others.portrait_upload_id = uploads.id AND others.batch_id IS DISTINCT FROM :batch_id
+    AND batches.inputs_deleted_at IS NULL
+) AND NOT EXISTS (
+    SELECT FROM jobs AS others LEFT JOIN batches ON batches.id = others.batch_id
+    WHERE others.speech_upload_id = uploads.id AND others.batch_id IS DISTINCT FROM :batch_id
+    AND batches.inputs_deleted_at IS NULL
+)
+""")
+# A key holds the ids of its rows, so each is found by an index that is there for other reasons.
+_REFERENCED = text("""
+WITH asked AS (
+    SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:jobs AS uuid[]), CAST(:tokens AS uuid[]))
+        AS asked (key, job_id, token)
+)
+SELECT key FROM asked JOIN jobs ON jobs.id = asked.job_id AND jobs.result_key = key
+WHERE jobs.result_deleted_at IS NULL
+UNION SELECT key FROM asked JOIN attempts USING (job_id, token) WHERE ended_at IS NULL
+UNION SELECT key FROM asked JOIN checkpoints ON object_key = key
+UNION SELECT key FROM asked JOIN doomed_objects ON object_key = key
+""")
+_UPLOADS = text("SELECT id, tenant FROM uploads WHERE id = ANY(:ids)")
+
+_ID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+_OF_ATTEMPT = re.compile(rf"(?:results|checkpoints)/{_ID}/[0-9]+-{_ID}[./]")
+_OF_UPLOAD = re.compile(rf"uploads/[0-9a-f]+/{_ID}")
+
+
+def unused(session: Session, ids: Collection[UUID]) -> set[UUID]:
+    """Those of some uploads, locked by the caller, that no job names by now that is not final."""
+    return set(ids) - set(session.scalars(_LIVE, {"ids": list(ids)}))
+
+
+def in_use(session: Session, upload_id: UUID) -> bool:
+    """Whether a job that is not final names an upload."""
+    return bool(session.scalar(_IN_USE, {"id": upload_id}))
+
+
+def uploads(session: Session, doomed: Sequence[tuple[UUID, str]], audit_id: UUID) -> int:
+    """Remove uploads, given as id and tenant.
+
+    Returns:
+        How many objects are to go.
+    """
+    session.execute(_NO_UPLOADS, {"ids": [upload_id for upload_id, _ in doomed]})
+    return doom(session, (upload_key(tenant, upload_id) for upload_id, tenant in doomed), audit_id)
+
+
+def spare_uploads(session: Session, tenant: str, batch_id: UUID) -> list[tuple[UUID, str]]:
+    """Find the uploads that only the jobs of one batch name."""
+    values = {"tenant": tenant, "batch_id": batch_id}
+    found = list(session.scalars(_SPARE, values))
+    # A job may have been accepted while the locks were waited for: asked again, its row is seen.
+    session.execute(_LOCKED, {"ids": found})
+    still = set(session.scalars(_SPARE, values))
+    return [(upload_id, tenant) for upload_id in found if upload_id in still]
+
+
+def jobs(session: Session, ids: Sequence[UUID], audit_id: UUID) -> int:
+    """Remove jobs that the caller has locked, with all that belongs to them.
+
+    Returns:
+        How many objects are to go.
+    """
+    values = {"ids": list(ids)}
+    count = doom_checkpoints(session, ids, audit_id)
+    count += doom(session, session.scalars(_RESULTS, values), audit_id)
+    session.execute(_NO_ATTEMPTS, values)
+    session.execute(_NO_JOBS, values)
+    return count
+
+
+def referenced(session: Session, keys: Collection[str]) -> frozenset[str]:
+    """Say which objects a row needs, an attempt that runs may be writing, or the janitor will remove."""
+    asked = list(keys)
+    found = [_OF_ATTEMPT.match(key) for key in asked]
+    values = {
+        "keys": asked,
+        "jobs": [match and match[1] for match in found],
+        "tokens": [match and match[2] for match in found],
+    }
+    ids = {match[1] for key in asked if (match := _OF_UPLOAD.fullmatch(key))}
+    kept = {upload_key(tenant, upload_id) for upload_id, tenant in session.execute(_UPLOADS, {"ids": _uuids(ids)})}
+    return frozenset(session.scalars(_REFERENCED, values)) | kept.intersection(asked)
+
+
+def _uuids(texts: Collection[str]) -> list[UUID]:
+    return [UUID(one) for one in texts]

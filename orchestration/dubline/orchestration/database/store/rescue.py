@@ -1,0 +1,76 @@
+"""What time alone brings about: leases that expire and deadlines that pass."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from dubline.orchestration.database.store.claim import CHARGED
+from dubline.orchestration.database.store.outbox import RENDER, wake
+from dubline.orchestration.database.store.terminal_transitions import UNLEASED, end_attempts, fail
+from dubline.orchestration.domain.errors import DeadlineExceededError, WorkerLostError
+from dubline.orchestration.domain.jobs import Cause, Outcome
+from dubline.orchestration.domain.retry import Fail, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from sqlalchemy.orm import Session
+
+LIMIT = 1000
+"""Most jobs in one transaction; the next turn takes the rest."""
+
+_EXPIRED = text(f"""
+SELECT id FROM jobs WHERE state = 'running' AND lease_expires_at < now()
+LIMIT {LIMIT} FOR UPDATE SKIP LOCKED
+""")  # noqa: S608 - our own text
+_LATE = text(f"""
+SELECT id FROM jobs WHERE deadline_at < now() AND finalized_at IS NULL
+LIMIT {LIMIT} FOR UPDATE SKIP LOCKED
+""")  # noqa: S608 - our own text
+_LOSSES = text(f"""
+SELECT lost.id, count(attempts.number)
+FROM unnest(CAST(:ids AS uuid[])) AS lost (id)
+LEFT JOIN attempts ON attempts.job_id = lost.id AND cause = 'worker_lost' AND {CHARGED}
+GROUP BY lost.id
+""")  # noqa: S608 - our own text
+_AGAIN = text(
+    "UPDATE jobs SET state = 'retrying', available_at = now(), progress_percent = 0,"  # noqa: S608
+    f" {UNLEASED} WHERE id = ANY(:ids)"
+)
+
+
+def rescue_expired(session: Session) -> int:
+    """Take jobs back from workers whose lease expired; return how many."""
+    expired = list(session.scalars(_EXPIRED))
+    by_losses: dict[int, list[UUID]] = defaultdict(list)
+    for job_id, losses in session.execute(_LOSSES, {"ids": expired}):
+        by_losses[losses].append(job_id)
+    for losses, ids in by_losses.items():
+        _give_up_or_retry(session, ids, losses)
+    return len(expired)
+
+
+def _give_up_or_retry(session: Session, ids: Sequence[UUID], losses: int) -> None:
+    lost = WorkerLostError()
+    decision = decide(lost, {Cause.WORKER_LOST: losses})
+    if isinstance(decision, Fail):
+        end_attempts(session, ids, Outcome.FAILED, decision.cause, lost.code, lost.detail)
+        fail(session, ids, decision.code, decision.detail)
+        return
+    # No pause: it is the worker that is gone, and another may be idle.
+    session.execute(_AGAIN, {"ids": list(ids)})
+    end_attempts(session, ids, Outcome.RETRIED, decision.cause, lost.code, lost.detail)
+    wake(session, RENDER, len(ids))
+
+
+def expire_deadlines(session: Session) -> int:
+    """Fail jobs that are past their deadline and not final; return how many."""
+    late = list(session.scalars(_LATE))
+    error = DeadlineExceededError()
+    end_attempts(session, late, Outcome.FAILED, Cause.DEADLINE, error.code, error.detail)
+    fail(session, late, error.code, error.detail)
+    return len(late)

@@ -1,0 +1,90 @@
+"""What has been kept for long enough: videos, uploads, and the inputs of batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from dubline.orchestration.database.store import audit, removal
+from dubline.orchestration.database.store.pending_deletion import doom, doom_checkpoints
+from dubline.orchestration.domain.audit import RETENTION_ACTOR, AuditAction, AuditSubject
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+_RESULTS = text("""
+WITH old AS (
+    SELECT id FROM jobs WHERE results_expire_at < now() AND result_deleted_at IS NULL
+    ORDER BY results_expire_at LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE jobs SET result_deleted_at = now() FROM old WHERE jobs.id = old.id
+RETURNING jobs.id, jobs.tenant, jobs.result_key
+""")
+_UPLOADS = text("""
+SELECT id, tenant FROM uploads
+WHERE expire_at < now() AND NOT EXISTS (
+    SELECT FROM jobs WHERE portrait_upload_id = uploads.id AND finalized_at IS NULL
+) AND NOT EXISTS (
+    SELECT FROM jobs WHERE speech_upload_id = uploads.id AND finalized_at IS NULL
+)
+ORDER BY expire_at LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+_BATCHES = text("""
+SELECT id, tenant FROM batches
+WHERE inputs_s IS NOT NULL AND inputs_deleted_at IS NULL
+AND created_at < now() - make_interval(secs => inputs_s)
+AND NOT EXISTS (
+    SELECT FROM jobs WHERE batch_id = batches.id
+    AND (finalized_at IS NULL OR finalized_at >= now() - make_interval(secs => batches.inputs_s))
+)
+ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+_STRAY_CHECKPOINTS = text("""
+SELECT DISTINCT job_id FROM checkpoints JOIN jobs ON jobs.id = job_id WHERE finalized_at IS NOT NULL
+""")
+_INPUTS_DELETED = text("UPDATE batches SET inputs_deleted_at = now() WHERE id = :id")
+
+
+def checkpoints(session: Session) -> None:
+    """Forget checkpoints of final jobs: a write whose connection broke may come in after the one that ended the job."""
+    stray = session.scalars(_STRAY_CHECKPOINTS).all()
+    doom_checkpoints(session, stray)
+
+
+def results(session: Session, limit: int) -> int:
+    """Let go of videos; their jobs stay. Return how many."""
+    old = session.execute(_RESULTS, {"limit": limit}).all()
+    for job_id, tenant, key in old:
+        entry = _begin(session, tenant, AuditSubject.JOB, job_id)
+        entry.close(doom(session, [key], entry.id))
+    return len(old)
+
+
+def uploads(session: Session, limit: int) -> int:
+    """Remove uploads that no job at work names; return how many."""
+    old = session.execute(_UPLOADS, {"limit": limit}).all()
+    # A job may have been accepted between the look and the lock.
+    unused = removal.unused(session, [upload_id for upload_id, _ in old])
+    for upload_id, tenant in old:
+        if upload_id in unused:
+            entry = _begin(session, tenant, AuditSubject.UPLOAD, upload_id)
+            entry.close(removal.uploads(session, [(upload_id, tenant)], entry.id))
+    return len(unused)
+
+
+def inputs(session: Session, limit: int) -> int:
+    """Remove the uploads of batches whose jobs ended long enough ago; return how many uploads."""
+    count = 0
+    for batch_id, tenant in session.execute(_BATCHES, {"limit": limit}).all():
+        spare = removal.spare_uploads(session, tenant, batch_id)
+        entry = _begin(session, tenant, AuditSubject.BATCH, batch_id)
+        entry.close(removal.uploads(session, spare, entry.id))
+        session.execute(_INPUTS_DELETED, {"id": batch_id})
+        count += len(spare)
+    return count
+
+
+def _begin(session: Session, tenant: str, kind: AuditSubject, subject_id: UUID) -> audit.Entry:
+    return audit.begin(session, uuid4(), tenant, RETENTION_ACTOR, kind, subject_id, AuditAction.EXPIRE)

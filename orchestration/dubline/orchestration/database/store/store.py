@@ -1,0 +1,92 @@
+"""The store as one object: an engine and the things that can be asked of it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from dubline.orchestration.database.store import connections
+from dubline.orchestration.database.store.batches import Batches
+from dubline.orchestration.database.store.deletions import Deletions
+from dubline.orchestration.database.store.jobs import Jobs
+from dubline.orchestration.database.store.keys import Keys
+from dubline.orchestration.database.store.leases import Leases
+from dubline.orchestration.database.store.outbox import Outbox
+from dubline.orchestration.database.store.tenants import Tenants
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.database.store.uploads import Uploads
+from dubline.orchestration.domain.errors import DatabaseUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from sqlalchemy import Engine
+
+    from dubline.orchestration.settings import DatabaseSettings
+
+
+class Store:
+    """Everything that is kept in Postgres. Safe to share between threads; a forked child makes its own.
+
+    Every method may raise DatabaseUnavailableError.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.keys = Keys(engine)
+        self.tenants = Tenants(engine)
+        self.uploads = Uploads(engine)
+        self.batches = Batches(engine)
+        self.jobs = Jobs(engine)
+        self.leases = Leases(engine)
+        self.outbox = Outbox(engine)
+        self.deletions = Deletions(engine)
+
+    @classmethod
+    def connect(cls, settings: DatabaseSettings) -> Self:
+        """Make a store that connects when first used."""
+        return cls(connections.create(settings))
+
+    def check(self) -> None:
+        """Ask the database whether it is there and migrated.
+
+        Raises:
+            DatabaseUnavailableError: it is not; the detail says which.
+        """
+        try:
+            with transaction(self._engine) as session:
+                session.execute(text("SELECT version_num FROM alembic_version"))
+        except ProgrammingError as error:
+            raise DatabaseUnavailableError(
+                "The database has no tables yet. Run: python -m dubline.orchestration migrate"
+            ) from error
+
+    @contextmanager
+    def lock(self, name: int) -> Iterator[bool]:
+        """Hold a lock of the whole installation for the length of the block; False where another holds it.
+
+        The lock lives in a transaction, so that a killed holder frees it with its connection. The block takes
+        one connection, and what it asks of the store another.
+
+        Args:
+            name: any number that stands for one purpose in this database.
+        """
+        with transaction(self._engine) as session:
+            yield bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:name)"), {"name": name}))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

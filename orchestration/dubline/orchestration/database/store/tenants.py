@@ -1,0 +1,70 @@
+"""Tenants: how long their files are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine, TextClause
+
+    from dubline.orchestration.domain.jobs import Retention
+
+PAGE = 10_000
+"""Rows dated again in one transaction."""
+
+_SET = text("UPDATE tenants SET inputs_s = :inputs_s, results_s = :results_s WHERE name = :tenant RETURNING name")
+_DATE_UPLOADS = text("""
+WITH other AS (
+    SELECT uploads.id, uploads.created_at + make_interval(secs => tenants.inputs_s) AS due
+    FROM uploads JOIN tenants ON tenants.name = uploads.tenant
+    WHERE uploads.tenant = :tenant
+    AND uploads.expire_at IS DISTINCT FROM uploads.created_at + make_interval(secs => tenants.inputs_s)
+    LIMIT :page
+)
+UPDATE uploads SET expire_at = other.due FROM other WHERE uploads.id = other.id RETURNING uploads.id
+""")
+_DATE_RESULTS = text("""
+WITH other AS (
+    SELECT id, due FROM (
+        SELECT jobs.id, jobs.results_expire_at,
+            jobs.finalized_at + make_interval(secs => LEAST(tenants.results_s, batches.results_s)) AS due
+        FROM jobs JOIN tenants ON tenants.name = jobs.tenant LEFT JOIN batches ON batches.id = jobs.batch_id
+        WHERE jobs.tenant = :tenant AND jobs.state = 'succeeded' AND jobs.result_deleted_at IS NULL
+    ) AS dated
+    WHERE results_expire_at IS DISTINCT FROM due
+    LIMIT :page
+)
+UPDATE jobs SET results_expire_at = other.due FROM other WHERE jobs.id = other.id RETURNING jobs.id
+""")
+
+
+class Tenants:
+    """What operators decide about tenants."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def set_retention(self, tenant: str, retention: Retention) -> None:
+        """Say how long a tenant's files are kept, those included that are there already.
+
+        Many transactions where there are many rows; a call that was interrupted is completed by calling again.
+
+        Raises:
+            NotFoundError: there is no such tenant.
+        """
+        values = {"tenant": tenant, "inputs_s": retention.inputs_s, "results_s": retention.results_s}
+        with transaction(self._engine) as session:
+            if session.scalar(_SET, values) is None:
+                raise NotFoundError(f"There is no tenant {tenant!r}.")
+        for statement in (_DATE_UPLOADS, _DATE_RESULTS):
+            while self._date(statement, tenant) == PAGE:
+                pass
+
+    def _date(self, statement: TextClause, tenant: str) -> int:
+        with transaction(self._engine) as session:
+            return len(session.execute(statement, {"tenant": tenant, "page": PAGE}).all())

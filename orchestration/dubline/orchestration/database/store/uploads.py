@@ -1,0 +1,239 @@
+"""Uploads: declared by the tenant, then probed once by a prober that holds a lease."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import case, func, insert, select, update
+from sqlalchemy.orm import aliased
+
+from dubline.orchestration.database.rows import TenantRow, UploadRow
+from dubline.orchestration.database.store.outbox import PROBE, wake
+from dubline.orchestration.database.store.records import upload_of
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.errors import AttemptsExhaustedError, LeaseLostError, NotFoundError
+from dubline.orchestration.domain.uploads import LOSS_BUDGET, ProbeLease, Upload, UploadFacts, UploadKind, UploadState
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+_UNLEASED: dict[str, Any] = {"lease_token": None, "lease_expires_at": None, "lease_worker": None}
+
+
+class Uploads:
+    """What tenants upload, and the probes of it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def insert(self, tenant: str, kind: UploadKind, content_type: str, size_bytes: int) -> Upload:
+        """Declare an upload; it is pending until its bytes are announced."""
+        kept_s = select(TenantRow.inputs_s).where(TenantRow.name == tenant).scalar_subquery()
+        new = {
+            "id": uuid4(),
+            "tenant": tenant,
+            "kind": kind,
+            "content_type": content_type,
+            "size_bytes": size_bytes,
+            "expire_at": func.now() + func.make_interval(0, 0, 0, 0, 0, 0, kept_s),
+        }
+        with transaction(self._engine) as session:
+            return upload_of(session.scalars(insert(UploadRow).values(new).returning(UploadRow)).one())
+
+    def get(self, tenant: str, upload_id: UUID) -> Upload:
+        """Read an upload.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+        """
+        with transaction(self._engine) as session:
+            return _read(session, tenant, upload_id)
+
+    def mark_probing(self, tenant: str, upload_id: UUID) -> Upload:
+        """Announce that the bytes are there, so that a prober may claim it. Again changes nothing.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+        """
+        return self._decide_pending(
+            tenant, upload_id, {"state": UploadState.PROBING, "probe_after": func.now()}, woken=1
+        )
+
+    def refuse(self, tenant: str, upload_id: UUID, code: str, detail: str) -> Upload:
+        """Reject a pending upload whose bytes need no probe to be known as wrong. Any other stays as it is.
+
+        Raises:
+            NotFoundError: the tenant has none with this id.
+        """
+        return self._decide_pending(tenant, upload_id, _rejected(code, detail), woken=0)
+
+    def waiting_count(self) -> int:
+        """Uploads that a prober could claim now."""
+        with transaction(self._engine) as session:
+            return session.scalar(select(func.count()).select_from(UploadRow).where(*_claimable(UploadRow))) or 0
+
+    def claim(self, worker: str, lease_s: float) -> ProbeLease | None:
+        """Take the longest-waiting upload for ``lease_s`` seconds; None where nothing waits.
+
+        Args:
+            worker: name of the prober, for people.
+            lease_s: seconds until others may take it.
+        """
+        waiting = aliased(UploadRow)
+        longest = (
+            select(waiting.id)
+            .where(*_claimable(waiting))
+            .order_by(waiting.probe_after, waiting.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
+        )
+        token = uuid4()
+        with transaction(self._engine) as session:
+            row = session.scalar(
+                update(UploadRow)
+                .where(UploadRow.id == longest)
+                .values(
+                    probe_attempts=UploadRow.probe_attempts + 1,
+                    lease_token=token,
+                    lease_expires_at=func.now() + timedelta(seconds=lease_s),
+                    lease_worker=worker,
+                )
+                .returning(UploadRow)
+            )
+            if row is None or row.lease_expires_at is None:
+                return None
+            return ProbeLease(
+                upload=upload_of(row),
+                attempt=row.probe_attempts,
+                token=token,
+                expires_at=row.lease_expires_at,
+            )
+
+    def renew(self, lease: ProbeLease, lease_s: float) -> ProbeLease:
+        """Keep the upload for ``lease_s`` seconds from now.
+
+        Raises:
+            LeaseLostError: another prober may have it.
+        """
+        row = self._write(lease, {"lease_expires_at": func.now() + timedelta(seconds=lease_s)})
+        return replace(lease, expires_at=row.lease_expires_at or lease.expires_at)
+
+    def accept(self, lease: ProbeLease, facts: UploadFacts) -> Upload:
+        """Keep what the probe found; the upload is ready.
+
+        Raises:
+            LeaseLostError: another prober may have it; nothing was written.
+        """
+        found: dict[str, Any] = {
+            "state": UploadState.READY,
+            "finalized_at": func.now(),
+            "media_type": facts.media_type,
+            "sha256": facts.sha256,
+            "duration_s": facts.duration_s,
+            "width_px": facts.width_px,
+            "height_px": facts.height_px,
+            "face_box": None if facts.face_box is None else list(facts.face_box),
+        }
+        return upload_of(self._write(lease, found | _UNLEASED))
+
+    def reject(self, lease: ProbeLease, code: str, detail: str) -> Upload:
+        """Keep why the file cannot be used; the upload is rejected.
+
+        Raises:
+            LeaseLostError: another prober may have it; nothing was written.
+        """
+        return upload_of(self._write(lease, _rejected(code, detail) | _UNLEASED))
+
+    def retry(self, lease: ProbeLease, delay_s: float) -> Upload:
+        """Give the upload back after a failure that may pass, to be probed again in ``delay_s`` seconds.
+
+        However often, it does not bring the upload nearer to being rejected.
+
+        Raises:
+            LeaseLostError: another prober may have it; nothing was written.
+        """
+        return upload_of(self._write(lease, {"probe_after": func.now() + timedelta(seconds=delay_s)} | _UNLEASED))
+
+    def release(self, lease: ProbeLease) -> Upload:
+        """Give the upload back because this prober shuts down; the attempt is not charged.
+
+        Raises:
+            LeaseLostError: another prober may have it; nothing was written.
+        """
+        return upload_of(self._write(lease, {"probe_attempts": UploadRow.probe_attempts - 1} | _UNLEASED))
+
+    def rescue_expired(self) -> int:
+        """Take uploads back from probers whose lease expired; one that cost ``LOSS_BUDGET`` of them is rejected.
+
+        Returns:
+            How many were taken back.
+        """
+        losses = UploadRow.probe_losses + 1
+        spent = losses >= LOSS_BUDGET
+        ended = _rejected(
+            AttemptsExhaustedError.code,
+            f"Checking the file stopped the checker {LOSS_BUDGET} times. Convert it and send it again.",
+        )
+        with transaction(self._engine) as session:
+            rescued = session.scalars(
+                update(UploadRow)
+                .where(UploadRow.lease_token.is_not(None), UploadRow.lease_expires_at < func.now())
+                .values({name: case((spent, value), else_=getattr(UploadRow, name)) for name, value in ended.items()})
+                .values(_UNLEASED | {"probe_losses": losses})
+                .returning(UploadRow.id)
+            )
+            count = len(rescued.all())
+            wake(session, PROBE, count)
+            return count
+
+    def _decide_pending(self, tenant: str, upload_id: UUID, values: dict[str, Any], woken: int) -> Upload:
+        with transaction(self._engine) as session:
+            decided = session.scalars(
+                update(UploadRow)
+                .where(
+                    UploadRow.id == upload_id,
+                    UploadRow.tenant == tenant,
+                    UploadRow.state == UploadState.PENDING,
+                )
+                .values(values)
+                .returning(UploadRow.id)
+            ).all()
+            wake(session, PROBE, woken * len(decided))
+            return _read(session, tenant, upload_id)
+
+    def _write(self, lease: ProbeLease, values: dict[str, Any]) -> UploadRow:
+        with transaction(self._engine) as session:
+            row: UploadRow | None = session.scalar(
+                update(UploadRow)
+                .where(UploadRow.id == lease.upload.id, UploadRow.lease_token == lease.token)
+                .values(values)
+                .returning(UploadRow)
+            )
+            if row is None:
+                raise LeaseLostError
+            return row
+
+
+def _read(session: Session, tenant: str, upload_id: UUID) -> Upload:
+    row = session.scalar(select(UploadRow).where(UploadRow.id == upload_id, UploadRow.tenant == tenant))
+    if row is None:
+        raise NotFoundError(f"There is no upload {upload_id}.")
+    return upload_of(row)
+
+
+def _claimable(row: type[UploadRow]) -> tuple[Any, ...]:
+    return row.state == UploadState.PROBING, row.lease_token.is_(None), row.probe_after <= func.now()
+
+
+def _rejected(code: str, detail: str) -> dict[str, Any]:
+    return {
+        "state": UploadState.REJECTED,
+        "finalized_at": func.now(),
+        "error_code": code,
+        "error_detail": detail,
+    }

@@ -1,0 +1,132 @@
+"""Whether a job may be accepted: pure checks of a new job and of the two uploads it names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dubline.orchestration.domain.controls import LIMITS
+from dubline.orchestration.domain.errors import UploadMissingError, UploadNotReadyError, WrongContentTypeError
+from dubline.orchestration.domain.jobs import (
+    CUSTOM_ID_MAX_CHARS,
+    DEADLINE_MAX_S,
+    DEADLINE_MIN_S,
+    PRESETS,
+    SEED_MAX,
+    JobState,
+    NewJob,
+)
+from dubline.orchestration.domain.uploads import Upload, UploadKind, UploadState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from uuid import UUID
+
+    from dubline.orchestration.domain.errors import DublineError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """A job that is accepted: to be queued, or failed from the start because of one of its uploads."""
+
+    job: NewJob
+    seed: int
+    speech_s: float = 0.0
+    error_code: str | None = None
+    error_detail: str | None = None
+
+    @property
+    def state(self) -> JobState:
+        """The state it is inserted in."""
+        return JobState.QUEUED if self.error_code is None else JobState.FAILED
+
+
+def faults(rows: Sequence[NewJob]) -> tuple[Mapping[str, object], ...]:
+    """Find what is wrong with the rows themselves, whatever their uploads.
+
+    Returns:
+        One mapping per fault with keys ``row`` (from 0), ``field``, ``code`` and ``detail``.
+    """
+    uses = Counter(row.custom_id for row in rows if row.custom_id is not None)
+    return tuple(fault for number, row in enumerate(rows) for fault in _faults_of(number, row, uses))
+
+
+def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
+    """Decide about one job by the uploads of its tenant.
+
+    Raises:
+        UploadNotReadyError: an upload is still being checked.
+    """
+    portrait, speech = (uploads.get(upload_id) for upload_id in (job.portrait_upload_id, job.speech_upload_id))
+    refusal = _refusal(job.portrait_upload_id, portrait, UploadKind.PORTRAIT)
+    refusal = refusal or _refusal(job.speech_upload_id, speech, UploadKind.SPEECH)
+    if refusal is not None:
+        code, detail = refusal
+        return Admission(job=job, seed=job.seed or 0, error_code=code, error_detail=detail)
+    hashes = [upload.facts.sha256 for upload in (portrait, speech) if upload and upload.facts]
+    seed = seed_of(*hashes) if job.seed is None else job.seed
+    duration_s = speech.facts.duration_s if speech and speech.facts else None
+    return Admission(job=job, seed=seed, speech_s=duration_s or 0.0)
+
+
+def seed_of(*sha256: str) -> int:
+    """The seed that files have when none is named: with one for all, every face of a batch would nod as one.
+
+    Files that are sent again have it again, and so give the same video.
+    """
+    return int(hashlib.sha256("".join(sha256).encode()).hexdigest(), 16) % (SEED_MAX + 1)
+
+
+def _refusal(upload_id: UUID, upload: Upload | None, kind: UploadKind) -> tuple[str, str] | None:
+    if upload is None:
+        return _told(UploadMissingError(f"There is no upload {upload_id}. Create it, PUT the file, complete it."))
+    if upload.kind is not kind:
+        return _told(
+            WrongContentTypeError(f"Upload {upload_id} is a {upload.kind}, where a {kind} is expected. Swap the ids?")
+        )
+    if upload.state is UploadState.PROBING:
+        raise UploadNotReadyError(
+            f"Upload {upload_id} is still being checked. Send again when its state is ready or rejected."
+        )
+    if upload.state is UploadState.PENDING:
+        return _told(
+            UploadMissingError(
+                f"The bytes of upload {upload_id} never arrived. PUT the file, then complete the upload."
+            )
+        )
+    if upload.error_code is not None:
+        return upload.error_code, upload.error_detail or ""
+    return None
+
+
+def _told(error: DublineError) -> tuple[str, str]:
+    return error.code, error.detail
+
+
+def _faults_of(number: int, row: NewJob, uses: Mapping[str, int]) -> Iterator[Mapping[str, object]]:
+    def fault(field: str, code: str, detail: str) -> Mapping[str, object]:
+        return {"row": number, "field": field, "code": code, "detail": detail}
+
+    if row.preset not in PRESETS:
+        known = ", ".join(sorted(PRESETS))
+        yield fault("preset", "unknown_preset", f"There is no preset {row.preset!r}. Use one of: {known}.")
+    if row.seed is not None and not 0 <= row.seed <= SEED_MAX:
+        yield fault("seed", "seed_out_of_range", f"The seed is {row.seed}. Use 0 to {SEED_MAX}.")
+    for name, most in LIMITS.items():
+        # NaN is outside of every range.
+        if not 0 <= (value := getattr(row.controls, name)) <= most:
+            detail = f"The control {name} is {value}. Use 0 to {most:g}."
+            yield fault(f"controls.{name}", "control_out_of_range", detail)
+    if row.deadline_s is not None and not DEADLINE_MIN_S <= row.deadline_s <= DEADLINE_MAX_S:
+        detail = f"The deadline is {row.deadline_s} s. Use {DEADLINE_MIN_S:.0f} to {DEADLINE_MAX_S:.0f} seconds."
+        yield fault("deadline_s", "deadline_out_of_range", detail)
+    if row.custom_id is None:
+        return
+    if not 1 <= len(row.custom_id) <= CUSTOM_ID_MAX_CHARS or "\x00" in row.custom_id:
+        detail = f"A custom_id has 1 to {CUSTOM_ID_MAX_CHARS} characters and no NUL."
+        yield fault("custom_id", "invalid_custom_id", detail)
+    if uses[row.custom_id] > 1:
+        detail = f"The custom_id {row.custom_id!r} names {uses[row.custom_id]} rows. Give each row its own."
+        yield fault("custom_id", "duplicate_custom_id", detail)

@@ -1,0 +1,283 @@
+"""The life of a job, without I/O: its states, the legal steps between them, and what is known of each job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from dubline.orchestration.domain.controls import USUAL, Controls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from dubline.orchestration.domain.uploads import Upload
+
+PRESETS = frozenset({"tiny", "base"})
+"""Names of the released networks; the API may not import the networks themselves."""
+
+DEFAULT_PRESET = "base"
+SEED_MAX = 2**32 - 1
+CUSTOM_ID_MAX_CHARS = 128
+DEADLINE_MIN_S = 1.0
+DEADLINE_MAX_S = 30 * 86_400.0
+RETENTION_MIN_S = 60
+RETENTION_MAX_S = 10 * 365 * 86_400
+
+
+class JobState(StrEnum):
+    """Where a job stands. retrying: an attempt failed and the job waits for the next one."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+CLAIMABLE = frozenset({JobState.QUEUED, JobState.RETRYING})
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    # Failed without running: the deadline passed.
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
+    # Back to queued is a release: the worker shut down and the attempt is not charged.
+    JobState.RUNNING: frozenset({JobState.QUEUED, JobState.RETRYING}) | FINAL,
+    JobState.RETRYING: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+BORN = frozenset({JobState.QUEUED, JobState.FAILED})
+"""States a job may be inserted in: failed when one of its uploads is missing or was rejected."""
+
+
+class Stage(StrEnum):
+    """What a running attempt is doing."""
+
+    PREPARING = "preparing"
+    SAMPLING = "sampling"
+    RENDERING = "rendering"
+    MUXING = "muxing"
+    STORING = "storing"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    RETRIED = "retried"
+    FAILED = "failed"
+    RELEASED = "released"
+    CANCELLED = "cancelled"
+
+
+class Cause(StrEnum):
+    """Why an attempt did not succeed."""
+
+    BAD_INPUT = "bad_input"
+    TRANSIENT = "transient"
+    OUT_OF_MEMORY = "out_of_memory"
+    WORKER_LOST = "worker_lost"
+    SHUTDOWN = "shutdown"
+    DEFECT = "defect"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """What a tenant asks for: one portrait, one speech track, one video."""
+
+    portrait_upload_id: UUID
+    speech_upload_id: UUID
+    preset: str = DEFAULT_PRESET
+    seed: int | None = None
+    """0 to SEED_MAX; the same seed, controls, files and weights give the same video. None: one of these files' own."""
+    controls: Controls = USUAL
+    custom_id: str | None = None
+    """The tenant's own name for the row, unique within a batch."""
+    deadline_s: float | None = None
+    """DEADLINE_MIN_S to DEADLINE_MAX_S seconds from acceptance; a job not final by then fails."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job as its row says."""
+
+    id: UUID
+    tenant: str
+    batch_id: UUID | None
+    position: int | None
+    """Place in the batch, from 0."""
+    custom_id: str | None
+    portrait_upload_id: UUID
+    speech_upload_id: UUID
+    speech_s: float
+    """Seconds of speech to animate; 0 when the upload was never ready."""
+    preset: str
+    weights_sha256: str | None
+    """Of the networks that render it, known from the first attempt that began to."""
+    seed: int
+    controls: Controls
+    state: JobState
+    stage: Stage | None
+    """Set exactly while running."""
+    progress_percent: float
+    """0 to 100."""
+    attempt_count: int
+    """Attempts begun, those that were not charged included."""
+    gpu_s: float
+    """Seconds that all its attempts held the device."""
+    error_code: str | None
+    error_detail: str | None
+    result_key: str | None
+    result_size_bytes: int | None
+    result_duration_s: float | None
+    result_deleted_at: datetime | None
+    """When retention removed the video; the job stays succeeded."""
+    created_at: datetime
+    deadline_at: datetime | None
+    started_at: datetime | None
+    """When the first attempt began."""
+    finalized_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at a job; rows are kept."""
+
+    number: int
+    """From 1."""
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: Outcome | None
+    cause: Cause | None
+    error_code: str | None
+    error_detail: str | None
+    gpu_s: float
+    """Seconds it held the device for sampling and rendering."""
+    refused_writes: int
+    """Writes refused because its token was no longer in force."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long files are kept, in seconds, RETENTION_MIN_S to RETENTION_MAX_S; None: until deleted.
+
+    Of a tenant's and a batch's, the shorter holds.
+    """
+
+    inputs_s: int | None = None
+    """Of a tenant: from the declaration of an upload. Of a batch: from its last job's end."""
+    results_s: int | None = None
+    """From the end of each job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Many jobs accepted in one call."""
+
+    id: UUID
+    tenant: str
+    row_count: int
+    """Jobs in it; jobs that were deleted no longer count."""
+    created_at: datetime
+    retention: Retention = field(default_factory=Retention)
+    counts: Mapping[JobState, int] = field(default_factory=dict)
+    """Jobs per state; every state is a key."""
+    progress_percent: float = 0.0
+    """Mean over the jobs, final ones counting as 100."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether every job is final."""
+        return sum(self.counts.get(state, 0) for state in FINAL) == self.row_count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """Some jobs of a batch in the order of its rows."""
+
+    jobs: tuple[Job, ...]
+    next_after: int | None
+    """Position to go on after; None on the last page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueCounts:
+    """How much work waits."""
+
+    claimable: int
+    """Queued or retrying, and due now."""
+    delayed: int
+    """Retrying, not due yet."""
+    running: int
+    oldest_claimable_s: float
+    """Age of the longest-waiting claimable job in seconds; 0 when there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pins:
+    """What makes the bytes of a video, beside its inputs, preset, seed and controls. Equal pins, equal bytes."""
+
+    weights_sha256: str
+    render_batch: int
+    """Frames rendered at once."""
+    segment_frames: int
+    encoder_threads: int
+
+
+class CheckpointKind(StrEnum):
+    """What a checkpoint holds."""
+
+    MOTION = "motion"
+    SEGMENT = "segment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A finished piece of a job, kept in the bucket so that no later attempt makes it again."""
+
+    kind: CheckpointKind
+    number: int
+    """0 for the motion; the index of a segment."""
+    object_key: str
+    size_bytes: int
+    sha256: str
+    """64 lower-case hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The time-limited right of one worker to one attempt at one job; its token fences every write."""
+
+    job_id: UUID
+    tenant: str
+    attempt: int
+    """Number of the attempt, from 1."""
+    charged: Mapping[Cause, int]
+    """Earlier attempts that count against the budgets, by cause: what retry.decide asks for."""
+    token: UUID
+    expires_at: datetime
+    portrait: Upload
+    """Ready: facts are present."""
+    speech: Upload
+    """Ready: facts are present."""
+    preset: str
+    seed: int
+    controls: Controls
+
+    @property
+    def result_key(self) -> str:
+        """Key in the bucket that belongs to this attempt alone."""
+        return f"results/{self.job_id}/{self.attempt}-{self.token}.mp4"
+
+    @property
+    def attempt_prefix(self) -> str:
+        """Where in the bucket the checkpoints of this attempt go."""
+        return f"checkpoints/{self.job_id}/{self.attempt}-{self.token}/"

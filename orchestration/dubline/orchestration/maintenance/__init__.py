@@ -1,0 +1,1 @@
+"""The maintenance process: periodic tasks that publish, rescue, clean up and sweep."""

@@ -1,0 +1,1 @@
+"""The object store behind five verbs. The only package with boto3."""

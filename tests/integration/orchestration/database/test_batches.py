@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import event
+
+from dubline.orchestration.domain.errors import (
+    DublineError,
+    IdempotencyKeyReusedError,
+    InvalidBatchError,
+    InvalidRequestError,
+    NotFoundError,
+    UploadNotReadyError,
+)
+from dubline.orchestration.domain.jobs import JobState
+from dubline.orchestration.domain.uploads import UploadKind
+
+if TYPE_CHECKING:
+    from tests.integration.orchestration.conftest import Studio
+
+    from dubline.orchestration.database.store import Store
+
+
+def test_a_batch_keeps_its_rows_in_order_page_by_page(store: Store, studio: Studio) -> None:
+    rows = [studio.new(custom_id=f"row-{n}", seed=n) for n in range(7)]
+    batch, replayed = store.batches.insert("acme", rows, None, "hash")
+    assert not replayed
+    seen, after = [], None
+    while True:
+        page = store.batches.jobs("acme", batch.id, after, limit=3)
+        seen += [(job.custom_id, job.seed, job.position) for job in page.jobs]
+        if page.next_after is None:
+            break
+        after = page.next_after
+    assert seen == [(f"row-{n}", n, n) for n in range(7)]
+
+
+def test_a_last_page_that_is_full_has_no_next_one(store: Store, studio: Studio) -> None:
+    batch, _ = store.batches.insert("acme", [studio.new()] * 3, None, "hash")
+    assert store.batches.jobs("acme", batch.id, None, limit=3).next_after is None
+
+
+def test_progress_and_counts_come_from_the_jobs(store: Store, studio: Studio) -> None:
+    batch, _ = store.batches.insert("acme", [studio.new(), studio.new()], None, "hash")
+    assert batch.counts[JobState.QUEUED] == 2
+    assert set(batch.counts) == set(JobState)
+    lease = store.leases.claim("worker", 10)
+    assert lease is not None
+    store.leases.finish(lease, lease.result_key, 1, 1.0)
+    half = store.batches.get("acme", batch.id)
+    assert (half.counts[JobState.SUCCEEDED], half.progress_percent, half.finished) == (1, 50.0, False)
+
+
+def test_a_bad_upload_fails_its_row_and_no_neighbour(store: Store, studio: Studio) -> None:
+    faceless = studio.rejected(UploadKind.PORTRAIT, "no_face", "No face in it.")
+    pending = studio.pending(UploadKind.SPEECH)
+    rows = [
+        studio.new(),
+        studio.new(portrait=uuid4()),
+        studio.new(portrait=faceless.id),
+        studio.new(speech=pending.id),
+        studio.new(speech=studio.portrait.id),
+        studio.new(),
+    ]
+    batch, _ = store.batches.insert("acme", rows, None, "hash")
+    jobs = store.batches.jobs("acme", batch.id, None, 10).jobs
+    assert [job.error_code for job in jobs] == [
+        None,
+        "upload_missing",
+        "no_face",
+        "upload_missing",
+        "wrong_content_type",
+        None,
+    ]
+    assert jobs[2].error_detail == "No face in it."
+    assert batch.counts[JobState.QUEUED] == 2
+    assert batch.counts[JobState.FAILED] == 4
+
+
+def test_an_upload_of_another_tenant_is_missing(store: Store, studio: Studio) -> None:
+    other = type(studio)(store, "other")
+    batch, _ = store.batches.insert("acme", [studio.new(portrait=other.portrait.id)], None, "hash")
+    (job,) = store.batches.jobs("acme", batch.id, None, 10).jobs
+    assert job.error_code == "upload_missing"
+    assert store.batches.get("acme", batch.id).finished
+
+
+def test_a_batch_with_an_upload_being_checked_inserts_nothing(store: Store, studio: Studio) -> None:
+    probing = studio.probing(UploadKind.SPEECH)
+    with pytest.raises(UploadNotReadyError):
+        store.batches.insert("acme", [studio.new(), studio.new(speech=probing.id)], "key", "hash")
+    assert store.jobs.queued_counts().claimable == 0
+    # The key is free again.
+    assert store.batches.insert("acme", [studio.new()], "key", "another")[1] is False
+
+
+def test_rows_with_faults_of_their_own_insert_nothing(store: Store, studio: Studio) -> None:
+    rows = [studio.new(custom_id="a"), studio.new(preset="huge"), studio.new(custom_id="a")]
+    with pytest.raises(InvalidBatchError) as caught:
+        store.batches.insert("acme", rows, None, "hash")
+    assert [(error["row"], error["code"]) for error in caught.value.errors] == [
+        (0, "duplicate_custom_id"),
+        (1, "unknown_preset"),
+        (2, "duplicate_custom_id"),
+    ]
+    assert store.jobs.queued_counts().claimable == 0
+
+
+def test_a_batch_without_rows_is_refused(store: Store, studio: Studio) -> None:
+    with pytest.raises(InvalidBatchError):
+        store.batches.insert(studio.tenant, [], None, "hash")
+
+
+def test_the_same_key_and_request_give_the_same_batch(store: Store, studio: Studio) -> None:
+    first, _ = store.batches.insert("acme", [studio.new()], "key", "hash")
+    second, replayed = store.batches.insert("acme", [studio.new()], "key", "hash")
+    assert replayed
+    assert second == first
+    assert store.jobs.queued_counts().claimable == 1
+
+
+def test_the_same_key_with_another_request_is_refused(store: Store, studio: Studio) -> None:
+    store.batches.insert("acme", [studio.new()], "key", "hash")
+    with pytest.raises(IdempotencyKeyReusedError):
+        store.batches.insert("acme", [studio.new()], "key", "other hash")
+
+
+def test_a_key_belongs_to_one_tenant(store: Store, studio: Studio) -> None:
+    other = type(studio)(store, "other")
+    store.batches.insert("acme", [studio.new()], "key", "hash")
+    assert store.batches.insert("other", [other.new()], "key", "other hash")[1] is False
+
+
+def test_the_same_key_at_once_makes_one_batch(store: Store, studio: Studio) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(store.batches.insert, "acme", [studio.new()] * 20, "key", "hash") for _ in range(4)]
+    assert len({call.result()[0].id for call in calls}) == 1
+    assert sorted(call.result()[1] for call in calls) == [False, True, True, True]
+    assert store.jobs.queued_counts().claimable == 20
+
+
+def test_a_key_whose_batch_is_deleted_in_this_moment_is_free_again(store: Store, studio: Studio) -> None:
+    first, _ = store.batches.insert("acme", [studio.new()], "key", "hash")
+    deleting: list[str] = []
+
+    def delete(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        # Between the insert that finds the key taken and the look at whose it is.
+        if statement.startswith("SELECT") and "batches.idempotency_key = " in statement and not deleting:
+            deleting.append(statement)
+            store.deletions.batch("acme", first.id, "test")
+
+    event.listen(store._engine, "before_cursor_execute", delete)
+    second, replayed = store.batches.insert("acme", [studio.new()], "key", "hash")
+    event.remove(store._engine, "before_cursor_execute", delete)
+    assert deleting
+    assert not replayed
+    assert second.id != first.id
+    assert second.counts[JobState.QUEUED] == 1
+
+
+def test_batches_of_one_tenant_at_once_do_not_block_each_other_for_good(store: Store, studio: Studio) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(store.batches.insert, "acme", [studio.new()] * 20, None, "hash") for _ in range(8)]
+    assert len({call.result()[0].id for call in calls}) == 8
+
+
+def test_ten_thousand_rows_are_one_transaction_of_a_few_statements(store: Store, studio: Studio) -> None:
+    rows = [studio.new(custom_id=f"row-{n}") for n in range(10_000)]
+    executed: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        executed.append(statement)
+
+    event.listen(store._engine, "before_cursor_execute", note)
+    batch, _ = store.batches.insert("acme", rows, "key", "hash")
+    event.remove(store._engine, "before_cursor_execute", note)
+    assert batch.counts[JobState.QUEUED] == 10_000
+    # Half a second on an idle machine (benchmarks/store.py); one statement per row would take ten.
+    assert len(executed) < 12
+
+
+def test_another_tenants_batch_is_not_found(store: Store, studio: Studio) -> None:
+    batch, _ = store.batches.insert("acme", [studio.new()], None, "hash")
+    with pytest.raises(NotFoundError):
+        store.batches.get("other", batch.id)
+    with pytest.raises(NotFoundError):
+        store.batches.jobs("other", batch.id, None, 10)
+
+
+def test_another_tenants_job_is_not_found(store: Store, studio: Studio) -> None:
+    job = studio.job()
+    with pytest.raises(NotFoundError):
+        store.jobs.get("other", job.id)
+    assert store.jobs.attempts("other", job.id) == ()
+
+
+def test_a_single_job_with_a_bad_upload_is_refused_with_its_code(store: Store, studio: Studio) -> None:
+    silent = studio.rejected(UploadKind.SPEECH, "speech_silent", "Nothing to hear.")
+    with pytest.raises(DublineError, match="Nothing to hear") as caught:
+        store.jobs.insert("acme", studio.new(speech=silent.id))
+    assert caught.value.code == "speech_silent"
+    assert caught.value.status == 422
+
+
+def test_a_single_job_with_an_unknown_preset_is_refused(store: Store, studio: Studio) -> None:
+    with pytest.raises(InvalidRequestError, match="tiny"):
+        store.jobs.insert("acme", studio.new(preset="huge"))

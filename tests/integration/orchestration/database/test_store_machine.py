@@ -1,0 +1,321 @@
+"""Any order of calls against a model in plain Python: what is refused, what is claimed, and what is left behind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
+from sqlalchemy import text
+from tests.integration.orchestration.conftest import Studio
+from tests.integration.orchestration.rows import change
+
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.errors import LeaseLostError, NotFoundError
+from dubline.orchestration.domain.jobs import (
+    CLAIMABLE,
+    FINAL,
+    Cause,
+    Checkpoint,
+    CheckpointKind,
+    JobState,
+    Lease,
+    Outcome,
+    Pins,
+    Stage,
+)
+from dubline.orchestration.domain.retry import BUDGETS, FORGIVEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from dubline.orchestration.database.store import Store
+
+TENANT = "acme"
+PINS = [
+    Pins(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2),
+    Pins(weights_sha256="a" * 64, render_batch=2, segment_frames=100, encoder_threads=2),
+    Pins(weights_sha256="c" * 64, render_batch=4, segment_frames=100, encoder_threads=2),
+]
+PIECES = [(CheckpointKind.MOTION, 0), (CheckpointKind.SEGMENT, 0), (CheckpointKind.SEGMENT, 1)]
+
+
+@dataclass
+class ModelAttempt:
+    lease: Lease
+    outcome: Outcome | None = None
+    cause: Cause | None = None
+    refused: int = 0
+    gpu_s: float = 0.0
+    kept: bool = False
+
+
+@dataclass
+class ModelJob:
+    state: JobState = JobState.QUEUED
+    due: bool = True
+    late: bool = False
+    expired: bool = False
+    pins: Pins | None = None
+    attempts: list[ModelAttempt] = field(default_factory=list)
+    checkpoints: dict[tuple[CheckpointKind, int], Checkpoint] = field(default_factory=dict)
+
+    def charged(self) -> Counter[Cause]:
+        got_on = max((number for number, attempt in enumerate(self.attempts, 1) if attempt.kept), default=0)
+        return Counter(
+            attempt.cause
+            for number, attempt in enumerate(self.attempts, 1)
+            if attempt.outcome is Outcome.RETRIED
+            and attempt.cause
+            and (attempt.cause not in FORGIVEN or number > got_on)
+        )
+
+    def end(self, state: JobState, outcome: Outcome | None = None, cause: Cause | None = None) -> None:
+        """Move on; whatever attempt is open ends so."""
+        if self.state is JobState.RUNNING:
+            self.attempts[-1].outcome, self.attempts[-1].cause = outcome, cause
+        self.state, self.due, self.expired = state, True, False
+        if state in FINAL:
+            self.checkpoints = {}
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """What tenants, workers, the control process and the clock may do, in any order."""
+
+    store: Store
+    jobs = Bundle("jobs")
+    leases = Bundle("leases")
+
+    def __init__(self) -> None:
+        super().__init__()
+        with transaction(self.store._engine) as session:
+            session.execute(
+                text("TRUNCATE doomed_objects, audit, outbox, checkpoints, attempts, jobs, uploads, tenants CASCADE")
+            )
+        self.studio = Studio(self.store, TENANT)
+        self.model: dict[UUID, ModelJob] = {}
+        self.kept: set[str] = set()
+        self.removed: set[str] = set()
+        self.number = 0
+
+    # What tenants do.
+
+    @rule(target=jobs, deadline_s=st.sampled_from([None, 3600.0]))
+    def submit(self, deadline_s: float | None) -> UUID:
+        job = self.store.jobs.insert(TENANT, self.studio.new(deadline_s=deadline_s))
+        self.model[job.id] = ModelJob()
+        return job.id
+
+    @rule(job_id=jobs)
+    def cancel(self, job_id: UUID) -> None:
+        model = self.model.get(job_id)
+        try:
+            state = self.store.jobs.cancel(TENANT, job_id).state
+        except NotFoundError:
+            assert model is None
+            return
+        assert model is not None
+        if model.state not in FINAL:
+            model.end(JobState.CANCELLED, Outcome.CANCELLED, Cause.CANCELLED)
+        assert state is model.state
+
+    @rule(job_id=jobs)
+    def delete(self, job_id: UUID) -> None:
+        model = self.model.pop(job_id, None)
+        try:
+            self.store.deletions.job(TENANT, job_id, "key:0")
+        except NotFoundError:
+            assert model is None
+        else:
+            assert model is not None
+
+    # What workers do.
+
+    @rule(target=leases)
+    def claim(self) -> Any:
+        due = [
+            job_id for job_id, model in self.model.items() if model.state in CLAIMABLE and model.due and not model.late
+        ]
+        lease = self.store.leases.claim("worker", 3600)
+        if lease is None:
+            assert not due
+            return multiple()
+        # One tenant, so the order is that of submission.
+        assert lease.job_id == due[0]
+        model = self.model[lease.job_id]
+        assert lease.charged == model.charged()
+        model.state = JobState.RUNNING
+        model.attempts.append(ModelAttempt(lease))
+        assert lease.attempt == len(model.attempts)
+        return lease
+
+    @rule(lease=leases)
+    def renew(self, lease: Lease) -> None:
+        if model := self.write(lease, lambda: self.store.leases.renew(lease, 3600)):
+            model.expired = False
+
+    @rule(lease=leases, gpu_s=st.sampled_from([0.0, 1.0, 2.0]))
+    def progress(self, lease: Lease, gpu_s: float) -> None:
+        if model := self.write(lease, lambda: self.store.leases.progress(lease, Stage.RENDERING, 50, gpu_s)):
+            model.attempts[-1].gpu_s = max(model.attempts[-1].gpu_s, gpu_s)
+
+    @rule(lease=leases, pins=st.sampled_from(PINS))
+    def begin(self, lease: Lease, pins: Pins) -> None:
+        given: list[Checkpoint] = []
+        if not (model := self.write(lease, lambda: given.extend(self.store.leases.begin(lease, pins)))):
+            return
+        if model.pins and model.pins.weights_sha256 != pins.weights_sha256:
+            model.checkpoints = {}
+        elif model.pins != pins:
+            model.checkpoints = {at: one for at, one in model.checkpoints.items() if at == PIECES[0]}
+        model.pins = pins
+        assert given == [model.checkpoints[at] for at in PIECES if at in model.checkpoints]
+
+    @rule(lease=leases, piece=st.sampled_from(PIECES))
+    def keep(self, lease: Lease, piece: tuple[CheckpointKind, int]) -> None:
+        # A worker begins before it keeps anything.
+        held = self.model.get(lease.job_id)
+        if held is not None and held.pins is None:
+            return
+        self.number += 1
+        kind, number = piece
+        key = f"{lease.attempt_prefix}{kind}-{number}-{self.number}"
+        checkpoint = Checkpoint(kind=kind, number=number, object_key=key, size_bytes=1, sha256="b" * 64)
+        if model := self.write(lease, lambda: self.store.leases.keep(lease, checkpoint)):
+            self.kept.add(key)
+            model.checkpoints[piece] = checkpoint
+            model.attempts[-1].kept = True
+
+    @rule(lease=leases)
+    def finish(self, lease: Lease) -> None:
+        if model := self.write(lease, lambda: self.store.leases.finish(lease, lease.result_key, 1, 1.0)):
+            model.end(JobState.SUCCEEDED, Outcome.SUCCEEDED)
+
+    @rule(lease=leases)
+    def fail(self, lease: Lease) -> None:
+        if model := self.write(lease, lambda: self.store.leases.fail(lease, Cause.BAD_INPUT, "no_face", "None.")):
+            model.end(JobState.FAILED, Outcome.FAILED, Cause.BAD_INPUT)
+
+    @rule(lease=leases, cause=st.sampled_from([Cause.TRANSIENT, Cause.DEFECT]), delay_s=st.sampled_from([0, 3600]))
+    def retry(self, lease: Lease, cause: Cause, delay_s: float) -> None:
+        if model := self.write(lease, lambda: self.store.leases.retry(lease, cause, "x", "y", delay_s)):
+            model.end(JobState.RETRYING, Outcome.RETRIED, cause)
+            model.due = delay_s == 0
+
+    @rule(lease=leases)
+    def release(self, lease: Lease) -> None:
+        if model := self.write(lease, lambda: self.store.leases.release(lease)):
+            model.end(JobState.QUEUED, Outcome.RELEASED, Cause.SHUTDOWN)
+
+    # What the clock and the control process do.
+
+    @rule(job_id=jobs)
+    def pass_lease(self, job_id: UUID) -> None:
+        change(
+            self.store,
+            "UPDATE jobs SET lease_expires_at = now() - interval '1 s' WHERE id = :id AND state = 'running'",
+            id=job_id,
+        )
+        if (model := self.model.get(job_id)) and model.state is JobState.RUNNING:
+            model.expired = True
+
+    @rule()
+    def pass_pauses(self) -> None:
+        change(self.store, "UPDATE jobs SET available_at = now()")
+        for model in self.model.values():
+            model.due = True
+
+    @rule(job_id=jobs)
+    def pass_deadline(self, job_id: UUID) -> None:
+        passed = "UPDATE jobs SET deadline_at = now() - interval '1 s' WHERE id = :id AND deadline_at IS NOT NULL"
+        with transaction(self.store._engine) as session:
+            had_one = session.execute(text(f"{passed} RETURNING id"), {"id": job_id}).all()
+        if had_one:
+            self.model[job_id].late = True
+
+    @rule()
+    def rescue(self) -> None:
+        lost = [model for model in self.model.values() if model.expired]
+        assert self.store.leases.rescue_expired() == len(lost)
+        for model in lost:
+            if model.charged()[Cause.WORKER_LOST] + 1 >= BUDGETS[Cause.WORKER_LOST]:
+                model.end(JobState.FAILED, Outcome.FAILED, Cause.WORKER_LOST)
+            else:
+                model.end(JobState.RETRYING, Outcome.RETRIED, Cause.WORKER_LOST)
+
+    @rule()
+    def expire_deadlines(self) -> None:
+        late = [model for model in self.model.values() if model.late and model.state not in FINAL]
+        assert self.store.leases.expire_deadlines() == len(late)
+        for model in late:
+            model.end(JobState.FAILED, Outcome.FAILED, Cause.DEADLINE)
+
+    @rule()
+    def clean(self) -> None:
+        keys = self.store.deletions.doomed(2)
+        self.store.deletions.removed(keys)
+        self.removed.update(keys)
+
+    # What must hold after each of them.
+
+    @invariant()
+    def the_rows_say_what_the_model_says(self) -> None:
+        with transaction(self.store._engine) as session:
+            jobs = session.execute(text("SELECT id, state, gpu_s FROM jobs")).all()
+            attempts = session.execute(
+                text(
+                    "SELECT job_id, number, outcome, cause, refused_writes, gpu_s FROM attempts ORDER BY job_id, number"
+                )
+            ).all()
+            checkpoints = session.execute(text("SELECT job_id, object_key FROM checkpoints")).all()
+            doomed = set(session.scalars(text("SELECT object_key FROM doomed_objects")))
+        assert {row.id: (row.state, row.gpu_s) for row in jobs} == {
+            job_id: (model.state, sum(attempt.gpu_s for attempt in model.attempts))
+            for job_id, model in self.model.items()
+        }
+        assert {tuple(row) for row in attempts} == {
+            (job_id, attempt.lease.attempt, attempt.outcome, attempt.cause, attempt.refused, attempt.gpu_s)
+            for job_id, model in self.model.items()
+            for attempt in model.attempts
+        }
+        for model in self.model.values():
+            outcomes = [attempt.outcome for attempt in model.attempts]
+            assert outcomes.count(Outcome.SUCCEEDED) == (model.state is JobState.SUCCEEDED)
+            assert outcomes.count(None) == (model.state is JobState.RUNNING)
+        needed = {row.object_key for row in checkpoints}
+        assert {(row.job_id, row.object_key) for row in checkpoints} == {
+            (job_id, one.object_key) for job_id, model in self.model.items() for one in model.checkpoints.values()
+        }
+        assert self.kept <= needed | doomed | self.removed
+        assert not needed & (doomed | self.removed)
+
+    def write(self, lease: Lease, call: Callable[[], object]) -> ModelJob | None:
+        """Write as a worker; gives the model of the job where the write must have been taken."""
+        model = self.model.get(lease.job_id)
+        holds = model is not None and model.state is JobState.RUNNING and model.attempts[-1].lease is lease
+        try:
+            call()
+        except LeaseLostError:
+            assert not holds
+            if model is not None:
+                model.attempts[lease.attempt - 1].refused += 1
+            return None
+        assert holds
+        return model
+
+
+def test_any_order_of_calls_keeps_the_promises(store: Store) -> None:
+    StoreMachine.store = store
+    run_state_machine_as_test(
+        StoreMachine,
+        settings=settings(
+            max_examples=10,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )

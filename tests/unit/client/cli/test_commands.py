@@ -1,0 +1,221 @@
+import json
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.unit.client.service import KEY, URL, Service
+
+import dubline.embedded
+from dubline.client import __main__, client
+from dubline.client.cli import commands
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    service = Service()
+    real = client.Client
+    monkeypatch.setattr(commands, "Client", lambda url, key: real(url, key, service.wire()))
+    monkeypatch.setenv("DUBLINE_URL", URL)
+    monkeypatch.setenv("DUBLINE_API_KEY", KEY)
+    return service
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["dubline", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.usefixtures("service")
+def test_submit_makes_a_video(monkeypatch: pytest.MonkeyPatch, media: Path) -> None:
+    monkeypatch.chdir(media)
+    assert run(monkeypatch, "submit", "--portrait", "face.jpg", "--speech", "hello.mp3") == 0
+    assert (media / "face-hello.mp4").is_file()
+
+
+def test_submit_asks_for_the_controls_that_were_given(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service
+) -> None:
+    monkeypatch.chdir(media)
+    words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3", "--out", "o.mp4")
+    assert run(monkeypatch, *words) == 0
+    assert run(monkeypatch, *words, "--expression", 2, "--head-motion", 0, "--blink", 0.5, "--shut-in-silence", 1) == 0
+    plain, asked = (job["asked"] for job in service.jobs.values())
+    assert "controls" not in plain
+    assert asked["controls"] == {"expression": 2, "head_motion": 0, "blink": 0.5, "shut_in_silence": 1}
+
+
+@pytest.mark.parametrize("given", [("--blink", "2.1"), ("--shut-in-silence", "1.1"), ("--expression", "nan")])
+def test_submit_sends_nothing_for_a_control_out_of_range(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, given: tuple[str, str]
+) -> None:
+    monkeypatch.chdir(media)
+    words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3")
+    assert run(monkeypatch, *words, *given) == __main__.UNUSABLE
+    assert service.calls == []
+
+
+def test_submit_replaces_a_file_only_where_it_was_named(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(media)
+    old = media / "face-hello.mp4"
+    old.write_bytes(b"of yesterday")
+    words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3")
+    assert run(monkeypatch, *words) == __main__.UNUSABLE
+    assert "face-hello.mp4 already. Name the video with --out" in capsys.readouterr().err
+    assert (old.read_bytes(), service.calls) == (b"of yesterday", [])
+    assert run(monkeypatch, *words, "--out", old) == 0
+    assert old.read_bytes() != b"of yesterday"
+
+
+@pytest.mark.usefixtures("service")
+def test_submit_of_a_bad_portrait_exits_with_one_and_its_sentence(
+    monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (
+        "submit",
+        "--portrait",
+        media / "wall.jpg",
+        "--speech",
+        media / "hello.mp3",
+        "--out",
+        media / "o",
+    )
+    assert run(monkeypatch, *words) == commands.FAILED
+    assert "no_face: No face was found." in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("service")
+def test_batch_makes_all_videos_it_can_and_sums_up(
+    monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portraits = {"good": "face.jpg", "bad": "wall.jpg"}
+    lines = [
+        json.dumps({"custom_id": name, "portrait": file, "speech": "hello.mp3"}) for name, file in portraits.items()
+    ]
+    (media / "batch.jsonl").write_text("\n".join(lines))
+    assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / "out") == commands.FAILED
+    assert [file.name for file in (media / "out").iterdir()] == ["good.mp4"]
+    shown = capsys.readouterr().out
+    assert "failed  bad  no_face: No face was found." in shown
+    assert "1 of 2 videos" in shown
+
+
+@pytest.mark.parametrize(
+    ("look", "identifier", "words"),
+    [
+        ("_look_at_job", "job-0", ["submit", "--portrait", "face.jpg", "--speech", "hello.mp3"]),
+        ("_look_at_batch", "batch-0", ["batch", "batch.jsonl"]),
+    ],
+)
+def test_who_interrupts_is_told_how_to_go_on(  # noqa: PLR0913, PLR0917 - fixtures and parameters
+    monkeypatch: pytest.MonkeyPatch,
+    media: Path,
+    service: Service,
+    capsys: pytest.CaptureFixture[str],
+    look: str,
+    identifier: str,
+    words: list[str],
+) -> None:
+    def interrupted(_identifier: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(service, look, interrupted)
+    monkeypatch.chdir(media)
+    row = {"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}
+    (media / "batch.jsonl").write_text(json.dumps(row))
+    assert run(monkeypatch, *words) == commands.INTERRUPTED
+    assert f"dubline status {identifier}\ndubline cancel {identifier}" in capsys.readouterr().err
+
+
+def test_status_knows_jobs_and_batches(
+    monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempts = [
+        {"number": 1, "outcome": "retried", "cause": "worker_lost", "gpu_s": 1.25},
+        {"number": 2, "outcome": None, "cause": None},
+    ]
+    service.jobs["job-0"] = {"id": "job-0", "state": "running", "stage": "rendering", "attempts": attempts}
+    service.batches["k"] = "batch-0"
+    assert run(monkeypatch, "status", "job-0") == 0
+    assert run(monkeypatch, "status", "batch-0") == 0
+    shown = capsys.readouterr().out
+    assert "attempt 1: retried, worker_lost, 1.2 s on the device\n  attempt 2: running" in shown
+    assert "batch batch-0: 1 succeeded" in shown
+    assert run(monkeypatch, "status", "nothing") == __main__.UNUSABLE
+
+
+def test_cancel_stops_a_job_or_a_batch_and_tells_how_it_is(
+    monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.jobs["job-0"] = {"id": "job-0", "state": "retrying"}
+    service.faults["POST /v1/jobs/job-0/cancel"] = [httpx2.Response(200, json={"id": "job-0", "state": "cancelled"})]
+    assert run(monkeypatch, "cancel", "job-0") == 0
+    assert capsys.readouterr().out == "job job-0: cancelled, 0 %\n"
+    service.batches["k"] = "batch-0"
+    service.jobs |= {"job-0": {"id": "job-0", "state": "succeeded"}, "job-1": {"id": "job-1", "state": "queued"}}
+    cancelled = {"id": "batch-0", "job_count": 2, "counts": {"succeeded": 1, "cancelled": 1}, "percent": 100}
+    service.faults["POST /v1/batches/batch-0/cancel"] = [httpx2.Response(200, json=cancelled)]
+    assert run(monkeypatch, "cancel", "batch-0") == 0
+    assert capsys.readouterr().out == "batch batch-0: 1 succeeded, 1 cancelled, 100 %\n"
+    assert run(monkeypatch, "cancel", "nothing") == __main__.UNUSABLE
+
+
+def test_delete_removes_a_job_or_a_batch_and_names_the_audit_entry(
+    monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.jobs["job-0"] = {"id": "job-0", "state": "succeeded"}
+    service.batches["k"] = "batch-0"
+    assert run(monkeypatch, "delete", "job-0", "--inputs") == __main__.UNUSABLE
+    assert "--inputs goes with a batch" in capsys.readouterr().err
+    assert "job-0" in service.jobs
+    assert run(monkeypatch, "delete", "job-0") == 0
+    assert capsys.readouterr().out == "job job-0 is deleted. Audit entry: audit-of-job-0.\n"
+    assert run(monkeypatch, "delete", "batch-0", "--inputs") == 0
+    assert capsys.readouterr().out == "batch batch-0 is deleted. Audit entry: audit-of-batch-0.\n"
+    assert service.requests[-1].url.query == b"inputs=true"
+    assert (service.jobs, service.batches) == ({}, {})
+    assert run(monkeypatch, "delete", "job-0") == __main__.UNUSABLE
+    assert "There is no batch with this id." in capsys.readouterr().err
+
+
+def test_a_mistake_is_one_sentence_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DUBLINE_API_KEY", raising=False)
+    for words in (
+        ("status", "x"),
+        ("submit", "--portrait", media / "gone.jpg", "--speech", media / "hello.mp3"),
+        ("batch", media / "gone.jsonl"),
+    ):
+        assert run(monkeypatch, *words) == __main__.UNUSABLE
+        error = capsys.readouterr().err
+        assert error.startswith("dubline: ")
+        assert error.count("\n") == 1
+
+
+def test_up_runs_a_command_with_its_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+
+    def fake(command: list[str], say: object) -> int:
+        assert callable(say)
+        seen.append(command)
+        return 3
+
+    monkeypatch.setattr(dubline.embedded, "run", fake)
+    assert run(monkeypatch, "up", "--", "make", "-x", "--help") == 3
+    assert run(monkeypatch, "up") == 3
+    assert seen == [["make", "-x", "--help"], []]
+
+
+def test_up_says_which_part_failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(command: list[str], say: object) -> int:
+        raise dubline.embedded.PartFailed("renderer", "stopped with exit code 1", f"{command} {say}")
+
+    monkeypatch.setattr(dubline.embedded, "run", fails)
+    assert run(monkeypatch, "up") == __main__.UNUSABLE
+    assert "renderer stopped with exit code 1" in capsys.readouterr().err

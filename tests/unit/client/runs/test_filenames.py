@@ -1,0 +1,40 @@
+from pathlib import PurePosixPath, PureWindowsPath
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dubline.client.runs.filenames import file_names
+
+ids = st.lists(st.text(min_size=1, max_size=300), unique=True, max_size=8)
+
+
+def test_a_good_file_name_is_kept() -> None:
+    assert file_names(["greeting-de_0017.v2"], ".mp4") == {"greeting-de_0017.v2": "greeting-de_0017.v2.mp4"}
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["../../etc/passwd", "/etc/passwd", "..", ".", "a/b", "a\\b", "C:\\x", "con", "-rf", ".bashrc", "\0"],
+)
+def test_a_hostile_id_stays_in_its_folder(hostile: str) -> None:
+    name = file_names([hostile], ".mp4")[hostile]
+    assert PurePosixPath(name).name == name == PureWindowsPath(name).name
+    assert not name.startswith((".", "-"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(ids)
+def test_names_are_plain_and_differ_even_where_case_is_ignored(custom_ids: list[str]) -> None:
+    names = file_names(custom_ids, ".mp4")
+    assert set(names) == set(custom_ids)
+    assert len({name.casefold() for name in names.values()}) == len(custom_ids)
+    for name in names.values():
+        assert PurePosixPath(name).name == name == PureWindowsPath(name).name
+        assert len(name.encode()) <= 255
+        assert not name.startswith(".")
+
+
+def test_a_hash_in_an_id_does_not_take_the_name_of_another() -> None:
+    taken = file_names(["a/b"], "")["a/b"]
+    assert len(set(file_names([taken, "a/b"], "").values())) == 2

@@ -1,0 +1,56 @@
+"""The speech front end gives the same frames however the samples arrive, and forgets the recording's gain."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dubline.models.stage2.log_mel import BANDS, HOP, SAMPLE_RATE_HZ, Loudness, normalise, stream_log_mel
+
+
+def tone(hz: float, seconds: float) -> NDArray[np.float32]:
+    time = np.arange(int(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    return (0.3 * np.sin(2 * np.pi * hz * time)).astype(np.float32)
+
+
+def mel_of(samples: NDArray[np.float32], frames: int, pieces: int = 1, block: int = 1000) -> Tensor:
+    return torch.cat(list(stream_log_mel(np.array_split(samples, pieces), frames, block=block)))
+
+
+@pytest.mark.parametrize(("pieces", "block"), [(1, 7), (13, 1000), (500, 50)])
+def test_any_chunking_gives_the_same_frames(pieces: int, block: int) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, 20_000).astype(np.float32)
+    torch.testing.assert_close(mel_of(samples, 125, pieces, block), mel_of(samples, 125), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("frames", [1, 99, 100, 101, 400])
+def test_exactly_the_frames_asked_for_are_given(frames: int) -> None:
+    assert mel_of(tone(440, 1), frames).shape == (frames, BANDS)
+
+
+def test_what_comes_after_the_recording_is_silence() -> None:
+    mel = mel_of(tone(440, 0.5), 100)
+    assert mel[60:].max() < mel[:45].max() - 10
+
+
+def test_higher_tones_light_higher_bands() -> None:
+    peaks = [int(mel_of(tone(hz, 0.5), 50)[25].argmax()) for hz in (200, 800, 3000)]
+    assert peaks == sorted(set(peaks))
+
+
+def test_an_impulse_appears_in_the_frame_it_belongs_to() -> None:
+    samples = np.zeros(SAMPLE_RATE_HZ, np.float32)
+    samples[50 * HOP + HOP // 2] = 1
+    assert int(mel_of(samples, 100).sum(-1).argmax()) == 50
+
+
+def test_normalised_frames_do_not_depend_on_the_recordings_gain() -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE_HZ).astype(np.float32)
+    samples[: SAMPLE_RATE_HZ // 2] *= 0.05
+    results = []
+    for gain in (1.0, 0.1):
+        mel, loudness = mel_of(samples * np.float32(gain), 100), Loudness()
+        loudness.hear(mel)
+        results.append(normalise(mel, loudness.level))
+    torch.testing.assert_close(results[0], results[1], atol=0.05, rtol=0)

@@ -1,0 +1,73 @@
+"""The chunked scan is held against the recurrence as the paper prints it."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from dubline.models.stage2.mamba import Mamba2
+from dubline.models.stage2.selective_scan import ScanInputs, chunked_scan, reference_scan
+
+
+def inputs(steps: int) -> tuple[ScanInputs, Tensor]:
+    torch.manual_seed(steps)
+    x, b, c = torch.randn(2, steps, 3, 4), torch.randn(2, steps, 5), torch.randn(2, steps, 5)
+    scan = ScanInputs(x, torch.rand(2, steps, 3), -4 * torch.rand(3), b, c, torch.randn(3))
+    return scan, torch.randn(2, 3, 4, 5)
+
+
+@pytest.mark.parametrize("steps", [1, 31, 32, 33, 200])
+def test_the_chunked_scan_equals_the_reference(steps: int) -> None:
+    given, state = inputs(steps)
+    fast, after_fast = chunked_scan(given, state)
+    slow, after_slow = reference_scan(given, state)
+    torch.testing.assert_close(fast, slow, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(after_fast, after_slow, atol=1e-4, rtol=1e-4)
+
+
+def test_gradients_of_the_chunked_scan_equal_those_of_the_reference() -> None:
+    gradients = []
+    for scan in (chunked_scan, reference_scan):
+        given, state = inputs(40)
+        leaves = [tensor.clone().requires_grad_() for tensor in given]
+        scan(ScanInputs(*leaves), state)[0].square().sum().backward()
+        gradients.append([leaf.grad for leaf in leaves])
+    for fast, slow in zip(*gradients, strict=True):
+        torch.testing.assert_close(fast, slow, atol=1e-2, rtol=1e-3)
+
+
+def test_a_mixer_has_the_parameters_of_the_mamba_ssm_package() -> None:
+    shapes = {name: tuple(p.shape) for name, p in Mamba2(64, state=128, head_width=16).named_parameters()}
+    assert shapes == {
+        "in_proj.weight": (520, 64),
+        "conv1d.weight": (384, 1, 4),
+        "conv1d.bias": (384,),
+        "dt_bias": (8,),
+        "A_log": (8,),
+        "D": (8,),
+        "norm.weight": (128,),
+        "out_proj.weight": (64, 128),
+    }
+
+
+@pytest.mark.parametrize("pieces", [[1] * 50, [7, 40, 3], [50]])
+def test_a_mixer_fed_in_pieces_equals_one_fed_whole(pieces: list[int]) -> None:
+    torch.manual_seed(0)
+    mixer = Mamba2(32, state=16, head_width=8)
+    x = torch.randn(2, 50, 32)
+    whole, last = mixer(x, mixer.start(2))
+    state, parts = mixer.start(2), []
+    for piece in x.split(pieces, dim=1):
+        part, state = mixer(piece, state)
+        parts.append(part)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(state.scan, last.scan, atol=1e-5, rtol=1e-4)
+
+
+def test_a_mixer_never_hears_the_future() -> None:
+    torch.manual_seed(0)
+    mixer = Mamba2(32, state=16, head_width=8)
+    x = torch.randn(1, 40, 32)
+    changed = torch.cat([x[:, :20], torch.randn(1, 20, 32)], dim=1)
+    before, after = (mixer(signal, mixer.start(1))[0] for signal in (x, changed))
+    torch.testing.assert_close(before[:, :20], after[:, :20])
+    assert not torch.allclose(before[:, 20:], after[:, 20:])

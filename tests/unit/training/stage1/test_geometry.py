@@ -1,0 +1,134 @@
+"""Cameras, landmarks and displacements agree on where things are."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from dubline.models.layers import warp
+from dubline.training.stage1.data.augment import project, random_cameras, view
+from dubline.training.stage1.losses.terms import (
+    BELOW,
+    FRAMED_LANDMARKS,
+    LEFT_EYE,
+    RIGHT_EYE,
+    colour_loss,
+    covering_loss,
+    face_weight,
+    landmark_loss,
+    mouth_inside,
+    moved_lids,
+    opening_loss,
+    painting_loss,
+)
+
+
+def test_a_landmark_stays_on_its_pixel_under_any_camera() -> None:
+    cameras = random_cameras(4, torch.Generator().manual_seed(1))
+    axis = (torch.arange(128) * 2 + 1) / 128 - 1
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+    point = torch.tensor([0.3, -0.2])
+    dot = torch.exp(-(grid - point).square().sum(-1) / 0.002).expand(4, 1, 128, 128)
+    seen = view(dot, cameras)[:, 0].flatten(1).argmax(1)
+    found = grid.flatten(0, 1)[seen]
+    torch.testing.assert_close(project(point.expand(4, 1, 2), cameras)[:, 0], found, atol=0.02, rtol=0)
+
+
+def test_the_landmark_loss_is_zero_for_the_displacement_that_moves_the_landmarks() -> None:
+    driving = torch.rand(2, 68, 2) * 0.8 - 0.4
+    displacement = torch.zeros(2, 2, 64, 64)
+    displacement[:, 0], displacement[:, 1] = 0.1, -0.05
+    source = driving + torch.tensor([0.1, -0.05])
+    assert landmark_loss(displacement, source, driving, torch.ones(2)) < 1e-6
+    assert landmark_loss(-displacement, source, driving, torch.ones(2)) > 0.01
+    assert landmark_loss(-displacement, source, driving, torch.zeros(2)) == 0
+
+
+def test_that_displacement_also_moves_the_picture() -> None:
+    picture = torch.zeros(1, 1, 64, 64)
+    picture[0, 0, 20, 40] = 1
+    displacement = torch.zeros(1, 2, 64, 64)
+    displacement[:, 0] = 10 * 2 / 64
+    assert int(warp(picture, displacement).argmax()) == 20 * 64 + 30
+
+
+def test_the_mouth_weighs_most() -> None:
+    landmarks = torch.zeros(1, 68, 2)
+    landmarks[:, 36:42] = torch.linspace(-0.4, -0.2, 6)[:, None] * torch.tensor([1.0, 0.0]) + torch.tensor([0, -0.3])
+    landmarks[:, 42:48] = torch.linspace(0.2, 0.4, 6)[:, None] * torch.tensor([1.0, 0.0]) + torch.tensor([0, -0.3])
+    landmarks[:, 48:68] = torch.linspace(-0.2, 0.2, 20)[:, None] * torch.tensor([1.0, 0.0]) + torch.tensor([0, 0.4])
+    weight = face_weight(landmarks, 64)[0, 0]
+    row, column = divmod(int(weight.argmax()), 64)
+    assert abs(row - 44) <= 1
+    assert abs(column - 32) <= 1
+    assert weight[0, 0] < 1.1
+
+
+def test_painting_is_free_in_the_mouth_dear_where_the_warp_is_right_and_cheaper_where_it_is_wrong() -> None:
+    target = torch.zeros(1, 3, 64, 64)
+    free = mouth_inside(torch.from_numpy(FRAMED_LANDMARKS)[None], 64)
+
+    def price(row: int, off: float) -> float:
+        occlusion = torch.zeros(1, 1, 64, 64)
+        occlusion[..., row, 32] = 1
+        return float(painting_loss(occlusion, target + off, target, free)) * 64 * 64
+
+    assert price(8, 0.0) > 0.99
+    assert price(8, 0.9) < 0.3
+    assert price(42, 0.0) < 0.05
+
+
+def test_colour_is_taught_in_the_mouth_and_where_the_warp_is_wrong_and_nowhere_else() -> None:
+    target = torch.zeros(1, 3, 64, 64)
+    free = mouth_inside(torch.from_numpy(FRAMED_LANDMARKS)[None], 64)
+    weight = torch.ones(1, 1, 64, 64)
+
+    def price(row: int, off: float) -> float:
+        colour = torch.zeros(1, 3, 64, 64)
+        colour[..., row, 32] = 1
+        return float(colour_loss(colour, target + off, target, weight, free)) * 64 * 64
+
+    assert price(42, 0.0) > 0.95
+    assert price(8, 0.9) > 0.95
+    assert price(8, 0.0) < 0.01
+
+
+def test_only_an_eye_that_opens_or_shuts_has_to_be_painted() -> None:
+    source = torch.from_numpy(FRAMED_LANDMARKS)[None]
+    winking = source.clone()
+    winking[:, LEFT_EYE, 1] = winking[:, LEFT_EYE, 1].mean()
+    nodding = source + torch.tensor([0.05, 0.1])
+    left, right = (source[:, eye].mean((0, 1)) for eye in (LEFT_EYE, RIGHT_EYE))
+
+    def at(place: Tensor, driving: Tensor) -> float:
+        lids = moved_lids(source, driving, 64)
+        return float(grid_sample(lids, place[None, None, None], align_corners=False))
+
+    assert at(left, winking) > 0.9
+    assert at(right, winking) < 0.02
+    assert at(left, nodding) < 1e-3
+
+
+def test_a_mask_that_is_all_but_shut_over_moving_lids_is_opened() -> None:
+    logit = torch.full((1, 1, 4, 4), -7.0, requires_grad=True)
+    lids = torch.zeros(1, 1, 4, 4)
+    lids[..., 1, 2] = 1
+    covering_loss(logit.sigmoid(), lids).backward()
+    assert logit.grad is not None
+    torch.testing.assert_close(logit.grad * 16, -lids, atol=2e-3, rtol=0)
+
+
+def test_the_opening_loss_sees_parted_lips_and_no_moved_head() -> None:
+    source = torch.zeros(1, 68, 2)
+    source[:, :, 0] = torch.linspace(-0.5, 0.5, 68)
+    known = torch.ones(1)
+    moved = torch.zeros(1, 2, 64, 64)
+    moved[:, 0] = 0.1
+    # The lower lip is further down than the source's; the deformation must point up there, and says nothing of it.
+    driving = source.clone()
+    driving[:, BELOW, 1] += 0.2
+    assert opening_loss(moved, source, source, known) < 1e-6
+    parted = opening_loss(torch.zeros_like(moved), source, driving, known)
+    torch.testing.assert_close(parted, torch.tensor(0.1))
+    up = torch.zeros(1, 2, 64, 64)
+    up[:, 1, 35:] = -0.2
+    assert opening_loss(up, source, driving, known) < 1e-6

@@ -1,0 +1,95 @@
+"""Articulation is learnt from speech whose mouth is known: read from files, drawn in windows, remembered."""
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dubline.models.presets import DiffusionParams
+from dubline.models.stage2.audio_encoder import LocalExtractor
+from dubline.training.stage2.articulation import Lessons, Reciter, read_recitations
+
+PARAMS = DiffusionParams(
+    whitened=16, width=48, layers=2, heads=2, audio_width=32, audio_layers=1, style=8, state=16, head_width=16
+)
+
+
+def recite(folder: Path, name: str, seed: int, frames: int = 80) -> None:
+    """A tone that is loud while the mouth is open."""
+    random = np.random.default_rng(seed)
+    opening = np.abs(np.sin(np.arange(frames) / random.uniform(3, 6))).astype(np.float32)
+    tone = np.sin(2 * np.pi * random.uniform(150, 300) * np.arange(frames * 640) / 16_000)
+    with wave.open(str(folder / f"{name}.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes((8000 * tone * np.repeat(opening, 640)).astype("<i2").tobytes())
+    tracks = {"expression": np.stack([opening] * 3, 1), "lip_shut": 1 - opening, "aperture_mm": 10 * opening}
+    np.savez(folder / f"{name}.npz", **tracks)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("speech")
+    for seed in range(4):
+        recite(made, f"{seed}", seed)
+    recite(made, "short", 9, frames=30)
+    return made
+
+
+def test_a_window_shows_the_mouth_while_it_is_heard(folder: Path) -> None:
+    lessons = Lessons(read_recitations(folder), PARAMS)
+    slices, mouth, recorded = lessons.draw(6)
+    frames = PARAMS.previous + PARAMS.window
+    assert slices.shape == (6, 4 * (frames + 2 * PARAMS.margin), 80)
+    assert mouth.shape == (6, frames, 5)
+    heard = slices[:, 4 * PARAMS.margin : -4 * PARAMS.margin].unflatten(1, (frames, 4)).amax((2, 3))
+    rows = zip(heard, mouth[..., -1], recorded.bool(), strict=True)
+    alike = [float(torch.corrcoef(torch.stack([loud[known], gap[known]]))[0, 1]) for loud, gap, known in rows]
+    # Not each: some voices are varied into noise.
+    assert np.median(alike) > 0.8
+
+
+def test_draws_repeat_with_their_seed_and_short_speech_is_left_out(folder: Path) -> None:
+    lessons = Lessons(read_recitations(folder), PARAMS)
+    assert len(lessons.recitations) == 4
+    lessons.seed(3)
+    first = lessons.draw(2)
+    lessons.seed(3)
+    assert torch.equal(first.mouth, lessons.draw(2).mouth)
+    lessons.seed(4)
+    assert not torch.equal(first.mouth, lessons.draw(2).mouth)
+
+
+def test_the_extractor_learns_what_the_mouth_does_and_the_head_survives_a_restart(folder: Path) -> None:
+    torch.manual_seed(0)
+    lessons = Lessons(read_recitations(folder), PARAMS)
+    extractor = LocalExtractor(PARAMS)
+    reciter = Reciter(lessons, PARAMS.audio_width, torch.device("cpu"))
+    optimiser = torch.optim.AdamW(extractor.parameters(), 3e-3)
+    losses = []
+    for _ in range(25):
+        loss = reciter.loss(extractor, 4)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        reciter.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:3])
+    again = Reciter(lessons, PARAMS.audio_width, torch.device("cpu"))
+    again.load_state_dict(reciter.state_dict())
+    assert torch.equal(again.head.weight, reciter.head.weight)
+
+
+def test_a_folder_without_speech_is_refused_and_a_broken_file_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no sound beside a NAME\.npz"):
+        read_recitations(tmp_path)
+    recite(tmp_path, "good", 1)
+    recite(tmp_path, "broken", 2)
+    (tmp_path / "broken.wav").write_bytes(b"nothing")
+    assert len(read_recitations(tmp_path)) == 1
+    assert "broken.wav" in capsys.readouterr().err

@@ -1,0 +1,344 @@
+"""Stage 2 trains with every switch, remembers them, continues its own motion, and encodes a corpus once."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dubline.models import sampling
+from dubline.models.presets import TINY, DiffusionParams, Preset
+from dubline.models.stage1.autoencoder import Autoencoder
+from dubline.models.stage2.denoiser import Condition
+from dubline.models.stage2.diffusion import Diffusion
+from dubline.training.cli_errors import AskedWrongError
+from dubline.training.corpus import Clip
+from dubline.training.stage1.student import Student
+from dubline.training.stage2 import latent_alignment, lip_check
+from dubline.training.stage2 import train as stage2
+from dubline.training.stage2.denoising_loss import lips_of, loss_of, own_past
+from dubline.training.stage2.encoded_clips import (
+    Encoded,
+    encode,
+    encode_all,
+    encode_corpus,
+    fingerprint,
+    fit_statistics,
+    read_encoded,
+)
+from dubline.training.stage2.latent_alignment import translate
+from dubline.training.stage2.lip_check import LipCheck
+from dubline.training.stage2.trained import Trained, load_stage2
+from dubline.training.stage2.waveform_augmentation import Take, change_speed
+from dubline.training.stage2.windows import Windows
+
+CPU = torch.device("cpu")
+SMALL = dataclasses.replace(
+    TINY,
+    diffusion=DiffusionParams(
+        whitened=16, width=48, layers=2, heads=2, audio_width=32, audio_layers=1, style=8, state=16, head_width=16
+    ),
+)
+SWITCHED: list[dict[str, Any]] = [
+    {},
+    {"objective": "x0"},
+    {"objective": "epsilon"},
+    {"hears_style": False},
+    {"hears_articulation": False},
+    {"hears_appearance": False},
+    {"dropout": 0.1, "hears_style": False, "hears_articulation": False, "hears_appearance": False},
+]
+switches = pytest.mark.parametrize("switched", SWITCHED, ids=lambda given: "-".join(map(str, given)) or "released")
+
+
+def with_switches(switched: dict[str, Any]) -> Preset:
+    return dataclasses.replace(SMALL, diffusion=dataclasses.replace(SMALL.diffusion, **switched))
+
+
+@pytest.fixture(scope="module")
+def student() -> Student:
+    torch.manual_seed(0)
+    return Student(TINY.autoencoder, 2).eval()
+
+
+@pytest.fixture(scope="module")
+def encoded(clips: list[Clip], student: Student) -> list[Encoded]:
+    takes = [change_speed(clips[0].speech, 1.1)]
+    return [encode(clip, student.autoencoder, takes) for clip in clips]
+
+
+def ready(encoded: list[Encoded], switched: dict[str, Any]) -> tuple[Diffusion, Windows]:
+    torch.manual_seed(0)
+    diffusion = Diffusion(with_switches(switched))
+    fit_statistics(diffusion, encoded)
+    return diffusion, Windows(encoded, diffusion, seed=0)
+
+
+@pytest.fixture
+def run(student: Student, tmp_path: Path) -> Path:
+    torch.save({"average": student.state_dict(), "steps": 0}, tmp_path / "stage1.pt")
+    return tmp_path
+
+
+@switches
+def test_every_switch_learns_and_samples(encoded: list[Encoded], student: Student, switched: dict[str, Any]) -> None:
+    diffusion, windows = ready(encoded, switched)
+    lips = lips_of(diffusion, student.geometry_head)
+    optimiser = torch.optim.AdamW(diffusion.parameters(), 2e-3)
+    batch, losses = windows.draw(8), []
+    for _ in range(20):
+        loss = loss_of(diffusion, lips, batch, draws=2)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:3])
+    unused = [name for name, parameter in diffusion.named_parameters() if parameter.grad is None]
+    assert unused == []
+    score = LipCheck(encoded, windows, lips[:, -1]).score(diffusion.eval(), CPU)
+    assert -1 <= score <= 1
+
+
+@pytest.mark.parametrize("switched", [SWITCHED[0], SWITCHED[2], SWITCHED[-1]], ids=["released", "epsilon", "without"])
+def test_a_checkpoint_remembers_its_switches(clips: list[Clip], run: Path, switched: dict[str, Any]) -> None:
+    preset = with_switches(switched)
+    recipe = stage2.Recipe(batch=4, variants=0)
+    path = stage2.train(clips, preset, run, minutes=0.4 / 60, resume=False, recipe=recipe)
+    # Read with the released parameters: the file knows better.
+    diffusion = load_stage2(SMALL, path)
+    assert diffusion.params == dataclasses.replace(preset.diffusion, dropout=0.0)
+    assert all(tensor.isfinite().all() for tensor in diffusion.state_dict().values())
+    state = torch.load(path, weights_only=True)
+    autoencoder, _ = stage2.load_stage1(preset, run)
+    assert state["companions"]["params"] == Trained(preset.diffusion, fingerprint(autoencoder)).state_dict()
+    stage2.train(clips, preset, run, minutes=0.5 / 60, resume=True, recipe=recipe)
+    assert torch.load(path, weights_only=True)["steps"] > state["steps"] > 0
+    other = with_switches({"objective": "flow" if preset.diffusion.objective == "x0" else "x0"})
+    with pytest.raises(ValueError, match=f"trained with objective={preset.diffusion.objective}"):
+        stage2.train(clips, other, run, minutes=1, resume=True)
+
+
+def test_training_may_start_from_averages_alone(clips: list[Clip], run: Path) -> None:
+    recipe = stage2.Recipe(batch=4, variants=0)
+    path = stage2.train(clips, SMALL, run, minutes=0.3 / 60, resume=False, recipe=recipe)
+    average = run / "elsewhere.pt"
+    torch.save({"average": torch.load(path, weights_only=True)["average"], "steps": 5}, average)
+    path.unlink()
+    stage2.train(clips, SMALL, run, minutes=0.2 / 60, resume=False, recipe=recipe, start_from=average)
+    assert path.exists()
+
+
+def test_rows_with_an_earlier_window_follow_what_the_network_drew(encoded: list[Encoded]) -> None:
+    diffusion, windows = ready(encoded, {})
+    batch = windows.draw(6, earlier=2)
+    assert batch.earlier is not None
+    assert (batch.known[:2] == 1).all()
+    assert (batch.earlier.ahead >= diffusion.params.previous).all()
+    past = own_past(diffusion.eval(), batch)
+    assert torch.equal(past[2:], batch.previous[2:])
+    assert not torch.isclose(past[:2], batch.previous[:2]).all()
+    loss_of(diffusion, torch.zeros(16, 2), batch, teacher=diffusion).backward()
+
+
+def test_the_frames_that_the_network_drew_are_those_before_the_window(
+    encoded: list[Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diffusion, windows = ready(encoded, {})
+    batch = windows.draw(4, earlier=4)
+    assert batch.earlier is not None
+    count = torch.arange(float(diffusion.params.window))[None, :, None].expand(4, -1, 16)
+
+    def numbered(_: Diffusion, condition: Condition, *__: object) -> torch.Tensor:
+        assert (condition.known == 0).all()
+        return count
+
+    monkeypatch.setattr(sampling, "draw", numbered)
+    last = own_past(diffusion, batch)[:, -1, 0]
+    assert torch.equal(last, batch.earlier.ahead - 1.0)
+
+
+def test_lips_that_are_the_truth_pass_the_check_and_others_fail(
+    encoded: list[Encoded], student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diffusion, windows = ready(encoded, {})
+    reading = lips_of(diffusion, student.geometry_head)[:, -1]
+    plain = [clip._replace(gap=None) for clip in encoded]
+    check = LipCheck(plain, windows, reading)
+    truth = torch.stack([windows.motion(clip, 0, 1.0, 0, diffusion.params.window) for clip in plain])
+    monkeypatch.setattr(lip_check, "draw", lambda *_: truth)
+    assert check.score(diffusion, CPU) == pytest.approx(1, abs=1e-3)
+    monkeypatch.setattr(lip_check, "draw", lambda *_: -truth)
+    assert check.score(diffusion, CPU) == pytest.approx(-1, abs=1e-3)
+
+
+def test_a_stream_goes_on_and_its_seed_decides_it(encoded: list[Encoded]) -> None:
+    drawn = []
+    for _ in range(2):
+        _, windows = ready(encoded, {})
+        stream = windows.stream(3, 1)
+        drawn.append([next(stream), next(stream)])
+    assert torch.equal(drawn[0][1].clean, drawn[1][1].clean)
+    assert not torch.equal(drawn[0][0].clean, drawn[0][1].clean)
+    earlier = drawn[0][0].to(CPU).earlier
+    assert earlier is not None
+    assert len(earlier.slices) == 1
+
+
+def test_motion_keeps_pace_with_the_voice(encoded: list[Encoded]) -> None:
+    diffusion, windows = ready(encoded, {})
+    clip = encoded[0]
+    ramp = torch.arange(float(len(clip.latents)))[:, None].expand(-1, TINY.autoencoder.motion).half()
+    steady = clip._replace(latents=ramp)
+    diffusion.whitening.basis.zero_()[0, 0] = 1
+    diffusion.whitening.scale.fill_(1)
+    diffusion.whitening.mean.zero_()
+    windows = Windows([steady], diffusion, seed=0)
+    moved = windows.motion(steady, 0, 1.1, -4, 60)[:, 0]
+    torch.testing.assert_close(moved[4:], 1.1 * torch.arange(60.0), atol=0.05, rtol=0)
+    assert (moved[:4] == 0).all()
+    faster = encoded[0].voices[1]
+    assert faster.speed == pytest.approx(1.1, rel=1e-3)
+    assert len(faster.mel) == 4 * (int(79 / faster.speed) + 1)
+
+
+def test_clips_without_labels_or_sound_do_not_stop_training(clips: list[Clip], run: Path) -> None:
+    plain = [dataclasses.replace(clip, landmarks=None, geometry=None, aperture_mm=None) for clip in clips]
+    silent = dataclasses.replace(plain[0], speech=np.zeros(0, np.float32))
+    short = dataclasses.replace(plain[0], frames=plain[0].frames[:30], speech=plain[0].speech[: 30 * 640])
+    recipe = stage2.Recipe(batch=4, variants=1)
+    given = [silent, short, *plain]
+    path = stage2.train(given, SMALL, run, minutes=0.3 / 60, resume=False, recipe=recipe, heldout=plain)
+    assert load_stage2(SMALL, path).params == SMALL.diffusion
+    with pytest.raises(ValueError, match="no clip has 64 frames"):
+        stage2.train([short], SMALL, run, minutes=0.1, resume=False, recipe=recipe)
+
+
+def test_a_stage_one_that_never_saw_a_label_teaches_no_lips(encoded: list[Encoded]) -> None:
+    diffusion, _ = ready(encoded, {})
+    assert not lips_of(diffusion, nn.Linear(TINY.autoencoder.motion, 1)).any()
+
+
+def test_a_corpus_is_read_one_clip_at_a_time_and_encoded_once(
+    clips: list[Clip], student: Student, tmp_path: Path
+) -> None:
+    read: list[str] = []
+
+    def stream(given: list[Clip]) -> Iterator[Clip]:
+        for clip in given:
+            read.append(clip.name)
+            yield clip
+
+    def encoded_with(given: list[Clip], network: Autoencoder, names: list[str]) -> list[Encoded]:
+        kept = encode_corpus(stream(given), clips[:1], network, variants=1, cache=tmp_path / "encoded.pt", names=names)
+        return kept.training
+
+    first = encoded_with(clips[:2], student.autoencoder, ["a", "b"])
+    assert len(read) == 2
+    again = encoded_with(clips[:2], student.autoencoder, ["a", "b"])
+    assert len(read) == 2, "nothing is decoded when the file holds all clips"
+    assert torch.equal(first[1].latents, again[1].latents)
+    assert torch.equal(first[1].voices[1].mel, again[1].voices[1].mel)
+    grown = encoded_with(clips, student.autoencoder, ["a", "b", "c"])
+    assert [clip.name for clip in grown[:2]] == [clip.name for clip in first]
+    assert len(grown) == 3
+    other = Autoencoder(TINY.autoencoder)
+    assert not torch.equal(encoded_with(clips, other, ["a", "b", "c"])[0].latents, first[0].latents)
+
+
+def test_the_same_speech_always_gets_the_same_recordings(clips: list[Clip], student: Student) -> None:
+    once, twice = (encode_all(clips[:1], student.autoencoder, 2)[0] for _ in range(2))
+    assert all(torch.equal(a.mel, b.mel) for a, b in zip(once.voices, twice.voices, strict=True))
+    assert not torch.equal(once.voices[0].mel, once.voices[1].mel)
+
+
+def test_the_first_voice_is_the_clips_own(clips: list[Clip], student: Student) -> None:
+    own = encode(clips[0], student.autoencoder).voices
+    also = encode(clips[0], student.autoencoder, [Take(clips[0].speech, 1.0)]).voices
+    assert len(own) == 1
+    assert torch.equal(own[0].mel, also[1].mel)
+
+
+def test_a_stage_two_of_another_stage_one_is_not_trained_on(clips: list[Clip], run: Path) -> None:
+    recipe = stage2.Recipe(batch=4, variants=0)
+    stage2.train(clips, SMALL, run, minutes=0.3 / 60, resume=False, recipe=recipe)
+    state = torch.load(run / "stage1.pt", weights_only=True)
+    state["average"]["autoencoder.motion_encoder.body.0.0.weight"] += 0.1
+    torch.save(state, run / "stage1.pt")
+    with pytest.raises(ValueError, match="train it anew"):
+        stage2.train(clips, SMALL, run, minutes=1, resume=True, recipe=recipe)
+
+
+@pytest.mark.parametrize("switched", [{}, {"hears_style": False}, {"hears_appearance": False}])
+def test_a_translated_stage_two_says_the_same_in_latents_that_mean_the_same(switched: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    before = [Encoded(str(i), torch.randn(240, 192), torch.randn(48, 64), (), None) for i in range(8)]
+    # Faces that look like what they do: what is known of a source is not two independent things.
+    before = [clip._replace(appearance=clip.appearance + clip.latents[::5, :64]) for clip in before]
+    turn, _ = torch.linalg.qr(torch.randn(192, 192))
+    after = [clip._replace(latents=3 * clip.latents @ turn, appearance=0.5 * clip.appearance + 1) for clip in before]
+    former = Diffusion(with_switches(switched)).eval()
+    fit_statistics(former, before)
+    for parameter in (*former.denoiser.leave.parameters(), *former.denoiser.adapt.parameters()):
+        nn.init.normal_(parameter, std=0.1)
+    translated = Diffusion(with_switches(switched)).eval()
+    translated.load_state_dict(former.state_dict())
+    assert translate(translated, before, after) > 0.99
+
+    def predicted(diffusion: Diffusion, clip: Encoded) -> torch.Tensor:
+        params = diffusion.params
+        motion = diffusion.whitening(clip.latents, clip.latents[0])[: params.previous + params.window]
+        latent, appearance = diffusion.standardise(clip.latents[:1], clip.appearance[:1])
+        heard = torch.ones(1, params.previous + params.window, params.audio_width)
+        style = torch.ones(1, params.style if params.hears_style else 0)
+        previous = motion[None, : params.previous]
+        condition = Condition(heard, style, appearance, latent, previous, torch.ones(1, 1))
+        drawn = diffusion.denoiser(motion[None, params.previous :], torch.tensor([0.5]), condition)
+        return drawn * diffusion.whitening.scale @ diffusion.whitening.basis.T
+
+    with torch.no_grad():
+        old, new = predicted(former, before[0]), predicted(translated, after[0])
+    assert float((new - 3 * old @ turn).square().sum() / new.square().sum()) < 0.01
+
+
+def test_clips_are_carried_over_where_the_networks_are() -> None:
+    """Latents are kept on the CPU; the meta device stands in for a GPU."""
+    diffusion = Diffusion(SMALL).to("meta")
+    clip = Encoded("a", torch.randn(80, 192), torch.randn(16, 64), (), None)
+    assert next(latent_alignment._motions(diffusion, clip)).is_meta
+    assert latent_alignment._person(diffusion, clip).is_meta
+
+
+def test_a_stage_two_begins_from_averages_that_spoke_in_other_latents(
+    clips: list[Clip], run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    recipe = stage2.Recipe(batch=4, variants=0, steps=2)
+    former = stage2.train(clips, SMALL, run, resume=False, recipe=recipe, names=["a", "b", "c"])
+    other = tmp_path_factory.mktemp("other")
+    torch.save({"average": Student(TINY.autoencoder, 2).state_dict(), "steps": 0}, other / "stage1.pt")
+    formerly = read_encoded(run / "encoded.pt").training
+    once = dataclasses.replace(recipe, steps=1)
+    names = ["a", "b", "c"]
+    path = stage2.train(
+        clips, SMALL, other, resume=False, recipe=once, names=names, start_from=former, formerly=formerly
+    )
+    expected = load_stage2(SMALL, former)
+    spoken = expected.denoiser.enter.weight.clone()
+    translate(expected, formerly, read_encoded(other / "encoded.pt").training)
+    state = torch.load(path, weights_only=True)
+    for kind in ("network", "average"):
+        torch.testing.assert_close(state[kind]["whitening.basis"], expected.whitening.basis)
+        entering = state[kind]["denoiser.enter.weight"]
+        torch.testing.assert_close(entering, expected.denoiser.enter.weight, atol=1e-4, rtol=0)
+        assert (entering - spoken).abs().max() > 1e-2
+    with pytest.raises(AskedWrongError, match="needs --start-from"):
+        stage2.train(clips, SMALL, other, resume=False, recipe=once, formerly=formerly)
+    with pytest.raises(AskedWrongError, match="encoded"):
+        read_encoded(path)
+    with pytest.raises(AskedWrongError, match="encoded"):
+        read_encoded(other / "stage1.pt.missing")
+    with pytest.raises(AskedWrongError, match="none of these clips"):
+        translate(load_stage2(SMALL, former), [formerly[0]._replace(name="stranger")], formerly)

@@ -1,0 +1,127 @@
+import contextlib
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dubline.orchestration.domain.errors import (
+    ImageTooLargeError,
+    ImageTooSmallError,
+    MediaTruncatedError,
+    NotAnImageError,
+)
+from dubline.worker.media import image
+
+CAP = 50_000_000
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A header that announces pixels which are not there."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+
+
+def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("image_format", "media_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp")]
+)
+def test_each_format_is_known_by_its_bytes_and_decoded(
+    tmp_path: Path, astronaut: Image.Image, image_format: str, media_type: str
+) -> None:
+    path = tmp_path / "no-ending"
+    path.write_bytes(encoded(astronaut, image_format))
+    assert image.identify(path) == media_type
+    loaded = image.load(path, CAP)
+    assert loaded.mode == "RGB"
+    assert np.abs(np.asarray(loaded).astype(int) - np.asarray(astronaut)).mean() < 4
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"GIF89a" + bytes(100), b"%PDF-1.7" + bytes(100), b"BM" + bytes(99)])
+def test_other_files_are_not_images(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "portrait.png"
+    path.write_bytes(data)
+    with pytest.raises(NotAnImageError):
+        image.load(path, CAP)
+
+
+@pytest.mark.parametrize("size", [(30_000, 30_000), (8_000, 7_000), (2_000_000_000, 2)])
+def test_too_many_pixels_are_refused_before_any_is_decoded(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = tmp_path / "bomb"
+    path.write_bytes(huge_png(*size))
+    with pytest.raises(ImageTooLargeError, match="50 megapixels"):
+        image.load(path, CAP)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (47, 400), (400, 47)])
+def test_too_few_pixels_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = tmp_path / "dot.png"
+    Image.new("RGB", size).save(path)
+    with pytest.raises(ImageTooSmallError, match=f"{size[0]} x {size[1]}"):
+        image.load(path, CAP)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("share", [0.002, 0.3, 0.95])
+def test_a_file_that_ends_early_is_truncated(
+    tmp_path: Path, astronaut: Image.Image, image_format: str, share: float
+) -> None:
+    data = encoded(astronaut, image_format)
+    path = tmp_path / "cut"
+    path.write_bytes(data[: max(20, int(len(data) * share))])
+    with pytest.raises(MediaTruncatedError):
+        image.load(path, CAP)
+
+
+def test_noise_in_the_data_gives_a_typed_error_or_a_picture(
+    tmp_path: Path, astronaut: Image.Image, noise: np.random.Generator
+) -> None:
+    path = tmp_path / "damaged"
+    for image_format in ("PNG", "JPEG", "WEBP"):
+        whole = encoded(astronaut.resize((96, 96)), image_format)
+        for _ in range(30):
+            data = bytearray(whole)
+            for place in noise.integers(16, len(data), 12):
+                data[place] = noise.integers(256)
+            path.write_bytes(data)
+            with contextlib.suppress(MediaTruncatedError, ImageTooLargeError, ImageTooSmallError):
+                image.load(path, CAP)
+
+
+def test_the_exif_orientation_is_applied(tmp_path: Path, astronaut: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned a quarter to the left
+    path = tmp_path / "turned.jpg"
+    astronaut.resize((300, 200)).save(path, exif=exif)
+    assert image.load(path, CAP).size == (200, 300)
+
+
+def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
+    path = tmp_path / "clear.png"
+    Image.new("RGBA", (64, 64), (255, 0, 0, 0)).save(path)
+    assert image.load(path, CAP).getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.fromarray(np.full((64, 64), 0x8000, dtype=np.uint16)).save(path)
+    assert image.load(path, CAP).getpixel((5, 5)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "CMYK"])
+def test_every_colour_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "picture"
+    Image.new("RGB", (64, 64), (200, 200, 200)).convert(mode).save(path, "JPEG" if mode == "CMYK" else "PNG")
+    assert image.load(path, CAP).mode == "RGB"

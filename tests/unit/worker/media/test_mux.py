@@ -1,0 +1,195 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.worker import media_files as media
+
+from dubline.orchestration.domain.errors import EncoderFailedError
+from dubline.worker.media import audio, mux
+from dubline.worker.media import speech as voice
+from dubline.worker.rendering import motion
+
+SIDE = 64
+
+
+def frames(count: int, first: int = 0) -> Iterator[np.ndarray]:
+    """A bright bar that moves on by two px per frame."""
+    for number in range(first, first + count):
+        frame = np.full((SIDE, SIDE, 3), 40, dtype=np.uint8)
+        column = 2 * number % SIDE
+        frame[:, column : column + 8] = (200, 160, 90)
+        yield frame
+
+
+def decoded(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as file:
+        return [frame.to_ndarray(format="gray") for frame in file.decode(video=0)]
+
+
+def facts(path: Path) -> dict[str, Any]:
+    with av.open(str(path)) as file:
+        video, audio = file.streams.video[0], file.streams.audio[0]
+        return {
+            "rate": video.average_rate,
+            "video_s": float(video.duration * video.time_base),
+            "audio_s": float(audio.duration * audio.time_base),
+            "codecs": (video.codec_context.name, audio.codec_context.name),
+            "pixels": video.codec_context.pix_fmt,
+            "channels": audio.codec_context.channels,
+            "colour": (
+                video.codec_context.color_range,
+                video.codec_context.colorspace,
+                video.codec_context.color_primaries,
+                video.codec_context.color_trc,
+            ),
+            "times": [packet.pts for packet in file.demux(video) if packet.pts is not None],
+        }
+
+
+def made(folder: Path, speech: Path, lengths: list[int]) -> Path:
+    parts = []
+    for number, length in enumerate(lengths):
+        parts.append(folder / f"segment-{number}.mp4")
+        assert mux.encode_segment(frames(length, sum(lengths[:number])), SIDE, SIDE, parts[-1]) == length
+    path = folder / "video.mp4"
+    container = audio.identify(speech)
+    channels = voice.channels(speech, container)
+    sound = voice.sound(speech, container, channels, mux.AUDIO_HZ)
+    mux.join(parts, sound, channels, path, sum(lengths) / mux.FPS)
+    return path
+
+
+@pytest.fixture
+def long_speech(tmp_path: Path) -> Path:
+    return media.wav(tmp_path / "speech.wav", media.tone(3.0))
+
+
+def test_joined_segments_hold_every_frame_once_at_25_fps(tmp_path: Path, long_speech: Path) -> None:
+    path = made(tmp_path, long_speech, [32, 32, 11])
+    pictures = decoded(path)
+    assert len(pictures) == 75
+    bars = [int(picture.mean(0).argmax()) // 2 for picture in pictures]
+    assert all(abs((bar - number) % 32) <= 4 for number, bar in enumerate(bars))
+    times = facts(path)["times"]
+    assert set(np.diff(times)) == {times[1] - times[0]}
+
+
+def test_a_joined_video_looks_like_one_that_was_encoded_in_one_go(tmp_path: Path, long_speech: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    whole = decoded(made(tmp_path / "whole", long_speech, [75]))
+    parts = decoded(made(tmp_path, long_speech, [40, 35]))
+    worst = max(np.abs(a.astype(int) - b.astype(int)).mean() for a, b in zip(whole, parts, strict=True))
+    assert worst < 2
+
+
+def test_segments_open_with_a_key_frame_and_reorder_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "segment.mp4"
+    mux.encode_segment(frames(20), SIDE, SIDE, path)
+    with av.open(str(path)) as file:
+        packets = [packet for packet in file.demux(video=0) if packet.pts is not None]
+    assert packets[0].is_keyframe
+    assert [packet.pts for packet in packets] == [packet.dts for packet in packets]
+
+
+def test_the_same_frames_give_the_same_bytes(tmp_path: Path, long_speech: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    first, second = (made(tmp_path / name, long_speech, [30, 45]).read_bytes() for name in ("a", "b"))
+    assert first == second
+
+
+def test_the_video_is_what_browsers_play(tmp_path: Path, long_speech: Path) -> None:
+    path = made(tmp_path, long_speech, [75])
+    found = facts(path)
+    assert found["codecs"] == ("h264", "aac")
+    assert found["rate"] == 25
+    assert found["pixels"] == "yuv420p"
+    assert found["colour"] == (1, 1, 1, 1)  # limited range, BT.709 thrice
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize(
+    ("rgb", "luma"),
+    [((255, 255, 255), 235), ((0, 0, 0), 16), ((255, 0, 0), 63), ((0, 255, 0), 173), ((0, 0, 255), 32)],
+)
+def test_colours_are_converted_by_bt_709(tmp_path: Path, rgb: tuple[int, int, int], luma: int) -> None:
+    path = tmp_path / "flat.mp4"
+    mux.encode_segment([np.full((SIDE, SIDE, 3), rgb, dtype=np.uint8)] * 3, SIDE, SIDE, path)
+    with av.open(str(path)) as file:
+        plane = np.frombuffer(next(file.decode(video=0)).planes[0], dtype=np.uint8)
+    assert abs(float(plane.reshape(SIDE, -1)[:, :SIDE].mean()) - luma) <= 1.5
+
+
+@settings(max_examples=12, deadline=None)
+@given(seconds=st.floats(0.2, 4.0), rate_hz=st.sampled_from([8_000, 11_025, 12_345, 44_100, 48_000]))
+def test_video_and_audio_agree_within_a_frame(
+    tmp_path_factory: pytest.TempPathFactory, seconds: float, rate_hz: int
+) -> None:
+    folder = tmp_path_factory.mktemp("lengths")
+    speech = media.wav(folder / "speech.wav", media.tone(seconds, rate_hz), rate_hz)
+    count = motion.frame_count(audio.measure(speech, 0.1, 60).duration_s, mux.FPS)
+    found = facts(made(folder, speech, [count]))
+    assert found["video_s"] == pytest.approx(count / 25)
+    assert abs(found["video_s"] - found["audio_s"]) <= 0.04
+    assert abs(seconds - found["audio_s"]) <= 0.04
+
+
+@pytest.mark.parametrize(
+    ("ending", "options", "channels"),
+    [
+        ("mp3", (), 1),
+        ("flac", ("-ac", "2"), 2),
+        ("ogg", ("-c:a", "libvorbis", "-ac", "2"), 2),
+        ("m4a", ("-ac", "6", "-ar", "48000"), 2),
+        ("wav", ("-ac", "6", "-ar", "12345", "-c:a", "pcm_f32le"), 2),
+        ("aac", (), 1),
+    ],
+)
+def test_speech_of_any_format_becomes_mono_or_stereo(
+    tmp_path: Path, ending: str, options: tuple[str, ...], channels: int
+) -> None:
+    source = media.wav(tmp_path / "source.wav", media.tone(1.2))
+    speech = media.convert(source, tmp_path / f"speech.{ending}", *options)
+    count = motion.frame_count(audio.measure(speech, 0.1, 60).duration_s, mux.FPS)
+    found = facts(made(tmp_path, speech, [count]))
+    assert found["channels"] == channels
+    assert abs(found["video_s"] - found["audio_s"]) <= 0.04
+
+
+@pytest.mark.parametrize("chain", media.CHAINS)
+def test_speech_that_changes_on_the_way_keeps_its_clock(tmp_path: Path, chain: str) -> None:
+    speech = media.chained(tmp_path, chain, media.CHAINS[chain])
+    measured = audio.measure(speech, 0.1, 60).duration_s
+    path = made(tmp_path, speech, [motion.frame_count(measured, mux.FPS)])
+    found = facts(path)
+    assert abs(found["video_s"] - found["audio_s"]) <= 0.04
+    assert abs(found["audio_s"] - measured) <= 0.04
+    with av.open(str(path)) as file:
+        times = [packet.pts for packet in file.demux(audio=0) if packet.pts is not None]
+    assert set(np.diff(times)) == {1024}
+
+
+def test_speech_stays_in_its_place_in_time(tmp_path: Path) -> None:
+    samples = np.zeros(48_000)
+    samples[24_000:25_600] = media.tone(0.1)
+    path = made(tmp_path, media.wav(tmp_path / "beep.wav", samples), [75])
+    with av.open(str(path)) as file:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+    assert np.flatnonzero(np.abs(sound) > 0.08)[0] / 48_000 == pytest.approx(1.5, abs=0.01)
+
+
+def test_sound_that_outlasts_the_video_is_cut(tmp_path: Path, long_speech: Path) -> None:
+    assert facts(made(tmp_path, long_speech, [25]))["audio_s"] == pytest.approx(1, abs=0.03)
+
+
+def test_a_segment_that_is_gone_is_an_encoder_failure(tmp_path: Path) -> None:
+    sound = [np.zeros((48_000, 1), dtype=np.int32)]
+    with pytest.raises(EncoderFailedError, match="exit code") as caught:
+        mux.join([tmp_path / "segment.mp4"], sound, 1, tmp_path / "video.mp4", 0.2)
+    assert str(tmp_path) not in caught.value.detail

@@ -1,0 +1,177 @@
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.unit.worker import media_files as media
+
+from dubline.orchestration.domain.errors import DublineError, LeaseLostError, MediaTruncatedError
+from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
+from dubline.orchestration.settings import LimitSettings
+from dubline.worker.media import examine, probe
+
+PORTRAIT, SPEECH = UploadKind.PORTRAIT, UploadKind.SPEECH
+
+
+def probed(path: Path, kind: UploadKind, content_type: str) -> UploadFacts:
+    return probe.probe(path, kind, content_type, LimitSettings())
+
+
+def test_the_facts_of_a_portrait(portrait_file: Path) -> None:
+    facts = probed(portrait_file, PORTRAIT, "image/png")
+    assert (facts.media_type, facts.width_px, facts.height_px) == ("image/png", 512, 512)
+    assert facts.size_bytes == portrait_file.stat().st_size
+    assert facts.sha256 == hashlib.sha256(portrait_file.read_bytes()).hexdigest()
+    assert facts.face_box is not None
+    assert facts.face_box == pytest.approx((176, 76, 271, 171), abs=10)
+    assert facts.duration_s is None
+
+
+def test_the_facts_of_a_speech_track(tmp_path: Path, speech_file: Path) -> None:
+    facts = probed(media.convert(speech_file, tmp_path / "a.mp3"), SPEECH, "audio/mpeg")
+    assert (facts.media_type, facts.duration_s) == ("audio/mpeg", pytest.approx(1.0, abs=0.001))
+    assert facts.face_box is None
+
+
+@pytest.mark.parametrize("declared", ["Audio/X-WAV; codecs=1", "application/octet-stream", ""])
+def test_other_names_of_a_type_contradict_nothing(speech_file: Path, declared: str) -> None:
+    assert probed(speech_file, SPEECH, declared).media_type == "audio/wav"
+
+
+def bad_files(folder: Path, astronaut: Image.Image) -> dict[str, tuple[bytes, UploadKind, str]]:
+    def png(image: Image.Image) -> bytes:
+        image.save(folder / "made.png")
+        return (folder / "made.png").read_bytes()
+
+    def wav(samples: np.ndarray) -> bytes:
+        return media.wav(folder / "made.wav", samples).read_bytes()
+
+    faint = Image.new("RGB", (3000, 3000), (90, 110, 120))
+    faint.paste(astronaut.resize((420, 420)), (100, 100))
+    return {
+        "empty_upload": (b"", PORTRAIT, "image/png"),
+        "not_an_image": (b"a letter", PORTRAIT, "image/png"),
+        "no_face": (png(Image.new("RGB", (300, 300), "teal")), PORTRAIT, "image/png"),
+        "image_too_small": (png(Image.new("RGB", (1, 1))), PORTRAIT, "image/png"),
+        "image_too_large": (png(Image.new("1", (9000, 9000))), PORTRAIT, "image/png"),
+        "wrong_content_type": (png(astronaut), PORTRAIT, "image/jpeg"),
+        "media_truncated": (png(astronaut)[:100_000], PORTRAIT, "image/png"),
+        "not_audio": (png(astronaut), SPEECH, "audio/wav"),
+        "speech_silent": (wav(np.zeros(16_000)), SPEECH, "audio/wav"),
+        "speech_too_short": (wav(media.tone(0.05)), SPEECH, "audio/wav"),
+        "a face of a few pixels: image_too_small": (png(faint), PORTRAIT, "image/png"),
+        "a lie about sound: wrong_content_type": (wav(media.tone(1)), SPEECH, "audio/mpeg"),
+        "half a sound: media_truncated": (wav(media.tone(1))[:9000], SPEECH, "audio/wav"),
+    }
+
+
+def test_each_bad_file_gives_its_code_and_a_sentence(
+    tmp_path: Path, astronaut: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In this process: the other tests start enough of them.
+    monkeypatch.setattr(probe, "_examine", lambda question, _: examine.examine(question))
+    for name, (data, kind, declared) in bad_files(tmp_path, astronaut).items():
+        path = tmp_path / "upload"
+        path.write_bytes(data)
+        with pytest.raises(DublineError) as caught:
+            probed(path, kind, declared)
+        assert caught.value.code == name.rpartition(" ")[2], name
+        assert caught.value.detail.endswith((".", "M4A.")), name
+        assert str(tmp_path) not in caught.value.detail
+
+
+def test_over_long_speech_is_refused_by_its_limit(speech_file: Path) -> None:
+    limits = LimitSettings().model_copy(update={"speech_s": 0.5})
+    with pytest.raises(DublineError) as caught:
+        probe.probe(speech_file, SPEECH, "audio/wav", limits)
+    assert caught.value.code == "speech_too_long"
+
+
+def replaced(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Puts a script in the place of the examining process."""
+    start = subprocess.Popen
+
+    def instead(_command: list[str], **options: Any) -> Any:
+        return start([sys.executable, "-c", script], **options)
+
+    monkeypatch.setattr(subprocess, "Popen", instead)
+
+
+def test_a_file_that_kills_its_examiner_is_refused(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
+    replaced(monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(MediaTruncatedError, match="within limits"):
+        probed(speech_file, SPEECH, "audio/wav")
+
+
+def test_an_examiner_that_somebody_stops_does_not_condemn_the_file(
+    monkeypatch: pytest.MonkeyPatch, speech_file: Path
+) -> None:
+    replaced(monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(RuntimeError, match="signal 9"):
+        probed(speech_file, SPEECH, "audio/wav")
+
+
+def test_a_file_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
+    replaced(monkeypatch, "import signal; signal.pause()")
+    monkeypatch.setattr(probe, "TIME_LIMIT_S", 0.2)
+    with pytest.raises(MediaTruncatedError, match="too long to decode"):
+        probed(speech_file, SPEECH, "audio/wav")
+
+
+def test_an_examination_that_nobody_wants_any_more_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, speech_file: Path
+) -> None:
+    replaced(monkeypatch, "import signal; signal.pause()")
+
+    def lose() -> None:
+        raise LeaseLostError
+
+    with pytest.raises(LeaseLostError):
+        probe.probe(speech_file, SPEECH, "audio/wav", LimitSettings(), lose)
+
+
+def test_a_broken_examiner_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
+    replaced(monkeypatch, "raise ImportError('no decoder')")
+    with pytest.raises(RuntimeError, match="no decoder"):
+        probed(speech_file, SPEECH, "audio/wav")
+
+
+def test_the_examiner_knows_no_secret(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
+    monkeypatch.setenv("DUBLINE_DATABASE_URL", "postgresql+psycopg://dubline:hush@db/dubline")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    replaced(monkeypatch, "import os, json; raise SystemExit(json.dumps(dict(os.environ)))")
+    with pytest.raises(RuntimeError) as caught:
+        probed(speech_file, SPEECH, "audio/wav")
+    assert '"PATH"' in str(caught.value)
+    assert "hush" not in str(caught.value)
+    assert "DUBLINE_" not in str(caught.value)
+
+
+def test_the_examiner_may_not_take_much_memory() -> None:
+    script = (
+        "import runpy, sys; sys.argv = ['examine', '{}'];\n"
+        "try: runpy.run_module('dubline.worker.media.examine', run_name='__main__')\n"
+        "except TypeError: pass\n"
+        "bytearray(3 << 30)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert b"MemoryError" in done.stderr
+
+
+def test_too_much_memory_for_decoding_is_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(examine.audio, "identify", greedy)
+    question = examine.Examination("x", "speech", "audio/wav", 1, 0.2, 60.0)
+    with pytest.raises(MediaTruncatedError):
+        examine.examine(question)
+
+
+def test_the_prober_and_the_parent_never_import_torch() -> None:
+    script = "import sys, dubline.worker.executors.probe, dubline.worker.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

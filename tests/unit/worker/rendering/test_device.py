@@ -1,0 +1,32 @@
+import pytest
+import torch
+
+from dubline.orchestration.domain.errors import DeviceFailedError, OutOfMemoryError
+from dubline.worker.rendering import device
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        (MemoryError(), OutOfMemoryError),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), OutOfMemoryError),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), OutOfMemoryError),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), OutOfMemoryError),
+        (torch.AcceleratorError("CUDA error: out of memory"), OutOfMemoryError),
+        (torch.AcceleratorError("CUDA error: device-side assert triggered"), DeviceFailedError),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), DeviceFailedError),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), DeviceFailedError),
+        (RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"), DeviceFailedError),
+        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), None),
+        (ValueError("CUDA error"), None),
+    ],
+)
+def test_faults_of_the_device_are_told_from_ours(error: Exception, named: type | None) -> None:
+    found = device.fault(error)
+    assert found is None if named is None else type(found) is named
+
+
+def test_the_processor_really_runs_out_in_these_words() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert isinstance(device.fault(caught.value), OutOfMemoryError)

@@ -1,0 +1,76 @@
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.worker import puppet
+
+from dubline.models.motion.controls import Controls
+from dubline.worker.rendering import motion
+from dubline.worker.rendering.motion import Actor
+
+
+@given(samples=st.integers(1, 10**8), rate_hz=st.sampled_from([8_000, 12_345, 16_000, 44_100, 48_000]))
+def test_video_outlasts_speech_by_less_than_a_frame(samples: int, rate_hz: int) -> None:
+    frames = motion.frame_count(samples / rate_hz, 25)
+    assert frames >= 1
+    assert -0.001 <= frames - 25 * samples / rate_hz < 1
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(1.0, 25), (11.000000000000076, 275), (1.0401, 27), (0.2, 5)])
+def test_a_rounding_error_adds_no_frame(seconds: float, frames: int) -> None:
+    assert motion.frame_count(seconds, 25) == frames
+
+
+@given(frames=st.integers(1, 5000), batch=st.integers(1, 50))
+def test_segments_cover_every_frame_once_and_start_on_a_batch(frames: int, batch: int) -> None:
+    spans = motion.segments(frames, batch)
+    assert list(chain.from_iterable(spans)) == list(range(frames))
+    assert all(span.start % batch == 0 for span in spans)
+    assert all(len(span) == motion.segment_frames(batch) for span in spans[:-1])
+
+
+@pytest.fixture
+def actor(monkeypatch: pytest.MonkeyPatch, noise: np.random.Generator) -> Actor:
+    monkeypatch.setattr(motion, "sample_motion", puppet.sample_motion)
+    crop = noise.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    models: Any = puppet.PuppetModels()
+    return Actor.cast(models.get("tiny"), crop, models.device)
+
+
+def voice() -> Any:
+    return iter([np.linspace(-1, 1, 16_000, dtype=np.float32)] * 3)
+
+
+def test_motion_is_kept_in_half_precision_and_counted(tmp_path: Path, actor: Actor) -> None:
+    assert list(actor.store_motion(voice, 70, 5, tmp_path / "m.npy", Controls(head_motion=0.5))) == [30, 60, 70]
+    stored = np.load(tmp_path / "m.npy")
+    assert (stored.dtype, stored.shape) == (np.float16, (70, 4))
+    assert (stored[:, 1] == 5).all()
+    assert (stored[:, 2] == 0.5).all()
+    assert stored[:, 0].any()
+
+
+def test_too_few_latents_are_noticed(tmp_path: Path, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(motion, "sample_motion", lambda *_, **__: iter([torch.zeros(3, 4, dtype=torch.float16)]))
+    with pytest.raises(RuntimeError, match="3 motion latents came for 10"):
+        list(actor.store_motion(voice, 10, 0, tmp_path / "m.npy"))
+
+
+def test_segments_rendered_in_any_order_equal_the_whole(tmp_path: Path, actor: Actor) -> None:
+    path = tmp_path / "m.npy"
+    list(actor.store_motion(voice, 70, 0, path))
+    whole = torch.cat(list(actor.render(path, range(70), 8)))
+    late, early = (torch.cat(list(actor.render(path, span, 8))) for span in (range(32, 70), range(32)))
+    assert torch.equal(torch.cat([early, late]), whole)
+
+
+def test_no_batch_is_larger_than_it_is_asked_for(tmp_path: Path, actor: Actor) -> None:
+    path = tmp_path / "m.npy"
+    list(actor.store_motion(voice, 21, 0, path))
+    assert [len(batch) for batch in actor.render(path, range(21), 8)] == [8, 8, 5]
+    assert [len(batch) for batch in actor.render(path, range(6), 4)] == [4, 2]

@@ -1,0 +1,220 @@
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.unit.worker import media_files as media
+from tests.unit.worker import puppet
+
+from dubline.framing.face import FaceBox
+from dubline.orchestration.domain.controls import Controls
+from dubline.orchestration.domain.errors import DeviceFailedError, LeaseLostError, OutOfMemoryError
+from dubline.orchestration.domain.jobs import CheckpointKind, Pins, Stage
+from dubline.worker.media.container import WAV
+from dubline.worker.rendering import pipeline
+from dubline.worker.rendering.job import RenderJob
+from dubline.worker.rendering.pipeline import Renderer
+
+FACE = FaceBox(176, 76, 271, 171)
+
+
+def job(portrait: Path, speech: Path, seconds: float) -> RenderJob:
+    return RenderJob(
+        portrait=portrait,
+        portrait_px=512 * 512,
+        face=FACE,
+        speech=speech,
+        container=WAV,
+        duration_s=seconds,
+        preset="tiny",
+        seed=0,
+    )
+
+
+def ignore(_stage: Stage, _percent: float) -> None:
+    pass
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    path = tmp_path / "scratch"
+    path.mkdir()
+    return path
+
+
+def test_a_jobs_controls_reach_the_sampler(
+    renderer: Renderer, portrait_file: Path, speech_file: Path, scratch: Path
+) -> None:
+    asked = replace(job(portrait_file, speech_file, 1.0), controls=Controls(head_motion=0.25))
+    renderer.run(asked, scratch, ignore)
+    assert (np.load(scratch / "motion.npy")[:, 2] == 0.25).all()
+
+
+def test_a_job_becomes_a_video_and_tells_its_stages(
+    renderer: Renderer, portrait_file: Path, tmp_path: Path, scratch: Path
+) -> None:
+    speech = media.wav(tmp_path / "six.wav", media.tone(6.01))
+    told: list[tuple[Stage, float]] = []
+    video = renderer.run(job(portrait_file, speech, 6.01), scratch, lambda *step: told.append(step))
+    assert video.duration_s == pytest.approx(6.04)
+    assert [stage for stage, _ in told] == sorted((stage for stage, _ in told), key=list(Stage).index)
+    percents = [percent for stage, percent in told]
+    assert percents == sorted(percents)
+    assert len(list(scratch.glob("segment-*.mp4"))) == 2
+    with av.open(str(video.path)) as file:
+        pictures = [frame.to_ndarray(format="gray") for frame in file.decode(video=0)]
+    assert len(pictures) == 151
+    still = np.asarray(Image.open(portrait_file).convert("L")).astype(int)
+    body, head = (slice(300, 500), slice(0, 512)), (slice(80, 160), slice(180, 270))
+    moved = np.mean([np.abs(picture.astype(int) - pictures[0])[head].mean() for picture in pictures])
+    assert moved > 1
+    assert max(np.abs(picture.astype(int) - pictures[0])[body].mean() for picture in pictures) < 2
+    assert abs(pictures[0].astype(int)[body].mean() - (16 + still[body].mean() * 219 / 255)) < 12
+
+
+def test_the_same_job_gives_the_same_bytes(
+    renderer: Renderer, portrait_file: Path, speech_file: Path, tmp_path: Path
+) -> None:
+    results = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        video = renderer.run(job(portrait_file, speech_file, 1.0), tmp_path / name, ignore)
+        results.append(video.path.read_bytes())
+    assert results[0] == results[1]
+
+
+def test_a_lost_lease_stops_the_job_between_batches(
+    renderer: Renderer, portrait_file: Path, speech_file: Path, scratch: Path
+) -> None:
+    def lose(stage: Stage, percent: float) -> None:
+        if stage is Stage.RENDERING and percent > pipeline.SAMPLED_PERCENT:
+            raise LeaseLostError
+
+    with pytest.raises(LeaseLostError):
+        renderer.run(job(portrait_file, speech_file, 1.0), scratch, lose)
+    assert not (scratch / "video.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemoryError),
+        (MemoryError(), OutOfMemoryError),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), DeviceFailedError),
+        (RuntimeError("a defect"), RuntimeError),
+    ],
+)
+def test_what_the_device_lacks_has_a_code(
+    renderer: Renderer, portrait_file: Path, speech_file: Path, scratch: Path, case: tuple[Exception, type[Exception]]
+) -> None:
+    raised, named = case
+
+    def starve(stage: Stage, _percent: float) -> None:
+        if stage is Stage.SAMPLING:
+            raise raised
+
+    with pytest.raises(named):
+        renderer.run(job(portrait_file, speech_file, 1.0), scratch, starve)
+
+
+class Shelf:
+    """Keeps pieces in a folder."""
+
+    def __init__(self, folder: Path, stop_after: str | None = None) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder, self.stop_after = folder, stop_after
+        self.pins: Pins | None = None
+        self.fetched: list[str] = []
+
+    def begin(self, pins: Pins) -> None:
+        self.pins = pins
+
+    def fetch(self, kind: CheckpointKind, number: int, path: Path) -> bool:
+        kept = self.folder / f"{kind}-{number}"
+        if not kept.exists():
+            return False
+        path.write_bytes(kept.read_bytes())
+        self.fetched.append(kept.name)
+        return True
+
+    def keep(self, kind: CheckpointKind, number: int, path: Path) -> None:
+        (self.folder / f"{kind}-{number}").write_bytes(path.read_bytes())
+        if f"{kind}-{number}" == self.stop_after:
+            raise LeaseLostError
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir())
+
+
+@pytest.mark.parametrize("last", ["motion-0", "segment-0", "segment-1"])
+def test_a_job_that_goes_on_elsewhere_gives_the_same_bytes(  # noqa: PLR0913, PLR0917 - the fixtures it needs
+    renderer: Renderer,
+    portrait_file: Path,
+    speech_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    last: str,
+) -> None:
+    monkeypatch.setattr(pipeline.motion, "SEGMENT_FRAMES", 8)
+    for name in ("whole", "first", "second"):
+        (tmp_path / name).mkdir()
+    asked = job(portrait_file, speech_file, 0.9)
+    whole = renderer.run(asked, tmp_path / "whole", ignore)
+    with pytest.raises(LeaseLostError):
+        renderer.run(asked, tmp_path / "first", ignore, Shelf(tmp_path / "shelf", stop_after=last))
+    shelf = Shelf(tmp_path / "shelf")
+    kept = shelf.names
+    resumed = renderer.run(asked, tmp_path / "second", ignore, shelf)
+    assert last in kept
+    assert shelf.fetched == kept
+    assert resumed.path.read_bytes() == whole.path.read_bytes()
+    # The third and last is joined at once.
+    assert shelf.names == ["motion-0", "segment-0", "segment-1"]
+
+
+def test_a_job_of_one_segment_keeps_nothing(
+    renderer: Renderer, portrait_file: Path, speech_file: Path, tmp_path: Path, scratch: Path
+) -> None:
+    shelf = Shelf(tmp_path / "shelf")
+    renderer.run(job(portrait_file, speech_file, 1.0), scratch, ignore, shelf)
+    assert shelf.names == []
+
+
+def test_less_memory_means_smaller_batches_of_the_same_segments(
+    renderer: Renderer, portrait_file: Path, speech_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    render = puppet.PuppetAutoencoder.render
+
+    def count(self: puppet.PuppetAutoencoder, source: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
+        batches.append(len(motion))
+        return render(self, source, motion)
+
+    monkeypatch.setattr(puppet.PuppetAutoencoder, "render", count)
+    for halvings, batch in ((0, 8), (1, 4), (9, 1)):
+        folder = tmp_path / str(halvings)
+        folder.mkdir()
+        shelf, batches[:] = Shelf(tmp_path / "shelf"), []
+        renderer.run(replace(job(portrait_file, speech_file, 1.0), halvings=halvings), folder, ignore, shelf)
+        assert max(batches) == batch
+        assert shelf.pins == Pins(weights_sha256="0" * 64, render_batch=batch, segment_frames=120, encoder_threads=2)
+
+
+def test_frames_are_not_collected_in_memory(
+    renderer: Renderer, tmp_path: Path, astronaut: Image.Image, scratch: Path
+) -> None:
+    portrait = tmp_path / "portrait.png"
+    astronaut.save(portrait)
+    speech = media.wav(tmp_path / "long.wav", media.tone(12))
+    tracemalloc.start()
+    try:
+        renderer.run(job(portrait, speech, 12.0), scratch, ignore)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6  # the frames together have 236 MB

@@ -1,0 +1,61 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dubline.worker.runtime import scratch
+
+
+def test_a_worker_leaves_nothing_behind(tmp_path: Path) -> None:
+    parent = tmp_path / "not" / "there" / "yet"
+    with scratch.home(parent) as folder, scratch.attempt(folder) as attempt:
+        (attempt / "segment.mp4").write_bytes(b"frames")
+    assert list(parent.iterdir()) == []
+
+
+def test_an_attempt_that_fails_is_cleaned_up(tmp_path: Path) -> None:
+    def fail() -> None:
+        with scratch.attempt(tmp_path) as attempt:
+            (attempt / "motion.npy").write_bytes(b"latents")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_child_left_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "attempt-killed").mkdir()
+    (tmp_path / "attempt-killed" / "motion.npy").write_bytes(b"latents")
+    scratch.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def aged(folder: Path) -> Path:
+    long_ago = folder.stat().st_mtime - 2 * scratch.YOUNG_S
+    os.utime(folder, (long_ago, long_ago))
+    return folder
+
+
+def test_the_next_worker_removes_what_a_killed_one_left_and_nothing_of_a_living_one(tmp_path: Path) -> None:
+    script = (
+        "import os, pathlib, signal, sys\n"
+        "from dubline.worker.runtime import scratch\n"
+        "with scratch.home(pathlib.Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'motion.npy').write_bytes(b'latents')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, tmp_path], check=False)
+    (left,) = tmp_path.iterdir()
+    (tmp_path / "dubline-other").mkdir()
+    with scratch.home(tmp_path) as living:
+        # It may be another's, made a moment ago and not locked yet.
+        assert left.exists()
+        aged(left)
+        aged(living)
+        with scratch.home(tmp_path):
+            assert living.exists()
+            assert not left.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["dubline-other"]

@@ -1,0 +1,1 @@
+"""Executors: claim one job or upload, process it, record the outcome."""

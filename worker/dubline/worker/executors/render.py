@@ -1,0 +1,148 @@
+"""Executes one render: claim, make the video, store it under the attempt's key, publish it, or say why not.
+
+Knows rows, bucket and pipeline, and no Celery. The only place of the render worker that catches every
+exception.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from dubline.orchestration.database.store import Store
+from dubline.orchestration.domain.errors import DeviceFailedError, DublineError, LeaseLostError
+from dubline.orchestration.domain.jobs import Cause, Lease, Stage
+from dubline.orchestration.domain.retry import FORGIVEN, Fail, decide
+from dubline.orchestration.settings import LeaseSettings
+from dubline.orchestration.storage.objects import Objects
+from dubline.worker.executors import error_translation
+from dubline.worker.rendering import inputs
+from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, Renderer
+from dubline.worker.rendering.stored_checkpoints import StoredCheckpoints
+from dubline.worker.runtime import scratch
+from dubline.worker.runtime.heartbeat import Heartbeat
+from dubline.worker.runtime.liveness import Pulse
+from dubline.worker.runtime.progress import Progress
+from dubline.worker.runtime.retry_write import insist
+from dubline.worker.runtime.shutdown import Drain, StoppedError
+
+log = structlog.get_logger(__name__)
+
+# In these nothing is half made that would be worth the wait of whoever stops this worker.
+LEFT_AT_ONCE = frozenset({Stage.PREPARING, Stage.SAMPLING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderExecutor:
+    """Renders what the store says is next.
+
+    Attributes:
+        store: the rows.
+        objects: the bucket.
+        renderer: the networks and the pipeline around them.
+        leases: how long a lease lasts and how often it is renewed.
+        folder: the worker's scratch folder.
+        worker: name of this worker, for people.
+        drain: whether this worker is to stop.
+        pulse: beats with every report.
+    """
+
+    store: Store
+    objects: Objects
+    renderer: Renderer
+    leases: LeaseSettings
+    folder: Path
+    worker: str
+    drain: Drain
+    pulse: Pulse
+
+    def run_next(self) -> bool:
+        """Claims the best queued job and runs one attempt at it.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            DatabaseUnavailableError: nothing could be claimed.
+            DeviceFailedError: the attempt is settled, but this process can render nothing more.
+        """
+        lease = self.store.leases.claim(self.worker, self.leases.duration_s)
+        if lease is None:
+            log.debug("nothing_to_render")
+            return False
+        with structlog.contextvars.bound_contextvars(job_id=str(lease.job_id), attempt=lease.attempt):
+            log.info("job_leased", preset=lease.preset)
+            self._attempt(lease)
+        return True
+
+    def _attempt(self, lease: Lease) -> None:
+        heartbeat = Heartbeat(lambda seconds: self.store.leases.renew(lease, seconds), self.leases)
+
+        def check(stage: Stage) -> None:
+            self.pulse.beat()
+            heartbeat.check()
+            if stage in LEFT_AT_ONCE:
+                self.drain.check_between()
+            else:
+                self.drain.check()
+
+        progress = Progress(lambda *reached: self.store.leases.progress(lease, *reached), check)
+        kept = StoredCheckpoints(
+            store=self.store, objects=self.objects, lease=lease, drain=self.drain, report=progress.again
+        )
+        try:
+            with scratch.attempt(self.folder) as folder:
+                # No beat after the last write: a finished job has no lease to renew.
+                with heartbeat:
+                    made = self._produce(lease, folder, progress, kept)
+                self._finish(lease, *made, progress.gpu_s)
+        except LeaseLostError:
+            log.warning("attempt_abandoned")
+        except StoppedError:
+            self._record(lambda: self.store.leases.release(lease, progress.gpu_s), "job_released")
+        except Exception as error:
+            charged = {cause: n for cause, n in lease.charged.items() if not (kept.got_on and cause in FORGIVEN)}
+            self._settle(lease, error_translation.named(error), charged, progress.gpu_s)
+            if isinstance(error, DeviceFailedError):
+                raise
+
+    def _produce(self, lease: Lease, folder: Path, progress: Progress, kept: StoredCheckpoints) -> tuple[Rendered, int]:
+        progress(Stage.PREPARING, 0.0)
+        job = inputs.fetch(self.objects, lease, folder, progress.again)
+        rendered = self.renderer.run(job, folder, progress, kept)
+        progress(Stage.STORING, MUXED_PERCENT)
+        return rendered, self.objects.put(rendered.path, lease.result_key, "video/mp4", progress.again)
+
+    def _finish(self, lease: Lease, rendered: Rendered, size_bytes: int, gpu_s: float) -> None:
+        insist(
+            lambda: self.store.leases.finish(lease, lease.result_key, size_bytes, rendered.duration_s, gpu_s),
+            self.leases.duration_s,
+        )
+        log.info("job_succeeded", size_bytes=size_bytes, duration_s=rendered.duration_s, gpu_s=round(gpu_s, 3))
+
+    def _settle(self, lease: Lease, error: Exception, charged: Mapping[Cause, int], gpu_s: float) -> None:
+        """Writes down what a failed attempt means for its job."""
+        decision = decide(error, charged)
+        if isinstance(error, DublineError):
+            log.warning("attempt_failed", code=error.code, detail=error.detail)
+        else:
+            log.error("attempt_broke", exc_info=error)
+        cause, code, detail = decision.cause, decision.code, decision.detail
+
+        def settle() -> None:
+            if isinstance(decision, Fail):
+                self.store.leases.fail(lease, cause, code, detail, gpu_s)
+            else:
+                self.store.leases.retry(lease, cause, code, detail, decision.delay_s, gpu_s)
+
+        self._record(settle, "attempt_settled")
+
+    def _record(self, write: Callable[[], object], event: str) -> None:
+        try:
+            insist(write, self.leases.duration_s)
+        except DublineError as unwritten:
+            # The lease runs out by itself, and the rescuer takes over.
+            log.warning("attempt_not_settled", code=unwritten.code)
+        else:
+            log.info(event)

@@ -1,0 +1,137 @@
+"""The process that decodes one uploaded file under limits: `python -m dubline.worker.media.examine QUESTION`.
+
+Started by `dubline.worker.media.probe` for each file. It prints the facts, or a code with a
+sentence, as one JSON object.
+"""
+
+import json
+import os
+import resource
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+MEMORY_BYTES = 2 << 30
+PROCESSOR_S = 100
+
+if __name__ == "__main__":
+    # Before numpy and the decoders come in: they size their thread pools and arenas when they are imported.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # The soft limit sends SIGXCPU, which tells a slow file from a kill; the hard one cannot be caught.
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S + 5))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+
+from dubline.framing import face  # noqa: E402
+from dubline.orchestration.domain.errors import (  # noqa: E402
+    BadInputError,
+    ImageTooSmallError,
+    MediaTruncatedError,
+    NoFaceError,
+    WrongContentTypeError,
+)
+from dubline.orchestration.domain.uploads import UploadKind  # noqa: E402
+from dubline.worker.media import (  # noqa: E402
+    audio,
+    frame,
+    image,
+)
+
+# A face of fewer px has no mouth to speak of.
+MIN_FACE_PX = 32
+# Senders that do not know, or do not say, contradict nothing.
+UNDECLARED = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+IMAGE_DECLARED_AS = {"image/jpeg": frozenset({"image/jpeg", "image/jpg", "image/pjpeg"})}
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What the examining process is told, as JSON on its command line.
+
+    Attributes:
+        path: the file.
+        kind: portrait or speech.
+        content_type: as the sender declared it.
+        max_pixels: of a portrait.
+        shortest_s: of a speech track.
+        longest_s: of a speech track.
+    """
+
+    path: str
+    kind: str
+    content_type: str
+    max_pixels: int
+    shortest_s: float
+    longest_s: float
+
+
+def examine(question: Examination) -> dict[str, object]:
+    """Decodes one file.
+
+    Args:
+        question: which file, and what is expected of it.
+
+    Returns:
+        Keyword arguments of `UploadFacts`, JSON types only.
+
+    Raises:
+        BadInputError: some subclass that says what is wrong with the file.
+    """
+    try:
+        if question.kind == UploadKind.PORTRAIT:
+            return _portrait(question)
+        return _speech(question)
+    except MemoryError as error:
+        raise MediaTruncatedError("The file needs too much memory to decode. Encode it anew and upload it.") from error
+
+
+def _portrait(question: Examination) -> dict[str, object]:
+    path = Path(question.path)
+    media_type = image.identify(path)
+    _compare(media_type, IMAGE_DECLARED_AS.get(media_type, frozenset({media_type})), question.content_type)
+    picture = image.load(path, question.max_pixels)
+    box = face.find(picture)
+    if box is None:
+        raise NoFaceError
+    framed_px = box.side * frame.scale(*picture.size)
+    if framed_px < MIN_FACE_PX:
+        raise ImageTooSmallError(
+            f"The face would be {framed_px:.0f} px wide in the video, but {MIN_FACE_PX} px are needed. "
+            "Send a larger picture, or one cut closer to the face."
+        )
+    edges = (box.left, box.top, box.right, box.bottom)
+    return {
+        "media_type": media_type,
+        "width_px": picture.width,
+        "height_px": picture.height,
+        "face_box": [round(edge) for edge in edges],
+    }
+
+
+def _speech(question: Examination) -> dict[str, object]:
+    path = Path(question.path)
+    container = audio.identify(path)
+    _compare(container.media_type, container.declared_as, question.content_type)
+    measured = audio.measure(path, question.shortest_s, question.longest_s)
+    return {"media_type": container.media_type, "duration_s": measured.duration_s}
+
+
+def _compare(media_type: str, declared_as: frozenset[str], declared: str) -> None:
+    essence = declared.partition(";")[0].strip().lower()
+    if essence not in declared_as | UNDECLARED:
+        raise WrongContentTypeError(
+            f"The file was declared as {essence} but is {media_type}. Declare what it is, or send another."
+        )
+
+
+def main(question: str) -> None:
+    """Answers one question, a JSON object with the fields of `Examination`, on standard output."""
+    try:
+        verdict = examine(Examination(**json.loads(question)))
+    except BadInputError as error:
+        verdict = {"code": error.code, "detail": error.detail}
+    sys.stdout.write(json.dumps(verdict))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

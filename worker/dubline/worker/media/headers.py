@@ -1,0 +1,87 @@
+"""What the headers of audio files say about how much should follow: tells truncated files from short ones.
+
+Decoders happily stop where a file stops, so only a header's own count gives a cut file away.
+"""
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from dubline.worker.media.container import FLAC, M4A, MP3, OGG, WAV, Container, skip_tags
+
+# Programs that write WAV to a pipe do not know the size and put a number near 2^31 or 2^32.
+_WAV_SIZE_UNKNOWN = 0x7FFF_0000
+_OGG_PAGE_MAX_BYTES = 65_307
+_OGG_HEADER_BYTES = 27
+_XING_WITHIN_BYTES = 200
+_XING_FRAMES, _XING_BYTES = 1, 2
+# The demuxer's own tolerance; beyond it, it guesses the duration from the bit rate.
+_XING_SLACK = 16
+
+
+def ends_early(path: Path, container: Container) -> bool:
+    """Whether the file is certainly shorter than its own headers say.
+
+    Args:
+        path: the file.
+        container: what its first bytes announced.
+    """
+    with path.open("rb") as file:
+        if container is WAV:
+            return _wav_ends_early(file)
+        if container is OGG:
+            return _ogg_ends_early(file)
+    return False
+
+
+def states_duration(path: Path, container: Container) -> bool:
+    """Whether the duration that a demuxer reports was written by the encoder, not guessed from the bit rate.
+
+    Args:
+        path: the file.
+        container: what its first bytes announced.
+    """
+    if container in (FLAC, M4A):
+        return True
+    if container is not MP3:
+        return False
+    with path.open("rb") as file:
+        return _mp3_states_duration(file)
+
+
+def _mp3_states_duration(file: BinaryIO) -> bool:
+    start = skip_tags(file)
+    first_frame = file.read(_XING_WITHIN_BYTES)
+    found = max(first_frame.find(b"Xing"), first_frame.find(b"Info"))
+    if found < 0:
+        return False
+    flags, counts = first_frame[found + 7], first_frame[found + 8 :]
+    if not flags & _XING_FRAMES:
+        return False
+    if not flags & _XING_BYTES:
+        return True
+    stated = int.from_bytes(counts[4:8])
+    # Where more follows than the header knows of, files were laid end to end; the first speaks for itself alone.
+    return file.seek(0, os.SEEK_END) - start <= stated + stated // _XING_SLACK
+
+
+def _wav_ends_early(file: BinaryIO) -> bool:
+    head = file.read(12)
+    stated = int.from_bytes(head[4:8], "little")
+    if head[:4] != b"RIFF" or stated >= _WAV_SIZE_UNKNOWN:
+        return False
+    missing = stated + 8 - file.seek(0, os.SEEK_END)
+    # Some writers are a chunk off; a cut recording misses more than that.
+    return missing > max(512, stated // 100)
+
+
+def _ogg_ends_early(file: BinaryIO) -> bool:
+    size = file.seek(0, os.SEEK_END)
+    start = file.seek(max(0, size - _OGG_PAGE_MAX_BYTES))
+    tail = file.read()
+    page = tail.rfind(b"OggS")
+    if page < 0 or len(tail) < page + _OGG_HEADER_BYTES:
+        return True
+    segments = tail[page + 26]
+    table = tail[page + _OGG_HEADER_BYTES : page + _OGG_HEADER_BYTES + segments]
+    return len(table) < segments or start + page + _OGG_HEADER_BYTES + segments + sum(table) > size

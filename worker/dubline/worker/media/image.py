@@ -1,0 +1,127 @@
+"""Decodes a portrait that nobody vouches for: type by bytes, size before pixels, upright, without alpha."""
+
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from dubline.orchestration.domain.errors import (
+    ImageTooLargeError,
+    ImageTooSmallError,
+    MediaTruncatedError,
+    NotAnImageError,
+)
+
+MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+# Below this no face can be as large as the networks need.
+MIN_SIDE_PX = 48
+SNIFF_BYTES = 64
+
+
+def sniff(head: bytes) -> str | None:
+    """Names the image format that the first bytes of a file announce.
+
+    Args:
+        head: the first bytes of the file, 12 or more of them.
+
+    Returns:
+        "PNG", "JPEG", "WEBP", or None for anything else.
+    """
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    return None
+
+
+def identify(path: Path) -> str:
+    """Names the media type of an image file by its first bytes.
+
+    Raises:
+        NotAnImageError: none that is accepted.
+    """
+    return MEDIA_TYPES[_format(path)]
+
+
+def load(path: Path, max_pixels: int) -> Image.Image:
+    """Decodes a portrait to upright RGB.
+
+    Args:
+        path: a PNG, JPEG or WebP file; the name's ending does not matter.
+        max_pixels: the most that is decoded, of width times height.
+
+    Returns:
+        An RGB image, turned as its EXIF orientation asks, transparency over white.
+
+    Raises:
+        NotAnImageError: the bytes are none of the three formats.
+        ImageTooLargeError: more pixels than `max_pixels`; nothing was decoded.
+        ImageTooSmallError: a side below `MIN_SIDE_PX`.
+        MediaTruncatedError: the file ends early or is damaged.
+    """
+    image_format = _format(path)
+    try:
+        with warnings.catch_warnings():
+            # Our own cap is the stricter one, and says so with a code.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=(image_format,)) as image:
+                _refuse_odd_sizes(image, max_pixels)
+                image.load()
+                return _flatten(_upright(image))
+    except Image.DecompressionBombError as error:
+        raise ImageTooLargeError(f"The portrait is huge. {_cap(max_pixels)}") from error
+    except UnidentifiedImageError as error:
+        raise MediaTruncatedError(_damaged(image_format)) from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise MediaTruncatedError(_damaged(image_format)) from error
+
+
+def _format(path: Path) -> str:
+    with path.open("rb") as file:
+        image_format = sniff(file.read(SNIFF_BYTES))
+    if image_format is None:
+        raise NotAnImageError
+    return image_format
+
+
+def _refuse_odd_sizes(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageTooLargeError(f"The portrait is {width} x {height} px. {_cap(max_pixels)}")
+    if min(width, height) < MIN_SIDE_PX:
+        raise ImageTooSmallError(
+            f"The portrait is {width} x {height} px, but each side needs {MIN_SIDE_PX} px or more. "
+            "Send a larger picture."
+        )
+
+
+def _cap(max_pixels: int) -> str:
+    return f"At most {max_pixels / 1e6:g} megapixels are accepted. Scale it down and send it again."
+
+
+def _damaged(image_format: str) -> str:
+    return f"The {image_format} data ends early or is damaged. Upload the whole file again."
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, ZeroDivisionError, struct.error):
+        # Damaged metadata is no reason to refuse good pixels.
+        return image
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # Pillow clips 16-bit grey to white instead of scaling it.
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    page = Image.new("RGBA", layer.size, "white")
+    page.alpha_composite(layer)
+    return page.convert("RGB")

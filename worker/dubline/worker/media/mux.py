@@ -1,0 +1,122 @@
+"""Turns frames and speech into an MP4: closed H.264 segments joined by stream copy, audio encoded once.
+
+The only importer of ffmpeg-python. A segment begins with a key frame, looks at nothing before itself and has
+no B-frames, so any segments of equal settings can be laid end to end.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from dubline.orchestration.domain.errors import EncoderFailedError
+from dubline.worker.media import encoder
+
+FPS = 25
+# One number of threads everywhere, whatever the machine: x264's output depends on it.
+THREADS = 2
+AUDIO_HZ = 48_000
+PROTOCOLS = "file,pipe"
+
+
+def encode_segment(
+    frames: Iterable[NDArray[np.uint8]],
+    width: int,
+    height: int,
+    path: Path,
+    report: Callable[[], None] = encoder.keep_quiet,
+) -> int:
+    """Encodes one segment.
+
+    Args:
+        frames: (height, width, 3) uint8 RGB each, C-contiguous.
+        width: even, px.
+        height: even, px.
+        path: the MP4 to write.
+        report: called while ffmpeg is waited for; may raise to stop.
+
+    Returns:
+        How many frames it holds.
+
+    Raises:
+        EncoderFailedError: with ffmpeg's exit code.
+        ScratchFullError: the disk took no more.
+    """
+    video = (
+        ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=FPS)
+        .filter("scale", in_range="pc", out_range="tv", out_color_matrix="bt709", flags="accurate_rnd")
+        .filter("format", "yuv420p")
+        .filter("setparams", range="tv", colorspace="bt709", color_primaries="bt709", color_trc="bt709")
+    )
+    output = ffmpeg.output(
+        video,
+        str(path),
+        format="mp4",
+        vcodec="libx264",
+        preset="veryfast",
+        crf=18,
+        bf=0,
+        g=10 * FPS,
+        threads=THREADS,
+        video_track_timescale=512 * FPS,
+        map_metadata=-1,
+        **{"flags:v": "+cgop+bitexact", "fflags": "+bitexact"},
+    )
+    return encoder.run(_command(output), frames, report=report)
+
+
+def join(  # noqa: PLR0913, PLR0917 - two kinds of input, one output, and a word on the way
+    segments: Sequence[Path],
+    sound: Iterable[NDArray[np.int32]],
+    channels: int,
+    path: Path,
+    duration_s: float,
+    report: Callable[[], None] = encoder.keep_quiet,
+) -> None:
+    """Lays segments end to end, adds the sound, and puts the index first so that a browser starts at once.
+
+    ffmpeg sees no file of the sender's: left to decode one whose rate or layout changes, it starts its clock
+    anew at the change.
+
+    Args:
+        segments: MP4 files of `encode_segment` in order, all in one folder.
+        sound: (n, channels) samples each at `AUDIO_HZ`, full scale = 2^31, C-contiguous.
+        channels: 1 or 2.
+        path: the MP4 to write, in the folder of the segments.
+        duration_s: of the video; sound beyond it is cut.
+        report: called while ffmpeg is waited for; may raise to stop.
+
+    Raises:
+        EncoderFailedError: with ffmpeg's exit code.
+        ScratchFullError: the disk took no more.
+    """
+    listing = path.with_suffix(".txt")
+    listing.write_text("".join(f"file '{segment.name}'\n" for segment in segments))
+    video = ffmpeg.input(str(listing), format="concat", protocol_whitelist=PROTOCOLS)["v:0"]
+    track = ffmpeg.input("pipe:0", format="s32le", ar=AUDIO_HZ, ac=channels)["a:0"]
+    output = ffmpeg.output(
+        video,
+        track,
+        str(path),
+        format="mp4",
+        vcodec="copy",
+        acodec="aac",
+        ar=AUDIO_HZ,
+        t=f"{duration_s:.6f}",
+        movflags="+faststart",
+        map_metadata=-1,
+        **{"b:a": "128k", "flags:a": "+bitexact", "fflags": "+bitexact"},
+    )
+    parts = (part.astype("<i4", copy=False) for part in sound)
+    encoder.run(_command(output), parts, limit_s=120 + duration_s, report=report)
+    if not path.exists():
+        raise EncoderFailedError("ffmpeg ended well but wrote no video.")
+
+
+def _command(output: object) -> list[str]:
+    # ffmpeg-python has no types; compile gives the argument list.
+    quiet = ffmpeg.overwrite_output(output).global_args("-nostdin", "-hide_banner", "-loglevel", "warning")
+    return list(ffmpeg.compile(quiet, cmd=imageio_ffmpeg.get_ffmpeg_exe()))

@@ -1,0 +1,1 @@
+"""The worker's processes: supervisor, child loop, shutdown, heartbeat, liveness and scratch space."""
