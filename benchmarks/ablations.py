@@ -6,14 +6,15 @@ stage 2 stand on the stage 1 of the whole method. A finished variant is kept in 
 command can be stopped and run again.
 """
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from rich.console import Console
@@ -37,11 +38,14 @@ from dubline.training.stage1.train import train as train_stage1
 from dubline.training.stage2.train import Recipe
 from dubline.training.stage2.train import train as train_stage2
 
-WHOLE = "whole"
-# Enough for the readings that keep lips shut in silence.
-RIG_CLIPS = 100
-# Printed beside ours: arXiv 2606.03402, on its own recordings; other data, sizes and scores, so only ratios compare.
-PAPER = {
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+WHOLE: Final = "whole"
+#: Enough for the readings that keep lips shut in silence.
+RIG_CLIPS: Final = 100
+#: Printed beside ours: arXiv 2606.03402, on its own recordings; other data, sizes and scores, so only ratios compare.
+PAPER: Final = {
     WHOLE: "PSNR 28.8, LSE-C 1.53, FID 19.2",
     "without the transformer": "PSNR 24.8, LSE-C .31",
     "without the attention map": "LSE-C .30",
@@ -73,7 +77,7 @@ class Variant:
         )
 
 
-VARIANTS = (
+VARIANTS: Final = (
     Variant(WHOLE),
     Variant("without appearance", {"hears_appearance": False}, {"hears_appearance": False}),
     Variant("without the transformer", {"transforms": False}),

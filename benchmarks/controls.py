@@ -6,11 +6,12 @@ far lids are seen to come down in them: 1 is what the encoder sees in the blinks
 is read as the lip gap against the clip's true one; a still picture of the mouth would score 0.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +23,6 @@ from dubline.models.motion.blinks import Blinks
 from dubline.models.motion.controls import Controls
 from dubline.models.motion.readout import HEAD, LIPS, MOOD
 from dubline.models.presets import PRESETS
-from dubline.models.stage1.autoencoder import Source
 from dubline.models.weights import RELEASED, load_networks
 from dubline.training.corpus import Clip, read_clip
 from dubline.training.evaluation.generation.playback import Performer
@@ -31,11 +31,16 @@ from dubline.training.evaluation.scores.mouth_opening import correlation, speeds
 from dubline.training.evaluation.scores.reference import of_clip
 from dubline.training.evaluation.study import spread
 
-SEED = 0
-AS_DRAWN = Controls(shut_in_silence=0.0)
-PARTS = {"head, rad": slice(HEAD.start, 3), "mood": MOOD}
-# Lids are down that far in the middle of a blink.
-DOWN = 0.8
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dubline.models.stage1.autoencoder import Source
+
+SEED: Final = 0
+AS_DRAWN: Final = Controls(shut_in_silence=0.0)
+PARTS: Final = {"head, rad": slice(HEAD.start, 3), "mood": MOOD}
+#: Lids are down that far in the middle of a blink.
+DOWN: Final = 0.8
 
 
 class Score(NamedTuple):

@@ -5,6 +5,8 @@ syllables, pauses, changing pitch and loudness, never twice the same. A `--speec
 enough. The last line has all figures.
 """
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 import sys
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -26,10 +29,10 @@ from dubline.worker.rendering import device
 from dubline.worker.rendering.model_cache import ModelCache
 from dubline.worker.rendering.motion import Actor, frame_count, segments
 
-DEMO = Path(__file__).parents[1] / "demo"
-TENTHS = 10
-CHECKED_SEGMENTS = 5
-HARMONICS = 24
+DEMO: Final = Path(__file__).parents[1] / "demo"
+TENTHS: Final = 10
+CHECKED_SEGMENTS: Final = 5
+HARMONICS: Final = 24
 
 Samples = Iterator[NDArray[np.float32]]
 
@@ -111,7 +114,7 @@ def exceedance(borders: NDArray[np.float64], others: NDArray[np.float64]) -> flo
 
 
 def compare(name: str, differences: NDArray[np.float64], borders: list[int]) -> dict[str, float]:
-    """Differences to the frame before, (frames,): those that begin a window, those while it fades in, all others.
+    """Difference to the frame before, (frames,): those that begin a window, those while it fades in, all others.
 
     Gives the ratio of medians of both and of the borders' 95th percentiles, and the exceedance; frames that are not
     known are NaN.
@@ -138,7 +141,7 @@ def figures(values: dict[str, float]) -> str:
 
 
 def latent_figures(path: Path, borders: list[int]) -> dict[str, float]:
-    """Seams and drift of the stored motion."""
+    """Seam and drift of the stored motion."""
     motion = np.load(path).astype(np.float64)
     steps = np.diff(motion, axis=0)
     step = np.linalg.norm(steps, axis=1, keepdims=True)

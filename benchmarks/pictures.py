@@ -1,16 +1,22 @@
 """The README's pictures, from the videos that `make demo` has left in out/: `python benchmarks/pictures.py`."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Final
 
 import av
 from PIL import Image
 
-VIDEOS = Path("out")
-PICTURES = Path("docs/pictures")
-# The sheet: frames of each video, evenly spread, and their side.
-COLUMNS, CELL_PX = 8, 176
-# The clip: these side by side, every second frame of them.
-TOGETHER, CLIP_PX, STEP = ("ada-english", "ben-spanish"), 288, 2
+VIDEOS: Final = Path("out")
+PICTURES: Final = Path("docs/pictures")
+#: The sheet: frames of each video, evenly spread, and their side.
+COLUMNS: Final = 8
+CELL_PX: Final = 176
+#: The clip: these side by side, every second frame of them.
+TOGETHER: Final = ("ada-english", "ben-spanish")
+CLIP_PX: Final = 288
+STEP: Final = 2
 
 
 def frames(name: str) -> list[Image.Image]:

@@ -3,10 +3,13 @@
 Times the worker's own pipeline on this machine, networks already loaded. The stages' shares are what to compare.
 """
 
+from __future__ import annotations
+
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Final
 
 import torch
 from PIL import Image
@@ -20,7 +23,7 @@ from dubline.worker.rendering.job import RenderJob
 from dubline.worker.rendering.model_cache import ModelCache
 from dubline.worker.rendering.pipeline import Renderer
 
-DEMO = Path(__file__).parents[1] / "demo"
+DEMO: Final = Path(__file__).parents[1] / "demo"
 
 
 def processor() -> str:

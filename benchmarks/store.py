@@ -5,12 +5,14 @@ Starts a PostgreSQL of its own, or takes the empty database at URL. Prints one l
 caller, in the same machine as the database.
 """
 
+from __future__ import annotations
+
 import argparse
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, event, text
@@ -22,20 +24,23 @@ from dubline.orchestration.domain.jobs import NewJob
 from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
 from dubline.orchestration.settings import DatabaseSettings
 
-TENANT = "benchmark"
-BATCH = 10_000
-PROCESSES = 4
-CALLS = 500
-LEASE_S = 600.0
-SHA = "0" * 64
-FACTS = {
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TENANT: Final = "benchmark"
+BATCH: Final = 10_000
+PROCESSES: Final = 4
+CALLS: Final = 500
+LEASE_S: Final = 600.0
+SHA: Final = "0" * 64
+FACTS: Final = {
     UploadKind.PORTRAIT: UploadFacts(
         media_type="image/png", size_bytes=1, sha256=SHA, width_px=640, height_px=480, face_box=(1, 1, 9, 9)
     ),
     UploadKind.SPEECH: UploadFacts(media_type="audio/wav", size_bytes=1, sha256=SHA, duration_s=5.0),
 }
-# Nine of ten jobs are done, as in a database that has been at work for long.
-FILL = (
+#: Nine of ten jobs are done, as in a database that has been at work for long.
+FILL: Final = (
     """
     INSERT INTO batches (id, tenant, row_count)
     SELECT gen_random_uuid(), :tenant, :batch FROM generate_series(1, :rows / :batch)

@@ -1,5 +1,7 @@
 """What every test runs under."""
 
+from __future__ import annotations
+
 import os
 
 from dubline.embedded.environment import inherited

@@ -13,7 +13,7 @@ import signal
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.chaos import checker, report
 from benchmarks.chaos.celery_baseline import checker as baseline_checker
@@ -27,17 +27,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
-PHASES = (light.NAME, renders.NAME, baseline.NAME)
-OUT = Path("out/chaos")
-JOBS, KILLS, RENDER_KILLS = 5_000, 100, 10
-RIVAL_TASKS, RIVAL_KILLS = 2_400, 48
-"""For each minute."""
-BATCH, BATCHES = 1_000, 25
-"""Most jobs in one call, and fewest calls, so that jobs are still sent while faults come."""
-NOT_AS_PLANNED = frozenset({"fault_skipped", "not_restarted", "stalled"})
-SHOWN = 20
-MINUTES_PER_ROUND = 3.0
-"""Each fault that is no kill comes once in so many minutes."""
+PHASES: Final = (light.NAME, renders.NAME, baseline.NAME)
+OUT: Final = Path("out/chaos")
+JOBS: Final = 5_000
+KILLS: Final = 100
+RENDER_KILLS: Final = 10
+#: For each minute.
+RIVAL_TASKS: Final = 2_400
+RIVAL_KILLS: Final = 48
+#: Most jobs in one call, and fewest calls, so that jobs are still sent while faults come.
+BATCH: Final = 1_000
+BATCHES: Final = 25
+NOT_AS_PLANNED: Final = frozenset({"fault_skipped", "not_restarted", "stalled"})
+SHOWN: Final = 20
+#: Each fault that is no kill comes once in so many minutes.
+MINUTES_PER_ROUND: Final = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """From a history to a verdict: pure, and blind to everything but the history.
 
-Three witnesses are compared: what the API acknowledged (``accepted``), what workers logged (``committed``) and what
-the database and the bucket hold at the end (``row``). A job is lost unless its row says succeeded and its video is
+Three witnesses are compared: what the API acknowledged (`accepted`), what workers logged (`committed`) and what
+the database and the bucket hold at the end (`row`). A job is lost unless its row says succeeded and its video is
 there. It was committed twice if two attempts say they published it, whoever says so.
 """
 
@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.chaos.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-CLOCK_S = 0.05
-"""By how much a log line may be late against the row that it speaks of."""
+#: By how much a log line may be late against the row that it speaks of.
+CLOCK_S: Final = 0.05
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ def _twice(evidence: _Evidence) -> Iterator[str]:
 
 
 def _attempt_of(result_key: str) -> int:
-    """Number of the attempt that a key belongs to: ``results/JOB/NUMBER-TOKEN.mp4``."""
+    """Number of the attempt that a key belongs to: `results/JOB/NUMBER-TOKEN.mp4`."""
     return int(result_key.rpartition("/")[2].partition("-")[0])
 
 

@@ -18,7 +18,7 @@ Event = dict[str, Any]
 class History:
     """Appends events to a file, each at once; may be shared by threads.
 
-    Every event has ``at`` (seconds since 1970, this machine's clock), ``phase`` and ``what``.
+    Every event has `at` (seconds since 1970, this machine's clock), `phase` and `what`.
 
     Args:
         path: the file; made anew.

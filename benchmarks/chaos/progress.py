@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Final
 
-PERIOD_S = 10.0
+PERIOD_S: Final = 10.0
 
 
 class Progress:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.chaos.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-SHOWN = 20
+SHOWN: Final = 20
 
 
 def lines(ours: Mapping[str, Verdict], rival: Verdict | None) -> Iterator[str]:

@@ -12,31 +12,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of the jobs of one or more phases.
-
-    Attributes:
-        jobs: that the service accepted.
-        kills: SIGKILLs, of whatever process.
-        kills_of_held: of them, those that hit a process while it held a job that it did not finish.
-        lost: accepted jobs that did not end in exactly the promised video, each with the reason.
-        committed_twice: jobs with more than one outcome, each with the reason.
-        differing: videos unlike those of an uninterrupted run.
-        zombie_writes_refused: writes of attempts whose lease was no longer in force.
-        recoveries_s: from each kill of a held job to the next claim of that job.
-        busy_s: seconds that workers held jobs.
-        redone_s: of them, those whose work a kill undid.
-    """
+    """What became of the jobs of one or more phases."""
 
     jobs: int = 0
+    """That the service accepted."""
     kills: int = 0
+    """SIGKILLs, of whatever process."""
     kills_of_held: int = 0
+    """Of them, those that hit a process while it held a job that it did not finish."""
     lost: tuple[str, ...] = ()
+    """Accepted jobs that did not end in exactly the promised video, each with the reason."""
     committed_twice: tuple[str, ...] = ()
+    """Jobs with more than one outcome, each with the reason."""
     differing: tuple[str, ...] = ()
+    """Videos unlike those of an uninterrupted run."""
     zombie_writes_refused: int = 0
+    """Writes of attempts whose lease was no longer in force."""
     recoveries_s: tuple[float, ...] = field(default=())
+    """From each kill of a held job to the next claim of that job."""
     busy_s: float = 0.0
+    """Seconds that workers held jobs."""
     redone_s: float = 0.0
+    """Of them, those whose work a kill undid."""
 
     @property
     def sound(self) -> bool:

@@ -1,5 +1,7 @@
 """The tree keeps the shape that packaging and the import contracts rely on."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 
@@ -14,7 +14,7 @@ from dubline.api.request_ids import RequestIds
 if TYPE_CHECKING:
     from dubline.api.services import Services
 
-_DESCRIPTION = """
+_DESCRIPTION: Final = """
 Give a portrait and a speech track, get a video of that person speaking.
 
 1. `POST /v1/uploads` for each file, PUT the bytes where the answer says, `POST .../complete`.

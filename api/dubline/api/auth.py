@@ -1,5 +1,7 @@
 """Who is calling: the tenant behind the API key in the Authorization header, and which of its keys it is."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 from fastapi import Depends, Request

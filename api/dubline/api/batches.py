@@ -1,7 +1,9 @@
 """Batches: thousands of jobs in one call, accepted together and answered for one by one."""
 
+from __future__ import annotations
+
 import hashlib
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
@@ -17,7 +19,7 @@ from dubline.orchestration.domain.errors import TooManyRowsError
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
-PAGE_LIMIT = 500
+PAGE_LIMIT: Final = 500
 
 IdempotencyKey = Annotated[
     str | None,

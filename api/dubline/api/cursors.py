@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.orchestration.domain.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-# Version, a mark of the batch, the position: a cursor of one batch is refused by every other.
-_LAYOUT = struct.Struct(">B4sI")
-_VERSION = 1
+#: Version, a mark of the batch, the position: a cursor of one batch is refused by every other.
+_LAYOUT: Final = struct.Struct(">B4sI")
+_VERSION: Final = 1
 
 
 def encode(batch_id: UUID, position: int) -> str:

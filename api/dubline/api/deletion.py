@@ -1,14 +1,16 @@
 """Answers of deletions: nothing to show but the id of the audit entry that says who deleted what, and when."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import Any, Final
 from uuid import UUID
 
 from fastapi import Response
 
 from dubline.api.openapi import problems
 
-HEADER = "Dubline-Audit"
-_NO_CONTENT = 204
+HEADER: Final = "Dubline-Audit"
+_NO_CONTENT: Final = 204
 
 
 def route(*statuses: int) -> dict[str, Any]:

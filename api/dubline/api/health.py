@@ -1,5 +1,7 @@
 """Health: whether this process lives, and whether it can do its work."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 from fastapi import APIRouter

@@ -1,5 +1,7 @@
 """Jobs: one portrait and one speech track in, one video out."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
 
@@ -12,8 +12,8 @@ from dubline.api.schemas.problems import Problem
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-_REF = "#/components/schemas/{model}"
-_MEANINGS = {
+_REF: Final = "#/components/schemas/{model}"
+_MEANINGS: Final = {
     401: "The API key is missing or unknown.",
     404: "There is nothing with this id among the caller's own.",
     409: "An upload is still being checked, or a job that is not final still needs it.",

@@ -7,7 +7,7 @@ DublineError, reaches the caller.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from fastapi.exceptions import RequestValidationError
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
 
-MEDIA_TYPE = "application/problem+json"
-# A batch of 10,000 broken rows needs no longer list than a person would read.
-ITEMS_SHOWN = 1000
-RETRY_AFTER_S = 5
+MEDIA_TYPE: Final = "application/problem+json"
+#: A batch of 10,000 broken rows needs no longer list than a person would read.
+ITEMS_SHOWN: Final = 1000
+RETRY_AFTER_S: Final = 5
 
 _log = structlog.get_logger(__name__)
-_HTTP_CODES = {
+_HTTP_CODES: Final = {
     400: "invalid_request",
     404: "not_found",
     405: "method_not_allowed",
     413: "body_too_large",
     415: "unsupported_media_type",
 }
-_HTTP_DETAILS = {
+_HTTP_DETAILS: Final = {
     400: "The body could not be read. Send one JSON object in UTF-8.",
     404: "There is nothing at this path. The routes are listed in /openapi.json.",
     405: "This path exists but not with this method; the Allow header lists those it has.",

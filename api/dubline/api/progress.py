@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.orchestration.domain.jobs import JobState
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.domain.jobs import Job
 
-# Below this the elapsed time is mostly download and decoding, and says nothing about the rest.
-FIRST_TELLING_PERCENT = 2.0
+#: Below this the elapsed time is mostly download and decoding, and says nothing about the rest.
+FIRST_TELLING_PERCENT: Final = 2.0
 
 
 def eta_s(job: Job, attempt_started_at: datetime | None, now: datetime) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,11 +19,11 @@ from dubline.api.problems import unexpected_problem
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HEADER = "X-Request-ID"
+HEADER: Final = "X-Request-ID"
 
 _log = structlog.get_logger(__name__)
-# What a caller may choose ends up in logs and in a header, so only harmless characters pass.
-_ACCEPTABLE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: What a caller may choose ends up in logs and in a header, so only harmless characters pass.
+_ACCEPTABLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class RequestIds:

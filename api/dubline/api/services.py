@@ -1,5 +1,7 @@
 """What the routes work with, handed to them by the composition root."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Annotated
 

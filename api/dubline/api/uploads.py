@@ -1,5 +1,8 @@
 """Uploads: a sender declares a file, puts its bytes into the bucket, and says when they are there."""
 
+from __future__ import annotations
+
+from typing import Final
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -21,11 +24,11 @@ from dubline.orchestration.settings import LimitSettings
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
-# Browsers and operating systems disagree about the names; what the bytes are is found out by the probe, which
-# alone decides about a file of unknown type.
-UNKNOWN_TYPE = "application/octet-stream"
-PORTRAIT_TYPES = frozenset({"image/jpeg", "image/jpg", "image/pjpeg", "image/png", "image/webp", UNKNOWN_TYPE})
-SPEECH_TYPES = frozenset(
+#: Browsers and operating systems disagree about the names; what the bytes are is found out by the probe, which
+#: alone decides about a file of unknown type.
+UNKNOWN_TYPE: Final = "application/octet-stream"
+PORTRAIT_TYPES: Final = frozenset({"image/jpeg", "image/jpg", "image/pjpeg", "image/png", "image/webp", UNKNOWN_TYPE})
+SPEECH_TYPES: Final = frozenset(
     {
         *("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"),
         *("audio/mpeg", "audio/mp3", "audio/mpeg3", "audio/x-mp3"),
@@ -36,7 +39,7 @@ SPEECH_TYPES = frozenset(
         UNKNOWN_TYPE,
     }
 )
-_ADVICE = {
+_ADVICE: Final = {
     UploadKind.PORTRAIT: f"Send image/jpeg, image/png or image/webp; {UNKNOWN_TYPE} where the type is not known.",
     UploadKind.SPEECH: "Send audio/wav, audio/mpeg, audio/flac, audio/ogg, audio/mp4 or audio/aac; "
     f"{UNKNOWN_TYPE} where the type is not known.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 import typer
 
 from dubline.client.cli.commands import app
 from dubline.client.errors import ClientError
 
-UNUSABLE = 2
+UNUSABLE: Final = 2
 
 
 def main() -> None:

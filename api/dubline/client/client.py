@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threading import Event
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import httpx2
 
@@ -16,7 +16,7 @@ from dubline.client.errors import ClientError
 if TYPE_CHECKING:
     from types import TracebackType
 
-DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 
 class Client:

@@ -7,7 +7,7 @@ import random
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.chaos.celery_baseline.worker import QUEUE, TASK, VISIBILITY_S, create_app
 from benchmarks.chaos.faults.schedule import LAST_SHARE, PARENT_KILLS
@@ -26,27 +26,24 @@ if TYPE_CHECKING:
 
     from benchmarks.chaos.history import History
 
-NAME = "rival"
-TICK_S = 0.05
-GIVEN_UP_S = 6.0 * VISIBILITY_S
-"""What nobody has begun again for six visibility timeouts is not coming back."""
+NAME: Final = "rival"
+TICK_S: Final = 0.05
+#: What nobody has begun again for six visibility timeouts is not coming back.
+GIVEN_UP_S: Final = 6.0 * VISIBILITY_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much is done.
-
-    Attributes:
-        seed: of all choices.
-        tasks: sent in all.
-        kills: SIGKILLs of busy workers.
-        workers: with one child each.
-    """
+    """How much is done."""
 
     seed: int
+    """Of all choices."""
     tasks: int
+    """Sent in all."""
     kills: int
+    """SIGKILLs of busy workers."""
     workers: int = 4
+    """With one child each."""
 
 
 class _Log:

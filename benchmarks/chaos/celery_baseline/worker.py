@@ -19,8 +19,8 @@ from dubline.orchestration.settings import BrokerSettings
 
 TASK: Final = "rival.work"
 QUEUE: Final = "rival"
+#: As long as a lease of ours, so that both notice a lost worker after the same silence.
 VISIBILITY_S: Final = 20
-"""As long as a lease of ours, so that both notice a lost worker after the same silence."""
 
 
 def create_app(broker_url: str) -> Celery:

@@ -7,7 +7,7 @@ import signal
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from benchmarks.chaos.faults.schedule import LINES, Fault, Kind
 from benchmarks.chaos.testbed.disk import fill
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
     from benchmarks.chaos.history import History
 
-SPARED_ATTEMPT = 3
-"""A job in its third attempt is not hit: three lost workers end a job, by design."""
-GROWN_UP_S = 5.5
-"""A child that ends younger than 5 s is taken for one that cannot live, and its successor has to wait."""
-PATIENCE_S = 2.5
-"""How long a kill waits for a better victim."""
-GIVEN_UP_S = 30.0
-"""How long a kill waits for any victim; then it is left out, and missing in the count."""
-RESCUED_WITHIN_S = 60.0
-"""Longer than control takes to come back and to see that a lease has run out."""
-PAUSE_TRIES = 200
-SETTLE_S = 0.2
-REFUSED_WITHIN_S = 30.0
-STARTS = 3
-THREADS = 6
+#: A job in its third attempt is not hit: three lost workers end a job, by design.
+SPARED_ATTEMPT: Final = 3
+#: A child that ends younger than 5 s is taken for one that cannot live, and its successor has to wait.
+GROWN_UP_S: Final = 5.5
+#: How long a kill waits for a better victim.
+PATIENCE_S: Final = 2.5
+#: How long a kill waits for any victim; then it is left out, and missing in the count.
+GIVEN_UP_S: Final = 30.0
+#: Longer than control takes to come back and to see that a lease has run out.
+RESCUED_WITHIN_S: Final = 60.0
+PAUSE_TRIES: Final = 200
+SETTLE_S: Final = 0.2
+REFUSED_WITHIN_S: Final = 30.0
+STARTS: Final = 3
+THREADS: Final = 6
 
 
 class Havoc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.chaos.testbed.proxy import Line, Mode
 
@@ -33,7 +33,8 @@ class Kind(StrEnum):
     SCRATCH_FULL = "scratch_full"
 
 
-LINES: Mapping[Kind, Line] = {
+#: How the line to the bucket behaves under each of its faults.
+LINES: Final[Mapping[Kind, Line]] = {
     Kind.BUCKET_ERRORS: Line(Mode.ERROR),
     Kind.BUCKET_SLOW: Line(Mode.DELAY, delay_s=0.3),
     Kind.BUCKET_THROTTLED: Line(Mode.THROTTLE, bytes_per_s=2000.0),
@@ -41,30 +42,26 @@ LINES: Mapping[Kind, Line] = {
     Kind.BUCKET_REFUSED: Line(Mode.REFUSE),
     Kind.BUCKET_SILENT: Line(Mode.SILENCE),
 }
-"""How the line to the bucket behaves under each of its faults."""
 
-KILLS = frozenset({Kind.KILL_CHILD, Kind.KILL_WORKER, Kind.KILL_CONTROL, Kind.KILL_API})
-OTHERS = tuple(kind for kind in Kind if kind not in KILLS)
-LAST_SHARE = 0.95
-"""Nothing begins later, so that every kill finds work."""
-PARENT_KILLS = 0.02
-SERVER_KILLS = 0.005
-"""Shares of all kills; a process that has to be started anew costs two CPU seconds, a forked child a tenth."""
+KILLS: Final = frozenset({Kind.KILL_CHILD, Kind.KILL_WORKER, Kind.KILL_CONTROL, Kind.KILL_API})
+OTHERS: Final = tuple(kind for kind in Kind if kind not in KILLS)
+#: Nothing begins later, so that every kill finds work.
+LAST_SHARE: Final = 0.95
+PARENT_KILLS: Final = 0.02
+#: Shares of all kills; a process that has to be started anew costs two CPU seconds, a forked child a tenth.
+SERVER_KILLS: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
-    """One thing that is done.
-
-    Attributes:
-        due: share of the jobs that must be done first, 0 to 1.
-        kind: what.
-        spell_s: how long it lasts, for what does not pass at once.
-    """
+    """One thing that is done."""
 
     due: float
+    """Share of the jobs that must be done first, 0 to 1."""
     kind: Kind
+    """What."""
     spell_s: float = 0.0
+    """How long it lasts, for what does not pass at once."""
 
 
 def schedule(seed: int, kills: int, each: int, spell_s: tuple[float, float]) -> tuple[Fault, ...]:

@@ -3,6 +3,8 @@
 Run as a script: standard library only.
 """
 
+from __future__ import annotations
+
 import os
 import socket
 import sys

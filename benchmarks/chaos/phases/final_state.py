@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.chaos.testbed.rows import Rows
 from benchmarks.chaos.testbed.stall_detector import Patience
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from benchmarks.chaos.testbed.testbed import Rig
     from benchmarks.chaos.testbed.watch import Watch
 
-STALL_S = 300.0
-"""More than the longest pause between two attempts (150 s) and a lease after it."""
-LOOK_S = 0.5
+#: More than the longest pause between two attempts (150 s) and a lease after it.
+STALL_S: Final = 300.0
+LOOK_S: Final = 0.5
 
 
 def await_ends(rows: Rows, watch: Watch, progress: Progress, busy: Callable[[], bool] = lambda: False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.chaos.faults.injector import Havoc
 from benchmarks.chaos.faults.schedule import schedule
@@ -26,41 +26,38 @@ if TYPE_CHECKING:
 
     from benchmarks.chaos.history import History
 
-NAME = "light"
-LIGHT_WORKER = ("-m", "benchmarks.chaos.phases.light_worker")
-TICK_S = 0.05
-STALL_S = 300.0
-BACKLOG_BATCHES = 3
-"""Jobs are sent as they are done, so that the API works under faults as long as the workers do."""
+NAME: Final = "light"
+LIGHT_WORKER: Final = ("-m", "benchmarks.chaos.phases.light_worker")
+TICK_S: Final = 0.05
+STALL_S: Final = 300.0
+#: Jobs are sent as they are done, so that the API works under faults as long as the workers do.
+BACKLOG_BATCHES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much is done.
-
-    Attributes:
-        seed: of jobs and faults.
-        jobs: accepted in all.
-        kills: SIGKILLs.
-        each: how often every other fault comes.
-        workers: renderers, with one child each.
-        batch: jobs sent in one call.
-        spell_s: shortest and longest spell of a fault that lasts.
-        lease_s: how long a lease lasts.
-        heartbeat_s: how often it is renewed.
-        stretch: makes the work of each job longer, where there are few jobs for many kills.
-    """
+    """How much is done."""
 
     seed: int
+    """Of jobs and faults."""
     jobs: int
+    """Accepted in all."""
     kills: int
+    """SIGKILLs."""
     each: int
+    """How often every other fault comes."""
     workers: int = 10
+    """Renderers, with one child each."""
     batch: int = 1000
+    """Jobs sent in one call."""
     spell_s: tuple[float, float] = (2.0, 6.0)
+    """Shortest and longest spell of a fault that lasts."""
     lease_s: float
+    """How long a lease lasts."""
     heartbeat_s: float
+    """How often it is renewed."""
     stretch: float = 1.0
+    """Makes the work of each job longer, where there are few jobs for many kills."""
 
     @property
     def environ(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.chaos.phases.work import STRETCH, work_s
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from dubline.worker.executors.render import RenderExecutor
     from dubline.worker.rendering.checkpoints import Checkpoints
 
-STAND_IN = Path(__file__).with_name("stand_in.py")
-PINS = Pins(weights_sha256="0" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
-LOADED_WITHIN_S = 120.0
-BROKEN = 1
+STAND_IN: Final = Path(__file__).with_name("stand_in.py")
+PINS: Final = Pins(weights_sha256="0" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
+LOADED_WITHIN_S: Final = 120.0
+BROKEN: Final = 1
 
 
 class LightRenderer:
@@ -51,7 +51,7 @@ class LightRenderer:
         self._stretch = stretch
 
     def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
-        """Makes one."""
+        """Make one."""
         report(Stage.PREPARING, 0.0)
         checkpoints.begin(PINS)
         report(Stage.RENDERING, 50.0)

@@ -7,7 +7,7 @@ import math
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.chaos.faults.injector import SPARED_ATTEMPT
 from benchmarks.chaos.phases.final_state import await_ends, keeping_logs, write_ends
@@ -27,30 +27,27 @@ if TYPE_CHECKING:
 
     from benchmarks.chaos.history import History
 
-NAME = "render"
-VIDEOS = 4
-"""Different videos; each is made once without a fault and compared with all that were killed."""
-LAST_PERCENT = 84.0
-"""Rendering ends at 95 %, and a worker writes its percents once a second: what is aimed higher comes too late."""
-TICK_S = 0.05
-STALL_S = 300.0
+NAME: Final = "render"
+#: Different videos; each is made once without a fault and compared with all that were killed.
+VIDEOS: Final = 4
+#: Rendering ends at 95 %, and a worker writes its percents once a second: what is aimed higher comes too late.
+LAST_PERCENT: Final = 84.0
+TICK_S: Final = 0.05
+STALL_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much is done.
-
-    Attributes:
-        seed: of all choices.
-        kills: SIGKILLs in the middle of segments, two for each job.
-        workers: renderers.
-        speech_s: of each job; three segments take 14.4 s.
-    """
+    """How much is done."""
 
     seed: int
+    """Of all choices."""
     kills: int
+    """SIGKILLs in the middle of segments, two for each job."""
     workers: int = 2
+    """Renderers."""
     speech_s: float = 14.0
+    """Of each job; three segments take 14.4 s."""
 
     @property
     def jobs(self) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-SHORTEST_S = 0.002
-STEP_S = 0.001
-STEPS = 7
-LONG_EVERY = 25
-LONG_S = 0.4
-STRETCH = "DUBLINE_CHAOS_STRETCH"
-"""Variable by which a light worker is told its stretch."""
+from typing import Final
+
+SHORTEST_S: Final = 0.002
+STEP_S: Final = 0.001
+STEPS: Final = 7
+LONG_EVERY: Final = 25
+LONG_S: Final = 0.4
+#: Variable by which a light worker is told its stretch.
+STRETCH: Final = "DUBLINE_CHAOS_STRETCH"
 
 
 def work_s(number: int, stretch: float = 1.0) -> float:

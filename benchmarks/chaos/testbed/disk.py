@@ -8,13 +8,13 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SIZE_BYTES = 16 << 20
-UNMOUNT_WITHIN_S = 30.0
+SIZE_BYTES: Final = 16 << 20
+UNMOUNT_WITHIN_S: Final = 30.0
 
 
 @contextmanager

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import wave
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-PORTRAIT = Path(__file__).parents[2] / "demo/portraits/ben.jpg"
-RATE_HZ = 16_000
-PITCH_HZ = 140.0
-SYLLABLE_HZ = 4.0
+PORTRAIT: Final = Path(__file__).parents[2] / "demo/portraits/ben.jpg"
+RATE_HZ: Final = 16_000
+PITCH_HZ: Final = 140.0
+SYLLABLE_HZ: Final = 4.0
 
 
 def speech(path: Path, seconds: float) -> Path:

@@ -8,16 +8,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Thread
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from types import TracebackType
 
-LOOPBACK = "127.0.0.1"
-CHUNK_BYTES = 16_384
-READY_WITHIN_S = 10.0
-UNAVAILABLE = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+LOOPBACK: Final = "127.0.0.1"
+CHUNK_BYTES: Final = 16_384
+READY_WITHIN_S: Final = 10.0
+UNAVAILABLE: Final = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Mode(StrEnum):
@@ -46,7 +46,7 @@ class Line:
     bytes_per_s: float = 0.0
 
 
-CLEAR = Line()
+CLEAR: Final = Line()
 
 
 class Proxy:

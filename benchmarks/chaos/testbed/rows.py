@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import psycopg
 from psycopg.rows import dict_row
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-CONNECT_TIMEOUT_S = 5
-STATEMENT_TIMEOUT_MS = 60_000
-PAGE = 2000
+CONNECT_TIMEOUT_S: Final = 5
+STATEMENT_TIMEOUT_MS: Final = 60_000
+PAGE: Final = 2000
 
-_HELD = """
+_HELD: Final = """
 SELECT id, attempt_count, lease_worker, stage, progress_percent FROM jobs WHERE state = 'running'
 """
-_OPEN = """
+_OPEN: Final = """
 SELECT count(*) AS jobs, coalesce(sum(progress_percent), 0)::float8 AS percent FROM jobs WHERE finalized_at IS NULL
 """
-_ATTEMPT = "SELECT ended_at IS NULL AS open, refused_writes FROM attempts WHERE job_id = %s AND number = %s"
-_ENDS = """
+_ATTEMPT: Final = "SELECT ended_at IS NULL AS open, refused_writes FROM attempts WHERE job_id = %s AND number = %s"
+_ENDS: Final = """
 SELECT custom_id AS job, id, state, error_code, result_key, result_size_bytes AS result_bytes,
     extract(epoch FROM created_at)::float8 AS created_at, extract(epoch FROM finalized_at)::float8 AS finalized_at,
     (SELECT json_agg(json_build_object(
@@ -34,8 +34,8 @@ SELECT custom_id AS job, id, state, error_code, result_key, result_size_bytes AS
     ) ORDER BY number) FROM attempts a WHERE a.job_id = jobs.id) AS attempts
 FROM jobs WHERE id > %s ORDER BY id LIMIT %s
 """
-_KEPT = "SELECT attempt, extract(epoch FROM created_at)::float8 AS at FROM checkpoints WHERE job_id = %s"
-_FIRST = "00000000-0000-0000-0000-000000000000"
+_KEPT: Final = "SELECT attempt, extract(epoch FROM created_at)::float8 AS at FROM checkpoints WHERE job_id = %s"
+_FIRST: Final = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Rows:
         return True
 
     def refused_writes(self, held: Held) -> int:
-        """Writes that this attempt was refused; 0 while the database is away."""
+        """Write that this attempt was refused; 0 while the database is away."""
         with suppress(psycopg.Error):
             return sum(row["refused_writes"] for row in self._ask(_ATTEMPT, held.job_id, held.attempt))
         return 0

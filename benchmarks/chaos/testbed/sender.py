@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from dubline.client.client import Client
 from dubline.client.errors import ClientError, RefusedError, UnreachableError
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-INSIST_S = 300.0
-AGAIN_S = 0.5
-SERVER_ERROR = 500
+INSIST_S: Final = 300.0
+AGAIN_S: Final = 0.5
+SERVER_ERROR: Final = 500
 
 
 class Sender:

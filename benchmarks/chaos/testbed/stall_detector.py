@@ -12,13 +12,10 @@ class StalledError(Exception):
 
 @dataclass(slots=True)
 class Patience:
-    """Watches a value that should change.
-
-    Attributes:
-        limit_s: how long it may stay as it is.
-    """
+    """Watches a value that should change."""
 
     limit_s: float
+    """How long it may stay as it is."""
     _value: object = None
     _since: float = field(default_factory=time.monotonic)
 

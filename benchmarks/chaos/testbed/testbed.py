@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
 from benchmarks.chaos.testbed.proxy import Proxy
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from dubline.embedded.part import Part
 
-ROOT = Path(__file__).parents[2]
-REAL_WORKER = ("-m", "dubline.worker", "render")
-GONE_WITHIN_S = 10.0
-_STARTED = 19
-"""Place of a process's start among the fields of its stat file that follow its name."""
-_CORPSES = frozenset({"Z", "X"})
+ROOT: Final = Path(__file__).parents[2]
+REAL_WORKER: Final = ("-m", "dubline.worker", "render")
+GONE_WITHIN_S: Final = 10.0
+#: Place of a process's start among the fields of its stat file that follow its name.
+_STARTED: Final = 19
+_CORPSES: Final = frozenset({"Z", "X"})
 
 __all__ = ["API", "BROKER", "CONTROL", "DATABASE", "PROBER", "REAL_WORKER", "Rig"]
 

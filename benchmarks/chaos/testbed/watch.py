@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from benchmarks.chaos.history import History
 
-WORDS = {
+#: Events of the log that are kept, and their names in the history.
+WORDS: Final = {
     "job_leased": "leased",
     "job_succeeded": "committed",
     "attempt_abandoned": "abandoned",
 }
-"""Events of the log that are kept, and their names in the history."""
-PIECE_BYTES = 1 << 20
+PIECE_BYTES: Final = 1 << 20
 
 
 class Watch:

@@ -1,36 +1,38 @@
 """Cuts the square around a face that the networks animate, framed as in the clips they were trained on."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dubline.framing.face import FaceBox
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-# Measured with `face.find` on the first frames of 61 corpus clips: the box is .571 of the side (standard
-# deviation .06), its centre lies at (.503, .527) of it (y: .054). Eyes sit in the box alike in the corpus and
-# in photographs (.21 of the box above its centre in both). Living hair stands higher than the corpus's, so a
-# crop is two thirds of a deviation wider and half of one higher up than the mean: room above the head.
-SIDE_PER_BOX = 1 / 0.53
-BOX_CENTRE_Y = 0.55
-# The networks take any square from 64 px; a multiple of 16 divides by every stride in them.
-STEP_PX = 16
-MIN_SIDE_PX = 64
+    from dubline.framing.face import FaceBox
+
+#: Measured with `face.find` on the first frames of 61 corpus clips: the box is .571 of the side (standard
+#: deviation .06), its centre lies at (.503, .527) of it (y: .054). Eyes sit in the box alike in the corpus and
+#: in photographs (.21 of the box above its centre in both). Living hair stands higher than the corpus's, so a
+#: crop is two thirds of a deviation wider and half of one higher up than the mean: room above the head.
+SIDE_PER_BOX: Final = 1 / 0.53
+BOX_CENTRE_Y: Final = 0.55
+#: The networks take any square from 64 px; a multiple of 16 divides by every stride in them.
+STEP_PX: Final = 16
+MIN_SIDE_PX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """A square of a frame, px; it may reach over the frame's edges.
-
-    Attributes:
-        left: x of its left column.
-        top: y of its upper row.
-        side: its width and height.
-    """
+    """A square of a frame, px; it may reach over the frame's edges."""
 
     left: int
+    """X of its left column."""
     top: int
+    """Y of its upper row."""
     side: int
+    """Its width and height."""
 
     def inside(self, height: int, width: int) -> tuple[slice, slice]:
         """The rows and columns of a frame of that size which the square covers."""
@@ -40,7 +42,7 @@ class Square:
 
 
 def around(box: FaceBox) -> Square:
-    """Frames a face as the corpus does.
+    """Frame a face as the corpus does.
 
     Args:
         box: the detector's box in px of the frame.
@@ -57,7 +59,7 @@ def around(box: FaceBox) -> Square:
 
 
 def cut(frame: NDArray[np.uint8], square: Square) -> NDArray[np.uint8]:
-    """Copies a square out of a frame; what lies outside repeats the frame's outermost pixels.
+    """Copy a square out of a frame; what lies outside repeats the frame's outermost pixels.
 
     Args:
         frame: (H, W, 3) uint8.

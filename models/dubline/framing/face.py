@@ -5,38 +5,37 @@ The detector slides an 80 px window over a pyramid of steps of 5/6, so one look 
 averaged: over 61 corpus frames that cut the spread of box over landmark height from 9.6 % to 6.2 %.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import dlib
 import numpy as np
 from PIL import Image
 
-# Sides of the copies that are searched, smallest first: 80 px of 2560 px is a face of 3 % of the width.
-SEARCH_SIDES_PX = (640, 1280, 2560)
-MAX_ENLARGEMENT = 4.0
-# A second look makes the face about this wide, times each of the three factors between two pyramid steps.
-REFINED_FACE_PX = 160.0
-REFINED_STEPS = (0.88, 1.0, 1.137)
+#: Sides of the copies that are searched, smallest first: 80 px of 2560 px is a face of 3 % of the width.
+SEARCH_SIDES_PX: Final = (640, 1280, 2560)
+MAX_ENLARGEMENT: Final = 4.0
+#: A second look makes the face about this wide, times each of the three factors between two pyramid steps.
+REFINED_FACE_PX: Final = 160.0
+REFINED_STEPS: Final = (0.88, 1.0, 1.137)
 
 
 @dataclass(frozen=True, slots=True)
 class FaceBox:
-    """A face in an image, in px of that image; the box may reach over the image's edges.
-
-    Attributes:
-        left: x of the left side.
-        top: y of the upper side.
-        right: x of the right side.
-        bottom: y of the lower side.
-    """
+    """A face in an image, in px of that image; the box may reach over the image's edges."""
 
     left: float
+    """X of the left side."""
     top: float
+    """Y of the upper side."""
     right: float
+    """X of the right side."""
     bottom: float
+    """Y of the lower side."""
 
     @property
     def side(self) -> float:
@@ -48,17 +47,17 @@ class FaceBox:
         """(x, y), px."""
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
-    def scaled(self, factor: float) -> "FaceBox":
+    def scaled(self, factor: float) -> FaceBox:
         """The same face in the image made `factor` times as large."""
         return FaceBox(self.left * factor, self.top * factor, self.right * factor, self.bottom * factor)
 
-    def shifted(self, dx: float, dy: float) -> "FaceBox":
+    def shifted(self, dx: float, dy: float) -> FaceBox:
         """The same face with the origin moved by (-dx, -dy) px."""
         return FaceBox(self.left + dx, self.top + dy, self.right + dx, self.bottom + dy)
 
 
 def find(image: Image.Image) -> FaceBox | None:
-    """Finds the largest, most central face that looks at the camera.
+    """Find the largest, most central face that looks at the camera.
 
     Args:
         image: RGB, any size.
@@ -78,7 +77,7 @@ def find(image: Image.Image) -> FaceBox | None:
 
 
 def _detect(image: Image.Image, scale: float) -> list[FaceBox]:
-    """Looks for faces in a copy `scale` times as large; boxes are in px of `image`."""
+    """Look for faces in a copy `scale` times as large; boxes are in px of `image`."""
     width, height = (max(1, round(side * scale)) for side in image.size)
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0))
     found = _detector()(pixels, 0)
@@ -93,7 +92,7 @@ def _prominence(box: FaceBox, size: tuple[int, int]) -> float:
 
 
 def _refine(image: Image.Image, box: FaceBox) -> FaceBox:
-    """Looks again at one face alone, at three sizes, and averages what agrees with the first look."""
+    """Look again at one face alone, at three sizes, and averages what agrees with the first look."""
     x, y = box.centre
     left, top = (max(0, round(centre - box.side)) for centre in (x, y))
     right, bottom = (min(end, round(centre + box.side)) for end, centre in zip(image.size, (x, y), strict=True))

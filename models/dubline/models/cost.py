@@ -10,7 +10,7 @@ import argparse
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -32,32 +32,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-META = torch.device("meta")
+META: Final = torch.device("meta")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one preset costs.
-
-    Attributes:
-        preset: its name.
-        parameters: of each part of both stages.
-        size_mb: of all tensors in fp16, in millions of bytes.
-        gflop_source: once per job: everything that is read off the source frame.
-        gflop_motion_of_frame: reading the motion latent of one driving frame; no part of a job with speech.
-        gflop_sampling: drawing one second of motion from speech, with guidance, all steps.
-        gflop_rendering: one frame from its latent, at the preset's own size: the rendering path.
-        gflop_rendering_parts: the same by part; what the parts do not explain are warps of the picture.
-    """
+    """What one preset costs."""
 
     preset: str
+    """Its name."""
     parameters: dict[str, int]
+    """Of each part of both stages."""
     size_mb: float
+    """Of all tensors in fp16, in millions of bytes."""
     gflop_source: float
+    """Once per job: everything that is read off the source frame."""
     gflop_motion_of_frame: float
+    """Reading the motion latent of one driving frame; no part of a job with speech."""
     gflop_sampling: float
+    """Drawing one second of motion from speech, with guidance, all steps."""
     gflop_rendering: float
+    """One frame from its latent, at the preset's own size: the rendering path."""
     gflop_rendering_parts: dict[str, float]
+    """The same by part; what the parts do not explain are warps of the picture."""
 
 
 def cost_of(preset: Preset) -> Cost:
@@ -125,8 +122,8 @@ def _by_part(network: nn.Module, gflop: dict[str, float]) -> dict[str, float]:
 
 
 Shape = torch.Size
-# How torch's sampler numbers its modes.
-BICUBIC = 2
+#: How torch's sampler numbers its modes.
+BICUBIC: Final = 2
 
 
 def _sampled(_image: Shape, _grid: Shape, mode: int, *_rest: object, out_shape: Shape, **_options: object) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-GROUPS = 8
+GROUPS: Final = 8
 
 
 class ConvBlock(nn.Sequential):

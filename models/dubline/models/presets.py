@@ -9,7 +9,7 @@ Values that arXiv 2606.03402 leaves open are ours; the model cards in `released/
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 # What the denoiser predicts: the flow's velocity, the clean motion, or the noise.
 Objective = Literal["flow", "x0", "epsilon"]
@@ -123,7 +123,7 @@ class Preset:
         return self.autoencoder.size_px
 
 
-TINY = Preset(
+TINY: Final = Preset(
     name="tiny",
     autoencoder=AutoencoderParams(
         size_px=128,
@@ -152,7 +152,7 @@ TINY = Preset(
     ),
 )
 
-BASE = Preset(
+BASE: Final = Preset(
     name="base",
     autoencoder=AutoencoderParams(
         size_px=256,
@@ -186,4 +186,4 @@ BASE = Preset(
     ),
 )
 
-PRESETS = {preset.name: preset for preset in (TINY, BASE)}
+PRESETS: Final = {preset.name: preset for preset in (TINY, BASE)}

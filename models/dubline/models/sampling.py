@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from dubline.models.stage2.diffusion import Diffusion
     from dubline.models.weights import Networks
 
-# Over how many frames a window leaves the pose behind that the one before ended with: .6 s, as a head turns.
-FADE_FRAMES = 15
-# How much further than its own mean in silence the lips are asked to shut: on 21 faces .98 of the frames in a pause are
-# shut then, .92 with 1 and .97 without this control; 2 begins to distort chins (docs/log.md).
-PRESS = 1.5
+#: Over how many frames a window leaves the pose behind that the one before ended with: .6 s, as a head turns.
+FADE_FRAMES: Final = 15
+#: How much further than its own mean in silence the lips are asked to shut: on 21 faces .98 of the frames in a pause are
+#: shut then, .92 with 1 and .97 without this control; 2 begins to distort chins (docs/log.md).
+PRESS: Final = 1.5
 
 Speech = Callable[[], Iterator[NDArray[np.float32]]]
 
@@ -92,7 +92,7 @@ def _hushed(diffusion: Diffusion, source: Source, style: Tensor) -> Condition:
 
 
 def _steer(networks: Networks, source: Source, controls: Controls, hushed: Condition) -> Steering:
-    """Controls for one source. Where its lips rest is what the networks draw for it while nobody speaks.
+    """Control for one source. Where its lips rest is what the networks draw for it while nobody speaks.
 
     Latents do not say it: read in absolute terms, shut lips are .35 cm off from face to face (docs/log.md).
     """

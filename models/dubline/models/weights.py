@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-RELEASED = Path(__file__).parent / "released"
-MANIFEST = "manifest.json"
-# One file travels through every store and every clone without special handling.
-FILE_BYTES = 15_000_000
-# What a tensor costs in a file's header, besides its name: generous, so that no file outgrows its limit.
-HEADER_BYTES = 128
-# A manifest speaks of files beside it, never of a path.
-PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+\.safetensors")
+RELEASED: Final = Path(__file__).parent / "released"
+MANIFEST: Final = "manifest.json"
+#: One file travels through every store and every clone without special handling.
+FILE_BYTES: Final = 15_000_000
+#: What a tensor costs in a file's header, besides its name: generous, so that no file outgrows its limit.
+HEADER_BYTES: Final = 128
+#: A manifest speaks of files beside it, never of a path.
+PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+\.safetensors")
 
 
 class WeightsError(Exception):
@@ -192,7 +192,7 @@ def shard_name(stem: str, index: int, count: int) -> str:
 
 
 def shard(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Tensors by name, spread over as few files of at most 15 MB as their order allows."""
+    """Tensor by name, spread over as few files of at most 15 MB as their order allows."""
     shards: list[dict[str, Tensor]] = [{}]
     room = FILE_BYTES
     for key, tensor in sorted(tensors.items()):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import glob
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from safetensors import safe_open
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-# The parts of a released file. A network that has not got one leaves it alone.
-PARTS = ("autoencoder.", "diffusion.", "rig.")
+#: The parts of a released file. A network that has not got one leaves it alone.
+PARTS: Final = ("autoencoder.", "diffusion.", "rig.")
 
 
 def save_average(network: nn.Module, path: Path, *, prefix: str = "", steps: int = 0) -> list[Path]:

@@ -12,7 +12,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import av
 import numpy as np
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-SAMPLE_RATE_HZ = 16_000
-# The readings of `Clip.geometry` that people look at: blink; lips shut, lip gap.
-LIDS, LIPS = slice(-3, -2), slice(-2, None)
-# Decoding leaves Python's lock alone, so threads help; more than two do not pay on small machines.
-READERS = 2
-# What a file that is broken, or still being written, raises.
-UNREADABLE = (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile, av.FFmpegError)
-# Clips decoded ahead of whoever takes them: enough to keep the readers busy, too few to fill memory.
-AHEAD = 4
+SAMPLE_RATE_HZ: Final = 16_000
+#: The readings of `Clip.geometry` that people look at: blink; lips shut, lip gap.
+LIDS: Final = slice(-3, -2)
+LIPS: Final = slice(-2, None)
+#: Decoding leaves Python's lock alone, so threads help; more than two do not pay on small machines.
+READERS: Final = 2
+#: What a file that is broken, or still being written, raises.
+UNREADABLE: Final = (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile, av.FFmpegError)
+#: Clips decoded ahead of whoever takes them: enough to keep the readers busy, too few to fill memory.
+AHEAD: Final = 4
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -12,12 +12,18 @@ from PIL import Image, ImageDraw, ImageFont
 if TYPE_CHECKING:
     from pathlib import Path
 
-PANEL_PX, HEIGHT_PX, MARGIN_PX, COLUMNS = 320, 170, 34, 3
-PAPER, FRAME, INK, LINE = (255, 255, 255), (210, 210, 210), (60, 60, 60), (31, 95, 170)
-# A line of more points than pixels is only slow.
-MOST_POINTS = 2 * PANEL_PX
-# The first reports of a run are of an untrained network: they would flatten the rest.
-SPREAD = (1, 99)
+PANEL_PX: Final = 320
+HEIGHT_PX: Final = 170
+MARGIN_PX: Final = 34
+COLUMNS: Final = 3
+PAPER: Final = (255, 255, 255)
+FRAME: Final = (210, 210, 210)
+INK: Final = (60, 60, 60)
+LINE: Final = (31, 95, 170)
+#: A line of more points than pixels is only slow.
+MOST_POINTS: Final = 2 * PANEL_PX
+#: The first reports of a run are of an untrained network: they would flatten the rest.
+SPREAD: Final = (1, 99)
 
 
 class Curves:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from typing import Final
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-# After so many steps the average no longer hurries: it is not of noise any more.
-SETTLED_STEPS = 10_000
+#: After so many steps the average no longer hurries: it is not of noise any more.
+SETTLED_STEPS: Final = 10_000
 
 
 class Average:

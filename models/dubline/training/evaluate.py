@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
@@ -19,7 +20,7 @@ from dubline.training.evaluation import report
 from dubline.training.evaluation.study import Study, gather
 from dubline.training.session import training_device
 
-VARIABLE = "DUBLINE_CORPUS"
+VARIABLE: Final = "DUBLINE_CORPUS"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from dubline.models.stage2.diffusion import Whitening
     from dubline.training.corpus import Clip
 
-# For each of `READINGS` the columns of `Clip.geometry` that count for it and those that count against it. The first 57
-# are the rig's expressions in the order of ICT-FaceKit, left before right.
-TRACKS: tuple[tuple[list[int], list[int]], ...] = (
+#: For each of `READINGS` the columns of `Clip.geometry` that count for it and those that count against it. The first 57
+#: are the rig's expressions in the order of ICT-FaceKit, left before right.
+TRACKS: Final[tuple[tuple[list[int], list[int]], ...]] = (
     *(([column], []) for column in range(57, 63)),  # rotation, translation
     ([65], []),  # blink
     ([67], []),  # lip gap
@@ -28,12 +28,12 @@ TRACKS: tuple[tuple[list[int], list[int]], ...] = (
     ([49, 50], [35, 36]),  # mouthSmile; mouthFrown
     ([12, 13, 24, 25, 55, 56], [26, 27]),  # cheekSquint, eyeSquint, noseSneer; eyeWide
 )
-# Neighbouring frames say the same.
-FRAME_STEP = 5
-# Added to the unit variance of whitened motion, for directions that hardly vary in the clips.
-RIDGE = 1e-3
-# Of the largest singular value; below it two readings have never been seen apart.
-NOTHING = 1e-9
+#: Neighbouring frames say the same.
+FRAME_STEP: Final = 5
+#: Added to the unit variance of whitened motion, for directions that hardly vary in the clips.
+RIDGE: Final = 1e-3
+#: Of the largest singular value; below it two readings have never been seen apart.
+NOTHING: Final = 1e-9
 
 
 @torch.inference_mode()

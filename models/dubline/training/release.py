@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.models.cost import cost_of
 from dubline.models.presets import PRESETS, Preset
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from dubline.training.corpus import Clip
 
-STAGES = {"stage1": "autoencoder.", "stage2": "diffusion."}
-CARD = """# {name}
+STAGES: Final = {"stage1": "autoencoder.", "stage2": "diffusion."}
+CARD: Final = """# {name}
 
 Two-stage audio-driven portrait animation at {size} px: an independent implementation of the method of arXiv 2606.03402.
 TODO: what it is for, and what it is not for.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import torch
 from rich.console import Console
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-WARMUP_STEPS = 200
-FINAL_SHARE = 0.04
-REPORT_S = 10.0
-# What a kill may cost.
-SAVE_S = 120.0
-# Beginnings of keys that averages may lack: teachers' heads, and what is trained on top of all else.
-HEADS = ("geometry_head.", "landmark_head.")
-FRESH = (*HEADS, "autoencoder.retoucher.")
-# How much of a figure the newest step replaces.
-FRESHNESS = 0.02
+WARMUP_STEPS: Final = 200
+FINAL_SHARE: Final = 0.04
+REPORT_S: Final = 10.0
+#: What a kill may cost.
+SAVE_S: Final = 120.0
+#: Beginnings of keys that averages may lack: teachers' heads, and what is trained on top of all else.
+HEADS: Final = ("geometry_head.", "landmark_head.")
+FRESH: Final = (*HEADS, "autoencoder.retoucher.")
+#: How much of a figure the newest step replaces.
+FRESHNESS: Final = 0.02
 
 Drawn = TypeVar("Drawn")
 
@@ -132,7 +132,7 @@ class Session:
         self.trained_s, self.smooth = state.get("seconds", 0.0), dict(state.get("smooth", {}))
 
     def _start_from(self, path: Path) -> int:
-        """Averages into network and average; returns how many steps they were trained for."""
+        """Average into network and average; returns how many steps they were trained for."""
         tensors, steps = checkpoint.read_average(path)
         kept = checkpoint.load_average(self.network, tensors, prefix=self.prefix, fresh=self.fresh)
         self.average.network.load_state_dict(self.network.state_dict())

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import http.client
 import sys
+from typing import Final
 
 from dubline.embedded.part import Part
 from dubline.embedded.ports import LOOPBACK
 from dubline.embedded.servers import broker, bucket, database
 
-KEY = "create-key"
-API = "api"
-RENDERER = "renderer"
-PROBER = "prober"
-CONTROL = "control"
-TENANT = "local"
+KEY: Final = "create-key"
+API: Final = "api"
+RENDERER: Final = "renderer"
+PROBER: Final = "prober"
+CONTROL: Final = "control"
+TENANT: Final = "local"
 
-_MIGRATE = "migrate"
-_CREATE_BUCKET = "create-bucket"
-_READY_S = 1.0
+_MIGRATE: Final = "migrate"
+_CREATE_BUCKET: Final = "create-bucket"
+_READY_S: Final = 1.0
 
 
 def application(api_port: int) -> tuple[Part, ...]:

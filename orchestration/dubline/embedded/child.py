@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from dubline.embedded.cleanup import Sweeper
     from dubline.embedded.part import Part
 
-_TAIL_LINES = 20
-_TAIL_BYTES = 16_384
+_TAIL_LINES: Final = 20
+_TAIL_BYTES: Final = 16_384
 
 
 class Child:

@@ -15,13 +15,13 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_GRACE_S = 2.0
-_PAUSE_S = 0.02
+_GRACE_S: Final = 2.0
+_PAUSE_S: Final = 0.02
 
 
 class Sweeper:

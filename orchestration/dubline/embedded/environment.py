@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from dubline.embedded.ports import LOOPBACK
 
-_EVERYWHERE = "*"
-_OURS = (LOOPBACK, "localhost")
+_EVERYWHERE: Final = "*"
+_OURS: Final = (LOOPBACK, "localhost")
 
 
 def inherited() -> dict[str, str]:

@@ -15,26 +15,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A program of the stack.
-
-    Attributes:
-        name: unique in the stack; also names its log.
-        argv: the program and its arguments.
-        needs: names of the parts that must be ready before it starts.
-        is_ready: whether a server takes work; None for a task, which is ready when it has ended with code 0.
-        environ: variables on top of what every part gets.
-        account: who runs it; None for the user who runs the stack.
-        folder: where it runs; None for the folder of the stack.
-        stop_signal: what asks it to stop.
-        last: stops after the parts that are not, because those still talk to it while they stop.
-    """
+    """A program of the stack."""
 
     name: str
+    """Unique in the stack; also names its log."""
     argv: tuple[str, ...]
+    """The program and its arguments."""
     needs: frozenset[str] = frozenset()
+    """Names of the parts that must be ready before it starts."""
     is_ready: Callable[[], bool] | None = None
+    """Whether a server takes work; None for a task, which is ready when it has ended with code 0."""
     environ: Mapping[str, str] = field(default_factory=dict)
+    """Variables on top of what every part gets."""
     account: Account | None = None
+    """Who runs it; None for the user who runs the stack."""
     folder: Path | None = None
+    """Where it runs; None for the folder of the stack."""
     stop_signal: int = signal.SIGTERM
+    """What asks it to stop."""
     last: bool = False
+    """Stops after the parts that are not, because those still talk to it while they stop."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
+from typing import Final
 
-LOOPBACK = "127.0.0.1"
-_PROBE_S = 0.5
+LOOPBACK: Final = "127.0.0.1"
+_PROBE_S: Final = 0.5
 
 
 def free_ports(count: int) -> list[int]:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.embedded.environment import inherited
 from dubline.embedded.errors import EmbeddedError, Interrupted, PartFailed
@@ -17,8 +17,8 @@ from dubline.embedded.stack import PAUSE_S, Stack
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_COMMAND_GRACE_S = 5.0
-_SIGNAL_EXIT = 128
+_COMMAND_GRACE_S: Final = 5.0
+_SIGNAL_EXIT: Final = 128
 
 
 def run(command: Sequence[str], *, say: Callable[[str], None], stack: Stack | None = None) -> int:

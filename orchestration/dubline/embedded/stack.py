@@ -6,7 +6,7 @@ import secrets
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from dubline.embedded.application import KEY, application
 from dubline.embedded.child import Child
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
     Arrange = Callable[[tuple[Part, ...]], Iterable[Part]]
 
-PAUSE_S = 0.02
-READY_WITHIN_S = 90.0
-STOP_WITHIN_S = 2.0
-"""What runs on is killed then: the data goes away with the stack, so there is nothing to wait for."""
-RESTART_WITHIN_S = 30.0
-"""What is to come back may end in its own time; then it is killed."""
+PAUSE_S: Final = 0.02
+READY_WITHIN_S: Final = 90.0
+#: What runs on is killed then: the data goes away with the stack, so there is nothing to wait for.
+STOP_WITHIN_S: Final = 2.0
+#: What is to come back may end in its own time; then it is killed.
+RESTART_WITHIN_S: Final = 30.0
 
-INFRASTRUCTURE = frozenset({"initdb", "database", "broker", "bucket"})
+INFRASTRUCTURE: Final = frozenset({"initdb", "database", "broker", "bucket"})
 
 
 class Stack:

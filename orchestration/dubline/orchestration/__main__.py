@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from dubline.orchestration.settings import LogSettings, complaints
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KEEP = "keep"
+KEEP: Final = "keep"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.orchestration.database.store import Store, schema
 from dubline.orchestration.domain.jobs import Retention
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.domain.audit import AuditEntry
 
-_STOPS = frozenset({signal.SIGTERM, signal.SIGINT})
+_STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 def migrate(_: Namespace) -> int:

@@ -1,7 +1,7 @@
 """Structured events on standard error, with secrets taken out before they are written.
 
-Events are past-tense words with keyword facts; who handles a job binds ``job_id`` and ``attempt`` once
-through ``structlog.contextvars``.
+Events are past-tense words with keyword facts; who handles a job binds `job_id` and `attempt` once
+through `structlog.contextvars`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.settings import LogSettings
 
-REDACTED = "[redacted]"
+REDACTED: Final = "[redacted]"
 
-_SECRET_NAMES = re.compile(r"(^|_)(api_key|access_key|secret|secret_key|password|authorization|token)$", re.IGNORECASE)
-_SECRET_TEXTS = (
+_SECRET_NAMES: Final = re.compile(
+    r"(^|_)(api_key|access_key|secret|secret_key|password|authorization|token)$", re.IGNORECASE
+)
+_SECRET_TEXTS: Final = (
     # The password of a URL.
     (re.compile(r"(?<=://)([^\s:/@]*):[^\s/@]+@"), rf"\1:{REDACTED}@"),
     # What makes a presigned URL valid, and keys in headers.

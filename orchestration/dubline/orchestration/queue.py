@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from kombu.connection import Connection
 
 RENDER: Final = "dubline.render"
+#: Names of the two tasks; neither takes arguments.
 PROBE: Final = "dubline.probe"
-"""Names of the two tasks; neither takes arguments."""
 RENDER_QUEUE: Final = "render"
 PROBE_QUEUE: Final = "probe"
 
-WAKE_LIMIT = 64
-"""Most messages that may wait in one queue; the control process sends more while rows stay unclaimed."""
-CONNECT_TIMEOUT_S = 1.0
-SOCKET_TIMEOUT_S = 10.0
+#: Most messages that may wait in one queue; the control process sends more while rows stay unclaimed.
+WAKE_LIMIT: Final = 64
+CONNECT_TIMEOUT_S: Final = 1.0
+SOCKET_TIMEOUT_S: Final = 10.0
 
-_QUEUE_OF = {RENDER: RENDER_QUEUE, PROBE: PROBE_QUEUE}
+_QUEUE_OF: Final = {RENDER: RENDER_QUEUE, PROBE: PROBE_QUEUE}
 
 
 def create_app(broker_url: str) -> Celery:
     """Make the Celery application of a sender or a worker. Opens no connection.
 
     Args:
-        broker_url: ``redis://host:port/number``.
+        broker_url: `redis://host:port/number`.
     """
     app = Celery("dubline", broker=broker_url, set_as_current=False)
     app.conf.update(
@@ -67,8 +67,8 @@ def create_app(broker_url: str) -> Celery:
 class Waker:
     """Tells idle workers to look at the database.
 
-    Every method but ``close`` may raise BrokerUnavailableError, after a second where nobody answers and after
-    ``SOCKET_TIMEOUT_S`` where the broker fell silent. Some messages may have been sent then.
+    Every method but `close` may raise BrokerUnavailableError, after a second where nobody answers and after
+    `SOCKET_TIMEOUT_S` where the broker fell silent. Some messages may have been sent then.
     """
 
     def __init__(self, app: Celery) -> None:
@@ -80,22 +80,22 @@ class Waker:
             self._wake(task, n, top_up=False)
 
     def wake_renderer(self, n: int = 1, *, top_up: bool = False) -> int:
-        """Say that ``n`` more jobs became claimable; return how many messages were sent.
+        """Say that `n` more jobs became claimable; return how many messages were sent.
 
-        At most ``WAKE_LIMIT`` wait at a time.
+        At most `WAKE_LIMIT` wait at a time.
 
         Args:
             n: jobs.
-            top_up: ``n`` are all claimable jobs, so messages that wait already are some of theirs.
+            top_up: `n` are all claimable jobs, so messages that wait already are some of theirs.
         """
         return self._wake(RENDER, n, top_up=top_up)
 
     def wake_prober(self, n: int = 1, *, top_up: bool = False) -> int:
-        """Say that ``n`` more uploads wait for their probe; as ``wake_renderer``."""
+        """Say that `n` more uploads wait for their probe; as `wake_renderer`."""
         return self._wake(PROBE, n, top_up=top_up)
 
     def waiting(self, queue: str) -> int:
-        """Messages waiting in a queue."""
+        """Message waiting in a queue."""
         with self._connected() as connection:
             return _waiting(connection, queue)
 

@@ -1,4 +1,4 @@
-"""Settings read from the environment: one frozen group per concern, read once in a ``__main__``."""
+"""Settings read from the environment: one frozen group per concern, read once in a `__main__`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DatabaseSettings(Settings):
 
     model_config = _group("DATABASE")
     url: SecretStr
-    """``postgresql+psycopg://user:password@host:port/name``."""
+    """`postgresql+psycopg://user:password@host:port/name`."""
     pool_size: int = Field(default=10, ge=6)
     """Connections kept by one process."""
 
@@ -53,7 +53,7 @@ class BrokerSettings(Settings):
 
     model_config = _group("BROKER")
     url: SecretStr
-    """``redis://host:port/number``."""
+    """`redis://host:port/number`."""
 
 
 class BucketSettings(Settings):

@@ -1,8 +1,9 @@
 """Uploads and jobs in real tables and a real bucket, and executors that work on them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from pathlib import Path
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 import pytest
 import skimage.data
@@ -12,18 +13,23 @@ from sqlalchemy import text
 from tests.unit.worker import media_files as media
 from tests.unit.worker import puppet
 
-from dubline.orchestration.database.store import Store
 from dubline.orchestration.database.store.rescue import rescue_expired
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.uploads import Upload, UploadKind
 from dubline.orchestration.settings import LeaseSettings, LimitSettings
-from dubline.orchestration.storage.objects import Objects
 from dubline.worker.executors.probe import ProbeExecutor
 from dubline.worker.executors.render import RenderExecutor
 from dubline.worker.rendering import motion
 from dubline.worker.rendering.pipeline import Renderer
 from dubline.worker.runtime.liveness import Pulse
 from dubline.worker.runtime.shutdown import Drain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from uuid import UUID
+
+    from dubline.orchestration.database.store import Store
+    from dubline.orchestration.storage.objects import Objects
 
 TENANT = "acme"
 Send = Callable[[UploadKind, bytes, str], Upload]

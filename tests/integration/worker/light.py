@@ -4,21 +4,26 @@ Run as `python light.py`, with GATES naming a folder: segment n ends once a file
 kills the process that renders it, one of seed `BROKEN` finds its device dead there the first time.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dubline.orchestration.domain.errors import DeviceFailedError
 from dubline.orchestration.domain.jobs import CheckpointKind, Pins, Stage
 from dubline.worker import child
 from dubline.worker.__main__ import serve
 from dubline.worker.executors import factory
-from dubline.worker.executors.factory import Surroundings
-from dubline.worker.executors.render import RenderExecutor
-from dubline.worker.rendering.checkpoints import Checkpoints
 from dubline.worker.rendering.job import Rendered, RenderJob, Report
+
+if TYPE_CHECKING:
+    from dubline.worker.executors.factory import Surroundings
+    from dubline.worker.executors.render import RenderExecutor
+    from dubline.worker.rendering.checkpoints import Checkpoints
 
 POISON, BROKEN = 13, 14
 SEGMENTS = 3

@@ -1,14 +1,20 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
-from pathlib import Path
+from __future__ import annotations
 
-import pytest
-from tests.integration.worker.conftest import Send
+from typing import TYPE_CHECKING
 
-from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
-from dubline.orchestration.storage.objects import Objects
 from dubline.worker.executors import probe
-from dubline.worker.executors.probe import ProbeExecutor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+    from tests.integration.worker.conftest import Send
+
+    from dubline.orchestration.database.store import Store
+    from dubline.orchestration.storage.objects import Objects
+    from dubline.worker.executors.probe import ProbeExecutor
 
 
 def test_nothing_to_probe_is_no_event(prober: ProbeExecutor) -> None:

@@ -1,6 +1,8 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
 """Workers as they are deployed: two processes each, woken through a real broker, stopped and killed by signals."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import signal
@@ -9,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -16,13 +19,15 @@ from tests.integration.conftest import wait_until
 from tests.integration.worker import light
 from tests.integration.worker.conftest import Send, expire
 
-from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.jobs import Cause, Job, JobState, NewJob
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
 from dubline.orchestration.queue import Waker, create_app
-from dubline.orchestration.settings import BucketSettings, DatabaseSettings
-from dubline.orchestration.storage.objects import Objects
 from dubline.worker.runtime.channel import DEVICE_FAILED, UNPREPARED
+
+if TYPE_CHECKING:
+    from dubline.orchestration.database.store import Store
+    from dubline.orchestration.settings import BucketSettings, DatabaseSettings
+    from dubline.orchestration.storage.objects import Objects
 
 WITHIN_S = 120.0
 NOWHERE = "redis://127.0.0.1:1/0"

@@ -1,22 +1,27 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
+from __future__ import annotations
+
 import io
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import av
 import pytest
 from tests.integration.worker.conftest import expire
 
-from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.controls import Controls
 from dubline.orchestration.domain.errors import EncoderFailedError
 from dubline.orchestration.domain.jobs import JobState, NewJob, Stage
-from dubline.orchestration.settings import BucketSettings
 from dubline.orchestration.storage.objects import Objects
-from dubline.worker.executors.render import RenderExecutor
 from dubline.worker.rendering import pipeline
-from dubline.worker.rendering.job import Rendered, RenderJob
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dubline.orchestration.database.store import Store
+    from dubline.orchestration.settings import BucketSettings
+    from dubline.worker.executors.render import RenderExecutor
+    from dubline.worker.rendering.job import Rendered, RenderJob
 
 Ready = tuple[UUID, UUID]
 

@@ -1,24 +1,28 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
 """What is left of an attempt that did not finish, and what the next one makes of it; puppets stand for the networks."""
 
+from __future__ import annotations
+
 import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 import torch
 from tests.unit.worker import puppet
 
-from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import DeviceFailedError, StorageUnavailableError
 from dubline.orchestration.domain.jobs import Cause, Checkpoint, CheckpointKind, Job, JobState, Lease, NewJob, Stage
 from dubline.orchestration.storage.objects import Objects
-from dubline.worker.executors.render import RenderExecutor
 from dubline.worker.rendering import pipeline
 from dubline.worker.runtime.shutdown import Drain
+
+if TYPE_CHECKING:
+    from dubline.orchestration.database.store import Store
+    from dubline.worker.executors.render import RenderExecutor
 
 Ready = tuple[UUID, UUID]
 Watch = Callable[[Stage, float], None]

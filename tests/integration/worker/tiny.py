@@ -4,19 +4,24 @@ Run as `python tiny.py`, with GATES naming a folder: while a file `hold` is in i
 than its second batch, and says so by a file `held`.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from dubline.worker import child
 from dubline.worker.__main__ import serve
 from dubline.worker.executors import factory
 from dubline.worker.rendering import motion
 from dubline.worker.rendering.motion import Actor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
 
 SEGMENT_FRAMES = 16
 STEP_S = 0.02

@@ -1,6 +1,8 @@
+from __future__ import annotations
+
 import os
 import pwd
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,6 +10,9 @@ from dubline.embedded.errors import EmbeddedError, NotInstalled
 from dubline.embedded.servers import account
 from dubline.embedded.servers.account import Account, others_reach, unprivileged
 from dubline.embedded.servers.installed import package_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_an_ordinary_user_runs_postgres_as_himself(monkeypatch: pytest.MonkeyPatch) -> None:

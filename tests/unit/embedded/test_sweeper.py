@@ -1,9 +1,14 @@
+from __future__ import annotations
+
 import signal
 import subprocess
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dubline.embedded.cleanup import Sweeper
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def sleeper() -> subprocess.Popen[bytes]:

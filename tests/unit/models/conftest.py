@@ -1,10 +1,16 @@
 """The released TINY networks, loaded once, and a source frame for them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
-from dubline.models.stage1.autoencoder import Source
 from dubline.models.weights import Networks, load_networks
+
+if TYPE_CHECKING:
+    from dubline.models.stage1.autoencoder import Source
 
 
 @pytest.fixture(scope="session")

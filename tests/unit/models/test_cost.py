@@ -1,5 +1,7 @@
 """Costs are counted as one counts by hand, and every preset stays within its budget."""
 
+from __future__ import annotations
+
 import json
 import sys
 from functools import cache

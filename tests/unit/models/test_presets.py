@@ -1,5 +1,7 @@
 """Every preset's networks have the shapes that its numbers promise, with each ablation, and at a smaller size."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Any
 

@@ -1,21 +1,28 @@
 """Motion is drawn window after window: exact length, same seed same motion, one stream in constant memory."""
 
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dubline.models.motion.readout import LIPS, READINGS
-from dubline.models.presets import Objective
 from dubline.models.sampling import draw, join, sample_motion
-from dubline.models.stage1.autoencoder import Source
 from dubline.models.stage2.denoiser import Condition
 from dubline.models.stage2.diffusion import Diffusion
-from dubline.models.weights import Networks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from dubline.models.presets import Objective
+    from dubline.models.stage1.autoencoder import Source
+    from dubline.models.weights import Networks
 
 YAW = READINGS.index("yaw")
 

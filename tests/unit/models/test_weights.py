@@ -1,5 +1,7 @@
 """Weights load strictly, and only if they are the released ones."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import shutil

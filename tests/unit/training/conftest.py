@@ -1,5 +1,7 @@
 """A made-up corpus: blobs for faces that open and shut with the loudness of a tone."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

@@ -1,16 +1,20 @@
 """Clips are read whole or thinned, with labels or without; broken files are left out."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
 import pytest
 
 from dubline.training.corpus import read_corpus, stream_corpus
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SIDE_PX, FRAMES = 32, 9
 

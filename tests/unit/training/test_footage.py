@@ -1,15 +1,17 @@
 """Clips are cut out of anybody's videos: framed as the product does, in step with the sound, one bad file aside."""
 
+from __future__ import annotations
+
 import json
 import sys
 from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from skimage.data import astronaut
 
@@ -20,6 +22,9 @@ from dubline.training.footage.__main__ import main
 from dubline.training.footage.clip_selection import Chooser, Rules, find_takes
 from dubline.training.footage.clips import Outcome, find_films, read_film
 from dubline.training.footage.face_track import Box, Stretch, around
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 RULES = Rules(size_px=64, shortest_s=1.0, longest_s=3.0, smallest_face_px=70)
 WIDTH, HEIGHT = 420, 280

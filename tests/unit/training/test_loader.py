@@ -1,10 +1,16 @@
 """Frames are the same wherever they lie."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
-from dubline.training.corpus import Clip
 from dubline.training.loader import FrameStore
+
+if TYPE_CHECKING:
+    from dubline.training.corpus import Clip
 
 
 @pytest.mark.parametrize("block", [False, True])

@@ -1,7 +1,9 @@
 """What was trained is released, however it was kept; what does not fit is refused."""
 
+from __future__ import annotations
+
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -14,6 +16,9 @@ from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import WeightsError, load_networks
 from dubline.training import release
 from dubline.training.checkpoint import save_average
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CPU = torch.device("cpu")
 

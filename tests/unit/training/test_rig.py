@@ -1,5 +1,7 @@
 """The readings that controls need are found again in motion that was made of them."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 import torch

@@ -1,10 +1,11 @@
 """A session goes on from its state, from averages alone, or from released weights; its curves go on with it."""
 
+from __future__ import annotations
+
 import json
 import math
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -15,6 +16,9 @@ from dubline.models import weights
 from dubline.training import checkpoint, session
 from dubline.training.curves import read_rows
 from dubline.training.session import Session
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Student(nn.Module):

@@ -1,8 +1,10 @@
 """Both stages train, stop in time, resume, and end as weights that load."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -11,9 +13,13 @@ from dubline.models.motion.readout import Rig
 from dubline.models.presets import TINY
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import load_networks, save_networks
-from dubline.training.corpus import Clip
 from dubline.training.stage1 import train as stage1
 from dubline.training.stage2 import train as stage2
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dubline.training.corpus import Clip
 
 
 def test_both_stages_train_resume_and_release_loadable_weights(clips: list[Clip], tmp_path: Path) -> None:

@@ -1,15 +1,21 @@
 """A real face, a short buzz, and networks that are quick enough for a unit test."""
 
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from PIL import Image
 from tests.unit.worker import media_files as media
 from tests.unit.worker import puppet
 
 from dubline.worker.rendering import motion
 from dubline.worker.rendering.pipeline import Renderer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL import Image
 
 
 @pytest.fixture

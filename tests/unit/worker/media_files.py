@@ -1,11 +1,16 @@
 """Makes the files that the tests look at: pictures by Pillow, sound by ffmpeg, both in every accepted format."""
 
+from __future__ import annotations
+
 import subprocess
 import wave
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import imageio_ffmpeg
 import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RATE_HZ = 16_000
 

@@ -1,16 +1,21 @@
 """Networks that move the whole crop up and down with the loudness of the speech: quick, exact, never convincing."""
 
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dubline.models.motion.controls import Controls
 from dubline.orchestration.domain.jobs import PRESETS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dubline.models.motion.controls import Controls
 
 FPS = 25
 RATE_HZ = 16_000

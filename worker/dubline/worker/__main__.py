@@ -4,12 +4,13 @@ SIGTERM or SIGINT lets the segment or the upload at hand be finished, hands the 
 SIGQUIT, hands it back at once.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from types import FrameType
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
@@ -31,17 +32,21 @@ from dubline.worker.runtime.channel import UNPREPARED
 from dubline.worker.runtime.liveness import Pulse
 from dubline.worker.runtime.supervisor import Supervisor
 
-# What wakes each role, and where from.
-WAKE_UPS = {"render": (RENDER, RENDER_QUEUE), "probe": (PROBE, PROBE_QUEUE)}
-# Only the child reads these, but what is wrong with them should stop the parent before it starts.
-CHILDS_SETTINGS = (DatabaseSettings, BucketSettings, LeaseSettings, LimitSettings)
-# Threads of torch that spin at barriers starve ffmpeg and each other: on two shared cores, sleeping ones rendered
-# eight times as fast. Read once, when torch is loaded in the child.
-SLEEPING_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+#: What wakes each role, and where from.
+WAKE_UPS: Final = {"render": (RENDER, RENDER_QUEUE), "probe": (PROBE, PROBE_QUEUE)}
+#: Only the child reads these, but what is wrong with them should stop the parent before it starts.
+CHILDS_SETTINGS: Final = (DatabaseSettings, BucketSettings, LeaseSettings, LimitSettings)
+#: Threads of torch that spin at barriers starve ffmpeg and each other: on two shared cores, sleeping ones rendered
+#: eight times as fast. Read once, when torch is loaded in the child.
+SLEEPING_THREADS: Final = ("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one worker until a signal stops it.
+    """Run one worker until a signal stops it.
 
     Returns:
         As `serve`; 2 after settings that are missing or wrong.
@@ -59,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def serve(role: str, command: Sequence[str]) -> int:
-    """Listens for wake-ups, and keeps a child at work.
+    """Listen for wake-ups, and keeps a child at work.
 
     Args:
         role: render or probe.

@@ -3,11 +3,13 @@
 A fresh interpreter, because CUDA does not survive a fork. Its parent starts another when it ends.
 """
 
+from __future__ import annotations
+
 import argparse
 import signal
 import socket
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -22,9 +24,12 @@ from dubline.worker.runtime.liveness import Pulse
 from dubline.worker.runtime.loop import Executor, Loop
 from dubline.worker.runtime.shutdown import Drain
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-ROLES: dict[str, Callable[[Surroundings], Executor]] = {"render": factory.renderer, "probe": factory.prober}
+_log = structlog.get_logger(__name__)
+
+ROLES: Final[dict[str, Callable[[Surroundings], Executor]]] = {"render": factory.renderer, "probe": factory.prober}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,15 +64,15 @@ def work(make: Callable[[Surroundings], Executor], fd: int, folder: Path) -> int
     scratch.sweep(folder)
     try:
         executor = make(Surroundings(settings=settings, folder=folder, drain=drain, pulse=pulse))
-    except Exception as error:
-        log.critical("worker_not_prepared", error=f"{type(error).__name__}: {error}")
-        log.info("worker_preparation_failed", exc_info=True)
+    except Exception as error:  # noqa: BLE001 - any defect ends this process with its own exit code
+        _log.critical("worker_not_prepared", error=f"{type(error).__name__}: {error}")
+        _log.info("worker_preparation_failed", exc_info=True)
         return UNPREPARED
-    log.info("worker_prepared")
+    _log.info("worker_prepared")
     try:
         Loop(executor=executor, upstream=upstream, drain=drain, pulse=pulse, poll_s=settings.poll_s).run()
     except DeviceFailedError:
-        log.critical("device_failed")
+        _log.critical("device_failed")
         return DEVICE_FAILED
     return 0
 

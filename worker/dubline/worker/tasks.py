@@ -4,23 +4,29 @@ A message carries nothing, and the store says what to work on. The solo pool run
 wake-up is taken at a time and the next stays with the broker until the child is idle again.
 """
 
+from __future__ import annotations
+
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 import structlog
-from celery import Celery
 from celery.worker import state
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-# Before a consumer that ended unasked is followed by another.
-PAUSE_S = 2.0
+    from celery import Celery
+
+_log = structlog.get_logger(__name__)
+
+#: Before a consumer that ended unasked is followed by another.
+PAUSE_S: Final = 2.0
 
 
 def register(app: Celery, name: str, nudge: Callable[[], None]) -> None:
-    """Makes a task known to a Celery application.
+    """Make a task known to a Celery application.
 
     Args:
         app: of this worker.
@@ -34,7 +40,7 @@ def register(app: Celery, name: str, nudge: Callable[[], None]) -> None:
 
 
 def listen(app: Celery, queue: str, stopping: Callable[[], bool]) -> None:
-    """Consumes a queue until `stop`, through any outage of the broker.
+    """Consume a queue until `stop`, through any outage of the broker.
 
     Args:
         app: with the task.
@@ -53,10 +59,10 @@ def listen(app: Celery, queue: str, stopping: Callable[[], bool]) -> None:
         )
         worker.start()
         if not stopping():
-            log.error("listener_ended", exit_code=worker.exitcode)
+            _log.error("listener_ended", exit_code=worker.exitcode)
             time.sleep(PAUSE_S)
 
 
 def stop() -> None:
-    """Lets `listen` return within about a second; for signal handlers."""
+    """Let `listen` return within about a second; for signal handlers."""
     state.should_stop = 0

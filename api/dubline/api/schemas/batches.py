@@ -1,7 +1,9 @@
 """Batches over HTTP: many jobs in one call, and one line about how they all are."""
 
+from __future__ import annotations
+
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 from uuid import UUID
 
 from pydantic import Field
@@ -10,11 +12,11 @@ from dubline.api.schemas.fields import AnswerModel, KeptS, Percent, RequestModel
 from dubline.api.schemas.jobs import JobRequest
 from dubline.orchestration.domain.jobs import Batch, JobState, Retention
 
-INPUTS_KEPT = (
+INPUTS_KEPT: Final = (
     "Seconds from the end of the batch's last job until its uploads are deleted, except those that other jobs name; "
     "null: kept."
 )
-RESULTS_KEPT = "Seconds from the end of a job until its video is deleted; null: kept."
+RESULTS_KEPT: Final = "Seconds from the end of a job until its video is deleted; null: kept."
 
 
 class RetentionRequest(RequestModel):

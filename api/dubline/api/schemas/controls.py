@@ -1,17 +1,19 @@
 """Controls over HTTP: what a tenant may ask of motion beside the speech."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field
 
 from dubline.api.schemas.fields import AnswerModel, RequestModel
 from dubline.orchestration.domain.controls import LIMITS, USUAL, Controls
 
-EXPRESSION = "How far brows, smile and cheeks leave the portrait's: 0 not at all, 1 as usual, 2 twice as far."
-HEAD_MOTION = "How far the head leaves its place in the portrait: 0 not at all, 1 as usual, 2 twice as far."
-BLINK = "How often the eyes blink: 0 never, 1 as usual, 2 twice as often."
-SHUT_IN_SILENCE = "How far the lips shut where nobody speaks: 0 as they were drawn, 1 shut."
+EXPRESSION: Final = "How far brows, smile and cheeks leave the portrait's: 0 not at all, 1 as usual, 2 twice as far."
+HEAD_MOTION: Final = "How far the head leaves its place in the portrait: 0 not at all, 1 as usual, 2 twice as far."
+BLINK: Final = "How often the eyes blink: 0 never, 1 as usual, 2 twice as often."
+SHUT_IN_SILENCE: Final = "How far the lips shut where nobody speaks: 0 as they were drawn, 1 shut."
 
 Expression = Annotated[float, Field(strict=True, ge=0, le=LIMITS["expression"], description=EXPRESSION, examples=[1.0])]
 HeadMotion = Annotated[

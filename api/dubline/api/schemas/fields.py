@@ -1,5 +1,7 @@
 """Kinds of field that several requests and answers share."""
 
+from __future__ import annotations
+
 from typing import Annotated
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """Jobs over HTTP: what a tenant asks for, how far it is, how each attempt ended, where the video is."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from datetime import datetime
 from typing import Self

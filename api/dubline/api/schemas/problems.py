@@ -1,5 +1,7 @@
 """Problem details (RFC 9457): the one shape of every error answer."""
 
+from __future__ import annotations
+
 from pydantic import Field
 
 from dubline.api.schemas.fields import AnswerModel

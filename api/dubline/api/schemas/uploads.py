@@ -1,5 +1,7 @@
 """Uploads over HTTP: what a sender declares, where to PUT it, and what the probe found."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from typing import Literal, Self
 from uuid import UUID

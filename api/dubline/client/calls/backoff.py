@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.client.errors import StoppedError
 
 if TYPE_CHECKING:
     from threading import Event
 
-FIRST_LOOK_S = 0.3
-LAST_LOOK_S = 2.0
-TRIES = 6
+FIRST_LOOK_S: Final = 0.3
+LAST_LOOK_S: Final = 2.0
+TRIES: Final = 6
 
-_GROWTH = 1.4
-_FIRST_RETRY_S = 0.2
-_LAST_RETRY_S = 5.0
-_LONGEST_RETRY_AFTER_S = 30.0
+_GROWTH: Final = 1.4
+_FIRST_RETRY_S: Final = 0.2
+_LAST_RETRY_S: Final = 5.0
+_LONGEST_RETRY_AFTER_S: Final = 30.0
 # Spreads out clients that failed together; nothing depends on its being hard to guess.
 _spread = random.Random()  # noqa: S311
 

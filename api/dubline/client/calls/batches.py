@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dubline.client.calls.backoff import Looks
 from dubline.client.calls.responses import Batch, Job, JobPage
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from dubline.client.calls.jobs import NewJob
     from dubline.client.calls.transport import Transport
 
-_PATH = "/v1/batches"
-_PAGE = 500
+_PATH: Final = "/v1/batches"
+_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import ConfigDict, Field
 
-# Beyond these the server refuses; known here so that no file is sent in vain.
-FACTOR_MOST = 2.0
-SHUT_MOST = 1.0
+#: Beyond these the server refuses; known here so that no file is sent in vain.
+FACTOR_MOST: Final = 2.0
+SHUT_MOST: Final = 1.0
 
 _Factor = Annotated[float, Field(ge=0, le=FACTOR_MOST)]
 _Share = Annotated[float, Field(ge=0, le=SHUT_MOST)]
@@ -38,4 +38,4 @@ class Controls:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-UNSAID = Controls()
+UNSAID: Final = Controls()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dubline.client.calls.backoff import Looks
 from dubline.client.calls.controls import UNSAID, Controls
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dubline.client.calls.transport import Transport
 
-_PATH = "/v1/jobs"
+_PATH: Final = "/v1/jobs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

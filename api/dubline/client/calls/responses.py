@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FINAL = frozenset({"succeeded", "failed", "cancelled"})
+FINAL: Final = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class _Answer(BaseModel):

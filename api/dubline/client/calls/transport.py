@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 Answered = TypeVar("Answered", bound=BaseModel)
 
-_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout)
-_HINT = "Start a server with `dubline up`, or set DUBLINE_URL to the address of one."
-_TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
-_CHUNK_BYTES = 1 << 16
+_NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout)
+_HINT: Final = "Start a server with `dubline up`, or set DUBLINE_URL to the address of one."
+_TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
+_CHUNK_BYTES: Final = 1 << 16
 
 
 class Transport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from dubline.client.calls.backoff import Looks
 from dubline.client.calls.responses import Upload
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["portrait", "speech"]
 
-_PATH = "/v1/uploads"
-_CONTENT_TYPES = {
+_PATH: Final = "/v1/uploads"
+_CONTENT_TYPES: Final = {
     ".aac": "audio/aac",
     ".flac": "audio/flac",
     ".jpeg": "image/jpeg",
@@ -32,7 +32,7 @@ _CONTENT_TYPES = {
     ".wav": "audio/wav",
     ".webp": "image/webp",
 }
-_UNKNOWN = "application/octet-stream"
+_UNKNOWN: Final = "application/octet-stream"
 
 
 class Uploads:

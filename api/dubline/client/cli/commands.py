@@ -6,7 +6,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -21,10 +21,10 @@ from dubline.client.runs.bulk import Bulk
 from dubline.client.runs.manifest import read_rows
 from dubline.client.runs.single import Single, Wish
 
-FAILED = 1
-INTERRUPTED = 130
+FAILED: Final = 1
+INTERRUPTED: Final = 130
 
-_NOT_FOUND = 404
+_NOT_FOUND: Final = 404
 
 Identifier = Annotated[str, typer.Argument(metavar="ID", help="Of a job or a batch.")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-_MANY = 24
-"""More rows than this do not fit on a screen: only those that move get a bar."""
-_WAITING = "queued"
+#: More rows than this do not fit on a screen: only those that move get a bar.
+_MANY: Final = 24
+_WAITING: Final = "queued"
 
 
 class Board(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dubline.client.calls.responses import Batch, Job
     from dubline.client.runs.outcome import Outcome
 
-_FAULTS_SHOWN = 50
+_FAULTS_SHOWN: Final = 50
 
 
 def of_outcomes(outcomes: Sequence[Outcome], out: Path, took_s: float) -> Iterator[str]:

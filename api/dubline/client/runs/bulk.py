@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final, TYPE_CHECKING
 
 from dubline.client.calls.responses import Fault
 from dubline.client.errors import ClientError, StoppedError, UnreachableError
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from dubline.client.runs.manifest import Row
     from dubline.client.calls.uploads import Kind
 
-_SUFFIX = ".mp4"
-_DELETED = Fault(code="not_found", detail="The job was deleted while it was followed.")
+_SUFFIX: Final = ".mp4"
+_DELETED: Final = Fault(code="not_found", detail="The job was deleted while it was followed.")
 
 
 class Bulk:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import Final, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_UNSAFE = re.compile(r"[^\w.-]+")
-_LONGEST_BYTES = 120
-_RESERVED = frozenset(
+_UNSAFE: Final = re.compile(r"[^\w.-]+")
+_LONGEST_BYTES: Final = 120
+_RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+from typing import Final, TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from dubline.client.client import Client
 
-_AT_ONCE = 8
+_AT_ONCE: Final = 8
 P = ParamSpec("P")
 T = TypeVar("T")
 

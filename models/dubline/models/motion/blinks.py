@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor
 
-# Frames from blink to blink, on average: 17 a minute, as people do at rest; in conversation it is 26 (Bentivoglio et
-# al., Movement Disorders 12, 1997).
-USUAL_FRAMES = 88
-# How far lids are shut, frame by frame: they fall in a tenth of a second and rise in two.
-SHAPE = (0.3, 0.85, 1.0, 0.9, 0.6, 0.3, 0.1)
-# Frames with open eyes between two blinks, at least.
-LEAST_OPEN = 8
-# And at most, however seldom blinks are asked for: longer than an hour.
-MOST_OPEN = 100_000
+#: Frames from blink to blink, on average: 17 a minute, as people do at rest; in conversation it is 26 (Bentivoglio et
+#: al., Movement Disorders 12, 1997).
+USUAL_FRAMES: Final = 88
+#: How far lids are shut, frame by frame: they fall in a tenth of a second and rise in two.
+SHAPE: Final = (0.3, 0.85, 1.0, 0.9, 0.6, 0.3, 0.1)
+#: Frames with open eyes between two blinks, at least.
+LEAST_OPEN: Final = 8
+#: And at most, however seldom blinks are asked for: longer than an hour.
+MOST_OPEN: Final = 100_000
 
 
 class Blinks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.models.motion.readout import HEAD, LIDS, LIPS, MOOD
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from dubline.models.motion.readout import Rig
 
-# Twice as much is as far as the released weights draw faces that hold together (docs/decisions/0013-controls.md).
-MOST = {"expression": 2.0, "head_motion": 2.0, "blink": 2.0, "shut_in_silence": 1.0}
+#: Twice as much is as far as the released weights draw faces that hold together (docs/decisions/0013-controls.md).
+MOST: Final = {"expression": 2.0, "head_motion": 2.0, "blink": 2.0, "shut_in_silence": 1.0}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Controls:
                 raise ValueError(f"{name} is {value}; give 0 to {MOST[name]:g}")
 
 
-USUAL = Controls()
+USUAL: Final = Controls()
 
 
 class Steering:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
-# Head pitch, yaw, roll in rad; where the head is (right, up, forward) in dm; lids, 0 open to 1 shut; lip gap in cm;
-# raised less lowered brows, smile less frown, and tensed cheeks, eyes and nose, each a sum of weights from 0 to 1.
-# Neither gaze nor pressed lips: linear readings of them are those of the pose and of the lip gap over again (cosines of
-# .98 and .97 in TINY), so that none of them could be changed alone.
-READINGS = ("pitch", "yaw", "roll", "right", "up", "forward", "lids", "lip_gap", "brows", "smile", "cheeks")
-HEAD, LIDS, LIPS, MOOD = slice(6), 6, 7, slice(8, 11)
+#: Head pitch, yaw, roll in rad; where the head is (right, up, forward) in dm; lids, 0 open to 1 shut; lip gap in cm;
+#: raised less lowered brows, smile less frown, and tensed cheeks, eyes and nose, each a sum of weights from 0 to 1.
+#: Neither gaze nor pressed lips: linear readings of them are those of the pose and of the lip gap over again (cosines of
+#: .98 and .97 in TINY), so that none of them could be changed alone.
+READINGS: Final = ("pitch", "yaw", "roll", "right", "up", "forward", "lids", "lip_gap", "brows", "smile", "cheeks")
+HEAD: Final = slice(6)
+LIDS: Final = 6
+LIPS: Final = 7
+MOOD: Final = slice(8, 11)
 
 
 class Rig(nn.Module):
@@ -20,15 +25,13 @@ class Rig(nn.Module):
 
     Args:
         whitened: K, the size of whitened motion.
-
-    Attributes:
-        weight: (11, K), the readings.
-        shut: (K,), how whitened motion changes on average when open eyes shut and nothing else is done. A step of the
-            lids' reading would not do: readings of seldom things are drawn to their mean, shut lids read as half shut.
     """
 
     weight: Tensor
+    """(11, K), the readings."""
     shut: Tensor
+    """(K,), how whitened motion changes on average when open eyes shut and nothing else is done. A step of the lids'
+    reading would not do: readings of seldom things are drawn to their mean, shut lids read as half shut."""
 
     def __init__(self, whitened: int) -> None:
         super().__init__()

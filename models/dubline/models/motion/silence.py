@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,12 +12,13 @@ from torch import Tensor
 from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
 from dubline.models.stage2.log_mel import BANDS, RANGE
 
-# Frame energy over that of the loud parts (natural logarithm of power): silent 27 dB below, not at all at 22 dB.
-SILENT, HEARD = -6.2, -5.0
-# Sound this many frames away is near: a stop's closure is no pause. Pauses of a third of a second are the shortest.
-NEAR_FRAMES = 3
-# Over how many frames on either side silence comes and goes.
-EASE_FRAMES = 3
+#: Frame energy over that of the loud parts (natural logarithm of power): silent 27 dB below, not at all at 22 dB.
+SILENT: Final = -6.2
+HEARD: Final = -5.0
+#: Sound this many frames away is near: a stop's closure is no pause. Pauses of a third of a second are the shortest.
+NEAR_FRAMES: Final = 3
+#: Over how many frames on either side silence comes and goes.
+EASE_FRAMES: Final = 3
 
 
 def silence(mel: Tensor) -> Tensor:

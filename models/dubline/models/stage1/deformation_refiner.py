@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
     from dubline.models.stage1.source_encoder import SourceFeatures
 
-# In units of half the image's side: a lower lip travels no further against the jaw that the regions move.
-REACH = 0.15
+#: In units of half the image's side: a lower lip travels no further against the jaw that the regions move.
+REACH: Final = 0.15
 
 
 class Refiner(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 from einops import rearrange
@@ -13,10 +13,10 @@ from dubline.models.layers import ConvBlock, Modulation, full_precision, upsampl
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
 
-# The paper's constant under the square root of the deviation's normalisation.
-EPSILON = 1e-5
-# Displacements are in units of half the image's side: no surface travels further than this between two frames.
-REACH = 0.6
+#: The paper's constant under the square root of the deviation's normalisation.
+EPSILON: Final = 1e-5
+#: Displacements are in units of half the image's side: no surface travels further than this between two frames.
+REACH: Final = 0.6
 
 
 class DeviationImageTransformer(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from dubline.models.stage1.deviation import Deformation
     from dubline.models.stage1.source_encoder import SourceFeatures
 
-# An occlusion mask that starts shut: the warped source is the better picture until the decoder has learnt.
-OCCLUSION_BIAS = -2.0
+#: An occlusion mask that starts shut: the warped source is the better picture until the decoder has learnt.
+OCCLUSION_BIAS: Final = -2.0
 
 
 class Paint(NamedTuple):

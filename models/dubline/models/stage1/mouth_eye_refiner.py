@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,20 +14,21 @@ from dubline.models.stage1.frame_decoder import Paint
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
 
-# Every box lies on this grid, so that it has whole pixels at every side that the networks can have.
-GRID = 32
-# Where framed faces have them, in half sides: middle of the mouth (x, y), its width, middle of the eyes (x, y).
-FRAMED = (0.0, 0.35, 0.33, 0.0, -0.14)
-# Half axes of what may be painted again around them, in widths of the mouth; and where a retouch begins and ends to
-# fade out there, in half axes.
-AXES = {"mouth": (0.85, 0.55), "eyes": (1.5, 0.5)}
-NEAR, FAR = 0.85, 1.25
-# A reading of the mouth's width may fail, the width may not vanish.
-NARROWEST = 0.15
-# Over this share of a box a retouch fades out towards its edges.
-FADE = 0.125
-# Painting is never quite off or on: logits stay finite.
-LEAST_OCCLUSION = 1e-3
+#: Every box lies on this grid, so that it has whole pixels at every side that the networks can have.
+GRID: Final = 32
+#: Where framed faces have them, in half sides: middle of the mouth (x, y), its width, middle of the eyes (x, y).
+FRAMED: Final = (0.0, 0.35, 0.33, 0.0, -0.14)
+#: Half axes of what may be painted again around them, in widths of the mouth; and where a retouch begins and ends to
+#: fade out there, in half axes.
+AXES: Final = {"mouth": (0.85, 0.55), "eyes": (1.5, 0.5)}
+NEAR: Final = 0.85
+FAR: Final = 1.25
+#: A reading of the mouth's width may fail, the width may not vanish.
+NARROWEST: Final = 0.15
+#: Over this share of a box a retouch fades out towards its edges.
+FADE: Final = 0.125
+#: Painting is never quite off or on: logits stay finite.
+LEAST_OCCLUSION: Final = 1e-3
 
 
 class Box(NamedTuple):
@@ -45,8 +46,8 @@ class Box(NamedTuple):
         return rows, slice(unit * self.left, unit * (self.left + self.width))
 
 
-# What is painted again at most: room for a turned head and for what a detector's box is off.
-BOXES = {"mouth": Box(left=8, top=13, width=16, height=16), "eyes": Box(left=6, top=8, width=20, height=10)}
+#: What is painted again at most: room for a turned head and for what a detector's box is off.
+BOXES: Final = {"mouth": Box(left=8, top=13, width=16, height=16), "eyes": Box(left=6, top=8, width=20, height=10)}
 
 
 class Retouch(nn.Module):
@@ -136,7 +137,7 @@ class Retoucher(nn.Module):
         self.readings.weight[count : 2 * count, motion:] = head
 
     def _places(self, latent: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """Middles and half axes (B, 2) of mouth and eyes, read off the source's latent (B, M)."""
+        """Middle and half axes (B, 2) of mouth and eyes, read off the source's latent (B, M)."""
         with full_precision(latent.device):
             read = self.places(latent.float())
         width = read[:, 2:3].clamp_min(NARROWEST)

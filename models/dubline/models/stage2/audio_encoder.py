@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 from einops import rearrange
@@ -14,7 +14,7 @@ from dubline.models.stage2.mamba import Mamba2, MambaState
 if TYPE_CHECKING:
     from dubline.models.presets import DiffusionParams
 
-MEL_PER_FRAME = 4
+MEL_PER_FRAME: Final = 4
 
 
 class MambaBlock(nn.Module):

@@ -97,7 +97,7 @@ class Denoiser(nn.Module):
         return prediction
 
     def _waves(self, time: Tensor) -> Tensor:
-        """Sines and cosines of time (B,) in [0, 1]: (B, W)."""
+        """Sine and cosines of time (B,) in [0, 1]: (B, W)."""
         half = self.position.shape[1] // 2
         rates = torch.exp(-math.log(1000.0) * torch.arange(half, device=time.device) / half) * 1000
         angles = time[:, None] * rates

@@ -43,7 +43,7 @@ class Whitening(nn.Module):
         self.scale.copy_(variance.flip(0)[: len(self.scale)].clamp_min(0).sqrt().clamp_min(1e-4))
 
     def forward(self, motion: Tensor, source: Tensor) -> Tensor:
-        """Latents (..., M) and the source's latent -> whitened (..., K)."""
+        """Latent (..., M) and the source's latent -> whitened (..., K)."""
         return (motion - source - self.mean) @ self.basis / self.scale
 
     def invert(self, whitened: Tensor, source: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SAMPLE_RATE_HZ = 16_000
-BANDS = 80
-HOP = 160
-WINDOW = 400
-FFT = 512
-# Mel frame i is centred on the samples 160 i to 160 i + 160 that it stands for.
-LEAD = (WINDOW - HOP) // 2
-FLOOR = 1e-8
-# Band energies are heard over 50 dB (natural logarithm of power) below the loud parts of the recording.
-RANGE = 11.5
+SAMPLE_RATE_HZ: Final = 16_000
+BANDS: Final = 80
+HOP: Final = 160
+WINDOW: Final = 400
+FFT: Final = 512
+#: Mel frame i is centred on the samples 160 i to 160 i + 160 that it stands for.
+LEAD: Final = (WINDOW - HOP) // 2
+FLOOR: Final = 1e-8
+#: Band energies are heard over 50 dB (natural logarithm of power) below the loud parts of the recording.
+RANGE: Final = 11.5
 
 
 @cache
 def _filters() -> Tensor:
-    """Triangles on the mel scale, 20 Hz to 7.6 kHz: (FFT / 2 + 1, BANDS)."""
+    """Triangle on the mel scale, 20 Hz to 7.6 kHz: (FFT / 2 + 1, BANDS)."""
 
     def mel(hz: float) -> float:
         return 2595 * float(np.log10(1 + hz / 700))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dubline.models.stage2.selective_scan import ScanInputs, scan
 
-KERNEL = 4
+KERNEL: Final = 4
 
 
 class MambaState(NamedTuple):

@@ -9,7 +9,7 @@ sampler serves all, ablations differ in nothing but the objective, and no second
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from dubline.models.presets import Objective
 
-# In pure noise (time 0) its prediction says nothing of the data: the noise objective begins here, where a tenth of the
-# data shows and an error of the prediction counts nine times in the clean estimate; later starts skip the large motion.
-EPSILON_START = 0.1
+#: In pure noise (time 0) its prediction says nothing of the data: the noise objective begins here, where a tenth of the
+#: data shows and an error of the prediction counts nine times in the clean estimate; later starts skip the large motion.
+EPSILON_START: Final = 0.1
 
 
 def start(objective: Objective) -> float:
@@ -29,7 +29,7 @@ def start(objective: Objective) -> float:
 
 
 def times(steps: int, objective: Objective = "flow") -> Tensor:
-    """Borders of `steps` sampling steps: (steps + 1,), from the objective's start to 1."""
+    """Border of `steps` sampling steps: (steps + 1,), from the objective's start to 1."""
     return torch.linspace(start(objective), 1, steps + 1)
 
 

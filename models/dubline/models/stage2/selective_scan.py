@@ -9,14 +9,14 @@ Dao and Gu, *Transformers are SSMs*, arXiv 2405.21060, section 6.
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-CHUNK = 32
+CHUNK: Final = 32
 
 
 class ScanInputs(NamedTuple):
@@ -87,7 +87,7 @@ def _fading(total: Tensor) -> Tensor:
 
 
 def _chain(gained: Tensor, fade: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """States before each chunk (B, chunks, H, P, N) and after the last."""
+    """State before each chunk (B, chunks, H, P, N) and after the last."""
     before = []
     for index in range(gained.shape[1]):
         before.append(state)

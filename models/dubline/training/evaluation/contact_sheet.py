@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LABEL_PX, CELL_PX, GAP_PX = 110, 160, 2
-INK, PAPER = (20, 20, 20), (255, 255, 255)
+LABEL_PX: Final = 110
+CELL_PX: Final = 160
+GAP_PX: Final = 2
+INK: Final = (20, 20, 20)
+PAPER: Final = (255, 255, 255)
 
 
 class ContactSheet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,15 +13,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-WIDTH_PX, HEIGHT_PX, MARGIN_PX, LABEL_PX = 1100, 190, 12, 26
-COLOURS = {
+WIDTH_PX: Final = 1100
+HEIGHT_PX: Final = 190
+MARGIN_PX: Final = 12
+LABEL_PX: Final = 26
+COLOURS: Final = {
     "truth": (30, 30, 30),
     "own": (40, 110, 220),
     "speech": (215, 50, 40),
     "loudness": (170, 170, 170),
 }
-WIDTHS = {"truth": 3, "speech": 2}
-CLOSURE, PAPER, SCALE = (225, 238, 225), (255, 255, 255), 2
+WIDTHS: Final = {"truth": 3, "speech": 2}
+CLOSURE: Final = (225, 238, 225)
+PAPER: Final = (255, 255, 255)
+SCALE: Final = 2
 
 
 class OpeningPlot:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-# Heading and digits of every score; eighty columns hold them all.
-COLUMNS = {
+#: Heading and digits of every score; eighty columns hold them all.
+COLUMNS: Final = {
     "psnr": ("PSNR", 2),
     "ssim": ("SSIM", 3),
     "face_gain_db": ("gain", 2),
@@ -28,11 +28,11 @@ COLUMNS = {
     "false_closure_rate": ("false", 3),
     "silence_motion": ("rest", 3),
 }
-LEGEND = (
+LEGEND: Final = (
     "PSNR, gain: dB; gain is inside the face box, over the still frame. lips: correlation with the true opening. "
     "lag: ms. closed: share of /p b m/ with shut lips; false: of open vowels. rest: lip speed in silence over speech."
 )
-LINE = (
+LINE: Final = (
     "psnr",
     "ssim",
     "face_gain_db",

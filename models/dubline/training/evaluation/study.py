@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from dubline.training.evaluation.generation.portrait import Portrait
     from dubline.training.evaluation.landmarks.client import Reading
 
-HUMAN_S, LONG_S = 6.0, 24.0
-PLOTTED = 6
+HUMAN_S: Final = 6.0
+LONG_S: Final = 24.0
+PLOTTED: Final = 6
 
 Read = TypeVar("Read")
 
@@ -149,7 +150,7 @@ class Study:
             step("long speech", film)
 
     def _portraits(self) -> list[Portrait]:
-        """Squares around the photographs' faces, or around the astronaut's without photographs."""
+        """Square around the photographs' faces, or around the astronaut's without photographs."""
         if not self.material.photos:
             self.notes.append("no folder of photographs was named: scikit-image's astronaut stands for them")
             found = [portrait.cut_portrait("astronaut", Image.fromarray(data.astronaut()))]

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import av
 import numpy as np
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     from dubline.training.footage.face_track import Stretch
 
-SAMPLES_PER_TICK = SAMPLE_RATE_HZ // FPS
-# A square may reach over the picture's edges by this share of its side; what it shows there is made up.
-MOST_OVERHANG = 0.15
-# Shares of looks at which a second face makes a stretch useless.
-MOST_RIVALS = 0.2
-# Root mean square of a clip nobody speaks in: -54 dB of full scale.
-SILENCE = 0.002 * 32768
+SAMPLES_PER_TICK: Final = SAMPLE_RATE_HZ // FPS
+#: A square may reach over the picture's edges by this share of its side; what it shows there is made up.
+MOST_OVERHANG: Final = 0.15
+#: Shares of looks at which a second face makes a stretch useless.
+MOST_RIVALS: Final = 0.2
+#: Root mean square of a clip nobody speaks in: -54 dB of full scale.
+SILENCE: Final = 0.002 * 32768
 
 
 class Rules(NamedTuple):

@@ -13,7 +13,7 @@ import re
 import resource
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import av
 from rich.console import Console
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from pathlib import Path
 
-SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"}
-RECORD = "footage.jsonl"
-# Two hours of reading are six hours of film on one core, or a file that leads nowhere.
-PATIENCE_S = 2 * 3600.0
-# Address space of a reading process; threads and libraries reserve far more than they use.
-MEMORY_BYTES = 8 * 2**30
+SUFFIXES: Final = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"}
+RECORD: Final = "footage.jsonl"
+#: Two hours of reading are six hours of film on one core, or a file that leads nowhere.
+PATIENCE_S: Final = 2 * 3600.0
+#: Address space of a reading process; threads and libraries reserve far more than they use.
+MEMORY_BYTES: Final = 8 * 2**30
 
 
 class Film(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import dlib
 import numpy as np
@@ -23,24 +23,26 @@ if TYPE_CHECKING:
 
     from dubline.training.footage.video import Tick
 
-# A look every fifth of a second: heads do not go further in between than `is_same` allows.
-LOOK_TICKS = 5
-# Sides that are searched; the detector's window is 80 px, so the second finds faces of 6 % of the picture's side.
-SEARCH_SIDES_PX = (640, 1280)
-# The detector knows a face's size to one step (5/6) of its pyramid; looks at three sizes between two steps, one after
-# the other, average that out over a take. Upwards only, so that no size is missed that the plain side would find.
-STEPS = (1.0, 1.062, 1.13)
-# Looks without the face that are put up with: a blink of the detector, not of the film.
-MISSES = 2
-# A frame that differs from the one before by so much (mean, of 255), and so many times as much as frames did before
-# it, begins another scene.
-CUT_LEVEL, CUT_RATIO, CUT_MEMORY = 14.0, 5.0, 12
-THUMB_PX = 32
-# A second face of this share of the first one's width makes it unclear who speaks.
-RIVAL = 0.6
-# The detector's scores: faces that look at the camera get about 1 (measured on one film: .8 to 1.6); folds of clothes
-# that pass for a face stay under .25. Beside the last look any face will do.
-SURE = 0.4
+#: A look every fifth of a second: heads do not go further in between than `is_same` allows.
+LOOK_TICKS: Final = 5
+#: Sides that are searched; the detector's window is 80 px, so the second finds faces of 6 % of the picture's side.
+SEARCH_SIDES_PX: Final = (640, 1280)
+#: The detector knows a face's size to one step (5/6) of its pyramid; looks at three sizes between two steps, one after
+#: the other, average that out over a take. Upwards only, so that no size is missed that the plain side would find.
+STEPS: Final = (1.0, 1.062, 1.13)
+#: Looks without the face that are put up with: a blink of the detector, not of the film.
+MISSES: Final = 2
+#: A frame that differs from the one before by so much (mean, of 255), and so many times as much as frames did before
+#: it, begins another scene.
+CUT_LEVEL: Final = 14.0
+CUT_RATIO: Final = 5.0
+CUT_MEMORY: Final = 12
+THUMB_PX: Final = 32
+#: A second face of this share of the first one's width makes it unclear who speaks.
+RIVAL: Final = 0.6
+#: The detector's scores: faces that look at the camera get about 1 (measured on one film: .8 to 1.6); folds of clothes
+#: that pass for a face stay under .25. Beside the last look any face will do.
+SURE: Final = 0.4
 
 
 class Box(NamedTuple):

@@ -6,7 +6,7 @@ absurd size are refused before one is decoded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import av
 import numpy as np
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from numpy.typing import NDArray
 
-FPS = 25
-# Containers of one file each: a playlist in a film's clothes must not make the reader open anything else.
-ONLY_FILMS = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi", "protocol_whitelist": "file"}
-# 8K video; a header that claims more is broken or means harm.
-MOST_PIXELS = 7680 * 4320
-MOST_BROKEN_PACKETS = 200
-# Sound of so many hours takes 0.7 GB.
-LONGEST_S = 6 * 3600
-# Where frames are further apart, nothing is shown in between: no frame stands for so long.
-LONGEST_FRAME_S = 0.5
-# Timestamps of sound jitter by less; more is a gap, filled with silence.
-SOUND_GAP = SAMPLE_RATE_HZ // 20
-NOTHING = np.zeros(0, np.int16)
+FPS: Final = 25
+#: Containers of one file each: a playlist in a film's clothes must not make the reader open anything else.
+ONLY_FILMS: Final = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi", "protocol_whitelist": "file"}
+#: 8K video; a header that claims more is broken or means harm.
+MOST_PIXELS: Final = 7680 * 4320
+MOST_BROKEN_PACKETS: Final = 200
+#: Sound of so many hours takes 0.7 GB.
+LONGEST_S: Final = 6 * 3600
+#: Where frames are further apart, nothing is shown in between: no frame stands for so long.
+LONGEST_FRAME_S: Final = 0.5
+#: Timestamps of sound jitter by less; more is a gap, filled with silence.
+SOUND_GAP: Final = SAMPLE_RATE_HZ // 20
+NOTHING: Final = np.zeros(0, np.int16)
 
 
 class FilmError(ValueError):
@@ -94,7 +94,7 @@ def _check(container: InputContainer) -> None:
 
 
 def _forwards(container: InputContainer) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Frames with their times, s; those that go back in time are left out."""
+    """Frame with their times, s; those that go back in time are left out."""
     first_s = latest_s = None
     for frame in _decode(container, "video"):
         if not isinstance(frame, av.VideoFrame) or frame.time is None or frame.width * frame.height > MOST_PIXELS:

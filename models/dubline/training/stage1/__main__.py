@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from dubline.models.presets import PRESETS
 from dubline.training.cli_errors import plainly
@@ -13,8 +13,8 @@ from dubline.training.corpus import read_corpus
 from dubline.training.stage1.data.exact_geometry import DensePairs
 from dubline.training.stage1.train import LEARNING_RATE, WARM_UP_STEPS, Plan, train
 
-# The paper's ablations by name, as switches of the preset.
-SWITCHES = {"appearance": "hears_appearance", "transformer": "transforms", "attention": "attends"}
+#: The paper's ablations by name, as switches of the preset.
+SWITCHES: Final = {"appearance": "hears_appearance", "transformer": "transforms", "attention": "attends"}
 
 
 def main() -> None:

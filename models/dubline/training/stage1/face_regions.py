@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from dubline.models.stage1.autoencoder import Autoencoder
     from dubline.training.stage1.data.pairs import Deck
 
-# Sources to fit to, each under a camera of its own, and how many are read at once.
-SOURCES, BATCH = 3600, 24
-# Of the squared latents' sum: what the fit costs in weights. From .01 to 10 changed errors by a tenth.
-RIDGE = 1.0
+#: Sources to fit to, each under a camera of its own, and how many are read at once.
+SOURCES: Final = 3600
+BATCH: Final = 24
+#: Of the squared latents' sum: what the fit costs in weights. From .01 to 10 changed errors by a tenth.
+RIDGE: Final = 1.0
 
 
 @torch.no_grad()

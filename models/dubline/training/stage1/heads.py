@@ -5,7 +5,7 @@ Released weights have no heads. Random ones would pull a trained encoder to wher
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from dubline.training.stage1.data.pairs import Deck
     from dubline.training.stage1.student import Student
 
-# Frames to fit to, each under a camera of its own, and how many are read at once.
-FRAMES, BATCH = 3600, 24
-# What the fit costs in weights, as a share of a latent's mean variance.
-RIDGE = 1e-3
+#: Frames to fit to, each under a camera of its own, and how many are read at once.
+FRAMES: Final = 3600
+BATCH: Final = 24
+#: What the fit costs in weights, as a share of a latent's mean variance.
+RIDGE: Final = 1e-3
 
 
 @torch.no_grad()

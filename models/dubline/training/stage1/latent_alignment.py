@@ -6,7 +6,7 @@ fitted on frames that both motion encoders read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import torch
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from dubline.models.stage1.mouth_eye_refiner import Retoucher
     from dubline.training.stage1.data.pairs import Deck
 
-# Frames to fit to, each under a camera of its own; every so many of them only tell how well it went.
-FRAMES, BATCH, CHECK = 7200, 24, 7
-# What the fit costs in weights, as a share of a latent's mean variance. From .0001 to .01 changed next to nothing.
-RIDGE = 1e-3
+#: Frames to fit to, each under a camera of its own; every so many of them only tell how well it went.
+FRAMES: Final = 7200
+BATCH: Final = 24
+CHECK: Final = 7
+#: What the fit costs in weights, as a share of a latent's mean variance. From .0001 to .01 changed next to nothing.
+RIDGE: Final = 1e-3
 
 
 @torch.no_grad()

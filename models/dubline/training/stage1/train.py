@@ -10,7 +10,7 @@ import math
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import torch
 from rich.console import Console
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from dubline.training.corpus import Clip
     from dubline.training.stage1.data.exact_geometry import DensePairs
 
-LEARNING_RATE = 5e-4
-SHEET_STEPS = 500
-LESSON_STEPS = 3
-# Beside it the gradient of the pictures' own loss is about as large.
-PERCEPTUAL = 0.25
-WARM_UP_STEPS = 2000
-# A retoucher's driving frames are the most telling of so many.
-TELLING = 8
+LEARNING_RATE: Final = 5e-4
+SHEET_STEPS: Final = 500
+LESSON_STEPS: Final = 3
+#: Beside it the gradient of the pictures' own loss is about as large.
+PERCEPTUAL: Final = 0.25
+WARM_UP_STEPS: Final = 2000
+#: A retoucher's driving frames are the most telling of so many.
+TELLING: Final = 8
 
 
 @dataclass(frozen=True)

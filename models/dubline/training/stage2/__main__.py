@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from rich.console import Console
 
@@ -19,7 +19,7 @@ from dubline.training.stage2.train import RECIPE, Recipe, train
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SWITCHES = {"style": "hears_style", "articulation": "hears_articulation", "appearance": "hears_appearance"}
+SWITCHES: Final = {"style": "hears_style", "articulation": "hears_articulation", "appearance": "hears_appearance"}
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ what mouths do for many more voices and sentences than there are films of.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from dubline.models.presets import DiffusionParams
     from dubline.models.stage2.audio_encoder import LocalExtractor
 
-LEARNING_RATE = 1e-3
-# The last two readings are the lips: shut, and the gap. They are the reason for all of it.
-LIPS, LIP_WEIGHT = slice(-2, None), 5.0
+LEARNING_RATE: Final = 1e-3
+#: The last two readings are the lips: shut, and the gap. They are the reason for all of it.
+LIPS: Final = slice(-2, None)
+LIP_WEIGHT: Final = 5.0
 
 
 class Recitation(NamedTuple):

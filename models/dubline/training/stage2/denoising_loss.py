@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from dubline.models.stage2.diffusion import Diffusion
     from dubline.training.stage2.windows import Batch
 
-SPEECH_DROPOUT = 0.1
-# Late times are drawn more often (density 2 t): there the lips' detail is decided.
-LAST_TIME = 0.98
-# Three guided steps are enough to show what the network's windows end like; for an eighth of a batch they cost about an
-# eighth of a training step (measured for BASE: .68 to .77 s of one core).
-ROLLOUT_STEPS = 3
+SPEECH_DROPOUT: Final = 0.1
+#: Late times are drawn more often (density 2 t): there the lips' detail is decided.
+LAST_TIME: Final = 0.98
+#: Three guided steps are enough to show what the network's windows end like; for an eighth of a batch they cost about an
+#: eighth of a training step (measured for BASE: .68 to .77 s of one core).
+ROLLOUT_STEPS: Final = 3
 
 
 def loss_of(

@@ -9,7 +9,7 @@ import hashlib
 import pickle
 import zlib
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from dubline.models.stage2.diffusion import Diffusion
     from dubline.training.corpus import Clip
 
-# A face's appearance code changes so little that every fifth frame's is enough.
-APPEARANCE_STEP = 5
-ENCODING_BATCH = 25
-# How many clips' speech is at hand to babble in the background of the next.
-BABBLING = 8
-# Counts up when the same clips would be encoded into other values.
-VERSION = 1
+#: A face's appearance code changes so little that every fifth frame's is enough.
+APPEARANCE_STEP: Final = 5
+ENCODING_BATCH: Final = 25
+#: How many clips' speech is at hand to babble in the background of the next.
+BABBLING: Final = 8
+#: Counts up when the same clips would be encoded into other values.
+VERSION: Final = 1
 
 
 class Voice(NamedTuple):
@@ -173,7 +173,7 @@ def fit_statistics(diffusion: Diffusion, clips: list[Encoded]) -> None:
 
 
 def fingerprint(autoencoder: Autoencoder) -> str:
-    """Names the latents and appearance codes that an autoencoder makes: a hash of its encoders' weights."""
+    """Name the latents and appearance codes that an autoencoder makes: a hash of its encoders' weights."""
     digest = hashlib.sha256()
     for part in (autoencoder.motion_encoder, autoencoder.appearance_extractor):
         for key, tensor in part.state_dict().items():

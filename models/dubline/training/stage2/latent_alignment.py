@@ -6,7 +6,7 @@ have encoded and goes into the denoiser's first and last layers. What it cannot 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from dubline.models.stage2.diffusion import Diffusion
     from dubline.training.stage2.encoded_clips import Encoded
 
-# Motion is relative to a source: so many frames lie between those that stand for one.
-SOURCE_STEP = 40
-# What the fit of sources costs in weights, as a share of their squares: there are fewer persons than values.
-RIDGE = 0.02
+#: Motion is relative to a source: so many frames lie between those that stand for one.
+SOURCE_STEP: Final = 40
+#: What the fit of sources costs in weights, as a share of their squares: there are fewer persons than values.
+RIDGE: Final = 0.02
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import torch
 from rich.console import Console
@@ -37,12 +37,13 @@ if TYPE_CHECKING:
     from dubline.training.corpus import Clip
     from dubline.training.stage2.encoded_clips import Encoded
 
-LEARNING_RATE = 6e-4
-# The network's own samples are worth conditioning on once it has learnt something.
-ROLLOUT_AFTER_STEPS = 1000
-CHECK_EVERY_STEPS, CHECKED_CLIPS = 500, 12
-# Beside a GPU.
-DRAWING_PROCESSES = 8
+LEARNING_RATE: Final = 6e-4
+#: The network's own samples are worth conditioning on once it has learnt something.
+ROLLOUT_AFTER_STEPS: Final = 1000
+CHECK_EVERY_STEPS: Final = 500
+CHECKED_CLIPS: Final = 12
+#: Beside a GPU.
+DRAWING_PROCESSES: Final = 8
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Recipe:
     steps: int | None = None
 
 
-RECIPE = Recipe()
+RECIPE: Final = Recipe()
 
 
 def train(  # noqa: PLR0913 - each is a choice of the caller
@@ -169,7 +170,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
 
 
 def _change_latents(diffusion: Diffusion, formerly: Sequence[Encoded], clips: list[Encoded]) -> None:
-    """Averages that were trained on the latents of another run have its statistics, and perhaps its words."""
+    """Average that were trained on the latents of another run have its statistics, and perhaps its words."""
     if formerly:
         said = translate(diffusion, formerly, clips)
         Console().print(f"these latents say {said:.0%} of the motion that the averages were trained on", markup=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from dubline.models.presets import DiffusionParams, Preset
 
-# May change between training and use.
-FREE = ("steps", "guidance", "dropout")
-STAGE1 = "stage1"
+#: May change between training and use.
+FREE: Final = ("steps", "guidance", "dropout")
+STAGE1: Final = "stage1"
 
 
 class Trained:

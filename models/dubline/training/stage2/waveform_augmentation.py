@@ -7,7 +7,7 @@ n of what comes out belongs to sample n * speed of what went in: codec delays ar
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import av
 import numpy as np
@@ -21,25 +21,36 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-# How much faster or slower, and how many semitones higher or lower: a face keeps up with the one, the other stays a
-# person's voice.
-MOST_SPEED, MOST_SEMITONES = 0.12, 3.0
-# Signal over noise: a bad street microphone to a quiet room.
-NOISE_DB = (5.0, 35.0)
-# A booth to a bare hall: the time in which the echo falls by 60 dB.
-REVERB_S = (0.1, 0.7)
-# The loudest sample: from far below full scale to overdriven.
-PEAK_DB = (-12.0, 6.0)
-# How often each thing happens to a recording.
-PITCHED, PACED, ECHOING, NOISY, CODED = 0.6, 0.6, 0.5, 0.6, 0.5
-BABBLERS, BABBLE = 3, 0.4
-# Pieces that are overlapped when time is stretched, and how far each may move to fit: well under a mel frame (10 ms).
-PIECE, SLACK = 512, 80
-# Container and bit rates of each codec: as low as calls and old files go.
-CODECS = {"libmp3lame": ("mp3", 16_000, 48_000), "libopus": ("ogg", 8_000, 24_000), "aac": ("adts", 16_000, 48_000)}
-TELEPHONE = "telephone"
-# No codec here delays by more.
-MOST_DELAY = 4000
+#: How much faster or slower, and how many semitones higher or lower: a face keeps up with the one, the other stays a
+#: person's voice.
+MOST_SPEED: Final = 0.12
+MOST_SEMITONES: Final = 3.0
+#: Signal over noise: a bad street microphone to a quiet room.
+NOISE_DB: Final = (5.0, 35.0)
+#: A booth to a bare hall: the time in which the echo falls by 60 dB.
+REVERB_S: Final = (0.1, 0.7)
+#: The loudest sample: from far below full scale to overdriven.
+PEAK_DB: Final = (-12.0, 6.0)
+#: How often each thing happens to a recording.
+PITCHED: Final = 0.6
+PACED: Final = 0.6
+ECHOING: Final = 0.5
+NOISY: Final = 0.6
+CODED: Final = 0.5
+BABBLERS: Final = 3
+BABBLE: Final = 0.4
+#: Pieces that are overlapped when time is stretched, and how far each may move to fit: well under a mel frame (10 ms).
+PIECE: Final = 512
+SLACK: Final = 80
+#: Container and bit rates of each codec: as low as calls and old files go.
+CODECS: Final = {
+    "libmp3lame": ("mp3", 16_000, 48_000),
+    "libopus": ("ogg", 8_000, 24_000),
+    "aac": ("adts", 16_000, 48_000),
+}
+TELEPHONE: Final = "telephone"
+#: No codec here delays by more.
+MOST_DELAY: Final = 4000
 
 
 class Take(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from dubline.models.presets import DiffusionParams
     from dubline.models.stage2.diffusion import Diffusion
 
-# Few identities: without noise and dropout the denoiser learns each person's clip by heart.
-PERSON_NOISE, PERSON_DROPOUT, PAST_DROPOUT, PAST_NOISE = 0.3, 0.3, 0.3, 0.3
-# The share of windows that begin a recording, with nothing before them.
-STARTS = 0.3
-# The clip's own voice is drawn this often where there are variants.
-OWN_VOICE = 0.4
-# What the global extractor hears in training; longer recordings give an excerpt, shorter ones start again.
-HEARD_FRAMES = 100
+#: Few identities: without noise and dropout the denoiser learns each person's clip by heart.
+PERSON_NOISE: Final = 0.3
+PERSON_DROPOUT: Final = 0.3
+PAST_DROPOUT: Final = 0.3
+PAST_NOISE: Final = 0.3
+#: The share of windows that begin a recording, with nothing before them.
+STARTS: Final = 0.3
+#: The clip's own voice is drawn this often where there are variants.
+OWN_VOICE: Final = 0.4
+#: What the global extractor hears in training; longer recordings give an excerpt, shorter ones start again.
+HEARD_FRAMES: Final = 100
 
 
 class Earlier(NamedTuple):

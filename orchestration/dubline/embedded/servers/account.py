@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.embedded.errors import EmbeddedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_OTHERS_MAY_ENTER = 0o001
+_OTHERS_MAY_ENTER: Final = 0o001
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.embedded.errors import NotInstalled
 from dubline.embedded.part import Part
@@ -12,7 +12,7 @@ from dubline.embedded.servers.installed import package_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAME = "broker"
+NAME: Final = "broker"
 
 
 def broker(folder: Path, port: int) -> Part:

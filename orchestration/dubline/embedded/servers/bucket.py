@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 from dubline.embedded.part import Part
 from dubline.embedded.ports import LOOPBACK, accepts
 from dubline.embedded.servers.installed import package_folder
 
-NAME = "bucket"
+NAME: Final = "bucket"
 
 
 def bucket(port: int) -> Part:

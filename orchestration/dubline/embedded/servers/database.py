@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.embedded.errors import EmbeddedError
 from dubline.embedded.part import Part
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from dubline.embedded.servers.account import Account
 
-INIT = "initdb"
-NAME = "database"
-USER = "dubline"
+INIT: Final = "initdb"
+NAME: Final = "database"
+USER: Final = "dubline"
 
-_STATUS_LINE = 7
-_SERVER_SETTINGS = (
+_STATUS_LINE: Final = 7
+_SERVER_SETTINGS: Final = (
     f"listen_addresses={LOOPBACK}",
     "unix_socket_directories=",
     # The data lives as long as the process: there is nothing to save from a power cut.

@@ -47,7 +47,7 @@ def faults(rows: Sequence[NewJob]) -> tuple[Mapping[str, object], ...]:
     """Find what is wrong with the rows themselves, whatever their uploads.
 
     Returns:
-        One mapping per fault with keys ``row`` (from 0), ``field``, ``code`` and ``detail``.
+        One mapping per fault with keys `row` (from 0), `field`, `code` and `detail`.
     """
     uses = Counter(row.custom_id for row in rows if row.custom_id is not None)
     return tuple(fault for number, row in enumerate(rows) for fault in _faults_of(number, row, uses))

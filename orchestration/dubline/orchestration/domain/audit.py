@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-RETENTION_ACTOR = "retention"
-"""Who deletes what has been kept for long enough."""
-SWEEP_ACTOR = "sweep"
-"""Who deletes objects that no row knows."""
+#: Who deletes what has been kept for long enough.
+RETENTION_ACTOR: Final = "retention"
+#: Who deletes objects that no row knows.
+SWEEP_ACTOR: Final = "sweep"
 
 
 class AuditAction(StrEnum):
@@ -42,7 +42,7 @@ class AuditEntry:
     tenant: str | None
     """None for objects that no row knew."""
     actor: str
-    """Which key (``key:`` and 12 hexadecimal digits), or which loop of the control process."""
+    """Which key (`key:` and 12 hexadecimal digits), or which loop of the control process."""
     action: AuditAction
     subject_kind: AuditSubject
     subject_id: UUID | None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LIMITS: Mapping[str, float] = {"expression": 2.0, "head_motion": 2.0, "blink": 2.0, "shut_in_silence": 1.0}
-"""The most of each control; the least is 0. The API may not import the networks themselves."""
+#: The most of each control; the least is 0. The API may not import the networks themselves.
+LIMITS: Final[Mapping[str, float]] = {"expression": 2.0, "head_motion": 2.0, "blink": 2.0, "shut_in_silence": 1.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,4 +26,4 @@ class Controls:
     """How far the lips shut where nobody speaks."""
 
 
-USUAL = Controls()
+USUAL: Final = Controls()

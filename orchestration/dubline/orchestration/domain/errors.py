@@ -7,7 +7,7 @@ reads when the raiser has nothing more exact to say: what was wrong, what was ex
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -169,7 +169,7 @@ class InvalidRequestError(DublineError):
 
         Args:
             detail: the sentence for the whole request.
-            errors: one mapping per fault; of a batch: ``row`` (from 0), ``field``, ``code``, ``detail``.
+            errors: one mapping per fault; of a batch: `row` (from 0), `field`, `code`, `detail`.
         """
         super().__init__(detail)
         self.errors = tuple(errors)
@@ -304,4 +304,4 @@ def _tree(cls: type[DublineError]) -> list[type[DublineError]]:
     return [cls, *(below for child in cls.__subclasses__() for below in _tree(child))]
 
 
-_BY_CODE: Mapping[str, type[DublineError]] = {cls.code: cls for cls in reversed(_tree(DublineError))}
+_BY_CODE: Final[Mapping[str, type[DublineError]]] = {cls.code: cls for cls in reversed(_tree(DublineError))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.orchestration.domain.controls import USUAL, Controls
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.domain.uploads import Upload
 
-PRESETS = frozenset({"tiny", "base"})
-"""Names of the released networks; the API may not import the networks themselves."""
+#: Names of the released networks; the API may not import the networks themselves.
+PRESETS: Final = frozenset({"tiny", "base"})
 
-DEFAULT_PRESET = "base"
-SEED_MAX = 2**32 - 1
-CUSTOM_ID_MAX_CHARS = 128
-DEADLINE_MIN_S = 1.0
-DEADLINE_MAX_S = 30 * 86_400.0
-RETENTION_MIN_S = 60
-RETENTION_MAX_S = 10 * 365 * 86_400
+DEFAULT_PRESET: Final = "base"
+SEED_MAX: Final = 2**32 - 1
+CUSTOM_ID_MAX_CHARS: Final = 128
+DEADLINE_MIN_S: Final = 1.0
+DEADLINE_MAX_S: Final = 30 * 86_400.0
+RETENTION_MIN_S: Final = 60
+RETENTION_MAX_S: Final = 10 * 365 * 86_400
 
 
 class JobState(StrEnum):
@@ -38,10 +38,10 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
-FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
-CLAIMABLE = frozenset({JobState.QUEUED, JobState.RETRYING})
+FINAL: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+CLAIMABLE: Final = frozenset({JobState.QUEUED, JobState.RETRYING})
 
-TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+TRANSITIONS: Final[Mapping[JobState, frozenset[JobState]]] = {
     # Failed without running: the deadline passed.
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
     # Back to queued is a release: the worker shut down and the attempt is not charged.
@@ -51,8 +51,8 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.FAILED: frozenset(),
     JobState.CANCELLED: frozenset(),
 }
-BORN = frozenset({JobState.QUEUED, JobState.FAILED})
-"""States a job may be inserted in: failed when one of its uploads is missing or was rejected."""
+#: States a job may be inserted in: failed when one of its uploads is missing or was rejected.
+BORN: Final = frozenset({JobState.QUEUED, JobState.FAILED})
 
 
 class Stage(StrEnum):

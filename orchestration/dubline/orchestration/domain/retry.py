@@ -1,13 +1,13 @@
 """What to do with a failed attempt: a pure function from the error to a decision.
 
-The worker's executor calls ``decide`` with whatever it caught and hands the decision to the store.
+The worker's executor calls `decide` with whatever it caught and hands the decision to the store.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from random import SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.orchestration.domain import errors
 from dubline.orchestration.domain.jobs import Cause
@@ -15,11 +15,12 @@ from dubline.orchestration.domain.jobs import Cause
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FIRST_DELAY_S = 2.0
-LONGEST_DELAY_S = 120.0
-JITTER = 0.25
-"""Share of a pause by which it may be shorter or longer, so that jobs that failed together do not return together."""
-BUDGETS: Mapping[Cause, int] = {
+FIRST_DELAY_S: Final = 2.0
+LONGEST_DELAY_S: Final = 120.0
+#: Share of a pause by which it may be shorter or longer, so that jobs that failed together do not return together.
+JITTER: Final = 0.25
+#: Attempts that may fail by one cause before the job is final; causes do not eat each other's budgets.
+BUDGETS: Final[Mapping[Cause, int]] = {
     # A bucket or database that is away says nothing about the job: the pauses add up to more than an hour.
     Cause.TRANSIENT: 48,
     # Three crashes or defects are no accident.
@@ -28,17 +29,16 @@ BUDGETS: Mapping[Cause, int] = {
     # A job that does not fit twice does not fit.
     Cause.OUT_OF_MEMORY: 2,
 }
-"""Attempts that may fail by one cause before the job is final; causes do not eat each other's budgets."""
-FORGIVEN = frozenset({Cause.WORKER_LOST, Cause.TRANSIENT})
-"""Causes that are held against a job only since the last attempt that kept a piece: one that gets on is no poison,
-however often machines and servers go away."""
-DETAIL_MAX_CHARS = 2000
+#: Causes that are held against a job only since the last attempt that kept a piece: one that gets on is no poison,
+#: however often machines and servers go away.
+FORGIVEN: Final = frozenset({Cause.WORKER_LOST, Cause.TRANSIENT})
+DETAIL_MAX_CHARS: Final = 2000
 _random = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again after a pause; for ``store.leases.retry``."""
+    """Try again after a pause; for `store.leases.retry`."""
 
     delay_s: float
     cause: Cause
@@ -48,7 +48,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Give up; for ``store.leases.fail``."""
+    """Give up; for `store.leases.fail`."""
 
     cause: Cause
     code: str
@@ -60,8 +60,8 @@ def decide(error: BaseException, charged: Mapping[Cause, int], jitter: float | N
 
     Args:
         error: what the attempt raised; one outside our tree is a defect and may be told to no tenant.
-        charged: earlier attempts of the job that were charged, by cause (``lease.charged``).
-        jitter: as for ``pause_s``.
+        charged: earlier attempts of the job that were charged, by cause (`lease.charged`).
+        jitter: as for `pause_s`.
 
     Returns:
         Retry with a pause of about 2, 4, 8 ... at most 120 s, or Fail with the code and sentence for the job.

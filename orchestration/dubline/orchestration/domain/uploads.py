@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
 
-LOSS_BUDGET = 3
-"""Probers that may be lost over a file before it is rejected; failures that pass are not counted."""
+#: Probers that may be lost over a file before it is rejected; failures that pass are not counted.
+LOSS_BUDGET: Final = 3
 
 
 class UploadKind(StrEnum):

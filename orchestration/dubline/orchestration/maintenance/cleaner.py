@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.storage.objects import Objects
 
-LIMIT = 1000
-"""Most objects in one request, and most rows in one transaction."""
+#: Most objects in one request, and most rows in one transaction.
+LIMIT: Final = 1000
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 
 def expire(store: Store) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.queue import Waker
 
-PUBLISH_LIMIT = 1000
-"""Most rows of the outbox that are published in one transaction."""
+#: Most rows of the outbox that are published in one transaction.
+PUBLISH_LIMIT: Final = 1000
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 
 def publish(store: Store, waker: Waker) -> None:

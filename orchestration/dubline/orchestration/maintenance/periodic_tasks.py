@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dubline.orchestration.maintenance import cleaner, outbox_publisher
 from dubline.orchestration.maintenance.rescuer import Rescue
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from dubline.orchestration.settings import ControlSettings
     from dubline.orchestration.storage.objects import Objects
 
-LOCKS = 0x64756200
-"""The numbers above this one are ours in the database: "dub", and a byte."""
+#: The numbers above this one are ours in the database: "dub", and a byte.
+LOCKS: Final = 0x64756200
 
 
 def duties(store: Store, waker: Waker, objects: Objects, often: ControlSettings) -> tuple[Duty, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
 
-OUTAGE_S = 5.0
-"""Turns that lie further apart mean that the database was away, or we were."""
-PATIENCE_S = 10.0
-"""Two heartbeats and a connection: after an outage, workers that live renew their leases within this time."""
+#: Turns that lie further apart mean that the database was away, or we were.
+OUTAGE_S: Final = 5.0
+#: Two heartbeats and a connection: after an outage, workers that live renew their leases within this time.
+PATIENCE_S: Final = 10.0
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 
 class Rescue:

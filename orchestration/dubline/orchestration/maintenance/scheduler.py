@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -21,37 +21,35 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
 
-PAUSE_MIN_S, PAUSE_MAX_S = 1.0, 60.0
-"""A turn that failed is repeated after the duty's period, but within these bounds."""
-STOP_WITHIN_S = 5.0
+#: A turn that failed is repeated after the duty's period, but within these bounds.
+PAUSE_MIN_S: Final = 1.0
+PAUSE_MAX_S: Final = 60.0
+STOP_WITHIN_S: Final = 5.0
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
-    """Something to be done again and again, by one process at a time.
-
-    Attributes:
-        name: for logs.
-        lock: number of its lock, no other duty's.
-        period_s: seconds between turns.
-        delay_s: seconds before the first turn.
-        turn: one turn; repeating one, or cutting one short, does no harm.
-    """
+    """Something to be done again and again, by one process at a time."""
 
     name: str
+    """For logs."""
     lock: int
+    """Number of its lock, no other duty's."""
     period_s: float
+    """Seconds between turns."""
     delay_s: float = 0.0
+    """Seconds before the first turn."""
     turn: Callable[[], object]
+    """One turn; repeating one, or cutting one short, does no harm."""
 
 
 @contextmanager
 def serving(store: Store, duties: Sequence[Duty]) -> Iterator[None]:
     """Take turns at every duty, each in a thread of its own, for the length of the block.
 
-    At the end a turn may finish within ``STOP_WITHIN_S``; one that hangs is left to die with the process.
+    At the end a turn may finish within `STOP_WITHIN_S`; one that hangs is left to die with the process.
     """
     stop = Event()
     threads = [Thread(target=_serve, args=(store, duty, stop), name=duty.name, daemon=True) for duty in duties]

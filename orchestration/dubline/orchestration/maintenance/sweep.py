@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -19,32 +19,30 @@ if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.storage.objects import Objects, StoredObject
 
-PREFIXES = ("checkpoints/", "results/", "uploads/")
-"""Where our objects are. Whatever else lies in the bucket is not ours to remove."""
-PAGE = 1000
-MOST_SHARE, MOST_MIN = 0.5, 100
-"""More orphans than this share of all objects, and than this number, are taken for somebody else's files."""
-DOOMED_LIMIT = 1_000_000
-"""Most doomed objects that are told from those that a row needs."""
+#: Where our objects are. Whatever else lies in the bucket is not ours to remove.
+PREFIXES: Final = ("checkpoints/", "results/", "uploads/")
+PAGE: Final = 1000
+#: More orphans than this share of all objects, and than this number, are taken for somebody else's files.
+MOST_SHARE: Final = 0.5
+MOST_MIN: Final = 100
+#: Most doomed objects that are told from those that a row needs.
+DOOMED_LIMIT: Final = 1_000_000
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What a sweep saw.
-
-    Attributes:
-        objects: all of them.
-        referenced: those that a row needs.
-        doomed: those that a row says are to be removed.
-        orphans: those of no row, and old enough that none will come.
-    """
+    """What a sweep saw."""
 
     objects: int = 0
+    """All of them."""
     referenced: int = 0
+    """Those that a row needs."""
     doomed: int = 0
+    """Those that a row says are to be removed."""
     orphans: int = 0
+    """Those of no row, and old enough that none will come."""
 
     @property
     def refused(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.settings import BucketSettings
 
-RESULT_URL_MAX_S = 3600
-CHUNK_BYTES = 1 << 16
-"""Small, because a report is due with each: on a slow line a megabyte takes too long to keep quiet."""
-DELETE_LIMIT = 1000
-"""Most keys that S3 takes in one request."""
+RESULT_URL_MAX_S: Final = 3600
+#: Small, because a report is due with each: on a slow line a megabyte takes too long to keep quiet.
+CHUNK_BYTES: Final = 1 << 16
+#: Most keys that S3 takes in one request.
+DELETE_LIMIT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class Objects:
         return PresignedPut(url=url, headers=headers, expires_at=_from_now(expires_s))
 
     def presign_get(self, key: str, filename: str, expires_s: int = RESULT_URL_MAX_S) -> str:
-        """Sign a GET that a browser saves under ``filename`` (at most an hour). Sends nothing."""
+        """Sign a GET that a browser saves under `filename` (at most an hour). Sends nothing."""
         return self._signer.generate_presigned_url(
             "get_object",
             Params={
@@ -139,7 +139,7 @@ class Objects:
 
         Raises:
             UploadMissingError: there is no such object.
-            UploadSizeMismatchError: it is longer than ``limit_bytes``; nothing is left at ``path``.
+            UploadSizeMismatchError: it is longer than `limit_bytes`; nothing is left at `path`.
             StorageUnavailableError: the storage does not answer or stopped half-way.
             OSError: the disk is full.
         """

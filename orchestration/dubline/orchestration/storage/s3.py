@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import boto3
 from botocore.config import Config
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.settings import BucketSettings
 
-CONNECT_TIMEOUT_S = 3
-READ_TIMEOUT_S = 10
-"""Longest silence of the storage, in either direction, before a request is given up."""
-TRIES = 2
+CONNECT_TIMEOUT_S: Final = 3
+#: Longest silence of the storage, in either direction, before a request is given up.
+READ_TIMEOUT_S: Final = 10
+TRIES: Final = 2
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def connect(settings: BucketSettings, endpoint_url: str) -> S3Client:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
-PIECE_BYTES = 1 << 16
-"""Most that is handed over at once, so that a slow line asks, and is reported, often."""
+#: Most that is handed over at once, so that a slow line asks, and is reported, often.
+PIECE_BYTES: Final = 1 << 16
 
 
 class Stopped(BaseException):

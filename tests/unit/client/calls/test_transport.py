@@ -1,5 +1,7 @@
+from __future__ import annotations
+
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
@@ -11,6 +13,9 @@ from dubline.client.calls.batches import Retention
 from dubline.client.calls.jobs import NewJob
 from dubline.client.client import Client
 from dubline.client.errors import ClientError, RefusedError, StoppedError, UnreachableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NEW = NewJob(portrait_upload_id="p", speech_upload_id="s")
 BUSY = 503

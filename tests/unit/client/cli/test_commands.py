@@ -1,6 +1,8 @@
+from __future__ import annotations
+
 import json
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
@@ -9,6 +11,9 @@ from tests.unit.client.service import KEY, URL, Service
 import dubline.embedded
 from dubline.client import __main__, client
 from dubline.client.cli import commands
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Blinks come as often as asked, irregularly, and the same however many frames are asked for at a time."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 from torch import Tensor

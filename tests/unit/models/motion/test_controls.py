@@ -1,7 +1,10 @@
 """Each control moves its own reading by the factor asked for, and nothing else; neutral ones change no bit."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,8 +15,10 @@ from dubline.models.motion.blinks import SHAPE
 from dubline.models.motion.controls import Controls, Steering
 from dubline.models.motion.readout import HEAD, LIDS, LIPS, MOOD, READINGS, Rig
 from dubline.models.sampling import sample_motion
-from dubline.models.stage1.autoencoder import Source
 from dubline.models.weights import RELEASED, Networks, load_networks
+
+if TYPE_CHECKING:
+    from dubline.models.stage1.autoencoder import Source
 
 FRAMES, SIZE = 50, 24
 SPEECH = torch.zeros(FRAMES)

@@ -1,5 +1,7 @@
 """A pause is silence; the closure of a stop is not; both come and go without a step, and alike in every window."""
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 from torch import Tensor

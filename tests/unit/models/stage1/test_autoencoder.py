@@ -1,7 +1,9 @@
 """Rendering keeps no state: any range of frames, at any resolution, comes out as it would in the whole."""
 
+from __future__ import annotations
+
 import math
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import skimage.data
@@ -11,7 +13,9 @@ from torch import Tensor
 from dubline.models.layers import resize, warp
 from dubline.models.presets import TINY
 from dubline.models.stage1.autoencoder import Autoencoder, Source
-from dubline.models.weights import Networks
+
+if TYPE_CHECKING:
+    from dubline.models.weights import Networks
 
 
 def psnr(found: Tensor, expected: Tensor) -> float:

@@ -1,5 +1,7 @@
 """The refiner: next to nothing at first, at half the side, and read off features that have been moved."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import pytest

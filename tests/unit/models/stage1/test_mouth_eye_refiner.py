@@ -1,5 +1,7 @@
 """The retoucher: nothing at first, nothing outside of its boxes, and seen where the deformation has moved things."""
 
+from __future__ import annotations
+
 import dataclasses
 from typing import cast
 

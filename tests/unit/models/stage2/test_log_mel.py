@@ -1,12 +1,18 @@
 """The speech front end gives the same frames however the samples arrive, and forgets the recording's gain."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dubline.models.stage2.log_mel import BANDS, HOP, SAMPLE_RATE_HZ, Loudness, normalise, stream_log_mel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def tone(hz: float, seconds: float) -> NDArray[np.float32]:

@@ -1,5 +1,7 @@
 """The maths of each objective: a right prediction leads from any noise to the clean motion."""
 
+from __future__ import annotations
+
 import itertools
 from typing import get_args
 

@@ -1,5 +1,7 @@
 """The chunked scan is held against the recurrence as the paper prints it."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 from torch import Tensor

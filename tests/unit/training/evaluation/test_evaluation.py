@@ -1,5 +1,7 @@
 """One small evaluation from clips on disk to the last line, with a bench that cannot be made; and who asks it."""
 
+from __future__ import annotations
+
 import io
 import json
 import sys

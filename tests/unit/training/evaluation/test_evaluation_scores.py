@@ -1,5 +1,7 @@
 """The scores of the measuring bench, on signals whose scores are known."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from PIL import Image

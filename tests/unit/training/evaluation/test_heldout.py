@@ -1,12 +1,17 @@
 """Only clips that nothing in training has anticipated are scored."""
 
+from __future__ import annotations
+
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from dubline.training.evaluation.heldout import unheard
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def clip(path: Path, split: str, voice: str, text: str, kind: str = "speech") -> None:

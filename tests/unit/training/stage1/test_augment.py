@@ -1,5 +1,7 @@
 """Faults look like the ones they stand for, come again with the seed, and fall on each frame by itself."""
 
+from __future__ import annotations
+
 import io
 
 import numpy as np

@@ -1,4 +1,6 @@
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -6,6 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from dubline.training.stage1.losses.discriminator import RAMP_STEPS, Adversary, Discriminator
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CPU = torch.device("cpu")
 

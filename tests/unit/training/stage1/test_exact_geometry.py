@@ -1,14 +1,20 @@
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dubline.models.layers import resize, warp
 from dubline.training.stage1.data import augment, exact_geometry
 from dubline.training.stage1.data.exact_geometry import DensePair, DensePairs, flow_loss, visibility_loss
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 CPU = torch.device("cpu")
 SIZE = 64

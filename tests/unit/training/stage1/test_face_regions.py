@@ -1,6 +1,9 @@
 """Places: where mouth and eyes are is found from latents that know it, and guessed for footage without landmarks."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -8,10 +11,12 @@ import torch
 from dubline.models.presets import TINY
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage1.mouth_eye_refiner import FRAMED
-from dubline.training.corpus import Clip
 from dubline.training.stage1.data.pairs import Deck
 from dubline.training.stage1.face_regions import fit_places, places
 from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS
+
+if TYPE_CHECKING:
+    from dubline.training.corpus import Clip
 
 PARAMS = replace(TINY.autoencoder, render_px=64, retouch_widths=(8, 16, 16))
 

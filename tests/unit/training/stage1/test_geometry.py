@@ -1,5 +1,7 @@
 """Cameras, landmarks and displacements agree on where things are."""
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample

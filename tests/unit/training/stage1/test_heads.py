@@ -1,7 +1,9 @@
 """Heads: fitted to a trained encoder, so that weights without them can be trained on."""
 
+from __future__ import annotations
+
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -9,13 +11,17 @@ import torch
 from dubline.models.presets import TINY
 from dubline.models.weights import RELEASED
 from dubline.training.checkpoint import load_average, read_average
-from dubline.training.corpus import Clip
 from dubline.training.session import HEADS
 from dubline.training.stage1 import train as stage1
 from dubline.training.stage1.data.pairs import Deck
 from dubline.training.stage1.heads import fit_heads
 from dubline.training.stage1.losses.objective import misreading
 from dubline.training.stage1.student import Student
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dubline.training.corpus import Clip
 
 
 @pytest.fixture(autouse=True)

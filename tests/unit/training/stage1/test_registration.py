@@ -1,13 +1,19 @@
 """Registration: the driving frame goes where the rendering shows the head; its lips stay as far apart as they were."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 from torch import Tensor
 
-from dubline.training.corpus import Clip
 from dubline.training.stage1.data.pairs import Deck, Pairs
 from dubline.training.stage1.losses.registration import fit, registered
 from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS
+
+if TYPE_CHECKING:
+    from dubline.training.corpus import Clip
 
 LANDMARKS = torch.from_numpy(FRAMED_LANDMARKS)[None]
 KNOWN = torch.ones(1)

@@ -1,8 +1,10 @@
 """Stage 1 learns: pairs are drawn as they should be, and one clip can be learnt by heart."""
 
+from __future__ import annotations
+
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -20,6 +22,9 @@ from dubline.training.stage1.data.pairs import Deck
 from dubline.training.stage1.losses.objective import Criticism, misreading
 from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS, face_weight, picture_loss
 from dubline.training.stage1.student import Reading, Student
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CPU = torch.device("cpu")
 

@@ -1,7 +1,9 @@
 """Articulation is learnt from speech whose mouth is known: read from files, drawn in windows, remembered."""
 
+from __future__ import annotations
+
 import wave
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,6 +12,9 @@ import torch
 from dubline.models.presets import DiffusionParams
 from dubline.models.stage2.audio_encoder import LocalExtractor
 from dubline.training.stage2.articulation import Lessons, Reciter, read_recitations
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PARAMS = DiffusionParams(
     whitened=16, width=48, layers=2, heads=2, audio_width=32, audio_layers=1, style=8, state=16, head_width=16

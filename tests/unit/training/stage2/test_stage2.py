@@ -1,9 +1,9 @@
 """Stage 2 trains with every switch, remembers them, continues its own motion, and encodes a corpus once."""
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,7 +16,6 @@ from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.denoiser import Condition
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.training.cli_errors import AskedWrongError
-from dubline.training.corpus import Clip
 from dubline.training.stage1.student import Student
 from dubline.training.stage2 import latent_alignment, lip_check
 from dubline.training.stage2 import train as stage2
@@ -35,6 +34,12 @@ from dubline.training.stage2.lip_check import LipCheck
 from dubline.training.stage2.trained import Trained, load_stage2
 from dubline.training.stage2.waveform_augmentation import Take, change_speed
 from dubline.training.stage2.windows import Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from dubline.training.corpus import Clip
 
 CPU = torch.device("cpu")
 SMALL = dataclasses.replace(

@@ -1,8 +1,11 @@
 """Whatever is done to speech, it stays where it was in time: within a mel frame, at the scaled time."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from dubline.training.stage2.waveform_augmentation import (
     CODECS,
@@ -15,6 +18,9 @@ from dubline.training.stage2.waveform_augmentation import (
     transcode,
     usable_codecs,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MEL_FRAME = 160
 ONSETS = np.array([8_000, 21_000, 37_500, 52_000])

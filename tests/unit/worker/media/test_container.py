@@ -1,10 +1,15 @@
+from __future__ import annotations
+
 import io
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.unit.worker import media_files as media
 
 from dubline.worker.media import container
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CODECS = {
     "wav": (container.WAV, ()),

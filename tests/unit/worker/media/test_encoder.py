@@ -1,5 +1,7 @@
+from __future__ import annotations
+
 import sys
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -7,6 +9,9 @@ from structlog.testing import capture_logs
 
 from dubline.orchestration.domain.errors import EncoderFailedError, LeaseLostError, ScratchFullError
 from dubline.worker.media import encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FRAME = np.zeros((64, 64, 3), dtype=np.uint8)
 

@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 import contextlib
 import io
 import struct
 import zlib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +17,9 @@ from dubline.orchestration.domain.errors import (
     NotAnImageError,
 )
 from dubline.worker.media import image
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CAP = 50_000_000
 

@@ -1,6 +1,6 @@
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -13,6 +13,10 @@ from dubline.orchestration.domain.errors import EncoderFailedError
 from dubline.worker.media import audio, mux
 from dubline.worker.media import speech as voice
 from dubline.worker.rendering import motion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 SIDE = 64
 

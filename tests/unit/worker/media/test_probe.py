@@ -1,8 +1,9 @@
+from __future__ import annotations
+
 import hashlib
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from dubline.orchestration.domain.errors import DublineError, LeaseLostError, Me
 from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
 from dubline.orchestration.settings import LimitSettings
 from dubline.worker.media import examine, probe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PORTRAIT, SPEECH = UploadKind.PORTRAIT, UploadKind.SPEECH
 

@@ -1,10 +1,15 @@
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from tests.unit.worker import media_files as media
 
 from dubline.worker.media import audio, speech
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RATE_HZ = 16_000
 

@@ -1,21 +1,27 @@
 """Long speech with the released TINY: memory stays flat, windows join, and any segment equals the same of the whole."""
 
+from __future__ import annotations
+
 import gc
 import tracemalloc
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
 from dubline.models.sampling import sample_motion
 from dubline.models.weights import Networks, load_networks
 from dubline.worker.rendering import motion
 from dubline.worker.rendering.motion import Actor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from PIL import Image
 
 CPU = torch.device("cpu")
 

@@ -1,6 +1,7 @@
+from __future__ import annotations
+
 from itertools import chain
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from tests.unit.worker import puppet
 from dubline.models.motion.controls import Controls
 from dubline.worker.rendering import motion
 from dubline.worker.rendering.motion import Actor
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @given(samples=st.integers(1, 10**8), rate_hz=st.sampled_from([8_000, 12_345, 16_000, 44_100, 48_000]))

@@ -1,6 +1,8 @@
+from __future__ import annotations
+
 import tracemalloc
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
@@ -17,7 +19,11 @@ from dubline.orchestration.domain.jobs import CheckpointKind, Pins, Stage
 from dubline.worker.media.container import WAV
 from dubline.worker.rendering import pipeline
 from dubline.worker.rendering.job import RenderJob
-from dubline.worker.rendering.pipeline import Renderer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dubline.worker.rendering.pipeline import Renderer
 
 FACE = FaceBox(176, 76, 271, 171)
 

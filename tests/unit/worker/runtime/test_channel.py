@@ -1,13 +1,18 @@
+from __future__ import annotations
+
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dubline.worker.runtime.channel import DRAIN, HURRY, LOOKED, NUDGE, Upstream
 from dubline.worker.runtime.shutdown import Drain, StoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Long enough for any machine; what is waited for comes at once.
 LONG_S = 30.0

@@ -1,11 +1,16 @@
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
-from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from dubline.worker.runtime.liveness import Pulse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
 
 
 def felt(path: Path, max_age_s: float) -> int:

@@ -1,7 +1,8 @@
+from __future__ import annotations
+
 import socket
-from collections.abc import Callable
-from pathlib import Path
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,10 @@ from dubline.worker.runtime.channel import DRAIN, LOOKED, NUDGE, Upstream
 from dubline.worker.runtime.liveness import Pulse
 from dubline.worker.runtime.loop import Loop
 from dubline.worker.runtime.shutdown import Drain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 LONG_S = 30.0
 

@@ -1,11 +1,16 @@
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dubline.worker.runtime import scratch
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_worker_leaves_nothing_behind(tmp_path: Path) -> None:

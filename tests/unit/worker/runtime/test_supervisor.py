@@ -1,17 +1,22 @@
+from __future__ import annotations
+
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dubline.worker.runtime import supervisor
 from dubline.worker.runtime.channel import UNPREPARED
 from dubline.worker.runtime.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 LONG_S = 30.0
 # A child that writes down what it hears, and answers nudges; stops when it hears a stop.

@@ -1,10 +1,13 @@
 """Names what a raw exception of an attempt means, where it is no defect of ours."""
 
+from __future__ import annotations
+
 import errno
+from typing import Final
 
 from dubline.orchestration.domain.errors import DublineError, ScratchFullError
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def named(error: Exception) -> Exception:

@@ -29,23 +29,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a child process knows of the world, besides its environment variables.
-
-    Attributes:
-        settings: preset, device and period.
-        folder: scratch folder of this worker.
-        drain: whether it is to stop.
-        pulse: shows that it goes round.
-    """
+    """What a child process knows of the world, besides its environment variables."""
 
     settings: WorkerSettings
+    """Preset, device and period."""
     folder: Path
+    """Scratch folder of this worker."""
     drain: Drain
+    """Whether it is to stop."""
     pulse: Pulse
+    """Shows that it goes round."""
 
 
 def renderer(around: Surroundings) -> RenderExecutor:
-    """Renders with the released networks; the first preset is loaded by the end.
+    """Render with the released networks; the first preset is loaded by the end.
 
     Raises:
         dubline.models.weights.WeightsError: no such preset, or its weights are missing or altered.
@@ -62,7 +59,7 @@ def renderer(around: Surroundings) -> RenderExecutor:
 
 
 def renderer_with(around: Surroundings, own: Renderer) -> RenderExecutor:
-    """Renders with whatever makes videos."""
+    """Render with whatever makes videos."""
     from dubline.worker.executors.render import RenderExecutor  # noqa: PLC0415 - torch stays out of the prober
 
     return RenderExecutor(
@@ -78,7 +75,7 @@ def renderer_with(around: Surroundings, own: Renderer) -> RenderExecutor:
 
 
 def prober(around: Surroundings) -> ProbeExecutor:
-    """Probes uploads."""
+    """Probe uploads."""
     from dubline.worker.executors.probe import ProbeExecutor  # noqa: PLC0415 - as the others
 
     return ProbeExecutor(

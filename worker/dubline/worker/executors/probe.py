@@ -3,55 +3,58 @@
 Imports no network. The only place of the prober that catches every exception.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
-from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import BadInputError, DublineError, LeaseLostError
 from dubline.orchestration.domain.retry import pause_s
-from dubline.orchestration.domain.uploads import ProbeLease
-from dubline.orchestration.settings import LeaseSettings, LimitSettings
-from dubline.orchestration.storage.objects import Objects
 from dubline.worker.executors import error_translation
 from dubline.worker.media.probe import probe
 from dubline.worker.runtime import scratch
 from dubline.worker.runtime.heartbeat import Heartbeat
-from dubline.worker.runtime.liveness import Pulse
 from dubline.worker.runtime.retry_write import insist
 from dubline.worker.runtime.shutdown import Drain, StoppedError
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.uploads import ProbeLease
+    from dubline.orchestration.settings import LeaseSettings, LimitSettings
+    from dubline.orchestration.storage.objects import Objects
+    from dubline.worker.runtime.liveness import Pulse
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeExecutor:
-    """Probes the upload that has waited longest.
-
-    Attributes:
-        store: the rows.
-        objects: the bucket.
-        leases: how long a lease lasts and how often it is renewed.
-        limits: on what senders may send.
-        folder: the worker's scratch folder.
-        worker: name of this worker, for people.
-        drain: whether this worker is to stop.
-        pulse: beats while a file is looked at.
-    """
+    """Probes the upload that has waited longest."""
 
     store: Store
+    """The rows."""
     objects: Objects
+    """The bucket."""
     leases: LeaseSettings
+    """How long a lease lasts and how often it is renewed."""
     limits: LimitSettings
+    """On what senders may send."""
     folder: Path
+    """The worker's scratch folder."""
     worker: str
+    """Name of this worker, for people."""
     drain: Drain
+    """Whether this worker is to stop."""
     pulse: Pulse
+    """Beats while a file is looked at."""
 
     def run_next(self) -> bool:
-        """Claims an upload and decides about it.
+        """Claim an upload and decides about it.
 
         Returns:
             Whether there was one.
@@ -61,13 +64,13 @@ class ProbeExecutor:
         """
         lease = self.store.uploads.claim(self.worker, self.leases.duration_s)
         if lease is None:
-            log.debug("nothing_to_probe")
+            _log.debug("nothing_to_probe")
             return False
         with structlog.contextvars.bound_contextvars(upload_id=str(lease.upload.id), attempt=lease.attempt):
             try:
                 self._probe(lease)
             except LeaseLostError:
-                log.warning("probe_abandoned")
+                _log.warning("probe_abandoned")
             except StoppedError:
                 self._record(lambda: self.store.uploads.release(lease), "upload_released")
             except Exception as error:  # noqa: BLE001 - the executor answers for everything below it
@@ -88,24 +91,24 @@ class ProbeExecutor:
                 self.objects.get(upload.object_key, path, limit_bytes=upload.size_bytes, report=report)
                 facts = probe(path, upload.kind, upload.content_type, self.limits, report)
             insist(lambda: self.store.uploads.accept(lease, facts), self.leases.duration_s)
-        log.info("upload_accepted", kind=upload.kind.value, media_type=facts.media_type)
+        _log.info("upload_accepted", kind=upload.kind.value, media_type=facts.media_type)
 
     def _settle(self, lease: ProbeLease, error: Exception) -> None:
-        """Writes down what a failed probe means for the upload."""
+        """Write down what a failed probe means for the upload."""
         if isinstance(error, BadInputError):
             code, detail = error.code, error.detail
             self._record(lambda: self.store.uploads.reject(lease, code, detail), "upload_rejected", code=code)
         elif isinstance(error, DublineError) and error.retryable:
-            log.warning("probe_failed", code=error.code)
+            _log.warning("probe_failed", code=error.code)
             self._record(lambda: self.store.uploads.retry(lease, pause_s(lease.attempt)), "upload_put_off")
         else:
             # A defect of ours: the lease runs out, and the rescuer counts how often.
-            log.error("probe_broke", exc_info=error)
+            _log.error("probe_broke", exc_info=error)
 
     def _record(self, write: Callable[[], object], event: str, **facts: str) -> None:
         try:
             insist(write, self.leases.duration_s)
         except DublineError as unwritten:
-            log.warning("probe_not_settled", code=unwritten.code)
+            _log.warning("probe_not_settled", code=unwritten.code)
         else:
-            log.info(event, **facts)
+            _log.info(event, **facts)

@@ -4,61 +4,64 @@ Knows rows, bucket and pipeline, and no Celery. The only place of the render wor
 exception.
 """
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import DeviceFailedError, DublineError, LeaseLostError
 from dubline.orchestration.domain.jobs import Cause, Lease, Stage
 from dubline.orchestration.domain.retry import FORGIVEN, Fail, decide
-from dubline.orchestration.settings import LeaseSettings
-from dubline.orchestration.storage.objects import Objects
 from dubline.worker.executors import error_translation
 from dubline.worker.rendering import inputs
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, Renderer
 from dubline.worker.rendering.stored_checkpoints import StoredCheckpoints
 from dubline.worker.runtime import scratch
 from dubline.worker.runtime.heartbeat import Heartbeat
-from dubline.worker.runtime.liveness import Pulse
 from dubline.worker.runtime.progress import Progress
 from dubline.worker.runtime.retry_write import insist
 from dubline.worker.runtime.shutdown import Drain, StoppedError
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-# In these nothing is half made that would be worth the wait of whoever stops this worker.
-LEFT_AT_ONCE = frozenset({Stage.PREPARING, Stage.SAMPLING})
+    from dubline.orchestration.database.store import Store
+    from dubline.orchestration.settings import LeaseSettings
+    from dubline.orchestration.storage.objects import Objects
+    from dubline.worker.runtime.liveness import Pulse
+
+_log = structlog.get_logger(__name__)
+
+#: In these nothing is half made that would be worth the wait of whoever stops this worker.
+LEFT_AT_ONCE: Final = frozenset({Stage.PREPARING, Stage.SAMPLING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderExecutor:
-    """Renders what the store says is next.
-
-    Attributes:
-        store: the rows.
-        objects: the bucket.
-        renderer: the networks and the pipeline around them.
-        leases: how long a lease lasts and how often it is renewed.
-        folder: the worker's scratch folder.
-        worker: name of this worker, for people.
-        drain: whether this worker is to stop.
-        pulse: beats with every report.
-    """
+    """Renders what the store says is next."""
 
     store: Store
+    """The rows."""
     objects: Objects
+    """The bucket."""
     renderer: Renderer
+    """The networks and the pipeline around them."""
     leases: LeaseSettings
+    """How long a lease lasts and how often it is renewed."""
     folder: Path
+    """The worker's scratch folder."""
     worker: str
+    """Name of this worker, for people."""
     drain: Drain
+    """Whether this worker is to stop."""
     pulse: Pulse
+    """Beats with every report."""
 
     def run_next(self) -> bool:
-        """Claims the best queued job and runs one attempt at it.
+        """Claim the best queued job and runs one attempt at it.
 
         Returns:
             Whether there was one.
@@ -69,10 +72,10 @@ class RenderExecutor:
         """
         lease = self.store.leases.claim(self.worker, self.leases.duration_s)
         if lease is None:
-            log.debug("nothing_to_render")
+            _log.debug("nothing_to_render")
             return False
         with structlog.contextvars.bound_contextvars(job_id=str(lease.job_id), attempt=lease.attempt):
-            log.info("job_leased", preset=lease.preset)
+            _log.info("job_leased", preset=lease.preset)
             self._attempt(lease)
         return True
 
@@ -98,7 +101,7 @@ class RenderExecutor:
                     made = self._produce(lease, folder, progress, kept)
                 self._finish(lease, *made, progress.gpu_s)
         except LeaseLostError:
-            log.warning("attempt_abandoned")
+            _log.warning("attempt_abandoned")
         except StoppedError:
             self._record(lambda: self.store.leases.release(lease, progress.gpu_s), "job_released")
         except Exception as error:
@@ -119,15 +122,15 @@ class RenderExecutor:
             lambda: self.store.leases.finish(lease, lease.result_key, size_bytes, rendered.duration_s, gpu_s),
             self.leases.duration_s,
         )
-        log.info("job_succeeded", size_bytes=size_bytes, duration_s=rendered.duration_s, gpu_s=round(gpu_s, 3))
+        _log.info("job_succeeded", size_bytes=size_bytes, duration_s=rendered.duration_s, gpu_s=round(gpu_s, 3))
 
     def _settle(self, lease: Lease, error: Exception, charged: Mapping[Cause, int], gpu_s: float) -> None:
-        """Writes down what a failed attempt means for its job."""
+        """Write down what a failed attempt means for its job."""
         decision = decide(error, charged)
         if isinstance(error, DublineError):
-            log.warning("attempt_failed", code=error.code, detail=error.detail)
+            _log.warning("attempt_failed", code=error.code, detail=error.detail)
         else:
-            log.error("attempt_broke", exc_info=error)
+            _log.error("attempt_broke", exc_info=error)
         cause, code, detail = decision.cause, decision.code, decision.detail
 
         def settle() -> None:
@@ -143,6 +146,6 @@ class RenderExecutor:
             insist(write, self.leases.duration_s)
         except DublineError as unwritten:
             # The lease runs out by itself, and the rescuer takes over.
-            log.warning("attempt_not_settled", code=unwritten.code)
+            _log.warning("attempt_not_settled", code=unwritten.code)
         else:
-            log.info(event)
+            _log.info(event)

@@ -4,15 +4,14 @@ The duration kept for an upload is the number of decoded samples over their rate
 video is made exactly as long as that.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
+
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import av
 import numpy as np
-from av.audio.frame import AudioFrame
-from av.audio.stream import AudioStream
 
 from dubline.orchestration.domain.errors import (
     MediaTruncatedError,
@@ -24,36 +23,40 @@ from dubline.orchestration.domain.errors import (
 from dubline.worker.media import headers, mixer
 from dubline.worker.media.container import M4A, Container, recognise
 
-# Loudest frame of a recording that holds nothing but the noise of a microphone: RMS of -54 dBFS.
-SILENCE_RMS = 0.002
-RATES_HZ = range(4_000, 384_001)
-# Beyond eight there is no usual order of channels, and no rule for mixing them.
-MAX_CHANNELS = 8
-# What the networks hear; the probe listens at the same rate.
-HEARD_HZ = 16_000
-# What encoders of the accepted containers write. PCM comes in a dozen layouts.
-CODECS = frozenset({"aac", "alac", "flac", "mp3", "mp3float", "opus", "vorbis", "adpcm_ms", "adpcm_ima_wav"})
-# Two frames of AAC at the lowest usual rate.
-PADDING_S = 0.13
-# A packet here and there may be damaged; a player skips it and so do we.
-MAX_BAD_PACKETS = 0.05
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+
+#: Loudest frame of a recording that holds nothing but the noise of a microphone: RMS of -54 dBFS.
+SILENCE_RMS: Final = 0.002
+RATES_HZ: Final = range(4_000, 384_001)
+#: Beyond eight there is no usual order of channels, and no rule for mixing them.
+MAX_CHANNELS: Final = 8
+#: What the networks hear; the probe listens at the same rate.
+HEARD_HZ: Final = 16_000
+#: What encoders of the accepted containers write. PCM comes in a dozen layouts.
+CODECS: Final = frozenset({"aac", "alac", "flac", "mp3", "mp3float", "opus", "vorbis", "adpcm_ms", "adpcm_ima_wav"})
+#: Two frames of AAC at the lowest usual rate.
+PADDING_S: Final = 0.13
+#: A packet here and there may be damaged; a player skips it and so do we.
+MAX_BAD_PACKETS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A speech track that can be used.
-
-    Attributes:
-        container: what the file is.
-        duration_s: decoded samples over their rate.
-    """
+    """A speech track that can be used."""
 
     container: Container
+    """What the file is."""
     duration_s: float
+    """Decoded samples over their rate."""
 
 
 def measure(path: Path, shortest_s: float, longest_s: float) -> Track:
-    """Decodes a speech file from start to end and says how long it is.
+    """Decode a speech file from start to end and says how long it is.
 
     Args:
         path: the file; its name's ending does not matter.
@@ -86,7 +89,7 @@ def measure(path: Path, shortest_s: float, longest_s: float) -> Track:
 
 
 def identify(path: Path) -> Container:
-    """Names the container of a file by its first bytes.
+    """Name the container of a file by its first bytes.
 
     Raises:
         NotAudioError: none that is accepted.
@@ -99,7 +102,7 @@ def identify(path: Path) -> Container:
 
 
 def decode(path: Path, container: Container) -> Iterator[AudioFrame]:
-    """Decodes the first audio stream of a file packet by packet, stepping over a few damaged ones.
+    """Decode the first audio stream of a file packet by packet, stepping over a few damaged ones.
 
     Args:
         path: the file.
@@ -152,7 +155,7 @@ def _speech_stream(streams: tuple[AudioStream, ...]) -> AudioStream:
 
 
 def _listen(frames: Iterator[AudioFrame], longest_s: float) -> tuple[float, float]:
-    """Adds up the seconds and finds the loudest frame's RMS of what the networks hear, full scale = 1."""
+    """Add up the seconds and finds the loudest frame's RMS of what the networks hear, full scale = 1."""
     duration_s = Fraction(0)
 
     def counted() -> Iterator[AudioFrame]:

@@ -1,50 +1,53 @@
 """The audio containers that are accepted, told apart by their first bytes, never by a name."""
 
-from dataclasses import dataclass
-from typing import BinaryIO
+from __future__ import annotations
 
-SNIFF_BYTES = 64
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+SNIFF_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One accepted kind of file.
-
-    Attributes:
-        name: what people call it.
-        demuxer: ffmpeg's short name; every opening of a file forces it, so that bytes never choose code.
-        media_type: IANA media type that is kept for the upload.
-        declared_as: every media type under which senders declare it.
-    """
+    """One accepted kind of file."""
 
     name: str
+    """What people call it."""
     demuxer: str
+    """Ffmpeg's short name; every opening of a file forces it, so that bytes never choose code."""
     media_type: str
+    """IANA media type that is kept for the upload."""
     declared_as: frozenset[str]
+    """Every media type under which senders declare it."""
 
 
-WAV = Container("WAV", "wav", "audio/wav", frozenset({"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"}))
-MP3 = Container("MP3", "mp3", "audio/mpeg", frozenset({"audio/mpeg", "audio/mp3", "audio/mpeg3", "audio/x-mp3"}))
-FLAC = Container("FLAC", "flac", "audio/flac", frozenset({"audio/flac", "audio/x-flac"}))
-OGG = Container("Ogg", "ogg", "audio/ogg", frozenset({"audio/ogg", "application/ogg", "audio/opus", "audio/vorbis"}))
-M4A = Container(
+WAV: Final = Container(
+    "WAV", "wav", "audio/wav", frozenset({"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"})
+)
+MP3: Final = Container("MP3", "mp3", "audio/mpeg", frozenset({"audio/mpeg", "audio/mp3", "audio/mpeg3", "audio/x-mp3"}))
+FLAC: Final = Container("FLAC", "flac", "audio/flac", frozenset({"audio/flac", "audio/x-flac"}))
+OGG: Final = Container(
+    "Ogg", "ogg", "audio/ogg", frozenset({"audio/ogg", "application/ogg", "audio/opus", "audio/vorbis"})
+)
+M4A: Final = Container(
     "M4A", "mov", "audio/mp4", frozenset({"audio/mp4", "audio/m4a", "audio/x-m4a", "audio/aac", "video/mp4"})
 )
-AAC = Container("AAC", "aac", "audio/aac", frozenset({"audio/aac", "audio/aacp", "audio/x-aac"}))
+AAC: Final = Container("AAC", "aac", "audio/aac", frozenset({"audio/aac", "audio/aacp", "audio/x-aac"}))
 
-CONTAINERS = (WAV, MP3, FLAC, OGG, M4A, AAC)
-BY_MEDIA_TYPE = {container.media_type: container for container in CONTAINERS}
+CONTAINERS: Final = (WAV, MP3, FLAC, OGG, M4A, AAC)
+BY_MEDIA_TYPE: Final = {container.media_type: container for container in CONTAINERS}
 
-_MPEG_LAYER_BITS = 0b0110
-_MPEG_LAYER_3 = 0b0010
+_MPEG_LAYER_BITS: Final = 0b0110
+_MPEG_LAYER_3: Final = 0b0010
 
-_TAG_HEADER_BYTES = 10
-_TAG_HAS_FOOTER = 0x10
-_MOST_TAGS = 8
+_TAG_HEADER_BYTES: Final = 10
+_TAG_HAS_FOOTER: Final = 0x10
+_MOST_TAGS: Final = 8
 
 
 def recognise(file: BinaryIO) -> Container | None:
-    """Names the container of an open file by the first bytes after the ID3 tags that programs put before any kind.
+    """Name the container of an open file by the first bytes after the ID3 tags that programs put before any kind.
 
     Args:
         file: at its start.
@@ -58,7 +61,7 @@ def recognise(file: BinaryIO) -> Container | None:
 
 
 def skip_tags(file: BinaryIO) -> int:
-    """Moves a file from its start past its ID3 tags, and tells where that is."""
+    """Move a file from its start past its ID3 tags, and tells where that is."""
     position = 0
     for _ in range(_MOST_TAGS):
         file.seek(position)
@@ -73,7 +76,7 @@ def skip_tags(file: BinaryIO) -> int:
 
 
 def sniff(head: bytes) -> Container | None:
-    """Names the container that bytes announce.
+    """Name the container that bytes announce.
 
     Args:
         head: the first bytes of the file, tags skipped; `SNIFF_BYTES` of them.
@@ -93,7 +96,7 @@ def sniff(head: bytes) -> Container | None:
 
 
 def _mpeg_frame(head: bytes) -> Container | None:
-    """Tells MPEG audio from AAC by the layer bits after eleven or twelve sync bits."""
+    """Tell MPEG audio from AAC by the layer bits after eleven or twelve sync bits."""
     if len(head) < SNIFF_BYTES or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:  # noqa: PLR2004 - sync bits
         return None
     layer = head[1] & _MPEG_LAYER_BITS

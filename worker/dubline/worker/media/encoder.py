@@ -1,36 +1,41 @@
 """One run of the ffmpeg binary: raw data in by a pipe, words out by another, its exit code always looked at."""
 
+from __future__ import annotations
+
 import os
 import select
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from threading import Thread
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import structlog
-from numpy.typing import NDArray
 
 from dubline.orchestration.domain.errors import EncoderFailedError, ScratchFullError
 from dubline.worker.media import environment
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
-KEPT_LINES = 12
-EXIT_LIMIT_S = 60.0
-# A sound ffmpeg takes the next bytes within milliseconds, even where many share few processors within seconds.
-STALL_LIMIT_S = 120.0
-# How often it is reported that ffmpeg is being waited for.
-REPORT_S = 0.5
-# How ffmpeg names a disk that takes no more.
-FULL = ("No space left on device", "Disk quota exceeded")
-ADVICE = "The attempt is repeated by itself; if it goes on, ask the operator to look into the worker's log."
+    from numpy.typing import NDArray
+
+_log = structlog.get_logger(__name__)
+
+KEPT_LINES: Final = 12
+EXIT_LIMIT_S: Final = 60.0
+#: A sound ffmpeg takes the next bytes within milliseconds, even where many share few processors within seconds.
+STALL_LIMIT_S: Final = 120.0
+#: How often it is reported that ffmpeg is being waited for.
+REPORT_S: Final = 0.5
+#: How ffmpeg names a disk that takes no more.
+FULL: Final = ("No space left on device", "Disk quota exceeded")
+ADVICE: Final = "The attempt is repeated by itself; if it goes on, ask the operator to look into the worker's log."
 
 
 def keep_quiet() -> None:
-    """Reports to nobody."""
+    """Report to nobody."""
 
 
 def run(
@@ -39,7 +44,7 @@ def run(
     limit_s: float = EXIT_LIMIT_S,
     report: Callable[[], None] = keep_quiet,
 ) -> int:
-    """Runs ffmpeg to its end. What it says goes into the log and to nobody else: its words name local paths.
+    """Run ffmpeg to its end. What it says goes into the log and to nobody else: its words name local paths.
 
     Args:
         command: the binary and its arguments.
@@ -78,7 +83,7 @@ def run(
             process.kill()
             reader.join()
     if code != 0:
-        log.warning("encoder_failed", exit_code=code, words=list(words))
+        _log.warning("encoder_failed", exit_code=code, words=list(words))
         if any(full in word for word in words for full in FULL):
             raise ScratchFullError
         raise EncoderFailedError(f"ffmpeg stopped with exit code {code}. {ADVICE}")
@@ -98,7 +103,7 @@ def _feed(pipe: IO[bytes], frames: Iterable[NDArray[Any]], report: Callable[[], 
 
 
 def _write(pipe: int, data: memoryview, report: Callable[[], None]) -> None:
-    """Writes all of it, but waits for no reader that has stopped reading."""
+    """Write all of it, but waits for no reader that has stopped reading."""
     room = select.poll()
     room.register(pipe, select.POLLOUT)
     stalled_at = time.monotonic() + STALL_LIMIT_S
@@ -113,7 +118,7 @@ def _write(pipe: int, data: memoryview, report: Callable[[], None]) -> None:
 
 
 def _wait(process: subprocess.Popen[bytes], limit_s: float, report: Callable[[], None]) -> int:
-    """Waits for ffmpeg's exit code."""
+    """Wait for ffmpeg's exit code."""
     until = time.monotonic() + limit_s
     while True:
         try:

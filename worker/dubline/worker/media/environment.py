@@ -1,9 +1,12 @@
 """What child processes that touch hostile files are told of their surroundings: no secret, no address."""
 
-import os
+from __future__ import annotations
 
-# How to find programs, modules and scratch space, and how to write and count; nothing that opens a door.
-PASSED_ON = (
+import os
+from typing import Final
+
+#: How to find programs, modules and scratch space, and how to write and count; nothing that opens a door.
+PASSED_ON: Final = (
     "LANG",
     "LC_ALL",
     "LC_CTYPE",

@@ -4,15 +4,18 @@ Started by `dubline.worker.media.probe` for each file. It prints the facts, or a
 sentence, as one JSON object.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-MEMORY_BYTES = 2 << 30
-PROCESSOR_S = 100
+MEMORY_BYTES: Final = 2 << 30
+PROCESSOR_S: Final = 100
 
 if __name__ == "__main__":
     # Before numpy and the decoders come in: they size their thread pools and arenas when they are imported.
@@ -37,36 +40,33 @@ from dubline.worker.media import (  # noqa: E402
     image,
 )
 
-# A face of fewer px has no mouth to speak of.
-MIN_FACE_PX = 32
-# Senders that do not know, or do not say, contradict nothing.
-UNDECLARED = frozenset({"", "application/octet-stream", "binary/octet-stream"})
-IMAGE_DECLARED_AS = {"image/jpeg": frozenset({"image/jpeg", "image/jpg", "image/pjpeg"})}
+#: A face of fewer px has no mouth to speak of.
+MIN_FACE_PX: Final = 32
+#: Senders that do not know, or do not say, contradict nothing.
+UNDECLARED: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+IMAGE_DECLARED_AS: Final = {"image/jpeg": frozenset({"image/jpeg", "image/jpg", "image/pjpeg"})}
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What the examining process is told, as JSON on its command line.
-
-    Attributes:
-        path: the file.
-        kind: portrait or speech.
-        content_type: as the sender declared it.
-        max_pixels: of a portrait.
-        shortest_s: of a speech track.
-        longest_s: of a speech track.
-    """
+    """What the examining process is told, as JSON on its command line."""
 
     path: str
+    """The file."""
     kind: str
+    """Portrait or speech."""
     content_type: str
+    """As the sender declared it."""
     max_pixels: int
+    """Of a portrait."""
     shortest_s: float
+    """Of a speech track."""
     longest_s: float
+    """Of a speech track."""
 
 
 def examine(question: Examination) -> dict[str, object]:
-    """Decodes one file.
+    """Decode one file.
 
     Args:
         question: which file, and what is expected of it.
@@ -125,7 +125,7 @@ def _compare(media_type: str, declared_as: frozenset[str], declared: str) -> Non
 
 
 def main(question: str) -> None:
-    """Answers one question, a JSON object with the fields of `Examination`, on standard output."""
+    """Answer one question, a JSON object with the fields of `Examination`, on standard output."""
     try:
         verdict = examine(Examination(**json.loads(question)))
     except BadInputError as error:

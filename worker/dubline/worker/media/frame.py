@@ -1,11 +1,17 @@
 """The still frame that a portrait becomes in its video: within 1080 x 1920, of even sides for H.264."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-SHORT_SIDE_PX = 1080
-LONG_SIDE_PX = 1920
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHORT_SIDE_PX: Final = 1080
+LONG_SIDE_PX: Final = 1920
 
 
 def scale(width: int, height: int) -> float:
@@ -20,7 +26,7 @@ def size(width: int, height: int) -> tuple[int, int]:
 
 
 def still(portrait: Image.Image) -> NDArray[np.uint8]:
-    """Scales an upright RGB portrait to its video's frame, (H, W, 3) uint8."""
+    """Scale an upright RGB portrait to its video's frame, (H, W, 3) uint8."""
     target = size(*portrait.size)
     scaled = portrait if target == portrait.size else portrait.resize(target, Image.Resampling.LANCZOS)
     return np.array(scaled, dtype=np.uint8)

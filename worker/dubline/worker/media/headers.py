@@ -3,20 +3,25 @@
 Decoders happily stop where a file stops, so only a header's own count gives a cut file away.
 """
 
+from __future__ import annotations
+
 import os
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from dubline.worker.media.container import FLAC, M4A, MP3, OGG, WAV, Container, skip_tags
 
-# Programs that write WAV to a pipe do not know the size and put a number near 2^31 or 2^32.
-_WAV_SIZE_UNKNOWN = 0x7FFF_0000
-_OGG_PAGE_MAX_BYTES = 65_307
-_OGG_HEADER_BYTES = 27
-_XING_WITHIN_BYTES = 200
-_XING_FRAMES, _XING_BYTES = 1, 2
-# The demuxer's own tolerance; beyond it, it guesses the duration from the bit rate.
-_XING_SLACK = 16
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Programs that write WAV to a pipe do not know the size and put a number near 2^31 or 2^32.
+_WAV_SIZE_UNKNOWN: Final = 0x7FFF_0000
+_OGG_PAGE_MAX_BYTES: Final = 65_307
+_OGG_HEADER_BYTES: Final = 27
+_XING_WITHIN_BYTES: Final = 200
+_XING_FRAMES: Final = 1
+_XING_BYTES: Final = 2
+#: The demuxer's own tolerance; beyond it, it guesses the duration from the bit rate.
+_XING_SLACK: Final = 16
 
 
 def ends_early(path: Path, container: Container) -> bool:

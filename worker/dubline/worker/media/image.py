@@ -1,8 +1,10 @@
 """Decodes a portrait that nobody vouches for: type by bytes, size before pixels, upright, without alpha."""
 
+from __future__ import annotations
+
 import struct
 import warnings
-from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -14,14 +16,17 @@ from dubline.orchestration.domain.errors import (
     NotAnImageError,
 )
 
-MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
-# Below this no face can be as large as the networks need.
-MIN_SIDE_PX = 48
-SNIFF_BYTES = 64
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MEDIA_TYPES: Final = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+#: Below this no face can be as large as the networks need.
+MIN_SIDE_PX: Final = 48
+SNIFF_BYTES: Final = 64
 
 
 def sniff(head: bytes) -> str | None:
-    """Names the image format that the first bytes of a file announce.
+    """Name the image format that the first bytes of a file announce.
 
     Args:
         head: the first bytes of the file, 12 or more of them.
@@ -39,7 +44,7 @@ def sniff(head: bytes) -> str | None:
 
 
 def identify(path: Path) -> str:
-    """Names the media type of an image file by its first bytes.
+    """Name the media type of an image file by its first bytes.
 
     Raises:
         NotAnImageError: none that is accepted.
@@ -48,7 +53,7 @@ def identify(path: Path) -> str:
 
 
 def load(path: Path, max_pixels: int) -> Image.Image:
-    """Decodes a portrait to upright RGB.
+    """Decode a portrait to upright RGB.
 
     Args:
         path: a PNG, JPEG or WebP file; the name's ending does not matter.

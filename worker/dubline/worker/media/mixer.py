@@ -4,22 +4,28 @@ Recordings laid end to end, as programs that speak a text piece by piece make th
 prober, the networks and the video's own sound all hear a file through here, so that none meets a surprise.
 """
 
-from collections.abc import Iterable, Iterator
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
 
 import av
 import numpy as np
 from av import AudioResampler
-from av.audio.frame import AudioFrame
-from numpy.typing import NDArray
 
 from dubline.orchestration.domain.errors import NotAudioError
 
-LAYOUTS = {1: "mono", 2: "stereo"}
-FULL_SCALE = 2.0**31
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from av.audio.frame import AudioFrame
+    from numpy.typing import NDArray
+
+LAYOUTS: Final = {1: "mono", 2: "stereo"}
+FULL_SCALE: Final = 2.0**31
 
 
 def mix(frames: Iterable[AudioFrame], channels: int, rate_hz: int) -> Iterator[NDArray[np.int32]]:
-    """Mixes and resamples frames; samples follow one another whatever the file's clock says.
+    """Mix and resamples frames; samples follow one another whatever the file's clock says.
 
     Args:
         frames: as decoded.
@@ -52,7 +58,7 @@ def as_floats(samples: NDArray[np.int32]) -> NDArray[np.float32]:
 
 
 def _push(resampler: AudioResampler | None, frame: AudioFrame | None, channels: int) -> Iterator[NDArray[np.int32]]:
-    """Puts one frame in, or None to get what is left, and yields what comes out."""
+    """Put one frame in, or None to get what is left, and yields what comes out."""
     if resampler is None:
         return
     try:

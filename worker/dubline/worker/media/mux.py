@@ -4,22 +4,28 @@ The only importer of ffmpeg-python. A segment begins with a key frame, looks at 
 no B-frames, so any segments of equal settings can be laid end to end.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
 
 import ffmpeg
 import imageio_ffmpeg
-import numpy as np
-from numpy.typing import NDArray
 
 from dubline.orchestration.domain.errors import EncoderFailedError
 from dubline.worker.media import encoder
 
-FPS = 25
-# One number of threads everywhere, whatever the machine: x264's output depends on it.
-THREADS = 2
-AUDIO_HZ = 48_000
-PROTOCOLS = "file,pipe"
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+FPS: Final = 25
+#: One number of threads everywhere, whatever the machine: x264's output depends on it.
+THREADS: Final = 2
+AUDIO_HZ: Final = 48_000
+PROTOCOLS: Final = "file,pipe"
 
 
 def encode_segment(
@@ -29,7 +35,7 @@ def encode_segment(
     path: Path,
     report: Callable[[], None] = encoder.keep_quiet,
 ) -> int:
-    """Encodes one segment.
+    """Encode one segment.
 
     Args:
         frames: (height, width, 3) uint8 RGB each, C-contiguous.
@@ -76,7 +82,7 @@ def join(  # noqa: PLR0913, PLR0917 - two kinds of input, one output, and a word
     duration_s: float,
     report: Callable[[], None] = encoder.keep_quiet,
 ) -> None:
-    """Lays segments end to end, adds the sound, and puts the index first so that a browser starts at once.
+    """Lay segments end to end, adds the sound, and puts the index first so that a browser starts at once.
 
     ffmpeg sees no file of the sender's: left to decode one whose rate or layout changes, it starts its clock
     anew at the change.

@@ -4,35 +4,40 @@ The file is decoded in a process of its own (`dubline.worker.media.examine`) und
 time: a file made to break a decoder can end that process, and then the file is refused, not the prober.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from dubline.orchestration.domain.errors import EmptyUploadError, MediaTruncatedError, from_code
 from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
-from dubline.orchestration.settings import LimitSettings
 from dubline.worker.media import environment
 from dubline.worker.media.examine import Examination
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
-TIME_LIMIT_S = 120.0
-# How often it is reported that the examination goes on.
-REPORT_S = 0.5
-# Signals that somebody else sends: an operator, the kernel short of memory. They say nothing about the file.
-FROM_OUTSIDE = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGQUIT, signal.SIGTERM})
+    from dubline.orchestration.settings import LimitSettings
+
+_log = structlog.get_logger(__name__)
+
+TIME_LIMIT_S: Final = 120.0
+#: How often it is reported that the examination goes on.
+REPORT_S: Final = 0.5
+#: Signals that somebody else sends: an operator, the kernel short of memory. They say nothing about the file.
+FROM_OUTSIDE: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGQUIT, signal.SIGTERM})
 
 
 def keep_quiet() -> None:
-    """Reports to nobody."""
+    """Report to nobody."""
 
 
 def probe(
@@ -42,7 +47,7 @@ def probe(
     limits: LimitSettings,
     report: Callable[[], None] = keep_quiet,
 ) -> UploadFacts:
-    """Examines an uploaded file.
+    """Examine an uploaded file.
 
     Args:
         path: the file.
@@ -78,14 +83,14 @@ def probe(
 
 
 def _examine(examination: Examination, report: Callable[[], None]) -> dict[str, Any]:
-    """Runs the examining process and reads its verdict."""
+    """Run the examining process and reads its verdict."""
     question = json.dumps({name: getattr(examination, name) for name in Examination.__slots__})
     command = [sys.executable, "-m", "dubline.worker.media.examine", question]
     done = _run(command, report)
     if -done.returncode in FROM_OUTSIDE:
         raise RuntimeError(f"the examination was stopped by signal {-done.returncode}")
     if done.returncode < 0:
-        log.warning("examination_killed", signal=-done.returncode, kind=examination.kind)
+        _log.warning("examination_killed", signal=-done.returncode, kind=examination.kind)
         raise MediaTruncatedError("The file cannot be decoded within limits. Encode it anew and upload it.")
     if done.returncode > 0:
         raise RuntimeError(done.stderr.decode(errors="replace")[-2000:])

@@ -1,18 +1,25 @@
 """Streams a speech track: mono seconds for the networks, mono or stereo for the video, however long it is."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubline.worker.media import mixer
 from dubline.worker.media.audio import decode
-from dubline.worker.media.container import Container
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from dubline.worker.media.container import Container
 
 
 def samples(path: Path, container: Container, rate_hz: int) -> Iterator[NDArray[np.float32]]:
-    """Decodes speech once from start to end; call it again for another pass.
+    """Decode speech once from start to end; call it again for another pass.
 
     Args:
         path: a file that was probed.
@@ -48,7 +55,7 @@ def channels(path: Path, container: Container) -> int:
 
 
 def sound(path: Path, container: Container, channels: int, rate_hz: int) -> Iterator[NDArray[np.int32]]:
-    """Decodes speech for the video's own sound.
+    """Decode speech for the video's own sound.
 
     Args:
         path: a file that was probed.

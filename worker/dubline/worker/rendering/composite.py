@@ -1,16 +1,22 @@
 """Pastes rendered crops back into the still portrait behind a soft border, so that no seam shows."""
 
-from collections.abc import Iterable, Iterator
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from dubline.framing.crop import Square
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
-# Wide enough to hide the renderer's small shifts of tone, narrow enough to leave chin and hair alone.
-FEATHER = 0.08
+    from numpy.typing import NDArray
+
+    from dubline.framing.crop import Square
+
+#: Wide enough to hide the renderer's small shifts of tone, narrow enough to leave chin and hair alone.
+FEATHER: Final = 0.08
 
 
 def feather(square: Square, height: int, width: int) -> NDArray[np.float32]:
@@ -70,7 +76,7 @@ class Compositor:
         return width, height
 
     def frames(self, crops: Iterable[Tensor]) -> Iterator[NDArray[np.uint8]]:
-        """Composes whole frames.
+        """Compose whole frames.
 
         Args:
             crops: batches of rendered crops, each (t, 3, side, side) in [-1, 1].
@@ -84,7 +90,7 @@ class Compositor:
                 yield self._frame
 
     def _blend(self, crops: Tensor) -> NDArray[np.uint8]:
-        """Mixes crops (t, 3, side, side) with the still picture below; returns (t, h, w, 3) uint8."""
+        """Mix crops (t, 3, side, side) with the still picture below; returns (t, h, w, 3) uint8."""
         seen = crops[..., self._rows, self._columns].float()
         pixels = torch.addcmul(self._offset, seen, self._slope).clamp_(0, 255).to(torch.uint8)
         return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -1,19 +1,22 @@
 """Chooses where the networks run, pins what makes their results vary, and tells a device's faults apart."""
 
+from __future__ import annotations
+
 import os
+from typing import Final
 
 import torch
 
 from dubline.orchestration.domain.errors import DeviceFailedError, DublineError, OutOfMemoryError
 
-# Words of torch, CUDA's libraries and Triton. An allocation that failed leaves the device in order.
-SHORT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-# After any other error every later call of this process fails too.
-BROKEN = ("CUDA error", "CUDA driver error", "cuDNN error", "CUDNN_STATUS_", "Triton Error [CUDA]")
+#: Words of torch, CUDA's libraries and Triton. An allocation that failed leaves the device in order.
+SHORT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+#: After any other error every later call of this process fails too.
+BROKEN: Final = ("CUDA error", "CUDA driver error", "cuDNN error", "CUDNN_STATUS_", "Triton Error [CUDA]")
 
 
 def choose(name: str) -> torch.device:
-    """Turns a setting into a device.
+    """Turn a setting into a device.
 
     Args:
         name: "auto" (CUDA where there is one), "cpu", or any torch device name.
@@ -24,7 +27,7 @@ def choose(name: str) -> torch.device:
 
 
 def pin() -> None:
-    """Makes a process compute the same bits for the same input every time. Call it before any network."""
+    """Make a process compute the same bits for the same input every time. Call it before any network."""
     # Sums are split by thread: one per processor that this process may use, and never another number.
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(usable or 1)

@@ -1,20 +1,26 @@
 """Brings the two files of a job from the bucket into its scratch folder; checks that they are as probed."""
 
+from __future__ import annotations
+
 import hashlib
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dubline.framing.face import FaceBox
 from dubline.orchestration.domain.errors import UploadMissingError
 from dubline.orchestration.domain.jobs import Cause, Lease
-from dubline.orchestration.domain.uploads import Upload, UploadFacts
-from dubline.orchestration.storage.objects import Objects
 from dubline.worker.media.container import BY_MEDIA_TYPE
 from dubline.worker.rendering.job import RenderJob
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from dubline.orchestration.domain.uploads import Upload, UploadFacts
+    from dubline.orchestration.storage.objects import Objects
+
 
 def fetch(objects: Objects, lease: Lease, scratch: Path, report: Callable[[], None]) -> RenderJob:
-    """Fetches what a lease's job is made from.
+    """Fetch what a lease's job is made from.
 
     Args:
         objects: the bucket.

@@ -1,67 +1,66 @@
 """What goes into one render and what comes out. Imports no network, so that all may know it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from dubline.framing.face import FaceBox
 from dubline.orchestration.domain.controls import USUAL, Controls
 from dubline.orchestration.domain.jobs import Stage
-from dubline.worker.media.container import Container
-from dubline.worker.rendering.checkpoints import Checkpoints
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dubline.framing.face import FaceBox
+    from dubline.worker.media.container import Container
+    from dubline.worker.rendering.checkpoints import Checkpoints
 
 # (stage, percent done of the whole job); may raise to stop the job.
 Report = Callable[[Stage, float], None]
 
-# Percent of a job at which only the storing is left.
-MUXED_PERCENT = 98.0
+#: Percent of a job at which only the storing is left.
+MUXED_PERCENT: Final = 98.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderJob:
-    """What one video is a function of, besides the weights.
-
-    Attributes:
-        portrait: the sender's picture.
-        portrait_px: width times height, as probed; no more is decoded.
-        face: in px of the upright portrait.
-        speech: the sender's recording.
-        container: what the bytes of the speech are.
-        duration_s: of the speech.
-        preset: name of the networks.
-        seed: of the noise that motion is drawn from, and of the blinks.
-        controls: what to change about that motion.
-        halvings: how often the preset's batch of frames is halved, because it did not fit into memory.
-    """
+    """What one video is a function of, besides the weights."""
 
     portrait: Path
+    """The sender's picture."""
     portrait_px: int
+    """Width times height, as probed; no more is decoded."""
     face: FaceBox
+    """In px of the upright portrait."""
     speech: Path
+    """The sender's recording."""
     container: Container
+    """What the bytes of the speech are."""
     duration_s: float
+    """Of the speech."""
     preset: str
+    """Name of the networks."""
     seed: int
+    """Of the noise that motion is drawn from, and of the blinks."""
     controls: Controls = USUAL
+    """What to change about that motion."""
     halvings: int = 0
+    """How often the preset's batch of frames is halved, because it did not fit into memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """A finished video.
-
-    Attributes:
-        path: the MP4, in the scratch folder.
-        duration_s: of its video.
-    """
+    """A finished video."""
 
     path: Path
+    """The MP4, in the scratch folder."""
     duration_s: float
+    """Of its video."""
 
 
 class Renderer(Protocol):
     """Makes videos; the real one is `pipeline.Renderer`."""
 
     def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
-        """Makes one, in an empty folder. Begins the checkpoints, and reports at least once a second."""
+        """Make one, in an empty folder. Begins the checkpoints, and reports at least once a second."""

@@ -1,13 +1,18 @@
 """Keeps the networks of each preset in memory, once per process."""
 
+from __future__ import annotations
+
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import structlog
-import torch
 
 from dubline.models.weights import Networks, load_networks
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    import torch
+
+_log = structlog.get_logger(__name__)
 
 
 class ModelCache:
@@ -31,5 +36,5 @@ class ModelCache:
         with self._lock:
             if preset not in self._networks:
                 self._networks[preset] = load_networks(preset, self.device)
-                log.info("networks_loaded", preset=preset, device=str(self.device))
+                _log.info("networks_loaded", preset=preset, device=str(self.device))
             return self._networks[preset]

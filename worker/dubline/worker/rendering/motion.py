@@ -4,25 +4,31 @@ The motion file is the checkpoint between them. A frame depends on the source an
 segment can be rendered again, anywhere, from the file.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dubline.models.motion.controls import USUAL, Controls
 from dubline.models.precision import rendering
 from dubline.models.sampling import Speech, sample_motion
-from dubline.models.stage1.autoencoder import Source
-from dubline.models.weights import Networks
 
-# About five seconds: an attempt that lost its lease stops soon, and a redone segment costs little.
-SEGMENT_FRAMES = 120
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from dubline.models.stage1.autoencoder import Source
+    from dubline.models.weights import Networks
+
+#: About five seconds: an attempt that lost its lease stops soon, and a redone segment costs little.
+SEGMENT_FRAMES: Final = 120
 
 
 def frame_count(duration_s: float, fps: int) -> int:
@@ -46,7 +52,7 @@ def segment_frames(render_batch: int) -> int:
 
 
 def segments(frames: int, render_batch: int) -> list[range]:
-    """Splits a video into spans of `segment_frames`.
+    """Split a video into spans of `segment_frames`.
 
     Args:
         frames: in the video.
@@ -58,28 +64,25 @@ def segments(frames: int, render_batch: int) -> list[range]:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A portrait that the networks have looked at, ready to be animated.
-
-    Attributes:
-        networks: both stages.
-        source: all that they read off the source crop.
-        device: where both are.
-    """
+    """A portrait that the networks have looked at, ready to be animated."""
 
     networks: Networks
+    """Both stages."""
     source: Source
+    """All that they read off the source crop."""
     device: torch.device
+    """Where both are."""
 
     @classmethod
     def cast(cls, networks: Networks, crop: NDArray[np.uint8], device: torch.device) -> Self:
-        """Shows a source crop, (side, side, 3) uint8 RGB, to the networks."""
+        """Show a source crop, (side, side, 3) uint8 RGB, to the networks."""
         pixels = torch.from_numpy(crop).to(device).permute(2, 0, 1)[None]
         return cls(networks, networks.autoencoder.encode_source(pixels.float() / 127.5 - 1), device)
 
     def store_motion(
         self, speech: Speech, frames: int, seed: int, path: Path, controls: Controls = USUAL
     ) -> Iterator[int]:
-        """Samples the motion of a whole recording into a file.
+        """Sample the motion of a whole recording into a file.
 
         Args:
             speech: gives a fresh stream of samples at each call.
@@ -104,7 +107,7 @@ class Actor:
             raise RuntimeError(f"{done} motion latents came for {frames} frames")
 
     def render(self, motion: Path, span: range, batch: int) -> Iterator[Tensor]:
-        """Renders one segment from the stored motion.
+        """Render one segment from the stored motion.
 
         Args:
             motion: the file of `store_motion`.

@@ -5,36 +5,43 @@ speech but files. Motion and segments that were kept from an earlier attempt are
 function of the stored motion alone, so the video has the same bytes as one that was made in one go.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
+
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import structlog
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dubline.framing import crop
 from dubline.models.motion.controls import Controls
-from dubline.models.weights import Networks
 from dubline.orchestration.domain.jobs import CheckpointKind, Pins, Stage
 from dubline.worker.media import frame, image, mux, speech
 from dubline.worker.rendering import device, motion
 from dubline.worker.rendering.checkpoints import Checkpoints, NoCheckpoints
 from dubline.worker.rendering.composite import Compositor
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, RenderJob, Report
-from dubline.worker.rendering.model_cache import ModelCache
 from dubline.worker.rendering.motion import Actor
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
-# Percent of a job at which each stage ends, by measured time on a CPU: 6.6 and 96.5 with TINY, 8.9 and 96.9 with BASE.
-SAMPLED_PERCENT = 8.0
-RENDERED_PERCENT = 95.0
+    import numpy as np
+    from numpy.typing import NDArray
 
-NOTHING_KEPT = NoCheckpoints()
+    from dubline.models.weights import Networks
+    from dubline.worker.rendering.model_cache import ModelCache
+
+_log = structlog.get_logger(__name__)
+
+#: Percent of a job at which each stage ends, by measured time on a CPU: 6.6 and 96.5 with TINY, 8.9 and 96.9 with BASE.
+SAMPLED_PERCENT: Final = 8.0
+RENDERED_PERCENT: Final = 95.0
+
+NOTHING_KEPT: Final = NoCheckpoints()
 
 
 class Renderer:
@@ -48,7 +55,7 @@ class Renderer:
         self._models = models
 
     def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints = NOTHING_KEPT) -> Rendered:
-        """Makes one video.
+        """Make one video.
 
         Args:
             job: what to make.
@@ -107,7 +114,7 @@ class _Run:
         return actor, Compositor(still, square, self._device)
 
     def sample(self, actor: Actor) -> Path:
-        """Puts the motion of the whole recording into a file."""
+        """Put the motion of the whole recording into a file."""
         path, percent = self._scratch / "motion.npy", 0.0
         self._report(Stage.SAMPLING, percent)
         if self._checkpoints.fetch(CheckpointKind.MOTION, 0, path):
@@ -144,14 +151,14 @@ class _Run:
         return parts
 
     def mux(self, parts: list[Path]) -> Rendered:
-        """Joins the segments and the sound."""
+        """Join the segments and the sound."""
         job, path = self._job, self._scratch / "video.mp4"
         self._report(Stage.MUXING, RENDERED_PERCENT)
         channels = speech.channels(job.speech, job.container)
         duration_s = self._frames / self._networks.preset.fps
         sound = _sound(job, channels, self._report)
         mux.join(parts, sound, channels, path, duration_s, lambda: self._report(Stage.MUXING, MUXED_PERCENT))
-        log.info("video_rendered", frames=self._frames, size_bytes=path.stat().st_size)
+        _log.info("video_rendered", frames=self._frames, size_bytes=path.stat().st_size)
         return Rendered(path=path, duration_s=duration_s)
 
     def _render_segment(self, compositor: Compositor, batches: Iterator[Tensor], span: range, path: Path) -> None:
@@ -168,7 +175,7 @@ class _Run:
         written = mux.encode_segment(frames, *compositor.size, path, lambda: self._report_rendered(done))
         if written != len(span):
             raise RuntimeError(f"{written} frames were encoded of {len(span)}")
-        log.info("segment_rendered", first_frame=span.start, frames=written)
+        _log.info("segment_rendered", first_frame=span.start, frames=written)
 
     def _report_rendered(self, done: int) -> None:
         share = done / self._frames

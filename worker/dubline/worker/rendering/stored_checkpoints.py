@@ -1,13 +1,13 @@
 """Keeps the finished pieces of a job in the bucket, under the attempt's own keys, and names them in its rows."""
 
+from __future__ import annotations
+
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import (
     DatabaseUnavailableError,
     StorageUnavailableError,
@@ -15,38 +15,41 @@ from dubline.orchestration.domain.errors import (
     UploadSizeMismatchError,
 )
 from dubline.orchestration.domain.jobs import Checkpoint, CheckpointKind, Lease, Pins
-from dubline.orchestration.storage.objects import Objects
-from dubline.worker.runtime.shutdown import Drain
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
-CONTENT_TYPES = {CheckpointKind.MOTION: "application/octet-stream", CheckpointKind.SEGMENT: "video/mp4"}
-ENDINGS = {CheckpointKind.MOTION: "npy", CheckpointKind.SEGMENT: "mp4"}
+    from dubline.orchestration.database.store import Store
+    from dubline.orchestration.storage.objects import Objects
+    from dubline.worker.runtime.shutdown import Drain
+
+_log = structlog.get_logger(__name__)
+
+CONTENT_TYPES: Final = {CheckpointKind.MOTION: "application/octet-stream", CheckpointKind.SEGMENT: "video/mp4"}
+ENDINGS: Final = {CheckpointKind.MOTION: "npy", CheckpointKind.SEGMENT: "mp4"}
 
 
 @dataclass(slots=True, kw_only=True)
 class StoredCheckpoints:
-    """The pieces of the job that a lease is for.
-
-    Attributes:
-        store: the rows.
-        objects: the bucket.
-        lease: of the attempt that works.
-        drain: the end of a piece is where a worker that is to stop leaves.
-        report: called while files are under way; may raise to stop.
-        got_on: whether this attempt kept a piece.
-    """
+    """The pieces of the job that a lease is for."""
 
     store: Store
+    """The rows."""
     objects: Objects
+    """The bucket."""
     lease: Lease
+    """Of the attempt that works."""
     drain: Drain
+    """The end of a piece is where a worker that is to stop leaves."""
     report: Callable[[], None]
+    """Called while files are under way; may raise to stop."""
     got_on: bool = False
+    """Whether this attempt kept a piece."""
     _left: dict[tuple[CheckpointKind, int], Checkpoint] = field(default_factory=dict)
 
     def begin(self, pins: Pins) -> None:
-        """Says how this attempt renders, and learns what earlier ones left that fits.
+        """Say how this attempt renders, and learns what earlier ones left that fits.
 
         Raises:
             LeaseLostError: the job is no longer ours.
@@ -55,10 +58,10 @@ class StoredCheckpoints:
         left = self.store.leases.begin(self.lease, pins)
         self._left = {(piece.kind, piece.number): piece for piece in left}
         if self._left:
-            log.info("job_resumed", pieces=len(self._left))
+            _log.info("job_resumed", pieces=len(self._left))
 
     def fetch(self, kind: CheckpointKind, number: int, path: Path) -> bool:
-        """Brings a piece from the bucket; one that is gone or damaged is made anew.
+        """Bring a piece from the bucket; one that is gone or damaged is made anew.
 
         Raises:
             StoppedError: the worker stops.
@@ -71,15 +74,15 @@ class StoredCheckpoints:
         try:
             self.objects.get(piece.object_key, path, limit_bytes=piece.size_bytes, report=self.report)
         except (UploadMissingError, UploadSizeMismatchError) as error:
-            log.warning("checkpoint_unusable", key=piece.object_key, code=error.code)
+            _log.warning("checkpoint_unusable", key=piece.object_key, code=error.code)
             return False
         if _sha256(path) != piece.sha256:
-            log.warning("checkpoint_unusable", key=piece.object_key, code="altered")
+            _log.warning("checkpoint_unusable", key=piece.object_key, code="altered")
             return False
         return True
 
     def keep(self, kind: CheckpointKind, number: int, path: Path) -> None:
-        """Stores a piece and names it. A bucket or database that is away only costs what is kept.
+        """Store a piece and names it. A bucket or database that is away only costs what is kept.
 
         Raises:
             StoppedError: the worker stops, and this piece is safe.
@@ -92,7 +95,7 @@ class StoredCheckpoints:
             self.store.leases.keep(self.lease, piece)
             self.got_on = True
         except (StorageUnavailableError, DatabaseUnavailableError) as error:
-            log.warning("checkpoint_not_kept", key=key, code=error.code)
+            _log.warning("checkpoint_not_kept", key=key, code=error.code)
         self.drain.check_between()
 
 

@@ -3,21 +3,29 @@
 Each message is one byte. The line breaks when the parent dies, and then the child must not outlive it.
 """
 
-import socket
-from collections.abc import Callable
+from __future__ import annotations
+
 from contextlib import suppress
 from threading import Event, Thread
+from typing import TYPE_CHECKING, Final
 
 from dubline.worker.runtime.heartbeat import kill_worker
-from dubline.worker.runtime.shutdown import Drain
 
-# From the parent: there may be work; stop after the piece at hand; stop at the next step.
-NUDGE, DRAIN, HURRY = b"n", b"d", b"h"
-# From the child, for each nudge: looked since, and nothing is left to do.
-LOOKED = b"."
-# Exit codes of the child: it cannot work, and no other could; it can work no more, but another can.
-UNPREPARED = 3
-DEVICE_FAILED = 4
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from dubline.worker.runtime.shutdown import Drain
+
+#: From the parent: there may be work; stop after the piece at hand; stop at the next step.
+NUDGE: Final = b"n"
+DRAIN: Final = b"d"
+HURRY: Final = b"h"
+#: From the child, for each nudge: looked since, and nothing is left to do.
+LOOKED: Final = b"."
+#: Exit codes of the child: it cannot work, and no other could; it can work no more, but another can.
+UNPREPARED: Final = 3
+DEVICE_FAILED: Final = 4
 
 
 class Upstream:
@@ -38,7 +46,7 @@ class Upstream:
         Thread(target=self._listen, name="upstream", daemon=True).start()
 
     def wait(self, seconds: float) -> None:
-        """Sleeps until the parent says something, or that long."""
+        """Sleep until the parent says something, or that long."""
         self._woken.wait(seconds)
         self._woken.clear()
 
@@ -48,7 +56,7 @@ class Upstream:
         return nudged
 
     def answer(self) -> None:
-        """Says that the look that was asked for is over."""
+        """Say that the look that was asked for is over."""
         # A parent that is gone is noticed by the listener.
         with suppress(OSError):
             self._line.sendall(LOOKED)

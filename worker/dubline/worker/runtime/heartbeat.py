@@ -1,30 +1,35 @@
 """Keeps a lease alive from a thread of its own while the work goes on, and knows when the lease is lost."""
 
+from __future__ import annotations
+
 import os
 import signal
 import time
-from collections.abc import Callable
 from threading import Event, Thread
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
 from dubline.orchestration.domain.errors import DublineError, LeaseLostError
-from dubline.orchestration.settings import LeaseSettings
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
 
-# Every step reports within seconds but one: to load the networks of another preset from a cold disk.
-PATIENCE_S = 300.0
+    from dubline.orchestration.settings import LeaseSettings
 
-# Nobody is rescued while the database is away, so work goes on for so many leases; after that it may be this machine
-# alone that cannot reach it, and others have the work.
-OUTAGE_LEASES = 5
+_log = structlog.get_logger(__name__)
+
+#: Every step reports within seconds but one: to load the networks of another preset from a cold disk.
+PATIENCE_S: Final = 300.0
+
+#: Nobody is rescued while the database is away, so work goes on for so many leases; after that it may be this machine
+#: alone that cannot reach it, and others have the work.
+OUTAGE_LEASES: Final = 5
 
 
 def kill_worker() -> None:
-    """Ends this process at once; the pool's parent starts another."""
+    """End this process at once; the pool's parent starts another."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -74,7 +79,7 @@ class Heartbeat:
         return self._lost.is_set()
 
     def check(self) -> None:
-        """Shows a sign of life, and stops work that is no longer ours.
+        """Show a sign of life, and stops work that is no longer ours.
 
         Raises:
             LeaseLostError: the lease was lost.
@@ -91,18 +96,18 @@ class Heartbeat:
             # Whatever ended the beats, work that nobody renews is not ours for long.
             if not self._stop.is_set():
                 self._lost.set()
-                log.warning("lease_lost")
+                _log.warning("lease_lost")
         if stalled and not self._stop.wait(self._settings.duration_s):
-            log.critical("worker_hangs")
+            _log.critical("worker_hangs")
             self._give_up()
 
     def _renew_until_stopped(self) -> bool:
-        """Renews until the block ends or the lease is lost; tells whether it was lost for want of signs of life."""
+        """Renew until the block ends or the lease is lost; tells whether it was lost for want of signs of life."""
         renewed_at = time.monotonic()
         while not self._stop.wait(self._settings.heartbeat_s):
             silent_s = time.monotonic() - self._alive_at
             if silent_s > self._patience_s:
-                log.error("work_stalled", silent_s=round(silent_s))
+                _log.error("work_stalled", silent_s=round(silent_s))
                 return True
             try:
                 self._renew(self._settings.duration_s)
@@ -111,7 +116,7 @@ class Heartbeat:
                 return False
             except DublineError as error:
                 # The database may be back at the next beat; the token decides in the end.
-                log.warning("heartbeat_missed", code=error.code)
+                _log.warning("heartbeat_missed", code=error.code)
                 if time.monotonic() - renewed_at > OUTAGE_LEASES * self._settings.duration_s:
                     return False
         return False

@@ -4,6 +4,8 @@
 time, else 1. The check runs every few seconds beside a busy worker, so this module imports almost nothing.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import time
@@ -28,13 +30,13 @@ class Pulse:
         return cls(Path(name) if name else None)
 
     def beat(self) -> None:
-        """Touches the file. A disk that is full, or gone, stops nobody."""
+        """Touch the file. A disk that is full, or gone, stops nobody."""
         if self._path is not None:
             with suppress(OSError):
                 self._path.touch()
 
     def clear(self) -> None:
-        """Removes what an earlier worker left, so that nobody takes it for alive, or ready."""
+        """Remove what an earlier worker left, so that nobody takes it for alive, or ready."""
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink()

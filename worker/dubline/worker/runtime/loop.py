@@ -3,52 +3,53 @@
 A wake-up and the clock lead to the same look, so a broker that is away only makes it later.
 """
 
+from __future__ import annotations
+
 import secrets
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
 from dubline.orchestration.domain.errors import DeviceFailedError, DublineError
-from dubline.worker.runtime.channel import Upstream
-from dubline.worker.runtime.liveness import Pulse
-from dubline.worker.runtime.shutdown import Drain
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from dubline.worker.runtime.channel import Upstream
+    from dubline.worker.runtime.liveness import Pulse
+    from dubline.worker.runtime.shutdown import Drain
 
-# By how much a wait may be shorter or longer, so that workers that started together do not look together.
-JITTER = 0.2
-# After a look that failed: the database is usually back within seconds.
-RETRY_S = 1.0
+_log = structlog.get_logger(__name__)
+
+#: By how much a wait may be shorter or longer, so that workers that started together do not look together.
+JITTER: Final = 0.2
+#: After a look that failed: the database is usually back within seconds.
+RETRY_S: Final = 1.0
 
 
 class Executor(Protocol):
     """Runs what is next."""
 
     def run_next(self) -> bool:
-        """Claims and runs one piece of work; tells whether there was one."""
+        """Claim and runs one piece of work; tells whether there was one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
-    """Runs an executor, one piece of work at a time, until this worker is to stop.
-
-    Attributes:
-        executor: does the work.
-        upstream: nudges.
-        drain: ends the loop.
-        pulse: beats at each look.
-        poll_s: seconds between two looks without a nudge.
-    """
+    """Runs an executor, one piece of work at a time, until this worker is to stop."""
 
     executor: Executor
+    """Does the work."""
     upstream: Upstream
+    """Nudges."""
     drain: Drain
+    """Ends the loop."""
     pulse: Pulse
+    """Beats at each look."""
     poll_s: float
+    """Seconds between two looks without a nudge."""
 
     def run(self) -> None:
-        """Works until the drain asks for an end.
+        """Work until the drain asks for an end.
 
         Raises:
             DeviceFailedError: this process can work no more.
@@ -70,11 +71,11 @@ class Loop:
         except DeviceFailedError:
             raise
         except DublineError as error:
-            log.warning("look_failed", code=error.code)
+            _log.warning("look_failed", code=error.code)
             return False
-        except Exception:
+        except Exception:  # noqa: BLE001 - one defect must not end the worker
             # A defect of ours must not end a worker that could still do other work.
-            log.exception("look_broke")
+            _log.exception("look_broke")
             return False
         return True
 

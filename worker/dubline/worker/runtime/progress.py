@@ -1,18 +1,23 @@
 """Writes how far an attempt is, seldom enough not to matter to the database, and how long it held the device."""
 
+from __future__ import annotations
+
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
 from dubline.orchestration.domain.jobs import Stage
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-# A job that was cancelled is refused its next write, so this is how soon its worker hears of it.
-PERIOD_S = 1.0
-ON_DEVICE = frozenset({Stage.SAMPLING, Stage.RENDERING})
+_log = structlog.get_logger(__name__)
+
+#: A job that was cancelled is refused its next write, so this is how soon its worker hears of it.
+PERIOD_S: Final = 1.0
+ON_DEVICE: Final = frozenset({Stage.SAMPLING, Stage.RENDERING})
 
 
 class Progress:
@@ -41,7 +46,7 @@ class Progress:
         self._gpu_s = 0.0
 
     def __call__(self, stage: Stage, percent: float) -> None:
-        """Reports; the pipeline calls this at every step.
+        """Report; the pipeline calls this at every step.
 
         Raises:
             LeaseLostError: stop working.
@@ -58,10 +63,10 @@ class Progress:
             self._write(stage, percent, self._gpu_s)
         except DatabaseUnavailableError:
             # The next report may get through; a job is not lost for a percent.
-            log.warning("progress_not_written", stage=stage.value)
+            _log.warning("progress_not_written", stage=stage.value)
 
     def again(self) -> None:
-        """Reports that the step that was reported last still goes on. Raises as a report does."""
+        """Report that the step that was reported last still goes on. Raises as a report does."""
         if self._stage is not None:
             self(self._stage, self._percent)
 
@@ -72,7 +77,7 @@ class Progress:
         return self._gpu_s
 
     def _count(self) -> float:
-        """Adds the time since the last look to the stage that was running; returns the time."""
+        """Add the time since the last look to the stage that was running; returns the time."""
         now = self._clock()
         if self._stage in ON_DEVICE:
             self._gpu_s += now - self._since

@@ -1,19 +1,24 @@
 """Writes down how an attempt ended, through an outage of the database that is shorter than its lease."""
 
+from __future__ import annotations
+
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-PAUSE_S = 0.5
+_log = structlog.get_logger(__name__)
+
+PAUSE_S: Final = 0.5
 
 
 def insist(write: Callable[[], object], within_s: float) -> None:
-    """Writes, and again after each failure of the database.
+    """Write, and again after each failure of the database.
 
     A commit whose answer was lost makes the next try find the lease gone, which is then true: the attempt has ended.
 
@@ -32,7 +37,7 @@ def insist(write: Callable[[], object], within_s: float) -> None:
         except DatabaseUnavailableError:
             if time.monotonic() + PAUSE_S > until:
                 raise
-            log.warning("outcome_not_written_yet")
+            _log.warning("outcome_not_written_yet")
             time.sleep(PAUSE_S)
         else:
             return

@@ -1,17 +1,22 @@
 """The folder that one worker writes in: a subfolder per attempt, removed with it, swept after a crash."""
 
+from __future__ import annotations
+
 import fcntl
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-PREFIX = "dubline-worker-"
-# Seconds in which a folder that was made has surely been locked.
-YOUNG_S = 60.0
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PREFIX: Final = "dubline-worker-"
+#: Seconds in which a folder that was made has surely been locked.
+YOUNG_S: Final = 60.0
 
 
 @contextmanager
@@ -28,7 +33,7 @@ def home(parent: Path) -> Iterator[Path]:
 
 
 def _sweep_homes(parent: Path) -> None:
-    """Removes what killed workers left. Without it their disk fills up."""
+    """Remove what killed workers left. Without it their disk fills up."""
     for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):
             # Young ones may be about to be locked.
@@ -39,7 +44,7 @@ def _sweep_homes(parent: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds a folder; raises BlockingIOError where another process does."""
+    """Hold a folder; raises BlockingIOError where another process does."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,7 +54,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what a killed child left in its worker's folder; its successor calls this first."""
+    """Remove what a killed child left in its worker's folder; its successor calls this first."""
     for left in folder.iterdir():
         shutil.rmtree(left, ignore_errors=True)
 

@@ -4,6 +4,8 @@ Asked once, a worker ends the piece at hand, which is a segment, a probe, or wha
 again, it hands its work back at the next step.
 """
 
+from __future__ import annotations
+
 
 class StoppedError(Exception):
     """The work at hand goes back to where it was claimed, because this worker stops."""
@@ -22,16 +24,16 @@ class Drain:
         return self._asked
 
     def ask(self) -> None:
-        """Lets the piece at hand be the last."""
+        """Let the piece at hand be the last."""
         self._asked = True
 
     def hurry(self) -> None:
-        """Lets not even that be finished."""
+        """Let not even that be finished."""
         self._hurried = True
         self._asked = True
 
     def check(self) -> None:
-        """Goes on within a piece of work.
+        """Go on within a piece of work.
 
         Raises:
             StoppedError: not even the piece at hand may be finished.
@@ -40,7 +42,7 @@ class Drain:
             raise StoppedError
 
     def check_between(self) -> None:
-        """Goes on from one piece of work to the next.
+        """Go on from one piece of work to the next.
 
         Raises:
             StoppedError: none may begin.

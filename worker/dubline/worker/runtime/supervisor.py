@@ -3,27 +3,32 @@
 Works whether or not the broker does, because it has a thread of its own.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from threading import Event, Thread
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from dubline.worker.runtime.channel import DRAIN, HURRY, NUDGE, UNPREPARED
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
-# A child that ends sooner than this is followed by a pause, so that one that cannot live burns no processor.
-SHORT_LIFE_S = 5.0
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 10.0
-STEP_S = 0.1
+_log = structlog.get_logger(__name__)
+
+#: A child that ends sooner than this is followed by a pause, so that one that cannot live burns no processor.
+SHORT_LIFE_S: Final = 5.0
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 10.0
+STEP_S: Final = 0.1
 
 
 class Supervisor:
@@ -49,7 +54,7 @@ class Supervisor:
         self.gave_up = False
 
     def start(self) -> None:
-        """Starts the first child."""
+        """Start the first child."""
         self._thread.start()
 
     @property
@@ -58,7 +63,7 @@ class Supervisor:
         return self._asked > 0
 
     def stop(self, *, hurry: bool = False) -> None:
-        """Lets the child end its piece of work and leave; asked again, or in a hurry, leave its work behind.
+        """Let the child end its piece of work and leave; asked again, or in a hurry, leave its work behind.
 
         Args:
             hurry: as if asked twice.
@@ -67,7 +72,7 @@ class Supervisor:
         self._pass_on()
 
     def nudge(self) -> None:
-        """Lets the child look for work; returns when it has done what it found, or is gone.
+        """Let the child look for work; returns when it has done what it found, or is gone.
 
         So a worker takes no second wake-up while it is busy: that one is for others.
         """
@@ -79,7 +84,7 @@ class Supervisor:
                 return
 
     def wait(self) -> None:
-        """Waits for the last child to end, after `stop`."""
+        """Wait for the last child to end, after `stop`."""
         self._thread.join()
 
     def _keep(self) -> None:
@@ -92,7 +97,7 @@ class Supervisor:
                     self.gave_up = True
                     return
                 if not self.stopping:
-                    log.warning("child_ended", exit_code=code)
+                    _log.warning("child_ended", exit_code=code)
                     short = time.monotonic() - began < SHORT_LIFE_S
                     pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * pause_s)) if short else 0.0
                     self._pause(pause_s)
@@ -110,7 +115,7 @@ class Supervisor:
                 try:
                     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
                 except OSError as error:
-                    log.error("child_not_started", error=str(error))  # noqa: TRY400 - the sentence says it all
+                    _log.error("child_not_started", error=str(error))
                     return None
             self._line = ours
             # A stop that came while the child was being started.

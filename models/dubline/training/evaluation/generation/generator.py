@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from dubline.training.evaluation.landmarks.client import Examiner
     from dubline.training.evaluation.scores.sharpness import Box
 
-# A clip of this kind moves its face without a sound: its speech asks nothing of the lips.
-WORDLESS = "expression"
-CLIPS_SHOWN, PORTRAITS_SHOWN, HUMANS_SHOWN = 4, 8, 2
-# Looks at the person in a long video: five a second.
-LONG_IDENTITY_EVERY = 5
+#: A clip of this kind moves its face without a sound: its speech asks nothing of the lips.
+WORDLESS: Final = "expression"
+CLIPS_SHOWN: Final = 4
+PORTRAITS_SHOWN: Final = 8
+HUMANS_SHOWN: Final = 2
+#: Looks at the person in a long video: five a second.
+LONG_IDENTITY_EVERY: Final = 5
 
 
 class Studio:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from dubline.models.stage1.autoencoder import Source
     from dubline.models.weights import Networks
 
-# Frames whose motion is read in one call.
-READING_BATCH = 25
+#: Frames whose motion is read in one call.
+READING_BATCH: Final = 25
 
 
 class Performer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
     from dubline.training.evaluation.scores.sharpness import Box
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-# Larger squares are shrunk, so that memory and minutes stay bounded.
-MAX_SIDE_PX = 512
-# Where the mouth lies in the detector's box, as shares of its side: half of its width, the third quarter downwards
-# and some of the chin that an open mouth needs.
-MOUTH_X, MOUTH_Y = (0.25, 0.75), (0.62, 0.98)
+SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+#: Larger squares are shrunk, so that memory and minutes stay bounded.
+MAX_SIDE_PX: Final = 512
+#: Where the mouth lies in the detector's box, as shares of its side: half of its width, the third quarter downwards
+#: and some of the chin that an open mouth needs.
+MOUTH_X: Final = (0.25, 0.75)
+MOUTH_Y: Final = (0.62, 0.98)
 
 
 @dataclass(frozen=True)

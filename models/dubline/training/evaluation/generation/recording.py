@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".m4a"})
+SUFFIXES: Final = frozenset({".wav", ".flac", ".mp3", ".ogg", ".m4a"})
 
 
 def joined(voices: Iterable[NDArray[np.float32]], seconds: float) -> NDArray[np.float32]:
-    """Voices one after another until there are enough seconds; less when they run out."""
+    """Voice one after another until there are enough seconds; less when they run out."""
     wanted = round(seconds * SAMPLE_RATE_HZ)
     parts: list[NDArray[np.float32]] = []
     for voice in voices:

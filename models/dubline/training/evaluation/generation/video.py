@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import av
 import numpy as np
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from dubline.framing.face import FaceBox
 
-# So good that only the network's own faults are seen.
-X264 = {"crf": "8", "preset": "veryfast"}
-STILLS = 7
-# Looking for a face takes as long as rendering two.
-WATCHED_EVERY = 5
+#: So good that only the network's own faults are seen.
+X264: Final = {"crf": "8", "preset": "veryfast"}
+STILLS: Final = 7
+#: Looking for a face takes as long as rendering two.
+WATCHED_EVERY: Final = 5
 
 
 @dataclass

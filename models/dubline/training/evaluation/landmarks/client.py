@@ -8,7 +8,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-READER = Path(__file__).with_name("face_reader.py")
-POLL_S = 0.3
+READER: Final = Path(__file__).with_name("face_reader.py")
+POLL_S: Final = 0.3
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Examiner:
         return {Path(answer["video"]): _reading(answer) for answer in map(json.loads, self._lines())}
 
     def _lines(self) -> list[str]:
-        """Answers so far; the last line may still be on its way."""
+        """Answer so far; the last line may still be on its way."""
         text = self.answers.read_text() if self.answers.exists() else ""
         return text.split("\n")[:-1]
 

@@ -6,20 +6,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-REQUIREMENTS = (
+REQUIREMENTS: Final = (
     "mediapipe==0.10.21",  # the last release with its models in the wheel
     "av>=15,<19",  # decodes the videos
     "dlib-bin>=19.24,<21",  # finds and embeds faces
     "face-recognition-models==0.3.0",  # dlib's embedding network
 )
-# Names a ready environment with the requirements, for machines that cannot install any.
-VARIABLE = "DUBLINE_LANDMARKS"
-INSTALL_TIMEOUT_S = 1200.0
+#: Names a ready environment with the requirements, for machines that cannot install any.
+VARIABLE: Final = "DUBLINE_LANDMARKS"
+INSTALL_TIMEOUT_S: Final = 1200.0
 
 
 class BenchError(Exception):

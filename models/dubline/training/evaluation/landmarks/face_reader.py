@@ -13,7 +13,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import av
 import dlib
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# MediaPipe's face mesh: middle of the inner upper and lower lip, top of the forehead, chin.
-UPPER_LIP, LOWER_LIP, FOREHEAD, CHIN = 13, 14, 10, 152
-# The mesh was trained on larger faces than a 128 px frame shows.
-SIDE_PX = 384
-# The embedding network and the landmarks it was trained with; the 68-point file beside them is never read.
-LANDMARKS, EMBEDDING = "shape_predictor_5_face_landmarks.dat", "dlib_face_recognition_resnet_model_v1.dat"
+#: MediaPipe's face mesh: middle of the inner upper and lower lip, top of the forehead, chin.
+UPPER_LIP: Final = 13
+LOWER_LIP: Final = 14
+FOREHEAD: Final = 10
+CHIN: Final = 152
+#: The mesh was trained on larger faces than a 128 px frame shows.
+SIDE_PX: Final = 384
+#: The embedding network and the landmarks it was trained with; the 68-point file beside them is never read.
+LANDMARKS: Final = "shape_predictor_5_face_landmarks.dat"
+EMBEDDING: Final = "dlib_face_recognition_resnet_model_v1.dat"
 
 
 class People:

@@ -7,7 +7,7 @@ gives the face box, else all that moves does. Files whose `split` is there and n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dubline.training.evaluation.generation.playback import Performer
     from dubline.training.evaluation.scores.sharpness import Box
 
-CPU = torch.device("cpu")
+CPU: Final = torch.device("cpu")
 
 
 class KnownPair(NamedTuple):

@@ -5,7 +5,7 @@ An opening is the inner-lip gap over the face's height, one value a frame, NaN w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     Signal = NDArray[np.float64]
 
-# Lips that touch measure less than this share of the face's height: on 1,000 true corpus frames at 128 px all of the
-# shut ones did (median .001), and 4 % of those more than 2 mm apart. It is about 1.5 mm.
-SHUT = 0.01
-# Lips may meet this many frames before or after the phoneme's own.
-TOLERANCE_FRAMES = 2
-MAX_LAG_FRAMES = 15
-MS_PER_FRAME = 40
+#: Lips that touch measure less than this share of the face's height: on 1,000 true corpus frames at 128 px all of the
+#: shut ones did (median .001), and 4 % of those more than 2 mm apart. It is about 1.5 mm.
+SHUT: Final = 0.01
+#: Lips may meet this many frames before or after the phoneme's own.
+TOLERANCE_FRAMES: Final = 2
+MAX_LAG_FRAMES: Final = 15
+MS_PER_FRAME: Final = 40
 
 
 def correlation(a: Signal, b: Signal) -> float:
@@ -90,7 +90,7 @@ class LipTally:
         self.spoken.append(speeds(opening, reference.spoken))
 
     def scores(self) -> dict[str, float]:
-        """Means of the correlations, median lag, and rates over all events of all clips; NaN where nothing was seen."""
+        """Mean of the correlations, median lag, and rates over all events of all clips; NaN where nothing was seen."""
         lags = [lag for lag in self.lags if np.isfinite(lag)]
         return {
             "lip_correlation": _mean(self.correlations),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     Box = tuple[slice, slice]
 
-# Every fourth frame is scored: neighbours tell the same.
-STRIDE = 4
-FACE_MARGIN = 0.1
-# A still that equals the truth has no finite PSNR; no codec and no network comes near this one.
-MAX_PSNR_DB = 100.0
+#: Every fourth frame is scored: neighbours tell the same.
+STRIDE: Final = 4
+FACE_MARGIN: Final = 0.1
+#: A still that equals the truth has no finite PSNR; no codec and no network comes near this one.
+MAX_PSNR_DB: Final = 100.0
 
 
 def face_box(landmarks: NDArray[np.float32], side: int) -> Box:
@@ -37,7 +37,7 @@ def pair_scores(picture: NDArray[np.uint8], truth: NDArray[np.uint8], box: Box) 
 
 
 def video_scores(pictures: NDArray[np.uint8], truth: NDArray[np.uint8], box: Box) -> dict[str, float]:
-    """Means over a video (T, H, W, 3), leaving out its first frame, which is the source itself."""
+    """Mean over a video (T, H, W, 3), leaving out its first frame, which is the source itself."""
     pairs = zip(pictures[STRIDE::STRIDE], truth[STRIDE::STRIDE], strict=True)
     return means([pair_scores(picture, true, box) for picture, true in pairs])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
     from dubline.training.corpus import Clip
 
-FPS = 25
-OPEN_VOWELS = frozenset("aɑɐʌæ")  # noqa: RUF001 - IPA
-# An open vowel this close to a closure may rightly have the lips shut. In the corpus 17 % of the open vowels have,
-# and of those 97 % lie this close.
-VOWEL_MARGIN_FRAMES = 1
-# A contact envelope of 1 means that a /p/, /b/ or /m/ sounds; half precision may miss it by a little.
-CONTACT = 0.99
-# Lips get ready before the sound and rest after it: silence is judged this far away from speech.
-SILENCE_MARGIN_FRAMES = 3
-# A recording without phonemes is silent where it is this much softer than its loud parts (its 95th percentile).
-SILENT_SHARE = 0.05
-LOUD_PERCENTILE = 95
+FPS: Final = 25
+OPEN_VOWELS: Final = frozenset("aɑɐʌæ")  # noqa: RUF001 - IPA
+#: An open vowel this close to a closure may rightly have the lips shut. In the corpus 17 % of the open vowels have,
+#: and of those 97 % lie this close.
+VOWEL_MARGIN_FRAMES: Final = 1
+#: A contact envelope of 1 means that a /p/, /b/ or /m/ sounds; half precision may miss it by a little.
+CONTACT: Final = 0.99
+#: Lips get ready before the sound and rest after it: silence is judged this far away from speech.
+SILENCE_MARGIN_FRAMES: Final = 3
+#: A recording without phonemes is silent where it is this much softer than its loud parts (its 95th percentile).
+SILENT_SHARE: Final = 0.05
+LOUD_PERCENTILE: Final = 95
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     Box = tuple[slice, slice]
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-# The tenth of a long video that its last tenth is compared with.
-DRIFT_SHARE = 0.1
+LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
+#: The tenth of a long video that its last tenth is compared with.
+DRIFT_SHARE: Final = 0.1
 
 
 def sharpness(picture: NDArray[np.uint8], box: Box) -> float:

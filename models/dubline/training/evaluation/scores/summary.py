@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -26,11 +26,17 @@ if TYPE_CHECKING:
 
     Rows = dict[str, dict[str, float]]
 
-NAN = float("nan")
-TRUTH, STILL, PUPPET, STRANGER = "ground truth", "still frame", "envelope puppet", "other clip's motion"
-OWN, SPEECH, DRIVEN, PORTRAITS = "own motion", "speech", "driven by a clip", "speech on portraits"
-# Frames of a human voice that are louder than this percentile ask for an open mouth.
-LOUD_FRAMES_PERCENTILE = 75
+NAN: Final = float("nan")
+TRUTH: Final = "ground truth"
+STILL: Final = "still frame"
+PUPPET: Final = "envelope puppet"
+STRANGER: Final = "other clip's motion"
+OWN: Final = "own motion"
+SPEECH: Final = "speech"
+DRIVEN: Final = "driven by a clip"
+PORTRAITS: Final = "speech on portraits"
+#: Frames of a human voice that are louder than this percentile ask for an open mouth.
+LOUD_FRAMES_PERCENTILE: Final = 75
 
 
 class Findings:
@@ -147,7 +153,7 @@ class Findings:
         }
 
     def long(self) -> dict[str, Any]:
-        """Seams of everything that was spoken, and drift of the long speeches, the worst of them as `drift`."""
+        """Seam of everything that was spoken, and drift of the long speeches, the worst of them as `drift`."""
         drifts = {}
         for take in self.studio.longs:
             reading = self.readings.get(take.film.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PERCENTILES = (5, 25, 50, 75, 95)
+PERCENTILES: Final = (5, 25, 50, 75, 95)
 
 
 class SeamTally:
@@ -41,7 +41,7 @@ class SeamTally:
             self.others.append(differences[other] / usual)
 
     def scores(self) -> dict[str, Any]:
-        """Medians over the median elsewhere, and the distributions.
+        """Median over the median elsewhere, and the distributions.
 
         `border_ratio` is of the steps across borders, `fade_ratio` of the frames after them, `seam_ratio` the larger
         (1 = no seam). `above` is how often a border beats another place.

@@ -7,7 +7,7 @@ learn to make them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,17 +18,23 @@ from dubline.training.stage1.data.jpeg import compress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A crop around a found face is never exactly framed as the corpus is: the detector's box varies by some 10 %
-# (standard deviation) of its side. Outwards less, since there the picture's edge must be made up.
-ZOOM_IN, ZOOM_OUT, SHIFT, TILT_RAD = 0.2, 0.12, 0.12, 0.14
-# Shares of the motion encoder's inputs that get each fault, and the faults' ranges. Sigma as a share of the side
-# (.006 = 1.5 px of 256); qualities of video calls and old uploads; noise in units of [-1, 1].
-BLUR_SHARE, BLUR_SIGMA = 0.4, (0.0015, 0.006)
-JPEG_SHARE, JPEG_QUALITY = 0.25, (20.0, 80.0)
-NOISE_SHARE, NOISE_SIGMA = 0.4, (0.01, 0.12)
-GREY_SHARE = 0.1
-# BT.601: how bright red, green and blue look.
-BRIGHTNESS = (0.299, 0.587, 0.114)
+#: A crop around a found face is never exactly framed as the corpus is: the detector's box varies by some 10 %
+#: (standard deviation) of its side. Outwards less, since there the picture's edge must be made up.
+ZOOM_IN: Final = 0.2
+ZOOM_OUT: Final = 0.12
+SHIFT: Final = 0.12
+TILT_RAD: Final = 0.14
+#: Shares of the motion encoder's inputs that get each fault, and the faults' ranges. Sigma as a share of the side
+#: (.006 = 1.5 px of 256); qualities of video calls and old uploads; noise in units of [-1, 1].
+BLUR_SHARE: Final = 0.4
+BLUR_SIGMA: Final = (0.0015, 0.006)
+JPEG_SHARE: Final = 0.25
+JPEG_QUALITY: Final = (20.0, 80.0)
+NOISE_SHARE: Final = 0.4
+NOISE_SIGMA: Final = (0.01, 0.12)
+GREY_SHARE: Final = 0.1
+#: BT.601: how bright red, green and blue look.
+BRIGHTNESS: Final = (0.299, 0.587, 0.114)
 
 
 class Faults(NamedTuple):

@@ -14,7 +14,7 @@ Further keys are ignored.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# What a pixel may show, and how much its motion matters. Lips and eyes are few pixels of the picture and the reason
-# for all of it; background stays, and needs little saying; what is inside a mouth is mostly painted.
-PART_WEIGHTS = {
+#: What a pixel may show, and how much its motion matters. Lips and eyes are few pixels of the picture and the reason
+#: for all of it; background stays, and needs little saying; what is inside a mouth is mostly painted.
+PART_WEIGHTS: Final = {
     "background": 0.3,
     "skin": 1.0,
     "lips": 8.0,
@@ -46,13 +46,13 @@ PART_WEIGHTS = {
     "clothes": 0.5,
     "glasses": 1.0,
 }
-PARTS = tuple(PART_WEIGHTS)
-BACKGROUND = PARTS.index("background")
-INSIDE_MOUTH = [PARTS.index(name) for name in ("mouth", "gums", "teeth")]
-# Errors below this, in units of half the side (half a pixel of 256), count as squares: there is nothing to gain.
-PRECISE = 0.004
-# A visible pixel may need paint all the same: light and shadow do not follow the flow.
-VISIBLE_SHARE = 0.25
+PARTS: Final = tuple(PART_WEIGHTS)
+BACKGROUND: Final = PARTS.index("background")
+INSIDE_MOUTH: Final = [PARTS.index(name) for name in ("mouth", "gums", "teeth")]
+#: Errors below this, in units of half the side (half a pixel of 256), count as squares: there is nothing to gain.
+PRECISE: Final = 0.004
+#: A visible pixel may need paint all the same: light and shadow do not follow the flow.
+VISIBLE_SHARE: Final = 0.25
 
 
 class DensePair(NamedTuple):

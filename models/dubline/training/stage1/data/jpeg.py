@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-SIDE = 8
-# ITU-T T.81, annex K, tables K.1 and K.2.
-LUMA = (
+SIDE: Final = 8
+#: ITU-T T.81, annex K, tables K.1 and K.2.
+LUMA: Final = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
     (14, 13, 16, 24, 40, 57, 69, 56),
@@ -26,21 +27,21 @@ LUMA = (
     (49, 64, 78, 87, 103, 121, 120, 101),
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
-CHROMA = (
+CHROMA: Final = (
     (17, 18, 24, 47, 99, 99, 99, 99),
     (18, 21, 26, 66, 99, 99, 99, 99),
     (24, 26, 56, 99, 99, 99, 99, 99),
     (47, 66, 99, 99, 99, 99, 99, 99),
     *((99,) * SIDE,) * 4,
 )
-# JFIF's conversion (ITU-R BT.601, full range), and back.
-TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
+#: JFIF's conversion (ITU-R BT.601, full range), and back.
+TO_YCC: Final = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+TO_RGB: Final = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 @torch.no_grad()
 def compress(frames: Tensor, quality: Tensor) -> Tensor:
-    """Pictures as they come back from JPEG files.
+    """Picture as they come back from JPEG files.
 
     Args:
         frames: (B, 3, H, W) in [-1, 1].

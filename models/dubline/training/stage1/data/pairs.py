@@ -113,7 +113,7 @@ class Deck:
         return [start, *drawn[np.arange(drives), np.argmax(told, axis=1)].tolist()]
 
     def lesson(self, dense: DensePair) -> Pairs:
-        """Pairs that know the motion of every pixel, one driving frame a source."""
+        """Pair that know the motion of every pixel, one driving frame a source."""
         known = torch.ones(len(dense.driving), device=self.device)
         geometry = torch.zeros(len(known), self.mean.size, device=self.device)
         return Pairs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -12,15 +12,15 @@ from torch.nn.utils.parametrizations import spectral_norm
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Enough for edges, teeth and lashes; a larger critic would learn the training faces by heart.
-WIDTHS = (32, 64, 128)
-LEARNING_RATE = 2e-4
-# No first moment to speak of: the renderer changes what the critic sees from step to step.
-BETAS = (0.5, 0.9)
-# How much its features count beside its verdict.
-MATCHING = 2.0
-# A critic that knows nothing yet must not be listened to.
-RAMP_STEPS = 300
+#: Enough for edges, teeth and lashes; a larger critic would learn the training faces by heart.
+WIDTHS: Final = (32, 64, 128)
+LEARNING_RATE: Final = 2e-4
+#: No first moment to speak of: the renderer changes what the critic sees from step to step.
+BETAS: Final = (0.5, 0.9)
+#: How much its features count beside its verdict.
+MATCHING: Final = 2.0
+#: A critic that knows nothing yet must not be listened to.
+RAMP_STEPS: Final = 300
 
 
 class CriticConv(nn.Conv2d):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,16 +33,25 @@ if TYPE_CHECKING:
     from dubline.training.stage1.data.pairs import Pairs
     from dubline.training.stage1.student import Reading
 
-# What an error weighs beside one of the picture. The warped picture counts for itself, so that painting does not
-# excuse it. Lips are two readings of many, and the reason for all of it; lids are one.
-WARPED, THRESHOLD, PAINTING, COVERING, COLOUR = 0.8, 0.5, 2.0, 1.0, 4.0
-# The same for what exact geometry teaches.
-MOVED, OPENED, HIDDEN, GEOMETRY, LIP_READING, LID_READING = 6.0, 40.0, 0.03, 0.3, 0.4, 0.2
-# Of a landmark's distance in half sides.
-LANDMARK_READING = 6.0
-# Crops for the perceptual loss, as shares of the frame's side, and the smallest that its network is asked about.
-CROPS: dict[Part, float] = {"mouth": 3 / 8, "eyes": 3 / 8}
-SMALLEST_CROP_PX = 64
+#: What an error weighs beside one of the picture. The warped picture counts for itself, so that painting does not
+#: excuse it. Lips are two readings of many, and the reason for all of it; lids are one.
+WARPED: Final = 0.8
+THRESHOLD: Final = 0.5
+PAINTING: Final = 2.0
+COVERING: Final = 1.0
+COLOUR: Final = 4.0
+#: The same for what exact geometry teaches.
+MOVED: Final = 6.0
+OPENED: Final = 40.0
+HIDDEN: Final = 0.03
+GEOMETRY: Final = 0.3
+LIP_READING: Final = 0.4
+LID_READING: Final = 0.2
+#: Of a landmark's distance in half sides.
+LANDMARK_READING: Final = 6.0
+#: Crops for the perceptual loss, as shares of the frame's side, and the smallest that its network is asked about.
+CROPS: Final[dict[Part, float]] = {"mouth": 3 / 8, "eyes": 3 / 8}
+SMALLEST_CROP_PX: Final = 64
 
 
 class Verdict(NamedTuple):

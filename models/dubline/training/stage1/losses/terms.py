@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LEFT_EYE, RIGHT_EYE, MOUTH = slice(36, 42), slice(42, 48), slice(48, 68)
-# What parts when a mouth or an eye opens: inner lips, then lids, above and below.
-ABOVE, BELOW = [61, 62, 63, 37, 38, 43, 44], [67, 66, 65, 41, 40, 47, 46]
-# The threshold of the paper's mask loss, in units of [-1, 1]: smaller differences are noise, not motion.
-TAU = 0.02
-# A difference of this size, in units of [-1, 1], makes painting cheap; nothing but mouths and moving lids makes it
-# cheaper than the floor.
-PAINT_FREELY, PAINT_FLOOR = 0.15, 0.25
-# An eye that opens or shuts by this share of its width has to be painted. Open eyes measure about .3.
-LIDS_MOVED = 0.15
+LEFT_EYE: Final = slice(36, 42)
+RIGHT_EYE: Final = slice(42, 48)
+MOUTH: Final = slice(48, 68)
+#: What parts when a mouth or an eye opens: inner lips, then lids, above and below.
+ABOVE: Final = [61, 62, 63, 37, 38, 43, 44]
+BELOW: Final = [67, 66, 65, 41, 40, 47, 46]
+#: The threshold of the paper's mask loss, in units of [-1, 1]: smaller differences are noise, not motion.
+TAU: Final = 0.02
+#: A difference of this size, in units of [-1, 1], makes painting cheap; nothing but mouths and moving lids makes it
+#: cheaper than the floor.
+PAINT_FREELY: Final = 0.15
+PAINT_FLOOR: Final = 0.25
+#: An eye that opens or shuts by this share of its width has to be painted. Open eyes measure about .3.
+LIDS_MOVED: Final = 0.15
 
 
 def _ellipse(points: int, x: float, y: float, width: float, height: float) -> Tensor:
@@ -23,8 +29,8 @@ def _ellipse(points: int, x: float, y: float, width: float, height: float) -> Te
     return torch.stack([x - width / 2 * angle.cos(), y - height / 2 * angle.sin()], 1)
 
 
-# Where a framed face has its parts, in [-1, 1]: means over the corpus's clips, for footage without landmarks.
-FRAMED_LANDMARKS = torch.cat(
+#: Where a framed face has its parts, in [-1, 1]: means over the corpus's clips, for footage without landmarks.
+FRAMED_LANDMARKS: Final = torch.cat(
     [
         _ellipse(34, 0.02, 0.1, 0.95, 1.2)[17:].flip(0),
         _ellipse(19, 0.02, -0.1, 0.8, 0.5),

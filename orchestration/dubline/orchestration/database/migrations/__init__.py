@@ -1,1 +1,1 @@
-"""The history of the tables, run by Alembic through ``store.schema``."""
+"""The history of the tables, run by Alembic through `store.schema`."""

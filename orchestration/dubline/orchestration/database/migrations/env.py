@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from alembic import context
 from sqlalchemy import text
@@ -12,7 +12,7 @@ from dubline.orchestration.database.rows import Base
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-MIGRATION_LOCK = 0x6475626D  # another constant than that of the control lock
+MIGRATION_LOCK: Final = 0x6475626D  # another constant than that of the control lock
 
 connection: Connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=Base.metadata)

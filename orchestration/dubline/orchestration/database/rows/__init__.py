@@ -1,5 +1,7 @@
 """The tables: SQLAlchemy row classes whose CHECK constraints are the state machines of jobs and uploads."""
 
+from __future__ import annotations
+
 from dubline.orchestration.database.rows.audit import AuditRow, DoomedObjectRow
 from dubline.orchestration.database.rows.base import Base
 from dubline.orchestration.database.rows.batches import BatchRow

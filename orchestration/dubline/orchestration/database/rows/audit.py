@@ -1,5 +1,7 @@
 """What was deleted, by whom, and which objects are still to go."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from uuid import UUID
 

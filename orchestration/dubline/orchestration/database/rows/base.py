@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, Double, Integer, MetaData, Text, Uuid
@@ -35,7 +35,7 @@ class Base(DeclarativeBase):
     }
 
 
-BIG = BigInteger
+BIG: Final = BigInteger
 
 
 def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:

@@ -1,5 +1,7 @@
 """Batches: many jobs accepted in one call."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """Checkpoints: finished pieces of jobs that are not final."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from uuid import UUID
 

@@ -1,6 +1,9 @@
 """Jobs and their attempts. The CHECKs say what each state implies, so no bug writes a half-finished job."""
 
+from __future__ import annotations
+
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
@@ -19,7 +22,7 @@ from dubline.orchestration.domain.jobs import (
     Stage,
 )
 
-_CLAIMABLE = text(f"state IN ({listed(CLAIMABLE)})")
+_CLAIMABLE: Final = text(f"state IN ({listed(CLAIMABLE)})")
 
 
 class JobRow(Base):

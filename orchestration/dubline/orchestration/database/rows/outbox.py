@@ -1,5 +1,7 @@
 """The outbox: wake-ups that were committed with the work they are for, and are yet to be sent."""
 
+from __future__ import annotations
+
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, func

@@ -1,5 +1,7 @@
 """Who may ask for work: tenants, and the keys that speak for them."""
 
+from __future__ import annotations
+
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, func, text

@@ -1,5 +1,7 @@
 """Uploads: declared files, what the one probe of each found, and the lease of the prober at work."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from uuid import UUID
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select, text
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-_BEGIN = text("""
+_BEGIN: Final = text("""
 INSERT INTO audit (id, tenant, actor, action, subject_kind, subject_id, objects)
 VALUES (:id, :tenant, :actor, :action, :subject_kind, :subject_id, 0)
 """)
-_CLOSE = text("""
+_CLOSE: Final = text("""
 UPDATE audit SET objects = :objects, completed_at = CASE WHEN :objects = 0 THEN now() END WHERE id = :id
 """)
-_REMOVED = text("DELETE FROM doomed_objects WHERE object_key = ANY(:keys) RETURNING audit_id")
-_COMPLETE = text("""
+_REMOVED: Final = text("DELETE FROM doomed_objects WHERE object_key = ANY(:keys) RETURNING audit_id")
+_COMPLETE: Final = text("""
 UPDATE audit SET completed_at = now()
 WHERE id = ANY(:ids) AND completed_at IS NULL
 AND NOT EXISTS (SELECT FROM doomed_objects WHERE audit_id = audit.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import case, func, select
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-KEPT = Retention()
+KEPT: Final = Retention()
 
 
 class Batches:
@@ -112,7 +112,7 @@ class Batches:
         Args:
             tenant: whose batch it is.
             batch_id: which batch.
-            after: ``next_after`` of the page before; None for the first page.
+            after: `next_after` of the page before; None for the first page.
             limit: most jobs on the page, at least 1.
 
         Raises:

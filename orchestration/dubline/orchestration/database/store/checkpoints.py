@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select, text
 
@@ -15,11 +15,11 @@ from dubline.orchestration.domain.jobs import Checkpoint, CheckpointKind, Lease,
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-_PINNED = text("""
+_PINNED: Final = text("""
 SELECT weights_sha256, render_batch, segment_frames, encoder_threads FROM jobs
 WHERE id = :job_id AND lease_token = :token FOR UPDATE
 """)
-_PIN = text("""
+_PIN: Final = text("""
 UPDATE jobs SET weights_sha256 = :weights_sha256, render_batch = :render_batch, segment_frames = :segment_frames,
     encoder_threads = :encoder_threads
 WHERE id = :job_id

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-# By name: a column that a newer version adds must not change what a prepared statement gives.
+#: By name: a column that a newer version adds must not change what a prepared statement gives.
 _UPLOAD: Final = ", ".join(f"uploads.{column.name}" for column in UploadRow.__table__.columns)
-# A retried attempt is a charged one; a released one is not, and the others end the job. On FORGIVEN see there.
+#: A retried attempt is a charged one; a released one is not, and the others end the job. On FORGIVEN see there.
 CHARGED: Final = f"""outcome = 'retried' AND (cause NOT IN ({listed(FORGIVEN)}) OR number > coalesce((
     SELECT max(earlier.number) FROM attempts AS earlier WHERE earlier.job_id = attempts.job_id AND earlier.kept
 ), 0))"""  # noqa: S608 - our own text
@@ -49,7 +49,7 @@ FROM taken LEFT JOIN uploads ON uploads.id IN (taken.portrait_upload_id, taken.s
 
 
 def lease_of(rows: Sequence[Any], token: UUID) -> Lease | None:
-    """Make the lease of what ``CLAIM`` gave, a row for each upload; None where an upload is gone."""
+    """Make the lease of what `CLAIM` gave, a row for each upload; None where an upload is gone."""
     taken = rows[0]
     uploads = {row.id: upload_of(row) for row in rows if row.id is not None}
     portrait, speech = uploads.get(taken.portrait_upload_id), uploads.get(taken.speech_upload_id)

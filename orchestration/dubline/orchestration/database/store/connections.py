@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from sqlalchemy import create_engine, event
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.settings import DatabaseSettings
 
-CONNECT_TIMEOUT_S = 5
-STATEMENT_TIMEOUT_MS = 30_000
-# A server that vanished without a word is noticed after about this long.
-SILENCE_S = 10
-# The server's side of the same: locks of a machine that lost its power are not held for two hours.
-_SERVER_SIDE = (
+CONNECT_TIMEOUT_S: Final = 5
+STATEMENT_TIMEOUT_MS: Final = 30_000
+#: A server that vanished without a word is noticed after about this long.
+SILENCE_S: Final = 10
+#: The server's side of the same: locks of a machine that lost its power are not held for two hours.
+_SERVER_SIDE: Final = (
     f"-c tcp_keepalives_idle={SILENCE_S} -c tcp_keepalives_interval={SILENCE_S // 5} -c tcp_keepalives_count=3"
 )
 

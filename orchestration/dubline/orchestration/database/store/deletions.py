@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-_UPLOAD = text("SELECT id FROM uploads WHERE id = :id AND tenant = :tenant FOR UPDATE")
-_BATCH_OF = text("SELECT batch_id FROM jobs WHERE id = :id AND tenant = :tenant")
-_BATCH = text("SELECT id FROM batches WHERE id = :id AND tenant = :tenant FOR UPDATE")
-_JOBS_OF_BATCH = text("SELECT id FROM jobs WHERE batch_id = :id ORDER BY id FOR UPDATE")
-_JOB = text("SELECT id FROM jobs WHERE id = :id FOR UPDATE")
-# The batch finds its inputs through its jobs: those of one that goes get their date here.
-_DATED = text("""
+_UPLOAD: Final = text("SELECT id FROM uploads WHERE id = :id AND tenant = :tenant FOR UPDATE")
+_BATCH_OF: Final = text("SELECT batch_id FROM jobs WHERE id = :id AND tenant = :tenant")
+_BATCH: Final = text("SELECT id FROM batches WHERE id = :id AND tenant = :tenant FOR UPDATE")
+_JOBS_OF_BATCH: Final = text("SELECT id FROM jobs WHERE batch_id = :id ORDER BY id FOR UPDATE")
+_JOB: Final = text("SELECT id FROM jobs WHERE id = :id FOR UPDATE")
+#: The batch finds its inputs through its jobs: those of one that goes get their date here.
+_DATED: Final = text("""
 UPDATE uploads SET expire_at = LEAST(uploads.expire_at, now() + make_interval(secs => batches.inputs_s))
 FROM jobs JOIN batches ON batches.id = jobs.batch_id
 WHERE jobs.id = :id AND batches.inputs_s IS NOT NULL
 AND uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
 """)
-_ONE_LESS = text("UPDATE batches SET row_count = row_count - 1 WHERE id = :id")
-_NO_BATCH = text("DELETE FROM batches WHERE id = :id")
-_DOOMED = text("SELECT object_key FROM doomed_objects ORDER BY doomed_at LIMIT :limit")
+_ONE_LESS: Final = text("UPDATE batches SET row_count = row_count - 1 WHERE id = :id")
+_NO_BATCH: Final = text("DELETE FROM batches WHERE id = :id")
+_DOOMED: Final = text("SELECT object_key FROM doomed_objects ORDER BY doomed_at LIMIT :limit")
 
-_POSTPONED = text("UPDATE doomed_objects SET doomed_at = now() WHERE object_key = ANY(:keys)")
+_POSTPONED: Final = text("UPDATE doomed_objects SET doomed_at = now() WHERE object_key = ANY(:keys)")
 
 
 class Deletions:
@@ -92,7 +92,7 @@ class Deletions:
         return audit_id
 
     def batch(self, tenant: str, batch_id: UUID, actor: str, *, inputs: bool = False) -> UUID:
-        """Delete a batch with all its jobs, as ``job`` does.
+        """Delete a batch with all its jobs, as `job` does.
 
         Args:
             tenant: whose batch it is.

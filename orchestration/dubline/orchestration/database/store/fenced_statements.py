@@ -6,8 +6,8 @@ from typing import Final
 
 from dubline.orchestration.database.store.terminal_transitions import UNLEASED
 
-# The token is new with every claim, so holding it is proof that nobody claimed the job since. The device's seconds
-# come as the sum of this attempt so far, so a report that is repeated is not counted twice.
+#: The token is new with every claim, so holding it is proof that nobody claimed the job since. The device's seconds
+#: come as the sum of this attempt so far, so a report that is repeated is not counted twice.
 _FENCE: Final = """
 WITH mine AS (
     UPDATE jobs SET {changes}, gpu_s = jobs.gpu_s + greatest(0, %(gpu_s)s - held.gpu_s)
@@ -67,7 +67,7 @@ _RELEASED: Final = (
     _WOKEN,
 )
 RELEASE: Final = _fenced(*_RELEASED)
-# An array in the others would have the server plan them anew each time: it guesses its length.
+#: An array in the others would have the server plan them anew each time: it guesses its length.
 RELEASE_MANY: Final = _fenced(*_RELEASED, held="= ANY(%(tokens)s)")
 KEEP: Final = """
 WITH mine AS (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, select, text, update
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.domain.uploads import Upload
 
-# Each half has an index of its own that is as small as the work that is left.
-_QUEUED = text(f"""
+#: Each half has an index of its own that is as small as the work that is left.
+_QUEUED: Final = text(f"""
 SELECT count(*) FILTER (WHERE available_at <= now()) AS claimable,
     count(*) FILTER (WHERE available_at > now()) AS delayed,
     (SELECT count(*) FROM jobs WHERE state = 'running') AS running,

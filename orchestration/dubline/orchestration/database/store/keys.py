@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -18,10 +18,10 @@ from dubline.orchestration.domain.errors import InvalidRequestError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-KEY_PREFIX = "dubline_"
-KEY_BYTES = 32
-ACTOR_DIGITS = 12
-_TENANT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+KEY_PREFIX: Final = "dubline_"
+KEY_BYTES: Final = 32
+ACTOR_DIGITS: Final = 12
+_TENANT_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Caller:
 
     tenant: str
     actor: str
-    """Which key it is, for the audit: ``key:`` and the first digits of its SHA-256."""
+    """Which key it is, for the audit: `key:` and the first digits of its SHA-256."""
 
 
 class Keys:
@@ -43,7 +43,7 @@ class Keys:
         """Make a key for a tenant, and the tenant where it is new. The key cannot be read again.
 
         Args:
-            tenant: lower-case letters, digits, ``-`` and ``_``, at most 63, beginning with a letter or digit.
+            tenant: lower-case letters, digits, `-` and `_`, at most 63, beginning with a letter or digit.
 
         Raises:
             InvalidRequestError: the name is not of that form.

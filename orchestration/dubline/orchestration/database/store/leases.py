@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Leases:
-    """What workers ask for and report. Every method but ``begin`` and the last two is one round trip.
+    """What workers ask for and report. Every method but `begin` and the last two is one round trip.
 
     A write whose token is no longer in force raises LeaseLostError, changes nothing and is counted on the attempt:
     the job was rescued, cancelled, deleted or ended. So is a repetition of a final write that raised
@@ -35,9 +35,9 @@ class Leases:
         self._unanswered: set[UUID] = set()
 
     def claim(self, worker: str, lease_s: float) -> Lease | None:
-        """Take the job that is next in the fair order for ``lease_s`` seconds; None where nothing is due.
+        """Take the job that is next in the fair order for `lease_s` seconds; None where nothing is due.
 
-        A job whose upload is gone fails with ``upload_missing`` and the next one is taken.
+        A job whose upload is gone fails with `upload_missing` and the next one is taken.
 
         Args:
             worker: name of the worker, for people.
@@ -61,7 +61,7 @@ class Leases:
             self._run(fenced_statements.FAIL, token=token, gpu_s=0.0, **_blame(Cause.BAD_INPUT, gone.code, gone.detail))
 
     def renew(self, lease: Lease, lease_s: float) -> Lease:
-        """Keep the job for ``lease_s`` seconds from now. One past its time is renewed if nobody took the job.
+        """Keep the job for `lease_s` seconds from now. One past its time is renewed if nobody took the job.
 
         Raises:
             LeaseLostError: stop working on it.
@@ -124,10 +124,10 @@ class Leases:
 
         Args:
             lease: the attempt that made it.
-            result_key: where it lies in the bucket, ``lease.result_key``.
+            result_key: where it lies in the bucket, `lease.result_key`.
             size_bytes: its length.
             duration_s: of the video.
-            gpu_s: as for ``progress``; so below.
+            gpu_s: as for `progress`; so below.
 
         Raises:
             LeaseLostError: the result is not published.
@@ -138,7 +138,7 @@ class Leases:
     def retry(  # noqa: PLR0913, PLR0917 - a decision of retry.decide, spread out
         self, lease: Lease, cause: Cause, code: str, detail: str, delay_s: float, gpu_s: float = 0.0
     ) -> None:
-        """End the attempt; the job is due again, at its old place in the queue, in ``delay_s`` seconds.
+        """End the attempt; the job is due again, at its old place in the queue, in `delay_s` seconds.
 
         Raises:
             LeaseLostError: nothing was written.

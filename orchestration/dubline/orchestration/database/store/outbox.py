@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 RENDER: Final = "render"
 PROBE: Final = "probe"
 
-_WAKE = text("INSERT INTO outbox (task, count) VALUES (:task, :count)")
-_LOCKED = text("SELECT id, task, count FROM outbox ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED")
-_SENT = text("DELETE FROM outbox WHERE id = ANY(:ids)")
+_WAKE: Final = text("INSERT INTO outbox (task, count) VALUES (:task, :count)")
+_LOCKED: Final = text("SELECT id, task, count FROM outbox ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED")
+_SENT: Final = text("DELETE FROM outbox WHERE id = ANY(:ids)")
 
 
 class Outbox:
@@ -32,7 +32,7 @@ class Outbox:
     def publish(self, send: Callable[[Mapping[str, int]], None], limit: int = 1000) -> int:
         """Send the wake-ups that wait, oldest first.
 
-        They leave the outbox when ``send`` returns, and stay when it raises. A commit that fails afterwards has
+        They leave the outbox when `send` returns, and stay when it raises. A commit that fails afterwards has
         them sent again, which is harmless.
 
         Args:

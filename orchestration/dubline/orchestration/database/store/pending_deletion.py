@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-# One that waits already is counted by the first deletion that asked for it.
-_UNLESS_CLAIMED = """
+#: One that waits already is counted by the first deletion that asked for it.
+_UNLESS_CLAIMED: Final = """
 ON CONFLICT (object_key) DO UPDATE SET audit_id = excluded.audit_id
     WHERE doomed_objects.audit_id IS NULL AND excluded.audit_id IS NOT NULL
 RETURNING 1
 """
-_DOOM = text(f"""
+_DOOM: Final = text(f"""
 INSERT INTO doomed_objects (object_key, audit_id)
 SELECT DISTINCT object_key, CAST(:audit_id AS uuid) FROM unnest(CAST(:keys AS text[])) AS object_key
 {_UNLESS_CLAIMED}
 """)  # noqa: S608 - our own text
-_DOOM_CHECKPOINTS = text(f"""
+_DOOM_CHECKPOINTS: Final = text(f"""
 WITH gone AS (DELETE FROM checkpoints WHERE job_id = ANY(:job_ids) AND kind = ANY(:kinds) RETURNING object_key)
 INSERT INTO doomed_objects (object_key, audit_id) SELECT object_key, CAST(:audit_id AS uuid) FROM gone
 {_UNLESS_CLAIMED}
 """)  # noqa: S608 - our own text
 
-ALL_KINDS = ("motion", "segment")
+ALL_KINDS: Final = ("motion", "segment")
 
 
 def doom(session: Session, keys: Iterable[str], audit_id: UUID | None = None) -> int:
@@ -49,7 +49,7 @@ def doom_checkpoints(
     The caller holds the locks of the jobs, taken by a statement before this one.
 
     Returns:
-        As ``doom``.
+        As `doom`.
     """
     values = {"job_ids": list(job_ids), "kinds": list(kinds), "audit_id": audit_id}
     return len(session.execute(_DOOM_CHECKPOINTS, values).all())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from sqlalchemy import text
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-_IN_USE = text("""
+_IN_USE: Final = text("""
 SELECT EXISTS (
     SELECT FROM jobs WHERE (portrait_upload_id = :id OR speech_upload_id = :id) AND finalized_at IS NULL
 )
 """)
-_LIVE = text("""
+_LIVE: Final = text("""
 SELECT portrait_upload_id FROM jobs WHERE portrait_upload_id = ANY(:ids) AND finalized_at IS NULL
 UNION SELECT speech_upload_id FROM jobs WHERE speech_upload_id = ANY(:ids) AND finalized_at IS NULL
 """)
-_LOCKED = text("SELECT id FROM uploads WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
-_NO_UPLOADS = text("DELETE FROM uploads WHERE id = ANY(:ids)")
-# Also what an attempt wrote that published nothing; what it writes from now on is found by the sweep.
-_RESULTS = text("""
+_LOCKED: Final = text("SELECT id FROM uploads WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+_NO_UPLOADS: Final = text("DELETE FROM uploads WHERE id = ANY(:ids)")
+#: Also what an attempt wrote that published nothing; what it writes from now on is found by the sweep.
+_RESULTS: Final = text("""
 SELECT 'results/' || job_id || '/' || number || '-' || token || '.mp4' FROM attempts
 WHERE job_id = ANY(:ids) AND outcome IS DISTINCT FROM 'succeeded'
 UNION SELECT result_key FROM jobs WHERE id = ANY(:ids) AND result_key IS NOT NULL AND result_deleted_at IS NULL
 """)
-_NO_ATTEMPTS = text("DELETE FROM attempts WHERE job_id = ANY(:ids)")
-_NO_JOBS = text("DELETE FROM jobs WHERE id = ANY(:ids)")
-# Another job keeps an upload, unless its own batch has had its inputs deleted.
-_SPARE = text("""
+_NO_ATTEMPTS: Final = text("DELETE FROM attempts WHERE job_id = ANY(:ids)")
+_NO_JOBS: Final = text("DELETE FROM jobs WHERE id = ANY(:ids)")
+#: Another job keeps an upload, unless its own batch has had its inputs deleted.
+_SPARE: Final = text("""
 SELECT DISTINCT uploads.id FROM jobs
 JOIN uploads ON uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
 WHERE jobs.batch_id = :batch_id AND uploads.tenant = :tenant AND NOT EXISTS (
@@ -49,8 +49,8 @@ WHERE jobs.batch_id = :batch_id AND uploads.tenant = :tenant AND NOT EXISTS (
     AND batches.inputs_deleted_at IS NULL
 )
 """)
-# A key holds the ids of its rows, so each is found by an index that is there for other reasons.
-_REFERENCED = text("""
+#: A key holds the ids of its rows, so each is found by an index that is there for other reasons.
+_REFERENCED: Final = text("""
 WITH asked AS (
     SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:jobs AS uuid[]), CAST(:tokens AS uuid[]))
         AS asked (key, job_id, token)
@@ -61,11 +61,11 @@ UNION SELECT key FROM asked JOIN attempts USING (job_id, token) WHERE ended_at I
 UNION SELECT key FROM asked JOIN checkpoints ON object_key = key
 UNION SELECT key FROM asked JOIN doomed_objects ON object_key = key
 """)
-_UPLOADS = text("SELECT id, tenant FROM uploads WHERE id = ANY(:ids)")
+_UPLOADS: Final = text("SELECT id, tenant FROM uploads WHERE id = ANY(:ids)")
 
-_ID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-_OF_ATTEMPT = re.compile(rf"(?:results|checkpoints)/{_ID}/[0-9]+-{_ID}[./]")
-_OF_UPLOAD = re.compile(rf"uploads/[0-9a-f]+/{_ID}")
+_ID: Final = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+_OF_ATTEMPT: Final = re.compile(rf"(?:results|checkpoints)/{_ID}/[0-9]+-{_ID}[./]")
+_OF_UPLOAD: Final = re.compile(rf"uploads/[0-9a-f]+/{_ID}")
 
 
 def unused(session: Session, ids: Collection[UUID]) -> set[UUID]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-LIMIT = 1000
-"""Most jobs in one transaction; the next turn takes the rest."""
+#: Most jobs in one transaction; the next turn takes the rest.
+LIMIT: Final = 1000
 
-_EXPIRED = text(f"""
+_EXPIRED: Final = text(f"""
 SELECT id FROM jobs WHERE state = 'running' AND lease_expires_at < now()
 LIMIT {LIMIT} FOR UPDATE SKIP LOCKED
 """)  # noqa: S608 - our own text
-_LATE = text(f"""
+_LATE: Final = text(f"""
 SELECT id FROM jobs WHERE deadline_at < now() AND finalized_at IS NULL
 LIMIT {LIMIT} FOR UPDATE SKIP LOCKED
 """)  # noqa: S608 - our own text
-_LOSSES = text(f"""
+_LOSSES: Final = text(f"""
 SELECT lost.id, count(attempts.number)
 FROM unnest(CAST(:ids AS uuid[])) AS lost (id)
 LEFT JOIN attempts ON attempts.job_id = lost.id AND cause = 'worker_lost' AND {CHARGED}
 GROUP BY lost.id
 """)  # noqa: S608 - our own text
-_AGAIN = text(
+_AGAIN: Final = text(
     "UPDATE jobs SET state = 'retrying', available_at = now(), progress_percent = 0,"  # noqa: S608
     f" {UNLEASED} WHERE id = ANY(:ids)"
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
@@ -14,7 +14,7 @@ from dubline.orchestration.domain.audit import RETENTION_ACTOR, AuditAction, Aud
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-_RESULTS = text("""
+_RESULTS: Final = text("""
 WITH old AS (
     SELECT id FROM jobs WHERE results_expire_at < now() AND result_deleted_at IS NULL
     ORDER BY results_expire_at LIMIT :limit FOR UPDATE SKIP LOCKED
@@ -22,7 +22,7 @@ WITH old AS (
 UPDATE jobs SET result_deleted_at = now() FROM old WHERE jobs.id = old.id
 RETURNING jobs.id, jobs.tenant, jobs.result_key
 """)
-_UPLOADS = text("""
+_UPLOADS: Final = text("""
 SELECT id, tenant FROM uploads
 WHERE expire_at < now() AND NOT EXISTS (
     SELECT FROM jobs WHERE portrait_upload_id = uploads.id AND finalized_at IS NULL
@@ -31,7 +31,7 @@ WHERE expire_at < now() AND NOT EXISTS (
 )
 ORDER BY expire_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
-_BATCHES = text("""
+_BATCHES: Final = text("""
 SELECT id, tenant FROM batches
 WHERE inputs_s IS NOT NULL AND inputs_deleted_at IS NULL
 AND created_at < now() - make_interval(secs => inputs_s)
@@ -41,10 +41,10 @@ AND NOT EXISTS (
 )
 ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
-_STRAY_CHECKPOINTS = text("""
+_STRAY_CHECKPOINTS: Final = text("""
 SELECT DISTINCT job_id FROM checkpoints JOIN jobs ON jobs.id = job_id WHERE finalized_at IS NOT NULL
 """)
-_INPUTS_DELETED = text("UPDATE batches SET inputs_deleted_at = now() WHERE id = :id")
+_INPUTS_DELETED: Final = text("UPDATE batches SET inputs_deleted_at = now() WHERE id = :id")
 
 
 def checkpoints(session: Session) -> None:

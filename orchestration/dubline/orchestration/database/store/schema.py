@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from alembic import command
 from alembic.config import Config
@@ -17,7 +17,7 @@ from dubline.orchestration.domain.errors import DatabaseUnavailableError
 if TYPE_CHECKING:
     from dubline.orchestration.settings import DatabaseSettings
 
-CONNECT_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S: Final = 5
 
 
 def migrate(settings: DatabaseSettings, revision: str = "head") -> None:

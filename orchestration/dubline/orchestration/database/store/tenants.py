@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.domain.jobs import Retention
 
-PAGE = 10_000
-"""Rows dated again in one transaction."""
+#: Rows dated again in one transaction.
+PAGE: Final = 10_000
 
-_SET = text("UPDATE tenants SET inputs_s = :inputs_s, results_s = :results_s WHERE name = :tenant RETURNING name")
-_DATE_UPLOADS = text("""
+_SET: Final = text(
+    "UPDATE tenants SET inputs_s = :inputs_s, results_s = :results_s WHERE name = :tenant RETURNING name"
+)
+_DATE_UPLOADS: Final = text("""
 WITH other AS (
     SELECT uploads.id, uploads.created_at + make_interval(secs => tenants.inputs_s) AS due
     FROM uploads JOIN tenants ON tenants.name = uploads.tenant
@@ -28,7 +30,7 @@ WITH other AS (
 )
 UPDATE uploads SET expire_at = other.due FROM other WHERE uploads.id = other.id RETURNING uploads.id
 """)
-_DATE_RESULTS = text("""
+_DATE_RESULTS: Final = text("""
 WITH other AS (
     SELECT id, due FROM (
         SELECT jobs.id, jobs.results_expire_at,

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 UNLEASED: Final = "stage = NULL, lease_token = NULL, lease_expires_at = NULL, lease_worker = NULL"
 
-_CANCEL = text(f"UPDATE jobs SET state = 'cancelled', finalized_at = now(), {UNLEASED} WHERE id = ANY(:ids)")  # noqa: S608
-_FAIL = text(
+_CANCEL: Final = text(f"UPDATE jobs SET state = 'cancelled', finalized_at = now(), {UNLEASED} WHERE id = ANY(:ids)")  # noqa: S608
+_FAIL: Final = text(
     "UPDATE jobs SET state = 'failed', finalized_at = now(), error_code = :code, error_detail = :detail,"  # noqa: S608
     f" {UNLEASED} WHERE id = ANY(:ids)"
 )
-_END = text("""
+_END: Final = text("""
 UPDATE attempts
 SET ended_at = now(), outcome = :outcome, cause = :cause, error_code = :code, error_detail = :detail
 WHERE job_id = ANY(:ids) AND ended_at IS NULL

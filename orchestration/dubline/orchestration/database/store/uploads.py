@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import case, func, insert, select, update
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
-_UNLEASED: dict[str, Any] = {"lease_token": None, "lease_expires_at": None, "lease_worker": None}
+_UNLEASED: Final[dict[str, Any]] = {"lease_token": None, "lease_expires_at": None, "lease_worker": None}
 
 
 class Uploads:
@@ -77,7 +77,7 @@ class Uploads:
             return session.scalar(select(func.count()).select_from(UploadRow).where(*_claimable(UploadRow))) or 0
 
     def claim(self, worker: str, lease_s: float) -> ProbeLease | None:
-        """Take the longest-waiting upload for ``lease_s`` seconds; None where nothing waits.
+        """Take the longest-waiting upload for `lease_s` seconds; None where nothing waits.
 
         Args:
             worker: name of the prober, for people.
@@ -115,7 +115,7 @@ class Uploads:
             )
 
     def renew(self, lease: ProbeLease, lease_s: float) -> ProbeLease:
-        """Keep the upload for ``lease_s`` seconds from now.
+        """Keep the upload for `lease_s` seconds from now.
 
         Raises:
             LeaseLostError: another prober may have it.
@@ -150,7 +150,7 @@ class Uploads:
         return upload_of(self._write(lease, _rejected(code, detail) | _UNLEASED))
 
     def retry(self, lease: ProbeLease, delay_s: float) -> Upload:
-        """Give the upload back after a failure that may pass, to be probed again in ``delay_s`` seconds.
+        """Give the upload back after a failure that may pass, to be probed again in `delay_s` seconds.
 
         However often, it does not bring the upload nearer to being rejected.
 
@@ -168,7 +168,7 @@ class Uploads:
         return upload_of(self._write(lease, {"probe_attempts": UploadRow.probe_attempts - 1} | _UNLEASED))
 
     def rescue_expired(self) -> int:
-        """Take uploads back from probers whose lease expired; one that cost ``LOSS_BUDGET`` of them is rejected.
+        """Take uploads back from probers whose lease expired; one that cost `LOSS_BUDGET` of them is rejected.
 
         Returns:
             How many were taken back.
