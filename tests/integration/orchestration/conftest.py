@@ -37,7 +37,7 @@ def speech_facts(duration_s: float) -> UploadFacts:
 
 
 @dataclass
-class Studio:
+class JobFactory:
     """Makes uploads and jobs of one tenant through the store alone."""
 
     store: Store
@@ -81,8 +81,8 @@ class Studio:
 
 
 @pytest.fixture
-def studio(store: Store) -> Studio:
-    return Studio(store, "acme")
+def factory(store: Store) -> JobFactory:
+    return JobFactory(store, "acme")
 
 
 @pytest.fixture

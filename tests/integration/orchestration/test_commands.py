@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.queue import Waker
@@ -78,23 +78,23 @@ def here(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Here:
     return run
 
 
-def lose_one(store: Store, studio: Studio) -> None:
+def lose_one(store: Store, factory: JobFactory) -> None:
     """Have a worker lose a job, and wait until it is taken back."""
-    job = studio.job()
+    job = factory.job()
     store.leases.claim("lost", 0.01)
     wait_until(lambda: store.jobs.get("acme", job.id).state is JobState.RETRYING, START_WITHIN_S)
     store.jobs.cancel("acme", job.id)
 
 
 def test_a_standby_takes_over_from_a_control_process_that_is_killed(
-    store: Store, studio: Studio, environment: dict[str, str], waker: Waker, tmp_path: Path
+    store: Store, factory: JobFactory, environment: dict[str, str], waker: Waker, tmp_path: Path
 ) -> None:
     with control(environment, tmp_path / "one") as one, control(environment, tmp_path / "two") as two:
-        lose_one(store, studio)
+        lose_one(store, factory)
         one.kill()
         one.wait()
-        lose_one(store, studio)
-        studio.job()
+        lose_one(store, factory)
+        factory.job()
         wait_until(lambda: waker.waiting(RENDER_QUEUE) > 0, START_WITHIN_S)
         assert two.poll() is None
 
@@ -112,7 +112,7 @@ def test_a_control_process_ends_at_once_when_asked_to(
 
 
 def test_a_broker_that_comes_back_gets_what_was_committed_meanwhile(
-    studio: Studio, environment: dict[str, str], waker: Waker, tmp_path: Path
+    factory: JobFactory, environment: dict[str, str], waker: Waker, tmp_path: Path
 ) -> None:
     # A broker that refuses writes, and then takes them: as after its disk was full. Only the relay looks again soon.
     environment["DUBLINE_CONTROL_RECONCILE_S"] = "3600"
@@ -120,7 +120,7 @@ def test_a_broker_that_comes_back_gets_what_was_committed_meanwhile(
         broker.config_set("maxmemory", 1)
         try:
             with control(environment, tmp_path / "log"):
-                studio.job()
+                factory.job()
                 wait_until(lambda: "broker_unavailable" in (tmp_path / "log").read_text(), START_WITHIN_S)
                 assert waker.waiting(RENDER_QUEUE) == 0
                 broker.config_set("maxmemory", 0)
@@ -137,11 +137,11 @@ def test_the_commands_prepare_an_installation(store: Store, here: Here, capsys: 
 
 
 def test_the_command_sweep_counts_and_removes(
-    studio: Studio, here: Here, objects: Objects, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    factory: JobFactory, here: Here, objects: Objects, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_bytes(b"0123456789")
     orphan = f"results/{uuid4()}/1-{uuid4()}.mp4"
-    for key in (orphan, studio.speech.object_key):
+    for key in (orphan, factory.speech.object_key):
         objects.put(tmp_path / "file", key, "video/mp4")
     assert here("sweep", "--dry-run") == here("sweep") == 0
     assert capsys.readouterr().out == "objects=2 referenced=1 doomed=0 orphans=0\n" * 2
@@ -151,21 +151,21 @@ def test_the_command_sweep_counts_and_removes(
         assert here("sweep", "--dry-run") == 1
         assert objects.size_bytes(orphan) == 10
         assert here("sweep") == 0
-        assert [one.key for one in objects.list()] == [studio.speech.object_key]
+        assert [one.key for one in objects.list()] == [factory.speech.object_key]
         assert here("sweep", "--dry-run") == 0
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("objects=")]
     assert said == ["objects=2 referenced=1 doomed=0 orphans=1"] * 2 + ["objects=1 referenced=1 doomed=0 orphans=0"]
 
 
 def test_the_command_retention_dates_what_is_there(
-    store: Store, studio: Studio, here: Here, capsys: pytest.CaptureFixture[str]
+    store: Store, factory: JobFactory, here: Here, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ("retention", "acme", "--inputs-s", "60", "--results-s", "keep")
     assert here(*line) == 0
     assert store.deletions.expire() == 0
     with transaction(store._engine) as session:
         aged = "UPDATE uploads SET expire_at = expire_at - interval '2 minutes' WHERE id = :id"
-        session.execute(text(aged), {"id": studio.speech.id})
+        session.execute(text(aged), {"id": factory.speech.id})
     assert store.deletions.expire() == 1
     with pytest.raises(SystemExit) as refused:
         here("retention", "acme", "--inputs-s", "1", "--results-s", "keep")
@@ -176,9 +176,9 @@ def test_the_command_retention_dates_what_is_there(
 
 
 def test_the_command_audit_shows_a_deletion(
-    store: Store, studio: Studio, here: Here, capsys: pytest.CaptureFixture[str]
+    store: Store, factory: JobFactory, here: Here, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    upload_id = studio.speech.id
+    upload_id = factory.speech.id
     assert here("audit", "acme", str(upload_id)) == 1
     audit_id = store.deletions.upload("acme", upload_id, "key:0123456789ab")
     assert here("audit", "acme", str(upload_id)) == 0

@@ -19,13 +19,13 @@ from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.domain.uploads import UploadKind
 
 if TYPE_CHECKING:
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
 
 
-def test_a_batch_keeps_its_rows_in_order_page_by_page(store: Store, studio: Studio) -> None:
-    rows = [studio.new(custom_id=f"row-{n}", seed=n) for n in range(7)]
+def test_a_batch_keeps_its_rows_in_order_page_by_page(store: Store, factory: JobFactory) -> None:
+    rows = [factory.new(custom_id=f"row-{n}", seed=n) for n in range(7)]
     batch, replayed = store.batches.insert("acme", rows, None, "hash")
     assert not replayed
     seen, after = [], None
@@ -38,13 +38,13 @@ def test_a_batch_keeps_its_rows_in_order_page_by_page(store: Store, studio: Stud
     assert seen == [(f"row-{n}", n, n) for n in range(7)]
 
 
-def test_a_last_page_that_is_full_has_no_next_one(store: Store, studio: Studio) -> None:
-    batch, _ = store.batches.insert("acme", [studio.new()] * 3, None, "hash")
+def test_a_last_page_that_is_full_has_no_next_one(store: Store, factory: JobFactory) -> None:
+    batch, _ = store.batches.insert("acme", [factory.new()] * 3, None, "hash")
     assert store.batches.jobs("acme", batch.id, None, limit=3).next_after is None
 
 
-def test_progress_and_counts_come_from_the_jobs(store: Store, studio: Studio) -> None:
-    batch, _ = store.batches.insert("acme", [studio.new(), studio.new()], None, "hash")
+def test_progress_and_counts_come_from_the_jobs(store: Store, factory: JobFactory) -> None:
+    batch, _ = store.batches.insert("acme", [factory.new(), factory.new()], None, "hash")
     assert batch.counts[JobState.QUEUED] == 2
     assert set(batch.counts) == set(JobState)
     lease = store.leases.claim("worker", 10)
@@ -54,16 +54,16 @@ def test_progress_and_counts_come_from_the_jobs(store: Store, studio: Studio) ->
     assert (half.counts[JobState.SUCCEEDED], half.progress_percent, half.finished) == (1, 50.0, False)
 
 
-def test_a_bad_upload_fails_its_row_and_no_neighbour(store: Store, studio: Studio) -> None:
-    faceless = studio.rejected(UploadKind.PORTRAIT, "no_face", "No face in it.")
-    pending = studio.pending(UploadKind.SPEECH)
+def test_a_bad_upload_fails_its_row_and_no_neighbour(store: Store, factory: JobFactory) -> None:
+    faceless = factory.rejected(UploadKind.PORTRAIT, "no_face", "No face in it.")
+    pending = factory.pending(UploadKind.SPEECH)
     rows = [
-        studio.new(),
-        studio.new(portrait=uuid4()),
-        studio.new(portrait=faceless.id),
-        studio.new(speech=pending.id),
-        studio.new(speech=studio.portrait.id),
-        studio.new(),
+        factory.new(),
+        factory.new(portrait=uuid4()),
+        factory.new(portrait=faceless.id),
+        factory.new(speech=pending.id),
+        factory.new(speech=factory.portrait.id),
+        factory.new(),
     ]
     batch, _ = store.batches.insert("acme", rows, None, "hash")
     jobs = store.batches.jobs("acme", batch.id, None, 10).jobs
@@ -80,25 +80,25 @@ def test_a_bad_upload_fails_its_row_and_no_neighbour(store: Store, studio: Studi
     assert batch.counts[JobState.FAILED] == 4
 
 
-def test_an_upload_of_another_tenant_is_missing(store: Store, studio: Studio) -> None:
-    other = type(studio)(store, "other")
-    batch, _ = store.batches.insert("acme", [studio.new(portrait=other.portrait.id)], None, "hash")
+def test_an_upload_of_another_tenant_is_missing(store: Store, factory: JobFactory) -> None:
+    other = type(factory)(store, "other")
+    batch, _ = store.batches.insert("acme", [factory.new(portrait=other.portrait.id)], None, "hash")
     (job,) = store.batches.jobs("acme", batch.id, None, 10).jobs
     assert job.error_code == "upload_missing"
     assert store.batches.get("acme", batch.id).finished
 
 
-def test_a_batch_with_an_upload_being_checked_inserts_nothing(store: Store, studio: Studio) -> None:
-    probing = studio.probing(UploadKind.SPEECH)
+def test_a_batch_with_an_upload_being_checked_inserts_nothing(store: Store, factory: JobFactory) -> None:
+    probing = factory.probing(UploadKind.SPEECH)
     with pytest.raises(UploadNotReadyError):
-        store.batches.insert("acme", [studio.new(), studio.new(speech=probing.id)], "key", "hash")
+        store.batches.insert("acme", [factory.new(), factory.new(speech=probing.id)], "key", "hash")
     assert store.jobs.queued_counts().claimable == 0
     # The key is free again.
-    assert store.batches.insert("acme", [studio.new()], "key", "another")[1] is False
+    assert store.batches.insert("acme", [factory.new()], "key", "another")[1] is False
 
 
-def test_rows_with_faults_of_their_own_insert_nothing(store: Store, studio: Studio) -> None:
-    rows = [studio.new(custom_id="a"), studio.new(preset="huge"), studio.new(custom_id="a")]
+def test_rows_with_faults_of_their_own_insert_nothing(store: Store, factory: JobFactory) -> None:
+    rows = [factory.new(custom_id="a"), factory.new(preset="huge"), factory.new(custom_id="a")]
     with pytest.raises(InvalidBatchError) as caught:
         store.batches.insert("acme", rows, None, "hash")
     assert [(error["row"], error["code"]) for error in caught.value.errors] == [
@@ -109,41 +109,41 @@ def test_rows_with_faults_of_their_own_insert_nothing(store: Store, studio: Stud
     assert store.jobs.queued_counts().claimable == 0
 
 
-def test_a_batch_without_rows_is_refused(store: Store, studio: Studio) -> None:
+def test_a_batch_without_rows_is_refused(store: Store, factory: JobFactory) -> None:
     with pytest.raises(InvalidBatchError):
-        store.batches.insert(studio.tenant, [], None, "hash")
+        store.batches.insert(factory.tenant, [], None, "hash")
 
 
-def test_the_same_key_and_request_give_the_same_batch(store: Store, studio: Studio) -> None:
-    first, _ = store.batches.insert("acme", [studio.new()], "key", "hash")
-    second, replayed = store.batches.insert("acme", [studio.new()], "key", "hash")
+def test_the_same_key_and_request_give_the_same_batch(store: Store, factory: JobFactory) -> None:
+    first, _ = store.batches.insert("acme", [factory.new()], "key", "hash")
+    second, replayed = store.batches.insert("acme", [factory.new()], "key", "hash")
     assert replayed
     assert second == first
     assert store.jobs.queued_counts().claimable == 1
 
 
-def test_the_same_key_with_another_request_is_refused(store: Store, studio: Studio) -> None:
-    store.batches.insert("acme", [studio.new()], "key", "hash")
+def test_the_same_key_with_another_request_is_refused(store: Store, factory: JobFactory) -> None:
+    store.batches.insert("acme", [factory.new()], "key", "hash")
     with pytest.raises(IdempotencyKeyReusedError):
-        store.batches.insert("acme", [studio.new()], "key", "other hash")
+        store.batches.insert("acme", [factory.new()], "key", "other hash")
 
 
-def test_a_key_belongs_to_one_tenant(store: Store, studio: Studio) -> None:
-    other = type(studio)(store, "other")
-    store.batches.insert("acme", [studio.new()], "key", "hash")
+def test_a_key_belongs_to_one_tenant(store: Store, factory: JobFactory) -> None:
+    other = type(factory)(store, "other")
+    store.batches.insert("acme", [factory.new()], "key", "hash")
     assert store.batches.insert("other", [other.new()], "key", "other hash")[1] is False
 
 
-def test_the_same_key_at_once_makes_one_batch(store: Store, studio: Studio) -> None:
+def test_the_same_key_at_once_makes_one_batch(store: Store, factory: JobFactory) -> None:
     with ThreadPoolExecutor(4) as pool:
-        calls = [pool.submit(store.batches.insert, "acme", [studio.new()] * 20, "key", "hash") for _ in range(4)]
+        calls = [pool.submit(store.batches.insert, "acme", [factory.new()] * 20, "key", "hash") for _ in range(4)]
     assert len({call.result()[0].id for call in calls}) == 1
     assert sorted(call.result()[1] for call in calls) == [False, True, True, True]
     assert store.jobs.queued_counts().claimable == 20
 
 
-def test_a_key_whose_batch_is_deleted_in_this_moment_is_free_again(store: Store, studio: Studio) -> None:
-    first, _ = store.batches.insert("acme", [studio.new()], "key", "hash")
+def test_a_key_whose_batch_is_deleted_in_this_moment_is_free_again(store: Store, factory: JobFactory) -> None:
+    first, _ = store.batches.insert("acme", [factory.new()], "key", "hash")
     deleting: list[str] = []
 
     def delete(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -153,7 +153,7 @@ def test_a_key_whose_batch_is_deleted_in_this_moment_is_free_again(store: Store,
             store.deletions.batch("acme", first.id, "test")
 
     event.listen(store._engine, "before_cursor_execute", delete)
-    second, replayed = store.batches.insert("acme", [studio.new()], "key", "hash")
+    second, replayed = store.batches.insert("acme", [factory.new()], "key", "hash")
     event.remove(store._engine, "before_cursor_execute", delete)
     assert deleting
     assert not replayed
@@ -161,14 +161,14 @@ def test_a_key_whose_batch_is_deleted_in_this_moment_is_free_again(store: Store,
     assert second.counts[JobState.QUEUED] == 1
 
 
-def test_batches_of_one_tenant_at_once_do_not_block_each_other_for_good(store: Store, studio: Studio) -> None:
+def test_batches_of_one_tenant_at_once_do_not_block_each_other_for_good(store: Store, factory: JobFactory) -> None:
     with ThreadPoolExecutor(4) as pool:
-        calls = [pool.submit(store.batches.insert, "acme", [studio.new()] * 20, None, "hash") for _ in range(8)]
+        calls = [pool.submit(store.batches.insert, "acme", [factory.new()] * 20, None, "hash") for _ in range(8)]
     assert len({call.result()[0].id for call in calls}) == 8
 
 
-def test_ten_thousand_rows_are_one_transaction_of_a_few_statements(store: Store, studio: Studio) -> None:
-    rows = [studio.new(custom_id=f"row-{n}") for n in range(10_000)]
+def test_ten_thousand_rows_are_one_transaction_of_a_few_statements(store: Store, factory: JobFactory) -> None:
+    rows = [factory.new(custom_id=f"row-{n}") for n in range(10_000)]
     executed: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -182,29 +182,29 @@ def test_ten_thousand_rows_are_one_transaction_of_a_few_statements(store: Store,
     assert len(executed) < 12
 
 
-def test_another_tenants_batch_is_not_found(store: Store, studio: Studio) -> None:
-    batch, _ = store.batches.insert("acme", [studio.new()], None, "hash")
+def test_another_tenants_batch_is_not_found(store: Store, factory: JobFactory) -> None:
+    batch, _ = store.batches.insert("acme", [factory.new()], None, "hash")
     with pytest.raises(NotFoundError):
         store.batches.get("other", batch.id)
     with pytest.raises(NotFoundError):
         store.batches.jobs("other", batch.id, None, 10)
 
 
-def test_another_tenants_job_is_not_found(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_another_tenants_job_is_not_found(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     with pytest.raises(NotFoundError):
         store.jobs.get("other", job.id)
     assert store.jobs.attempts("other", job.id) == ()
 
 
-def test_a_single_job_with_a_bad_upload_is_refused_with_its_code(store: Store, studio: Studio) -> None:
-    silent = studio.rejected(UploadKind.SPEECH, "speech_silent", "Nothing to hear.")
+def test_a_single_job_with_a_bad_upload_is_refused_with_its_code(store: Store, factory: JobFactory) -> None:
+    silent = factory.rejected(UploadKind.SPEECH, "speech_silent", "Nothing to hear.")
     with pytest.raises(DublineError, match="Nothing to hear") as caught:
-        store.jobs.insert("acme", studio.new(speech=silent.id))
+        store.jobs.insert("acme", factory.new(speech=silent.id))
     assert caught.value.code == "speech_silent"
     assert caught.value.status == 422
 
 
-def test_a_single_job_with_an_unknown_preset_is_refused(store: Store, studio: Studio) -> None:
+def test_a_single_job_with_an_unknown_preset_is_refused(store: Store, factory: JobFactory) -> None:
     with pytest.raises(InvalidRequestError, match="tiny"):
-        store.jobs.insert("acme", studio.new(preset="huge"))
+        store.jobs.insert("acme", factory.new(preset="huge"))

@@ -11,7 +11,7 @@ from dubline.orchestration.domain.errors import InvalidRequestError, LeaseLostEr
 from dubline.orchestration.domain.jobs import Cause, JobState, Lease, Outcome, Stage
 
 if TYPE_CHECKING:
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
 
@@ -24,8 +24,8 @@ def claimed(store: Store, lease_s: float = 10.0) -> Lease:
     return lease
 
 
-def test_a_job_that_waits_is_cancelled_at_once(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_job_that_waits_is_cancelled_at_once(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     cancelled = store.jobs.cancel("acme", job.id)
     assert (cancelled.state, cancelled.error_code) == (JobState.CANCELLED, None)
     assert cancelled.finalized_at is not None
@@ -33,8 +33,8 @@ def test_a_job_that_waits_is_cancelled_at_once(store: Store, studio: Studio) -> 
     assert store.jobs.cancel("acme", job.id) == cancelled
 
 
-def test_the_worker_at_a_cancelled_job_is_refused(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_the_worker_at_a_cancelled_job_is_refused(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     lease = claimed(store)
     assert store.jobs.cancel("acme", job.id).stage is None
     with pytest.raises(LeaseLostError):
@@ -46,24 +46,24 @@ def test_the_worker_at_a_cancelled_job_is_refused(store: Store, studio: Studio) 
     assert (attempt.outcome, attempt.cause, attempt.refused_writes) == (Outcome.CANCELLED, Cause.CANCELLED, 2)
 
 
-def test_a_job_between_two_attempts_is_cancelled(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_job_between_two_attempts_is_cancelled(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     store.leases.retry(claimed(store), Cause.TRANSIENT, "x", "y", 0)
     assert store.jobs.cancel("acme", job.id).state is JobState.CANCELLED
     (attempt,) = store.jobs.attempts("acme", job.id)
     assert attempt.outcome is Outcome.RETRIED
 
 
-def test_a_finished_job_stays_as_it_is(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_finished_job_stays_as_it_is(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     lease = claimed(store)
     store.leases.finish(lease, lease.result_key, 1, 1.0)
     assert store.jobs.cancel("acme", job.id) == store.jobs.get("acme", job.id)
     assert store.jobs.get("acme", job.id).state is JobState.SUCCEEDED
 
 
-def test_another_tenants_work_is_not_cancelled(store: Store, studio: Studio) -> None:
-    batch, _ = store.batches.insert("acme", [studio.new()], None, "hash")
+def test_another_tenants_work_is_not_cancelled(store: Store, factory: JobFactory) -> None:
+    batch, _ = store.batches.insert("acme", [factory.new()], None, "hash")
     (job,) = store.batches.jobs("acme", batch.id, None, 1).jobs
     with pytest.raises(NotFoundError):
         store.jobs.cancel("other", job.id)
@@ -72,8 +72,8 @@ def test_another_tenants_work_is_not_cancelled(store: Store, studio: Studio) -> 
     assert store.jobs.get("acme", job.id).state is JobState.QUEUED
 
 
-def test_a_cancelled_batch_keeps_what_is_finished(store: Store, studio: Studio) -> None:
-    rows = [studio.new(), studio.new(), studio.new(portrait=uuid4()), studio.new()]
+def test_a_cancelled_batch_keeps_what_is_finished(store: Store, factory: JobFactory) -> None:
+    rows = [factory.new(), factory.new(), factory.new(portrait=uuid4()), factory.new()]
     batch, _ = store.batches.insert("acme", rows, None, "hash")
     done, working = claimed(store), claimed(store)
     store.leases.finish(done, done.result_key, 1, 1.0)
@@ -89,9 +89,9 @@ def test_a_cancelled_batch_keeps_what_is_finished(store: Store, studio: Studio) 
     assert store.batches.cancel("acme", batch.id) == cancelled
 
 
-def test_a_cancel_and_a_finish_at_once_have_one_winner(store: Store, studio: Studio) -> None:
+def test_a_cancel_and_a_finish_at_once_have_one_winner(store: Store, factory: JobFactory) -> None:
     for _ in range(10):
-        job = studio.job()
+        job = factory.job()
         lease = claimed(store)
 
         def finish(lease: Lease = lease) -> bool:
@@ -109,8 +109,8 @@ def test_a_cancel_and_a_finish_at_once_have_one_winner(store: Store, studio: Stu
 
 
 @pytest.mark.parametrize("begun", ["queued", "running", "retrying"])
-def test_a_job_past_its_deadline_fails(store: Store, studio: Studio, begun: str) -> None:
-    job = store.jobs.insert("acme", studio.new(deadline_s=60))
+def test_a_job_past_its_deadline_fails(store: Store, factory: JobFactory, begun: str) -> None:
+    job = store.jobs.insert("acme", factory.new(deadline_s=60))
     assert job.deadline_at is not None
     assert (job.deadline_at - job.created_at).total_seconds() == 60
     lease = None if begun == "queued" else claimed(store)
@@ -132,8 +132,8 @@ def test_a_job_past_its_deadline_fails(store: Store, studio: Studio, begun: str)
         assert attempt.error_code == "deadline_exceeded"
 
 
-def test_a_result_that_comes_before_the_deadline_is_noticed_counts(store: Store, studio: Studio) -> None:
-    job = store.jobs.insert("acme", studio.new(deadline_s=60))
+def test_a_result_that_comes_before_the_deadline_is_noticed_counts(store: Store, factory: JobFactory) -> None:
+    job = store.jobs.insert("acme", factory.new(deadline_s=60))
     lease = claimed(store)
     change(store, PASSED)
     store.leases.finish(lease, lease.result_key, 1, 1.0)
@@ -142,15 +142,15 @@ def test_a_result_that_comes_before_the_deadline_is_noticed_counts(store: Store,
 
 
 @pytest.mark.parametrize("deadline_s", [0.5, 31 * 86_400.0, float("nan"), float("inf")])
-def test_a_deadline_out_of_range_is_refused(store: Store, studio: Studio, deadline_s: float) -> None:
+def test_a_deadline_out_of_range_is_refused(store: Store, factory: JobFactory, deadline_s: float) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        store.jobs.insert("acme", studio.new(deadline_s=deadline_s))
+        store.jobs.insert("acme", factory.new(deadline_s=deadline_s))
     assert caught.value.errors[0]["code"] == "deadline_out_of_range"
 
 
-def test_a_job_whose_upload_is_gone_fails_and_the_next_is_taken(store: Store, studio: Studio) -> None:
-    lost = store.jobs.insert("acme", studio.new(speech=studio.ready(studio.speech.kind).id))
-    good = studio.job()
+def test_a_job_whose_upload_is_gone_fails_and_the_next_is_taken(store: Store, factory: JobFactory) -> None:
+    lost = store.jobs.insert("acme", factory.new(speech=factory.ready(factory.speech.kind).id))
+    good = factory.job()
     change(store, "DELETE FROM uploads WHERE id = :id", id=lost.speech_upload_id)
     assert claimed(store).job_id == good.id
     failed = store.jobs.get("acme", lost.id)

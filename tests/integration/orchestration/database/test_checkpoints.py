@@ -11,7 +11,7 @@ from dubline.orchestration.domain.jobs import Cause, Checkpoint, CheckpointKind,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
 
@@ -55,23 +55,23 @@ def again(store: Store) -> Lease:
 
 
 @pytest.mark.parametrize("name", PAUSES)
-def test_the_next_attempt_gets_what_was_kept_motion_first(store: Store, studio: Studio, name: str) -> None:
-    studio.job()
+def test_the_next_attempt_gets_what_was_kept_motion_first(store: Store, factory: JobFactory, name: str) -> None:
+    factory.job()
     lease, pieces = begun(store)
     PAUSES[name](store, lease)
     assert store.leases.begin(again(store), PINS) == pieces
     assert not doomed(store)
 
 
-def test_the_attempt_after_a_lost_worker_gets_what_was_kept(store: Store, studio: Studio) -> None:
-    studio.job()
+def test_the_attempt_after_a_lost_worker_gets_what_was_kept(store: Store, factory: JobFactory) -> None:
+    factory.job()
     _, pieces = begun(store, EXPIRED_S)
     store.leases.rescue_expired()
     assert store.leases.begin(again(store), PINS) == pieces
 
 
-def test_lost_workers_end_no_job_that_gets_on_and_end_one_that_does_not(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_lost_workers_end_no_job_that_gets_on_and_end_one_that_does_not(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     for number in range(4):
         lease = store.leases.claim("worker", EXPIRED_S)
         assert lease is not None
@@ -87,8 +87,8 @@ def test_lost_workers_end_no_job_that_gets_on_and_end_one_that_does_not(store: S
     assert store.jobs.get(job.tenant, job.id).state is JobState.FAILED
 
 
-def test_other_weights_do_not_bring_old_losses_back(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_other_weights_do_not_bring_old_losses_back(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     for _ in range(3):
         lease = store.leases.claim("worker", EXPIRED_S)
         assert lease is not None
@@ -102,8 +102,8 @@ def test_other_weights_do_not_bring_old_losses_back(store: Store, studio: Studio
     assert store.jobs.get(job.tenant, job.id).state is JobState.RETRYING
 
 
-def test_other_weights_forget_everything(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_other_weights_forget_everything(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     lease, pieces = begun(store)
     store.leases.release(lease)
     other = replace(PINS, weights_sha256="c" * 64)
@@ -115,8 +115,8 @@ def test_other_weights_forget_everything(store: Store, studio: Studio) -> None:
 @pytest.mark.parametrize(
     "other", [replace(PINS, render_batch=2), replace(PINS, segment_frames=50), replace(PINS, encoder_threads=1)]
 )
-def test_another_way_of_rendering_keeps_the_motion_alone(store: Store, studio: Studio, other: Pins) -> None:
-    studio.job()
+def test_another_way_of_rendering_keeps_the_motion_alone(store: Store, factory: JobFactory, other: Pins) -> None:
+    factory.job()
     lease, (motion, *segments) = begun(store)
     store.leases.release(lease)
     heir = again(store)
@@ -126,8 +126,8 @@ def test_another_way_of_rendering_keeps_the_motion_alone(store: Store, studio: S
     assert store.leases.begin(again(store), other) == (motion,)
 
 
-def test_a_piece_made_again_takes_the_place_of_the_old_one(store: Store, studio: Studio) -> None:
-    studio.job()
+def test_a_piece_made_again_takes_the_place_of_the_old_one(store: Store, factory: JobFactory) -> None:
+    factory.job()
     lease, (motion, old, other) = begun(store)
     new = piece(lease, CheckpointKind.SEGMENT, 0, "-again")
     store.leases.keep(lease, new)
@@ -137,16 +137,16 @@ def test_a_piece_made_again_takes_the_place_of_the_old_one(store: Store, studio:
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_no_final_job_has_checkpoints(store: Store, studio: Studio, name: str) -> None:
-    studio.job()
+def test_no_final_job_has_checkpoints(store: Store, factory: JobFactory, name: str) -> None:
+    factory.job()
     lease, pieces = begun(store)
     ENDS[name](store, lease)
     assert column(store, "SELECT object_key FROM checkpoints") == []
     assert doomed(store) == {kept.object_key for kept in pieces}
 
 
-def test_a_job_given_up_by_the_rescue_has_no_checkpoints(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_job_given_up_by_the_rescue_has_no_checkpoints(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     _, pieces = begun(store, EXPIRED_S)
     for _ in range(4):
         store.leases.rescue_expired()
@@ -155,15 +155,15 @@ def test_a_job_given_up_by_the_rescue_has_no_checkpoints(store: Store, studio: S
     assert doomed(store) == {kept.object_key for kept in pieces}
 
 
-def test_the_weights_of_a_result_are_those_of_the_pin(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_the_weights_of_a_result_are_those_of_the_pin(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     lease, _ = begun(store)
     store.leases.finish(lease, lease.result_key, 1, 1.0)
     assert store.jobs.get("acme", job.id).weights_sha256 == PINS.weights_sha256
 
 
-def test_the_seconds_of_the_device_add_up_over_attempts_and_not_over_reports(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_the_seconds_of_the_device_add_up_over_attempts_and_not_over_reports(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     first = again(store)
     store.leases.progress(first, Stage.SAMPLING, 10, gpu_s=1.5)
     store.leases.progress(first, Stage.RENDERING, 20, gpu_s=2.0)

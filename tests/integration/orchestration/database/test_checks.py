@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from dubline.orchestration.database.store.transaction import transaction
 
 if TYPE_CHECKING:
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
 
@@ -72,29 +72,29 @@ def change(store: Store, statement: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", ILLEGAL_JOBS)
-def test_an_illegal_job_is_refused(store: Store, studio: Studio, wrong: str) -> None:
-    studio.job()
+def test_an_illegal_job_is_refused(store: Store, factory: JobFactory, wrong: str) -> None:
+    factory.job()
     with pytest.raises(IntegrityError, match="CheckViolation"):
         change(store, f"UPDATE jobs SET {ILLEGAL_JOBS[wrong]}")  # noqa: S608 - our own text
 
 
 @pytest.mark.parametrize("wrong", ILLEGAL_UPLOADS)
-def test_an_illegal_upload_is_refused(store: Store, studio: Studio, wrong: str) -> None:
-    studio.pending(studio.portrait.kind)
+def test_an_illegal_upload_is_refused(store: Store, factory: JobFactory, wrong: str) -> None:
+    factory.pending(factory.portrait.kind)
     with pytest.raises(IntegrityError, match="CheckViolation"):
         change(store, f"UPDATE uploads SET {ILLEGAL_UPLOADS[wrong]} WHERE state = 'pending'")  # noqa: S608
 
 
 @pytest.mark.parametrize("wrong", ILLEGAL_ATTEMPTS)
-def test_an_illegal_attempt_is_refused(store: Store, studio: Studio, wrong: str) -> None:
-    studio.job()
+def test_an_illegal_attempt_is_refused(store: Store, factory: JobFactory, wrong: str) -> None:
+    factory.job()
     store.leases.claim("worker", 10)
     with pytest.raises(IntegrityError, match="CheckViolation"):
         change(store, f"UPDATE attempts SET {ILLEGAL_ATTEMPTS[wrong]}")  # noqa: S608 - our own text
 
 
-def test_two_open_attempts_at_one_job_are_refused(store: Store, studio: Studio) -> None:
-    studio.job()
+def test_two_open_attempts_at_one_job_are_refused(store: Store, factory: JobFactory) -> None:
+    factory.job()
     store.leases.claim("worker", 10)
     again = "INSERT INTO attempts (job_id, number, token, worker) SELECT id, 2, gen_random_uuid(), 'w' FROM jobs"
     with pytest.raises(IntegrityError, match="attempts_open"):

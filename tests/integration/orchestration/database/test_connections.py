@@ -18,7 +18,7 @@ from dubline.orchestration.domain.jobs import JobState, Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.settings import DatabaseSettings
 
@@ -48,8 +48,8 @@ def sever(store: Store, doing: str = "") -> None:
         assert time.monotonic() < deadline
 
 
-def test_a_restart_between_two_calls_is_not_noticed(store: Store, other: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_restart_between_two_calls_is_not_noticed(store: Store, other: Store, factory: JobFactory) -> None:
+    job = factory.job()
     with transaction(other._engine) as first, transaction(other._engine) as second:
         assert first.connection() is not second.connection()
         first.connection().exec_driver_sql("SELECT 1")
@@ -79,8 +79,8 @@ def test_a_connection_that_breaks_in_the_middle_is_one_typed_error_and_the_next_
     assert other._engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-def test_a_statement_of_its_own_leaves_no_autocommit_behind(store: Store, studio: Studio) -> None:
-    studio.job()
+def test_a_statement_of_its_own_leaves_no_autocommit_behind(store: Store, factory: JobFactory) -> None:
+    factory.job()
     run = OneStatement(store._engine)
     run("SELECT 1")
     with transaction(store._engine) as session:
@@ -103,8 +103,8 @@ class LosesAnswers:
         return rows
 
 
-def test_a_job_whose_claim_had_no_answer_is_given_back_uncharged(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_job_whose_claim_had_no_answer_is_given_back_uncharged(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     leases = Leases(store._engine)
     leases._run = line = LosesAnswers(leases._run)  # type: ignore[assignment]
     with pytest.raises(DatabaseUnavailableError):

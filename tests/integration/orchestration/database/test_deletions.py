@@ -13,7 +13,7 @@ from dubline.orchestration.domain.jobs import Cause, Checkpoint, CheckpointKind,
 from dubline.orchestration.domain.uploads import UploadKind
 
 if TYPE_CHECKING:
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.domain.audit import AuditEntry
@@ -47,8 +47,8 @@ def entry(store: Store, subject_id: UUID) -> AuditEntry:
     return found
 
 
-def test_a_deleted_upload_is_gone_and_its_object_doomed(store: Store, studio: Studio) -> None:
-    upload = studio.ready(UploadKind.SPEECH)
+def test_a_deleted_upload_is_gone_and_its_object_doomed(store: Store, factory: JobFactory) -> None:
+    upload = factory.ready(UploadKind.SPEECH)
     audit_id = store.deletions.upload("acme", upload.id, ACTOR)
     with pytest.raises(NotFoundError):
         store.uploads.get("acme", upload.id)
@@ -63,26 +63,26 @@ def test_a_deleted_upload_is_gone_and_its_object_doomed(store: Store, studio: St
     assert (said.objects, said.completed_at) == (1, None)
 
 
-def test_an_upload_that_a_job_still_needs_is_not_deleted(store: Store, studio: Studio) -> None:
-    job = studio.job()
-    for upload in (studio.portrait, studio.speech):
+def test_an_upload_that_a_job_still_needs_is_not_deleted(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
+    for upload in (factory.portrait, factory.speech):
         with pytest.raises(UploadInUseError):
             store.deletions.upload("acme", upload.id, ACTOR)
     claimed(store)
     with pytest.raises(UploadInUseError):
-        store.deletions.upload("acme", studio.speech.id, ACTOR)
+        store.deletions.upload("acme", factory.speech.id, ACTOR)
     assert not doomed(store)
-    assert store.deletions.audit("acme", studio.speech.id) == ()
+    assert store.deletions.audit("acme", factory.speech.id) == ()
     store.jobs.cancel("acme", job.id)
-    store.deletions.upload("acme", studio.speech.id, ACTOR)
+    store.deletions.upload("acme", factory.speech.id, ACTOR)
     assert store.jobs.get("acme", job.id).state is JobState.CANCELLED
 
 
-def test_nothing_of_another_tenant_is_deleted(store: Store, studio: Studio) -> None:
-    batch, _ = store.batches.insert("acme", [studio.new()], None, "hash")
-    job = studio.job()
+def test_nothing_of_another_tenant_is_deleted(store: Store, factory: JobFactory) -> None:
+    batch, _ = store.batches.insert("acme", [factory.new()], None, "hash")
+    job = factory.job()
     for attempt in (
-        lambda: store.deletions.upload("other", studio.portrait.id, ACTOR),
+        lambda: store.deletions.upload("other", factory.portrait.id, ACTOR),
         lambda: store.deletions.job("other", job.id, ACTOR),
         lambda: store.deletions.batch("other", batch.id, ACTOR, inputs=True),
     ):
@@ -92,8 +92,8 @@ def test_nothing_of_another_tenant_is_deleted(store: Store, studio: Studio) -> N
     assert column(store, "SELECT count(*) FROM audit") == [0]
 
 
-def test_a_deletion_is_complete_when_its_last_object_is_gone(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_deletion_is_complete_when_its_last_object_is_gone(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     kept(store, claimed(store))
     store.deletions.job("acme", job.id, ACTOR)
     first, *others = store.deletions.doomed(10)
@@ -105,14 +105,14 @@ def test_a_deletion_is_complete_when_its_last_object_is_gone(store: Store, studi
     assert store.deletions.doomed(10) == ()
 
 
-def test_a_deletion_without_objects_is_complete_at_once(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_deletion_without_objects_is_complete_at_once(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     store.deletions.job("acme", job.id, ACTOR)
     assert entry(store, job.id).completed_at is not None
 
 
-def test_a_deleted_job_leaves_nothing_and_its_video_is_doomed(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_deleted_job_leaves_nothing_and_its_video_is_doomed(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     lease = finished(store)
     store.deletions.job("acme", job.id, ACTOR)
     with pytest.raises(NotFoundError):
@@ -123,8 +123,8 @@ def test_a_deleted_job_leaves_nothing_and_its_video_is_doomed(store: Store, stud
         store.deletions.job("acme", job.id, ACTOR)
 
 
-def test_what_earlier_attempts_may_have_written_goes_too(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_what_earlier_attempts_may_have_written_goes_too(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     lost = claimed(store)
     store.leases.retry(lost, Cause.TRANSIENT, "storage_unavailable", "Away.", 0)
     lease = claimed(store)
@@ -133,8 +133,8 @@ def test_what_earlier_attempts_may_have_written_goes_too(store: Store, studio: S
     assert doomed(store) == {lost.result_key, lease.result_key, piece.object_key}
 
 
-def test_the_worker_at_a_deleted_job_is_refused(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_the_worker_at_a_deleted_job_is_refused(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     lease = claimed(store)
     store.deletions.job("acme", job.id, ACTOR)
     with pytest.raises(LeaseLostError):
@@ -144,8 +144,8 @@ def test_the_worker_at_a_deleted_job_is_refused(store: Store, studio: Studio) ->
     assert column(store, "SELECT count(*) FROM jobs") == [0]
 
 
-def test_a_batch_counts_without_its_deleted_jobs(store: Store, studio: Studio) -> None:
-    batch, _ = store.batches.insert("acme", [studio.new(), studio.new()], None, "hash")
+def test_a_batch_counts_without_its_deleted_jobs(store: Store, factory: JobFactory) -> None:
+    batch, _ = store.batches.insert("acme", [factory.new(), factory.new()], None, "hash")
     done, other = store.batches.jobs("acme", batch.id, None, 2).jobs
     assert finished(store).job_id == done.id
     store.deletions.job("acme", other.id, ACTOR)
@@ -156,9 +156,9 @@ def test_a_batch_counts_without_its_deleted_jobs(store: Store, studio: Studio) -
     assert (empty.row_count, empty.finished, empty.progress_percent) == (0, True, 100)
 
 
-def test_a_deleted_batch_takes_its_jobs_and_leaves_its_uploads(store: Store, studio: Studio) -> None:
-    batch, _ = store.batches.insert("acme", [studio.new(), studio.new()], "key", "hash")
-    other = studio.job()
+def test_a_deleted_batch_takes_its_jobs_and_leaves_its_uploads(store: Store, factory: JobFactory) -> None:
+    batch, _ = store.batches.insert("acme", [factory.new(), factory.new()], "key", "hash")
+    other = factory.job()
     lease, running = finished(store), claimed(store)
     piece = kept(store, running)
     store.deletions.batch("acme", batch.id, ACTOR)
@@ -167,27 +167,27 @@ def test_a_deleted_batch_takes_its_jobs_and_leaves_its_uploads(store: Store, stu
     assert column(store, "SELECT id FROM jobs") == [other.id]
     assert doomed(store) == {lease.result_key, running.result_key, piece.object_key}
     assert entry(store, batch.id).objects == 3
-    assert store.uploads.get("acme", studio.speech.id) == studio.speech
+    assert store.uploads.get("acme", factory.speech.id) == factory.speech
     # The key is free again.
-    assert store.batches.insert("acme", [studio.new()], "key", "another")[1] is False
+    assert store.batches.insert("acme", [factory.new()], "key", "another")[1] is False
 
 
-def test_a_batch_deleted_with_its_inputs_leaves_those_that_others_name(store: Store, studio: Studio) -> None:
-    shared, own = studio.ready(UploadKind.SPEECH), studio.ready(UploadKind.SPEECH)
-    rows = [studio.new(speech=shared.id), studio.new(speech=own.id)]
+def test_a_batch_deleted_with_its_inputs_leaves_those_that_others_name(store: Store, factory: JobFactory) -> None:
+    shared, own = factory.ready(UploadKind.SPEECH), factory.ready(UploadKind.SPEECH)
+    rows = [factory.new(speech=shared.id), factory.new(speech=own.id)]
     batch, _ = store.batches.insert("acme", rows, None, "hash")
-    face = studio.ready(UploadKind.PORTRAIT)
-    store.jobs.insert("acme", studio.new(portrait=face.id, speech=shared.id))
+    face = factory.ready(UploadKind.PORTRAIT)
+    store.jobs.insert("acme", factory.new(portrait=face.id, speech=shared.id))
     store.deletions.batch("acme", batch.id, ACTOR, inputs=True)
-    assert doomed(store) == {own.object_key, studio.portrait.object_key}
+    assert doomed(store) == {own.object_key, factory.portrait.object_key}
     assert store.uploads.get("acme", shared.id) == shared
     with pytest.raises(NotFoundError):
         store.uploads.get("acme", own.id)
 
 
-def test_jobs_and_their_batch_deleted_at_once_do_not_wait_for_each_other(store: Store, studio: Studio) -> None:
+def test_jobs_and_their_batch_deleted_at_once_do_not_wait_for_each_other(store: Store, factory: JobFactory) -> None:
     for _ in range(5):
-        batch, _ = store.batches.insert("acme", [studio.new()] * 10, None, "hash")
+        batch, _ = store.batches.insert("acme", [factory.new()] * 10, None, "hash")
         jobs = [job.id for job in store.batches.jobs("acme", batch.id, None, 10).jobs]
 
         def delete(kind: str, which: UUID) -> None:
@@ -204,16 +204,16 @@ def test_jobs_and_their_batch_deleted_at_once_do_not_wait_for_each_other(store: 
         assert column(store, "SELECT count(*) FROM jobs") == [0]
 
 
-def test_every_object_that_a_row_needs_is_referenced(store: Store, studio: Studio) -> None:
-    studio.job()
+def test_every_object_that_a_row_needs_is_referenced(store: Store, factory: JobFactory) -> None:
+    factory.job()
     done = finished(store)
-    studio.job()
+    factory.job()
     running = claimed(store)
     piece = kept(store, running)
     writing = f"{running.attempt_prefix}segment-1.mp4"
-    store.deletions.upload("acme", studio.ready(UploadKind.SPEECH).id, ACTOR)
+    store.deletions.upload("acme", factory.ready(UploadKind.SPEECH).id, ACTOR)
     (waiting,) = store.deletions.doomed(1)
-    pending = studio.pending(UploadKind.PORTRAIT)
+    pending = factory.pending(UploadKind.PORTRAIT)
     needed = {
         done.result_key,
         running.result_key,
@@ -221,7 +221,7 @@ def test_every_object_that_a_row_needs_is_referenced(store: Store, studio: Studi
         writing,
         waiting,
         pending.object_key,
-        studio.portrait.object_key,
+        factory.portrait.object_key,
     }
     strange = {
         done.result_key.replace("1-", "2-"),
@@ -237,9 +237,9 @@ def test_every_object_that_a_row_needs_is_referenced(store: Store, studio: Studi
     assert store.deletions.referenced([]) == frozenset()
 
 
-def test_an_object_that_nobody_knows_is_doomed_and_written_down(store: Store, studio: Studio) -> None:
+def test_an_object_that_nobody_knows_is_doomed_and_written_down(store: Store, factory: JobFactory) -> None:
     stray = f"results/{uuid4()}/1-{uuid4()}.mp4"
-    assert store.deletions.orphaned([stray, studio.portrait.object_key]) == 1
+    assert store.deletions.orphaned([stray, factory.portrait.object_key]) == 1
     assert store.deletions.orphaned([stray]) == 0
     assert doomed(store) == {stray}
     store.deletions.removed([stray])
@@ -247,21 +247,21 @@ def test_an_object_that_nobody_knows_is_doomed_and_written_down(store: Store, st
     assert swept == [SWEEP_ACTOR]
 
 
-def test_ten_thousand_jobs_are_deleted_in_one_transaction(store: Store, studio: Studio) -> None:
-    batch, _ = store.batches.insert("acme", [studio.new() for _ in range(10_000)], None, "hash")
+def test_ten_thousand_jobs_are_deleted_in_one_transaction(store: Store, factory: JobFactory) -> None:
+    batch, _ = store.batches.insert("acme", [factory.new() for _ in range(10_000)], None, "hash")
     assert store.batches.cancel("acme", batch.id).counts[JobState.CANCELLED] == 10_000
     store.deletions.batch("acme", batch.id, ACTOR, inputs=True)
     assert column(store, "SELECT count(*) FROM jobs") == [0]
     assert entry(store, batch.id).objects == 2
 
 
-def test_deleting_what_is_done_does_not_turn_the_queue_back(store: Store, studio: Studio) -> None:
-    done, _waiting = studio.job(), studio.job()
+def test_deleting_what_is_done_does_not_turn_the_queue_back(store: Store, factory: JobFactory) -> None:
+    done, _waiting = factory.job(), factory.job()
     lease = store.leases.claim("worker-1", 10)
     assert lease is not None
     store.leases.finish(lease, lease.result_key, 1, 1.0)
     store.deletions.job("acme", done.id, "key:0123")
     (first,) = column(store, "SELECT order_key FROM jobs")
-    type(studio)(store, "newcomer").job()
+    type(factory)(store, "newcomer").job()
     assert first > 0
     assert column(store, "SELECT order_key FROM jobs WHERE tenant = 'newcomer'") >= [first]

@@ -15,7 +15,7 @@ from dubline.orchestration.domain.uploads import UploadKind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
 
@@ -50,27 +50,27 @@ def test_nothing_queued_means_no_lease(store: Store) -> None:
     assert store.leases.claim("worker-1", 10) is None
 
 
-def test_a_lease_carries_all_that_a_worker_needs(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_lease_carries_all_that_a_worker_needs(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     lease = claimed(store)
     assert (lease.job_id, lease.tenant, lease.attempt, lease.charged) == (job.id, "acme", 1, {})
-    assert (lease.portrait, lease.speech) == (studio.portrait, studio.speech)
+    assert (lease.portrait, lease.speech) == (factory.portrait, factory.speech)
     assert (lease.preset, lease.seed) == (job.preset, job.seed)
     assert lease.expires_at.utcoffset() == timedelta(0)
     running = store.jobs.get("acme", job.id)
     assert (running.state, running.stage) == (JobState.RUNNING, Stage.PREPARING)
 
 
-def test_controls_come_back_with_the_job_and_its_lease(store: Store, studio: Studio) -> None:
+def test_controls_come_back_with_the_job_and_its_lease(store: Store, factory: JobFactory) -> None:
     asked = Controls(expression=2.0, head_motion=0.5, blink=0.25, shut_in_silence=0.0)
-    store.batches.insert("acme", [studio.new(), studio.new(controls=asked)], None, "hash")
+    store.batches.insert("acme", [factory.new(), factory.new(controls=asked)], None, "hash")
     leases = [claimed(store), claimed(store)]
     assert [lease.controls for lease in leases] == [USUAL, asked]
     assert [store.jobs.get("acme", lease.job_id).controls for lease in leases] == [USUAL, asked]
 
 
-def test_many_workers_at_once_never_get_the_same_job(store: Store, studio: Studio) -> None:
-    store.batches.insert("acme", [studio.new() for _ in range(60)], None, "hash")
+def test_many_workers_at_once_never_get_the_same_job(store: Store, factory: JobFactory) -> None:
+    store.batches.insert("acme", [factory.new() for _ in range(60)], None, "hash")
 
     def work(name: int) -> list[object]:
         taken = []
@@ -83,8 +83,8 @@ def test_many_workers_at_once_never_get_the_same_job(store: Store, studio: Studi
     assert len(taken) == len(set(taken)) == 60
 
 
-def test_a_finished_job_has_its_result_and_a_closed_attempt(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_finished_job_has_its_result_and_a_closed_attempt(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     lease = claimed(store)
     store.leases.progress(lease, Stage.RENDERING, 140.0)
     assert store.jobs.get("acme", job.id).progress_percent == 100
@@ -99,8 +99,8 @@ def test_a_finished_job_has_its_result_and_a_closed_attempt(store: Store, studio
     assert attempt.ended_at is not None
 
 
-def test_a_failed_job_is_final_and_says_why(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_failed_job_is_final_and_says_why(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     error = NoFaceError()
     store.leases.fail(claimed(store), Cause.BAD_INPUT, error.code, error.detail)
     failed = store.jobs.get("acme", job.id)
@@ -112,16 +112,16 @@ def test_a_failed_job_is_final_and_says_why(store: Store, studio: Studio) -> Non
     assert store.leases.claim("worker-1", 10) is None
 
 
-def test_a_retried_job_waits_for_its_pause_and_counts(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_retried_job_waits_for_its_pause_and_counts(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     store.leases.retry(claimed(store), Cause.TRANSIENT, "storage_unavailable", "Away.", 60)
     assert store.jobs.get("acme", job.id).state is JobState.RETRYING
     assert store.leases.claim("worker-1", 10) is None
     assert store.jobs.queued_counts().delayed == 1
 
 
-def test_the_second_attempt_has_a_number_and_a_token_of_its_own(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_the_second_attempt_has_a_number_and_a_token_of_its_own(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     first = claimed(store)
     store.leases.retry(first, Cause.TRANSIENT, "storage_unavailable", "Away.", 0)
     second = claimed(store)
@@ -133,29 +133,29 @@ def test_the_second_attempt_has_a_number_and_a_token_of_its_own(store: Store, st
     assert kept[0].error_code == "storage_unavailable"
 
 
-def test_a_job_given_back_at_shutdown_is_due_at_once_and_not_charged(store: Store, studio: Studio) -> None:
-    studio.job()
+def test_a_job_given_back_at_shutdown_is_due_at_once_and_not_charged(store: Store, factory: JobFactory) -> None:
+    factory.job()
     store.leases.release(claimed(store))
     again = claimed(store)
     assert (again.attempt, again.charged) == (2, {})
 
 
-def test_renewing_moves_the_end_of_the_lease(store: Store, studio: Studio) -> None:
-    studio.job()
+def test_renewing_moves_the_end_of_the_lease(store: Store, factory: JobFactory) -> None:
+    factory.job()
     lease = claimed(store, EXPIRED_S)
     renewed = store.leases.renew(lease, 60)
     assert renewed.expires_at > lease.expires_at
     assert store.leases.rescue_expired() == 0
 
 
-def test_a_live_lease_is_not_rescued(store: Store, studio: Studio) -> None:
-    studio.job()
+def test_a_live_lease_is_not_rescued(store: Store, factory: JobFactory) -> None:
+    factory.job()
     claimed(store)
     assert store.leases.rescue_expired() == 0
 
 
-def test_an_expired_lease_is_rescued_and_the_job_runs_again(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_an_expired_lease_is_rescued_and_the_job_runs_again(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     claimed(store, EXPIRED_S)
     assert store.leases.rescue_expired() == 1
     assert store.jobs.get("acme", job.id).state is JobState.RETRYING
@@ -165,8 +165,8 @@ def test_an_expired_lease_is_rescued_and_the_job_runs_again(store: Store, studio
     assert (lost.outcome, lost.cause) == (Outcome.RETRIED, Cause.WORKER_LOST)
 
 
-def test_a_job_that_loses_three_workers_is_failed_for_good(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_a_job_that_loses_three_workers_is_failed_for_good(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     for _ in range(3):
         claimed(store, EXPIRED_S)
         assert store.leases.rescue_expired() == 1
@@ -177,8 +177,8 @@ def test_a_job_that_loses_three_workers_is_failed_for_good(store: Store, studio:
     assert outcomes == [Outcome.RETRIED, Outcome.RETRIED, Outcome.FAILED]
 
 
-def test_an_outage_before_does_not_count_against_lost_workers(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_an_outage_before_does_not_count_against_lost_workers(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     for _ in range(5):
         store.leases.retry(claimed(store), Cause.TRANSIENT, "storage_unavailable", "Away.", 0)
     for _ in range(2):
@@ -191,8 +191,8 @@ def test_an_outage_before_does_not_count_against_lost_workers(store: Store, stud
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_a_zombie_is_refused_every_write(store: Store, studio: Studio, name: str) -> None:
-    job = studio.job()
+def test_a_zombie_is_refused_every_write(store: Store, factory: JobFactory, name: str) -> None:
+    job = factory.job()
     zombie = claimed(store, EXPIRED_S)
     store.leases.rescue_expired()
     heir = claimed(store)
@@ -206,17 +206,17 @@ def test_a_zombie_is_refused_every_write(store: Store, studio: Studio, name: str
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_a_finished_attempt_takes_no_more_writes(store: Store, studio: Studio, name: str) -> None:
-    studio.job()
+def test_a_finished_attempt_takes_no_more_writes(store: Store, factory: JobFactory, name: str) -> None:
+    factory.job()
     lease = claimed(store)
     store.leases.finish(lease, lease.result_key, 1, 1.0)
     with pytest.raises(LeaseLostError):
         WRITES[name](store, lease)
 
 
-def test_a_rescue_and_a_finish_at_once_have_one_winner(store: Store, studio: Studio) -> None:
+def test_a_rescue_and_a_finish_at_once_have_one_winner(store: Store, factory: JobFactory) -> None:
     for _ in range(10):
-        job = studio.job()
+        job = factory.job()
         lease = claimed(store, EXPIRED_S)
 
         def finish(lease: Lease = lease) -> bool:
@@ -236,34 +236,34 @@ def test_a_rescue_and_a_finish_at_once_have_one_winner(store: Store, studio: Stu
             store.leases.finish(again, again.result_key, 1, 1.0)
 
 
-def test_a_single_job_of_another_tenant_overtakes_a_large_batch(store: Store, studio: Studio) -> None:
-    speech = studio.ready(UploadKind.SPEECH, duration_s=10.0)
-    store.batches.insert("acme", [studio.new(speech=speech.id) for _ in range(50)], None, "hash")
+def test_a_single_job_of_another_tenant_overtakes_a_large_batch(store: Store, factory: JobFactory) -> None:
+    speech = factory.ready(UploadKind.SPEECH, duration_s=10.0)
+    store.batches.insert("acme", [factory.new(speech=speech.id) for _ in range(50)], None, "hash")
     claimed(store)
-    small = type(studio)(store, "small")
+    small = type(factory)(store, "small")
     job = small.job()
     # At most what the large tenant had begun goes first.
     assert job.id in {claimed(store).job_id, claimed(store).job_id}
 
 
-def test_two_large_tenants_share_by_seconds_of_speech(store: Store, studio: Studio) -> None:
-    short = studio.ready(UploadKind.SPEECH, duration_s=1.0)
-    other = type(studio)(store, "other")
+def test_two_large_tenants_share_by_seconds_of_speech(store: Store, factory: JobFactory) -> None:
+    short = factory.ready(UploadKind.SPEECH, duration_s=1.0)
+    other = type(factory)(store, "other")
     long = other.ready(UploadKind.SPEECH, duration_s=4.0)
-    store.batches.insert("acme", [studio.new(speech=short.id) for _ in range(40)], None, "hash")
+    store.batches.insert("acme", [factory.new(speech=short.id) for _ in range(40)], None, "hash")
     store.batches.insert("other", [other.new(speech=long.id) for _ in range(40)], None, "hash")
     first = [claimed(store).tenant for _ in range(25)]
     assert 19 <= first.count("acme") <= 21
 
 
-def test_jobs_of_one_tenant_run_in_the_order_they_were_sent(store: Store, studio: Studio) -> None:
-    sent = [studio.job().id for _ in range(5)]
+def test_jobs_of_one_tenant_run_in_the_order_they_were_sent(store: Store, factory: JobFactory) -> None:
+    sent = [factory.job().id for _ in range(5)]
     assert [claimed(store).job_id for _ in sent] == sent
 
 
-def test_the_depth_of_the_queue_is_counted(store: Store, studio: Studio) -> None:
+def test_the_depth_of_the_queue_is_counted(store: Store, factory: JobFactory) -> None:
     for _ in range(3):
-        studio.job()
+        factory.job()
     claimed(store)
     counts = store.jobs.queued_counts()
     assert (counts.claimable, counts.delayed, counts.running) == (2, 0, 1)

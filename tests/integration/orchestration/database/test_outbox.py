@@ -13,7 +13,7 @@ from dubline.orchestration.domain.uploads import UploadKind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
 
@@ -29,16 +29,16 @@ def sent(store: Store) -> dict[str, int]:
 
 
 @pytest.fixture
-def quiet(store: Store, studio: Studio) -> Studio:
+def quiet(store: Store, factory: JobFactory) -> JobFactory:
     sent(store)
-    return studio
+    return factory
 
 
 def test_nothing_to_send_means_no_call(store: Store) -> None:
     assert store.outbox.publish(pytest.fail) == 0
 
 
-def test_each_way_to_become_claimable_leaves_a_wake_up(store: Store, quiet: Studio) -> None:
+def test_each_way_to_become_claimable_leaves_a_wake_up(store: Store, quiet: JobFactory) -> None:
     quiet.job()
     assert sent(store) == {RENDER: 1}
     rows = [quiet.new(), quiet.new(), quiet.new(portrait=uuid4())]
@@ -55,7 +55,7 @@ def test_each_way_to_become_claimable_leaves_a_wake_up(store: Store, quiet: Stud
     assert sent(store) == {RENDER: 1}
 
 
-def test_an_upload_announced_leaves_a_wake_up_once(store: Store, quiet: Studio) -> None:
+def test_an_upload_announced_leaves_a_wake_up_once(store: Store, quiet: JobFactory) -> None:
     upload = quiet.probing(UploadKind.SPEECH)
     assert sent(store) == {PROBE: 1}
     store.uploads.mark_probing("acme", upload.id)
@@ -66,7 +66,7 @@ def test_an_upload_announced_leaves_a_wake_up_once(store: Store, quiet: Studio) 
     assert sent(store) == {PROBE: 1}
 
 
-def test_what_was_not_committed_is_not_sent(store: Store, quiet: Studio) -> None:
+def test_what_was_not_committed_is_not_sent(store: Store, quiet: JobFactory) -> None:
     probing = quiet.probing(UploadKind.SPEECH)
     sent(store)
     with pytest.raises(UploadNotReadyError):
@@ -74,7 +74,7 @@ def test_what_was_not_committed_is_not_sent(store: Store, quiet: Studio) -> None
     assert sent(store) == {}
 
 
-def test_wake_ups_stay_while_the_broker_is_away(store: Store, quiet: Studio) -> None:
+def test_wake_ups_stay_while_the_broker_is_away(store: Store, quiet: JobFactory) -> None:
     quiet.job()
 
     def broken(_counts: Mapping[str, int]) -> None:
@@ -85,7 +85,7 @@ def test_wake_ups_stay_while_the_broker_is_away(store: Store, quiet: Studio) -> 
     assert sent(store) == {RENDER: 1}
 
 
-def test_two_relays_at_once_share_and_send_nothing_twice(store: Store, quiet: Studio) -> None:
+def test_two_relays_at_once_share_and_send_nothing_twice(store: Store, quiet: JobFactory) -> None:
     quiet.job()
     inside, go_on = Event(), Event()
 
@@ -103,7 +103,7 @@ def test_two_relays_at_once_share_and_send_nothing_twice(store: Store, quiet: St
     assert sent(store) == {}
 
 
-def test_the_oldest_go_first_and_the_rest_in_the_next_call(store: Store, quiet: Studio) -> None:
+def test_the_oldest_go_first_and_the_rest_in_the_next_call(store: Store, quiet: JobFactory) -> None:
     for _ in range(3):
         quiet.job()
     seen: list[Mapping[str, int]] = []

@@ -12,7 +12,7 @@ from dubline.orchestration.domain.jobs import JobState, Lease, Retention
 from dubline.orchestration.domain.uploads import UploadKind
 
 if TYPE_CHECKING:
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
 
@@ -37,16 +37,16 @@ def pass_time(store: Store, seconds: float) -> None:
         change(store, f"UPDATE {table} SET {moved}", seconds=seconds)  # noqa: S608 - our own text
 
 
-def test_without_retention_everything_is_kept(store: Store, studio: Studio) -> None:
-    studio.job()
+def test_without_retention_everything_is_kept(store: Store, factory: JobFactory) -> None:
+    factory.job()
     finished(store)
     pass_time(store, 10 * 365 * 24 * HOUR_S)
     assert store.deletions.expire() == 0
 
 
-def test_a_video_goes_when_its_time_is_over_and_its_job_stays(store: Store, studio: Studio) -> None:
+def test_a_video_goes_when_its_time_is_over_and_its_job_stays(store: Store, factory: JobFactory) -> None:
     store.tenants.set_retention("acme", Retention(results_s=HOUR_S))
-    job = studio.job()
+    job = factory.job()
     lease = finished(store)
     assert store.deletions.expire() == 0
     pass_time(store, HOUR_S + 1)
@@ -63,39 +63,39 @@ def test_a_video_goes_when_its_time_is_over_and_its_job_stays(store: Store, stud
 
 @pytest.mark.parametrize(("of_tenant", "of_batch"), [(2 * HOUR_S, HOUR_S), (HOUR_S, 2 * HOUR_S), (None, HOUR_S)])
 def test_the_shorter_of_two_retentions_holds(
-    store: Store, studio: Studio, of_tenant: int | None, of_batch: int
+    store: Store, factory: JobFactory, of_tenant: int | None, of_batch: int
 ) -> None:
     store.tenants.set_retention("acme", Retention(results_s=of_tenant))
-    batch, _ = store.batches.insert("acme", [studio.new()], None, "hash", Retention(results_s=of_batch))
+    batch, _ = store.batches.insert("acme", [factory.new()], None, "hash", Retention(results_s=of_batch))
     assert batch.retention == Retention(results_s=of_batch)
     finished(store)
     pass_time(store, HOUR_S + 1)
     assert store.deletions.expire() == 1
 
 
-def test_an_upload_goes_when_its_time_is_over(store: Store, studio: Studio) -> None:
+def test_an_upload_goes_when_its_time_is_over(store: Store, factory: JobFactory) -> None:
     store.tenants.set_retention("acme", Retention(inputs_s=HOUR_S))
-    fresh = studio.ready(UploadKind.SPEECH)
+    fresh = factory.ready(UploadKind.SPEECH)
     pass_time(store, HOUR_S + 1)
-    newer = studio.ready(UploadKind.SPEECH)
+    newer = factory.ready(UploadKind.SPEECH)
     assert store.deletions.expire() == 3
     assert column(store, "SELECT id FROM uploads") == [newer.id]
     (said,) = store.deletions.audit("acme", fresh.id)
     assert (said.actor, said.objects) == (RETENTION_ACTOR, 1)
 
 
-def test_an_upload_waits_for_the_jobs_that_name_it(store: Store, studio: Studio) -> None:
+def test_an_upload_waits_for_the_jobs_that_name_it(store: Store, factory: JobFactory) -> None:
     store.tenants.set_retention("acme", Retention(inputs_s=HOUR_S))
-    studio.job()
+    factory.job()
     pass_time(store, HOUR_S + 1)
     assert store.deletions.expire() == 0
     finished(store)
     assert store.deletions.expire() == 2
 
 
-def test_the_inputs_of_a_batch_go_after_its_last_job(store: Store, studio: Studio) -> None:
-    own = studio.ready(UploadKind.SPEECH)
-    rows = [studio.new(), studio.new(speech=own.id)]
+def test_the_inputs_of_a_batch_go_after_its_last_job(store: Store, factory: JobFactory) -> None:
+    own = factory.ready(UploadKind.SPEECH)
+    rows = [factory.new(), factory.new(speech=own.id)]
     batch, _ = store.batches.insert("acme", rows, None, "hash", Retention(inputs_s=HOUR_S))
     finished(store)
     pass_time(store, HOUR_S + 1)
@@ -103,7 +103,7 @@ def test_the_inputs_of_a_batch_go_after_its_last_job(store: Store, studio: Studi
     finished(store)
     assert store.deletions.expire() == 0
     pass_time(store, HOUR_S + 1)
-    other, _ = store.batches.insert("acme", [studio.new()], None, "hash", Retention(inputs_s=HOUR_S))
+    other, _ = store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=HOUR_S))
     assert store.deletions.expire() == 1
     assert doomed(store) == {own.object_key}
     assert store.deletions.expire() == 0
@@ -116,10 +116,12 @@ def test_the_inputs_of_a_batch_go_after_its_last_job(store: Store, studio: Studi
     assert [entry.objects for entry in store.deletions.audit("acme", other.id)] == [2]
 
 
-def test_a_new_retention_dates_what_is_there(store: Store, studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_retention_dates_what_is_there(
+    store: Store, factory: JobFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tenants, "PAGE", 1)
     for _ in range(3):
-        studio.job()
+        factory.job()
         finished(store)
     store.tenants.set_retention("acme", Retention(inputs_s=HOUR_S, results_s=2 * HOUR_S))
     dated = "SELECT count(*) FROM jobs WHERE results_expire_at = finalized_at + interval '2 hours'"
@@ -135,9 +137,9 @@ def test_only_a_tenant_that_exists_has_a_retention(store: Store) -> None:
         store.tenants.set_retention("nobody", Retention())
 
 
-def test_a_checkpoint_that_outlived_its_job_is_forgotten(store: Store, studio: Studio) -> None:
+def test_a_checkpoint_that_outlived_its_job_is_forgotten(store: Store, factory: JobFactory) -> None:
     # A write whose connection broke may reach the server after the one that ended the job.
-    studio.job()
+    factory.job()
     lease = finished(store)
     late = "INSERT INTO checkpoints VALUES (:job_id, 'motion', 0, 'late', 1, repeat('b', 64), 1)"
     change(store, late, job_id=lease.job_id)
@@ -145,8 +147,10 @@ def test_a_checkpoint_that_outlived_its_job_is_forgotten(store: Store, studio: S
     assert doomed(store) == {"late"}
 
 
-def test_the_inputs_of_a_job_deleted_out_of_its_batch_go_with_those_of_the_batch(store: Store, studio: Studio) -> None:
-    batch, _ = store.batches.insert("acme", [studio.new()], None, "hash", Retention(inputs_s=HOUR_S))
+def test_the_inputs_of_a_job_deleted_out_of_its_batch_go_with_those_of_the_batch(
+    store: Store, factory: JobFactory
+) -> None:
+    batch, _ = store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=HOUR_S))
     lease = finished(store)
     store.deletions.job("acme", lease.job_id, "key:0123")
     store.deletions.batch("acme", batch.id, "key:0123")

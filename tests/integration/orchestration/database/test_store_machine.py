@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
 from sqlalchemy import text
-from tests.integration.orchestration.conftest import Studio
+from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import change
 
 from dubline.orchestration.database.store.transaction import transaction
@@ -96,7 +96,7 @@ class StoreMachine(RuleBasedStateMachine):
             session.execute(
                 text("TRUNCATE doomed_objects, audit, outbox, checkpoints, attempts, jobs, uploads, tenants CASCADE")
             )
-        self.studio = Studio(self.store, TENANT)
+        self.factory = JobFactory(self.store, TENANT)
         self.model: dict[UUID, ModelJob] = {}
         self.kept: set[str] = set()
         self.removed: set[str] = set()
@@ -106,7 +106,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(target=jobs, deadline_s=st.sampled_from([None, 3600.0]))
     def submit(self, deadline_s: float | None) -> UUID:
-        job = self.store.jobs.insert(TENANT, self.studio.new(deadline_s=deadline_s))
+        job = self.store.jobs.insert(TENANT, self.factory.new(deadline_s=deadline_s))
         self.model[job.id] = ModelJob()
         return job.id
 

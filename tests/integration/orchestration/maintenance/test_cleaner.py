@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.settings import BucketSettings
@@ -34,9 +34,9 @@ def away(bucket: BucketSettings) -> Objects:
     return Objects(bucket.model_copy(update={"endpoint_url": "http://127.0.0.1:1"}))
 
 
-def rendered(store: Store, studio: Studio, objects: Objects, file: Path) -> tuple[UUID, str]:
+def rendered(store: Store, factory: JobFactory, objects: Objects, file: Path) -> tuple[UUID, str]:
     """A job that succeeded, and where its video lies."""
-    job = studio.job()
+    job = factory.job()
     lease = store.leases.claim("worker", 10)
     assert lease is not None
     objects.put(file, lease.result_key, "video/mp4")
@@ -50,9 +50,9 @@ def age(store: Store, table: str, column: str) -> None:
 
 
 def test_a_deleted_job_takes_its_video_along_and_the_audit_is_completed(
-    store: Store, studio: Studio, objects: Objects, file: Path
+    store: Store, factory: JobFactory, objects: Objects, file: Path
 ) -> None:
-    job_id, key = rendered(store, studio, objects, file)
+    job_id, key = rendered(store, factory, objects, file)
     store.deletions.job("acme", job_id, "key:0123")
     (entry,) = store.deletions.audit("acme", job_id)
     assert (entry.objects, entry.completed_at) == (1, None)
@@ -65,9 +65,9 @@ def test_a_deleted_job_takes_its_video_along_and_the_audit_is_completed(
 
 
 def test_a_bucket_that_is_away_forgets_nothing(
-    store: Store, studio: Studio, objects: Objects, away: Objects, file: Path
+    store: Store, factory: JobFactory, objects: Objects, away: Objects, file: Path
 ) -> None:
-    job_id, key = rendered(store, studio, objects, file)
+    job_id, key = rendered(store, factory, objects, file)
     store.deletions.job("acme", job_id, "key:0123")
     with pytest.raises(StorageUnavailableError):
         cleaner.clear(store, away)
@@ -77,11 +77,11 @@ def test_a_bucket_that_is_away_forgets_nothing(
 
 
 def test_an_object_that_the_storage_refuses_to_remove_waits(
-    store: Store, studio: Studio, objects: Objects, file: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, factory: JobFactory, objects: Objects, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = set()
     for _ in range(2):
-        job_id, key = rendered(store, studio, objects, file)
+        job_id, key = rendered(store, factory, objects, file)
         store.deletions.job("acme", job_id, "key:0123")
         keys.add(key)
     refused = max(keys)
@@ -92,10 +92,10 @@ def test_an_object_that_the_storage_refuses_to_remove_waits(
 
 
 def test_an_object_that_is_refused_holds_up_no_other(
-    store: Store, studio: Studio, objects: Objects, file: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, factory: JobFactory, objects: Objects, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(2):
-        job_id, _key = rendered(store, studio, objects, file)
+        job_id, _key = rendered(store, factory, objects, file)
         store.deletions.job("acme", job_id, "key:0123")
     (refused, _) = store.deletions.doomed(2)
     remove = objects.delete_many
@@ -106,23 +106,23 @@ def test_an_object_that_is_refused_holds_up_no_other(
 
 
 def test_more_than_one_request_takes_is_removed_in_one_turn(
-    store: Store, studio: Studio, objects: Objects, file: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, factory: JobFactory, objects: Objects, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cleaner, "LIMIT", 2)
     for _ in range(5):
-        store.deletions.job("acme", rendered(store, studio, objects, file)[0], "key:0123")
+        store.deletions.job("acme", rendered(store, factory, objects, file)[0], "key:0123")
     assert cleaner.clear(store, objects) == 5
 
 
 def test_retention_removes_what_is_due_and_writes_it_down(
-    store: Store, studio: Studio, objects: Objects, file: Path
+    store: Store, factory: JobFactory, objects: Objects, file: Path
 ) -> None:
-    for upload in (studio.portrait, studio.speech):
+    for upload in (factory.portrait, factory.speech):
         objects.put(file, upload.object_key, "image/png")
-    job_id, key = rendered(store, studio, objects, file)
+    job_id, key = rendered(store, factory, objects, file)
     store.tenants.set_retention("acme", Retention(inputs_s=60, results_s=60))
     assert cleaner.expire(store) == 0
-    young = studio.ready(UploadKind.PORTRAIT)
+    young = factory.ready(UploadKind.PORTRAIT)
     age(store, "jobs", "results_expire_at")
     with transaction(store._engine) as session:
         aged = "UPDATE uploads SET expire_at = expire_at - interval '2 minutes' WHERE id <> :young"
@@ -130,22 +130,24 @@ def test_retention_removes_what_is_due_and_writes_it_down(
     assert cleaner.expire(store) == 3
     assert cleaner.expire(store) == 0
     assert cleaner.clear(store, objects) == 3
-    assert not [one for one in (key, studio.portrait.object_key) if objects.size_bytes(one) is not None]
+    assert not [one for one in (key, factory.portrait.object_key) if objects.size_bytes(one) is not None]
     job = store.jobs.get("acme", job_id)
     assert job.state is JobState.SUCCEEDED
     assert job.result_deleted_at is not None
     with pytest.raises(NotFoundError):
-        store.uploads.get("acme", studio.speech.id)
+        store.uploads.get("acme", factory.speech.id)
     assert store.uploads.get("acme", young.id)
-    for subject in (job_id, studio.portrait.id, studio.speech.id):
+    for subject in (job_id, factory.portrait.id, factory.speech.id):
         (entry,) = store.deletions.audit("acme", subject)
         assert (entry.actor, entry.objects) == ("retention", 1)
         assert entry.completed_at is not None
     assert not store.deletions.audit("acme", young.id)
 
 
-def test_where_nothing_was_said_everything_is_kept(store: Store, studio: Studio, objects: Objects, file: Path) -> None:
-    _, key = rendered(store, studio, objects, file)
+def test_where_nothing_was_said_everything_is_kept(
+    store: Store, factory: JobFactory, objects: Objects, file: Path
+) -> None:
+    _, key = rendered(store, factory, objects, file)
     assert cleaner.expire(store) == 0
     assert cleaner.clear(store, objects) == 0
     assert objects.size_bytes(key) == 10

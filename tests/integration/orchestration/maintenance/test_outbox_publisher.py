@@ -14,7 +14,7 @@ from dubline.orchestration.queue import PROBE_QUEUE, RENDER_QUEUE, Waker, create
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
 
@@ -43,11 +43,11 @@ def waiting(waker: Waker) -> tuple[int, int]:
 
 
 def test_a_commit_is_published_although_its_process_died(
-    store: Store, studio: Studio, waker: Waker, environment: dict[str, str]
+    store: Store, factory: JobFactory, waker: Waker, environment: dict[str, str]
 ) -> None:
     outbox_publisher.publish(store, waker)
     before = waiting(waker)
-    ids = [str(studio.portrait.id), str(studio.speech.id)]
+    ids = [str(factory.portrait.id), str(factory.speech.id)]
     died = subprocess.run([sys.executable, "-c", SENDER, *ids], env=environment, check=False, timeout=60)
     assert died.returncode == -9
     assert waiting(waker) == before
@@ -58,12 +58,12 @@ def test_a_commit_is_published_although_its_process_died(
 
 
 def test_what_a_dead_broker_did_not_take_is_delivered_later(
-    store: Store, studio: Studio, waker: Waker, dead_waker: Waker
+    store: Store, factory: JobFactory, waker: Waker, dead_waker: Waker
 ) -> None:
     outbox_publisher.publish(store, waker)
     before = waiting(waker)
-    studio.job()
-    studio.probing(UploadKind.SPEECH)
+    factory.job()
+    factory.probing(UploadKind.SPEECH)
     for _ in range(2):
         with pytest.raises(BrokerUnavailableError):
             outbox_publisher.publish(store, dead_waker)
@@ -72,18 +72,18 @@ def test_what_a_dead_broker_did_not_take_is_delivered_later(
 
 
 def test_a_long_outbox_is_published_in_one_turn(
-    store: Store, studio: Studio, waker: Waker, monkeypatch: pytest.MonkeyPatch
+    store: Store, factory: JobFactory, waker: Waker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_publisher, "PUBLISH_LIMIT", 2)
     for _ in range(5):
-        studio.job()
+        factory.job()
     outbox_publisher.publish(store, waker)
     assert waker.waiting(RENDER_QUEUE) == 5
 
 
-def test_rows_that_nobody_claimed_are_told_again(store: Store, studio: Studio, waker: Waker) -> None:
-    studio.job()
-    studio.probing(UploadKind.SPEECH)
+def test_rows_that_nobody_claimed_are_told_again(store: Store, factory: JobFactory, waker: Waker) -> None:
+    factory.job()
+    factory.probing(UploadKind.SPEECH)
     outbox_publisher.reconcile(store, waker)
     outbox_publisher.reconcile(store, waker)
     assert waiting(waker) == (1, 1)

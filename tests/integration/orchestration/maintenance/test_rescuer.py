@@ -6,7 +6,7 @@ from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.maintenance.rescuer import OUTAGE_S, PATIENCE_S, Rescue
 
 if TYPE_CHECKING:
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
 
@@ -22,15 +22,15 @@ class Clock:
         return self.now_s
 
 
-def test_what_was_lost_is_taken_back_at_the_next_turn(store: Store, studio: Studio) -> None:
-    job = studio.job()
+def test_what_was_lost_is_taken_back_at_the_next_turn(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
     store.leases.claim("lost", EXPIRED_S)
     Rescue(store, Clock()).turn()
     assert store.jobs.get(job.tenant, job.id).state is JobState.RETRYING
 
 
-def test_after_an_outage_workers_have_time_to_renew_what_ran_out_meanwhile(store: Store, studio: Studio) -> None:
-    alive, dead = studio.job(), studio.job()
+def test_after_an_outage_workers_have_time_to_renew_what_ran_out_meanwhile(store: Store, factory: JobFactory) -> None:
+    alive, dead = factory.job(), factory.job()
     clock = Clock()
     rescue = Rescue(store, clock)
     leases = [store.leases.claim(worker, EXPIRED_S) for worker in ("one", "two")]

@@ -25,7 +25,7 @@ from dubline.orchestration.storage.s3 import READ_TIMEOUT_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
 LOCK = 7
 QUICK = ControlSettings(relay_s=0.02, reconcile_s=0.02, rescue_s=0.02, janitor_s=0.02, expire_s=0.02)
@@ -141,8 +141,8 @@ def test_a_database_that_is_away_costs_turns_and_not_the_process(
     assert events[-1]["hanging"] == []
 
 
-def test_rescue_waits_for_neither_the_bucket_nor_the_broker(store: Store, studio: Studio) -> None:
-    done = studio.job()
+def test_rescue_waits_for_neither_the_bucket_nor_the_broker(store: Store, factory: JobFactory) -> None:
+    done = factory.job()
     lease = store.leases.claim("worker", 10)
     assert lease is not None
     store.leases.finish(lease, lease.result_key, 10, 1.0)
@@ -151,7 +151,7 @@ def test_rescue_waits_for_neither_the_bucket_nor_the_broker(store: Store, studio
         endpoint = {"name": "dubline", "endpoint_url": f"http://{bucket.address}", "access_key": "a", "secret_key": "b"}
         objects = Objects(BucketSettings.model_validate(endpoint))
         waker = Waker(create_app(f"redis://{broker.address}/0"))
-        job = studio.job()
+        job = factory.job()
         with serving(store, duties(store, waker, objects, QUICK)):
             wait_until(bucket.asked)
             wait_until(broker.asked)

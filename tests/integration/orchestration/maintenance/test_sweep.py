@@ -14,7 +14,7 @@ from dubline.orchestration.storage.objects import Objects
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.integration.orchestration.conftest import Studio
+    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.settings import BucketSettings
@@ -39,10 +39,10 @@ def objects(bucket: BucketSettings) -> Objects:
 
 
 @pytest.fixture
-def planted(store: Store, studio: Studio, objects: Objects, file: Path) -> dict[str, str]:
+def planted(store: Store, factory: JobFactory, objects: Objects, file: Path) -> dict[str, str]:
     """One object of each kind."""
-    done, deleted, at_work = (studio.job() for _ in range(3))
-    keys = {"upload": studio.portrait.object_key}
+    done, deleted, at_work = (factory.job() for _ in range(3))
+    keys = {"upload": factory.portrait.object_key}
     for name in ("result", "doomed"):
         lease = store.leases.claim("worker", 60)
         assert lease is not None
