@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from dubline.models.motion.readout import Rig
 
-#: Twice as much is as far as the released weights draw faces that hold together (docs/decisions/0013-controls.md).
+#: Twice as much is as far as the released weights draw faces that hold together (docs/decisions/0013).
 MOST: Final = {"expression": 2.0, "head_motion": 2.0, "blink": 2.0, "shut_in_silence": 1.0}
 
 
