@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dubline.worker.executors.render import RenderExecutor
     from dubline.worker.rendering.checkpoints import Checkpoints
 
-STAND_IN: Final = Path(__file__).with_name("stand_in.py")
+STAND_IN: Final = Path(__file__).with_name("child_proxy.py")
 PINS: Final = Pins(weights_sha256="0" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
 LOADED_WITHIN_S: Final = 120.0
 BROKEN: Final = 1

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-PORTRAIT: Final = Path(__file__).parents[2] / "demo/portraits/ben.jpg"
+PORTRAIT: Final = Path(__file__).parents[3] / "demo/portraits/ben.jpg"
 RATE_HZ: Final = 16_000
 PITCH_HZ: Final = 140.0
 SYLLABLE_HZ: Final = 4.0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from dubline.embedded.part import Part
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[3]
 REAL_WORKER: Final = ("-m", "dubline.worker", "render")
 GONE_WITHIN_S: Final = 10.0
 #: Place of a process's start among the fields of its stat file that follow its name.
