@@ -118,7 +118,7 @@ def sources() -> list[Path]:
 
 
 def spaced(text: str) -> str:
-    """Split identifiers into words: `gotOn`, `got_on` and `got-on` become `got on`."""
+    """Split identifiers into words: `gotOn`, `made_progress` and `got-on` become `got on`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_-]", " ", text)
 
 

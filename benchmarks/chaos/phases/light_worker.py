@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.chaos.phases.work import STRETCH, work_s
 
-from dubline.orchestration.domain.jobs import Pins, Stage
+from dubline.orchestration.domain.checkpoints import RenderFingerprint
+from dubline.orchestration.domain.jobs import Stage
 from dubline.orchestration.settings import BucketSettings
 from dubline.orchestration.storage.objects import Objects
 from dubline.worker import __main__ as worker
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from dubline.worker.rendering.checkpoints import Checkpoints
 
 STAND_IN: Final = Path(__file__).with_name("child_proxy.py")
-PINS: Final = Pins(weights_sha256="0" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
+PINS: Final = RenderFingerprint(weights_sha256="0" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
 LOADED_WITHIN_S: Final = 120.0
 BROKEN: Final = 1
 

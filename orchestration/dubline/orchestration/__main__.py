@@ -10,8 +10,8 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from dubline.orchestration import commands, logs
+from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
 from dubline.orchestration.domain.errors import DublineError
-from dubline.orchestration.domain.jobs import RETENTION_MAX_S, RETENTION_MIN_S
 from dubline.orchestration.settings import LogSettings, complaints
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from dubline.orchestration.database.store import Store, schema
-from dubline.orchestration.domain.jobs import Retention
+from dubline.orchestration.domain.batches import Retention
 from dubline.orchestration.maintenance import cleaner, scheduler
 from dubline.orchestration.maintenance.periodic_tasks import duties
 from dubline.orchestration.maintenance.sweep import sweep_bucket

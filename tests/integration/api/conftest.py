@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dubline.orchestration.database.store import Store
-    from dubline.orchestration.domain.jobs import Lease
+    from dubline.orchestration.domain.leases import Lease
     from dubline.orchestration.settings import BucketSettings
     from dubline.orchestration.storage.objects import Objects
 

@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import DeviceFailedError
-from dubline.orchestration.domain.jobs import CheckpointKind, Pins, Stage
+from dubline.orchestration.domain.jobs import Stage
 from dubline.worker import child
 from dubline.worker.__main__ import serve
 from dubline.worker.executors import factory
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 POISON, BROKEN = 13, 14
 SEGMENTS = 3
-PINS = Pins(weights_sha256="1" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
+PINS = RenderFingerprint(weights_sha256="1" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
 # Between two reports.
 STEP_S = 0.02
 

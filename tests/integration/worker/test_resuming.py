@@ -14,14 +14,16 @@ import pytest
 import torch
 from tests.unit.worker import puppet
 
+from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind
 from dubline.orchestration.domain.errors import DeviceFailedError, StorageUnavailableError
-from dubline.orchestration.domain.jobs import Cause, Checkpoint, CheckpointKind, Job, JobState, Lease, NewJob, Stage
+from dubline.orchestration.domain.jobs import Cause, Job, JobState, NewJob, Stage
 from dubline.orchestration.storage.objects import Objects
 from dubline.worker.rendering import pipeline
 from dubline.worker.runtime.shutdown import Drain
 
 if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.leases import Lease
     from dubline.worker.executors.render import RenderExecutor
 
 Ready = tuple[UUID, UUID]

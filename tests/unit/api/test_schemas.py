@@ -11,16 +11,9 @@ from dubline.api.schemas.batches import BatchRequest, RetentionRequest
 from dubline.api.schemas.controls import ControlsRequest
 from dubline.api.schemas.jobs import JobRequest
 from dubline.api.schemas.uploads import UploadRequest
+from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S, Retention
 from dubline.orchestration.domain.controls import LIMITS, USUAL, Controls
-from dubline.orchestration.domain.jobs import (
-    CUSTOM_ID_MAX_CHARS,
-    DEADLINE_MAX_S,
-    DEADLINE_MIN_S,
-    RETENTION_MAX_S,
-    RETENTION_MIN_S,
-    SEED_MAX,
-    Retention,
-)
+from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_S, DEADLINE_MIN_S, SEED_MAX
 
 if TYPE_CHECKING:
     from dubline.api.schemas.fields import RequestModel

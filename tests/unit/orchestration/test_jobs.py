@@ -5,7 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from dubline.orchestration.domain.jobs import BORN, CLAIMABLE, FINAL, TRANSITIONS, Batch, JobState
+from dubline.orchestration.domain.batches import Batch
+from dubline.orchestration.domain.jobs import CLAIMABLE, FINAL, INITIAL_STATES, TRANSITIONS, JobState
 
 
 def test_every_state_says_what_may_follow_it() -> None:
@@ -23,7 +24,7 @@ def test_a_claimable_job_can_run(state: JobState) -> None:
 
 
 def test_every_state_can_be_reached_and_ends() -> None:
-    reached: set[JobState] = set(BORN)
+    reached: set[JobState] = set(INITIAL_STATES)
     for _ in JobState:
         reached |= {after for state in reached for after in TRANSITIONS[state]}
     assert reached == set(JobState)

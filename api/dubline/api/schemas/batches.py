@@ -10,7 +10,8 @@ from pydantic import Field
 
 from dubline.api.schemas.fields import AnswerModel, KeptS, Percent, RequestModel
 from dubline.api.schemas.jobs import JobRequest
-from dubline.orchestration.domain.jobs import Batch, JobState, Retention
+from dubline.orchestration.domain.batches import Batch, Retention
+from dubline.orchestration.domain.jobs import JobState
 
 INPUTS_KEPT: Final = (
     "Seconds from the end of the batch's last job until its uploads are deleted, except those that other jobs name; "

@@ -7,14 +7,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from dubline.orchestration.domain.jobs import (
-    CUSTOM_ID_MAX_CHARS,
-    DEADLINE_MAX_S,
-    DEADLINE_MIN_S,
-    RETENTION_MAX_S,
-    RETENTION_MIN_S,
-    SEED_MAX,
-)
+from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
+from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_S, DEADLINE_MIN_S, SEED_MAX
 
 
 class RequestModel(BaseModel):

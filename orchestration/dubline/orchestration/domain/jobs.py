@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from dubline.orchestration.domain.uploads import Upload
 
 #: Names of the released networks; the API may not import the networks themselves.
 PRESETS: Final = frozenset({"tiny", "base"})
@@ -23,8 +22,6 @@ SEED_MAX: Final = 2**32 - 1
 CUSTOM_ID_MAX_CHARS: Final = 128
 DEADLINE_MIN_S: Final = 1.0
 DEADLINE_MAX_S: Final = 30 * 86_400.0
-RETENTION_MIN_S: Final = 60
-RETENTION_MAX_S: Final = 10 * 365 * 86_400
 
 
 class JobState(StrEnum):
@@ -52,7 +49,7 @@ TRANSITIONS: Final[Mapping[JobState, frozenset[JobState]]] = {
     JobState.CANCELLED: frozenset(),
 }
 #: States a job may be inserted in: failed when one of its uploads is missing or was rejected.
-BORN: Final = frozenset({JobState.QUEUED, JobState.FAILED})
+INITIAL_STATES: Final = frozenset({JobState.QUEUED, JobState.FAILED})
 
 
 class Stage(StrEnum):
@@ -166,49 +163,6 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """How long files are kept, in seconds, RETENTION_MIN_S to RETENTION_MAX_S; None: until deleted.
-
-    Of a tenant's and a batch's, the shorter holds.
-    """
-
-    inputs_s: int | None = None
-    """Of a tenant: from the declaration of an upload. Of a batch: from its last job's end."""
-    results_s: int | None = None
-    """From the end of each job."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Many jobs accepted in one call."""
-
-    id: UUID
-    tenant: str
-    row_count: int
-    """Jobs in it; jobs that were deleted no longer count."""
-    created_at: datetime
-    retention: Retention = field(default_factory=Retention)
-    counts: Mapping[JobState, int] = field(default_factory=dict)
-    """Jobs per state; every state is a key."""
-    progress_percent: float = 0.0
-    """Mean over the jobs, final ones counting as 100."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether every job is final."""
-        return sum(self.counts.get(state, 0) for state in FINAL) == self.row_count
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobPage:
-    """Some jobs of a batch in the order of its rows."""
-
-    jobs: tuple[Job, ...]
-    next_after: int | None
-    """Position to go on after; None on the last page."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueCounts:
     """How much work waits."""
 
@@ -219,65 +173,3 @@ class QueueCounts:
     running: int
     oldest_claimable_s: float
     """Age of the longest-waiting claimable job in seconds; 0 when there is none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pins:
-    """What makes the bytes of a video, beside its inputs, preset, seed and controls. Equal pins, equal bytes."""
-
-    weights_sha256: str
-    render_batch: int
-    """Frames rendered at once."""
-    segment_frames: int
-    encoder_threads: int
-
-
-class CheckpointKind(StrEnum):
-    """What a checkpoint holds."""
-
-    MOTION = "motion"
-    SEGMENT = "segment"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
-    """A finished piece of a job, kept in the bucket so that no later attempt makes it again."""
-
-    kind: CheckpointKind
-    number: int
-    """0 for the motion; the index of a segment."""
-    object_key: str
-    size_bytes: int
-    sha256: str
-    """64 lower-case hexadecimal digits."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """The time-limited right of one worker to one attempt at one job; its token fences every write."""
-
-    job_id: UUID
-    tenant: str
-    attempt: int
-    """Number of the attempt, from 1."""
-    charged: Mapping[Cause, int]
-    """Earlier attempts that count against the budgets, by cause: what retry.decide asks for."""
-    token: UUID
-    expires_at: datetime
-    portrait: Upload
-    """Ready: facts are present."""
-    speech: Upload
-    """Ready: facts are present."""
-    preset: str
-    seed: int
-    controls: Controls
-
-    @property
-    def result_key(self) -> str:
-        """Key in the bucket that belongs to this attempt alone."""
-        return f"results/{self.job_id}/{self.attempt}-{self.token}.mp4"
-
-    @property
-    def attempt_prefix(self) -> str:
-        """Where in the bucket the checkpoints of this attempt go."""
-        return f"checkpoints/{self.job_id}/{self.attempt}-{self.token}/"

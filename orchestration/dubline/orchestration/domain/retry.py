@@ -29,9 +29,9 @@ BUDGETS: Final[Mapping[Cause, int]] = {
     # A job that does not fit twice does not fit.
     Cause.OUT_OF_MEMORY: 2,
 }
-#: Causes that are held against a job only since the last attempt that kept a piece: one that gets on is no poison,
-#: however often machines and servers go away.
-FORGIVEN: Final = frozenset({Cause.WORKER_LOST, Cause.TRANSIENT})
+#: Causes whose earlier attempts stop counting once an attempt has stored a checkpoint: a job that makes progress is not
+#: a poison pill, however often machines and servers fail.
+RESET_ON_PROGRESS: Final = frozenset({Cause.WORKER_LOST, Cause.TRANSIENT})
 DETAIL_MAX_CHARS: Final = 2000
 _random = SystemRandom()
 

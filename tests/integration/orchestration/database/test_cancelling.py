@@ -8,12 +8,13 @@ import pytest
 from tests.integration.orchestration.rows import change
 
 from dubline.orchestration.domain.errors import InvalidRequestError, LeaseLostError, NotFoundError
-from dubline.orchestration.domain.jobs import Cause, JobState, Lease, Outcome, Stage
+from dubline.orchestration.domain.jobs import Cause, JobState, Outcome, Stage
 
 if TYPE_CHECKING:
     from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.leases import Lease
 
 PASSED = "UPDATE jobs SET deadline_at = now() - interval '1 s' WHERE deadline_at IS NOT NULL"
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.integration.orchestration.rows import column, doomed
 
-from dubline.orchestration.domain.jobs import Cause, Checkpoint, CheckpointKind, JobState, Lease, Pins, Stage
+from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
+from dubline.orchestration.domain.jobs import Cause, JobState, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
     from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.leases import Lease
 
 EXPIRED_S = -1.0
-PINS = Pins(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
+PINS = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
 
 ENDS: dict[str, Callable[[Store, Lease], object]] = {
     "finish": lambda store, lease: store.leases.finish(lease, lease.result_key, 1, 1.0),
@@ -115,7 +117,9 @@ def test_other_weights_forget_everything(store: Store, factory: JobFactory) -> N
 @pytest.mark.parametrize(
     "other", [replace(PINS, render_batch=2), replace(PINS, segment_frames=50), replace(PINS, encoder_threads=1)]
 )
-def test_another_way_of_rendering_keeps_the_motion_alone(store: Store, factory: JobFactory, other: Pins) -> None:
+def test_another_way_of_rendering_keeps_the_motion_alone(
+    store: Store, factory: JobFactory, other: RenderFingerprint
+) -> None:
     factory.job()
     lease, (motion, *segments) = begun(store)
     store.leases.release(lease)

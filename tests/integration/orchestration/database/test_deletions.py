@@ -8,8 +8,9 @@ import pytest
 from tests.integration.orchestration.rows import column, doomed
 
 from dubline.orchestration.domain.audit import SWEEP_ACTOR, AuditAction, AuditSubject
+from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import LeaseLostError, NotFoundError, UploadInUseError
-from dubline.orchestration.domain.jobs import Cause, Checkpoint, CheckpointKind, JobState, Lease, Pins
+from dubline.orchestration.domain.jobs import Cause, JobState
 from dubline.orchestration.domain.uploads import UploadKind
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.domain.audit import AuditEntry
+    from dubline.orchestration.domain.leases import Lease
 
 ACTOR = "key:0123456789ab"
-PINS = Pins(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
+PINS = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
 
 
 def claimed(store: Store) -> Lease:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.controls import USUAL, Controls
 from dubline.orchestration.domain.errors import LeaseLostError, NoFaceError
-from dubline.orchestration.domain.jobs import Cause, Checkpoint, CheckpointKind, JobState, Lease, Outcome, Pins, Stage
+from dubline.orchestration.domain.jobs import Cause, JobState, Outcome, Stage
 from dubline.orchestration.domain.uploads import UploadKind
 
 if TYPE_CHECKING:
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.leases import Lease
 
 EXPIRED_S = -1.0
-PINS = Pins(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
+PINS = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
 
 
 def segment(lease: Lease, number: int, name: str = "") -> Checkpoint:

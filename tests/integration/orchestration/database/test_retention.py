@@ -7,14 +7,16 @@ from tests.integration.orchestration.rows import change, column, doomed
 
 from dubline.orchestration.database.store import tenants
 from dubline.orchestration.domain.audit import RETENTION_ACTOR, AuditAction
+from dubline.orchestration.domain.batches import Retention
 from dubline.orchestration.domain.errors import NotFoundError
-from dubline.orchestration.domain.jobs import JobState, Lease, Retention
+from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.domain.uploads import UploadKind
 
 if TYPE_CHECKING:
     from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.leases import Lease
 
 HOUR_S = 3600
 

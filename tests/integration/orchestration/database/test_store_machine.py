@@ -14,32 +14,23 @@ from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import change
 
 from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import LeaseLostError, NotFoundError
-from dubline.orchestration.domain.jobs import (
-    CLAIMABLE,
-    FINAL,
-    Cause,
-    Checkpoint,
-    CheckpointKind,
-    JobState,
-    Lease,
-    Outcome,
-    Pins,
-    Stage,
-)
-from dubline.orchestration.domain.retry import BUDGETS, FORGIVEN
+from dubline.orchestration.domain.jobs import CLAIMABLE, FINAL, Cause, JobState, Outcome, Stage
+from dubline.orchestration.domain.retry import BUDGETS, RESET_ON_PROGRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
     from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.leases import Lease
 
 TENANT = "acme"
 PINS = [
-    Pins(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2),
-    Pins(weights_sha256="a" * 64, render_batch=2, segment_frames=100, encoder_threads=2),
-    Pins(weights_sha256="c" * 64, render_batch=4, segment_frames=100, encoder_threads=2),
+    RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2),
+    RenderFingerprint(weights_sha256="a" * 64, render_batch=2, segment_frames=100, encoder_threads=2),
+    RenderFingerprint(weights_sha256="c" * 64, render_batch=4, segment_frames=100, encoder_threads=2),
 ]
 PIECES = [(CheckpointKind.MOTION, 0), (CheckpointKind.SEGMENT, 0), (CheckpointKind.SEGMENT, 1)]
 
@@ -60,18 +51,18 @@ class ModelJob:
     due: bool = True
     late: bool = False
     expired: bool = False
-    pins: Pins | None = None
+    fingerprint: RenderFingerprint | None = None
     attempts: list[ModelAttempt] = field(default_factory=list)
     checkpoints: dict[tuple[CheckpointKind, int], Checkpoint] = field(default_factory=dict)
 
     def charged(self) -> Counter[Cause]:
-        got_on = max((number for number, attempt in enumerate(self.attempts, 1) if attempt.kept), default=0)
+        made_progress = max((number for number, attempt in enumerate(self.attempts, 1) if attempt.kept), default=0)
         return Counter(
             attempt.cause
             for number, attempt in enumerate(self.attempts, 1)
             if attempt.outcome is Outcome.RETRIED
             and attempt.cause
-            and (attempt.cause not in FORGIVEN or number > got_on)
+            and (attempt.cause not in RESET_ON_PROGRESS or number > made_progress)
         )
 
     def end(self, state: JobState, outcome: Outcome | None = None, cause: Cause | None = None) -> None:
@@ -163,23 +154,23 @@ class StoreMachine(RuleBasedStateMachine):
         if model := self.write(lease, lambda: self.store.leases.progress(lease, Stage.RENDERING, 50, gpu_s)):
             model.attempts[-1].gpu_s = max(model.attempts[-1].gpu_s, gpu_s)
 
-    @rule(lease=leases, pins=st.sampled_from(PINS))
-    def begin(self, lease: Lease, pins: Pins) -> None:
+    @rule(lease=leases, fingerprint=st.sampled_from(PINS))
+    def begin(self, lease: Lease, fingerprint: RenderFingerprint) -> None:
         given: list[Checkpoint] = []
-        if not (model := self.write(lease, lambda: given.extend(self.store.leases.begin(lease, pins)))):
+        if not (model := self.write(lease, lambda: given.extend(self.store.leases.begin(lease, fingerprint)))):
             return
-        if model.pins and model.pins.weights_sha256 != pins.weights_sha256:
+        if model.fingerprint and model.fingerprint.weights_sha256 != fingerprint.weights_sha256:
             model.checkpoints = {}
-        elif model.pins != pins:
+        elif model.fingerprint != fingerprint:
             model.checkpoints = {at: one for at, one in model.checkpoints.items() if at == PIECES[0]}
-        model.pins = pins
+        model.fingerprint = fingerprint
         assert given == [model.checkpoints[at] for at in PIECES if at in model.checkpoints]
 
     @rule(lease=leases, piece=st.sampled_from(PIECES))
     def keep(self, lease: Lease, piece: tuple[CheckpointKind, int]) -> None:
         # A worker begins before it keeps anything.
         held = self.model.get(lease.job_id)
-        if held is not None and held.pins is None:
+        if held is not None and held.fingerprint is None:
             return
         self.number += 1
         kind, number = piece

@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.batches import Retention
 from dubline.orchestration.domain.errors import NotFoundError, StorageUnavailableError
-from dubline.orchestration.domain.jobs import JobState, Retention
+from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.domain.uploads import UploadKind
 from dubline.orchestration.maintenance import cleaner
 from dubline.orchestration.storage.objects import Objects

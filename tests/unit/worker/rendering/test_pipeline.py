@@ -13,9 +13,10 @@ from tests.unit.worker import media_files as media
 from tests.unit.worker import puppet
 
 from dubline.framing.face import FaceBox
+from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.controls import Controls
 from dubline.orchestration.domain.errors import DeviceFailedError, LeaseLostError, OutOfMemoryError
-from dubline.orchestration.domain.jobs import CheckpointKind, Pins, Stage
+from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media.container import WAV
 from dubline.worker.rendering import pipeline
 from dubline.worker.rendering.job import RenderJob
@@ -133,11 +134,11 @@ class Shelf:
     def __init__(self, folder: Path, stop_after: str | None = None) -> None:
         folder.mkdir(exist_ok=True)
         self.folder, self.stop_after = folder, stop_after
-        self.pins: Pins | None = None
+        self.fingerprint: RenderFingerprint | None = None
         self.fetched: list[str] = []
 
-    def begin(self, pins: Pins) -> None:
-        self.pins = pins
+    def begin(self, fingerprint: RenderFingerprint) -> None:
+        self.fingerprint = fingerprint
 
     def fetch(self, kind: CheckpointKind, number: int, path: Path) -> bool:
         kept = self.folder / f"{kind}-{number}"
@@ -208,7 +209,9 @@ def test_less_memory_means_smaller_batches_of_the_same_segments(
         shelf, batches[:] = Shelf(tmp_path / "shelf"), []
         renderer.run(replace(job(portrait_file, speech_file, 1.0), halvings=halvings), folder, ignore, shelf)
         assert max(batches) == batch
-        assert shelf.pins == Pins(weights_sha256="0" * 64, render_batch=batch, segment_frames=120, encoder_threads=2)
+        assert shelf.fingerprint == RenderFingerprint(
+            weights_sha256="0" * 64, render_batch=batch, segment_frames=120, encoder_threads=2
+        )
 
 
 def test_frames_are_not_collected_in_memory(

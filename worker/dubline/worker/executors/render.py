@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dubline.orchestration.domain.errors import DeviceFailedError, DublineError, LeaseLostError
-from dubline.orchestration.domain.jobs import Cause, Lease, Stage
-from dubline.orchestration.domain.retry import FORGIVEN, Fail, decide
+from dubline.orchestration.domain.jobs import Cause, Stage
+from dubline.orchestration.domain.retry import RESET_ON_PROGRESS, Fail, decide
 from dubline.worker.executors import error_translation
 from dubline.worker.rendering import inputs
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, Renderer
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.leases import Lease
     from dubline.orchestration.settings import LeaseSettings
     from dubline.orchestration.storage.objects import Objects
     from dubline.worker.runtime.liveness import Pulse
@@ -105,7 +106,11 @@ class RenderExecutor:
         except StoppedError:
             self._record(lambda: self.store.leases.release(lease, progress.gpu_s), "job_released")
         except Exception as error:
-            charged = {cause: n for cause, n in lease.charged.items() if not (kept.got_on and cause in FORGIVEN)}
+            charged = {
+                cause: n
+                for cause, n in lease.charged.items()
+                if not (kept.made_progress and cause in RESET_ON_PROGRESS)
+            }
             self._settle(lease, error_translation.named(error), charged, progress.gpu_s)
             if isinstance(error, DeviceFailedError):
                 raise

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dubline.orchestration.domain.jobs import CheckpointKind, Pins
+    from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 
 
 class Checkpoints(Protocol):
     """The pieces of one job: its motion, number 0, and its segments."""
 
-    def begin(self, pins: Pins) -> None:
+    def begin(self, fingerprint: RenderFingerprint) -> None:
         """Say how this attempt renders; pieces that were made otherwise are as good as absent."""
 
     def fetch(self, kind: CheckpointKind, number: int, path: Path) -> bool:
@@ -26,7 +26,7 @@ class Checkpoints(Protocol):
 class NoCheckpoints:
     """For whoever renders without attempts: nothing is kept, nothing found."""
 
-    def begin(self, pins: Pins) -> None:
+    def begin(self, fingerprint: RenderFingerprint) -> None:
         """Forget how."""
 
     def fetch(self, kind: CheckpointKind, number: int, path: Path) -> bool:  # noqa: ARG002 - the protocol's

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dubline.framing.face import FaceBox
 from dubline.orchestration.domain.errors import UploadMissingError
-from dubline.orchestration.domain.jobs import Cause, Lease
+from dubline.orchestration.domain.jobs import Cause
 from dubline.worker.media.container import BY_MEDIA_TYPE
 from dubline.worker.rendering.job import RenderJob
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from dubline.orchestration.domain.leases import Lease
     from dubline.orchestration.domain.uploads import Upload, UploadFacts
     from dubline.orchestration.storage.objects import Objects
 

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from dubline.framing import crop
 from dubline.models.motion.controls import Controls
-from dubline.orchestration.domain.jobs import CheckpointKind, Pins, Stage
+from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
+from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media import frame, image, mux, speech
 from dubline.worker.rendering import device, motion
 from dubline.worker.rendering.checkpoints import Checkpoints, NoCheckpoints
@@ -71,7 +72,7 @@ class Renderer:
             report(Stage.PREPARING, 0.0)
             networks = self._models.get(job.preset)
             run = _Run(job, networks, self._models.device, scratch, report, checkpoints)
-            checkpoints.begin(run.pins)
+            checkpoints.begin(run.fingerprint)
             actor, compositor = run.stage()
             motion_file = run.sample(actor)
             return run.mux(run.render(actor, compositor, motion_file))
@@ -96,9 +97,9 @@ class _Run:
         self._spans = motion.segments(self._frames, self._batch)
 
     @property
-    def pins(self) -> Pins:
+    def fingerprint(self) -> RenderFingerprint:
         """What the bytes of each segment depend on, besides the motion."""
-        return Pins(
+        return RenderFingerprint(
             weights_sha256=self._networks.sha256,
             render_batch=self._batch,
             segment_frames=motion.segment_frames(self._batch),

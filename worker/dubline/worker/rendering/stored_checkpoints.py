@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import (
     DatabaseUnavailableError,
     StorageUnavailableError,
     UploadMissingError,
     UploadSizeMismatchError,
 )
-from dubline.orchestration.domain.jobs import Checkpoint, CheckpointKind, Lease, Pins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.leases import Lease
     from dubline.orchestration.storage.objects import Objects
     from dubline.worker.runtime.shutdown import Drain
 
@@ -44,18 +45,18 @@ class StoredCheckpoints:
     """The end of a piece is where a worker that is to stop leaves."""
     report: Callable[[], None]
     """Called while files are under way; may raise to stop."""
-    got_on: bool = False
+    made_progress: bool = False
     """Whether this attempt kept a piece."""
     _left: dict[tuple[CheckpointKind, int], Checkpoint] = field(default_factory=dict)
 
-    def begin(self, pins: Pins) -> None:
+    def begin(self, fingerprint: RenderFingerprint) -> None:
         """Say how this attempt renders, and learns what earlier ones left that fits.
 
         Raises:
             LeaseLostError: the job is no longer ours.
             DatabaseUnavailableError: the rows cannot be asked.
         """
-        left = self.store.leases.begin(self.lease, pins)
+        left = self.store.leases.begin(self.lease, fingerprint)
         self._left = {(piece.kind, piece.number): piece for piece in left}
         if self._left:
             _log.info("job_resumed", pieces=len(self._left))
@@ -93,7 +94,7 @@ class StoredCheckpoints:
             size_bytes = self.objects.put(path, key, CONTENT_TYPES[kind], self.report)
             piece = Checkpoint(kind=kind, number=number, object_key=key, size_bytes=size_bytes, sha256=_sha256(path))
             self.store.leases.keep(self.lease, piece)
-            self.got_on = True
+            self.made_progress = True
         except (StorageUnavailableError, DatabaseUnavailableError) as error:
             _log.warning("checkpoint_not_kept", key=key, code=error.code)
         self.drain.check_between()

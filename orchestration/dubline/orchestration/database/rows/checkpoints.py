@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dubline.orchestration.database.rows.base import BIG, Base, one_of
-from dubline.orchestration.domain.jobs import CheckpointKind
+from dubline.orchestration.domain.checkpoints import CheckpointKind
 
 
 class CheckpointRow(Base):

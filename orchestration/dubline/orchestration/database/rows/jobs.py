@@ -52,7 +52,7 @@ class JobRow(Base):
         CheckConstraint(
             "state = 'succeeded' OR (results_expire_at IS NULL AND result_deleted_at IS NULL)", name="retained"
         ),
-        # Weights alone: the row is older than the other pins.
+        # Weights without the rest: the row is older than the other three columns.
         same("pinned", "render_batch IS NULL", "segment_frames IS NULL", "encoder_threads IS NULL"),
         CheckConstraint("render_batch IS NULL OR weights_sha256 IS NOT NULL", name="weighed"),
         CheckConstraint("gpu_s >= 0", name="gpu"),

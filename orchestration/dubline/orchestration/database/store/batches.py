@@ -15,8 +15,9 @@ from dubline.orchestration.database.store.records import job_of
 from dubline.orchestration.database.store.terminal_transitions import cancel
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.admission import admit, faults
+from dubline.orchestration.domain.batches import Batch, JobPage, Retention
 from dubline.orchestration.domain.errors import IdempotencyKeyReusedError, InvalidBatchError, NotFoundError
-from dubline.orchestration.domain.jobs import FINAL, Batch, JobPage, JobState, NewJob, Retention
+from dubline.orchestration.domain.jobs import FINAL, JobState, NewJob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,11 +9,13 @@ from sqlalchemy import select, text
 
 from dubline.orchestration.database.rows import CheckpointRow
 from dubline.orchestration.database.store.pending_deletion import ALL_KINDS, doom_checkpoints
+from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import LeaseLostError
-from dubline.orchestration.domain.jobs import Checkpoint, CheckpointKind, Lease, Pins
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+    from dubline.orchestration.domain.leases import Lease
 
 _PINNED: Final = text("""
 SELECT weights_sha256, render_batch, segment_frames, encoder_threads FROM jobs
@@ -26,7 +28,7 @@ WHERE id = :job_id
 """)
 
 
-def begin(session: Session, lease: Lease, pins: Pins) -> tuple[Checkpoint, ...]:
+def begin(session: Session, lease: Lease, fingerprint: RenderFingerprint) -> tuple[Checkpoint, ...]:
     """Pin how the job is rendered and read what fits, motion first, then segments in order.
 
     Raises:
@@ -35,11 +37,16 @@ def begin(session: Session, lease: Lease, pins: Pins) -> tuple[Checkpoint, ...]:
     row = session.execute(_PINNED, {"job_id": lease.job_id, "token": lease.token}).one_or_none()
     if row is None:
         raise LeaseLostError
-    if tuple(row) != (pins.weights_sha256, pins.render_batch, pins.segment_frames, pins.encoder_threads):
+    if tuple(row) != (
+        fingerprint.weights_sha256,
+        fingerprint.render_batch,
+        fingerprint.segment_frames,
+        fingerprint.encoder_threads,
+    ):
         # The motion is made by the networks alone; frames depend on the rest too.
-        unfit = ALL_KINDS if row.weights_sha256 != pins.weights_sha256 else (CheckpointKind.SEGMENT.value,)
+        unfit = ALL_KINDS if row.weights_sha256 != fingerprint.weights_sha256 else (CheckpointKind.SEGMENT.value,)
         doom_checkpoints(session, [lease.job_id], kinds=unfit)
-        session.execute(_PIN, asdict(pins) | {"job_id": lease.job_id})
+        session.execute(_PIN, asdict(fingerprint) | {"job_id": lease.job_id})
     kept = session.scalars(
         select(CheckpointRow)
         .where(CheckpointRow.job_id == lease.job_id)

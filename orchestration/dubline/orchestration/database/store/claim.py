@@ -8,8 +8,9 @@ from dubline.orchestration.database.rows import UploadRow
 from dubline.orchestration.database.rows.base import listed
 from dubline.orchestration.database.store.records import controls_of, upload_of
 from dubline.orchestration.domain.controls import LIMITS
-from dubline.orchestration.domain.jobs import CLAIMABLE, Cause, Lease
-from dubline.orchestration.domain.retry import FORGIVEN
+from dubline.orchestration.domain.jobs import CLAIMABLE, Cause
+from dubline.orchestration.domain.leases import Lease
+from dubline.orchestration.domain.retry import RESET_ON_PROGRESS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 #: By name: a column that a newer version adds must not change what a prepared statement gives.
 _UPLOAD: Final = ", ".join(f"uploads.{column.name}" for column in UploadRow.__table__.columns)
-#: A retried attempt is a charged one; a released one is not, and the others end the job. On FORGIVEN see there.
-CHARGED: Final = f"""outcome = 'retried' AND (cause NOT IN ({listed(FORGIVEN)}) OR number > coalesce((
+#: SQL condition on attempts that count against a budget (see `domain.retry`).
+CHARGED: Final = f"""outcome = 'retried' AND (cause NOT IN ({listed(RESET_ON_PROGRESS)}) OR number > coalesce((
     SELECT max(earlier.number) FROM attempts AS earlier WHERE earlier.job_id = attempts.job_id AND earlier.kept
 ), 0))"""  # noqa: S608 - our own text
 CLAIM: Final = f"""

@@ -11,14 +11,15 @@ from dubline.orchestration.database.store import checkpoints, fenced_statements,
 from dubline.orchestration.database.store.claim import CLAIM, lease_of
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.errors import DatabaseUnavailableError, LeaseLostError, UploadMissingError
-from dubline.orchestration.domain.jobs import Cause, Lease, Stage
+from dubline.orchestration.domain.jobs import Cause, Stage
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from sqlalchemy import Engine
 
-    from dubline.orchestration.domain.jobs import Checkpoint, Pins
+    from dubline.orchestration.domain.checkpoints import Checkpoint, RenderFingerprint
+    from dubline.orchestration.domain.leases import Lease
 
 
 class Leases:
@@ -85,7 +86,7 @@ class Leases:
         """
         self._write(fenced_statements.PROGRESS, lease, gpu_s, stage=stage.value, percent=min(100.0, max(0.0, percent)))
 
-    def begin(self, lease: Lease, pins: Pins) -> tuple[Checkpoint, ...]:
+    def begin(self, lease: Lease, fingerprint: RenderFingerprint) -> tuple[Checkpoint, ...]:
         """Say how this attempt renders, and learn what earlier attempts left that fits.
 
         A job that was rendered otherwise before is pinned anew: other weights forget all its checkpoints, any
@@ -99,7 +100,7 @@ class Leases:
         """
         try:
             with transaction(self._engine) as session:
-                return checkpoints.begin(session, lease, pins)
+                return checkpoints.begin(session, lease, fingerprint)
         except LeaseLostError:
             self._refuse(lease)
 

@@ -12,7 +12,7 @@ from dubline.orchestration.domain.errors import NotFoundError
 if TYPE_CHECKING:
     from sqlalchemy import Engine, TextClause
 
-    from dubline.orchestration.domain.jobs import Retention
+    from dubline.orchestration.domain.batches import Retention
 
 #: Rows dated again in one transaction.
 PAGE: Final = 10_000
