@@ -27,7 +27,7 @@ from dubline.models.sampling import FADE_FRAMES
 from dubline.worker.media import audio, frame, image, speech
 from dubline.worker.rendering import device
 from dubline.worker.rendering.model_cache import ModelCache
-from dubline.worker.rendering.motion import Actor, frame_count, segments
+from dubline.worker.rendering.motion import PreparedSource, frame_count, segments
 
 DEMO: Final = Path(__file__).parents[1] / "demo"
 TENTHS: Final = 10
@@ -164,10 +164,10 @@ class FrameLog:
         self.hashes: dict[range, str] = {}
         self._last: tuple[int, torch.Tensor] | None = None
 
-    def render(self, actor: Actor, motion: Path, span: range) -> str:
+    def render(self, prepared: PreparedSource, motion: Path, span: range) -> str:
         """Render one segment, keep its figures; returns the hash of its pixels."""
         digest, number = hashlib.sha256(), span.start
-        for batch in actor.render(motion, span, actor.networks.preset.render_batch):
+        for batch in prepared.render(motion, span, prepared.networks.preset.render_batch):
             digest.update(batch.numpy().tobytes())
             grey = 127.5 * batch.mean(1)
             stop = number + len(batch)
@@ -197,26 +197,26 @@ def source_crop(path: Path, side_px: int) -> NDArray[np.uint8]:
     return np.array(cut.resize((side_px, side_px), Image.Resampling.LANCZOS))
 
 
-def render_all(actor: Actor, motion: Path, frames: int, every: int) -> tuple[FrameLog, dict[str, float]]:
-    """Render every n-th segment and the last, then some again by an actor that knows nothing of it."""
-    spans = segments(frames, actor.networks.preset.render_batch)
+def render_all(prepared: PreparedSource, motion: Path, frames: int, every: int) -> tuple[FrameLog, dict[str, float]]:
+    """Render every n-th segment and the last, then some again by a new PreparedSource."""
+    spans = segments(frames, prepared.networks.preset.render_batch)
     spans = [span for index, span in enumerate(spans) if index % every == 0 or span is spans[-1]]
     log, memory = FrameLog(frames), MemoryLog("rendering")
     for done, span in enumerate(spans, 1):
-        log.hashes[span] = log.render(actor, motion, span)
+        log.hashes[span] = log.render(prepared, motion, span)
         memory.note(done / len(spans))
     rendered = sum(map(len, spans))
     seconds = time.perf_counter() - memory.started
     chosen = np.random.default_rng(0).choice(len(spans), min(CHECKED_SEGMENTS, len(spans)), replace=False)
-    again = [FrameLog(frames).render(actor, motion, spans[i]) == log.hashes[spans[i]] for i in chosen]
-    result = {"frames_rendered": rendered, "rendering_s_per_s": seconds * actor.networks.preset.fps / rendered}
+    again = [FrameLog(frames).render(prepared, motion, spans[i]) == log.hashes[spans[i]] for i in chosen]
+    result = {"frames_rendered": rendered, "rendering_s_per_s": seconds * prepared.networks.preset.fps / rendered}
     return log, result | {"growth_rendering_mb": memory.growth_mb, "ranges_equal": sum(again), "ranges": len(again)}
 
 
 @torch.inference_mode()
 def main(args: argparse.Namespace) -> None:
     """Sample, render, compare, print."""
-    device.pin()
+    device.make_deterministic()
     torch.set_num_threads(args.threads)
     networks = ModelCache(torch.device("cpu")).get(args.preset)
     preset = networks.preset
@@ -224,15 +224,15 @@ def main(args: argparse.Namespace) -> None:
     rate_hz = preset.sample_rate_hz
     listen = repeated(args.speech, seconds, rate_hz) if args.speech else babble(seconds, rate_hz, args.seed)
     frames = frame_count(seconds, preset.fps)
-    actor = Actor.cast(networks, source_crop(args.portrait, args.side_px), torch.device("cpu"))
+    prepared = PreparedSource.from_crop(networks, source_crop(args.portrait, args.side_px), torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         motion, memory = Path(folder) / "motion.npy", MemoryLog("sampling")
         borders = []
-        for done in actor.store_motion(listen, frames, args.seed, motion):
+        for done in prepared.store_motion(listen, frames, args.seed, motion):
             borders.append(done)
             memory.note(done / frames)
         sampling_s = time.perf_counter() - memory.started
-        log, result = render_all(actor, motion, frames, args.render_every)
+        log, result = render_all(prepared, motion, frames, args.render_every)
         peak_mb = memory_mb()[2]
         result |= latent_figures(motion, borders)
     result |= compare("frame", log.difference, borders) | {"drift_sharpness": log.drift()}

@@ -48,7 +48,7 @@ class StageClock:
 
 def main(portrait: Path, speech: Path) -> None:
     """Render with every preset."""
-    device.pin()
+    device.make_deterministic()
     with Image.open(portrait) as picture:
         width, height = picture.size
         found = face.find(picture.convert("RGB"))

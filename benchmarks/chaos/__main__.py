@@ -21,7 +21,7 @@ from benchmarks.chaos.celery_baseline import phase as baseline
 from benchmarks.chaos.history import History, read
 from benchmarks.chaos.phases import light, renders
 
-from dubline.orchestration.settings import LeaseSettings
+from dubline.worker.settings import LeaseSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

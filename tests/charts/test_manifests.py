@@ -11,12 +11,11 @@ from dubline.orchestration.settings import (
     BucketSettings,
     ControlSettings,
     DatabaseSettings,
-    LeaseSettings,
     LimitSettings,
     LogSettings,
     Settings,
-    WorkerSettings,
 )
+from dubline.worker.settings import LeaseSettings, WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,7 +149,7 @@ def test_large_numbers_are_written_out(render: Render) -> None:
 @pytest.mark.parametrize("component", ["prober", "worker"])
 def test_workers_are_probed_by_their_pulse_alone(render: Render, component: str) -> None:
     (container,) = pods(render())[component]["containers"]
-    file = environment(container)["DUBLINE_WORKER_PULSE_FILE"]
+    file = environment(container)["DUBLINE_WORKER_LIVENESS_FILE"]
     probes = [container[name] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
     assert all(file in probe["exec"]["command"] for probe in probes)
     assert float(environment(container)["DUBLINE_WORKER_POLL_S"]) == WorkerSettings.read().poll_s

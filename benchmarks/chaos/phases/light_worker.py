@@ -31,12 +31,12 @@ from dubline.worker.rendering.job import Rendered, RenderJob, Report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dubline.worker.executors.factory import Surroundings
+    from dubline.worker.executors.factory import WorkerContext
     from dubline.worker.executors.render import RenderExecutor
     from dubline.worker.rendering.checkpoints import Checkpoints
 
 STAND_IN: Final = Path(__file__).with_name("child_proxy.py")
-PINS: Final = RenderFingerprint(weights_sha256="0" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
+FINGERPRINT: Final = RenderFingerprint(weights_sha256="0" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
 LOADED_WITHIN_S: Final = 120.0
 BROKEN: Final = 1
 
@@ -54,7 +54,7 @@ class LightRenderer:
     def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
         """Make one."""
         report(Stage.PREPARING, 0.0)
-        checkpoints.begin(PINS)
+        checkpoints.begin(FINGERPRINT)
         report(Stage.RENDERING, 50.0)
         time.sleep(work_s(job.seed, self._stretch))
         path = scratch / "video.mp4"
@@ -77,9 +77,9 @@ class RememberedInputs(Objects):
         return path.write_bytes(self._remembered[key])
 
 
-def make(around: Surroundings) -> RenderExecutor:
+def make(context: WorkerContext) -> RenderExecutor:
     """Make the executor of a child."""
-    executor = factory.renderer_with(around, LightRenderer(float(os.environ.get(STRETCH, "1"))))
+    executor = factory.renderer_with(context, LightRenderer(float(os.environ.get(STRETCH, "1"))))
     return replace(executor, objects=RememberedInputs(BucketSettings.read()))
 
 

@@ -21,5 +21,5 @@ livenessProbe:
 {{/* How an idle worker finds work that nobody wakes it for, and where it shows its pulse. Takes the component's values. */}}
 {{- define "dubline.env.pulse" -}}
 - {name: DUBLINE_WORKER_POLL_S, value: {{ .pollS | quote }}}
-- {name: DUBLINE_WORKER_PULSE_FILE, value: /tmp/pulse}
+- {name: DUBLINE_WORKER_LIVENESS_FILE, value: /tmp/pulse}
 {{- end }}

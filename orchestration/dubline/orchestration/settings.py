@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -23,7 +21,8 @@ class Settings(BaseSettings):
         return cls()
 
 
-def _group(prefix: str) -> SettingsConfigDict:
+def group(prefix: str) -> SettingsConfigDict:
+    """Return the configuration of the group that is read from `DUBLINE_{prefix}_*`."""
     # Without the input: an error about a secret must not print it.
     return SettingsConfigDict(env_prefix=f"DUBLINE_{prefix}_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -41,7 +40,7 @@ def complaints(error: ValidationError) -> list[str]:
 class DatabaseSettings(Settings):
     """Where the rows are."""
 
-    model_config = _group("DATABASE")
+    model_config = group("DATABASE")
     url: SecretStr
     """`postgresql+psycopg://user:password@host:port/name`."""
     pool_size: int = Field(default=10, ge=6)
@@ -51,7 +50,7 @@ class DatabaseSettings(Settings):
 class BrokerSettings(Settings):
     """Where wake-ups go."""
 
-    model_config = _group("BROKER")
+    model_config = group("BROKER")
     url: SecretStr
     """`redis://host:port/number`."""
 
@@ -59,7 +58,7 @@ class BrokerSettings(Settings):
 class BucketSettings(Settings):
     """Where uploads and results are."""
 
-    model_config = _group("BUCKET")
+    model_config = group("BUCKET")
     name: str
     region: str = "us-east-1"
     endpoint_url: str = ""
@@ -71,24 +70,10 @@ class BucketSettings(Settings):
     secret_key: SecretStr = SecretStr("")
 
 
-class LeaseSettings(Settings):
-    """How long a silent worker keeps its work."""
-
-    model_config = _group("LEASE")
-    duration_s: float = Field(default=20.0, gt=0)
-    heartbeat_s: float = Field(default=4.0, gt=0)
-
-    @model_validator(mode="after")
-    def _a_lease_outlives_two_heartbeats(self) -> Self:
-        if self.duration_s < 2 * self.heartbeat_s:
-            raise ValueError("DUBLINE_LEASE_DURATION_S must be at least twice DUBLINE_LEASE_HEARTBEAT_S")
-        return self
-
-
 class LimitSettings(Settings):
     """What is accepted from a tenant."""
 
-    model_config = _group("LIMIT")
+    model_config = group("LIMIT")
     upload_bytes: int = Field(default=200_000_000, gt=0)
     """A speech file."""
     portrait_bytes: int = Field(default=30_000_000, gt=0)
@@ -107,29 +92,15 @@ class LimitSettings(Settings):
 class ApiSettings(Settings):
     """Where the API listens."""
 
-    model_config = _group("API")
+    model_config = group("API")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-
-
-class WorkerSettings(Settings):
-    """What a worker runs and where."""
-
-    model_config = _group("WORKER")
-    preset: str = "base"
-    device: str = "auto"
-    """auto, cpu, or a torch device name."""
-    scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
-    poll_s: float = Field(default=5.0, gt=0)
-    """Between two looks of an idle worker that nobody wakes; each is up to a fifth shorter or longer."""
-    pulse_file: str = ""
-    """Touched at each look and each step, for probes of this machine; empty means none."""
 
 
 class ControlSettings(Settings):
     """How often the control process takes its turns, in seconds."""
 
-    model_config = _group("CONTROL")
+    model_config = group("CONTROL")
     relay_s: float = Field(default=0.2, gt=0)
     """Between two looks into the outbox."""
     reconcile_s: float = Field(default=2.0, gt=0)
@@ -149,6 +120,6 @@ class ControlSettings(Settings):
 class LogSettings(Settings):
     """How events are written to standard error."""
 
-    model_config = _group("LOG")
+    model_config = group("LOG")
     format: Literal["json", "console"] = "json"
     level: Literal["debug", "info", "warning", "error"] = "info"

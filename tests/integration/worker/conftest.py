@@ -11,18 +11,19 @@ import torch
 from PIL import Image
 from sqlalchemy import text
 from tests.unit.worker import media_files as media
-from tests.unit.worker import puppet
+from tests.unit.worker import stub_networks
 
 from dubline.orchestration.database.store.rescue import rescue_expired
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.uploads import Upload, UploadKind
-from dubline.orchestration.settings import LeaseSettings, LimitSettings
+from dubline.orchestration.settings import LimitSettings
 from dubline.worker.executors.probe import ProbeExecutor
 from dubline.worker.executors.render import RenderExecutor
 from dubline.worker.rendering import motion
 from dubline.worker.rendering.pipeline import Renderer
-from dubline.worker.runtime.liveness import Pulse
-from dubline.worker.runtime.shutdown import Drain
+from dubline.worker.runtime.liveness import LivenessFile
+from dubline.worker.runtime.shutdown import Shutdown
+from dubline.worker.settings import LeaseSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,17 +99,17 @@ def prober(store: Store, objects: Objects, leases: LeaseSettings, scratch_folder
         limits=LimitSettings(),
         folder=scratch_folder,
         worker="prober",
-        drain=Drain(),
-        pulse=Pulse(None),
+        shutdown=Shutdown(),
+        liveness=LivenessFile(None),
     )
 
 
 @pytest.fixture
 def renderer(monkeypatch: pytest.MonkeyPatch) -> Renderer:
-    """The real pipeline around puppet networks."""
-    monkeypatch.setattr(motion, "sample_motion", puppet.sample_motion)
+    """The real pipeline around stub networks."""
+    monkeypatch.setattr(motion, "sample_motion", stub_networks.sample_motion)
     torch.set_num_threads(1)
-    return Renderer(puppet.PuppetModels())
+    return Renderer(stub_networks.StubModels())
 
 
 @pytest.fixture
@@ -122,8 +123,8 @@ def worker(
         leases=leases,
         folder=scratch_folder,
         worker="worker",
-        drain=Drain(),
-        pulse=Pulse(None),
+        shutdown=Shutdown(),
+        liveness=LivenessFile(None),
     )
 
 

@@ -22,13 +22,13 @@ from dubline.worker.executors import factory
 from dubline.worker.rendering.job import Rendered, RenderJob, Report
 
 if TYPE_CHECKING:
-    from dubline.worker.executors.factory import Surroundings
+    from dubline.worker.executors.factory import WorkerContext
     from dubline.worker.executors.render import RenderExecutor
     from dubline.worker.rendering.checkpoints import Checkpoints
 
 POISON, BROKEN = 13, 14
 SEGMENTS = 3
-PINS = RenderFingerprint(weights_sha256="1" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
+FINGERPRINT = RenderFingerprint(weights_sha256="1" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
 # Between two reports.
 STEP_S = 0.02
 
@@ -41,7 +41,7 @@ class LightRenderer:
 
     def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
         """Makes one, as slowly as the gates say."""
-        checkpoints.begin(PINS)
+        checkpoints.begin(FINGERPRINT)
         if job.seed == POISON:
             os.kill(os.getpid(), signal.SIGKILL)
         if job.seed == BROKEN and not (self._gates / "broken").exists():
@@ -66,9 +66,9 @@ class LightRenderer:
         return path.read_bytes()
 
 
-def make(around: Surroundings) -> RenderExecutor:
+def make(context: WorkerContext) -> RenderExecutor:
     """The child's executor."""
-    return factory.renderer_with(around, LightRenderer(Path(os.environ["GATES"])))
+    return factory.renderer_with(context, LightRenderer(Path(os.environ["GATES"])))
 
 
 if __name__ == "__main__":

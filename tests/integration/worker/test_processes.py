@@ -53,7 +53,7 @@ def environment(database: DatabaseSettings, bucket: BucketSettings, broker_url: 
         "DUBLINE_BUCKET_ACCESS_KEY": bucket.access_key.get_secret_value(),
         "DUBLINE_BUCKET_SECRET_KEY": bucket.secret_key.get_secret_value(),
         "DUBLINE_WORKER_SCRATCH_DIR": str(tmp_path / "work"),
-        "DUBLINE_WORKER_PULSE_FILE": str(tmp_path / "pulse"),
+        "DUBLINE_WORKER_LIVENESS_FILE": str(tmp_path / "liveness"),
         "DUBLINE_WORKER_POLL_S": "0.5",
         "DUBLINE_LOG_FORMAT": "console",
         "GATES": str(tmp_path / "gates"),
@@ -139,7 +139,7 @@ def test_a_woken_prober_decides_and_stops_cleanly(
 ) -> None:
     with running(PROBER, DUBLINE_WORKER_POLL_S="3600"):
         # Its first look found nothing, and the clock makes it look no more.
-        wait_until((tmp_path / "pulse").exists, WITHIN_S)
+        wait_until((tmp_path / "liveness").exists, WITHIN_S)
         upload = send(UploadKind.PORTRAIT, portrait_bytes, "image/jpeg")
         waker.wake_prober()
         wait_until(lambda: store.uploads.get(tenant, upload.id).state is UploadState.READY, WITHIN_S)
@@ -323,13 +323,13 @@ def test_a_renderer_that_cannot_work_stops_and_says_why(
     (line,) = [line for line in log.read_text().splitlines() if "worker_not_prepared" in line]
     assert next(iter(wrong.values())) in line
     assert list((tmp_path / "work").iterdir()) == []
-    assert not (tmp_path / "pulse").exists()
+    assert not (tmp_path / "liveness").exists()
 
 
 def test_a_killed_worker_leaves_no_process_behind(environment: dict[str, str], log: Path, tmp_path: Path) -> None:
     with log.open("wb") as file:
         process = subprocess.Popen(PROBER, env=environment, stderr=file)
-        wait_until((tmp_path / "pulse").exists, WITHIN_S)
+        wait_until((tmp_path / "liveness").exists, WITHIN_S)
         (child,) = children(process)
         process.kill()
         process.wait()

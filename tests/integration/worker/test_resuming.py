@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
-"""What is left of an attempt that did not finish, and what the next one makes of it; puppets stand for the networks."""
+"""What is left of an attempt that did not finish, and what the next one makes of it; stub networks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from uuid import UUID
 
 import pytest
 import torch
-from tests.unit.worker import puppet
+from tests.unit.worker import stub_networks
 
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind
 from dubline.orchestration.domain.errors import DeviceFailedError, StorageUnavailableError
 from dubline.orchestration.domain.jobs import Cause, Job, JobState, NewJob, Stage
 from dubline.orchestration.storage.objects import Objects
 from dubline.worker.rendering import pipeline
-from dubline.worker.runtime.shutdown import Drain
+from dubline.worker.runtime.shutdown import Shutdown
 
 if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
@@ -38,7 +38,7 @@ def job_id(store: Store, tenant: str, ready: Ready, monkeypatch: pytest.MonkeyPa
 
 
 def watched(worker: RenderExecutor, watch: Watch) -> RenderExecutor:
-    """A worker of its own drain whose every report is seen before it is made."""
+    """A worker of its own shutdown whose every report is seen before it is made."""
 
     class Watched:
         def run(self, job: Any, scratch: Path, report: Watch, checkpoints: Any) -> Any:
@@ -48,7 +48,7 @@ def watched(worker: RenderExecutor, watch: Watch) -> RenderExecutor:
 
             return worker.renderer.run(job, scratch, tell, checkpoints)
 
-    return replace(worker, renderer=Watched(), drain=Drain())
+    return replace(worker, renderer=Watched(), shutdown=Shutdown())
 
 
 def late(percent: float) -> bool:
@@ -106,7 +106,7 @@ def test_a_stop_hands_the_job_back_uncharged_and_the_next_worker_goes_on(
 ) -> None:
     def stop(_stage: Stage, percent: float) -> None:
         if late(percent):
-            (stopping.drain.hurry if hurried else stopping.drain.ask)()
+            (stopping.shutdown.force if hurried else stopping.shutdown.request)()
 
     stopping = watched(worker, stop)
     assert stopping.run_next()
@@ -130,7 +130,7 @@ def test_a_stop_waits_for_no_sampling(store: Store, tenant: str, worker: RenderE
     def stop(stage: Stage, _percent: float) -> None:
         seen.append(stage)
         if stage is Stage.SAMPLING:
-            stopping.drain.ask()
+            stopping.shutdown.request()
 
     stopping = watched(worker, stop)
     assert stopping.run_next()
@@ -143,7 +143,7 @@ def test_what_follows_the_last_segment_is_finished_before_a_stop(
 ) -> None:
     def stop(stage: Stage, _percent: float) -> None:
         if stage is Stage.MUXING:
-            stopping.drain.ask()
+            stopping.shutdown.request()
 
     stopping = watched(worker, stop)
     assert stopping.run_next()
@@ -195,7 +195,7 @@ def test_a_damaged_checkpoint_is_made_anew(
 
     def stop(_stage: Stage, percent: float) -> None:
         if late(percent):
-            stopping.drain.hurry()
+            stopping.shutdown.force()
 
     stopping = watched(worker, stop)
     with monkeypatch.context() as spoilt:
@@ -210,11 +210,11 @@ def test_too_little_memory_halves_the_batch_once_and_then_gives_up(
 ) -> None:
     sizes: list[int] = []
 
-    def starve(_self: puppet.PuppetAutoencoder, _source: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
+    def starve(_self: stub_networks.StubAutoencoder, _source: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
         sizes.append(len(motion))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(puppet.PuppetAutoencoder, "render", starve)
+    monkeypatch.setattr(stub_networks.StubAutoencoder, "render", starve)
     monkeypatch.setattr("dubline.orchestration.domain.retry.FIRST_DELAY_S", 0.0)
     assert worker.run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
@@ -230,7 +230,7 @@ def test_a_dead_device_charges_the_worker_and_ends_it(
     def die(*_: object) -> torch.Tensor:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(puppet.PuppetAutoencoder, "render", die)
+    monkeypatch.setattr(stub_networks.StubAutoencoder, "render", die)
     with pytest.raises(DeviceFailedError):
         worker.run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.RETRYING

@@ -16,7 +16,7 @@ from dubline.worker import child
 from dubline.worker.__main__ import serve
 from dubline.worker.executors import factory
 from dubline.worker.rendering import motion
-from dubline.worker.rendering.motion import Actor
+from dubline.worker.rendering.motion import PreparedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 SEGMENT_FRAMES = 16
 STEP_S = 0.02
-render = Actor.render
+render = PreparedSource.render
 
 
-def held(self: Actor, motion: Path, span: range, batch: int) -> Iterator[Tensor]:
+def held(self: PreparedSource, motion: Path, span: range, batch: int) -> Iterator[Tensor]:
     """Renders as the real one does."""
     gates = Path(os.environ["GATES"])
     for number, frames in enumerate(render(self, motion, span, batch)):
@@ -42,6 +42,6 @@ def held(self: Actor, motion: Path, span: range, batch: int) -> Iterator[Tensor]
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         motion.SEGMENT_FRAMES = SEGMENT_FRAMES
-        Actor.render = held  # type: ignore[method-assign]
+        PreparedSource.render = held  # type: ignore[method-assign]
         sys.exit(child.work(factory.renderer, int(sys.argv[1]), Path(sys.argv[2])))
     sys.exit(serve("render", [sys.executable, __file__]))

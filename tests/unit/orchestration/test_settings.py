@@ -8,23 +8,15 @@ from dubline.orchestration.settings import (
     BucketSettings,
     ControlSettings,
     DatabaseSettings,
-    LeaseSettings,
     LimitSettings,
     complaints,
 )
 
 
 def test_a_group_is_read_from_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DUBLINE_LEASE_DURATION_S", "9.5")
-    assert LeaseSettings.read().duration_s == 9.5
-    assert LimitSettings.read().batch_rows == 10_000
-
-
-def test_a_lease_must_outlive_two_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DUBLINE_LEASE_DURATION_S", "5")
-    with pytest.raises(ValidationError) as refused:
-        LeaseSettings.read()
-    assert "at least twice" in complaints(refused.value)[0]
+    monkeypatch.setenv("DUBLINE_LIMIT_BATCH_ROWS", "95")
+    assert LimitSettings.read().batch_rows == 95
+    assert ControlSettings.read().rescue_s == 1.0
 
 
 def test_an_object_is_given_time_to_get_its_row() -> None:
@@ -41,7 +33,7 @@ def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        LeaseSettings.read().duration_s = 1.0  # type: ignore[misc]
+        LimitSettings.read().batch_rows = 1  # type: ignore[misc]
 
 
 def test_a_missing_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from tests.unit.worker import media_files as media
-from tests.unit.worker import puppet
+from tests.unit.worker import stub_networks
 
 from dubline.worker.rendering import motion
 from dubline.worker.rendering.pipeline import Renderer
@@ -32,7 +32,7 @@ def speech_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def renderer(monkeypatch: pytest.MonkeyPatch) -> Renderer:
-    """The real pipeline around puppet networks."""
-    monkeypatch.setattr(motion, "sample_motion", puppet.sample_motion)
+    """The real pipeline around stub networks."""
+    monkeypatch.setattr(motion, "sample_motion", stub_networks.sample_motion)
     torch.set_num_threads(1)
-    return Renderer(puppet.PuppetModels())
+    return Renderer(stub_networks.StubModels())

@@ -20,17 +20,16 @@ from dubline.orchestration.settings import (
     BrokerSettings,
     BucketSettings,
     DatabaseSettings,
-    LeaseSettings,
     LimitSettings,
     LogSettings,
-    WorkerSettings,
     complaints,
 )
 from dubline.worker import tasks
 from dubline.worker.runtime import scratch
 from dubline.worker.runtime.channel import UNPREPARED
-from dubline.worker.runtime.liveness import Pulse
+from dubline.worker.runtime.liveness import LivenessFile
 from dubline.worker.runtime.supervisor import Supervisor
+from dubline.worker.settings import LeaseSettings, WorkerSettings, log_renamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,15 +75,16 @@ def serve(role: str, command: Sequence[str]) -> int:
     os.environ.setdefault(*SLEEPING_THREADS)
     settings = WorkerSettings.read()
     logs.configure(LogSettings.read())
+    log_renamed()
     app = create_app(BrokerSettings.read().url.get_secret_value())
-    Pulse.at(settings.pulse_file).clear()
+    LivenessFile.at(settings.liveness_file).clear()
     task, queue = WAKE_UPS[role]
     with scratch.home(settings.scratch_dir) as folder:
         supervisor = Supervisor(command, folder)
         _obey_signals(supervisor)
         supervisor.start()
         try:
-            tasks.register(app, task, supervisor.nudge)
+            tasks.register(app, task, supervisor.notify)
             tasks.listen(app, queue, lambda: supervisor.stopping)
         finally:
             if not supervisor.stopping:
@@ -97,7 +97,7 @@ def serve(role: str, command: Sequence[str]) -> int:
 
 def _obey_signals(supervisor: Supervisor) -> None:
     def obey(number: int, _frame: FrameType | None) -> None:
-        supervisor.stop(hurry=number == signal.SIGQUIT)
+        supervisor.stop(force=number == signal.SIGQUIT)
         tasks.stop()
 
     _handle_signals(obey)

@@ -15,21 +15,22 @@ import structlog
 
 from dubline.orchestration import logs
 from dubline.orchestration.domain.errors import DeviceFailedError
-from dubline.orchestration.settings import LogSettings, WorkerSettings
+from dubline.orchestration.settings import LogSettings
 from dubline.worker.executors import factory
-from dubline.worker.executors.factory import Surroundings
+from dubline.worker.executors.factory import WorkerContext
 from dubline.worker.runtime import scratch
-from dubline.worker.runtime.channel import DEVICE_FAILED, UNPREPARED, Upstream
-from dubline.worker.runtime.liveness import Pulse
+from dubline.worker.runtime.channel import DEVICE_FAILED, UNPREPARED, ParentChannel
+from dubline.worker.runtime.liveness import LivenessFile
 from dubline.worker.runtime.loop import Executor, Loop
-from dubline.worker.runtime.shutdown import Drain
+from dubline.worker.runtime.shutdown import Shutdown
+from dubline.worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _log = structlog.get_logger(__name__)
 
-ROLES: Final[dict[str, Callable[[Surroundings], Executor]]] = {"render": factory.renderer, "probe": factory.prober}
+ROLES: Final[dict[str, Callable[[WorkerContext], Executor]]] = {"render": factory.renderer, "probe": factory.prober}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     return work(ROLES[told.role], told.fd, told.folder)
 
 
-def work(make: Callable[[Surroundings], Executor], fd: int, folder: Path) -> int:
+def work(make: Callable[[WorkerContext], Executor], fd: int, folder: Path) -> int:
     """The whole life of a child.
 
     Args:
@@ -56,21 +57,21 @@ def work(make: Callable[[Surroundings], Executor], fd: int, folder: Path) -> int
     # The parent hears signals, and passes them on; a terminal sends them to both.
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    drain = Drain()
-    upstream = Upstream(socket.socket(fileno=fd), drain)
+    shutdown = Shutdown()
+    channel = ParentChannel(socket.socket(fileno=fd), shutdown)
     logs.configure(LogSettings.read())
     settings = WorkerSettings.read()
-    pulse = Pulse.at(settings.pulse_file)
+    liveness = LivenessFile.at(settings.liveness_file)
     scratch.sweep(folder)
     try:
-        executor = make(Surroundings(settings=settings, folder=folder, drain=drain, pulse=pulse))
+        executor = make(WorkerContext(settings=settings, folder=folder, shutdown=shutdown, liveness=liveness))
     except Exception as error:  # noqa: BLE001 - any defect ends this process with its own exit code
         _log.critical("worker_not_prepared", error=f"{type(error).__name__}: {error}")
         _log.info("worker_preparation_failed", exc_info=True)
         return UNPREPARED
     _log.info("worker_prepared")
     try:
-        Loop(executor=executor, upstream=upstream, drain=drain, pulse=pulse, poll_s=settings.poll_s).run()
+        Loop(executor=executor, channel=channel, shutdown=shutdown, liveness=liveness, poll_s=settings.poll_s).run()
     except DeviceFailedError:
         _log.critical("device_failed")
         return DEVICE_FAILED

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.leases import Lease
 
 EXPIRED_S = -1.0
-PINS = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
+FINGERPRINT = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
 
 ENDS: dict[str, Callable[[Store, Lease], object]] = {
     "finish": lambda store, lease: store.leases.finish(lease, lease.result_key, 1, 1.0),
@@ -40,7 +40,7 @@ def begun(store: Store, lease_s: float = 10.0) -> tuple[Lease, tuple[Checkpoint,
     """An attempt that left the motion and two segments behind."""
     lease = store.leases.claim("worker-1", lease_s)
     assert lease is not None
-    assert store.leases.begin(lease, PINS) == ()
+    assert store.leases.begin(lease, FINGERPRINT) == ()
     pieces = (
         piece(lease, CheckpointKind.MOTION),
         *(piece(lease, CheckpointKind.SEGMENT, number) for number in (0, 1)),
@@ -61,7 +61,7 @@ def test_the_next_attempt_gets_what_was_kept_motion_first(store: Store, factory:
     factory.job()
     lease, pieces = begun(store)
     PAUSES[name](store, lease)
-    assert store.leases.begin(again(store), PINS) == pieces
+    assert store.leases.begin(again(store), FINGERPRINT) == pieces
     assert not doomed(store)
 
 
@@ -69,7 +69,7 @@ def test_the_attempt_after_a_lost_worker_gets_what_was_kept(store: Store, factor
     factory.job()
     _, pieces = begun(store, EXPIRED_S)
     store.leases.rescue_expired()
-    assert store.leases.begin(again(store), PINS) == pieces
+    assert store.leases.begin(again(store), FINGERPRINT) == pieces
 
 
 def test_lost_workers_end_no_job_that_gets_on_and_end_one_that_does_not(store: Store, factory: JobFactory) -> None:
@@ -77,7 +77,7 @@ def test_lost_workers_end_no_job_that_gets_on_and_end_one_that_does_not(store: S
     for number in range(4):
         lease = store.leases.claim("worker", EXPIRED_S)
         assert lease is not None
-        store.leases.begin(lease, PINS)
+        store.leases.begin(lease, FINGERPRINT)
         store.leases.keep(lease, piece(lease, CheckpointKind.SEGMENT, number))
         store.leases.rescue_expired()
         assert store.jobs.get(job.tenant, job.id).state is JobState.RETRYING
@@ -94,12 +94,12 @@ def test_other_weights_do_not_bring_old_losses_back(store: Store, factory: JobFa
     for _ in range(3):
         lease = store.leases.claim("worker", EXPIRED_S)
         assert lease is not None
-        store.leases.begin(lease, PINS)
+        store.leases.begin(lease, FINGERPRINT)
         store.leases.keep(lease, piece(lease, CheckpointKind.SEGMENT))
         store.leases.rescue_expired()
     lease = store.leases.claim("worker", EXPIRED_S)
     assert lease is not None
-    store.leases.begin(lease, replace(PINS, weights_sha256="c" * 64))
+    store.leases.begin(lease, replace(FINGERPRINT, weights_sha256="c" * 64))
     store.leases.rescue_expired()
     assert store.jobs.get(job.tenant, job.id).state is JobState.RETRYING
 
@@ -108,14 +108,19 @@ def test_other_weights_forget_everything(store: Store, factory: JobFactory) -> N
     job = factory.job()
     lease, pieces = begun(store)
     store.leases.release(lease)
-    other = replace(PINS, weights_sha256="c" * 64)
+    other = replace(FINGERPRINT, weights_sha256="c" * 64)
     assert store.leases.begin(again(store), other) == ()
     assert doomed(store) == {kept.object_key for kept in pieces}
     assert store.jobs.get("acme", job.id).weights_sha256 == "c" * 64
 
 
 @pytest.mark.parametrize(
-    "other", [replace(PINS, render_batch=2), replace(PINS, segment_frames=50), replace(PINS, encoder_threads=1)]
+    "other",
+    [
+        replace(FINGERPRINT, render_batch=2),
+        replace(FINGERPRINT, segment_frames=50),
+        replace(FINGERPRINT, encoder_threads=1),
+    ],
 )
 def test_another_way_of_rendering_keeps_the_motion_alone(
     store: Store, factory: JobFactory, other: RenderFingerprint
@@ -137,7 +142,7 @@ def test_a_piece_made_again_takes_the_place_of_the_old_one(store: Store, factory
     store.leases.keep(lease, new)
     store.leases.keep(lease, new)
     assert doomed(store) == {old.object_key}
-    assert store.leases.begin(lease, PINS) == (motion, new, other)
+    assert store.leases.begin(lease, FINGERPRINT) == (motion, new, other)
 
 
 @pytest.mark.parametrize("name", ENDS)
@@ -163,7 +168,7 @@ def test_the_weights_of_a_result_are_those_of_the_pin(store: Store, factory: Job
     job = factory.job()
     lease, _ = begun(store)
     store.leases.finish(lease, lease.result_key, 1, 1.0)
-    assert store.jobs.get("acme", job.id).weights_sha256 == PINS.weights_sha256
+    assert store.jobs.get("acme", job.id).weights_sha256 == FINGERPRINT.weights_sha256
 
 
 def test_the_seconds_of_the_device_add_up_over_attempts_and_not_over_reports(store: Store, factory: JobFactory) -> None:

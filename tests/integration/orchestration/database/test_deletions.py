@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.leases import Lease
 
 ACTOR = "key:0123456789ab"
-PINS = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
+FINGERPRINT = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
 
 
 def claimed(store: Store) -> Lease:
@@ -39,7 +39,7 @@ def finished(store: Store) -> Lease:
 def kept(store: Store, lease: Lease) -> Checkpoint:
     key = f"{lease.attempt_prefix}segment-0.mp4"
     piece = Checkpoint(kind=CheckpointKind.SEGMENT, number=0, object_key=key, size_bytes=1, sha256="b" * 64)
-    store.leases.begin(lease, PINS)
+    store.leases.begin(lease, FINGERPRINT)
     store.leases.keep(lease, piece)
     return piece
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.leases import Lease
 
 EXPIRED_S = -1.0
-PINS = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
+FINGERPRINT = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
 
 
 def segment(lease: Lease, number: int, name: str = "") -> Checkpoint:
@@ -37,7 +37,7 @@ WRITES: dict[str, Callable[[Store, Lease], object]] = {
     "retry": lambda store, lease: store.leases.retry(lease, Cause.TRANSIENT, "x", "y", 0),
     "fail": lambda store, lease: store.leases.fail(lease, Cause.DEFECT, "x", "y"),
     "release": lambda store, lease: store.leases.release(lease),
-    "begin": lambda store, lease: store.leases.begin(lease, PINS),
+    "begin": lambda store, lease: store.leases.begin(lease, FINGERPRINT),
     "keep": lambda store, lease: store.leases.keep(lease, segment(lease, 0)),
 }
 

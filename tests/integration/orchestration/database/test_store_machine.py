@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.leases import Lease
 
 TENANT = "acme"
-PINS = [
+FINGERPRINTS = [
     RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2),
     RenderFingerprint(weights_sha256="a" * 64, render_batch=2, segment_frames=100, encoder_threads=2),
     RenderFingerprint(weights_sha256="c" * 64, render_batch=4, segment_frames=100, encoder_threads=2),
@@ -154,7 +154,7 @@ class StoreMachine(RuleBasedStateMachine):
         if model := self.write(lease, lambda: self.store.leases.progress(lease, Stage.RENDERING, 50, gpu_s)):
             model.attempts[-1].gpu_s = max(model.attempts[-1].gpu_s, gpu_s)
 
-    @rule(lease=leases, fingerprint=st.sampled_from(PINS))
+    @rule(lease=leases, fingerprint=st.sampled_from(FINGERPRINTS))
     def begin(self, lease: Lease, fingerprint: RenderFingerprint) -> None:
         given: list[Checkpoint] = []
         if not (model := self.write(lease, lambda: given.extend(self.store.leases.begin(lease, fingerprint)))):

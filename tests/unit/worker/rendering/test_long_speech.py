@@ -14,7 +14,7 @@ import torch
 from dubline.models.sampling import sample_motion
 from dubline.models.weights import Networks, load_networks
 from dubline.worker.rendering import motion
-from dubline.worker.rendering.motion import Actor
+from dubline.worker.rendering.motion import PreparedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,9 +37,9 @@ def face(astronaut: Image.Image) -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def actor(networks: Networks, face: NDArray[np.uint8]) -> Actor:
+def prepared(networks: Networks, face: NDArray[np.uint8]) -> PreparedSource:
     with torch.inference_mode():
-        return Actor.cast(networks, face, CPU)
+        return PreparedSource.from_crop(networks, face, CPU)
 
 
 def babble(seconds: int) -> Callable[[], Iterator[NDArray[np.float32]]]:
@@ -62,12 +62,12 @@ def live_bytes() -> int:
     return sum(storages.values()) + tracemalloc.get_traced_memory()[0]
 
 
-def most_held(actor: Actor, seconds: int) -> int:
+def most_held(prepared: PreparedSource, seconds: int) -> int:
     """The most that sampling a recording holds between two windows, in bytes."""
     held = []
     gc.freeze()
     tracemalloc.start()
-    for window in sample_motion(actor.networks, actor.source, babble(seconds), seconds * 25, seed=0):
+    for window in sample_motion(prepared.networks, prepared.source, babble(seconds), seconds * 25, seed=0):
         assert len(window)
         held.append(live_bytes())
     tracemalloc.stop()
@@ -75,17 +75,19 @@ def most_held(actor: Actor, seconds: int) -> int:
     return max(held)
 
 
-def test_four_times_the_speech_takes_no_more_memory_to_sample(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_times_the_speech_takes_no_more_memory_to_sample(
+    prepared: PreparedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # One step instead of eight: what is held between windows does not depend on it.
-    diffusion = actor.networks.diffusion
+    diffusion = prepared.networks.diffusion
     monkeypatch.setattr(diffusion, "params", replace(diffusion.params, steps=1))
-    most_held(actor, 5)
+    most_held(prepared, 5)
     half_a_minute_of_mel = 30 * 100 * 80 * 4
-    assert most_held(actor, 120) - most_held(actor, 30) < half_a_minute_of_mel / 2
+    assert most_held(prepared, 120) - most_held(prepared, 30) < half_a_minute_of_mel / 2
 
 
-def test_windows_join_without_a_seam(actor: Actor) -> None:
-    windows = [window.float() for window in sample_motion(actor.networks, actor.source, babble(60), 1500, seed=0)]
+def test_windows_join_without_a_seam(prepared: PreparedSource) -> None:
+    windows = [window.float() for window in sample_motion(prepared.networks, prepared.source, babble(60), 1500, seed=0)]
     steps = torch.cat(windows).diff(dim=0).norm(dim=1)
     # Between the last frame of one window and the first of the next.
     borders = torch.tensor([len(window) for window in windows[:-1]]).cumsum(0) - 1
@@ -95,13 +97,17 @@ def test_windows_join_without_a_seam(actor: Actor) -> None:
 
 
 def test_any_segment_rendered_by_another_actor_is_the_same_bits_as_in_the_whole(
-    actor: Actor, networks: Networks, face: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: PreparedSource,
+    networks: Networks,
+    face: NDArray[np.uint8],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(motion, "SEGMENT_FRAMES", 16)
     frames, path = 44, tmp_path / "motion.npy"
     with torch.inference_mode():
-        assert list(actor.store_motion(babble(2), frames, 0, path))[-1] == frames
-        whole = torch.cat(list(actor.render(path, range(frames), 8)))
-        late = Actor.cast(networks, face, CPU)
+        assert list(prepared.store_motion(babble(2), frames, 0, path))[-1] == frames
+        whole = torch.cat(list(prepared.render(path, range(frames), 8)))
+        late = PreparedSource.from_crop(networks, face, CPU)
         for span in reversed(motion.segments(frames, networks.preset.render_batch)):
             assert torch.equal(torch.cat(list(late.render(path, span, 8))), whole[span.start : span.stop])

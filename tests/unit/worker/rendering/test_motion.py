@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.worker import puppet
+from tests.unit.worker import stub_networks
 
 from dubline.models.motion.controls import Controls
 from dubline.worker.rendering import motion
-from dubline.worker.rendering.motion import Actor
+from dubline.worker.rendering.motion import PreparedSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,19 +39,19 @@ def test_segments_cover_every_frame_once_and_start_on_a_batch(frames: int, batch
 
 
 @pytest.fixture
-def actor(monkeypatch: pytest.MonkeyPatch, noise: np.random.Generator) -> Actor:
-    monkeypatch.setattr(motion, "sample_motion", puppet.sample_motion)
+def prepared(monkeypatch: pytest.MonkeyPatch, noise: np.random.Generator) -> PreparedSource:
+    monkeypatch.setattr(motion, "sample_motion", stub_networks.sample_motion)
     crop = noise.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    models: Any = puppet.PuppetModels()
-    return Actor.cast(models.get("tiny"), crop, models.device)
+    models: Any = stub_networks.StubModels()
+    return PreparedSource.from_crop(models.get("tiny"), crop, models.device)
 
 
 def voice() -> Any:
     return iter([np.linspace(-1, 1, 16_000, dtype=np.float32)] * 3)
 
 
-def test_motion_is_kept_in_half_precision_and_counted(tmp_path: Path, actor: Actor) -> None:
-    assert list(actor.store_motion(voice, 70, 5, tmp_path / "m.npy", Controls(head_motion=0.5))) == [30, 60, 70]
+def test_motion_is_kept_in_half_precision_and_counted(tmp_path: Path, prepared: PreparedSource) -> None:
+    assert list(prepared.store_motion(voice, 70, 5, tmp_path / "m.npy", Controls(head_motion=0.5))) == [30, 60, 70]
     stored = np.load(tmp_path / "m.npy")
     assert (stored.dtype, stored.shape) == (np.float16, (70, 4))
     assert (stored[:, 1] == 5).all()
@@ -59,22 +59,22 @@ def test_motion_is_kept_in_half_precision_and_counted(tmp_path: Path, actor: Act
     assert stored[:, 0].any()
 
 
-def test_too_few_latents_are_noticed(tmp_path: Path, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_latents_are_noticed(tmp_path: Path, prepared: PreparedSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(motion, "sample_motion", lambda *_, **__: iter([torch.zeros(3, 4, dtype=torch.float16)]))
     with pytest.raises(RuntimeError, match="3 motion latents came for 10"):
-        list(actor.store_motion(voice, 10, 0, tmp_path / "m.npy"))
+        list(prepared.store_motion(voice, 10, 0, tmp_path / "m.npy"))
 
 
-def test_segments_rendered_in_any_order_equal_the_whole(tmp_path: Path, actor: Actor) -> None:
+def test_segments_rendered_in_any_order_equal_the_whole(tmp_path: Path, prepared: PreparedSource) -> None:
     path = tmp_path / "m.npy"
-    list(actor.store_motion(voice, 70, 0, path))
-    whole = torch.cat(list(actor.render(path, range(70), 8)))
-    late, early = (torch.cat(list(actor.render(path, span, 8))) for span in (range(32, 70), range(32)))
+    list(prepared.store_motion(voice, 70, 0, path))
+    whole = torch.cat(list(prepared.render(path, range(70), 8)))
+    late, early = (torch.cat(list(prepared.render(path, span, 8))) for span in (range(32, 70), range(32)))
     assert torch.equal(torch.cat([early, late]), whole)
 
 
-def test_no_batch_is_larger_than_it_is_asked_for(tmp_path: Path, actor: Actor) -> None:
+def test_no_batch_is_larger_than_it_is_asked_for(tmp_path: Path, prepared: PreparedSource) -> None:
     path = tmp_path / "m.npy"
-    list(actor.store_motion(voice, 21, 0, path))
-    assert [len(batch) for batch in actor.render(path, range(21), 8)] == [8, 8, 5]
-    assert [len(batch) for batch in actor.render(path, range(6), 4)] == [4, 2]
+    list(prepared.store_motion(voice, 21, 0, path))
+    assert [len(batch) for batch in prepared.render(path, range(21), 8)] == [8, 8, 5]
+    assert [len(batch) for batch in prepared.render(path, range(6), 4)] == [4, 2]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tests.unit.worker import media_files as media
-from tests.unit.worker import puppet
+from tests.unit.worker import stub_networks
 
 from dubline.framing.face import FaceBox
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
@@ -196,13 +196,13 @@ def test_less_memory_means_smaller_batches_of_the_same_segments(
     renderer: Renderer, portrait_file: Path, speech_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[int] = []
-    render = puppet.PuppetAutoencoder.render
+    render = stub_networks.StubAutoencoder.render
 
-    def count(self: puppet.PuppetAutoencoder, source: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
+    def count(self: stub_networks.StubAutoencoder, source: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
         batches.append(len(motion))
         return render(self, source, motion)
 
-    monkeypatch.setattr(puppet.PuppetAutoencoder, "render", count)
+    monkeypatch.setattr(stub_networks.StubAutoencoder, "render", count)
     for halvings, batch in ((0, 8), (1, 4), (9, 1)):
         folder = tmp_path / str(halvings)
         folder.mkdir()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dubline.worker.runtime.channel import DRAIN, HURRY, LOOKED, NUDGE, Upstream
-from dubline.worker.runtime.shutdown import Drain, StoppedError
+from dubline.worker.runtime.channel import FORCE_STOP, NOTIFY, POLLED, SHUT_DOWN, ParentChannel
+from dubline.worker.runtime.shutdown import Shutdown, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,46 +26,46 @@ def line() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def listening(theirs: socket.socket, drain: Drain) -> Upstream:
+def listening(theirs: socket.socket, shutdown: Shutdown) -> ParentChannel:
     """One whose process outlives the end of the line."""
-    return Upstream(theirs, drain, give_up=lambda: None)
+    return ParentChannel(theirs, shutdown, give_up=lambda: None)
 
 
 def test_a_nudge_is_heard_once_and_answered(line: tuple[socket.socket, socket.socket]) -> None:
     parent, child = line
-    upstream = listening(child, Drain())
-    assert not upstream.take_nudge()
-    parent.sendall(NUDGE)
-    upstream.wait(LONG_S)
-    assert upstream.take_nudge()
-    assert not upstream.take_nudge()
-    upstream.answer()
-    assert parent.recv(8) == LOOKED
+    channel = listening(child, Shutdown())
+    assert not channel.take_notification()
+    parent.sendall(NOTIFY)
+    channel.wait(LONG_S)
+    assert channel.take_notification()
+    assert not channel.take_notification()
+    channel.acknowledge()
+    assert parent.recv(8) == POLLED
 
 
-@pytest.mark.parametrize(("word", "hurried"), [(DRAIN, False), (HURRY, True)])
+@pytest.mark.parametrize(("word", "hurried"), [(SHUT_DOWN, False), (FORCE_STOP, True)])
 def test_stops_reach_the_drain_and_end_the_wait(
     line: tuple[socket.socket, socket.socket], word: bytes, hurried: bool
 ) -> None:
-    (parent, child), drain = line, Drain()
-    upstream = listening(child, drain)
+    (parent, child), shutdown = line, Shutdown()
+    channel = listening(child, shutdown)
     parent.sendall(word)
-    upstream.wait(LONG_S)
-    assert drain.asked
+    channel.wait(LONG_S)
+    assert shutdown.requested
     if hurried:
         with pytest.raises(StoppedError):
-            drain.check()
+            shutdown.raise_if_forced()
     else:
-        drain.check()
+        shutdown.raise_if_forced()
 
 
 def test_a_child_does_not_outlive_its_parent() -> None:
     ours, theirs = socket.socketpair()
     script = (
         "import socket, sys, threading\n"
-        "from dubline.worker.runtime.shutdown import Drain\n"
-        "from dubline.worker.runtime.channel import Upstream\n"
-        "Upstream(socket.socket(fileno=int(sys.argv[1])), Drain())\n"
+        "from dubline.worker.runtime.shutdown import Shutdown\n"
+        "from dubline.worker.runtime.channel import ParentChannel\n"
+        "ParentChannel(socket.socket(fileno=int(sys.argv[1])), Shutdown())\n"
         "threading.Event().wait()\n"
     )
     command = [sys.executable, "-c", script, str(theirs.fileno())]

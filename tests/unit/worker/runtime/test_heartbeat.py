@@ -12,8 +12,8 @@ from threading import Event
 import pytest
 
 from dubline.orchestration.domain.errors import DatabaseUnavailableError, LeaseLostError
-from dubline.orchestration.settings import LeaseSettings
 from dubline.worker.runtime.heartbeat import Heartbeat
+from dubline.worker.settings import LeaseSettings
 
 QUICK = LeaseSettings.model_validate({"duration_s": 0.05, "heartbeat_s": 0.005})
 
@@ -84,7 +84,7 @@ def test_a_database_that_stays_away_loses_the_lease() -> None:
 
 def test_work_that_shows_no_sign_of_life_loses_its_lease_and_its_process() -> None:
     ended = Event()
-    with Heartbeat(lambda _: None, QUICK, patience_s=0.02, give_up=ended.set) as heartbeat:
+    with Heartbeat(lambda _: None, QUICK, stall_s=0.02, give_up=ended.set) as heartbeat:
         assert heartbeat._lost.wait(5)
         assert ended.wait(5)
         with pytest.raises(LeaseLostError):
@@ -94,7 +94,7 @@ def test_work_that_shows_no_sign_of_life_loses_its_lease_and_its_process() -> No
 def test_work_that_wakes_up_in_time_keeps_its_process() -> None:
     ended = Event()
     patient = LeaseSettings.model_validate({"duration_s": 60, "heartbeat_s": 0.005})
-    with Heartbeat(lambda _: None, patient, patience_s=0.02, give_up=ended.set) as heartbeat:
+    with Heartbeat(lambda _: None, patient, stall_s=0.02, give_up=ended.set) as heartbeat:
         assert heartbeat._lost.wait(5)
     assert not heartbeat._thread.is_alive()
     assert not ended.is_set()
@@ -111,7 +111,7 @@ def test_signs_of_life_keep_the_lease() -> None:
         if count == 20:
             beats.set()
 
-    with Heartbeat(renew, QUICK, patience_s=2) as heartbeat:
+    with Heartbeat(renew, QUICK, stall_s=2) as heartbeat:
         assert beats.wait(5)
         heartbeat.check()
 

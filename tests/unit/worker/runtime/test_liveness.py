@@ -5,7 +5,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from dubline.worker.runtime.liveness import Pulse
+from dubline.worker.runtime.liveness import LivenessFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,27 +19,27 @@ def felt(path: Path, max_age_s: float) -> int:
 
 
 def test_a_pulse_is_felt_while_it_is_fresh(tmp_path: Path) -> None:
-    path = tmp_path / "pulse"
-    pulse = Pulse.at(str(path))
+    path = tmp_path / "liveness"
+    liveness = LivenessFile.at(str(path))
     assert felt(path, 60) == 1
-    pulse.beat()
+    liveness.touch()
     assert felt(path, 60) == 0
     os.utime(path, (path.stat().st_mtime - 90,) * 2)
     assert felt(path, 60) == 1
-    pulse.beat()
+    liveness.touch()
     assert felt(path, 60) == 0
-    pulse.clear()
+    liveness.clear()
     assert felt(path, 60) == 1
-    pulse.clear()
+    liveness.clear()
 
 
 def test_a_disk_without_room_for_a_pulse_stops_nobody(tmp_path: Path) -> None:
-    Pulse(tmp_path / "gone" / "pulse").beat()
+    LivenessFile(tmp_path / "gone" / "liveness").touch()
 
 
 def test_no_name_means_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Pulse.at("").beat()
+    LivenessFile.at("").touch()
     assert list(tmp_path.iterdir()) == []
 
 

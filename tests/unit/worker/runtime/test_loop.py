@@ -8,10 +8,10 @@ import pytest
 
 from dubline.orchestration.domain.errors import DatabaseUnavailableError, DeviceFailedError
 from dubline.worker.runtime import loop
-from dubline.worker.runtime.channel import DRAIN, LOOKED, NUDGE, Upstream
-from dubline.worker.runtime.liveness import Pulse
+from dubline.worker.runtime.channel import NOTIFY, POLLED, SHUT_DOWN, ParentChannel
+from dubline.worker.runtime.liveness import LivenessFile
 from dubline.worker.runtime.loop import Loop
-from dubline.worker.runtime.shutdown import Drain
+from dubline.worker.runtime.shutdown import Shutdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,17 +23,17 @@ LONG_S = 30.0
 class Post:
     """A loop in a thread, the parent's end of its line, and the work that it finds."""
 
-    def __init__(self, work: Callable[[int], bool], poll_s: float, pulse: Path | None = None) -> None:
+    def __init__(self, work: Callable[[int], bool], poll_s: float, liveness: Path | None = None) -> None:
         self.looks = 0
         self.looked = Event()
         self.work = work
         self.parent, self.child = socket.socketpair()
-        self.drain = Drain()
+        self.shutdown = Shutdown()
         self.loop = Loop(
             executor=self,
-            upstream=Upstream(self.child, self.drain, give_up=lambda: None),
-            drain=self.drain,
-            pulse=Pulse(pulse),
+            channel=ParentChannel(self.child, self.shutdown, give_up=lambda: None),
+            shutdown=self.shutdown,
+            liveness=LivenessFile(liveness),
             poll_s=poll_s,
         )
         self.thread = Thread(target=self.loop.run)
@@ -45,7 +45,7 @@ class Post:
         return self.work(self.looks)
 
     def stop(self) -> None:
-        self.parent.sendall(DRAIN)
+        self.parent.sendall(SHUT_DOWN)
         self.thread.join(LONG_S)
         assert not self.thread.is_alive()
         self.parent.close()
@@ -62,8 +62,8 @@ def test_a_nudge_is_answered_when_nothing_is_left_to_do() -> None:
     post = Post(lambda look: look % 4 != 0, poll_s=1e6)
     try:
         assert post.looked.wait(LONG_S)
-        post.parent.sendall(NUDGE)
-        assert post.parent.recv(8) == LOOKED
+        post.parent.sendall(NOTIFY)
+        assert post.parent.recv(8) == POLLED
         assert post.looks >= 4
         assert post.looks % 4 == 0
     finally:
@@ -107,7 +107,7 @@ def test_a_stop_lets_nothing_new_begin() -> None:
 
     post = Post(work, poll_s=1e6)
     assert started.wait(LONG_S)
-    post.drain.ask()
+    post.shutdown.request()
     stopped.set()
     post.stop()
     assert post.looks == 1
@@ -120,16 +120,16 @@ def test_a_dead_device_ends_the_loop() -> None:
 
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        drain = Drain()
-        upstream = Upstream(theirs, drain, give_up=lambda: None)
+        shutdown = Shutdown()
+        channel = ParentChannel(theirs, shutdown, give_up=lambda: None)
         with pytest.raises(DeviceFailedError):
-            Loop(executor=Broken(), upstream=upstream, drain=drain, pulse=Pulse(None), poll_s=1).run()
+            Loop(executor=Broken(), channel=channel, shutdown=shutdown, liveness=LivenessFile(None), poll_s=1).run()
 
 
 def test_each_look_is_felt(tmp_path: Path) -> None:
-    post = Post(lambda _: False, poll_s=1e6, pulse=tmp_path / "pulse")
+    post = Post(lambda _: False, poll_s=1e6, liveness=tmp_path / "liveness")
     try:
         assert post.looked.wait(LONG_S)
-        assert (tmp_path / "pulse").exists()
+        assert (tmp_path / "liveness").exists()
     finally:
         post.stop()

@@ -73,8 +73,8 @@ def test_a_step_that_goes_on_is_reported_again() -> None:
     written: list[tuple[Stage, float, float]] = []
     clock = Clock()
     progress = Progress(lambda *step: written.append(step), nothing, clock)
-    progress.again()
+    progress.repeat()
     progress(Stage.STORING, 98)
     clock.now_s += 1
-    progress.again()
+    progress.repeat()
     assert [step[:2] for step in written] == [(Stage.STORING, 98)] * 2

@@ -18,7 +18,7 @@ def test_an_outcome_survives_a_short_outage() -> None:
         if answer := answers.pop(0):
             raise answer
 
-    retry_write.insist(write, within_s=30)
+    retry_write.retry_write(write, within_s=30)
     assert answers == []
 
 
@@ -27,7 +27,7 @@ def test_a_long_outage_is_left_to_the_rescuer() -> None:
         raise DatabaseUnavailableError
 
     with pytest.raises(DatabaseUnavailableError):
-        retry_write.insist(write, within_s=0.05)
+        retry_write.retry_write(write, within_s=0.05)
 
 
 def test_a_refused_outcome_is_not_pressed() -> None:
@@ -38,5 +38,5 @@ def test_a_refused_outcome_is_not_pressed() -> None:
         raise LeaseLostError
 
     with pytest.raises(LeaseLostError):
-        retry_write.insist(write, within_s=30)
+        retry_write.retry_write(write, within_s=30)
     assert asked == [1]

@@ -63,7 +63,7 @@ def born(folder: Path, count: int) -> list[int]:
 
 def test_a_nudge_reaches_the_child_and_waits_for_its_look(folder: Path) -> None:
     with supervised(folder) as made:
-        made.nudge()
+        made.notify()
         assert (folder / "heard").read_bytes() == b"n"
     assert (folder / "heard").read_bytes() == b"nd"
     assert not made.gave_up
@@ -75,7 +75,7 @@ def test_a_killed_child_is_followed_by_another(folder: Path, monkeypatch: pytest
         (first,) = born(folder, 1)
         os.kill(first, signal.SIGKILL)
         born(folder, 2)
-        made.nudge()
+        made.notify()
         assert (folder / "heard").read_bytes() == b"n"
 
 
@@ -83,7 +83,7 @@ def test_a_nudge_outlives_no_child(folder: Path) -> None:
     """Whoever is waiting for the end of a look hears of the child's death."""
     script = CHILD.replace('line.sendall(b".")', "os.kill(os.getpid(), 9)")
     with supervised(folder, script) as made:
-        waiting = Thread(target=made.nudge)
+        waiting = Thread(target=made.notify)
         waiting.start()
         waiting.join(LONG_S)
         assert not waiting.is_alive()
@@ -92,7 +92,7 @@ def test_a_nudge_outlives_no_child(folder: Path) -> None:
 def test_the_second_stop_is_a_hurried_one(folder: Path) -> None:
     (folder / "obey").write_bytes(b"h")
     with supervised(folder) as made:
-        made.nudge()
+        made.notify()
         made.stop()
         made.stop()
     assert (folder / "heard").read_bytes() == b"ndh"
@@ -100,14 +100,14 @@ def test_the_second_stop_is_a_hurried_one(folder: Path) -> None:
 
 def test_a_stop_before_the_child_listens_is_not_lost(folder: Path) -> None:
     with supervised(folder) as made:
-        made.stop(hurry=True)
+        made.stop(force=True)
         (folder / "obey").write_bytes(b"h")
 
 
 def test_nudges_end_with_the_stop(folder: Path) -> None:
     with supervised(folder) as made:
         born(folder, 1)
-    made.nudge()
+    made.notify()
 
 
 def test_a_child_that_cannot_work_ends_the_parent(folder: Path) -> None:
@@ -131,7 +131,7 @@ def test_children_that_die_young_are_followed_after_longer_and_longer_pauses(
     def pause(_self: Supervisor, seconds: float) -> None:
         paused.append(seconds)
         if len(paused) == 7:
-            made._asked = 1
+            made._stops = 1
 
     monkeypatch.setattr(Supervisor, "_pause", pause)
     made = Supervisor([sys.executable, "-S", "-c", "raise SystemExit(1)"], folder)

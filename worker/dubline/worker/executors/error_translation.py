@@ -10,7 +10,7 @@ from dubline.orchestration.domain.errors import DublineError, ScratchFullError
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def named(error: Exception) -> Exception:
+def translate(error: Exception) -> Exception:
     """The error of our tree that an exception stands for; itself where there is none.
 
     Args:

@@ -11,11 +11,10 @@ from dubline.orchestration.database.store import Store
 from dubline.orchestration.settings import (
     BucketSettings,
     DatabaseSettings,
-    LeaseSettings,
     LimitSettings,
-    WorkerSettings,
 )
 from dubline.orchestration.storage.objects import Objects
+from dubline.worker.settings import LeaseSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,25 +22,26 @@ if TYPE_CHECKING:
     from dubline.worker.executors.probe import ProbeExecutor
     from dubline.worker.executors.render import RenderExecutor
     from dubline.worker.rendering.job import Renderer
-    from dubline.worker.runtime.liveness import Pulse
-    from dubline.worker.runtime.shutdown import Drain
+    from dubline.worker.runtime.liveness import LivenessFile
+    from dubline.worker.runtime.shutdown import Shutdown
+    from dubline.worker.settings import WorkerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class WorkerContext:
     """What a child process knows of the world, besides its environment variables."""
 
     settings: WorkerSettings
     """Preset, device and period."""
     folder: Path
     """Scratch folder of this worker."""
-    drain: Drain
+    shutdown: Shutdown
     """Whether it is to stop."""
-    pulse: Pulse
+    liveness: LivenessFile
     """Shows that it goes round."""
 
 
-def renderer(around: Surroundings) -> RenderExecutor:
+def renderer(context: WorkerContext) -> RenderExecutor:
     """Render with the released networks; the first preset is loaded by the end.
 
     Raises:
@@ -52,13 +52,13 @@ def renderer(around: Surroundings) -> RenderExecutor:
     from dubline.worker.rendering.model_cache import ModelCache  # noqa: PLC0415
     from dubline.worker.rendering.pipeline import Renderer  # noqa: PLC0415
 
-    device.pin()
-    models = ModelCache(device.choose(around.settings.device))
-    models.get(around.settings.preset)
-    return renderer_with(around, Renderer(models))
+    device.make_deterministic()
+    models = ModelCache(device.choose(context.settings.device))
+    models.get(context.settings.preset)
+    return renderer_with(context, Renderer(models))
 
 
-def renderer_with(around: Surroundings, own: Renderer) -> RenderExecutor:
+def renderer_with(context: WorkerContext, own: Renderer) -> RenderExecutor:
     """Render with whatever makes videos."""
     from dubline.worker.executors.render import RenderExecutor  # noqa: PLC0415 - torch stays out of the prober
 
@@ -67,14 +67,14 @@ def renderer_with(around: Surroundings, own: Renderer) -> RenderExecutor:
         objects=Objects(BucketSettings.read()),
         renderer=own,
         leases=LeaseSettings.read(),
-        folder=around.folder,
+        folder=context.folder,
         worker=_name(),
-        drain=around.drain,
-        pulse=around.pulse,
+        shutdown=context.shutdown,
+        liveness=context.liveness,
     )
 
 
-def prober(around: Surroundings) -> ProbeExecutor:
+def prober(context: WorkerContext) -> ProbeExecutor:
     """Probe uploads."""
     from dubline.worker.executors.probe import ProbeExecutor  # noqa: PLC0415 - as the others
 
@@ -83,10 +83,10 @@ def prober(around: Surroundings) -> ProbeExecutor:
         objects=Objects(BucketSettings.read()),
         leases=LeaseSettings.read(),
         limits=LimitSettings.read(),
-        folder=around.folder,
+        folder=context.folder,
         worker=_name(),
-        drain=around.drain,
-        pulse=around.pulse,
+        shutdown=context.shutdown,
+        liveness=context.liveness,
     )
 
 

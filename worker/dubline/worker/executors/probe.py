@@ -16,8 +16,8 @@ from dubline.worker.executors import error_translation
 from dubline.worker.media.probe import probe
 from dubline.worker.runtime import scratch
 from dubline.worker.runtime.heartbeat import Heartbeat
-from dubline.worker.runtime.retry_write import insist
-from dubline.worker.runtime.shutdown import Drain, StoppedError
+from dubline.worker.runtime.retry_write import retry_write
+from dubline.worker.runtime.shutdown import Shutdown, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.domain.uploads import ProbeLease
-    from dubline.orchestration.settings import LeaseSettings, LimitSettings
+    from dubline.orchestration.settings import LimitSettings
     from dubline.orchestration.storage.objects import Objects
-    from dubline.worker.runtime.liveness import Pulse
+    from dubline.worker.runtime.liveness import LivenessFile
+    from dubline.worker.settings import LeaseSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -48,9 +49,9 @@ class ProbeExecutor:
     """The worker's scratch folder."""
     worker: str
     """Name of this worker, for people."""
-    drain: Drain
+    shutdown: Shutdown
     """Whether this worker is to stop."""
-    pulse: Pulse
+    liveness: LivenessFile
     """Beats while a file is looked at."""
 
     def run_next(self) -> bool:
@@ -74,7 +75,7 @@ class ProbeExecutor:
             except StoppedError:
                 self._record(lambda: self.store.uploads.release(lease), "upload_released")
             except Exception as error:  # noqa: BLE001 - the executor answers for everything below it
-                self._settle(lease, error_translation.named(error))
+                self._settle(lease, error_translation.translate(error))
         return True
 
     def _probe(self, lease: ProbeLease) -> None:
@@ -83,14 +84,14 @@ class ProbeExecutor:
             with Heartbeat(lambda seconds: self.store.uploads.renew(lease, seconds), self.leases) as heartbeat:
 
                 def report() -> None:
-                    self.pulse.beat()
+                    self.liveness.touch()
                     heartbeat.check()
-                    self.drain.check()
+                    self.shutdown.raise_if_forced()
 
                 path = folder / "upload"
                 self.objects.get(upload.object_key, path, limit_bytes=upload.size_bytes, report=report)
                 facts = probe(path, upload.kind, upload.content_type, self.limits, report)
-            insist(lambda: self.store.uploads.accept(lease, facts), self.leases.duration_s)
+            retry_write(lambda: self.store.uploads.accept(lease, facts), self.leases.duration_s)
         _log.info("upload_accepted", kind=upload.kind.value, media_type=facts.media_type)
 
     def _settle(self, lease: ProbeLease, error: Exception) -> None:
@@ -107,7 +108,7 @@ class ProbeExecutor:
 
     def _record(self, write: Callable[[], object], event: str, **facts: str) -> None:
         try:
-            insist(write, self.leases.duration_s)
+            retry_write(write, self.leases.duration_s)
         except DublineError as unwritten:
             _log.warning("probe_not_settled", code=unwritten.code)
         else:

@@ -21,8 +21,8 @@ from dubline.worker.rendering.stored_checkpoints import StoredCheckpoints
 from dubline.worker.runtime import scratch
 from dubline.worker.runtime.heartbeat import Heartbeat
 from dubline.worker.runtime.progress import Progress
-from dubline.worker.runtime.retry_write import insist
-from dubline.worker.runtime.shutdown import Drain, StoppedError
+from dubline.worker.runtime.retry_write import retry_write
+from dubline.worker.runtime.shutdown import Shutdown, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.domain.leases import Lease
-    from dubline.orchestration.settings import LeaseSettings
     from dubline.orchestration.storage.objects import Objects
-    from dubline.worker.runtime.liveness import Pulse
+    from dubline.worker.runtime.liveness import LivenessFile
+    from dubline.worker.settings import LeaseSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -56,9 +56,9 @@ class RenderExecutor:
     """The worker's scratch folder."""
     worker: str
     """Name of this worker, for people."""
-    drain: Drain
+    shutdown: Shutdown
     """Whether this worker is to stop."""
-    pulse: Pulse
+    liveness: LivenessFile
     """Beats with every report."""
 
     def run_next(self) -> bool:
@@ -84,16 +84,16 @@ class RenderExecutor:
         heartbeat = Heartbeat(lambda seconds: self.store.leases.renew(lease, seconds), self.leases)
 
         def check(stage: Stage) -> None:
-            self.pulse.beat()
+            self.liveness.touch()
             heartbeat.check()
             if stage in LEFT_AT_ONCE:
-                self.drain.check_between()
+                self.shutdown.raise_if_requested()
             else:
-                self.drain.check()
+                self.shutdown.raise_if_forced()
 
         progress = Progress(lambda *reached: self.store.leases.progress(lease, *reached), check)
         kept = StoredCheckpoints(
-            store=self.store, objects=self.objects, lease=lease, drain=self.drain, report=progress.again
+            store=self.store, objects=self.objects, lease=lease, shutdown=self.shutdown, report=progress.repeat
         )
         try:
             with scratch.attempt(self.folder) as folder:
@@ -111,19 +111,19 @@ class RenderExecutor:
                 for cause, n in lease.charged.items()
                 if not (kept.made_progress and cause in RESET_ON_PROGRESS)
             }
-            self._settle(lease, error_translation.named(error), charged, progress.gpu_s)
+            self._settle(lease, error_translation.translate(error), charged, progress.gpu_s)
             if isinstance(error, DeviceFailedError):
                 raise
 
     def _produce(self, lease: Lease, folder: Path, progress: Progress, kept: StoredCheckpoints) -> tuple[Rendered, int]:
         progress(Stage.PREPARING, 0.0)
-        job = inputs.fetch(self.objects, lease, folder, progress.again)
+        job = inputs.fetch(self.objects, lease, folder, progress.repeat)
         rendered = self.renderer.run(job, folder, progress, kept)
         progress(Stage.STORING, MUXED_PERCENT)
-        return rendered, self.objects.put(rendered.path, lease.result_key, "video/mp4", progress.again)
+        return rendered, self.objects.put(rendered.path, lease.result_key, "video/mp4", progress.repeat)
 
     def _finish(self, lease: Lease, rendered: Rendered, size_bytes: int, gpu_s: float) -> None:
-        insist(
+        retry_write(
             lambda: self.store.leases.finish(lease, lease.result_key, size_bytes, rendered.duration_s, gpu_s),
             self.leases.duration_s,
         )
@@ -148,7 +148,7 @@ class RenderExecutor:
 
     def _record(self, write: Callable[[], object], event: str) -> None:
         try:
-            insist(write, self.leases.duration_s)
+            retry_write(write, self.leases.duration_s)
         except DublineError as unwritten:
             # The lease runs out by itself, and the rescuer takes over.
             _log.warning("attempt_not_settled", code=unwritten.code)

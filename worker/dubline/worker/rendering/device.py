@@ -1,4 +1,4 @@
-"""Chooses where the networks run, pins what makes their results vary, and tells a device's faults apart."""
+"""Device selection, deterministic settings, and translation of device errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def choose(name: str) -> torch.device:
     return torch.device(name)
 
 
-def pin() -> None:
+def make_deterministic() -> None:
     """Make a process compute the same bits for the same input every time. Call it before any network."""
     # Sums are split by thread: one per processor that this process may use, and never another number.
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -63,7 +63,7 @@ def segments(frames: int, render_batch: int) -> list[range]:
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
+class PreparedSource:
     """A portrait that the networks have looked at, ready to be animated."""
 
     networks: Networks
@@ -74,7 +74,7 @@ class Actor:
     """Where both are."""
 
     @classmethod
-    def cast(cls, networks: Networks, crop: NDArray[np.uint8], device: torch.device) -> Self:
+    def from_crop(cls, networks: Networks, crop: NDArray[np.uint8], device: torch.device) -> Self:
         """Show a source crop, (side, side, 3) uint8 RGB, to the networks."""
         pixels = torch.from_numpy(crop).to(device).permute(2, 0, 1)[None]
         return cls(networks, networks.autoencoder.encode_source(pixels.float() / 127.5 - 1), device)

@@ -24,7 +24,7 @@ from dubline.worker.rendering import device, motion
 from dubline.worker.rendering.checkpoints import Checkpoints, NoCheckpoints
 from dubline.worker.rendering.composite import Compositor
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, RenderJob, Report
-from dubline.worker.rendering.motion import Actor
+from dubline.worker.rendering.motion import PreparedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,9 +73,9 @@ class Renderer:
             networks = self._models.get(job.preset)
             run = _Run(job, networks, self._models.device, scratch, report, checkpoints)
             checkpoints.begin(run.fingerprint)
-            actor, compositor = run.stage()
-            motion_file = run.sample(actor)
-            return run.mux(run.render(actor, compositor, motion_file))
+            prepared, compositor = run.stage()
+            motion_file = run.sample(prepared)
+            return run.mux(run.render(prepared, compositor, motion_file))
 
 
 class _Run:
@@ -106,15 +106,15 @@ class _Run:
             encoder_threads=mux.THREADS,
         )
 
-    def stage(self) -> tuple[Actor, Compositor]:
+    def stage(self) -> tuple[PreparedSource, Compositor]:
         """The person, and the still picture that the person moves in."""
         picture = image.load(self._job.portrait, self._job.portrait_px)
         still = frame.still(picture)
         square = crop.around(self._job.face.scaled(frame.scale(*picture.size)))
-        actor = Actor.cast(self._networks, crop.cut(still, square), self._device)
-        return actor, Compositor(still, square, self._device)
+        prepared = PreparedSource.from_crop(self._networks, crop.cut(still, square), self._device)
+        return prepared, Compositor(still, square, self._device)
 
-    def sample(self, actor: Actor) -> Path:
+    def sample(self, prepared: PreparedSource) -> Path:
         """Put the motion of the whole recording into a file."""
         path, percent = self._scratch / "motion.npy", 0.0
         self._report(Stage.SAMPLING, percent)
@@ -129,7 +129,7 @@ class _Run:
                 yield second
 
         controls = Controls(**asdict(self._job.controls))
-        for done in actor.store_motion(listen, self._frames, self._job.seed, path, controls):
+        for done in prepared.store_motion(listen, self._frames, self._job.seed, path, controls):
             percent = SAMPLED_PERCENT * done / self._frames
             self._report(Stage.SAMPLING, percent)
         if len(self._spans) > 1:
@@ -137,14 +137,14 @@ class _Run:
             self._checkpoints.keep(CheckpointKind.MOTION, 0, path)
         return path
 
-    def render(self, actor: Actor, compositor: Compositor, motion_file: Path) -> list[Path]:
+    def render(self, prepared: PreparedSource, compositor: Compositor, motion_file: Path) -> list[Path]:
         """The files of all segments, fetched or made."""
         parts: list[Path] = []
         for number, span in enumerate(self._spans):
             path = self._scratch / f"segment-{number:06}.mp4"
             self._report_rendered(span.start)
             if not self._checkpoints.fetch(CheckpointKind.SEGMENT, number, path):
-                self._render_segment(compositor, actor.render(motion_file, span, self._batch), span, path)
+                self._render_segment(compositor, prepared.render(motion_file, span, self._batch), span, path)
                 if number + 1 < len(self._spans):
                     # After the last one little is left to do.
                     self._checkpoints.keep(CheckpointKind.SEGMENT, number, path)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.domain.leases import Lease
     from dubline.orchestration.storage.objects import Objects
-    from dubline.worker.runtime.shutdown import Drain
+    from dubline.worker.runtime.shutdown import Shutdown
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class StoredCheckpoints:
     """The bucket."""
     lease: Lease
     """Of the attempt that works."""
-    drain: Drain
+    shutdown: Shutdown
     """The end of a piece is where a worker that is to stop leaves."""
     report: Callable[[], None]
     """Called while files are under way; may raise to stop."""
@@ -71,7 +71,7 @@ class StoredCheckpoints:
         piece = self._left.get((kind, number))
         if piece is None:
             return False
-        self.drain.check_between()
+        self.shutdown.raise_if_requested()
         try:
             self.objects.get(piece.object_key, path, limit_bytes=piece.size_bytes, report=self.report)
         except (UploadMissingError, UploadSizeMismatchError) as error:
@@ -97,7 +97,7 @@ class StoredCheckpoints:
             self.made_progress = True
         except (StorageUnavailableError, DatabaseUnavailableError) as error:
             _log.warning("checkpoint_not_kept", key=key, code=error.code)
-        self.drain.check_between()
+        self.shutdown.raise_if_requested()
 
 
 def _sha256(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""The child's end of the line to its parent: it hears when to look for work and when to stop.
+"""The child's end of the socket to its parent process: notifications and stop requests.
 
-Each message is one byte. The line breaks when the parent dies, and then the child must not outlive it.
+Each message is one byte. The socket is closed when the parent process ends; the child then ends itself.
 """
 
 from __future__ import annotations
@@ -15,65 +15,67 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from dubline.worker.runtime.shutdown import Drain
+    from dubline.worker.runtime.shutdown import Shutdown
 
-#: From the parent: there may be work; stop after the piece at hand; stop at the next step.
-NUDGE: Final = b"n"
-DRAIN: Final = b"d"
-HURRY: Final = b"h"
-#: From the child, for each nudge: looked since, and nothing is left to do.
-LOOKED: Final = b"."
-#: Exit codes of the child: it cannot work, and no other could; it can work no more, but another can.
+#: From the parent: poll for work; stop after the current unit of work; stop at the next step.
+NOTIFY: Final = b"n"
+SHUT_DOWN: Final = b"d"
+FORCE_STOP: Final = b"h"
+#: From the child, once per notification: it has polled since, and no work is left.
+POLLED: Final = b"."
+#: Exit codes of the child. After `UNPREPARED` no new child could work either; after `DEVICE_FAILED` a new child can.
 UNPREPARED: Final = 3
 DEVICE_FAILED: Final = 4
 
 
-class Upstream:
-    """Listens in a thread of its own.
+class ParentChannel:
+    """Receives the parent's messages in a thread.
 
     Args:
-        line: a stream socket whose other end the parent alone holds.
-        drain: told of stops.
-        give_up: ends the process that the parent left alone.
+        connection: a stream socket; only the parent process has the other end open.
+        shutdown: updated by the parent's stop requests.
+        give_up: called when the parent has closed the socket; ends this process.
     """
 
-    def __init__(self, line: socket.socket, drain: Drain, give_up: Callable[[], None] = kill_worker) -> None:
-        self._line = line
-        self._drain = drain
+    def __init__(
+        self, connection: socket.socket, shutdown: Shutdown, give_up: Callable[[], None] = kill_worker
+    ) -> None:
+        self._connection = connection
+        self._shutdown = shutdown
         self._give_up = give_up
-        self._nudged = False
-        self._woken = Event()
-        Thread(target=self._listen, name="upstream", daemon=True).start()
+        self._notified = False
+        self._received = Event()
+        Thread(target=self._receive_all, name="parent-channel", daemon=True).start()
 
     def wait(self, seconds: float) -> None:
-        """Sleep until the parent says something, or that long."""
-        self._woken.wait(seconds)
-        self._woken.clear()
+        """Wait for the next message, at most `seconds`."""
+        self._received.wait(seconds)
+        self._received.clear()
 
-    def take_nudge(self) -> bool:
-        """Whether the parent asked for a look since the last call."""
-        nudged, self._nudged = self._nudged, False
-        return nudged
+    def take_notification(self) -> bool:
+        """Return whether a notification arrived since the last call."""
+        notified, self._notified = self._notified, False
+        return notified
 
-    def answer(self) -> None:
-        """Say that the look that was asked for is over."""
-        # A parent that is gone is noticed by the listener.
+    def acknowledge(self) -> None:
+        """Confirm that the poll of a notification is complete."""
+        # A closed socket is handled by the receiving thread.
         with suppress(OSError):
-            self._line.sendall(LOOKED)
+            self._connection.sendall(POLLED)
 
-    def _listen(self) -> None:
-        while word := self._hear():
-            if word == NUDGE:
-                self._nudged = True
-            elif word == DRAIN:
-                self._drain.ask()
-            elif word == HURRY:
-                self._drain.hurry()
-            self._woken.set()
+    def _receive_all(self) -> None:
+        while message := self._receive():
+            if message == NOTIFY:
+                self._notified = True
+            elif message == SHUT_DOWN:
+                self._shutdown.request()
+            elif message == FORCE_STOP:
+                self._shutdown.force()
+            self._received.set()
         self._give_up()
 
-    def _hear(self) -> bytes:
+    def _receive(self) -> bytes:
         try:
-            return self._line.recv(1)
+            return self._connection.recv(1)
         except OSError:
             return b""

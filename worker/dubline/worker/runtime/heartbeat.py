@@ -1,4 +1,4 @@
-"""Keeps a lease alive from a thread of its own while the work goes on, and knows when the lease is lost."""
+"""The heartbeat: renews a lease from a thread during an attempt and detects a lost lease."""
 
 from __future__ import annotations
 
@@ -16,54 +16,55 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from dubline.orchestration.settings import LeaseSettings
+    from dubline.worker.settings import LeaseSettings
 
 _log = structlog.get_logger(__name__)
 
-#: Every step reports within seconds but one: to load the networks of another preset from a cold disk.
-PATIENCE_S: Final = 300.0
+#: An attempt that reports no progress for this long counts as stalled. All steps report within seconds, except loading
+#: the networks of another preset from a cold disk.
+STALL_S: Final = 300.0
 
-#: Nobody is rescued while the database is away, so work goes on for so many leases; after that it may be this machine
-#: alone that cannot reach it, and others have the work.
+#: The rescuer cannot take leases while the database is down, so an attempt continues for this many lease durations
+#: without a renewal. After that the fault may be local to this machine, and another worker may have the work.
 OUTAGE_LEASES: Final = 5
 
 
 def kill_worker() -> None:
-    """End this process at once; the pool's parent starts another."""
+    """Kill this process with SIGKILL; the supervisor starts a new child."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Heartbeat:
-    """Renews a lease at every beat while its `with` block runs and shows signs of life.
+    """Renews a lease every `heartbeat_s` while its `with` block runs and calls `check`.
 
-    A block that shows none for `patience_s` loses its lease, so that another worker gets the work. One that does
-    not end within a lease's duration after that hangs where nothing can wake it, and is given up.
+    A block that does not call `check` for `stall_s` loses its lease, so that another worker can claim the work. If the
+    block does not end within another lease duration it cannot be interrupted, and `give_up` is called.
 
     Args:
-        renew: asks for `duration_s` more; raises LeaseLostError when another worker may have the work.
-        settings: how long a lease lasts and how often it is renewed.
-        patience_s: longest time between two signs of life.
-        give_up: ends the process that hangs.
+        renew: extends the lease by its argument in seconds; raises LeaseLostError if another worker may have the work.
+        settings: the lease duration and the heartbeat period.
+        stall_s: longest permitted time between two calls of `check`.
+        give_up: ends the stalled process.
     """
 
     def __init__(
         self,
         renew: Callable[[float], object],
         settings: LeaseSettings,
-        patience_s: float = PATIENCE_S,
+        stall_s: float = STALL_S,
         give_up: Callable[[], None] = kill_worker,
     ) -> None:
         self._renew = renew
         self._settings = settings
-        self._patience_s = patience_s
+        self._stall_s = stall_s
         self._give_up = give_up
-        self._alive_at = time.monotonic()
+        self._checked_at = time.monotonic()
         self._stop = Event()
         self._lost = Event()
-        self._thread = Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
-        self._alive_at = time.monotonic()
+        self._checked_at = time.monotonic()
         self._thread.start()
         return self
 
@@ -75,38 +76,38 @@ class Heartbeat:
 
     @property
     def lost(self) -> bool:
-        """Whether the work may belong to someone else by now."""
+        """Whether another worker may have the work."""
         return self._lost.is_set()
 
     def check(self) -> None:
-        """Show a sign of life, and stops work that is no longer ours.
+        """Record that the attempt makes progress, and stop it if its lease is lost.
 
         Raises:
-            LeaseLostError: the lease was lost.
+            LeaseLostError: the lease is lost.
         """
-        self._alive_at = time.monotonic()
+        self._checked_at = time.monotonic()
         if self.lost:
             raise LeaseLostError
 
-    def _beat(self) -> None:
+    def _run(self) -> None:
         stalled = False
         try:
             stalled = self._renew_until_stopped()
         finally:
-            # Whatever ended the beats, work that nobody renews is not ours for long.
+            # Without renewals the lease expires soon, whatever ended this thread.
             if not self._stop.is_set():
                 self._lost.set()
                 _log.warning("lease_lost")
         if stalled and not self._stop.wait(self._settings.duration_s):
-            _log.critical("worker_hangs")
+            _log.critical("worker_given_up")
             self._give_up()
 
     def _renew_until_stopped(self) -> bool:
-        """Renew until the block ends or the lease is lost; tells whether it was lost for want of signs of life."""
+        """Renew until the block ends or the lease is lost; return whether it is lost because the attempt stalled."""
         renewed_at = time.monotonic()
         while not self._stop.wait(self._settings.heartbeat_s):
-            silent_s = time.monotonic() - self._alive_at
-            if silent_s > self._patience_s:
+            silent_s = time.monotonic() - self._checked_at
+            if silent_s > self._stall_s:
                 _log.error("work_stalled", silent_s=round(silent_s))
                 return True
             try:
@@ -115,7 +116,7 @@ class Heartbeat:
             except LeaseLostError:
                 return False
             except DublineError as error:
-                # The database may be back at the next beat; the token decides in the end.
+                # The database may be back at the next renewal; the fencing token decides.
                 _log.warning("heartbeat_missed", code=error.code)
                 if time.monotonic() - renewed_at > OUTAGE_LEASES * self._settings.duration_s:
                     return False

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Self
 
 
-class Pulse:
-    """The worker's side.
+class LivenessFile:
+    """The worker's side of the check.
 
     Args:
-        path: of the file; None for no file.
+        path: the file; None disables it.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -26,24 +26,24 @@ class Pulse:
 
     @classmethod
     def at(cls, name: str) -> Self:
-        """The pulse of a setting, of which an empty one means none."""
+        """Make one from a setting; an empty name disables it."""
         return cls(Path(name) if name else None)
 
-    def beat(self) -> None:
-        """Touch the file. A disk that is full, or gone, stops nobody."""
+    def touch(self) -> None:
+        """Set the file's modification time to now. A full or missing disk is ignored."""
         if self._path is not None:
             with suppress(OSError):
                 self._path.touch()
 
     def clear(self) -> None:
-        """Remove what an earlier worker left, so that nobody takes it for alive, or ready."""
+        """Remove the file of an earlier worker, so that this one does not count as ready before it is."""
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink()
 
 
 def is_fresh(path: Path, max_age_s: float) -> bool:
-    """Whether a pulse was felt within that time."""
+    """Return whether the file was touched within the last `max_age_s` seconds."""
     try:
         return time.time() - path.stat().st_mtime <= max_age_s
     except OSError:
@@ -51,5 +51,5 @@ def is_fresh(path: Path, max_age_s: float) -> bool:
 
 
 if __name__ == "__main__":
-    # Not sys.exit: tearing the interpreter down would take as long as all the rest.
+    # Not sys.exit: finalizing the interpreter would double the run time of the check.
     os._exit(0 if is_fresh(Path(sys.argv[1]), float(sys.argv[2])) else 1)

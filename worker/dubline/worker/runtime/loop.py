@@ -1,6 +1,6 @@
-"""A worker's life: look for work until none is left, wait to be nudged or for a while, look again.
+"""The child's loop: poll for work until none is left, wait for a notification or the poll interval, poll again.
 
-A wake-up and the clock lead to the same look, so a broker that is away only makes it later.
+Notifications and the interval lead to the same poll, so a broker outage only delays work.
 """
 
 from __future__ import annotations
@@ -14,68 +14,67 @@ import structlog
 from dubline.orchestration.domain.errors import DeviceFailedError, DublineError
 
 if TYPE_CHECKING:
-    from dubline.worker.runtime.channel import Upstream
-    from dubline.worker.runtime.liveness import Pulse
-    from dubline.worker.runtime.shutdown import Drain
+    from dubline.worker.runtime.channel import ParentChannel
+    from dubline.worker.runtime.liveness import LivenessFile
+    from dubline.worker.runtime.shutdown import Shutdown
 
 _log = structlog.get_logger(__name__)
 
-#: By how much a wait may be shorter or longer, so that workers that started together do not look together.
+#: Each wait is shortened or lengthened by up to this share, so that workers that start together do not poll together.
 JITTER: Final = 0.2
-#: After a look that failed: the database is usually back within seconds.
+#: The wait after a failed poll: most database outages last seconds.
 RETRY_S: Final = 1.0
 
 
 class Executor(Protocol):
-    """Runs what is next."""
+    """Claims and executes one unit of work."""
 
     def run_next(self) -> bool:
-        """Claim and runs one piece of work; tells whether there was one."""
+        """Claim and execute one job or upload; return whether there was one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
-    """Runs an executor, one piece of work at a time, until this worker is to stop."""
+    """Calls an executor until a shutdown is requested."""
 
     executor: Executor
-    """Does the work."""
-    upstream: Upstream
-    """Nudges."""
-    drain: Drain
+    """Claims and executes one job or upload per call."""
+    channel: ParentChannel
+    """Source of notifications."""
+    shutdown: Shutdown
     """Ends the loop."""
-    pulse: Pulse
-    """Beats at each look."""
+    liveness: LivenessFile
+    """Touched at each poll."""
     poll_s: float
-    """Seconds between two looks without a nudge."""
+    """Seconds between two polls without a notification."""
 
     def run(self) -> None:
-        """Work until the drain asks for an end.
+        """Work until a shutdown is requested.
 
         Raises:
-            DeviceFailedError: this process can work no more.
+            DeviceFailedError: this process can no longer work.
         """
-        while not self.drain.asked:
-            nudged = self.upstream.take_nudge()
-            well = self._look()
-            if nudged:
-                self.upstream.answer()
-            if not self.drain.asked:
-                self.upstream.wait(self._wait_s() if well else min(RETRY_S, self.poll_s))
+        while not self.shutdown.requested:
+            notified = self.channel.take_notification()
+            succeeded = self._poll()
+            if notified:
+                self.channel.acknowledge()
+            if not self.shutdown.requested:
+                self.channel.wait(self._wait_s() if succeeded else min(RETRY_S, self.poll_s))
 
-    def _look(self) -> bool:
-        """Works as long as there is work; tells whether the look ended well."""
+    def _poll(self) -> bool:
+        """Execute all work there is; return False after an error."""
         try:
-            self.pulse.beat()
-            while not self.drain.asked and self.executor.run_next():
-                self.pulse.beat()
+            self.liveness.touch()
+            while not self.shutdown.requested and self.executor.run_next():
+                self.liveness.touch()
         except DeviceFailedError:
             raise
         except DublineError as error:
-            _log.warning("look_failed", code=error.code)
+            _log.warning("poll_failed", code=error.code)
             return False
-        except Exception:  # noqa: BLE001 - one defect must not end the worker
-            # A defect of ours must not end a worker that could still do other work.
-            _log.exception("look_broke")
+        except Exception:  # noqa: BLE001 - a defect in one job must not end a worker that can execute others
+            _log.exception("poll_crashed")
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""Writes how far an attempt is, seldom enough not to matter to the database, and how long it held the device."""
+"""The progress of an attempt: rate-limited writes to the database and the seconds on the device."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: A job that was cancelled is refused its next write, so this is how soon its worker hears of it.
+#: Shortest time between two writes of one stage. A write for a cancelled job is refused, so this is also how soon its
+#: worker stops.
 PERIOD_S: Final = 1.0
 ON_DEVICE: Final = frozenset({Stage.SAMPLING, Stage.RENDERING})
 
 
 class Progress:
-    """Passes on every new stage, and percents at most once per `PERIOD_S`.
+    """Writes every change of stage, and the percent at most once per `PERIOD_S`.
 
     Args:
-        write: stores a stage, a percent and the seconds on the device; raises LeaseLostError when the job was
-            taken away.
-        check: asked at every report whether the work may go on in this stage; raises when not.
-        clock: seconds that only grow.
+        write: stores a stage, a percent and the seconds on the device; raises LeaseLostError if the lease is lost.
+        check: called at every report with its stage; raises to stop the attempt.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class Progress:
         self._stage: Stage | None = None
         self._percent = 0.0
         self._written_at = 0.0
-        self._since = clock()
+        self._counted_at = clock()
         self._gpu_s = 0.0
 
     def __call__(self, stage: Stage, percent: float) -> None:
-        """Report; the pipeline calls this at every step.
+        """Report progress; the pipeline calls this at every step.
 
         Raises:
-            LeaseLostError: stop working.
-            StoppedError: the same, because this worker stops.
+            LeaseLostError: the lease is lost.
+            StoppedError: the worker stops.
         """
         new = stage is not self._stage
         now = self._count()
@@ -62,24 +62,24 @@ class Progress:
         try:
             self._write(stage, percent, self._gpu_s)
         except DatabaseUnavailableError:
-            # The next report may get through; a job is not lost for a percent.
+            # The next report may succeed; a missing percent must not fail the attempt.
             _log.warning("progress_not_written", stage=stage.value)
 
-    def again(self) -> None:
-        """Report that the step that was reported last still goes on. Raises as a report does."""
+    def repeat(self) -> None:
+        """Report the last stage and percent again. Raises as a report does."""
         if self._stage is not None:
             self(self._stage, self._percent)
 
     @property
     def gpu_s(self) -> float:
-        """Seconds from the first report of sampling to the last of rendering, or until now."""
+        """Seconds in the stages on the device, up to now."""
         self._count()
         return self._gpu_s
 
     def _count(self) -> float:
-        """Add the time since the last look to the stage that was running; returns the time."""
+        """Add the time since the last call to the device time if the current stage is on it; return the time."""
         now = self._clock()
         if self._stage in ON_DEVICE:
-            self._gpu_s += now - self._since
-        self._since = now
+            self._gpu_s += now - self._counted_at
+        self._counted_at = now
         return now

@@ -1,4 +1,4 @@
-"""Writes down how an attempt ended, through an outage of the database that is shorter than its lease."""
+"""The write of an attempt's outcome, retried during a database outage that is shorter than the lease."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _log = structlog.get_logger(__name__)
 PAUSE_S: Final = 0.5
 
 
-def insist(write: Callable[[], object], within_s: float) -> None:
-    """Write, and again after each failure of the database.
+def retry_write(write: Callable[[], object], within_s: float) -> None:
+    """Write, and retry while the database is unavailable.
 
-    A commit whose answer was lost makes the next try find the lease gone, which is then true: the attempt has ended.
+    If the reply to a successful commit is lost, the next try raises LeaseLostError: the attempt has already ended.
 
     Args:
         write: one fenced write.
-        within_s: after that the rescuer is as quick.
+        within_s: no retry begins after this; the lease has then expired and the rescuer takes over.
 
     Raises:
-        DatabaseUnavailableError: it stayed away.
-        LeaseLostError: the work was taken away, or the lost answer was a yes.
+        DatabaseUnavailableError: the database was unavailable for all of `within_s`.
+        LeaseLostError: the lease is lost, or an earlier try succeeded.
     """
     until = time.monotonic() + within_s
     while True:

@@ -1,4 +1,4 @@
-"""The folder that one worker writes in: a subfolder per attempt, removed with it, swept after a crash."""
+"""The scratch folder of a worker: one subfolder per attempt, and removal of what killed processes left."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PREFIX: Final = "dubline-worker-"
-#: Seconds in which a folder that was made has surely been locked.
+#: A new folder is locked within this time, s; younger unlocked folders are not removed.
 YOUNG_S: Final = 60.0
 
 
 @contextmanager
 def home(parent: Path) -> Iterator[Path]:
-    """A folder for the life of one worker, below `parent`; gone afterwards, or when the next worker comes."""
+    """Make a locked folder for one worker below `parent`, and remove it at the end."""
     parent.mkdir(parents=True, exist_ok=True)
     _sweep_homes(parent)
-    # Whoever is killed loses the lock, and by that the folder.
+    # The kernel releases the lock of a killed process, so the next worker can remove its folder.
     with (
         tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True) as folder,
         _locked(Path(folder)),
@@ -33,10 +33,10 @@ def home(parent: Path) -> Iterator[Path]:
 
 
 def _sweep_homes(parent: Path) -> None:
-    """Remove what killed workers left. Without it their disk fills up."""
+    """Remove the folders of killed workers, which would fill the disk."""
     for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):
-            # Young ones may be about to be locked.
+            # A young folder may not be locked yet.
             if time.time() - folder.stat().st_mtime > YOUNG_S:
                 with _locked(folder):
                     shutil.rmtree(folder, ignore_errors=True)
@@ -44,7 +44,7 @@ def _sweep_homes(parent: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder; raises BlockingIOError where another process does."""
+    """Lock a folder; raise BlockingIOError if another process has locked it."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,13 +54,13 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed child left in its worker's folder; its successor calls this first."""
+    """Remove what a killed child left in its worker's folder; a new child calls this first."""
     for left in folder.iterdir():
         shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
 def attempt(folder: Path) -> Iterator[Path]:
-    """An empty folder for one attempt, removed whatever happens in it."""
+    """Make an empty folder for one attempt, and remove it at the end."""
     with tempfile.TemporaryDirectory(prefix="attempt-", dir=folder, ignore_cleanup_errors=True) as path:
         yield Path(path)

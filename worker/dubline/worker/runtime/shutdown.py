@@ -1,51 +1,51 @@
-"""Whether this worker was asked to stop, and how soon. Work in hand asks at every step.
+"""The shutdown state of a worker: not requested, requested, or forced.
 
-Asked once, a worker ends the piece at hand, which is a segment, a probe, or what follows the last segment. Asked
-again, it hands its work back at the next step.
+After a request the worker finishes the current unit of work: a segment, a probe, or everything after the last segment.
+After a forced stop it releases its work at the next step.
 """
 
 from __future__ import annotations
 
 
 class StoppedError(Exception):
-    """The work at hand goes back to where it was claimed, because this worker stops."""
+    """The worker stops, so the current job or upload is released."""
 
 
-class Drain:
-    """Set by the thread that hears from the parent, read by the thread that works. It never goes back."""
+class Shutdown:
+    """Set by the thread that reads from the parent process, read by the working thread. It is never reset."""
 
     def __init__(self) -> None:
-        self._asked = False
-        self._hurried = False
+        self._requested = False
+        self._forced = False
 
     @property
-    def asked(self) -> bool:
-        """Whether nothing new may begin."""
-        return self._asked
+    def requested(self) -> bool:
+        """Whether no new unit of work may begin."""
+        return self._requested
 
-    def ask(self) -> None:
-        """Let the piece at hand be the last."""
-        self._asked = True
+    def request(self) -> None:
+        """Request a graceful shutdown: the current unit of work is the last."""
+        self._requested = True
 
-    def hurry(self) -> None:
-        """Let not even that be finished."""
-        self._hurried = True
-        self._asked = True
+    def force(self) -> None:
+        """Force a stop: the current unit of work is not finished."""
+        self._forced = True
+        self._requested = True
 
-    def check(self) -> None:
-        """Go on within a piece of work.
+    def raise_if_forced(self) -> None:
+        """Check at each step within a unit of work.
 
         Raises:
-            StoppedError: not even the piece at hand may be finished.
+            StoppedError: a stop is forced.
         """
-        if self._hurried:
+        if self._forced:
             raise StoppedError
 
-    def check_between(self) -> None:
-        """Go on from one piece of work to the next.
+    def raise_if_requested(self) -> None:
+        """Check between two units of work.
 
         Raises:
-            StoppedError: none may begin.
+            StoppedError: a shutdown is requested or forced.
         """
-        if self._asked:
+        if self._requested:
             raise StoppedError

@@ -1,6 +1,7 @@
-"""The parent's side of a worker: keeps one child running, passes on wake-ups and stops. Knows no broker and no rows.
+"""The supervisor in the parent process: keeps one child running, and forwards notifications and stop requests.
 
-Works whether or not the broker does, because it has a thread of its own.
+It runs in a thread of its own, so the child also works during a broker outage. It uses neither the broker nor the
+database.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from dubline.worker.runtime.channel import DRAIN, HURRY, NUDGE, UNPREPARED
+from dubline.worker.runtime.channel import FORCE_STOP, NOTIFY, SHUT_DOWN, UNPREPARED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,33 +25,33 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: A child that ends sooner than this is followed by a pause, so that one that cannot live burns no processor.
-SHORT_LIFE_S: Final = 5.0
+#: After a child that ran for less than this the supervisor pauses, so that a crash loop does not use the processor.
+SHORT_RUN_S: Final = 5.0
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 10.0
 STEP_S: Final = 0.1
 
 
 class Supervisor:
-    """Starts a child, and another whenever it ends, until a stop is asked for.
+    """Starts a child, and a new one whenever it ends, until `stop` is called.
 
-    `stop` may be called from a signal handler: it takes no lock.
+    `stop` may be called from a signal handler: it acquires no lock.
 
     Args:
-        command: starts the child, which is told the number of its end of the line and its folder as well.
+        command: starts the child; the file descriptor of its socket and its folder are appended.
         folder: scratch folder of this worker.
 
     Attributes:
-        gave_up: a child said that it cannot work, so no other was started.
+        gave_up: a child exited with `UNPREPARED`, so no new one is started.
     """
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
         self._command = tuple(command)
         self._folder = folder
-        self._asked = 0
-        self._line: socket.socket | None = None
+        self._stops = 0
+        self._connection: socket.socket | None = None
         self._running = Event()
-        self._thread = Thread(target=self._keep, name="supervisor")
+        self._thread = Thread(target=self._keep_running, name="supervisor")
         self.gave_up = False
 
     def start(self) -> None:
@@ -59,55 +60,55 @@ class Supervisor:
 
     @property
     def stopping(self) -> bool:
-        """Whether a stop was asked for."""
-        return self._asked > 0
+        """Whether `stop` was called."""
+        return self._stops > 0
 
-    def stop(self, *, hurry: bool = False) -> None:
-        """Let the child end its piece of work and leave; asked again, or in a hurry, leave its work behind.
+    def stop(self, *, force: bool = False) -> None:
+        """Let the child finish its unit of work and exit; a second call forces the stop.
 
         Args:
-            hurry: as if asked twice.
+            force: force the stop at the first call.
         """
-        self._asked += 2 if hurry else 1
-        self._pass_on()
+        self._stops += 2 if force else 1
+        self._send_stop()
 
-    def nudge(self) -> None:
-        """Let the child look for work; returns when it has done what it found, or is gone.
+    def notify(self) -> None:
+        """Let the child poll for work; return when it has done all it found, or has ended.
 
-        So a worker takes no second wake-up while it is busy: that one is for others.
+        So a busy worker takes no second wake-up from the broker, and other workers get it.
         """
         while not self.stopping:
-            if self._running.wait(STEP_S) and (line := self._line) is not None:
+            if self._running.wait(STEP_S) and (connection := self._connection) is not None:
                 with suppress(OSError):
-                    line.sendall(NUDGE)
-                    line.recv(1)
+                    connection.sendall(NOTIFY)
+                    connection.recv(1)
                 return
 
     def wait(self) -> None:
         """Wait for the last child to end, after `stop`."""
         self._thread.join()
 
-    def _keep(self) -> None:
+    def _keep_running(self) -> None:
         pause_s = 0.0
         try:
             while not self.stopping:
-                began = time.monotonic()
+                started_at = time.monotonic()
                 code = self._run()
                 if code == UNPREPARED:
                     self.gave_up = True
                     return
                 if not self.stopping:
                     _log.warning("child_ended", exit_code=code)
-                    short = time.monotonic() - began < SHORT_LIFE_S
+                    short = time.monotonic() - started_at < SHORT_RUN_S
                     pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * pause_s)) if short else 0.0
                     self._pause(pause_s)
         finally:
-            # The rest of this process, which may be waiting for the broker, ends as it does after a signal.
+            # The main thread may be waiting for the broker; it ends as after a signal.
             if not self.stopping:
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def _run(self) -> int | None:
-        """One child from start to end; gives its exit code, None if it could not be started."""
+        """Run one child to its end; return its exit code, or None if it could not be started."""
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
@@ -117,21 +118,21 @@ class Supervisor:
                 except OSError as error:
                     _log.error("child_not_started", error=str(error))
                     return None
-            self._line = ours
-            # A stop that came while the child was being started.
-            self._pass_on()
+            self._connection = ours
+            # `stop` may have been called while the child was being started.
+            self._send_stop()
             self._running.set()
             try:
                 return child.wait()
             finally:
                 self._running.clear()
-                self._line = None
+                self._connection = None
 
-    def _pass_on(self) -> None:
-        line, word = self._line, HURRY if self._asked > 1 else DRAIN
-        if line is not None and self._asked:
+    def _send_stop(self) -> None:
+        connection, message = self._connection, FORCE_STOP if self._stops > 1 else SHUT_DOWN
+        if connection is not None and self._stops:
             with suppress(OSError):
-                line.send(word, socket.MSG_DONTWAIT)
+                connection.send(message, socket.MSG_DONTWAIT)
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -21,7 +21,7 @@ FPS = 25
 RATE_HZ = 16_000
 
 
-class PuppetAutoencoder:
+class StubAutoencoder:
     """Stage 1: a latent's first value is a shift in px."""
 
     def encode_source(self, crop: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class PuppetAutoencoder:
 
 
 @dataclass(frozen=True)
-class PuppetModels:
+class StubModels:
     """Stands where the worker keeps its networks."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -43,7 +43,7 @@ class PuppetModels:
         assert preset in PRESETS
         return SimpleNamespace(
             preset=SimpleNamespace(size_px=128, fps=FPS, sample_rate_hz=RATE_HZ, render_batch=8),
-            autoencoder=PuppetAutoencoder(),
+            autoencoder=StubAutoencoder(),
             diffusion=None,
             sha256="0" * 64,
         )

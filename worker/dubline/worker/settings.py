@@ -1,0 +1,59 @@
+"""Settings of a worker, read from the environment."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Final, Self
+
+import structlog
+from pydantic import AliasChoices, Field, model_validator
+
+from dubline.orchestration.settings import Settings, group
+
+_log = structlog.get_logger(__name__)
+
+#: Old name of a variable -> its name. Old names are accepted for one release.
+RENAMED: Final = {"DUBLINE_WORKER_PULSE_FILE": "DUBLINE_WORKER_LIVENESS_FILE"}
+
+
+class WorkerSettings(Settings):
+    """Preset, device, folders and poll interval of a worker."""
+
+    model_config = group("WORKER")
+    preset: str = "base"
+    """The networks that are loaded before the first job."""
+    device: str = "auto"
+    """auto, cpu, or a torch device name."""
+    scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
+    """Parent of the worker's scratch folder."""
+    poll_s: float = Field(default=5.0, gt=0)
+    """Seconds between two polls of an idle worker without a wake-up; each is up to a fifth shorter or longer."""
+    liveness_file: str = Field(
+        default="", validation_alias=AliasChoices("DUBLINE_WORKER_LIVENESS_FILE", "DUBLINE_WORKER_PULSE_FILE")
+    )
+    """Touched at each poll and each step, for probes on the same machine; empty disables it."""
+
+
+class LeaseSettings(Settings):
+    """Lease duration and heartbeat period."""
+
+    model_config = group("LEASE")
+    duration_s: float = Field(default=20.0, gt=0)
+    """A lease that is not renewed expires after this."""
+    heartbeat_s: float = Field(default=4.0, gt=0)
+    """Time between two renewals."""
+
+    @model_validator(mode="after")
+    def _a_lease_lasts_two_heartbeats(self) -> Self:
+        if self.duration_s < 2 * self.heartbeat_s:
+            raise ValueError("DUBLINE_LEASE_DURATION_S must be at least twice DUBLINE_LEASE_HEARTBEAT_S")
+        return self
+
+
+def log_renamed() -> None:
+    """Log each variable that is set under its old name."""
+    for old, new in RENAMED.items():
+        if old in os.environ:
+            _log.warning("setting_renamed", old=old, new=new)
