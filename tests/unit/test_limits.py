@@ -11,6 +11,7 @@ import pytest
 
 from dubline.orchestration import settings
 from dubline.orchestration.domain import errors
+from dubline.worker import settings as worker_settings
 
 LIMITS: Final = Path(__file__).parents[2] / "docs" / "limits.md"
 #: Factors of the units in the document; decibels are converted apart.
@@ -57,6 +58,12 @@ def figures(cell: str) -> list[float]:
     return values
 
 
+def group_of(name: str) -> type[settings.Settings]:
+    """Return the settings group of that name, of the service or the worker."""
+    found: type[settings.Settings] = getattr(settings, name, None) or getattr(worker_settings, name)
+    return found
+
+
 def defined(name: str) -> object:
     """Return the value of a constant or the default of a setting.
 
@@ -66,7 +73,7 @@ def defined(name: str) -> object:
     path, _, key = name.rstrip("]").partition("[")
     first, _, rest = path.partition(".")
     if first.endswith("Settings"):
-        return getattr(settings, first).model_fields[rest].get_default(call_default_factory=True)
+        return group_of(first).model_fields[rest].get_default(call_default_factory=True)
     parts = path.split(".")
     for length in range(len(parts), 0, -1):
         module = ".".join(["dubline", *parts[:length]])
@@ -111,11 +118,11 @@ def test_a_figure_equals_the_constant_that_defines_it(row: dict[str, str]) -> No
 def test_a_variable_belongs_to_the_setting_of_its_row(row: dict[str, str]) -> None:
     named = [name.split(".") for name in quoted(row["defined in"]) if "Settings." in name]
     assert quoted(row["variable"]) == [
-        f"{getattr(settings, group).model_config['env_prefix']}{field.upper()}" for group, field in named
+        f"{group_of(group).model_config['env_prefix']}{field.upper()}" for group, field in named
     ]
 
 
-@pytest.mark.parametrize("group", [settings.LimitSettings, settings.LeaseSettings])
+@pytest.mark.parametrize("group", [settings.LimitSettings, worker_settings.LeaseSettings])
 def test_every_limit_and_lease_setting_is_documented(group: type[settings.Settings]) -> None:
     documented = {name for row in CHECKED for name in quoted(row["defined in"])}
     assert {f"{group.__name__}.{field}" for field in group.model_fields} <= documented
