@@ -31,7 +31,7 @@ evaluate: $(READY) ## measure weights: make evaluate CLIPS=folder [PRESET= PHOTO
 		$(if $(PHOTOS),--photos $(PHOTOS)) $(if $(SPEECH),--speech $(SPEECH)) $(if $(DENSE),--dense $(DENSE)) \
 		$(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(OUT),--out $(OUT)) $(if $(COUNT),--clips $(COUNT))
 
-chaos: $(READY) ## kill, stop and cut everything under load, and judge the history: make chaos [MINUTES=10] [SEED=1] [PHASES="light render rival"]
+chaos: $(READY) ## inject faults into the service under load and check the history: make chaos [MINUTES=10] [SEED=1] [PHASES="light render celery"]
 	@$(BIN)/python -m benchmarks.chaos --minutes $(MINUTES) --seed $(SEED) $(if $(PHASES),--phases $(PHASES))
 
 check: lint types imports ## everything but the tests

@@ -1,1 +1,1 @@
-"""Chaos: kills, stops and cuts under load, a raw history of it all, and a checker that reads only the history."""
+"""Fault campaign: faults injected into the running service under load, a raw history, and a checker of the history."""

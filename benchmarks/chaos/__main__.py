@@ -1,8 +1,8 @@
-"""Runs a campaign and judges it: `python -m benchmarks.chaos --minutes 10 --seed 1`.
+"""Command line of the fault campaign: `python -m benchmarks.chaos --minutes 10 --seed 1`.
 
-A minute stands for 5,000 light jobs with 100 kills, 10 kills of real renders and 2,400 tasks of the rival; how long
-they take depends on the machine. The history and the logs are kept in `out/chaos/SEED`; `--check` judges a history
-that is there already. Ends with 1 if anything was lost, done twice or rendered differently.
+One of `--minutes` stands for 5,000 light jobs with 100 kills, 10 kills of real renders and 2,400 tasks of the Celery
+baseline; the time they take depends on the machine. History and logs are kept in `out/chaos/SEED`. `--check` only
+checks an existing history. The exit code is 1 if a job was lost or committed twice, or if a video differs.
 """
 
 from __future__ import annotations
@@ -28,85 +28,107 @@ if TYPE_CHECKING:
     from typing import Any
 
 PHASES: Final = (light.NAME, renders.NAME, baseline.NAME)
+#: Other names of phases on the command line.
+ALIASES: Final = {"baseline": baseline.NAME}
+#: Names of earlier versions, accepted for one release.
+FORMER_NAMES: Final = {"rival": baseline.NAME}
 OUT: Final = Path("out/chaos")
+
+# Amounts per minute of `--minutes`.
 JOBS: Final = 5_000
 KILLS: Final = 100
 RENDER_KILLS: Final = 10
-#: For each minute.
-RIVAL_TASKS: Final = 2_400
-RIVAL_KILLS: Final = 48
-#: Most jobs in one call, and fewest calls, so that jobs are still sent while faults come.
-BATCH: Final = 1_000
-BATCHES: Final = 25
-NOT_AS_PLANNED: Final = frozenset({"fault_skipped", "not_restarted", "stalled"})
-SHOWN: Final = 20
-#: Each fault that is no kill comes once in so many minutes.
+BASELINE_TASKS: Final = 2_400
+BASELINE_KILLS: Final = 48
+#: Minutes of `--minutes` per injection of each fault other than a kill.
 MINUTES_PER_ROUND: Final = 3.0
+
+#: Most jobs of one batch.
+BATCH: Final = 1_000
+#: Fewest batches, so that jobs are still being sent while faults are injected.
+BATCHES: Final = 25
+#: Events that are printed because the campaign did not run as scheduled.
+NOT_AS_PLANNED: Final = frozenset({"fault_skipped", "restart_failed", "stalled"})
+SHOWN: Final = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what was asked for.
+    """Run the campaign, or only check an existing history.
 
     Returns:
         0; 1 if one of our phases is not sound.
     """
-    asked = _parser().parse_args(arguments)
-    # So that disks are unmounted and parts stopped in order.
+    options = _parser().parse_args(arguments)
+    # Exit through the context managers, so that disks are unmounted and the stack is stopped in order.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    folder: Path = asked.out or OUT / str(asked.seed)
+    folder: Path = options.out or OUT / str(options.seed)
     path = folder / "history.jsonl"
-    if not asked.check:
+    if not options.check:
         with History(path) as history:
-            for phase in asked.phases:
+            for phase in options.phases:
                 own = folder.resolve() / phase
                 own.mkdir(parents=True, exist_ok=True)
-                _plans(asked.minutes, asked.seed)[phase](history, own)
-    return judge(path)
+                _runs(options.minutes, options.seed)[phase](history, own)
+    return check_history(path)
 
 
-def judge(path: Path) -> int:
-    """Judge a history and print what was found; 0 if everything is sound."""
+def check_history(path: Path) -> int:
+    """Check a history and print the report.
+
+    Returns:
+        0; 1 if one of our phases is not sound.
+    """
     phases = {event["phase"]: None for event in read(path)}
-    ours = {name: checker.check(_of(path, name)) for name in phases if name != baseline.NAME}
-    theirs = baseline_checker.check(_of(path, baseline.NAME)) if baseline.NAME in phases else None
+    ours = {name: checker.check(_events_of(path, name)) for name in phases if name != baseline.NAME}
+    theirs = baseline_checker.check(_events_of(path, baseline.NAME)) if baseline.NAME in phases else None
     for event in islice((event for event in read(path) if event["what"] in NOT_AS_PLANNED), SHOWN):
         sys.stdout.write(f"not as planned: {json.dumps(event)}\n")
     sys.stdout.writelines(f"{line}\n" for line in report.lines(ours, theirs))
     return 0 if all(verdict.sound for verdict in ours.values()) else 1
 
 
-def _of(path: Path, phase: str) -> Iterator[Mapping[str, Any]]:
+def _events_of(path: Path, phase: str) -> Iterator[Mapping[str, Any]]:
     return (event for event in read(path) if event["phase"] == phase)
 
 
-def _plans(minutes: float, seed: int) -> dict[str, Callable[[History, Path], None]]:
+def _runs(minutes: float, seed: int) -> dict[str, Callable[[History, Path], None]]:
+    """Return a function per phase that runs it at the given amount."""
     leases = LeaseSettings()
     jobs = round(JOBS * minutes)
-    lit = light.Plan(
+    light_plan = light.Plan(
         seed=seed,
         jobs=jobs,
         kills=max(3, round(KILLS * minutes)),
-        each=max(1, round(minutes / MINUTES_PER_ROUND)),
+        rounds=max(1, round(minutes / MINUTES_PER_ROUND)),
         batch=max(1, min(BATCH, jobs // BATCHES)),
         lease_s=leases.duration_s,
         heartbeat_s=leases.heartbeat_s,
     )
-    rendered = renders.Plan(seed=seed, kills=max(1, round(RENDER_KILLS * minutes)))
-    other = baseline.Plan(seed=seed, tasks=round(RIVAL_TASKS * minutes), kills=max(1, round(RIVAL_KILLS * minutes)))
+    render_plan = renders.Plan(seed=seed, kills=max(1, round(RENDER_KILLS * minutes)))
+    tasks, kills = round(BASELINE_TASKS * minutes), max(1, round(BASELINE_KILLS * minutes))
+    baseline_plan = baseline.Plan(seed=seed, tasks=tasks, kills=kills)
     return {
-        light.NAME: lambda history, folder: light.run(lit, history, folder),
-        renders.NAME: lambda history, folder: renders.run(rendered, history, folder),
-        baseline.NAME: lambda history, folder: baseline.run(other, history, folder),
+        light.NAME: lambda history, folder: light.run(light_plan, history, folder),
+        renders.NAME: lambda history, folder: renders.run(render_plan, history, folder),
+        baseline.NAME: lambda history, folder: baseline.run(baseline_plan, history, folder),
     }
+
+
+def _phase(name: str) -> str:
+    if name in FORMER_NAMES:
+        sys.stderr.write(f"the phase {name} is now called {FORMER_NAMES[name]}; the old name will be removed\n")
+    return (ALIASES | FORMER_NAMES).get(name, name)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0, help="how much is done")
-    parser.add_argument("--seed", type=int, default=1, help="of every choice")
-    parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES), help="which of the three")
-    parser.add_argument("--out", type=Path, help="folder for history and logs; out/chaos/SEED if not given")
-    parser.add_argument("--check", action="store_true", help="only judge the history that is there")
+    parser.add_argument("--minutes", type=float, default=10.0, help="amount of work and faults")
+    parser.add_argument("--seed", type=int, default=1, help="seed of jobs and faults")
+    parser.add_argument(
+        "--phases", nargs="+", type=_phase, choices=PHASES, default=list(PHASES), help="phases to run (default: all)"
+    )
+    parser.add_argument("--out", type=Path, help="folder for history and logs (default: out/chaos/SEED)")
+    parser.add_argument("--check", action="store_true", help="only check the existing history")
     return parser
 
 

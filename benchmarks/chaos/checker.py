@@ -1,8 +1,8 @@
-"""From a history to a verdict: pure, and blind to everything but the history.
+"""Checker: computes a verdict from the events of one phase. Pure; the history is its only input.
 
-Three witnesses are compared: what the API acknowledged (`accepted`), what workers logged (`committed`) and what
-the database and the bucket hold at the end (`row`). A job is lost unless its row says succeeded and its video is
-there. It was committed twice if two attempts say they published it, whoever says so.
+It compares three sources: what the API acknowledged (`accepted`), what workers logged (`committed`) and what the
+database and the bucket hold at the end (`row`). A job is lost unless its row is `succeeded` and its video is in the
+bucket. A job is committed twice if two attempts published it according to any of the sources.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.chaos.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-#: By how much a log line may be late against the row that it speaks of.
+#: Largest difference between the time of a kill in the history and the start of the attempt in the database.
 CLOCK_S: Final = 0.05
 
 
@@ -26,13 +26,13 @@ class _Evidence:
     accepted: Counter[str] = field(default_factory=Counter)
     rows: dict[str, list[Mapping[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     commits: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
-    marks: dict[tuple[str, int], list[float]] = field(default_factory=lambda: defaultdict(list))
+    checkpoints: dict[tuple[str, int], list[float]] = field(default_factory=lambda: defaultdict(list))
     kills: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     kill_count: int = 0
     digests: list[Mapping[str, Any]] = field(default_factory=list)
 
-    def take(self, event: Mapping[str, Any]) -> None:
-        """File one event."""
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Add one event."""
         what = event["what"]
         if what == "accepted":
             self.accepted.update(event["jobs"])
@@ -40,8 +40,8 @@ class _Evidence:
             self.rows[event["job"]].append(event)
         elif what == "committed":
             self.commits[event["id"]].add(event["attempt"])
-        elif what == "piece_kept":
-            self.marks[event["id"], event["attempt"]].append(event["at"])
+        elif what == "checkpoint_saved":
+            self.checkpoints[event["id"], event["attempt"]].append(event["at"])
         elif what == "killed":
             self.kill_count += 1
             for pid in event["pids"]:
@@ -51,20 +51,20 @@ class _Evidence:
 
 
 def check(events: Iterable[Mapping[str, Any]]) -> Verdict:
-    """Judge the events of one phase."""
+    """Return the verdict on the events of one phase."""
     evidence = _Evidence()
     for event in events:
-        evidence.take(event)
+        evidence.add(event)
     rows = list(chain.from_iterable(evidence.rows.values()))
     hits = [hit for row in rows for hit in _hits(evidence, row)]
-    unlike = [one for one in evidence.digests if one["sha256"] != one["expected"]]
+    differing = [one for one in evidence.digests if one["sha256"] != one["expected"]]
     return Verdict(
         jobs=len(evidence.accepted),
         kills=evidence.kill_count,
         kills_of_held=len(hits),
         lost=tuple(_lost(evidence)),
-        committed_twice=tuple(_twice(evidence)),
-        differing=tuple(f"{one['job']}: {one['sha256']}" for one in unlike),
+        committed_twice=tuple(_committed_twice(evidence)),
+        differing=tuple(f"{one['job']}: {one['sha256']}" for one in differing),
         zombie_writes_refused=sum(attempt["refused_writes"] for row in rows for attempt in row["attempts"]),
         recoveries_s=tuple(recovery_s for recovery_s, _ in hits if recovery_s is not None),
         busy_s=sum(_busy_s(evidence, attempt) for row in rows for attempt in row["attempts"]),
@@ -86,7 +86,7 @@ def _lost(evidence: _Evidence) -> Iterator[str]:
                 yield f"{job}: {row['stored_bytes']} bytes in the bucket, {row['result_bytes']} in the row"
 
 
-def _twice(evidence: _Evidence) -> Iterator[str]:
+def _committed_twice(evidence: _Evidence) -> Iterator[str]:
     for job, rows in evidence.rows.items():
         if len(rows) > 1:
             yield f"{job}: {len(rows)} rows for one request"
@@ -102,19 +102,23 @@ def _twice(evidence: _Evidence) -> Iterator[str]:
 
 
 def _attempt_of(result_key: str) -> int:
-    """Number of the attempt that a key belongs to: `results/JOB/NUMBER-TOKEN.mp4`."""
+    """Return the attempt number in a key `results/JOB/NUMBER-TOKEN.mp4`."""
     return int(result_key.rpartition("/")[2].partition("-")[0])
 
 
 def _hits(evidence: _Evidence, row: Mapping[str, Any]) -> Iterator[tuple[float | None, float]]:
-    """Seconds to the next claim (None where there was none) and seconds undone, for each attempt that a kill ended."""
+    """Yield two times for each attempt of a job that a kill ended.
+
+    The first is from the kill to the next claim in seconds, None if there was none. The second is the work lost in
+    seconds: from the last checkpoint, or from the claim, to the kill.
+    """
     attempts = row["attempts"]
     for attempt, following in zip(attempts, [*attempts[1:], None], strict=True):
         killed_at = _killed_at(evidence, attempt)
         if killed_at is not None:
             recovery_s = None if following is None else following["started_at"] - killed_at
-            marks = [at for at in evidence.marks.get((row["id"], attempt["number"]), []) if at <= killed_at]
-            yield recovery_s, killed_at - max([attempt["started_at"], *marks])
+            saved = [at for at in evidence.checkpoints.get((row["id"], attempt["number"]), []) if at <= killed_at]
+            yield recovery_s, killed_at - max([attempt["started_at"], *saved])
 
 
 def _killed_at(evidence: _Evidence, attempt: Mapping[str, Any]) -> float | None:

@@ -1,4 +1,4 @@
-"""The raw history of a campaign: one JSON object a line, appended as things happen, read by the checker alone."""
+"""Raw history of a campaign: a file with one JSON object per line, appended while the campaign runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Event = dict[str, Any]
 
 
 class History:
-    """Appends events to a file, each at once; may be shared by threads.
+    """Append-only event file; each event is written at once; safe for several threads.
 
-    Every event has `at` (seconds since 1970, this machine's clock), `phase` and `what`.
+    Every event has `at` (seconds since 1970, clock of this machine), `phase` and `what`.
 
     Args:
-        path: the file; made anew.
+        path: file to create; an existing one is overwritten.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,18 +38,18 @@ class History:
     ) -> None:
         self._file.close()
 
-    def begin(self, phase: str, **facts: object) -> None:
-        """Name the phase that all later events belong to."""
+    def start_phase(self, phase: str, **facts: object) -> None:
+        """Set the phase of all following events."""
         self._phase = phase
-        self.note("begun", None, **facts)
+        self.record("phase_started", None, **facts)
 
-    def note(self, what: str, at: float | None = None, **facts: object) -> None:
-        """Write one event down.
+    def record(self, what: str, at: float | None = None, **facts: object) -> None:
+        """Append one event.
 
         Args:
-            what: a past-tense word.
-            at: when it was, seconds since 1970; now if None.
-            facts: anything that JSON can hold.
+            what: name of the event, in past tense.
+            at: time of the event, seconds since 1970; None means now.
+            facts: values that JSON can hold.
         """
         event = {"at": round(time.time() if at is None else at, 4), "phase": self._phase, "what": what, **facts}
         line = json.dumps(event, separators=(",", ":"), default=str)
@@ -58,7 +58,7 @@ class History:
 
 
 def read(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Read a history back, a line at a time."""
+    """Yield the events of a history in the order of the file."""
     with path.open(encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)

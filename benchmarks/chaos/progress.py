@@ -1,4 +1,4 @@
-"""A line every few seconds for the person who waits."""
+"""Progress lines on stderr."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ import sys
 import time
 from typing import Final
 
+#: Shortest time between two lines.
 PERIOD_S: Final = 10.0
 
 
 class Progress:
-    """Says how far a phase is.
+    """Progress of one phase.
 
     Args:
-        phase: its name.
-        jobs: how many there are.
+        phase: name of the phase.
+        jobs: jobs of the phase.
     """
 
     def __init__(self, phase: str, jobs: int) -> None:
         self._phase, self._jobs = phase, jobs
-        self._began = self._said_at = time.monotonic()
-        self._said_done = 0
+        self._started = self._printed_at = time.monotonic()
+        self._printed_done = 0
 
-    def look(self, done: int, note: str) -> None:
-        """Say how many jobs are done, if enough time has passed."""
+    def update(self, done: int, note: str) -> None:
+        """Print the number of finished jobs and the rate, at most every 10 s."""
         now = time.monotonic()
-        if now - self._said_at < PERIOD_S:
+        if now - self._printed_at < PERIOD_S:
             return
-        rate = (done - self._said_done) / (now - self._said_at)
-        self._said_at, self._said_done = now, done
-        self.say(f"{done}/{self._jobs} done, {rate:.1f} jobs/s, {note}")
+        rate = (done - self._printed_done) / (now - self._printed_at)
+        self._printed_at, self._printed_done = now, done
+        self.print(f"{done}/{self._jobs} done, {rate:.1f} jobs/s, {note}")
 
-    def say(self, words: str) -> None:
-        """Say something at once."""
-        sys.stderr.write(f"{self._phase:7} {time.monotonic() - self._began:6.0f} s  {words}\n")
+    def print(self, message: str) -> None:
+        """Print a message at once."""
+        sys.stderr.write(f"{self._phase:7} {time.monotonic() - self._started:6.0f} s  {message}\n")
         sys.stderr.flush()

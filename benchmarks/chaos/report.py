@@ -1,4 +1,4 @@
-"""From verdicts to what a person reads: a block for each phase, the rival beside it, one line for machines."""
+"""Printed report: one block per phase, the Celery baseline, and a last line for machines."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from benchmarks.chaos.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+#: Violations of one kind that are listed.
 SHOWN: Final = 20
 
 
-def lines(ours: Mapping[str, Verdict], rival: Verdict | None) -> Iterator[str]:
-    """Say everything; the last line has the figures of all our phases together.
+def lines(phases: Mapping[str, Verdict], baseline: Verdict | None) -> Iterator[str]:
+    """Yield the lines of the report; the last one has the figures of all our phases together.
 
     Args:
-        ours: verdict of each of our phases, by its name.
-        rival: that of the rival; None where it did not run.
+        phases: verdict of each of our phases, by name.
+        baseline: verdict of the Celery baseline; None if it was not run.
     """
-    for name, verdict in ours.items():
+    for name, verdict in phases.items():
         yield f"{name}: {_figures(verdict)} kills_of_held={verdict.kills_of_held}"
-        yield from _broken(verdict)
-    if rival is not None:
+        yield from _violations(verdict)
+    if baseline is not None:
         yield (
-            f"rival: tasks={rival.jobs} kills={rival.kills} lost={len(rival.lost)} "
-            f"done_twice={len(rival.committed_twice)} {_recovery(rival)}"
+            f"celery: tasks={baseline.jobs} kills={baseline.kills} lost={len(baseline.lost)} "
+            f"done_twice={len(baseline.committed_twice)} {_recovery(baseline)}"
         )
-    yield _figures(sum(ours.values(), start=Verdict()))
+    yield _figures(sum(phases.values(), start=Verdict()))
 
 
 def _figures(verdict: Verdict) -> str:
@@ -48,7 +49,7 @@ def _recovery(verdict: Verdict) -> str:
     )
 
 
-def _broken(verdict: Verdict) -> Iterator[str]:
+def _violations(verdict: Verdict) -> Iterator[str]:
     for word, found in (
         ("lost", verdict.lost),
         ("committed twice", verdict.committed_twice),

@@ -1,4 +1,4 @@
-"""What a checker found in a history, and the figures that follow from it."""
+"""Verdict: the violations found in a history and the figures computed from it."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of the jobs of one or more phases."""
+    """Result of checking one or more phases."""
 
     jobs: int = 0
-    """That the service accepted."""
+    """Accepted jobs."""
     kills: int = 0
-    """SIGKILLs, of whatever process."""
+    """SIGKILLs of any process."""
     kills_of_held: int = 0
-    """Of them, those that hit a process while it held a job that it did not finish."""
+    """Kills that ended an attempt: the process held a job and did not finish it."""
     lost: tuple[str, ...] = ()
     """Accepted jobs that did not end in exactly the promised video, each with the reason."""
     committed_twice: tuple[str, ...] = ()
     """Jobs with more than one outcome, each with the reason."""
     differing: tuple[str, ...] = ()
-    """Videos unlike those of an uninterrupted run."""
+    """Videos that differ from those of an uninterrupted run."""
     zombie_writes_refused: int = 0
-    """Writes of attempts whose lease was no longer in force."""
+    """Refused writes of attempts whose lease was no longer in force."""
     recoveries_s: tuple[float, ...] = field(default=())
-    """From each kill of a held job to the next claim of that job."""
+    """Time from each kill of a held job to the next claim of that job."""
     busy_s: float = 0.0
-    """Seconds that workers held jobs."""
+    """Time during which workers held jobs."""
     redone_s: float = 0.0
-    """Of them, those whose work a kill undid."""
+    """Part of `busy_s` whose work was lost in kills."""
 
     @property
     def sound(self) -> bool:
-        """Whether nothing was lost, nothing happened twice and every video is the right one."""
+        """Whether no job is lost or committed twice and no video differs."""
         return not (self.lost or self.committed_twice or self.differing)
 
     @property
     def redone_share(self) -> float:
-        """Share of the workers' time that kills undid."""
+        """Share of the workers' busy time whose work was lost in kills."""
         return self.redone_s / self.busy_s if self.busy_s else 0.0
 
     def recovery_s(self, share: float) -> float:
-        """A quantile of the recoveries (nearest rank); NaN where there were none."""
+        """Return a quantile of the recovery times (nearest rank); NaN if there are none."""
         return quantile(self.recoveries_s, share)
 
     def __add__(self, other: Verdict) -> Verdict:
@@ -54,7 +54,7 @@ class Verdict:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value that a share of all values does not exceed; NaN of none."""
+    """Return a quantile by nearest rank; NaN if there are no values."""
     if not values:
         return math.nan
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

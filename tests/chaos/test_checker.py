@@ -1,4 +1,4 @@
-"""The checker against histories that are broken on purpose: each kind of loss and of doubling must be seen."""
+"""The checker on histories with violations: each kind of lost or twice committed job must be found."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def killed(at: float, *pids: int) -> Event:
 ONCE = [attempt(1, "succeeded", 1.0, 2.0)]
 
 
-def test_a_sound_history_is_sound() -> None:
+def test_a_history_without_violations_is_sound() -> None:
     verdict = check([accepted("a", "b"), committed("a", 1), row("a", ONCE), row("b", ONCE)])
     assert verdict.sound
     assert (verdict.jobs, verdict.kills, verdict.lost, verdict.committed_twice) == (2, 0, (), ())
 
 
 @pytest.mark.parametrize(
-    ("broken", "reason"),
+    ("events", "reason"),
     [
         ([], "there is no row"),
         ([row("a", [attempt(1, None, 1.0, None)], state="running")], "running"),
@@ -61,14 +61,14 @@ def test_a_sound_history_is_sound() -> None:
         ([row("a", ONCE, stored_bytes=8)], "8 bytes in the bucket"),
     ],
 )
-def test_a_lost_job_is_caught(broken: list[Event], reason: str) -> None:
-    (found,) = check([accepted("a", "b"), row("b", ONCE), *broken]).lost
+def test_a_lost_job_is_found(events: list[Event], reason: str) -> None:
+    (found,) = check([accepted("a", "b"), row("b", ONCE), *events]).lost
     assert found.startswith("a: ")
     assert reason in found
 
 
 @pytest.mark.parametrize(
-    ("broken", "reason"),
+    ("events", "reason"),
     [
         ([row("a", [attempt(1, "succeeded", 1.0, 2.0), attempt(2, "succeeded", 2.0, 3.0)])], "attempts [1, 2]"),
         (
@@ -81,57 +81,57 @@ def test_a_lost_job_is_caught(broken: list[Event], reason: str) -> None:
         ([row("a", ONCE), row("a", ONCE, id="other")], "2 rows for one request"),
     ],
 )
-def test_a_job_committed_twice_is_caught(broken: list[Event], reason: str) -> None:
-    (found,) = check([accepted("a"), *broken]).committed_twice
+def test_a_job_committed_twice_is_found(events: list[Event], reason: str) -> None:
+    (found,) = check([accepted("a"), *events]).committed_twice
     assert found.startswith("a: ")
     assert reason in found
 
 
-def test_one_commit_reported_again_is_one() -> None:
+def test_a_commit_that_is_logged_twice_counts_once() -> None:
     assert check([accepted("a"), committed("a", 1), committed("a", 1), row("a", ONCE)]).sound
 
 
-def test_a_video_unlike_the_uninterrupted_one_is_caught() -> None:
+def test_a_video_that_differs_from_the_uninterrupted_one_is_found() -> None:
     digest = {"at": 5.0, "what": "digest", "job": "a", "sha256": "beef", "expected": "cafe"}
     verdict = check([accepted("a"), row("a", ONCE), digest])
     assert verdict.differing == ("a: beef",)
     assert not verdict.sound
 
 
-def test_recovery_runs_from_the_kill_to_the_next_claim_of_the_killed_job() -> None:
+def test_recovery_is_measured_from_the_kill_to_the_next_claim() -> None:
     attempts = [attempt(1, "retried", 10.0, 32.0, pid=7), attempt(2, "succeeded", 32.5, 33.0, pid=8)]
     verdict = check([accepted("a"), killed(12.0, 6, 7), killed(40.0, 8), row("a", attempts)])
     assert (verdict.kills, verdict.kills_of_held) == (2, 1)
     assert verdict.recoveries_s == (20.5,)
 
 
-def test_a_kill_of_another_process_or_of_an_earlier_one_with_that_number_hit_nothing() -> None:
+def test_kills_of_another_or_an_earlier_process_end_no_attempt() -> None:
     attempts = [attempt(1, "retried", 10.0, 20.0, pid=7), attempt(2, "succeeded", 20.0, 21.0, pid=7)]
     verdict = check([accepted("a"), killed(5.0, 7), killed(12.0, 9), killed(30.0, 7), row("a", attempts)])
     assert (verdict.kills_of_held, verdict.recoveries_s) == (0, ())
 
 
-def test_an_attempt_that_ended_in_its_own_way_was_not_hit() -> None:
-    away = attempt(1, "retried", 10.0, 12.0) | {"cause": "transient"}
-    verdict = check([accepted("a"), killed(11.99, 7), row("a", [away, attempt(2, "succeeded", 14.0, 15.0)])])
+def test_a_kill_does_not_count_for_an_attempt_that_failed_by_itself() -> None:
+    failed = attempt(1, "retried", 10.0, 12.0) | {"cause": "transient"}
+    verdict = check([accepted("a"), killed(11.99, 7), row("a", [failed, attempt(2, "succeeded", 14.0, 15.0)])])
     assert (verdict.kills_of_held, verdict.recoveries_s) == (0, ())
 
 
-def test_what_was_kept_before_the_kill_is_not_done_again() -> None:
-    kept = {"at": 16.0, "what": "piece_kept", "id": "id-a", "attempt": 1}
+def test_work_before_the_last_checkpoint_is_not_redone() -> None:
+    saved = {"at": 16.0, "what": "checkpoint_saved", "id": "id-a", "attempt": 1}
     attempts = [attempt(1, "retried", 10.0, 40.0), attempt(2, "succeeded", 40.0, 42.0)]
-    verdict = check([accepted("a"), kept, killed(18.0, 7), row("a", attempts)])
+    verdict = check([accepted("a"), saved, killed(18.0, 7), row("a", attempts)])
     assert verdict.redone_s == pytest.approx(2.0)
     assert verdict.redone_share == pytest.approx(2.0 / (8.0 + 2.0))
 
 
-def test_refused_writes_add_up() -> None:
+def test_refused_writes_of_all_attempts_are_summed() -> None:
     zombie = attempt(1, "retried", 1.0, 2.0) | {"refused_writes": 3}
     verdict = check([accepted("a"), row("a", [zombie, attempt(2, "succeeded", 2.0, 3.0) | {"refused_writes": 1}])])
     assert verdict.zombie_writes_refused == 4
 
 
-def test_verdicts_of_two_phases_add_up() -> None:
+def test_verdicts_of_two_phases_are_summed() -> None:
     one = check([accepted("a"), killed(1.0, 7)])
     both = one + check([accepted("b"), row("b", ONCE)])
     assert (both.jobs, both.kills, len(both.lost)) == (2, 1, 1)

@@ -1,4 +1,4 @@
-"""The proxy against a real server on loopback: each way in which it misbehaves, and that it recovers."""
+"""The proxy in front of a real server on loopback: each of its faults, and the recovery from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks.chaos.testbed.proxy import CLEAR, Line, Mode, Proxy
+from benchmarks.chaos.testbed.proxy import PASS_THROUGH, Behaviour, Mode, Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BODY = b"x" * 20_000
 
 
-class Answering(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -34,7 +34,7 @@ class Answering(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -49,52 +49,52 @@ def get(proxy: Proxy, timeout_s: float = 10.0) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=timeout_s)
     try:
         connection.request("GET", "/")
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     finally:
         connection.close()
 
 
-def test_a_clear_line_carries_everything(proxy: Proxy) -> None:
+def test_the_default_behaviour_forwards_everything(proxy: Proxy) -> None:
     assert get(proxy) == (200, BODY)
 
 
 @pytest.mark.parametrize("mode", [Mode.CUT, Mode.REFUSE])
-def test_a_broken_line_breaks_requests_until_it_is_clear(proxy: Proxy, mode: Mode) -> None:
-    proxy.become(Line(mode))
+def test_requests_fail_until_the_behaviour_is_reset(proxy: Proxy, mode: Mode) -> None:
+    proxy.set_behaviour(Behaviour(mode))
     with pytest.raises((OSError, http.client.HTTPException)):
         get(proxy)
-    proxy.become(CLEAR)
+    proxy.set_behaviour(PASS_THROUGH)
     assert get(proxy) == (200, BODY)
 
 
-def test_errors_are_answered_without_asking_the_server(proxy: Proxy) -> None:
-    proxy.become(Line(Mode.ERROR))
+def test_mode_error_responds_503_without_the_server(proxy: Proxy) -> None:
+    proxy.set_behaviour(Behaviour(Mode.ERROR))
     assert get(proxy) == (503, b"")
 
 
-def test_an_open_connection_ends_with_the_cut(proxy: Proxy) -> None:
+def test_mode_cut_resets_open_connections(proxy: Proxy) -> None:
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(4) == b"HTTP"
-        proxy.become(Line(Mode.CUT))
-        # What was on its way may still come, then nothing more.
+        proxy.set_behaviour(Behaviour(Mode.CUT))
+        # Data that was already sent may still arrive, then the connection ends.
         with suppress(ConnectionResetError):
             while connection.recv(1 << 16):
                 pass
 
 
-def test_a_silent_line_says_nothing_and_then_everything(proxy: Proxy) -> None:
-    proxy.become(Line(Mode.SILENCE))
+def test_mode_silence_holds_data_back_until_it_ends(proxy: Proxy) -> None:
+    proxy.set_behaviour(Behaviour(Mode.SILENCE))
     with pytest.raises(TimeoutError):
         get(proxy, timeout_s=0.3)
-    proxy.become(CLEAR)
+    proxy.set_behaviour(PASS_THROUGH)
     assert get(proxy) == (200, BODY)
 
 
-@pytest.mark.parametrize("slow", [Line(Mode.DELAY, delay_s=0.2), Line(Mode.THROTTLE, bytes_per_s=100_000)])
-def test_a_slow_line_is_slow(proxy: Proxy, slow: Line) -> None:
-    proxy.become(slow)
-    began = time.monotonic()
+@pytest.mark.parametrize("slow", [Behaviour(Mode.DELAY, delay_s=0.2), Behaviour(Mode.THROTTLE, bytes_per_s=100_000)])
+def test_delay_and_throttle_slow_a_request_down(proxy: Proxy, slow: Behaviour) -> None:
+    proxy.set_behaviour(slow)
+    started = time.monotonic()
     assert get(proxy) == (200, BODY)
-    assert time.monotonic() - began >= 0.2
+    assert time.monotonic() - started >= 0.2

@@ -1,16 +1,15 @@
-"""The last line, and the exit code that goes with it."""
+"""The report: its last line and the exit code; the names of phases on the command line."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.chaos.__main__ import judge
+import pytest
+from benchmarks.chaos.__main__ import FORMER_NAMES, check_history, main
 from benchmarks.chaos.history import History
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 ATTEMPT = {
     "number": 1,
@@ -34,28 +33,35 @@ ROW: dict[str, Any] = {
 
 def written(path: Path, stored_bytes: int | None) -> Path:
     with History(path) as history:
-        history.begin("light")
-        history.note("accepted", jobs=["a"])
-        history.note("row", **ROW, stored_bytes=stored_bytes)
-        history.begin("rival")
-        history.note("accepted", jobs=["never"])
+        history.start_phase("light")
+        history.record("accepted", jobs=["a"])
+        history.record("row", **ROW, stored_bytes=stored_bytes)
+        history.start_phase("celery")
+        history.record("accepted", jobs=["never"])
     return path
 
 
-def test_a_sound_history_ends_with_0_whatever_the_rival_lost(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert judge(written(tmp_path / "history", 9)) == 0
-    *_, rival, last = capsys.readouterr().out.splitlines()
-    assert rival.startswith("rival: tasks=1 kills=0 lost=1 ")
+def test_losses_of_the_baseline_do_not_change_exit_code_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_history(written(tmp_path / "history", 9)) == 0
+    *_, baseline, last = capsys.readouterr().out.splitlines()
+    assert baseline.startswith("celery: tasks=1 kills=0 lost=1 ")
     assert last == (
         "jobs=1 kills=0 lost=0 committed_twice=0 zombie_writes_refused=0 "
         "recovery_p50_s=none recovery_p95_s=none redone_share=0.0000"
     )
 
 
-def test_a_lost_job_ends_with_1_and_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert judge(written(tmp_path / "history", None)) == 1
-    shown = capsys.readouterr().out
-    assert "lost: a: succeeded, but results/id-a/1-token.mp4 is not in the bucket" in shown
-    assert " lost=1 " in shown.splitlines()[-1]
+def test_a_lost_job_gives_exit_code_1_and_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_history(written(tmp_path / "history", None)) == 1
+    printed = capsys.readouterr().out
+    assert "lost: a: succeeded, but results/id-a/1-token.mp4 is not in the bucket" in printed
+    assert " lost=1 " in printed.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["celery", "baseline", *FORMER_NAMES])
+def test_the_baseline_is_accepted_under_its_former_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    written(tmp_path / "history.jsonl", 9)
+    assert main(["--check", "--out", str(tmp_path), "--phases", name]) == 0
+    assert ("is now called celery" in capsys.readouterr().err) == (name in FORMER_NAMES)

@@ -1,1 +1,1 @@
-"""The comparison phase: plain Celery under the same kills."""
+"""Celery baseline: a plain Celery application under the same kills."""

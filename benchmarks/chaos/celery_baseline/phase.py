@@ -1,4 +1,4 @@
-"""The phase of the rival: plain Celery, tuned against loss, with tasks as long as light jobs, under the same kills."""
+"""Phase of the Celery baseline: plain Celery, configured against loss, with tasks as long as light jobs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.chaos.celery_baseline.worker import QUEUE, TASK, VISIBILITY_S, create_app
-from benchmarks.chaos.faults.schedule import LAST_SHARE, PARENT_KILLS
-from benchmarks.chaos.phases.work import work_s
+from benchmarks.chaos.celery_baseline.worker import QUEUE, TASK, VISIBILITY_TIMEOUT_S, create_app
+from benchmarks.chaos.faults.schedule import LAST_SHARE, WORKER_KILLS
+from benchmarks.chaos.phases.job_duration import job_duration_s
 from benchmarks.chaos.progress import Progress
-from benchmarks.chaos.testbed.stall_detector import Patience, StalledError
-from benchmarks.chaos.testbed.testbed import ROOT, children_of, kill_child
+from benchmarks.chaos.testbed.processes import children_of, kill_process
+from benchmarks.chaos.testbed.stall_detector import StallDetector, StalledError
+from benchmarks.chaos.testbed.testbed import ROOT
 
 from dubline.embedded import Stack
 from dubline.embedded.part import Part
@@ -26,43 +27,43 @@ if TYPE_CHECKING:
 
     from benchmarks.chaos.history import History
 
-NAME: Final = "rival"
+NAME: Final = "celery"
 TICK_S: Final = 0.05
-#: What nobody has begun again for six visibility timeouts is not coming back.
-GIVEN_UP_S: Final = 6.0 * VISIBILITY_S
+#: A task that was not started again within six visibility timeouts counts as lost.
+STALL_S: Final = 6.0 * VISIBILITY_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much is done."""
+    """Amounts of a run of this phase."""
 
     seed: int
-    """Of all choices."""
+    """Seed of all random choices."""
     tasks: int
-    """Sent in all."""
+    """Tasks that are sent."""
     kills: int
     """SIGKILLs of busy workers."""
     workers: int = 4
-    """With one child each."""
+    """Workers, with one child each."""
 
 
-class _Log:
-    """What the workers write, read as it grows."""
+class _TaskLog:
+    """Reads the growing log of the workers."""
 
     def __init__(self, path: Path, history: History) -> None:
-        self.ended: set[str] = set()
+        self.finished: set[str] = set()
         self.running: dict[int, str] = {}
         path.touch()
         self._file = path.open(encoding="utf-8")
         self._history = history
         self._rest = ""
 
-    def look(self) -> None:
-        """Read on."""
+    def read(self) -> None:
+        """Read the lines appended since the last call."""
         for event in self._events():
-            self._history.note(event["what"], event["at"], task=event["task"], pid=event["pid"])
-            if event["what"] == "task_ended":
-                self.ended.add(event["task"])
+            self._history.record(event["what"], event["at"], task=event["task"], pid=event["pid"])
+            if event["what"] == "task_finished":
+                self.finished.add(event["task"])
                 self.running.pop(event["pid"], None)
             else:
                 self.running[event["pid"]] = event["task"]
@@ -72,22 +73,52 @@ class _Log:
         return map(json.loads, lines)
 
 
+class _WorkerKiller:
+    """Kills workers of the stack, chosen at random."""
+
+    def __init__(self, plan: Plan, stack: Stack, names: list[str], log: _TaskLog, history: History) -> None:
+        self._rng = random.Random(plan.seed)  # noqa: S311 - not for cryptography
+        self._stack, self._names, self._log, self._history = stack, names, log, history
+        self.due = sorted(self._rng.uniform(0, LAST_SHARE) for _ in range(plan.kills))
+        self._parents = set(self._rng.sample(range(plan.kills), max(1, round(WORKER_KILLS * plan.kills))))
+
+    def kill(self, number: int) -> bool:
+        """Kill a child that runs a task, or a parent with its child; return whether a process was killed."""
+        self._log.read()
+        name = self._rng.choice(self._names)
+        worker = self._stack.children[name]
+        pids = children_of(worker.pid)
+        if number in self._parents:
+            self._history.record("killed", time.time(), role="worker", pids=[worker.pid, *pids])
+            worker.kill()
+            self._stack.restart(name)
+            return True
+        busy = [pid for pid in pids if pid in self._log.running]
+        at = time.time()
+        if not busy or not kill_process(busy[0]):
+            return False
+        self._history.record("killed", at, role="child", pids=busy[:1])
+        return True
+
+
 def run(plan: Plan, history: History, folder: Path) -> None:
-    """Run the phase; everything that it finds is in the history.
+    """Run the phase; all results are in the history.
 
     Args:
-        plan: how much is done.
-        history: gets every event.
-        folder: for the workers' log.
+        plan: amounts.
+        history: receives the events.
+        folder: receives the log of the workers.
 
     Raises:
         EmbeddedError: the broker or a worker cannot be started.
     """
-    history.begin(NAME, seed=plan.seed, tasks=plan.tasks, kills=plan.kills, visibility_s=VISIBILITY_S)
+    history.start_phase(
+        NAME, seed=plan.seed, tasks=plan.tasks, kills=plan.kills, visibility_timeout_s=VISIBILITY_TIMEOUT_S
+    )
     progress = Progress(NAME, plan.tasks)
     path = folder / "tasks.jsonl"
     path.unlink(missing_ok=True)
-    names = [f"rival-{number}" for number in range(plan.workers)]
+    names = [f"celery-{number}" for number in range(plan.workers)]
 
     def arrange(parts: tuple[Part, ...]) -> Iterator[Part]:
         yield next(part for part in parts if part.name == BROKER)
@@ -96,16 +127,16 @@ def run(plan: Plan, history: History, folder: Path) -> None:
             yield Part(name=name, argv=argv, needs=frozenset({BROKER}), is_ready=lambda: True)
 
     with Stack({"PYTHONPATH": str(ROOT)}, arrange) as stack:
-        log = _Log(path, history)
+        log = _TaskLog(path, history)
         _send(plan, stack.environ["DUBLINE_BROKER_URL"], history)
-        progress.say("all sent")
+        progress.print("all tasks sent")
         try:
-            _harm(plan, stack, names, log, history, progress)
-            _await(plan, log, progress)
+            _kill_workers(plan, _WorkerKiller(plan, stack, names, log, history), log, progress)
+            _await_tasks(plan, log, progress)
         except StalledError as stalled:
-            history.note("stalled", why=str(stalled))
-            progress.say(f"{plan.tasks - len(log.ended)} tasks never ended")
-        log.look()
+            history.record("stalled", reason=str(stalled))
+            progress.print(f"{plan.tasks - len(log.finished)} tasks never finished")
+        log.read()
 
 
 def _send(plan: Plan, broker_url: str, history: History) -> None:
@@ -113,52 +144,25 @@ def _send(plan: Plan, broker_url: str, history: History) -> None:
     with app.connection_for_write() as connection:
         for number in range(plan.tasks):
             task = f"{NAME}-{number:06}"
-            app.send_task(TASK, (task, work_s(number)), connection=connection, queue=QUEUE)
-            history.note("accepted", jobs=[task])
+            app.send_task(TASK, (task, job_duration_s(number)), connection=connection, queue=QUEUE)
+            history.record("accepted", jobs=[task])
     app.close()
 
 
-def _harm(  # noqa: PLR0913, PLR0917 - the plan, the target, and who is told
-    plan: Plan, stack: Stack, names: list[str], log: _Log, history: History, progress: Progress
-) -> None:
-    # Nothing depends on its being hard to guess.
-    dice = random.Random(plan.seed)  # noqa: S311
-    patience = Patience(GIVEN_UP_S)
-    due = sorted(dice.uniform(0, LAST_SHARE) for _ in range(plan.kills))
-    parents = set(dice.sample(range(plan.kills), max(1, round(PARENT_KILLS * plan.kills))))
-    for number, share in enumerate(due):
-        while len(log.ended) < share * plan.tasks or not _kill(stack, names, log, history, dice, number in parents):
+def _kill_workers(plan: Plan, killer: _WorkerKiller, log: _TaskLog, progress: Progress) -> None:
+    stall_detector = StallDetector(STALL_S)
+    for number, share in enumerate(killer.due):
+        while len(log.finished) < share * plan.tasks or not killer.kill(number):
             time.sleep(TICK_S)
-            log.look()
-            progress.look(len(log.ended), f"{number} kills")
-            patience.look(len(log.ended), "the tasks before the next kill")
+            log.read()
+            progress.update(len(log.finished), f"{number} kills")
+            stall_detector.observe(len(log.finished), "the tasks before the next kill")
 
 
-def _kill(  # noqa: PLR0913, PLR0917 - as above
-    stack: Stack, names: list[str], log: _Log, history: History, dice: random.Random, parent: bool
-) -> bool:
-    """Kill a child that runs a task, or a parent with its child; tell whether there was one to kill."""
-    log.look()
-    name = dice.choice(names)
-    child = stack.children[name]
-    pids = children_of(child.pid)
-    if parent:
-        history.note("killed", time.time(), role="worker", pids=[child.pid, *pids])
-        child.kill()
-        stack.restart(name)
-        return True
-    busy = [pid for pid in pids if pid in log.running]
-    at = time.time()
-    if not busy or not kill_child(busy[0]):
-        return False
-    history.note("killed", at, role="child", pids=busy[:1])
-    return True
-
-
-def _await(plan: Plan, log: _Log, progress: Progress) -> None:
-    patience = Patience(GIVEN_UP_S)
-    while len(log.ended) < plan.tasks:
+def _await_tasks(plan: Plan, log: _TaskLog, progress: Progress) -> None:
+    stall_detector = StallDetector(STALL_S)
+    while len(log.finished) < plan.tasks:
         time.sleep(TICK_S)
-        log.look()
-        progress.look(len(log.ended), "waiting for the last")
-        patience.look(len(log.ended), "tasks that were sent")
+        log.read()
+        progress.update(len(log.finished), "waiting for the last tasks")
+        stall_detector.observe(len(log.finished), "the last tasks")

@@ -1,7 +1,7 @@
-"""Plain Celery as its own documentation would make it safe: late acknowledgement, requeue on a lost worker.
+"""Worker of the Celery baseline, with the options of Celery's documentation against loss.
 
 `python -m benchmarks.chaos.celery_baseline.worker LOG` runs one worker with one child. Each task appends two lines to
-the log, each in one write, which the kernel keeps whole.
+the log, each in one write, so that lines of several processes do not mix.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from celery import Celery
 
 from dubline.orchestration.settings import BrokerSettings
 
-TASK: Final = "rival.work"
-QUEUE: Final = "rival"
-#: As long as a lease of ours, so that both notice a lost worker after the same silence.
-VISIBILITY_S: Final = 20
+TASK: Final = "baseline.work"
+QUEUE: Final = "baseline"
+#: Equal to the duration of a lease of Dubline, so that both detect a lost worker after the same time.
+VISIBILITY_TIMEOUT_S: Final = 20
 
 
 def create_app(broker_url: str) -> Celery:
-    """Make the application of a sender or a worker, with every option that guards against loss."""
-    app = Celery("rival", broker=broker_url, set_as_current=False)
+    """Create the application of the sender and the workers: late acknowledgement, requeue when a worker is lost."""
+    app = Celery("baseline", broker=broker_url, set_as_current=False)
     app.conf.update(
         task_acks_late=True,
         task_reject_on_worker_lost=True,
@@ -36,8 +36,8 @@ def create_app(broker_url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
-            "visibility_timeout": VISIBILITY_S,
-            # By default only every tenth of 10 s looks at what was not acknowledged: up to 100 s later.
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            # The defaults (every tenth interval of 10 s) restore unacknowledged messages up to 100 s late.
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
         },
@@ -50,14 +50,14 @@ def main(log: str) -> int:
     app = create_app(BrokerSettings.read().url.get_secret_value())
 
     @app.task(name=TASK)  # type: ignore[untyped-decorator]
-    def work(task: str, work_s: float) -> None:
-        _note(log, "task_began", task)
-        time.sleep(work_s)
-        _note(log, "task_ended", task)
+    def work(task: str, duration_s: float) -> None:
+        _append(log, "task_started", task)
+        time.sleep(duration_s)
+        _append(log, "task_finished", task)
 
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
     worker = app.Worker(
-        hostname=f"rival-{os.getpid()}@chaos",
+        hostname=f"celery-{os.getpid()}@chaos",
         queues=[QUEUE],
         pool="prefork",
         concurrency=1,
@@ -70,7 +70,7 @@ def main(log: str) -> int:
     return int(worker.exitcode or 0)
 
 
-def _note(log: str, what: str, task: str) -> None:
+def _append(log: str, what: str, task: str) -> None:
     line = json.dumps({"at": time.time(), "what": what, "task": task, "pid": os.getpid()}) + "\n"
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:

@@ -1,1 +1,1 @@
-"""Faults: a seeded schedule and its injector."""
+"""Faults: the schedule that is drawn from a seed, and the injector that carries it out."""

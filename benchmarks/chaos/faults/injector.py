@@ -1,4 +1,4 @@
-"""Carries faults out against a rig: kills at once, spells and restarts in threads of their own."""
+"""Fault injector: carries out scheduled faults against a testbed."""
 
 from __future__ import annotations
 
@@ -6,62 +6,72 @@ import random
 import signal
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Final, Self
 
-from benchmarks.chaos.faults.schedule import LINES, Fault, Kind
+from benchmarks.chaos.faults.schedule import BUCKET_BEHAVIOURS, Fault, FaultKind
+from benchmarks.chaos.testbed.database_reader import DatabaseReader, HeldJob
 from benchmarks.chaos.testbed.disk import fill
-from benchmarks.chaos.testbed.proxy import CLEAR
-from benchmarks.chaos.testbed.rows import Held, Rows
-from benchmarks.chaos.testbed.testbed import API, BROKER, CONTROL, DATABASE, Rig, age_s, kill_child, send
+from benchmarks.chaos.testbed.processes import age_s, kill_process, send_signal
+from benchmarks.chaos.testbed.proxy import PASS_THROUGH
+from benchmarks.chaos.testbed.testbed import API, BROKER, CONTROL, DATABASE, Testbed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
     from benchmarks.chaos.history import History
 
-#: A job in its third attempt is not hit: three lost workers end a job, by design.
+#: A job is not hit in its third attempt, because three lost workers end a job by design.
 SPARED_ATTEMPT: Final = 3
-#: A child that ends younger than 5 s is taken for one that cannot live, and its successor has to wait.
-GROWN_UP_S: Final = 5.5
-#: How long a kill waits for a better victim.
-PATIENCE_S: Final = 2.5
-#: How long a kill waits for any victim; then it is left out, and missing in the count.
-GIVEN_UP_S: Final = 30.0
-#: Longer than control takes to come back and to see that a lease has run out.
+#: Preferred age of a killed child. The supervisor delays the successor of a child that ends before it is 5 s old.
+PREFERRED_AGE_S: Final = 5.5
+#: How long a kill waits for a preferred target, and again for any child that holds a job.
+PREFERENCE_S: Final = 2.5
+#: How long a kill waits for any target; then the kill is skipped.
+KILL_WITHIN_S: Final = 30.0
+#: Longer than the maintenance process takes to restart and to rescue a job whose lease has expired.
 RESCUED_WITHIN_S: Final = 60.0
-PAUSE_TRIES: Final = 200
-SETTLE_S: Final = 0.2
 REFUSED_WITHIN_S: Final = 30.0
-STARTS: Final = 3
+PAUSE_TRIES: Final = 200
+#: Time for a request that a process sent before it was stopped to take effect.
+SETTLE_S: Final = 0.2
+START_TRIES: Final = 3
 THREADS: Final = 6
 
+#: Names of locks; faults of one target are carried out one after another.
+PROXY: Final = "proxy"
+DISK: Final = "disk"
+PAUSE: Final = "pause"
 
-class Havoc:
-    """What is done to a rig; each fault is written into the history.
+
+class FaultInjector:
+    """Injects faults into a testbed and records each in the history.
+
+    Children are killed by the calling thread, all other faults are carried out in threads.
 
     Args:
-        rig: the target.
-        history: what it writes into.
-        seed: of all its choices.
-        lease_s: how long the rig's workers keep a lease.
-        disk: the small disk that the first worker writes on; None where there is none.
+        testbed: the target.
+        history: receives the events.
+        seed: seed of all random choices.
+        lease_s: duration of a lease in the testbed.
+        disk: small disk with the scratch folder of the first worker; None if there is none.
     """
 
-    def __init__(self, rig: Rig, history: History, seed: int, lease_s: float, disk: Path | None) -> None:
-        self._rig, self._history, self._lease_s, self._disk = rig, history, lease_s, disk
-        # Nothing depends on its being hard to guess.
-        self._dice = random.Random(seed)  # noqa: S311
-        self._rows = Rows(rig.database_url)
+    def __init__(self, testbed: Testbed, history: History, seed: int, lease_s: float, disk: Path | None) -> None:
+        self._testbed, self._history, self._lease_s, self._disk = testbed, history, lease_s, disk
+        self._rng = random.Random(seed)  # noqa: S311 - not for cryptography
+        self._database = DatabaseReader(testbed.database_url)
         self._stop = Event()
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="havoc")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fault")
         self._running: list[Future[None]] = []
         self._paused: set[int] = set()
-        self._locks = {name: Lock() for name in (API, CONTROL, BROKER, DATABASE, "line", "disk", "pause", *rig.workers)}
-        self._known: set[int] = set()
-        self._wanted_at: float | None = None
+        targets = (API, CONTROL, BROKER, DATABASE, PROXY, DISK, PAUSE, *testbed.workers)
+        self._locks = {name: Lock() for name in targets}
+        self._former_holders: set[int] = set()
+        self._kill_due_since: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -71,167 +81,186 @@ class Havoc:
     ) -> None:
         self._stop.set()
         self._pool.shutdown(wait=True)
-        self._rows.__exit__(kind, error, trace)
+        self._database.close()
 
     @property
     def busy(self) -> bool:
-        """Whether a fault still lasts; raises as `look`."""
-        self.look()
+        """Whether a fault is in progress; raises as `raise_failure`."""
+        self.raise_failure()
         return bool(self._running)
 
-    def look(self) -> None:
-        """See that what was killed comes back.
+    def raise_failure(self) -> None:
+        """Raise the error of a fault that failed.
 
         Raises:
-            PartFailed: it does not.
+            PartFailed: a part that was killed or stopped could not be started again.
         """
         done = [future for future in self._running if future.done()]
         self._running = [future for future in self._running if not future.done()]
         for future in done:
             future.result()
 
-    def do(self, fault: Fault) -> bool:
-        """Carry a fault out, or begin it; tell whether it was: a kill may want to wait for a better moment."""
-        if fault.kind is Kind.KILL_CHILD:
+    def inject(self, fault: Fault) -> bool:
+        """Carry out a fault, or start it in a thread.
+
+        Returns:
+            False if the kill of a child found no suitable target; the caller then tries again.
+        """
+        if fault.kind is FaultKind.KILL_CHILD:
             return self._kill_child()
         work = {
-            Kind.KILL_WORKER: self._kill_worker,
-            Kind.KILL_CONTROL: lambda _: self._kill_part(CONTROL),
-            Kind.KILL_API: lambda _: self._kill_part(API),
-            Kind.PAUSE_CHILD: self._pause_child,
-            Kind.RESTART_BROKER: self._restart_broker,
-            Kind.FLUSH_BROKER: lambda _: self._note_flush(),
-            Kind.RESTART_DATABASE: self._restart_database,
-            Kind.SCRATCH_FULL: self._fill_disk,
-        }.get(fault.kind, self._spoil_line)
+            FaultKind.KILL_WORKER: self._kill_worker,
+            FaultKind.KILL_MAINTENANCE: lambda _: self._kill_part(CONTROL),
+            FaultKind.KILL_API: lambda _: self._kill_part(API),
+            FaultKind.PAUSE_CHILD: self._pause_child,
+            FaultKind.RESTART_BROKER: self._restart_broker,
+            FaultKind.FLUSH_BROKER: self._flush_broker,
+            FaultKind.RESTART_DATABASE: self._restart_database,
+            FaultKind.SCRATCH_FULL: self._fill_disk,
+        }.get(fault.kind, self._disturb_bucket)
         self._running.append(self._pool.submit(work, fault))
         return True
 
     def _kill_child(self) -> bool:
-        self._wanted_at = self._wanted_at or time.monotonic()
-        waited_s = time.monotonic() - self._wanted_at
-        pid, at = self._victim(waited_s), time.time()
-        if pid is not None and kill_child(pid):
-            self._history.note("killed", at, role="child", pids=[pid])
-        elif waited_s > GIVEN_UP_S:
-            self._history.note("fault_skipped", fault=Kind.KILL_CHILD, why=f"nobody held a job for {GIVEN_UP_S:.0f} s")
+        self._kill_due_since = self._kill_due_since or time.monotonic()
+        waited_s = time.monotonic() - self._kill_due_since
+        pid, at = self._choose_child(waited_s), time.time()
+        if pid is not None and kill_process(pid):
+            self._history.record("killed", at, role="child", pids=[pid])
+        elif waited_s > KILL_WITHIN_S:
+            self._skip(FaultKind.KILL_CHILD, f"no worker held a job for {KILL_WITHIN_S:.0f} s")
         else:
             return False
-        self._wanted_at = None
+        self._kill_due_since = None
         return True
 
-    def _victim(self, waited_s: float) -> int | None:
-        """A grown-up child that holds a job; soon any that holds one; at last any that ever held one."""
-        children = {pid for name in self._rig.workers for pid in self._rig.children(name)} - self._paused
-        holders = [one.pid for one in self._rows.held() if one.attempt < SPARED_ATTEMPT and one.pid in children]
-        self._known.update(holders)
-        self._known &= children
-        choices = [pid for pid in holders if age_s(pid) > GROWN_UP_S]
-        if not choices and waited_s > PATIENCE_S:
+    def _choose_child(self, waited_s: float) -> int | None:
+        """Choose a child to kill.
+
+        At first only a child of the preferred age that holds a job; after a wait any child that holds a job; after
+        another wait any child that has held one.
+        """
+        children = self._children() - self._paused
+        held = self._database.held_jobs()
+        holders = [one.pid for one in held if one.attempt < SPARED_ATTEMPT and one.pid in children]
+        self._former_holders.update(holders)
+        self._former_holders &= children
+        choices = [pid for pid in holders if age_s(pid) > PREFERRED_AGE_S]
+        if not choices and waited_s > PREFERENCE_S:
             choices = holders
-        if not choices and waited_s > 2 * PATIENCE_S:
-            choices = sorted(self._known)
-        return self._dice.choice(choices) if choices else None
+        if not choices and waited_s > 2 * PREFERENCE_S:
+            choices = sorted(self._former_holders)
+        return self._rng.choice(choices) if choices else None
+
+    def _children(self) -> set[int]:
+        return {pid for name in self._testbed.workers for pid in self._testbed.children(name)}
 
     def _kill_worker(self, _: Fault) -> None:
         paused = set(self._paused)
-        free = [name for name in self._rig.workers if not paused.intersection(self._rig.children(name))]
+        free = [name for name in self._testbed.workers if not paused.intersection(self._testbed.children(name))]
         if free:
-            self._kill_part(self._dice.choice(free))
+            self._kill_part(self._rng.choice(free))
 
     def _kill_part(self, name: str) -> None:
         with self._locks[name]:
             at = time.time()
-            self._history.note("killed", at, role=name, pids=self._rig.kill(name))
-            self._stop.wait(self._dice.uniform(0, 1))
+            self._history.record("killed", at, role=name, pids=self._testbed.kill(name))
+            self._stop.wait(self._rng.uniform(0, 1))
             self._start(name)
 
     def _start(self, name: str) -> None:
-        for attempt in range(1, STARTS + 1):
+        for attempt in range(1, START_TRIES + 1):
             try:
-                self._rig.restart(name)
+                self._testbed.restart(name)
             except Exception as error:
-                self._history.note("not_restarted", part=name, attempt=attempt, error=str(error))
-                if attempt == STARTS:
+                self._history.record("restart_failed", part=name, attempt=attempt, error=str(error))
+                if attempt == START_TRIES:
                     raise
             else:
-                self._history.note("restarted", part=name)
+                self._history.record("restarted", part=name)
                 return
 
-    def _restart_broker(self, fault: Fault) -> None:
-        with self._locks[BROKER]:
-            self._history.note("fault_began", fault=fault.kind, pids=self._rig.kill(BROKER))
-            self._stop.wait(fault.spell_s)
-            self._start(BROKER)
-            self._history.note("fault_ended", fault=fault.kind)
+    @contextmanager
+    def _recorded(self, fault: Fault, target: str) -> Iterator[None]:
+        """Record the start and the end of a fault; wait for earlier faults of the same target."""
+        with self._locks[target]:
+            self._history.record("fault_started", fault=fault.kind)
+            yield
+            self._history.record("fault_ended", fault=fault.kind)
 
-    def _note_flush(self) -> None:
-        with self._locks[BROKER]:
-            self._history.note(Kind.FLUSH_BROKER, done=self._rig.flush_broker())
+    def _skip(self, kind: FaultKind, reason: str) -> None:
+        self._history.record("fault_skipped", fault=kind, reason=reason)
+
+    def _restart_broker(self, fault: Fault) -> None:
+        with self._recorded(fault, BROKER):
+            self._testbed.kill(BROKER)
+            self._stop.wait(fault.duration_s)
+            self._start(BROKER)
+
+    def _flush_broker(self, fault: Fault) -> None:
+        with self._recorded(fault, BROKER):
+            if not self._testbed.flush_broker():
+                self._skip(fault.kind, "the broker did not confirm")
 
     def _restart_database(self, fault: Fault) -> None:
-        with self._locks[DATABASE]:
-            self._history.note("fault_began", fault=fault.kind)
-            self._rig.shut_down(DATABASE)
-            self._stop.wait(fault.spell_s)
+        with self._recorded(fault, DATABASE):
+            self._testbed.stop(DATABASE)
+            self._stop.wait(fault.duration_s)
             self._start(DATABASE)
-            self._history.note("fault_ended", fault=fault.kind)
 
-    def _spoil_line(self, fault: Fault) -> None:
-        with self._locks["line"]:
-            self._history.note("fault_began", fault=fault.kind)
-            self._rig.proxy.become(LINES[fault.kind])
-            self._stop.wait(fault.spell_s)
-            self._rig.proxy.become(CLEAR)
-            self._history.note("fault_ended", fault=fault.kind)
+    def _disturb_bucket(self, fault: Fault) -> None:
+        with self._recorded(fault, PROXY):
+            self._testbed.proxy.set_behaviour(BUCKET_BEHAVIOURS[fault.kind])
+            self._stop.wait(fault.duration_s)
+            self._testbed.proxy.set_behaviour(PASS_THROUGH)
 
     def _fill_disk(self, fault: Fault) -> None:
         if self._disk is None:
-            self._history.note("fault_skipped", fault=fault.kind, why="no small disk can be mounted by this user")
+            self._skip(fault.kind, "this user cannot mount a small disk")
             return
-        with self._locks["disk"]:
-            self._history.note("fault_began", fault=fault.kind)
+        with self._recorded(fault, DISK):
             filling = fill(self._disk)
-            self._stop.wait(fault.spell_s)
+            self._stop.wait(fault.duration_s)
             filling.unlink()
-            self._history.note("fault_ended", fault=fault.kind)
 
     def _pause_child(self, fault: Fault) -> None:
-        with self._locks["pause"], Rows(self._rig.database_url) as rows:
-            frozen = self._freeze(rows)
-            if frozen is None:
-                self._history.note("fault_skipped", fault=fault.kind, why="nobody held a job long enough")
+        with self._locks[PAUSE], DatabaseReader(self._testbed.database_url) as database:
+            paused = self._pause_holder(database)
+            if paused is None:
+                self._skip(fault.kind, "no worker held a job for long enough")
                 return
-            self._history.note("paused", pids=[frozen.pid], id=frozen.job_id, attempt=frozen.attempt)
+            self._history.record(
+                "paused", fault=fault.kind, pids=[paused.pid], id=paused.job_id, attempt=paused.attempt
+            )
             try:
-                # Past the lease and until the job was taken away, which takes longer while control is away too.
-                self._await(lambda: not rows.is_open(frozen), self._lease_s + RESCUED_WITHIN_S)
+                # Until the job is rescued, which takes longer while the maintenance process is down as well.
+                self._wait_for(lambda: not database.is_open(paused), self._lease_s + RESCUED_WITHIN_S)
             finally:
-                send(frozen.pid, signal.SIGCONT)
-            self._history.note("resumed", pids=[frozen.pid])
-            self._await(lambda: rows.refused_writes(frozen) > 0, REFUSED_WITHIN_S)
-            self._paused.discard(frozen.pid)
+                send_signal(paused.pid, signal.SIGCONT)
+            self._history.record("resumed", pids=[paused.pid])
+            self._wait_for(lambda: database.refused_writes(paused) > 0, REFUSED_WITHIN_S)
+            self._paused.discard(paused.pid)
 
-    def _await(self, condition: Callable[[], bool], within_s: float) -> None:
+    def _wait_for(self, condition: Callable[[], bool], within_s: float) -> None:
         deadline = time.monotonic() + within_s
         while not condition() and time.monotonic() < deadline and not self._stop.wait(SETTLE_S):
             pass
 
-    def _freeze(self, rows: Rows) -> Held | None:
-        """Stop a child that holds a job, and make sure that it still holds it."""
+    def _pause_holder(self, database: DatabaseReader) -> HeldJob | None:
+        """Stop a child that holds a job, and check that it still holds the job once it is stopped."""
         for _ in range(PAUSE_TRIES):
-            children = {pid for name in self._rig.workers for pid in self._rig.children(name)}
-            for one in rows.held():
-                if one.pid not in children or one.attempt >= SPARED_ATTEMPT:
+            children = self._children()
+            for held in database.held_jobs():
+                if held.pid not in children or held.attempt >= SPARED_ATTEMPT:
                     continue
-                self._paused.add(one.pid)
-                if send(one.pid, signal.SIGSTOP):
-                    # What it had sent before may still be on its way, and so may a SIGKILL.
+                self._paused.add(held.pid)
+                if send_signal(held.pid, signal.SIGSTOP):
+                    # A write that the child sent before, or a SIGKILL, may still take effect.
                     time.sleep(SETTLE_S)
-                    if rows.is_open(one) and age_s(one.pid):
-                        return one
-                    send(one.pid, signal.SIGCONT)
-                self._paused.discard(one.pid)
+                    if database.is_open(held) and age_s(held.pid):
+                        return held
+                    send_signal(held.pid, signal.SIGCONT)
+                self._paused.discard(held.pid)
             if self._stop.wait(0.05):
                 break
         return None

@@ -1,4 +1,4 @@
-"""What is done to whom, and when: a schedule that follows from a seed alone."""
+"""Schedule of faults, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.chaos.testbed.proxy import Line, Mode
+from benchmarks.chaos.testbed.proxy import Behaviour, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Kind(StrEnum):
-    """Names of the faults, as they stand in the history."""
+class FaultKind(StrEnum):
+    """Kinds of fault, named as in the history."""
 
     KILL_CHILD = "kill_child"
     KILL_WORKER = "kill_worker"
-    KILL_CONTROL = "kill_control"
+    KILL_MAINTENANCE = "kill_maintenance"
     KILL_API = "kill_api"
     PAUSE_CHILD = "pause_child"
     RESTART_BROKER = "restart_broker"
@@ -33,58 +33,58 @@ class Kind(StrEnum):
     SCRATCH_FULL = "scratch_full"
 
 
-#: How the line to the bucket behaves under each of its faults.
-LINES: Final[Mapping[Kind, Line]] = {
-    Kind.BUCKET_ERRORS: Line(Mode.ERROR),
-    Kind.BUCKET_SLOW: Line(Mode.DELAY, delay_s=0.3),
-    Kind.BUCKET_THROTTLED: Line(Mode.THROTTLE, bytes_per_s=2000.0),
-    Kind.BUCKET_CUT: Line(Mode.CUT),
-    Kind.BUCKET_REFUSED: Line(Mode.REFUSE),
-    Kind.BUCKET_SILENT: Line(Mode.SILENCE),
+#: Behaviour of the proxy in front of the bucket under each bucket fault.
+BUCKET_BEHAVIOURS: Final[Mapping[FaultKind, Behaviour]] = {
+    FaultKind.BUCKET_ERRORS: Behaviour(Mode.ERROR),
+    FaultKind.BUCKET_SLOW: Behaviour(Mode.DELAY, delay_s=0.3),
+    FaultKind.BUCKET_THROTTLED: Behaviour(Mode.THROTTLE, bytes_per_s=2000.0),
+    FaultKind.BUCKET_CUT: Behaviour(Mode.CUT),
+    FaultKind.BUCKET_REFUSED: Behaviour(Mode.REFUSE),
+    FaultKind.BUCKET_SILENT: Behaviour(Mode.SILENCE),
 }
 
-KILLS: Final = frozenset({Kind.KILL_CHILD, Kind.KILL_WORKER, Kind.KILL_CONTROL, Kind.KILL_API})
-OTHERS: Final = tuple(kind for kind in Kind if kind not in KILLS)
-#: Nothing begins later, so that every kill finds work.
+KILLS: Final = frozenset({FaultKind.KILL_CHILD, FaultKind.KILL_WORKER, FaultKind.KILL_MAINTENANCE, FaultKind.KILL_API})
+OTHER_FAULTS: Final = tuple(kind for kind in FaultKind if kind not in KILLS)
+#: Last share of finished jobs at which a fault is due, so that every kill finds a busy worker.
 LAST_SHARE: Final = 0.95
-PARENT_KILLS: Final = 0.02
-#: Shares of all kills; a process that has to be started anew costs two CPU seconds, a forked child a tenth.
+
+# Shares of all kills. Starting a server process takes two CPU seconds, forking a light worker's child a tenth.
+WORKER_KILLS: Final = 0.02
 SERVER_KILLS: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
-    """One thing that is done."""
+    """One scheduled fault."""
 
     due: float
-    """Share of the jobs that must be done first, 0 to 1."""
-    kind: Kind
-    """What."""
-    spell_s: float = 0.0
-    """How long it lasts, for what does not pass at once."""
+    """Share of the jobs that must be finished first, 0 to 1."""
+    kind: FaultKind
+    """What is done."""
+    duration_s: float = 0.0
+    """How long it lasts; 0 for faults that are over at once."""
 
 
-def schedule(seed: int, kills: int, each: int, spell_s: tuple[float, float]) -> tuple[Fault, ...]:
+def schedule(seed: int, kills: int, rounds: int, duration_s: tuple[float, float]) -> tuple[Fault, ...]:
     """Draw a schedule.
 
     Args:
-        seed: the same seed draws the same schedule.
-        kills: SIGKILLs, at least 3: one in 50 hits a worker with its child, one in 200 each control and the API,
-            at least one each; the others hit children.
-        each: how often each other fault happens.
-        spell_s: shortest and longest spell of those that last.
+        seed: equal seeds draw equal schedules.
+        kills: number of SIGKILLs, at least 3. One in 50 hits a worker with its child, one in 200 each the maintenance
+            process and the API, at least one each; the others hit children.
+        rounds: number of injections of each fault that is not a kill.
+        duration_s: shortest and longest duration of faults that last.
 
     Returns:
-        The faults in the order in which they fall due.
+        The faults in the order in which they are due.
     """
-    # Nothing depends on its being hard to guess.
-    dice = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)  # noqa: S311 - not for cryptography
     servers = max(1, round(SERVER_KILLS * kills))
-    parents = max(1, round(PARENT_KILLS * kills))
-    kinds = [Kind.KILL_CONTROL, Kind.KILL_API] * servers + [Kind.KILL_WORKER] * parents
-    kinds += [Kind.KILL_CHILD] * (kills - len(kinds))
-    # Spread evenly, with jitter: two outages at one moment tell less than two apart.
-    spells = [kind for _ in range(each) for kind in dice.sample(OTHERS, len(OTHERS))]
-    share = LAST_SHARE / max(1, len(spells))
-    lasting = [Fault((n + dice.random()) * share, kind, dice.uniform(*spell_s)) for n, kind in enumerate(spells)]
-    return tuple(sorted([*(Fault(dice.uniform(0, LAST_SHARE), kind) for kind in kinds), *lasting]))
+    workers = max(1, round(WORKER_KILLS * kills))
+    kinds = [FaultKind.KILL_MAINTENANCE, FaultKind.KILL_API] * servers + [FaultKind.KILL_WORKER] * workers
+    kinds += [FaultKind.KILL_CHILD] * (kills - len(kinds))
+    # Evenly spaced with jitter, because two outages at the same time test less than two separate ones.
+    others = [kind for _ in range(rounds) for kind in rng.sample(OTHER_FAULTS, len(OTHER_FAULTS))]
+    share = LAST_SHARE / max(1, len(others))
+    lasting = [Fault((n + rng.random()) * share, kind, rng.uniform(*duration_s)) for n, kind in enumerate(others)]
+    return tuple(sorted([*(Fault(rng.uniform(0, LAST_SHARE), kind) for kind in kinds), *lasting]))

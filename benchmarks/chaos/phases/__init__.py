@@ -1,1 +1,1 @@
-"""The phases of a campaign."""
+"""Phases: light jobs under every fault, and real renders under kills."""

@@ -1,6 +1,7 @@
-"""What a light worker's parent takes for its child: hands its end of the line over, and ends as the real child does.
+"""Child proxy: the process that a light worker's supervisor starts in place of a real child.
 
-Run as a script: standard library only.
+It passes its channel to the fork server, which forks the real child, and ends with the exit code of that child. Run as
+a script, with the standard library only.
 """
 
 from __future__ import annotations
@@ -11,12 +12,18 @@ import sys
 
 
 def main(address: str, fd: int, folder: str) -> int:
-    """Have a child forked; give its exit code."""
-    with socket.socket(socket.AF_UNIX) as forker:
-        forker.connect(address)
-        socket.send_fds(forker, [folder.encode()], [fd])
+    """Have a child forked; return its exit code.
+
+    Args:
+        address: Unix socket of the fork server.
+        fd: the child's end of the channel to the supervisor.
+        folder: scratch folder of the worker.
+    """
+    with socket.socket(socket.AF_UNIX) as fork_server:
+        fork_server.connect(address)
+        socket.send_fds(fork_server, [folder.encode()], [fd])
         os.close(fd)
-        code = forker.recv(1)
+        code = fork_server.recv(1)
         return code[0] if code else 1
 
 

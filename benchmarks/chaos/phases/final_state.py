@@ -1,4 +1,4 @@
-"""The end of a phase: wait until every job is final, then write down all rows and what the bucket holds of them."""
+"""Final state of a phase: waits until all jobs are final, then records their rows and stored videos."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.chaos.testbed.rows import Rows
-from benchmarks.chaos.testbed.stall_detector import Patience
+from benchmarks.chaos.testbed.database_reader import DatabaseReader
+from benchmarks.chaos.testbed.stall_detector import StallDetector
 
 from dubline.orchestration.settings import BucketSettings
 from dubline.orchestration.storage.objects import Objects
@@ -19,54 +19,56 @@ if TYPE_CHECKING:
 
     from benchmarks.chaos.history import History
     from benchmarks.chaos.progress import Progress
-    from benchmarks.chaos.testbed.testbed import Rig
-    from benchmarks.chaos.testbed.watch import Watch
+    from benchmarks.chaos.testbed.log_reader import LogReader
+    from benchmarks.chaos.testbed.testbed import Testbed
 
-#: More than the longest pause between two attempts (150 s) and a lease after it.
+#: More than the longest backoff between two attempts (150 s) and the lease after it.
 STALL_S: Final = 300.0
-LOOK_S: Final = 0.5
+POLL_S: Final = 0.5
 
 
-def await_ends(rows: Rows, watch: Watch, progress: Progress, busy: Callable[[], bool] = lambda: False) -> None:
+def await_final_state(
+    database: DatabaseReader, log_reader: LogReader, progress: Progress, busy: Callable[[], bool] = lambda: False
+) -> None:
     """Wait until all jobs are final.
 
     Args:
-        rows: of the jobs.
-        watch: counts what workers publish.
-        progress: says how far it is.
-        busy: whether jobs or faults are still to come; may raise.
+        database: has the jobs.
+        log_reader: counts the published videos.
+        progress: prints the progress.
+        busy: tells whether jobs are still to be sent or faults in progress; may raise.
 
     Raises:
-        StalledError: nothing has moved for five minutes.
+        StalledError: nothing has changed for five minutes.
     """
-    patience = Patience(STALL_S)
-    while (unfinished := rows.unfinished()) is None or unfinished[0] or busy():
-        time.sleep(LOOK_S)
-        watch.look()
-        progress.look(watch.commits, "waiting for the last")
-        patience.look((watch.commits, unfinished), "the last jobs")
+    stall_detector = StallDetector(STALL_S)
+    while (unfinished := database.unfinished()) is None or unfinished[0] or busy():
+        time.sleep(POLL_S)
+        log_reader.read()
+        progress.update(log_reader.commits, "waiting for the last jobs")
+        stall_detector.observe((log_reader.commits, unfinished), "the last jobs")
 
 
-def write_ends(rig: Rig, history: History) -> None:
-    """Write every job's row, with the length of its video in the bucket, into the history.
+def record_final_state(testbed: Testbed, history: History) -> None:
+    """Record the row of every job, with the length of its video in the bucket.
 
     Raises:
-        psycopg.Error: the database does not answer.
-        StorageUnavailableError: the bucket does not.
+        psycopg.Error: the database is unavailable.
+        StorageUnavailableError: the bucket is unavailable.
     """
-    environ = rig.stack.environ
+    environ = testbed.stack.environ
     names = ("name", "region", "endpoint_url", "access_key", "secret_key")
     settings = BucketSettings.model_validate({name: environ[f"DUBLINE_BUCKET_{name.upper()}"] for name in names})
     stored = {one.key: one.size_bytes for one in Objects(settings).list("results/")}
-    with Rows(rig.database_url) as rows:
-        for row in rows.ends():
-            history.note("row", **row, stored_bytes=stored.get(row["result_key"]))
+    with DatabaseReader(testbed.database_url) as database:
+        for row in database.final_rows():
+            history.record("row", **row, stored_bytes=stored.get(row["result_key"]))
 
 
 @contextmanager
-def keeping_logs(rig: Rig, folder: Path) -> Iterator[None]:
-    """Copy what the parts logged, however the block ends, before the stack takes it along."""
+def saved_logs(testbed: Testbed, folder: Path) -> Iterator[None]:
+    """Copy the logs of all parts when the block ends, because the stack deletes them."""
     try:
         yield
     finally:
-        shutil.copytree(rig.stack.logs, folder, dirs_exist_ok=True)
+        shutil.copytree(testbed.stack.logs, folder, dirs_exist_ok=True)

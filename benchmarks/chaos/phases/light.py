@@ -1,4 +1,4 @@
-"""The phase of light jobs: the real service at full rate, with a renderer of a few milliseconds, under every fault."""
+"""Phase of light jobs: the real service with a renderer that takes milliseconds, under every fault."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.chaos.faults.injector import Havoc
+from benchmarks.chaos.faults.injector import FaultInjector
 from benchmarks.chaos.faults.schedule import schedule
-from benchmarks.chaos.phases.final_state import await_ends, keeping_logs, write_ends
-from benchmarks.chaos.phases.work import STRETCH
+from benchmarks.chaos.phases.final_state import await_final_state, record_final_state, saved_logs
+from benchmarks.chaos.phases.job_duration import DURATION_FACTOR
 from benchmarks.chaos.progress import Progress
 from benchmarks.chaos.testbed import media
+from benchmarks.chaos.testbed.database_reader import DatabaseReader
 from benchmarks.chaos.testbed.disk import small_disk
-from benchmarks.chaos.testbed.rows import Rows
+from benchmarks.chaos.testbed.log_reader import LogReader
 from benchmarks.chaos.testbed.sender import Sender
-from benchmarks.chaos.testbed.stall_detector import Patience, StalledError
-from benchmarks.chaos.testbed.testbed import Rig
-from benchmarks.chaos.testbed.watch import Watch
+from benchmarks.chaos.testbed.stall_detector import StallDetector, StalledError
+from benchmarks.chaos.testbed.testbed import Testbed
 
 from dubline.client.calls.jobs import NewJob
 
@@ -30,34 +30,34 @@ NAME: Final = "light"
 LIGHT_WORKER: Final = ("-m", "benchmarks.chaos.phases.light_worker")
 TICK_S: Final = 0.05
 STALL_S: Final = 300.0
-#: Jobs are sent as they are done, so that the API works under faults as long as the workers do.
+#: Batches that are sent ahead of the finished jobs, so that the API receives requests for as long as faults last.
 BACKLOG_BATCHES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much is done."""
+    """Amounts of a run of this phase."""
 
     seed: int
-    """Of jobs and faults."""
+    """Seed of jobs and faults."""
     jobs: int
-    """Accepted in all."""
+    """Jobs that are sent."""
     kills: int
     """SIGKILLs."""
-    each: int
-    """How often every other fault comes."""
+    rounds: int
+    """Injections of each fault that is not a kill."""
     workers: int = 10
     """Renderers, with one child each."""
     batch: int = 1000
-    """Jobs sent in one call."""
-    spell_s: tuple[float, float] = (2.0, 6.0)
-    """Shortest and longest spell of a fault that lasts."""
+    """Jobs of one request."""
+    fault_s: tuple[float, float] = (2.0, 6.0)
+    """Shortest and longest duration of faults that last."""
     lease_s: float
-    """How long a lease lasts."""
+    """Duration of a lease."""
     heartbeat_s: float
-    """How often it is renewed."""
-    stretch: float = 1.0
-    """Makes the work of each job longer, where there are few jobs for many kills."""
+    """Period of lease renewal."""
+    duration_factor: float = 1.0
+    """Makes jobs longer, for plans with few jobs and many kills."""
 
     @property
     def environ(self) -> dict[str, str]:
@@ -65,44 +65,48 @@ class Plan:
         return {
             "DUBLINE_LEASE_DURATION_S": str(self.lease_s),
             "DUBLINE_LEASE_HEARTBEAT_S": str(self.heartbeat_s),
-            STRETCH: str(self.stretch),
+            DURATION_FACTOR: str(self.duration_factor),
         }
 
 
 def run(plan: Plan, history: History, folder: Path) -> None:
-    """Run the phase; everything that it finds is in the history.
+    """Run the phase; all results are in the history.
 
     Args:
-        plan: how much is done.
-        history: gets every event.
-        folder: for files that are sent.
+        plan: amounts.
+        history: receives the events.
+        folder: receives the speech file and the logs.
 
     Raises:
-        EmbeddedError: the stack cannot be started, or a part does not come back.
-        ClientError: the API refuses what it should accept.
+        EmbeddedError: the stack cannot be started, or a part cannot be restarted.
+        ClientError: the API refused a request that it should accept.
         psycopg.Error: the rows cannot be read at the end.
     """
-    history.begin(NAME, seed=plan.seed, jobs=plan.jobs, kills=plan.kills, lease_s=plan.lease_s)
+    history.start_phase(NAME, seed=plan.seed, job_count=plan.jobs, kills=plan.kills, lease_s=plan.lease_s)
     progress = Progress(NAME, plan.jobs)
     with (
         small_disk() as disk,
-        Rig(LIGHT_WORKER, plan.workers, plan.environ, disk) as rig,
-        keeping_logs(rig, folder / "logs"),
-        Sender(rig.stack.url, rig.stack.key, history) as sender,
+        Testbed(LIGHT_WORKER, plan.workers, plan.environ, disk) as testbed,
+        saved_logs(testbed, folder / "logs"),
+        Sender(testbed.stack.url, testbed.stack.key, history) as sender,
     ):
-        watch = Watch(rig.logs().values(), history)
-        sender.send_all(_batches(plan, *sender.upload(media.PORTRAIT, media.speech(folder / "short.wav", 1.0))), NAME)
-        progress.say("started")
+        log_reader = LogReader(testbed.logs().values(), history)
+        uploads = sender.upload(media.PORTRAIT, media.speech(folder / "short.wav", 1.0))
+        sender.send_all(_batches(plan, *uploads), NAME)
+        progress.print("started")
         try:
-            with Havoc(rig, history, plan.seed, plan.lease_s, disk) as havoc, Rows(rig.database_url) as rows:
-                _harm(plan, sender, havoc, watch, progress)
-                await_ends(rows, watch, progress, lambda: havoc.busy or sender.busy)
+            with (
+                FaultInjector(testbed, history, plan.seed, plan.lease_s, disk) as injector,
+                DatabaseReader(testbed.database_url) as database,
+            ):
+                _inject_faults(plan, sender, injector, log_reader, progress)
+                await_final_state(database, log_reader, progress, lambda: injector.busy or sender.busy)
         except StalledError as stalled:
-            history.note("stalled", why=str(stalled))
-            progress.say(str(stalled))
-        watch.look()
-        write_ends(rig, history)
-        progress.say(f"{watch.commits} videos published")
+            history.record("stalled", reason=str(stalled))
+            progress.print(str(stalled))
+        log_reader.read()
+        record_final_state(testbed, history)
+        progress.print(f"{log_reader.commits} videos published")
 
 
 def _batches(plan: Plan, portrait: str, speech: str) -> list[list[NewJob]]:
@@ -113,18 +117,24 @@ def _batches(plan: Plan, portrait: str, speech: str) -> list[list[NewJob]]:
     return [jobs[start : start + plan.batch] for start in range(0, plan.jobs, plan.batch)]
 
 
-def _harm(plan: Plan, sender: Sender, havoc: Havoc, watch: Watch, progress: Progress) -> None:
-    """Carry out the schedule: a fault is due when its share of the jobs is done, and jobs wait for their faults."""
-    patience = Patience(STALL_S)
+def _inject_faults(
+    plan: Plan, sender: Sender, injector: FaultInjector, log_reader: LogReader, progress: Progress
+) -> None:
+    """Carry out the schedule.
+
+    A fault is due when its share of the jobs is finished. Jobs are sent only a backlog ahead, so that every fault
+    hits a running service.
+    """
+    stall_detector = StallDetector(STALL_S)
     backlog = BACKLOG_BATCHES * plan.batch
-    for done, fault in enumerate(schedule(plan.seed, plan.kills, plan.each, plan.spell_s)):
+    for done, fault in enumerate(schedule(plan.seed, plan.kills, plan.rounds, plan.fault_s)):
         due = fault.due * plan.jobs
-        while watch.commits < due or not havoc.do(fault):
-            sender.limit = round(min(due, watch.commits) + backlog)
+        while log_reader.commits < due or not injector.inject(fault):
+            sender.limit = round(min(due, log_reader.commits) + backlog)
             time.sleep(TICK_S)
-            watch.look()
-            progress.look(watch.commits, f"{done} faults")
-            patience.look((watch.commits, done), f"{due:.0f} jobs or {fault.kind}")
-            sender.look()
-            havoc.look()
+            log_reader.read()
+            progress.update(log_reader.commits, f"{done} faults")
+            stall_detector.observe((log_reader.commits, done), f"{due:.0f} jobs or {fault.kind}")
+            sender.raise_failure()
+            injector.raise_failure()
     sender.limit = plan.jobs

@@ -1,8 +1,8 @@
-"""A real worker with a renderer of a few milliseconds: `python -m benchmarks.chaos.phases.light_worker`.
+"""Light worker: a real worker whose renderer takes milliseconds: `python -m benchmarks.chaos.phases.light_worker`.
 
-Parent, child, loop, executor, heartbeat, rows and bucket are those of `dubline.worker`. Two things are not. Inputs are
-kept in memory after the first job, so that a job costs the bucket one PUT. And a child is forked off a process that
-has loaded everything, because a thousand killed children must not cost a thousand starts of an interpreter.
+Supervisor, child, loop, executor, heartbeat, rows and bucket are those of `dubline.worker`. There are two differences.
+Uploads are cached in memory, so that a job costs one PUT to the bucket. A child is forked by a fork server that has
+imported everything, because a thousand killed children must not cost a thousand starts of an interpreter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.chaos.phases.work import STRETCH, work_s
+from benchmarks.chaos.phases.job_duration import DURATION_FACTOR, job_duration_s
 
 from dubline.orchestration.domain.checkpoints import RenderFingerprint
 from dubline.orchestration.domain.jobs import Stage
@@ -35,105 +35,111 @@ if TYPE_CHECKING:
     from dubline.worker.executors.render import RenderExecutor
     from dubline.worker.rendering.checkpoints import Checkpoints
 
-STAND_IN: Final = Path(__file__).with_name("child_proxy.py")
+CHILD_PROXY: Final = Path(__file__).with_name("child_proxy.py")
 FINGERPRINT: Final = RenderFingerprint(weights_sha256="0" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
 LOADED_WITHIN_S: Final = 120.0
-BROKEN: Final = 1
+#: Exit code of a child that ended by a signal or an error.
+FAILED: Final = 1
 
 
 class LightRenderer:
-    """Works as long as the job's seed says, and makes a file of a line.
+    """Renderer that sleeps for the duration given by the job's seed and writes one line.
 
     Args:
-        stretch: makes the work longer.
+        duration_factor: makes jobs longer.
     """
 
-    def __init__(self, stretch: float) -> None:
-        self._stretch = stretch
+    def __init__(self, duration_factor: float) -> None:
+        self._duration_factor = duration_factor
 
     def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
-        """Make one."""
+        """Render one job."""
         report(Stage.PREPARING, 0.0)
         checkpoints.begin(FINGERPRINT)
         report(Stage.RENDERING, 50.0)
-        time.sleep(work_s(job.seed, self._stretch))
+        time.sleep(job_duration_s(job.seed, self._duration_factor))
         path = scratch / "video.mp4"
         path.write_text(f"the video of seed {job.seed}\n")
         return Rendered(path=path, duration_s=job.duration_s)
 
 
-class RememberedInputs(Objects):
-    """A bucket that is asked for each upload once."""
+class CachedObjects(Objects):
+    """Bucket that fetches each upload once and caches it in memory."""
 
     def __init__(self, settings: BucketSettings) -> None:
         super().__init__(settings)
-        self._remembered: dict[str, bytes] = {}
+        self._cache: dict[str, bytes] = {}
 
     def get(self, key: str, path: Path, limit_bytes: int, report: Callable[[], None] = lambda: None) -> int:
         """Copy an object into a file and return its length."""
-        if key not in self._remembered:
+        if key not in self._cache:
             super().get(key, path, limit_bytes, report)
-            self._remembered[key] = path.read_bytes()
-        return path.write_bytes(self._remembered[key])
+            self._cache[key] = path.read_bytes()
+        return path.write_bytes(self._cache[key])
 
 
 def make(context: WorkerContext) -> RenderExecutor:
     """Make the executor of a child."""
-    executor = factory.renderer_with(context, LightRenderer(float(os.environ.get(STRETCH, "1"))))
-    return replace(executor, objects=RememberedInputs(BucketSettings.read()))
+    executor = factory.renderer_with(context, LightRenderer(float(os.environ.get(DURATION_FACTOR, "1"))))
+    return replace(executor, objects=CachedObjects(BucketSettings.read()))
 
 
 def main() -> int:
     """Run one worker until a signal stops it."""
     with tempfile.TemporaryDirectory(prefix="light-") as folder:
         address = str(Path(folder) / "fork")
-        parents_end, forkers_end = socket.socketpair()
+        own_end, fork_server_end = socket.socketpair()
         if os.fork() == 0:
-            parents_end.close()
-            os._exit(_fork_on_request(address, forkers_end))
-        forkers_end.close()
-        with parents_end:
-            parents_end.settimeout(LOADED_WITHIN_S)
-            parents_end.recv(1)
-            # -I -S: nothing but the standard library, so that it starts in a few milliseconds.
-            return worker.serve("render", (sys.executable, "-I", "-S", str(STAND_IN), address))
+            own_end.close()
+            os._exit(_serve_forks(address, fork_server_end))
+        fork_server_end.close()
+        with own_end:
+            own_end.settimeout(LOADED_WITHIN_S)
+            own_end.recv(1)
+            # -I -S: with the standard library only, the child proxy starts in a few milliseconds.
+            return worker.serve("render", (sys.executable, "-I", "-S", str(CHILD_PROXY), address))
 
 
-def _fork_on_request(address: str, parent: socket.socket) -> int:
-    """Fork a child for each stand-in that comes, one after another, until the parent is gone."""
-    # What every fork then has: the executor's modules, and boto's descriptions of S3.
+def _serve_forks(address: str, parent: socket.socket) -> int:
+    """Fork a child for each child proxy that connects, one after another, until the parent has ended."""
+    # Imported before the first fork, so that every child has the executor's modules and boto's description of S3.
     import dubline.worker.executors.render  # noqa: F401, PLC0415
 
     Objects(BucketSettings.read())
-    with socket.socket(socket.AF_UNIX) as door:
-        door.bind(address)
-        door.listen()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
         parent.send(b".")
         while True:
-            ready, _, _ = select.select([door, parent], [], [])
+            ready, _, _ = select.select([listener, parent], [], [])
             if parent in ready:
                 return 0
-            stand_in, _ = door.accept()
-            with stand_in:
-                folder, (line, *_), _, _ = socket.recv_fds(stand_in, 4096, 1)
-                pid = os.fork()
-                if pid == 0:
-                    for held in (door, parent, stand_in):
-                        held.close()
-                    _live(line, Path(folder.decode()))
-                os.close(line)
-                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-                try:
-                    stand_in.sendall(bytes([code if code >= 0 else BROKEN]))
-                except OSError:
-                    # The stand-in was killed with its parent, which the next look finds out.
-                    continue
+            child_proxy, _ = listener.accept()
+            with child_proxy:
+                _fork_child(child_proxy, (listener, parent, child_proxy))
 
 
-def _live(line: int, folder: Path) -> None:
-    code = BROKEN
+def _fork_child(child_proxy: socket.socket, inherited: tuple[socket.socket, ...]) -> None:
+    """Fork a child, wait for it and send its exit code to its child proxy."""
+    folder, (channel_fd, *_), _, _ = socket.recv_fds(child_proxy, 4096, 1)
+    pid = os.fork()
+    if pid == 0:
+        for one in inherited:
+            one.close()
+        _run_child(channel_fd, Path(folder.decode()))
+    os.close(channel_fd)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     try:
-        code = child.work(make, line, folder)
+        child_proxy.sendall(bytes([code if code >= 0 else FAILED]))
+    except OSError:
+        # The child proxy was killed together with the parent; the next `select` returns the parent's socket.
+        return
+
+
+def _run_child(channel_fd: int, folder: Path) -> None:
+    code = FAILED
+    try:
+        code = child.work(make, channel_fd, folder)
     finally:
         sys.stderr.flush()
         os._exit(code)

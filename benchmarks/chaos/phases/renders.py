@@ -1,4 +1,4 @@
-"""The phase of real renders: TINY on the real pipeline, killed in the middle of its segments, bytes compared."""
+"""Phase of real renders: TINY on the real pipeline, killed within segments; the videos are compared byte by byte."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.chaos.faults.injector import SPARED_ATTEMPT
-from benchmarks.chaos.phases.final_state import await_ends, keeping_logs, write_ends
+from benchmarks.chaos.phases.final_state import await_final_state, record_final_state, saved_logs
 from benchmarks.chaos.progress import Progress
 from benchmarks.chaos.testbed import media
-from benchmarks.chaos.testbed.rows import Held, Rows
+from benchmarks.chaos.testbed.database_reader import DatabaseReader, HeldJob
+from benchmarks.chaos.testbed.log_reader import LogReader
+from benchmarks.chaos.testbed.processes import kill_process
 from benchmarks.chaos.testbed.sender import Sender
-from benchmarks.chaos.testbed.stall_detector import Patience, StalledError
-from benchmarks.chaos.testbed.testbed import REAL_WORKER, Rig, kill_child
-from benchmarks.chaos.testbed.watch import Watch
+from benchmarks.chaos.testbed.stall_detector import StallDetector, StalledError
+from benchmarks.chaos.testbed.testbed import REAL_WORKER, Testbed
 
 from dubline.client.calls.jobs import NewJob
 from dubline.client.errors import ClientError
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from benchmarks.chaos.history import History
 
 NAME: Final = "render"
-#: Different videos; each is made once without a fault and compared with all that were killed.
+#: Different videos. Each is rendered once without a fault and compared with all renders that were killed.
 VIDEOS: Final = 4
-#: Rendering ends at 95 %, and a worker writes its percents once a second: what is aimed higher comes too late.
+#: Highest percentage at which a kill is aimed. Rendering ends at 95 % and a worker writes its progress once a second,
+#: so that a higher aim would come too late.
 LAST_PERCENT: Final = 84.0
 TICK_S: Final = 0.05
 STALL_S: Final = 300.0
@@ -38,66 +40,66 @@ STALL_S: Final = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much is done."""
+    """Amounts of a run of this phase."""
 
     seed: int
-    """Of all choices."""
+    """Seed of all random choices."""
     kills: int
-    """SIGKILLs in the middle of segments, two for each job."""
+    """SIGKILLs within segments, two per job."""
     workers: int = 2
     """Renderers."""
     speech_s: float = 14.0
-    """Of each job; three segments take 14.4 s."""
+    """Length of the speech; three segments have 14.4 s."""
 
     @property
     def jobs(self) -> int:
-        """Jobs under kills; some end before their second one comes, so there are more than the kills need."""
+        """Jobs under kills: a quarter more than `kills / 2`, because some jobs finish before their second kill."""
         return math.ceil(self.kills / 2 * 1.25) + 1
 
     @property
     def videos(self) -> int:
-        """Different videos."""
+        """Number of different videos."""
         return min(VIDEOS, self.jobs)
 
 
 def run(plan: Plan, history: History, folder: Path) -> None:
-    """Run the phase; everything that it finds is in the history.
+    """Run the phase; all results are in the history.
 
     Args:
-        plan: how much is done.
-        history: gets every event.
-        folder: for files that are sent and fetched.
+        plan: amounts.
+        history: receives the events.
+        folder: receives the speech file, a video at a time and the logs.
 
     Raises:
         EmbeddedError: the stack cannot be started.
-        ClientError: the API refuses what it should accept.
+        ClientError: the API refused a request that it should accept.
         psycopg.Error: the rows cannot be read at the end.
     """
-    history.begin(NAME, seed=plan.seed, jobs=plan.jobs + plan.videos, kills=plan.kills)
+    history.start_phase(NAME, seed=plan.seed, job_count=plan.jobs + plan.videos, kills=plan.kills)
     progress = Progress(NAME, plan.jobs + plan.videos)
     with (
-        Rig(REAL_WORKER, plan.workers, {}) as rig,
-        keeping_logs(rig, folder / "logs"),
-        Sender(rig.stack.url, rig.stack.key, history) as sender,
-        Rows(rig.database_url) as rows,
+        Testbed(REAL_WORKER, plan.workers, {}) as testbed,
+        saved_logs(testbed, folder / "logs"),
+        Sender(testbed.stack.url, testbed.stack.key, history) as sender,
+        DatabaseReader(testbed.database_url) as database,
     ):
-        watch = Watch(rig.logs().values(), history)
+        log_reader = LogReader(testbed.logs().values(), history)
         uploads = sender.upload(media.PORTRAIT, media.speech(folder / "long.wav", plan.speech_s))
-        progress.say("started")
+        progress.print("started")
         try:
-            batches = [sender.send(_jobs("whole", plan.videos, *uploads), "whole")]
-            await_ends(rows, watch, progress)
+            batches = [sender.send(_jobs("uninterrupted", plan.videos, *uploads), "uninterrupted")]
+            await_final_state(database, log_reader, progress)
             batches.append(sender.send(_jobs("killed", plan.jobs, *uploads), "killed"))
-            target = _Target(plan, rig, rows, history)
-            _harm(plan, target, watch, progress)
-            await_ends(rows, watch, progress)
+            killer = _RenderKiller(plan, testbed, database, history)
+            _kill_renders(plan, killer, log_reader, progress)
+            await_final_state(database, log_reader, progress)
             _compare(sender, batches, history, folder / "video.mp4")
         except StalledError as stalled:
-            history.note("stalled", why=str(stalled))
-            progress.say(str(stalled))
-        watch.look()
-        write_ends(rig, history)
-        progress.say(f"{watch.commits} videos published")
+            history.record("stalled", reason=str(stalled))
+            progress.print(str(stalled))
+        log_reader.read()
+        record_final_state(testbed, history)
+        progress.print(f"{log_reader.commits} videos published")
 
 
 def _jobs(prefix: str, count: int, portrait: str, speech: str) -> list[NewJob]:
@@ -113,66 +115,65 @@ def _jobs(prefix: str, count: int, portrait: str, speech: str) -> list[NewJob]:
     ]
 
 
-class _Target:
-    """Workers that are hit when their attempt has come as far as was drawn for it.
+class _RenderKiller:
+    """Kills a worker when its attempt reaches a percentage that is drawn per attempt.
 
     Attributes:
-        kills: how many were hit.
-        held: what they held at the last look.
+        kills: workers that were killed.
+        held: jobs that were held at the last query.
     """
 
-    def __init__(self, plan: Plan, rig: Rig, rows: Rows, history: History) -> None:
-        # Nothing depends on its being hard to guess.
-        self._dice = random.Random(plan.seed)  # noqa: S311
+    def __init__(self, plan: Plan, testbed: Testbed, database: DatabaseReader, history: History) -> None:
+        self._rng = random.Random(plan.seed)  # noqa: S311 - not for cryptography
         self._aims: dict[tuple[str, int], float] = {}
-        self._rig, self._rows, self._history = rig, rows, history
+        self._testbed, self._database, self._history = testbed, database, history
         self.kills = 0
-        self.held: tuple[Held, ...] = ()
+        self.held: tuple[HeldJob, ...] = ()
 
-    def hit(self) -> None:
-        """Kill who is due, at most one."""
-        children = {pid for name in self._rig.workers for pid in self._rig.children(name)}
-        self.held = self._rows.held()
+    def kill_due(self) -> None:
+        """Kill at most one worker whose attempt has reached its percentage."""
+        children = {pid for name in self._testbed.workers for pid in self._testbed.children(name)}
+        self.held = self._database.held_jobs()
         for held in self.held:
             if held.pid in children and self._is_due(held):
                 at = time.time()
-                if kill_child(held.pid):
-                    self._note(held, at)
+                if kill_process(held.pid):
+                    self._record(held, at)
                 return
 
-    def _is_due(self, held: Held) -> bool:
+    def _is_due(self, held: HeldJob) -> bool:
         if held.stage != "rendering" or held.attempt >= SPARED_ATTEMPT:
             return False
         key = held.job_id, held.attempt
-        drawn = self._dice.uniform(min(held.percent, LAST_PERCENT), LAST_PERCENT)
+        drawn = self._rng.uniform(min(held.percent, LAST_PERCENT), LAST_PERCENT)
         return held.percent >= self._aims.setdefault(key, drawn)
 
-    def _note(self, held: Held, at: float) -> None:
+    def _record(self, held: HeldJob, at: float) -> None:
         self.kills += 1
-        self._history.note("killed", at, role="child", pids=[held.pid], id=held.job_id, percent=held.percent)
-        for kept_at in self._rows.kept(held):
-            self._history.note("piece_kept", kept_at, id=held.job_id, attempt=held.attempt)
+        self._history.record("killed", at, role="child", pids=[held.pid], id=held.job_id, percent=held.percent)
+        for saved_at in self._database.checkpoints(held):
+            self._history.record("checkpoint_saved", saved_at, id=held.job_id, attempt=held.attempt)
 
 
-def _harm(plan: Plan, target: _Target, watch: Watch, progress: Progress) -> None:
-    """Hit workers until there were enough kills, or no job is left."""
-    patience = Patience(STALL_S)
-    while target.kills < plan.kills and watch.commits < plan.jobs + plan.videos:
-        target.hit()
+def _kill_renders(plan: Plan, killer: _RenderKiller, log_reader: LogReader, progress: Progress) -> None:
+    """Kill workers until the planned kills are done or no job is left."""
+    stall_detector = StallDetector(STALL_S)
+    while killer.kills < plan.kills and log_reader.commits < plan.jobs + plan.videos:
+        killer.kill_due()
         time.sleep(TICK_S)
-        watch.look()
-        progress.look(watch.commits, f"{target.kills} kills")
-        patience.look((watch.commits, target.held), "a render to kill")
+        log_reader.read()
+        progress.update(log_reader.commits, f"{killer.kills} kills")
+        stall_detector.observe((log_reader.commits, killer.held), "a render to kill")
 
 
 def _compare(sender: Sender, batches: list[str], history: History, video: Path) -> None:
-    """Fetch all videos; those of the first batch are what the others of the same seed must be."""
-    whole: dict[int, str] = {}
+    """Fetch all videos and record their digests; the first batch gives the expected digest of each seed."""
+    expected_of: dict[int, str] = {}
     for job in (job for batch in batches for job in sender.client.batches.jobs(batch)):
         if job.state == "succeeded":
             digest = _digest(sender, job.id, video)
-            expected = whole.setdefault(_seed(job.custom_id), digest)
-            history.note("digest", job=job.custom_id, sha256=digest, expected=expected)
+            expected = expected_of.setdefault(_seed(job.custom_id), digest)
+            history.record("digest", job=job.custom_id, sha256=digest, expected=expected)
     video.unlink(missing_ok=True)
 
 

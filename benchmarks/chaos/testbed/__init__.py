@@ -1,1 +1,1 @@
-"""The embedded stack as a target, with handles on every process and connection."""
+"""Testbed: the embedded stack with access to its processes, its connection to the bucket, its rows and its logs."""

@@ -1,4 +1,4 @@
-"""A small disk of its own, to be filled: a tmpfs where we may mount one."""
+"""Small disk that a fault can fill: a tmpfs, where the user may mount one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 SIZE_BYTES: Final = 16 << 20
 UNMOUNT_WITHIN_S: Final = 30.0
+CHUNK_BYTES: Final = 1 << 16
 
 
 @contextmanager
 def small_disk() -> Iterator[Path | None]:
-    """A folder on a file system of 16 MiB; None where this user may not mount one."""
+    """Mount a file system of 16 MiB and yield its folder; yield None where the user may not mount one."""
     mount = shutil.which("mount")
     if os.geteuid() != 0 or mount is None:
         yield None
@@ -32,17 +33,17 @@ def small_disk() -> Iterator[Path | None]:
         yield folder if mounted.returncode == 0 else None
     finally:
         if mounted.returncode == 0:
-            # Lazily: a process that is still being reaped must not keep it.
+            # Lazy, because a process that is still exiting may have a file open.
             subprocess.run(["umount", "--lazy", folder], check=False, timeout=UNMOUNT_WITHIN_S)  # noqa: S607
         folder.rmdir()
 
 
 def fill(folder: Path) -> Path:
-    """Write a file until the disk is full, and return it."""
+    """Write a file until the disk is full; return the file."""
     path = folder / "filling"
     with path.open("wb", buffering=0) as file:
         try:
             while True:
-                file.write(bytes(1 << 16))
+                file.write(bytes(CHUNK_BYTES))
         except OSError:
             return path

@@ -1,4 +1,4 @@
-"""What is sent: a portrait of the demo, and a noise that counts as speech."""
+"""Uploads of a campaign: a portrait of the demo and synthetic speech."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SYLLABLE_HZ: Final = 4.0
 
 
 def speech(path: Path, seconds: float) -> Path:
-    """Write a WAV of four syllables a second and return its path."""
+    """Write a WAV of a harmonic tone with four syllables per second; return its path."""
     time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     voice = sum(np.sin(2 * np.pi * PITCH_HZ * harmonic * time_s) / harmonic for harmonic in range(1, 12))
     samples = 0.2 * voice * np.sin(np.pi * SYLLABLE_HZ * time_s) ** 2

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that can misbehave: the line between the service and its bucket."""
+"""Proxy: a TCP proxy on loopback with faults, placed between the service and its bucket."""
 
 from __future__ import annotations
 
@@ -21,47 +21,51 @@ UNAVAILABLE: Final = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection
 
 
 class Mode(StrEnum):
-    """How the line behaves.
-
-    pass: as if it were not there. delay: each piece waits. throttle: so many bytes a second in each direction of
-    each connection. cut: every connection ends at once, open ones too. refuse: nobody listens. error: every
-    request is answered with 503 and never reaches the server. silence: connections open and nothing ever comes back.
-    """
+    """What the proxy does with connections."""
 
     PASS = "pass"  # noqa: S105 - no password
+    """Forward all data unchanged."""
     DELAY = "delay"
+    """Delay every chunk."""
     THROTTLE = "throttle"
+    """Limit the rate of each direction of each connection."""
     CUT = "cut"
+    """Reset every connection at once, including open ones."""
     REFUSE = "refuse"
+    """Close the listening socket."""
     ERROR = "error"
+    """Answer every request with 503 without forwarding it."""
     SILENCE = "silence"
+    """Accept connections and forward nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One behaviour with its measure."""
+class Behaviour:
+    """A mode with its parameters."""
 
     mode: Mode = Mode.PASS
     delay_s: float = 0.0
+    """Per chunk, in mode `delay`."""
     bytes_per_s: float = 0.0
+    """In mode `throttle`."""
 
 
-CLEAR: Final = Line()
+PASS_THROUGH: Final = Behaviour()
 
 
 class Proxy:
-    """Carries TCP from a port of its own to a server on loopback, in a thread of its own.
+    """Forwards TCP connections to a server on loopback, in its own thread.
 
     Args:
-        upstream_port: where the server listens.
+        server_port: port of the server.
 
     Attributes:
-        port: where this proxy listens; it keeps the number while it refuses.
+        port: port of this proxy; it stays the same in mode `refuse`.
     """
 
-    def __init__(self, upstream_port: int) -> None:
-        self._upstream_port = upstream_port
-        self._line = CLEAR
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
+        self._behaviour = PASS_THROUGH
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -72,41 +76,41 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._do(self._listen())
+        self._run(self._listen())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._do(self._close())
+        self._run(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(READY_WITHIN_S)
         self._loop.close()
 
     @property
-    def line(self) -> Line:
-        """How it behaves now."""
-        return self._line
+    def behaviour(self) -> Behaviour:
+        """The current behaviour."""
+        return self._behaviour
 
-    def become(self, line: Line) -> None:
-        """Behave so from now on; may be called from any thread."""
-        self._do(self._become(line))
+    def set_behaviour(self, behaviour: Behaviour) -> None:
+        """Change the behaviour; may be called from any thread."""
+        self._run(self._set_behaviour(behaviour))
 
-    def _do(self, work: Coroutine[object, object, None]) -> None:
+    def _run(self, work: Coroutine[object, object, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(READY_WITHIN_S)
 
-    async def _become(self, line: Line) -> None:
-        self._line = line
-        if line.mode in {Mode.CUT, Mode.REFUSE, Mode.ERROR}:
-            # A connection that was kept for the next request would carry it past the fault.
-            self._cut()
-        if line.mode is Mode.REFUSE:
+    async def _set_behaviour(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+        if behaviour.mode in {Mode.CUT, Mode.REFUSE, Mode.ERROR}:
+            # A connection that a client keeps open for its next request would bypass the fault.
+            self._reset_connections()
+        if behaviour.mode is Mode.REFUSE:
             await self._stop_listening()
         elif self._server is None:
             await self._listen()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._carry, LOOPBACK, self.port, reuse_address=True)
+        self._server = await asyncio.start_server(self._handle, LOOPBACK, self.port, reuse_address=True)
 
     async def _stop_listening(self) -> None:
         if self._server is not None:
@@ -115,64 +119,64 @@ class Proxy:
 
     async def _close(self) -> None:
         await self._stop_listening()
-        self._cut()
+        self._reset_connections()
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    def _cut(self) -> None:
+    def _reset_connections(self) -> None:
         for writer in tuple(self._open):
-            # With a reset, as a broken line ends; a polite end would look like the end of an answer.
+            # With a reset, as on a network failure; an orderly close would look like the end of a response.
             writer.transport.abort()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
         try:
-            if self._line.mode is Mode.CUT:
+            if self._behaviour.mode is Mode.CUT:
                 writer.transport.abort()
-            elif self._line.mode is Mode.ERROR:
-                await _refuse(reader, writer)
+            elif self._behaviour.mode is Mode.ERROR:
+                await _answer_503(reader, writer)
             else:
-                await self._join(reader, writer)
+                await self._forward(reader, writer)
         except OSError:
             writer.transport.abort()
         finally:
             self._open.discard(writer)
             writer.close()
 
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(LOOPBACK, self._upstream_port)
-        self._open.add(back)
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection(LOOPBACK, self._server_port)
+        self._open.add(server_writer)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, back))
-                group.create_task(self._pump(there, writer))
+                group.create_task(self._copy(reader, server_writer))
+                group.create_task(self._copy(server_reader, writer))
         finally:
-            self._open.discard(back)
-            back.close()
+            self._open.discard(server_writer)
+            server_writer.close()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):
-            while piece := await source.read(CHUNK_BYTES):
-                await self._hold(len(piece))
-                sink.write(piece)
+            while chunk := await source.read(CHUNK_BYTES):
+                await self._delay(len(chunk))
+                sink.write(chunk)
                 await sink.drain()
         if not sink.is_closing():
             with suppress(OSError):
                 sink.write_eof()
 
-    async def _hold(self, size_bytes: int) -> None:
-        while self._line.mode is Mode.SILENCE:  # noqa: ASYNC110 - changed from other threads
+    async def _delay(self, size_bytes: int) -> None:
+        while self._behaviour.mode is Mode.SILENCE:  # noqa: ASYNC110 - set from other threads
             await asyncio.sleep(0.05)
-        if self._line.mode is Mode.DELAY:
-            await asyncio.sleep(self._line.delay_s)
-        elif self._line.mode is Mode.THROTTLE:
-            await asyncio.sleep(size_bytes / self._line.bytes_per_s)
+        if self._behaviour.mode is Mode.DELAY:
+            await asyncio.sleep(self._behaviour.delay_s)
+        elif self._behaviour.mode is Mode.THROTTLE:
+            await asyncio.sleep(size_bytes / self._behaviour.bytes_per_s)
 
 
-async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    # The head is read first: an answer to a request that was not sent yet is none.
+async def _answer_503(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    # The request head is read first, because clients reject a response that precedes the request.
     with suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         await reader.readuntil(b"\r\n\r\n")
     writer.write(UNAVAILABLE)

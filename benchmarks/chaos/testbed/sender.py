@@ -1,4 +1,4 @@
-"""Sends jobs through the real API, as a tenant would, and writes down what the API acknowledged."""
+"""Sender: submits jobs through the public API and records what the API acknowledged."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ if TYPE_CHECKING:
 
     from dubline.client.calls.jobs import NewJob
 
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 
-INSIST_S: Final = 300.0
-AGAIN_S: Final = 0.5
+#: How long a request is retried.
+RETRY_FOR_S: Final = 300.0
+RETRY_EVERY_S: Final = 0.5
 SERVER_ERROR: Final = 500
 
 
 class Sender:
-    """A tenant who repeats every request until it is answered, batches always under the same key.
+    """Tenant that retries every request until the API acknowledges it; a batch always has the same idempotency key.
 
     Args:
-        url: of the API.
-        key: of the tenant.
-        history: gets what was acknowledged.
+        url: address of the API.
+        key: API key of the tenant.
+        history: receives an `accepted` event per batch.
 
     Attributes:
-        client: speaks to the API.
-        sent: jobs that were acknowledged.
-        limit: jobs after which `send_all` waits until it is raised.
-        failure: what ended `send_all` early.
+        client: client of the API.
+        sent: acknowledged jobs.
+        limit: `send_all` waits while `sent` is at least this.
+        failure: error that ended `send_all`.
     """
 
     def __init__(self, url: str, key: str, history: History) -> None:
@@ -58,16 +59,16 @@ class Sender:
         self._stop.set()
         self.client.close()
         if self._thread is not None:
-            self._thread.join(INSIST_S)
+            self._thread.join(RETRY_FOR_S)
 
     @property
     def busy(self) -> bool:
-        """Whether batches are still to be sent; raises as `look`."""
-        self.look()
+        """Whether batches are still to be sent; raises as `raise_failure`."""
+        self.raise_failure()
         return self._thread is not None and self._thread.is_alive()
 
-    def look(self) -> None:
-        """See that `send_all` goes well.
+    def raise_failure(self) -> None:
+        """Raise the error that ended `send_all`, if there is one.
 
         Raises:
             ClientError: the API refused a batch, or did not answer for five minutes.
@@ -76,10 +77,10 @@ class Sender:
             raise self.failure
 
     def upload(self, portrait: Path, speech: Path) -> tuple[str, str]:
-        """Send the two files of a job and return their ids.
+        """Upload the two files of a job; return their upload ids.
 
         Raises:
-            ClientError: one was rejected, or nobody answers.
+            ClientError: a file was rejected, or the API did not answer.
         """
         ids = []
         for path, kind in ((portrait, "portrait"), (speech, "speech")):
@@ -90,38 +91,38 @@ class Sender:
         return ids[0], ids[1]
 
     def send(self, jobs: Sequence[NewJob], key: str) -> str:
-        """Send one batch until it is acknowledged; return its id.
+        """Send one batch until the API acknowledges it; return its id.
 
         Raises:
             ClientError: the API refused it, or did not answer for five minutes.
         """
-        batch = self._insist(lambda: self.client.batches.create(jobs, key))
-        self._history.note("accepted", batch=batch.id, jobs=[job.custom_id for job in jobs])
+        batch = self._retry(lambda: self.client.batches.create(jobs, key))
+        self._history.record("accepted", batch=batch.id, jobs=[job.custom_id for job in jobs])
         self.sent += len(jobs)
         return batch.id
 
     def send_all(self, batches: Sequence[Sequence[NewJob]], key: str) -> None:
-        """Send batches from a thread, as far as the limit allows."""
+        """Send batches from a thread, up to the limit."""
 
         def work() -> None:
             try:
                 for number, jobs in enumerate(batches):
                     while self.sent >= self.limit:
-                        if self._stop.wait(AGAIN_S):
+                        if self._stop.wait(RETRY_EVERY_S):
                             return
                     self.send(jobs, f"{key}-{number}")
-            except Exception as error:  # noqa: BLE001 - shown to the thread that looks after the campaign
+            except Exception as error:  # noqa: BLE001 - raised by `raise_failure` in the main thread
                 self.failure = error
 
         self._thread = Thread(target=work, name="sender", daemon=True)
         self._thread.start()
 
-    def _insist(self, ask: Callable[[], Answer]) -> Answer:
-        deadline = time.monotonic() + INSIST_S
+    def _retry(self, request: Callable[[], Response]) -> Response:
+        deadline = time.monotonic() + RETRY_FOR_S
         while True:
             try:
-                return ask()
+                return request()
             except (UnreachableError, RefusedError) as error:
                 refused = isinstance(error, RefusedError) and error.status < SERVER_ERROR
-                if refused or time.monotonic() > deadline or self._stop.wait(AGAIN_S):
+                if refused or time.monotonic() > deadline or self._stop.wait(RETRY_EVERY_S):
                     raise

@@ -1,4 +1,4 @@
-"""When to stop waiting: nothing has moved for too long."""
+"""Stall detector: ends a wait in which nothing changes for too long."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass, field
 
 
 class StalledError(Exception):
-    """A campaign does not move on; the message says what was waited for."""
+    """A value did not change within the time limit; the message names what the campaign was waiting for."""
 
 
 @dataclass(slots=True)
-class Patience:
-    """Watches a value that should change."""
+class StallDetector:
+    """Raises if a value stays the same for longer than a limit."""
 
     limit_s: float
-    """How long it may stay as it is."""
+    """Longest time without a change."""
     _value: object = None
     _since: float = field(default_factory=time.monotonic)
 
-    def look(self, value: object, waiting_for: str) -> None:
-        """Note the value.
+    def observe(self, value: object, waiting_for: str) -> None:
+        """Compare the current value with the last one.
 
         Raises:
-            StalledError: it has been the same for too long.
+            StalledError: the value has been the same for longer than the limit.
         """
         now = time.monotonic()
         if value != self._value:
             self._value, self._since = value, now
         elif now - self._since > self.limit_s:
-            raise StalledError(f"nothing moved for {self.limit_s:.0f} s while waiting for {waiting_for}: {value}")
+            raise StalledError(f"no change for {self.limit_s:.0f} s while waiting for {waiting_for}: {value}")

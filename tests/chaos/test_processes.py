@@ -1,4 +1,4 @@
-"""The hands on processes: who descends from whom, how old they are, and that the dead are not killed twice."""
+"""Processes of this machine: descendants, age, and kills of processes that have ended."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks.chaos.testbed.testbed import age_s, children_of, kill_child
+from benchmarks.chaos.testbed.processes import age_s, children_of, kill_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WITHIN_S = 20.0
-# A parent that starts its child from a thread, as a worker does.
+# A parent that starts its child in a thread, as a worker does.
 PARENT = """
 import subprocess, sys, threading
 def work():
@@ -31,20 +31,20 @@ def parent() -> Iterator[subprocess.Popen[bytes]]:
         assert process.stdout.readline() == b"up\n"
         yield process
         for pid in children_of(process.pid):
-            kill_child(pid)
+            kill_process(pid)
         process.kill()
 
 
-def test_a_child_that_a_thread_started_is_found(parent: subprocess.Popen[bytes]) -> None:
+def test_a_child_started_by_a_thread_is_found(parent: subprocess.Popen[bytes]) -> None:
     (child,) = children_of(parent.pid)
     assert child in children_of(os.getpid())
     assert 0 < age_s(child) < 600
 
 
-def test_the_dead_have_no_age_and_are_not_killed_again(parent: subprocess.Popen[bytes]) -> None:
+def test_an_ended_process_has_no_age_and_cannot_be_killed(parent: subprocess.Popen[bytes]) -> None:
     (child,) = children_of(parent.pid)
-    assert kill_child(child)
-    assert not kill_child(child)
+    assert kill_process(child)
+    assert not kill_process(child)
     assert age_s(child) == 0.0
     deadline = time.monotonic() + WITHIN_S
     while parent.poll() is None and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""What the database holds of the jobs, read past the service: whom to hit now, and how it all ended."""
+"""Database reader: SQL queries that bypass the service, for choosing targets and for the final rows."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S: Final = 5
 STATEMENT_TIMEOUT_MS: Final = 60_000
+#: Rows per query of `final_rows`.
 PAGE: Final = 2000
 
 _HELD: Final = """
 SELECT id, attempt_count, lease_worker, stage, progress_percent FROM jobs WHERE state = 'running'
 """
-_OPEN: Final = """
+_UNFINISHED: Final = """
 SELECT count(*) AS jobs, coalesce(sum(progress_percent), 0)::float8 AS percent FROM jobs WHERE finalized_at IS NULL
 """
 _ATTEMPT: Final = "SELECT ended_at IS NULL AS open, refused_writes FROM attempts WHERE job_id = %s AND number = %s"
-_ENDS: Final = """
+_FINAL: Final = """
 SELECT custom_id AS job, id, state, error_code, result_key, result_size_bytes AS result_bytes,
     extract(epoch FROM created_at)::float8 AS created_at, extract(epoch FROM finalized_at)::float8 AS finalized_at,
     (SELECT json_agg(json_build_object(
@@ -34,27 +35,27 @@ SELECT custom_id AS job, id, state, error_code, result_key, result_size_bytes AS
     ) ORDER BY number) FROM attempts a WHERE a.job_id = jobs.id) AS attempts
 FROM jobs WHERE id > %s ORDER BY id LIMIT %s
 """
-_KEPT: Final = "SELECT attempt, extract(epoch FROM created_at)::float8 AS at FROM checkpoints WHERE job_id = %s"
+_CHECKPOINTS: Final = "SELECT attempt, extract(epoch FROM created_at)::float8 AS at FROM checkpoints WHERE job_id = %s"
 _FIRST: Final = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldJob:
     """A job that a worker holds."""
 
     job_id: str
     attempt: int
     pid: int
-    """Of the worker's child."""
+    """Process id of the worker's child."""
     stage: str
     percent: float
 
 
-class Rows:
-    """A connection of its own, made anew after every failure; for one thread.
+class DatabaseReader:
+    """Read-only connection that is reopened after every failure; for one thread.
 
     Args:
-        url: of the database.
+        url: libpq address of the database.
     """
 
     def __init__(self, url: str) -> None:
@@ -67,61 +68,68 @@ class Rows:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._drop()
+        self.close()
 
-    def held(self) -> tuple[Held, ...]:
-        """Who holds what now; nobody while the database is away."""
+    def close(self) -> None:
+        """Close the connection; the next query opens another."""
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
+
+    def held_jobs(self) -> tuple[HeldJob, ...]:
+        """Return the jobs that are held now; none while the database is down."""
         with suppress(psycopg.Error):
             return tuple(
-                Held(
+                HeldJob(
                     str(row["id"]),
                     row["attempt_count"],
                     int(row["lease_worker"].rpartition(":")[2]),
                     row["stage"] or "",
                     row["progress_percent"],
                 )
-                for row in self._ask(_HELD)
+                for row in self._query(_HELD)
             )
         return ()
 
     def unfinished(self) -> tuple[int, float] | None:
-        """Jobs that are not final, and the sum of their percents; None while the database is away."""
+        """Return the number of unfinished jobs and the sum of their percents; None while the database is down."""
         with suppress(psycopg.Error):
-            (row,) = self._ask(_OPEN)
+            (row,) = self._query(_UNFINISHED)
             return row["jobs"], row["percent"]
         return None
 
-    def is_open(self, held: Held) -> bool:
-        """Whether this attempt still has the job; it has while the database is away."""
+    def is_open(self, held: HeldJob) -> bool:
+        """Tell whether this attempt has not ended; true while the database is down."""
         with suppress(psycopg.Error):
-            return any(row["open"] for row in self._ask(_ATTEMPT, held.job_id, held.attempt))
+            return any(row["open"] for row in self._query(_ATTEMPT, held.job_id, held.attempt))
         return True
 
-    def refused_writes(self, held: Held) -> int:
-        """Write that this attempt was refused; 0 while the database is away."""
+    def refused_writes(self, held: HeldJob) -> int:
+        """Return the number of refused writes of this attempt; 0 while the database is down."""
         with suppress(psycopg.Error):
-            return sum(row["refused_writes"] for row in self._ask(_ATTEMPT, held.job_id, held.attempt))
+            return sum(row["refused_writes"] for row in self._query(_ATTEMPT, held.job_id, held.attempt))
         return 0
 
-    def kept(self, held: Held) -> tuple[float, ...]:
-        """When this attempt kept its pieces, seconds since 1970; none while the database is away."""
+    def checkpoints(self, held: HeldJob) -> tuple[float, ...]:
+        """Return when this attempt saved its checkpoints, seconds since 1970; none while the database is down."""
         with suppress(psycopg.Error):
-            return tuple(row["at"] for row in self._ask(_KEPT, held.job_id) if row["attempt"] == held.attempt)
+            return tuple(row["at"] for row in self._query(_CHECKPOINTS, held.job_id) if row["attempt"] == held.attempt)
         return ()
 
-    def ends(self) -> Iterator[dict[str, Any]]:
-        """All jobs with their attempts, in pages.
+    def final_rows(self) -> Iterator[dict[str, Any]]:
+        """Yield all jobs with their attempts.
 
         Raises:
-            psycopg.Error: the database does not answer.
+            psycopg.Error: the database is unavailable.
         """
         after = _FIRST
-        while page := self._ask(_ENDS, after, PAGE):
+        while page := self._query(_FINAL, after, PAGE):
             for row in page:
                 yield row | {"id": str(row["id"]), "attempts": row["attempts"] or []}
             after = str(page[-1]["id"])
 
-    def _ask(self, query: str, *values: object) -> list[dict[str, Any]]:
+    def _query(self, query: str, *values: object) -> list[dict[str, Any]]:
         try:
             if self._connection is None:
                 self._connection = psycopg.connect(
@@ -133,11 +141,5 @@ class Rows:
                 )
             return self._connection.execute(query, values).fetchall()
         except psycopg.Error:
-            self._drop()
+            self.close()
             raise
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            with suppress(psycopg.Error):
-                self._connection.close()
-            self._connection = None
