@@ -27,15 +27,16 @@ from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import Networks
 from dubline.training.checkpoint import load_average, read_average
 from dubline.training.corpus import Clip, read_clip, read_corpus, stream_corpus
-from dubline.training.evaluation.generation.playback import Performer
+from dubline.training.evaluation.generation.motion_renderer import MotionRenderer
 from dubline.training.evaluation.scores.mouth_opening import correlation
 from dubline.training.evaluation.study import Material, Study, gather
 from dubline.training.readout import fit_rig
 from dubline.training.session import training_device
-from dubline.training.stage1.data.exact_geometry import DensePairs
-from dubline.training.stage1.train import WARM_UP_STEPS, Plan
+from dubline.training.stage1.data.exact_geometry import DensePairSampler
+from dubline.training.stage1.train import WARM_UP_STEPS
+from dubline.training.stage1.train import Recipe as Stage1Recipe
 from dubline.training.stage1.train import train as train_stage1
-from dubline.training.stage2.train import Recipe
+from dubline.training.stage2.train import Recipe as Stage2Recipe
 from dubline.training.stage2.train import train as train_stage2
 
 if TYPE_CHECKING:
@@ -130,16 +131,16 @@ class Laboratory:
             clips = read_corpus(self.folders, preset.size_px, heldout=False, every=4)
             # Without a teacher there is nothing that the motion encoder could learn alone.
             warm_up = WARM_UP_STEPS if variant.teacher else 0
-            plan = Plan(steps=warm_up + self.steps, teacher=variant.teacher, warm_up=warm_up)
-            dense = DensePairs(self.dense, preset.size_px) if self.dense and variant.teacher else None
-            train_stage1(clips, preset, run, plan, dense)
+            recipe = Stage1Recipe(steps=warm_up + self.steps, teacher=variant.teacher, warm_up=warm_up)
+            dense = DensePairSampler(self.dense, preset.size_px) if self.dense and variant.teacher else None
+            train_stage1(clips, preset, run, recipe, dense)
             (run / "stage1.done").touch()
         train_stage2(
             stream_corpus(self.folders, preset.size_px, heldout=False),
             preset,
             run,
             resume=False,
-            recipe=Recipe(variants=0, steps=self.steps),
+            recipe=Stage2Recipe(variants=0, steps=self.steps),
             names=[*map(str, self.folders)],
         )
 
@@ -147,9 +148,9 @@ class Laboratory:
         """How the lips that stage 2 sends follow the truth, before a renderer of a small budget has lost most of it."""
         kept = run / "eval" / "lips.json"
         if not kept.exists():
-            performer = Performer(self._networks(variant, run))
+            renderer = MotionRenderer(self._networks(variant, run))
             clips = [read_clip(path, self.base.size_px) for path in self.material.clips]
-            correlations = [_follows(performer, clip) for clip in clips if clip.geometry is not None]
+            correlations = [_follows(renderer, clip) for clip in clips if clip.geometry is not None]
             kept.write_text(json.dumps(float(np.mean(correlations))))
         sent: float = json.loads(kept.read_text())
         return sent
@@ -166,11 +167,11 @@ class Laboratory:
         return Networks(preset, autoencoder, diffusion, rig, sha256="")
 
 
-def _follows(performer: Performer, clip: Clip) -> float:
+def _follows(renderer: MotionRenderer, clip: Clip) -> float:
     """Correlation of the lip gap that is sampled for a clip's speech with its true one."""
-    source = performer.source(clip.frames[0])
-    sent = performer.spoken_motion(source, clip.speech, len(clip.frames))
-    gap = performer.readings(source, sent)[:, LIPS].double().cpu().numpy()
+    source = renderer.source(clip.frames[0])
+    sent = renderer.sample_motion(source, clip.speech, len(clip.frames))
+    gap = renderer.readings(source, sent)[:, LIPS].double().cpu().numpy()
     return correlation(gap, np.asarray(clip.geometry)[:, -1].astype(np.float64))
 
 

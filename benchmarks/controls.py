@@ -25,8 +25,8 @@ from dubline.models.motion.readout import HEAD, LIPS, MOOD
 from dubline.models.presets import PRESETS
 from dubline.models.weights import RELEASED, load_networks
 from dubline.training.corpus import Clip, read_clip
-from dubline.training.evaluation.generation.playback import Performer
-from dubline.training.evaluation.heldout import unheard
+from dubline.training.evaluation.generation.motion_renderer import MotionRenderer
+from dubline.training.evaluation.heldout import unseen_clips
 from dubline.training.evaluation.scores.mouth_opening import correlation, speeds
 from dubline.training.evaluation.scores.reference import of_clip
 from dubline.training.evaluation.study import spread
@@ -70,26 +70,26 @@ def speaks(path: Path) -> bool:
         return "landmarks" in tracks and json.loads(str(tracks["meta"]))["kind"] == "speech"
 
 
-def score(performer: Performer, clip: Clip, silent: np.ndarray, controls: Controls) -> Score:
+def score(renderer: MotionRenderer, clip: Clip, silent: np.ndarray, controls: Controls) -> Score:
     """Sample, render and read one clip."""
-    source = performer.source(clip.frames[0])
-    sent = performer.spoken_motion(source, clip.speech, len(clip.frames), SEED, controls=controls)
-    seen = performer.own_motion(np.concatenate(list(performer.play(source, sent))))
+    source = renderer.source(clip.frames[0])
+    sent = renderer.sample_motion(source, clip.speech, len(clip.frames), SEED, controls=controls)
+    seen = renderer.encode_motion(np.concatenate(list(renderer.play(source, sent))))
     truth = np.asarray(clip.geometry)[:, -1].astype(np.float64)
-    readings = [performer.readings(source, motion) for motion in (sent, seen)]
+    readings = [renderer.readings(source, motion) for motion in (sent, seen)]
     sizes = [[float(read[:, part].square().mean().sqrt()) for part in PARTS.values()] for read in readings]
     gaps = [read[:, LIPS].double().cpu().numpy() for read in readings]
     resting = speeds(gaps[0], silent)
     unrest = float(resting.mean()) if len(resting) else float("nan")
     shut = Blinks(controls.blink, SEED)(len(clip.frames))
-    often = 60 * performer.networks.preset.fps * int(((shut[1:] > 0) & (shut[:-1] == 0)).sum()) / len(shut)
-    lids = lids_down(performer, source, seen, shut)
+    often = 60 * renderer.networks.preset.fps * int(((shut[1:] > 0) & (shut[:-1] == 0)).sum()) / len(shut)
+    lids = lids_down(renderer, source, seen, shut)
     return Score(*sizes, often, lids, *(correlation(gap, truth) for gap in gaps), unrest)
 
 
-def lids_down(performer: Performer, source: Source, motion: Tensor, shut: Tensor) -> float:
+def lids_down(renderer: MotionRenderer, source: Source, motion: Tensor, shut: Tensor) -> float:
     """How much further lids are down in motion (T, M) in the middle of blinks than between them; NaN without blinks."""
-    whiten, direction = performer.networks.diffusion.whitening, performer.networks.rig.shut
+    whiten, direction = renderer.networks.diffusion.whitening, renderer.networks.rig.shut
     lids = whiten(motion, source.motion) @ direction / direction.square().sum()
     down = lids[shut > DOWN]
     return float(down.mean() - lids[shut == 0].mean()) if len(down) else float("nan")
@@ -104,15 +104,15 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=10)
     args = parser.parse_args()
     networks = load_networks(args.preset, torch.device("cpu"), args.weights)
-    performer = Performer(networks)
+    renderer = MotionRenderer(networks)
     scores: dict[str, list[Score]] = {name: [] for name, _ in settings()}
-    speaking = [path for path in unheard(args.folder)[0] if speaks(path)]
+    speaking = [path for path in unseen_clips(args.folder)[0] if speaks(path)]
     for path in spread(speaking, min(args.clips, len(speaking))):
         clip = read_clip(path, networks.preset.size_px)
         with np.load(path.with_suffix(".npz")) as tracks:
             silent = of_clip(clip, tracks).silent
         for name, controls in settings():
-            scores[name].append(score(performer, clip, silent, controls))
+            scores[name].append(score(renderer, clip, silent, controls))
     heads = [f"{part} {how}" for how in ("sent", "seen") for part in PARTS]
     table = Table("setting", *heads, "blinks/min", "lids down", "lips sent", "lips seen", "silence, cm")
     for name, each in scores.items():

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from dubline.models.weights import shard, shard_name
-from dubline.training.cli_errors import AskedWrongError, plainly
+from dubline.training.cli_errors import UsageError, exit_on_usage_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ def read_average(path: Path) -> tuple[dict[str, Tensor], int]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        AskedWrongError: a state without averages.
+        UsageError: a state without averages.
     """
     files = find_average(path)
     if not files:
@@ -89,7 +89,7 @@ def read_average(path: Path) -> tuple[dict[str, Tensor], int]:
         else:
             state = torch.load(part, map_location="cpu", weights_only=True)
             if "average" not in state:
-                raise AskedWrongError(f"{path} holds no averages; is it a session's state?")
+                raise UsageError(f"{path} holds no averages; is it a session's state?")
             tensors, steps = state["average"], int(state.get("steps", 0))
     return {key: (t.float() if t.is_floating_point() else t) for key, t in tensors.items()}, steps
 
@@ -109,7 +109,7 @@ def load_average(
         The keys that kept their fresh values.
 
     Raises:
-        AskedWrongError: other keys are missing, of another shape, or unknown.
+        UsageError: other keys are missing, of another shape, or unknown.
     """
     wanted = network.state_dict()
     parts = [part for part in PARTS if not any(key.startswith(part) for key in wanted)]
@@ -125,7 +125,7 @@ def load_average(
     kept = [key for key in wanted if key not in fitting]
     wrong = [key for key in {*kept, *(given.keys() - fitting.keys())} if not key.startswith(lenient)]
     if wrong:
-        raise AskedWrongError(f"weights of another network: {', '.join(sorted(wrong)[:6])} ({len(wrong)} keys)")
+        raise UsageError(f"weights of another network: {', '.join(sorted(wrong)[:6])} ({len(wrong)} keys)")
     network.load_state_dict({**wanted, **fitting})
     return kept
 
@@ -143,5 +143,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with plainly():
+    with exit_on_usage_error():
         main()

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class AskedWrongError(ValueError):
+class UsageError(ValueError):
     """What was asked for does not go together; the message says what to do."""
 
 
 @contextmanager
-def plainly() -> Iterator[None]:
+def exit_on_usage_error() -> Iterator[None]:
     """End the process with the sentence of a complaint; errors of the code itself keep their trace."""
     try:
         yield
-    except (AskedWrongError, FileNotFoundError, ModuleNotFoundError, WeightsError) as error:
+    except (UsageError, FileNotFoundError, ModuleNotFoundError, WeightsError) as error:
         sys.exit(str(error))

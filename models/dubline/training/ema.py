@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 #: After so many steps the average no longer hurries: it is not of noise any more.
-SETTLED_STEPS: Final = 10_000
+WARM_STEPS: Final = 10_000
 
 
 class Average:
@@ -32,10 +32,10 @@ class Average:
         for kept, current in zip(self.network.buffers(), network.buffers(), strict=True):
             kept.copy_(current)
 
-    def hurry(self) -> None:
+    def reset(self) -> None:
         """Move fast at first: what is trained from now on is noise yet, and the rest stands still."""
         self.steps = 0
 
-    def settle(self) -> None:
+    def skip_warm_up(self) -> None:
         """Move slowly from now on: the weights are trained ones."""
-        self.steps = max(self.steps, SETTLED_STEPS)
+        self.steps = max(self.steps, WARM_STEPS)

@@ -16,10 +16,10 @@ from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import RELEASED, save_networks
 from dubline.training.checkpoint import find_average, load_average, read_average
-from dubline.training.cli_errors import AskedWrongError, plainly
+from dubline.training.cli_errors import UsageError, exit_on_usage_error
 from dubline.training.corpus import stream_corpus
 from dubline.training.readout import fit_rig
-from dubline.training.stage2.trained import trained_params
+from dubline.training.stage2.training_params import diffusion_params_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,14 +65,14 @@ def read_stages(preset: Preset, run: Path | None, averages: list[Path]) -> dict[
 
     Raises:
         FileNotFoundError: a stage is nowhere, or a named file is not there.
-        AskedWrongError: a named file holds neither stage, or a state was trained with other parameters.
+        UsageError: a named file holds neither stage, or a state was trained with other parameters.
     """
     found: dict[str, dict[str, Tensor]] = {}
     for path in averages:
         tensors, _ = read_average(path)
         holds = [stage for stage, prefix in STAGES.items() if any(key.startswith(prefix) for key in tensors)]
         if not holds:
-            raise AskedWrongError(f"{path} holds neither {' nor '.join(STAGES.values())} weights")
+            raise UsageError(f"{path} holds neither {' nor '.join(STAGES.values())} weights")
         found |= dict.fromkeys(holds, tensors)
     for stage in STAGES.keys() - found.keys():
         if run is None:
@@ -81,8 +81,8 @@ def read_stages(preset: Preset, run: Path | None, averages: list[Path]) -> dict[
         path = state if find_average(state) else state.with_suffix(".safetensors")
         found[stage], _ = read_average(path)
         # Another objective has tensors of the same shapes, and would draw noise under this preset.
-        if trained_params(preset, path) != preset.diffusion:
-            raise AskedWrongError(f"{path} was trained with other parameters than those of {preset.name}")
+        if diffusion_params_of(preset, path) != preset.diffusion:
+            raise UsageError(f"{path} was trained with other parameters than those of {preset.name}")
     return found
 
 
@@ -101,7 +101,7 @@ def release(
         The weights' files.
 
     Raises:
-        AskedWrongError: the averages are of other networks than the preset's.
+        UsageError: the averages are of other networks than the preset's.
         dubline.models.weights.WeightsError: a value is not finite in fp16.
     """
     autoencoder, diffusion = Autoencoder(preset.autoencoder), Diffusion(preset)
@@ -155,5 +155,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with plainly():
+    with exit_on_usage_error():
         main()

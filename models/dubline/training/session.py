@@ -11,7 +11,7 @@ from rich.console import Console
 from torch import Tensor
 
 from dubline.training import checkpoint
-from dubline.training.cli_errors import AskedWrongError
+from dubline.training.cli_errors import UsageError
 from dubline.training.curves import Curves
 from dubline.training.ema import Average
 
@@ -30,7 +30,7 @@ SAVE_S: Final = 120.0
 HEADS: Final = ("geometry_head.", "landmark_head.")
 FRESH: Final = (*HEADS, "autoencoder.retoucher.")
 #: How much of a figure the newest step replaces.
-FRESHNESS: Final = 0.02
+SMOOTHING: Final = 0.02
 
 Drawn = TypeVar("Drawn")
 
@@ -83,7 +83,7 @@ class Session:
         companions: Mapping[str, Any] | None = None,
     ) -> None:
         if not math.isfinite(minutes) and not budget:
-            raise AskedWrongError("training needs a number of minutes or of steps")
+            raise UsageError("training needs a number of minutes or of steps")
         self.network, self.path, self.peak = network, path, learning_rate
         self.prefix, self.fresh, self.batch, self.companions = prefix, fresh, batch, companions or {}
         fused = next(network.parameters()).is_cuda
@@ -123,7 +123,7 @@ class Session:
             self.network.load_state_dict(state["network"])
             self.average.network.load_state_dict(state["average"])
         except RuntimeError as error:
-            raise AskedWrongError(f"{self.path} is of another network; --start-from takes what fits of it") from error
+            raise UsageError(f"{self.path} is of another network; --start-from takes what fits of it") from error
         self.optimiser.load_state_dict(state["optimiser"])
         for name, companion in self.companions.items():
             if name in state.get("companions", {}):
@@ -136,7 +136,7 @@ class Session:
         tensors, steps = checkpoint.read_average(path)
         kept = checkpoint.load_average(self.network, tensors, prefix=self.prefix, fresh=self.fresh)
         self.average.network.load_state_dict(self.network.state_dict())
-        self.average.settle()
+        self.average.skip_warm_up()
         self.untrained = [part for part in self.fresh if any(key.startswith(part) for key in kept)]
         also = f"; untrained: {', '.join(part.rstrip('.') for part in self.untrained)}" if self.untrained else ""
         self._say(f"starting from the averages in {path} (step {steps}), fresh optimiser{also}")
@@ -268,4 +268,4 @@ def smoothed(before: float | Tensor | None, value: float | Tensor) -> float | Te
         value = torch.where(value.isfinite(), value, before)
     elif not math.isfinite(value):
         return before
-    return before * (1 - FRESHNESS) + value * FRESHNESS
+    return before * (1 - SMOOTHING) + value * SMOOTHING

@@ -19,14 +19,14 @@ from dubline.training.corpus import read_corpus
 from dubline.training.footage import clips as footage
 from dubline.training.footage import video
 from dubline.training.footage.__main__ import main
-from dubline.training.footage.clip_selection import Chooser, Rules, find_takes
-from dubline.training.footage.clips import Outcome, find_films, read_film
-from dubline.training.footage.face_track import Box, Stretch, around
+from dubline.training.footage.clip_selection import ClipSelector, SelectionRules, select_clips
+from dubline.training.footage.clips import Outcome, extract_clips, find_videos
+from dubline.training.footage.face_track import Box, FaceTrack, around
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RULES = Rules(size_px=64, shortest_s=1.0, longest_s=3.0, smallest_face_px=70)
+RULES = SelectionRules(size_px=64, shortest_s=1.0, longest_s=3.0, smallest_face_px=70)
 WIDTH, HEIGHT = 420, 280
 NOBODY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
 
@@ -41,7 +41,7 @@ def scene(offset_px: float, mirrored: bool = False) -> NDArray[np.uint8]:
     return picture.astype(np.uint8)
 
 
-def shoot(path: Path, pictures: list[NDArray[np.uint8]], fps: int = 25, sound: bool = True) -> Path:
+def write_video(path: Path, pictures: list[NDArray[np.uint8]], fps: int = 25, sound: bool = True) -> Path:
     """A film with a tone that begins after a second."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
@@ -65,9 +65,9 @@ def shoot(path: Path, pictures: list[NDArray[np.uint8]], fps: int = 25, sound: b
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("videos")
     nods = [scene(8 * np.sin(t / 6)) for t in range(60)]
-    shoot(folder / "anna" / "talk one!.mov", nods, fps=30)
-    shoot(folder / "anna" / "mute.mp4", nods[:40], sound=False)
-    shoot(folder / "ben" / "empty.mkv", [NOBODY] * 30)
+    write_video(folder / "anna" / "talk one!.mov", nods, fps=30)
+    write_video(folder / "anna" / "mute.mp4", nods[:40], sound=False)
+    write_video(folder / "ben" / "empty.mkv", [NOBODY] * 30)
     (folder / "ben" / "broken.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42 not a film")
     (folder / "ben" / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n")
     whole = (folder / "anna" / "talk one!.mov").read_bytes()
@@ -79,8 +79,8 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def outcomes(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Outcome]]:
     out = tmp_path_factory.mktemp("clips")
-    films = find_films(videos, heldout_share=0.0)
-    return out, {video.name: read_film(video, out, RULES) for video in films}
+    sources = find_videos(videos, heldout_share=0.0)
+    return out, {video.name: extract_clips(video, out, RULES) for video in sources}
 
 
 def test_a_film_becomes_a_clip_that_reads_as_any_corpus(outcomes: tuple[Path, dict[str, Outcome]]) -> None:
@@ -108,61 +108,61 @@ def test_every_refusal_has_its_reason(outcomes: tuple[Path, dict[str, Outcome]])
     for broken in ("ben/broken.mp4", "ben/list.mp4", "carl.mp4"):
         assert reasons[broken][0].startswith("unreadable")
     summary = footage.summarise(
-        [(footage.Film(Path(name), name, name, False), outcome) for name, outcome in outcomes[1].items()]
+        [(footage.SourceVideo(Path(name), name, name, False), outcome) for name, outcome in outcomes[1].items()]
     )
     assert "training: 1 clips" in summary
     assert "refused: no face: 1 films" in summary
 
 
 def test_the_square_is_steady_and_framed_as_in_the_product(tmp_path: Path) -> None:
-    path = shoot(tmp_path / "a.mp4", [scene(12 * np.sin(t / 5)) for t in range(40)])
-    (take,) = find_takes(path, RULES, defaultdict(float)).takes
+    path = write_video(tmp_path / "a.mp4", [scene(12 * np.sin(t / 5)) for t in range(40)])
+    (span,) = select_clips(path, RULES, defaultdict(float)).spans
     from dubline.framing import crop, face  # noqa: PLC0415 - only to compare with
 
     wanted = crop.around(face.find(Image.fromarray(scene(0))))
-    assert take.square.side == pytest.approx(wanted.side, rel=0.12)
-    assert take.square.left == pytest.approx(wanted.left, abs=16)
-    assert take.square.top == pytest.approx(wanted.top, abs=12)
+    assert span.square.side == pytest.approx(wanted.side, rel=0.12)
+    assert span.square.left == pytest.approx(wanted.left, abs=16)
+    assert span.square.top == pytest.approx(wanted.top, abs=12)
 
 
 def test_scenes_are_cut_apart(tmp_path: Path) -> None:
     pictures = [scene(0)] * 33 + [scene(20, mirrored=True)] * 32
-    plan = find_takes(shoot(tmp_path / "a.mp4", pictures), RULES, defaultdict(float))
-    assert len(plan.takes) == 2
-    assert plan.takes[0].last <= 32
-    assert plan.takes[1].first == 33
+    plan = select_clips(write_video(tmp_path / "a.mp4", pictures), RULES, defaultdict(float))
+    assert len(plan.spans) == 2
+    assert plan.spans[0].last <= 32
+    assert plan.spans[1].first == 33
 
 
-def boxes(xs: list[float], side: float = 100) -> Stretch:
-    return Stretch([(5 * i, Box(x, 150, x + side, 150 + side)) for i, x in enumerate(xs)])
+def boxes(xs: list[float], side: float = 100) -> FaceTrack:
+    return FaceTrack([(5 * i, Box(x, 150, x + side, 150 + side)) for i, x in enumerate(xs)])
 
 
 @pytest.mark.parametrize(
-    ("stretch", "reason"),
+    ("track", "reason"),
     [
         (boxes([200] * 3), "too short"),
         (boxes([200] * 8, side=60), "face too small"),
         (boxes([0] * 8), "face at the edge"),
         (boxes([float(x) for x in range(100, 420, 40)]), "head leaves the square"),
-        (Stretch(boxes([200] * 8).looks, rivals=8), "several faces"),
+        (FaceTrack(boxes([200] * 8).detections, other_faces=8), "several faces"),
     ],
 )
-def test_what_makes_no_clip_is_counted_under_its_reason(stretch: Stretch, reason: str) -> None:
+def test_what_makes_no_clip_is_counted_under_its_reason(track: FaceTrack, reason: str) -> None:
     refused: defaultdict[str, float] = defaultdict(float)
-    assert Chooser(RULES, (640, 480), refused).choose(stretch) == []
+    assert ClipSelector(RULES, (640, 480), refused).choose(track) == []
     assert list(refused) == [reason]
 
 
 def test_long_stretches_are_divided_evenly_without_a_gap() -> None:
-    takes = Chooser(RULES, (640, 480), defaultdict(float)).choose(boxes([200] * 41))
-    assert [take.last - take.first + 1 for take in takes] == [67, 67, 67]
-    assert [take.first for take in takes[1:]] == [take.last + 1 for take in takes[:-1]]
+    spans = ClipSelector(RULES, (640, 480), defaultdict(float)).choose(boxes([200] * 41))
+    assert [span.last - span.first + 1 for span in spans] == [67, 67, 67]
+    assert [span.first for span in spans[1:]] == [span.last + 1 for span in spans[:-1]]
 
 
 def test_a_wandering_head_is_followed_by_a_new_square() -> None:
-    takes = Chooser(RULES, (640, 480), defaultdict(float)).choose(boxes([100 + 12 * i for i in range(14)]))
-    assert len(takes) > 1
-    assert takes[0].square.left < takes[1].square.left
+    spans = ClipSelector(RULES, (640, 480), defaultdict(float)).choose(boxes([100 + 12 * i for i in range(14)]))
+    assert len(spans) > 1
+    assert spans[0].square.left < spans[1].square.left
 
 
 def test_sizes_are_averaged_and_places_are_medians() -> None:
@@ -175,21 +175,21 @@ def test_persons_are_held_out_whole_and_stay_so_when_footage_is_added(tmp_path: 
         for talk in range(2):
             (tmp_path / f"p{person}").mkdir(exist_ok=True)
             (tmp_path / f"p{person}" / f"{talk}.mp4").touch()
-    split = {video.person: video.heldout for video in find_films(tmp_path, 0.2)}
+    split = {video.person: video.heldout for video in find_videos(tmp_path, 0.2)}
     assert 2 <= sum(split.values()) <= 12
-    assert len({(video.person, video.heldout) for video in find_films(tmp_path, 0.2)}) == 30
+    assert len({(video.person, video.heldout) for video in find_videos(tmp_path, 0.2)}) == 30
     (tmp_path / "new.mp4").touch()
-    assert {video.person: video.heldout for video in find_films(tmp_path, 0.2)}.items() >= split.items()
-    assert not any(video.heldout for video in find_films(tmp_path, 0))
+    assert {video.person: video.heldout for video in find_videos(tmp_path, 0.2)}.items() >= split.items()
+    assert not any(video.heldout for video in find_videos(tmp_path, 0))
 
 
 def test_two_persons_are_enough_to_hold_one_out_and_none_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no videos"):
-        find_films(tmp_path, 0.1)
+        find_videos(tmp_path, 0.1)
     (tmp_path / "a.mp4").touch()
-    assert [video.heldout for video in find_films(tmp_path, 1e-9)] == [False]
+    assert [video.heldout for video in find_videos(tmp_path, 1e-9)] == [False]
     (tmp_path / "b.MP4").touch()
-    assert sorted(video.heldout for video in find_films(tmp_path, 1e-9)) == [False, True]
+    assert sorted(video.heldout for video in find_videos(tmp_path, 1e-9)) == [False, True]
 
 
 def test_pixels_that_are_not_square_and_turned_cameras_are_put_right() -> None:
@@ -203,7 +203,7 @@ def test_the_command_reads_each_film_apart_and_does_not_read_it_again(
 ) -> None:
     arguments = ["footage", str(videos / "ben"), "--out", str(tmp_path), "--jobs", "1", "--heldout-share", "0"]
     monkeypatch.setattr(sys, "argv", arguments)
-    monkeypatch.setattr(footage, "read_apart", read_film)
+    monkeypatch.setattr(footage, "read_apart", extract_clips)
     main()
     told = capsys.readouterr().out
     assert "empty.mkv: 0 clips, 0 s; refused: no face" in told
@@ -215,7 +215,7 @@ def test_the_command_reads_each_film_apart_and_does_not_read_it_again(
 
 
 def test_a_film_that_crashes_or_hangs_its_reader_is_one_refusal(videos: Path, tmp_path: Path) -> None:
-    talk = footage.Film(videos / "ben" / "empty.mkv", "empty.mkv", "ben", False)
-    assert footage.read_apart(talk, tmp_path, RULES, patience_s=0.0).refused == {"takes too long": 0}
+    talk = footage.SourceVideo(videos / "ben" / "empty.mkv", "empty.mkv", "ben", False)
+    assert footage.extract_in_subprocess(talk, tmp_path, RULES, timeout_s=0.0).refused == {"takes too long": 0}
     # Rules that can not be used stand for a decoder that takes its process down.
-    assert footage.read_apart(talk, tmp_path, None).refused == {"crashes the decoder": 0}  # type: ignore[arg-type]
+    assert footage.extract_in_subprocess(talk, tmp_path, None).refused == {"crashes the decoder": 0}  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Student(nn.Module):
+class Model(nn.Module):
     def __init__(self, readings: int = 3) -> None:
         super().__init__()
         self.autoencoder = nn.Linear(4, 4)
@@ -33,11 +33,11 @@ class Student(nn.Module):
         return readings.square().mean()
 
 
-def run(path: Path, student: Student, steps: int = 3, **choices: Any) -> Session:
+def run(path: Path, model: Model, steps: int = 3, **choices: Any) -> Session:
     defaults: dict[str, Any] = {"minutes": 1, "resume": False}
-    running = Session(student, path, learning_rate=1e-2, batch=2, **(defaults | choices))
+    running = Session(model, path, learning_rate=1e-2, batch=2, **(defaults | choices))
     for _ in range(steps):
-        running.step(student.loss(), psnr=torch.tensor(20.0))
+        running.step(model.loss(), psnr=torch.tensor(20.0))
     return running
 
 
@@ -48,11 +48,11 @@ def same(one: nn.Module, other: nn.Module, tolerance: float = 0.0) -> bool:
 
 def test_resuming_goes_on_with_weights_moments_steps_time_and_companions(tmp_path: Path) -> None:
     path, companion = tmp_path / "run.pt", nn.Linear(1, 1)
-    first = run(path, Student(), companions={"critic": companion})
+    first = run(path, Model(), companions={"critic": companion})
     first.save()
-    student, other = Student(), nn.Linear(1, 1)
-    second = run(path, student, steps=0, resume=True, companions={"critic": other})
-    assert same(student, first.network)
+    model, other = Model(), nn.Linear(1, 1)
+    second = run(path, model, steps=0, resume=True, companions={"critic": other})
+    assert same(model, first.network)
     assert same(second.average.network, first.average.network)
     assert same(other, companion)
     assert second.steps == second.average.steps == 3
@@ -63,33 +63,33 @@ def test_resuming_goes_on_with_weights_moments_steps_time_and_companions(tmp_pat
 
 
 def test_a_budget_of_steps_does_not_ask_the_clock(tmp_path: Path) -> None:
-    running = run(tmp_path / "run.pt", Student(), minutes=1e-9, budget=5)
+    running = run(tmp_path / "run.pt", Model(), minutes=1e-9, budget=5)
     assert not running.over
     assert running.share == pytest.approx(3 / 5)
-    running.step(Student().loss())
-    running.step(Student().loss())
+    running.step(Model().loss())
+    running.step(Model().loss())
     assert running.over
     running.save()
-    again = run(tmp_path / "run.pt", Student(), steps=1, resume=True, budget=2)
+    again = run(tmp_path / "run.pt", Model(), steps=1, resume=True, budget=2)
     assert again.share == pytest.approx(1 / 2)
 
 
 def test_a_session_must_end(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="minutes or of steps"):
-        run(tmp_path / "run.pt", Student(), minutes=math.inf)
+        run(tmp_path / "run.pt", Model(), minutes=math.inf)
 
 
 def test_a_state_of_another_network_names_what_takes_it(tmp_path: Path) -> None:
-    run(tmp_path / "run.pt", Student()).save()
+    run(tmp_path / "run.pt", Model()).save()
     with pytest.raises(ValueError, match="--start-from"):
-        run(tmp_path / "run.pt", Student(readings=5), resume=True)
+        run(tmp_path / "run.pt", Model(readings=5), resume=True)
 
 
 def test_of_a_fresh_part_that_does_not_fit_nothing_is_taken(tmp_path: Path) -> None:
-    first = run(tmp_path / "run.pt", Student())
+    first = run(tmp_path / "run.pt", Model())
     first.save()
     # Its bias would fit.
-    wider = Student()
+    wider = Model()
     wider.geometry_head = nn.Linear(6, 3)
     bias = wider.geometry_head.bias.clone()
     Session(wider, tmp_path / "other.pt", minutes=1, learning_rate=1e-2, resume=False, start_from=tmp_path / "run.pt")
@@ -100,13 +100,13 @@ def test_of_a_fresh_part_that_does_not_fit_nothing_is_taken(tmp_path: Path) -> N
 def test_averages_that_travelled_resume_with_a_fresh_optimiser_and_a_warm_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = run(tmp_path / "run.pt", Student())
+    first = run(tmp_path / "run.pt", Model())
     written = first.save_average()
     assert [path.name for path in written] == ["run.safetensors"]
-    student = Student()
-    second = run(tmp_path / "run.pt", student, steps=0, resume=True)
-    assert same(student, first.average.network, 1e-3)
-    assert same(second.average.network, student)
+    model = Model()
+    second = run(tmp_path / "run.pt", model, steps=0, resume=True)
+    assert same(model, first.average.network, 1e-3)
+    assert same(second.average.network, model)
     assert second.steps == 3
     assert not second.optimiser.state_dict()["state"]
     assert second.learning_rate < 1e-3
@@ -114,25 +114,25 @@ def test_averages_that_travelled_resume_with_a_fresh_optimiser_and_a_warm_up(
 
 
 def test_a_state_without_moments_resumes_from_its_averages(tmp_path: Path) -> None:
-    path, truth = tmp_path / "run.pt", Student()
+    path, truth = tmp_path / "run.pt", Model()
     torch.save({"average": {key: value.half() for key, value in truth.state_dict().items()}, "steps": 70}, path)
-    student = Student()
-    assert run(path, student, steps=0, resume=True).steps == 70
-    assert same(student, truth, 1e-3)
+    model = Model()
+    assert run(path, model, steps=0, resume=True).steps == 70
+    assert same(model, truth, 1e-3)
 
 
 def test_released_weights_start_stage_one_and_its_head_stays_fresh(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    truth, other = Student(), nn.Linear(2, 2)
+    truth, other = Model(), nn.Linear(2, 2)
     whole = nn.ModuleDict({"autoencoder": truth.autoencoder, "diffusion": other})
     whole.register_buffer("count", torch.tensor(5))
     checkpoint.save_average(whole, tmp_path / "released" / "weights.safetensors")
-    student = Student(readings=9)
-    head = student.geometry_head.weight.clone()
-    run(tmp_path / "run.pt", student, steps=0, start_from=tmp_path / "released")
-    assert same(student.autoencoder, truth.autoencoder, 1e-3)
-    torch.testing.assert_close(student.geometry_head.weight, head)
+    model = Model(readings=9)
+    head = model.geometry_head.weight.clone()
+    run(tmp_path / "run.pt", model, steps=0, start_from=tmp_path / "released")
+    assert same(model.autoencoder, truth.autoencoder, 1e-3)
+    torch.testing.assert_close(model.geometry_head.weight, head)
     assert "untrained: geometry_head\n" in capsys.readouterr().out
     speaker = nn.Linear(2, 2)
     started = run(tmp_path / "two.pt", speaker, 0, start_from=tmp_path / "released", prefix="diffusion.")  # type: ignore[arg-type]
@@ -144,17 +144,17 @@ def test_released_weights_start_stage_one_and_its_head_stays_fresh(
 def test_large_averages_travel_in_parts_and_small_ones_replace_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, truth = tmp_path / "run.safetensors", Student()
+    path, truth = tmp_path / "run.safetensors", Model()
     monkeypatch.setattr(weights, "FILE_BYTES", 400)
     parts = checkpoint.save_average(truth, path, steps=8)
     assert len(parts) > 1
     assert not path.exists()
     tensors, steps = checkpoint.read_average(path)
     assert steps == 8
-    student = Student()
-    assert checkpoint.load_average(student, tensors) == []
-    assert same(student, truth, 1e-3)
-    assert student.count.dtype == torch.int64
+    model = Model()
+    assert checkpoint.load_average(model, tensors) == []
+    assert same(model, truth, 1e-3)
+    assert model.count.dtype == torch.int64
     monkeypatch.undo()
     assert checkpoint.save_average(truth, path) == [path]
     assert list(tmp_path.iterdir()) == [path]
@@ -174,27 +174,27 @@ def test_the_command_writes_the_average_of_a_state(
 
 def test_weights_of_another_network_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"autoencoder\.weight"):
-        checkpoint.load_average(Student(), {"count": torch.tensor(1)}, fresh=["geometry_head."])
-    tensors = {**Student().state_dict(), "stranger": torch.zeros(1)}
+        checkpoint.load_average(Model(), {"count": torch.tensor(1)}, fresh=["geometry_head."])
+    tensors = {**Model().state_dict(), "stranger": torch.zeros(1)}
     with pytest.raises(ValueError, match="stranger"):
-        checkpoint.load_average(Student(), tensors)
+        checkpoint.load_average(Model(), tensors)
 
 
 def test_resuming_what_is_not_there_is_an_error_unless_there_is_something_to_start_from(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="resume"):
-        run(tmp_path / "run.pt", Student(), resume=True)
-    (start,) = checkpoint.save_average(Student(), tmp_path / "start.safetensors", steps=50)
-    assert run(tmp_path / "run.pt", Student(), steps=0, resume=True, start_from=start).steps == 0
+        run(tmp_path / "run.pt", Model(), resume=True)
+    (start,) = checkpoint.save_average(Model(), tmp_path / "start.safetensors", steps=50)
+    assert run(tmp_path / "run.pt", Model(), steps=0, resume=True, start_from=start).steps == 0
 
 
 def test_a_step_whose_gradients_overflow_changes_no_weight(tmp_path: Path) -> None:
-    student = Student()
-    running = run(tmp_path / "run.pt", student, steps=0)
-    before = [parameter.clone() for parameter in student.parameters()]
+    model = Model()
+    running = run(tmp_path / "run.pt", model, steps=0)
+    before = [parameter.clone() for parameter in model.parameters()]
     running.optimiser.param_groups[0]["weight_decay"] = 0
-    running.step(student.loss() * torch.tensor(float("nan")), psnr=20.0)
-    torch.testing.assert_close(list(student.parameters()), before)
-    running.step(student.loss(), psnr=float("inf"))
+    running.step(model.loss() * torch.tensor(float("nan")), psnr=20.0)
+    torch.testing.assert_close(list(model.parameters()), before)
+    running.step(model.loss(), psnr=float("inf"))
     assert running.smooth["psnr"] == 20
 
 
@@ -202,23 +202,23 @@ def test_reports_show_and_keep_every_figure_and_resuming_appends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(session, "REPORT_S", 0.0)
-    path, student = tmp_path / "run.pt", Student()
-    running = run(path, student, steps=0)
+    path, model = tmp_path / "run.pt", Model()
+    running = run(path, model, steps=0)
     assert running.fetch(lambda: 7) == 7
     running.waited_s = 1e-6
-    running.step(student.loss(), psnr=20.0)
+    running.step(model.loss(), psnr=20.0)
     line = capsys.readouterr().out
     for figure in ("psnr 20.0000", "grad_norm", "lr 1.0e-04", "steps/s", "samples/s", "data "):
         assert figure in line
     running.save()
-    run(path, student, steps=2, resume=True).save()
+    run(path, model, steps=2, resume=True).save()
     rows = read_rows(tmp_path / "run.jsonl")
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert {"seconds", "loss", "psnr", "grad_norm", "lr", "steps_per_s", "samples_per_s", "data_share"} <= set(rows[0])
     with Image.open(tmp_path / "run.curves.png") as picture:
         assert picture.size == (960, 510)
         assert len(picture.getcolors(10_000) or []) > 3
-    run(path, student, steps=1)
+    run(path, model, steps=1)
     assert len(read_rows(tmp_path / "run.jsonl")) == 1
 
 

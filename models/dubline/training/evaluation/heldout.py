@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def unheard(folder: Path, training: Sequence[Path] = ()) -> tuple[list[Path], int]:
+def unseen_clips(folder: Path, training: Sequence[Path] = ()) -> tuple[list[Path], int]:
     """Held-out clips whose voice and sentences no training clip has.
 
     A clip that names neither (footage) is held out as a person, which takes the voice along.
@@ -32,7 +32,7 @@ def unheard(folder: Path, training: Sequence[Path] = ()) -> tuple[list[Path], in
     """
     found = find_clips([folder], heldout=True)
     try:
-        trained = [_said(path) for path in find_clips([folder, *training], heldout=False)]
+        trained = [_voice_and_sentences(path) for path in find_clips([folder, *training], heldout=False)]
     except FileNotFoundError:
         trained = []
     voices = {voice for voice, _ in trained} - {""}
@@ -44,11 +44,11 @@ def unheard(folder: Path, training: Sequence[Path] = ()) -> tuple[list[Path], in
 
 
 def _is_new(path: Path, voices: set[str], sentences: set[str]) -> bool:
-    voice, said = _said(path)
+    voice, said = _voice_and_sentences(path)
     return voice not in voices and not said & sentences
 
 
-def _said(path: Path) -> tuple[str, set[str]]:
+def _voice_and_sentences(path: Path) -> tuple[str, set[str]]:
     """A clip's voice and sentences; empty where nobody noted them, and for clips without speech."""
     with np.load(path.with_suffix(".npz")) as tracks:
         meta = json.loads(str(tracks["meta"]))

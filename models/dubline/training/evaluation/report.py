@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from dubline.training.evaluation.scores.summary import OWN, PORTRAITS, PUPPET, SPEECH
+from dubline.training.evaluation.scores.summary import BASELINE, OWN, PORTRAITS, SPEECH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ def headline(scores: Mapping[str, Any]) -> dict[str, float]:
         **{key: own.get(key) for key in ("psnr", "ssim", "face_gain_db")},
         **{key: speech[key] for key in ("lip_correlation", "av_lag_ms", "closure_rate", "false_closure_rate")},
         "silence_motion": speech["silence_motion"],
-        "puppet_correlation": scores["table"][PUPPET]["lip_correlation"],
+        "puppet_correlation": scores["table"][BASELINE]["lip_correlation"],
         "seam_ratio": scores["long"]["seam_ratio"],
         "drift": scores["long"]["drift"],
         "photo_lip_correlation": scores["table"][PORTRAITS]["lip_correlation"],

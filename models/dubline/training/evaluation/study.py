@@ -15,15 +15,15 @@ from skimage import data
 from dubline.training.corpus import UNREADABLE, read_speech
 from dubline.training.evaluation import report
 from dubline.training.evaluation.contact_sheet import ContactSheet
-from dubline.training.evaluation.generation import portrait, recording
+from dubline.training.evaluation.generation import portrait, recordings
 from dubline.training.evaluation.generation.generated import Voice
-from dubline.training.evaluation.generation.generator import Studio
-from dubline.training.evaluation.heldout import unheard
-from dubline.training.evaluation.landmarks.client import Examiner
+from dubline.training.evaluation.generation.generator import Generator
+from dubline.training.evaluation.heldout import unseen_clips
+from dubline.training.evaluation.landmarks.client import LandmarkClient
 from dubline.training.evaluation.opening_plot import OpeningPlot
 from dubline.training.evaluation.scores.exact_motion import dense_scores
 from dubline.training.evaluation.scores.reference import FPS, of_recording
-from dubline.training.evaluation.scores.summary import Findings, puppet
+from dubline.training.evaluation.scores.summary import Scores, loudness_baseline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -77,11 +77,11 @@ def gather(  # noqa: PLR0913 - a folder for each kind of material
     Raises:
         FileNotFoundError: there is no held-out clip, or a folder that was named holds nothing of its kind.
     """
-    kept, heard = unheard(clips, training)
+    kept, heard = unseen_clips(clips, training)
     return Material(
         spread(kept, limit),
         _files(photos, portrait.SUFFIXES),
-        spread(_files(voices, recording.SUFFIXES), limit),
+        spread(_files(voices, recordings.SUFFIXES), limit),
         _files(dense, frozenset({".npz"})),
         heard,
     )
@@ -106,18 +106,18 @@ class Study:
         if material.heard:
             self.notes.append(f"{material.heard} held-out clips share a voice or a sentence with training: left out")
         self.sheet = ContactSheet()
-        self.examiner = Examiner(out, console)
-        self.studio = Studio(networks, out, self.examiner, self.sheet)
+        self.landmarks = LandmarkClient(out, console)
+        self.generator = Generator(networks, out, self.landmarks, self.sheet)
 
     def run(self) -> dict[str, Any]:
         """Film, read, score, write; returns what `scores.json` holds."""
         with Progress(console=self.console, transient=True) as progress:
             self._film(progress)
             reading = progress.add_task("reading faces", total=None)
-            readings = self.examiner.finish(lambda done, total: progress.update(reading, completed=done, total=total))
-        if self.examiner.trouble:
-            self.notes.append(f"lips, faces and identity are not measured: {self.examiner.trouble}")
-        scores = self._scores(Findings(self.studio, readings))
+            readings = self.landmarks.finish(lambda done, total: progress.update(reading, completed=done, total=total))
+        if self.landmarks.trouble:
+            self.notes.append(f"lips, faces and identity are not measured: {self.landmarks.trouble}")
+        scores = self._scores(Scores(self.generator, readings))
         report.write(scores, self.out / "scores.json")
         self.sheet.save(self.out / "contact.png")
         self._plot(readings)
@@ -134,20 +134,20 @@ class Study:
             progress.advance(bar)
 
         if len(material.clips) > 1:
-            self.studio.see_driver(material.clips[-1])
+            self.generator.prepare_driver(material.clips[-1])
         for path in material.clips:
-            step(f"clip {path.stem}", partial(self.studio.film_clip, path))
-        people, voices = itertools.cycle(portraits), itertools.cycle(self.studio.voices)
-        for person in portraits if self.studio.voices else []:
+            step(f"clip {path.stem}", partial(self.generator.generate_clip, path))
+        people, voices = itertools.cycle(portraits), itertools.cycle(self.generator.voices)
+        for person in portraits if self.generator.voices else []:
             voice = next(voices)
-            step(f"portrait {person.name}", partial(self.studio.film_portrait, person, voice))
+            step(f"portrait {person.name}", partial(self.generator.generate_portrait, person, voice))
         for voice in humans if portraits else []:
             person = next(people)
-            step(f"voice {voice.name}", partial(self.studio.film_portrait, person, voice))
-        long = recording.joined((voice.speech for voice in itertools.chain(humans, self.studio.voices)), LONG_S)
+            step(f"voice {voice.name}", partial(self.generator.generate_portrait, person, voice))
+        long = recordings.joined((voice.speech for voice in itertools.chain(humans, self.generator.voices)), LONG_S)
         for person in portraits[:: max(1, len(portraits) - 1)][:2] if len(long) else []:
-            film = partial(self.studio.film_long, person, long)
-            step("long speech", film)
+            video = partial(self.generator.generate_long_speech, person, long)
+            step("long speech", video)
 
     def _portraits(self) -> list[Portrait]:
         """Square around the photographs' faces, or around the astronaut's without photographs."""
@@ -176,8 +176,8 @@ class Study:
             except UNREADABLE as error:
                 self.notes.append(f"left out {path.name}: {error!r}")
 
-    def _scores(self, findings: Findings) -> dict[str, Any]:
-        dense = dense_scores(self.studio.performer, self.material.dense)
+    def _scores(self, findings: Scores) -> dict[str, Any]:
+        dense = dense_scores(self.generator.renderer, self.material.dense)
         if not dense:
             self.notes.append(
                 "no held-out dense pairs were named (--dense): stage 1's ceiling, the exact flow, is not in the table"
@@ -187,7 +187,7 @@ class Study:
         scores: dict[str, Any] = {
             "preset": self.networks.preset.name,
             "weights": self.networks.sha256,
-            "clips": len(self.studio.clips),
+            "clips": len(self.generator.clips),
             "table": findings.table(),
             "dense": dense,
             "portraits": findings.portraits(),
@@ -202,13 +202,17 @@ class Study:
 
     def _plot(self, readings: Mapping[Path, Reading]) -> None:
         plot = OpeningPlot()
-        for take in self.studio.clips:
+        for result in self.generator.clips:
             modes = ("truth", "own", "speech")
-            if take.kind != "speech" or len(plot.panels) == PLOTTED:
+            if result.kind != "speech" or len(plot.panels) == PLOTTED:
                 continue
-            if any(take.videos.get(mode) not in readings for mode in modes):
+            if any(result.videos.get(mode) not in readings for mode in modes):
                 continue
-            curves = {mode: readings[take.videos[mode]].opening for mode in modes}
-            plot.add(take.name, {"loudness": puppet(take, curves["truth"]), **curves}, take.reference.closures)
+            curves = {mode: readings[result.videos[mode]].opening for mode in modes}
+            plot.add(
+                result.name,
+                {"loudness": loudness_baseline(result, curves["truth"]), **curves},
+                result.reference.closures,
+            )
         if not plot.save(self.out / "mouth_opening.png"):
             self.notes.append("mouth_opening.png is not drawn: no lips were read")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dubline.training.cli_errors import plainly
-from dubline.training.footage.clip_selection import Rules
-from dubline.training.footage.clips import find_films, read_films, summarise
+from dubline.training.cli_errors import exit_on_usage_error
+from dubline.training.footage.clip_selection import SelectionRules
+from dubline.training.footage.clips import extract_all, find_videos, summarise
 
 
 def main() -> None:
     """Read the command line, make the clips, print a summary."""
-    rules = Rules()
+    rules = SelectionRules()
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("videos", type=Path, help="folder of videos with sound; a folder in it is a person")
@@ -26,12 +26,12 @@ def main() -> None:
     add("--smallest-face", type=float, default=rules.smallest_face_px, help="narrowest face in a film, px")
     add("--jobs", type=int, default=2, help="films read at a time")
     args = parser.parse_args()
-    rules = Rules(args.size, args.shortest, args.longest, args.smallest_face)
-    films = find_films(args.videos, args.heldout_share)
-    done = read_films(films, args.out, rules, args.jobs)
+    rules = SelectionRules(args.size, args.shortest, args.longest, args.smallest_face)
+    sources = find_videos(args.videos, args.heldout_share)
+    done = extract_all(sources, args.out, rules, args.jobs)
     Console().print(summarise(done), markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
-    with plainly():
+    with exit_on_usage_error():
         main()

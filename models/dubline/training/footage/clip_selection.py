@@ -16,8 +16,8 @@ from PIL import Image
 from dubline.framing.crop import SIDE_PER_BOX, Square, cut
 from dubline.training.corpus import SAMPLE_RATE_HZ
 from dubline.training.footage import video
-from dubline.training.footage.face_track import LOOK_TICKS, Tracker, around, holds, overhang
-from dubline.training.footage.video import FPS, FilmError
+from dubline.training.footage.face_track import DETECTION_TICKS, Tracker, around, holds, overhang
+from dubline.training.footage.video import FPS, VideoError
 
 if TYPE_CHECKING:
     from collections import defaultdict
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dubline.training.footage.face_track import Stretch
+    from dubline.training.footage.face_track import FaceTrack
 
 SAMPLES_PER_TICK: Final = SAMPLE_RATE_HZ // FPS
 #: A square may reach over the picture's edges by this share of its side; what it shows there is made up.
 MOST_OVERHANG: Final = 0.15
 #: Shares of looks at which a second face makes a stretch useless.
-MOST_RIVALS: Final = 0.2
+MOST_OTHER_FACES: Final = 0.2
 #: Root mean square of a clip nobody speaks in: -54 dB of full scale.
 SILENCE: Final = 0.002 * 32768
 
 
-class Rules(NamedTuple):
+class SelectionRules(NamedTuple):
     """What a clip must be like.
 
     size_px: side of its frames. shortest_s, longest_s: its length; stage 2 wants windows of 64 frames and some before.
@@ -50,7 +50,7 @@ class Rules(NamedTuple):
     smallest_face_px: float = 96.0
 
 
-class Take(NamedTuple):
+class ClipSpan(NamedTuple):
     """Ticks `first` to `last`, both inside, seen in one square."""
 
     first: int
@@ -63,15 +63,15 @@ class Take(NamedTuple):
         return (self.last - self.first + 1) / FPS
 
 
-class Plan(NamedTuple):
+class Selection(NamedTuple):
     """What to take from a film; start_s is the film's time of tick 0."""
 
     path: Path
     start_s: float
-    takes: list[Take]
+    spans: list[ClipSpan]
 
 
-def find_takes(path: Path, rules: Rules, refused: defaultdict[str, float]) -> Plan:
+def select_clips(path: Path, rules: SelectionRules, refused: defaultdict[str, float]) -> Selection:
     """Watch a film once and choose.
 
     Args:
@@ -84,38 +84,38 @@ def find_takes(path: Path, rules: Rules, refused: defaultdict[str, float]) -> Pl
         av.FFmpegError: not a media file.
     """
     tracker, start_s, size = Tracker(), 0.0, (0, 0)
-    stretches: list[Stretch] = []
+    tracks: list[FaceTrack] = []
     for tick in video.ticks(path):
         start_s, size = tick.start_s, video.shown_size(tick)
-        stretches += tracker.watch(tick)
-    stretches += tracker.end()
-    if not tracker.looks:
-        raise FilmError("no frames")
+        tracks += tracker.watch(tick)
+    tracks += tracker.end()
+    if not tracker.detections:
+        raise VideoError("no frames")
     if tracker.faceless:
-        refused["no face"] += tracker.faceless * LOOK_TICKS / FPS
-    chooser = Chooser(rules, size, refused)
-    return Plan(path, start_s, [take for stretch in stretches for take in chooser.choose(stretch)])
+        refused["no face"] += tracker.faceless * DETECTION_TICKS / FPS
+    chooser = ClipSelector(rules, size, refused)
+    return Selection(path, start_s, [span for track in tracks for span in chooser.choose(track)])
 
 
 @dataclass(frozen=True)
-class Chooser:
+class ClipSelector:
     """Cuts stretches of a film of some size into takes; counts what it refuses."""
 
-    rules: Rules
+    rules: SelectionRules
     size: tuple[int, int]
     refused: defaultdict[str, float]
 
-    def choose(self, stretch: Stretch) -> list[Take]:
+    def choose(self, track: FaceTrack) -> list[ClipSpan]:
         """The takes of one stretch."""
-        if stretch.rivals > MOST_RIVALS * len(stretch.looks):
-            self.refused["several faces"] += (stretch.last - stretch.first + 1) / FPS
+        if track.other_faces > MOST_OTHER_FACES * len(track.detections):
+            self.refused["several faces"] += (track.last - track.first + 1) / FPS
             return []
-        return self._divide(stretch, stretch.first, stretch.last)
+        return self._divide(track, track.first, track.last)
 
-    def _divide(self, stretch: Stretch, first: int, last: int) -> list[Take]:
+    def _divide(self, track: FaceTrack, first: int, last: int) -> list[ClipSpan]:
         """Take it whole, or in parts where it is too long or the head leaves the square."""
         rules, length_s = self.rules, (last - first + 1) / FPS
-        boxes = [box for tick, box in stretch.looks if first <= tick <= last]
+        boxes = [box for tick, box in track.detections if first <= tick <= last]
         if length_s < rules.shortest_s or not boxes:
             self.refused["too short"] += length_s
             return []
@@ -124,7 +124,7 @@ class Chooser:
         if length_s > rules.longest_s or (wanders and length_s / 2 >= rules.shortest_s):
             parts = max(2, math.ceil(length_s / rules.longest_s))
             edges = np.linspace(first, last + 1, parts + 1).astype(int).tolist()
-            return [take for begin, end in pairwise(edges) for take in self._divide(stretch, begin, end - 1)]
+            return [span for begin, end in pairwise(edges) for span in self._divide(track, begin, end - 1)]
         wrong = {
             "head leaves the square": wanders,
             "face too small": square.side / SIDE_PER_BOX < rules.smallest_face_px,
@@ -133,14 +133,16 @@ class Chooser:
         for reason in (reason for reason, so in wrong.items() if so):
             self.refused[reason] += length_s
             return []
-        return [Take(first, last, square)]
+        return [ClipSpan(first, last, square)]
 
 
-def write_takes(plan: Plan, target: Path, meta: dict[str, object], refused: defaultdict[str, float]) -> list[float]:
+def write_clips(
+    plan: Selection, target: Path, meta: dict[str, object], refused: defaultdict[str, float]
+) -> list[float]:
     """Write each take as NAME-001.mp4 and NAME-001.npz and so on; the npz last, so that a clip with one is whole.
 
     Args:
-        plan: of `find_takes`.
+        plan: of `select_clips`.
         target: the clips' path and NAME.
         meta: for every npz; `size` is the side of the frames.
         refused: gets the seconds nobody speaks in.
@@ -155,35 +157,35 @@ def write_takes(plan: Plan, target: Path, meta: dict[str, object], refused: defa
     feed = video.ticks(plan.path)
     side_px = int(str(meta["size"]))
     lengths_s: list[float] = []
-    for take in plan.takes:
-        part = speech[take.first * SAMPLES_PER_TICK : (take.last + 1) * SAMPLES_PER_TICK]
+    for span in plan.spans:
+        part = speech[span.first * SAMPLES_PER_TICK : (span.last + 1) * SAMPLES_PER_TICK]
         if not len(part) or np.sqrt(np.square(part, dtype=np.float64).mean()) < SILENCE:
-            refused["silent"] += take.length_s
+            refused["silent"] += span.length_s
             continue
         clip = target.with_name(f"{target.name}-{len(lengths_s) + 1:03}.mp4")
-        whole = np.pad(part, (0, (take.last + 1 - take.first) * SAMPLES_PER_TICK - len(part)))
-        _write_mp4(clip, side_px, _pictures(feed, take, side_px), whole)
-        tracks = {**meta, "start_s": take.first / FPS, "square": [take.square.left, take.square.top, take.square.side]}
+        whole = np.pad(part, (0, (span.last + 1 - span.first) * SAMPLES_PER_TICK - len(part)))
+        _write_mp4(clip, side_px, _pictures(feed, span, side_px), whole)
+        tracks = {**meta, "start_s": span.first / FPS, "square": [span.square.left, span.square.top, span.square.side]}
         unfinished = clip.with_suffix(".part")
         with unfinished.open("wb") as file:
             np.savez(file, meta=json.dumps(tracks))
         unfinished.replace(clip.with_suffix(".npz"))
-        lengths_s.append(take.length_s)
+        lengths_s.append(span.length_s)
     return lengths_s
 
 
-def _pictures(feed: Iterator[video.Tick], take: Take, side_px: int) -> Iterator[NDArray[np.uint8]]:
+def _pictures(feed: Iterator[video.Tick], span: ClipSpan, side_px: int) -> Iterator[NDArray[np.uint8]]:
     """The frames of a take; one that is missing is the next one's twin, so that sound and picture stay together."""
-    expected = take.first
+    expected = span.first
     for tick in feed:
-        if tick.number < take.first:
+        if tick.number < span.first:
             continue
-        crop = Image.fromarray(cut(video.upright(tick), take.square))
+        crop = Image.fromarray(cut(video.upright(tick), span.square))
         picture = np.asarray(crop.resize((side_px, side_px), Image.Resampling.LANCZOS))
-        while expected <= min(tick.number, take.last):
+        while expected <= min(tick.number, span.last):
             yield picture
             expected += 1
-        if expected > take.last:
+        if expected > span.last:
             return
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dubline.training.footage.video import Tick
 
 #: A look every fifth of a second: heads do not go further in between than `is_same` allows.
-LOOK_TICKS: Final = 5
+DETECTION_TICKS: Final = 5
 #: Sides that are searched; the detector's window is 80 px, so the second finds faces of 6 % of the picture's side.
 SEARCH_SIDES_PX: Final = (640, 1280)
 #: The detector knows a face's size to one step (5/6) of its pyramid; looks at three sizes between two steps, one after
@@ -39,7 +39,7 @@ CUT_RATIO: Final = 5.0
 CUT_MEMORY: Final = 12
 THUMB_PX: Final = 32
 #: A second face of this share of the first one's width makes it unclear who speaks.
-RIVAL: Final = 0.6
+OTHER_FACE: Final = 0.6
 #: The detector's scores: faces that look at the camera get about 1 (measured on one film: .8 to 1.6); folds of clothes
 #: that pass for a face stay under .25. Beside the last look any face will do.
 SURE: Final = 0.4
@@ -71,46 +71,46 @@ class Box(NamedTuple):
 
 
 @dataclass
-class Stretch:
+class FaceTrack:
     """A part of one scene that shows one face: the looks at it as (tick, box); how many saw a second face."""
 
-    looks: list[tuple[int, Box]]
-    rivals: int = 0
+    detections: list[tuple[int, Box]]
+    other_faces: int = 0
 
     @property
     def first(self) -> int:
         """The first look's tick."""
-        return self.looks[0][0]
+        return self.detections[0][0]
 
     @property
     def last(self) -> int:
         """The last look's tick; it belongs to the stretch."""
-        return self.looks[-1][0]
+        return self.detections[-1][0]
 
 
 @dataclass
 class Tracker:
     """Looks at a film tick by tick; gives a stretch whenever one ends. `faceless` counts looks without a face."""
 
-    current: Stretch | None = None
-    looks: int = 0
+    current: FaceTrack | None = None
+    detections: int = 0
     faceless: int = 0
     misses: int = 0
     side_px: int = SEARCH_SIDES_PX[0]
-    next_look: int = 0
+    next_detection: int = 0
     thumb: NDArray[np.float32] | None = None
     changes: list[float] = field(default_factory=list)
 
-    def watch(self, tick: Tick) -> Iterator[Stretch]:
+    def watch(self, tick: Tick) -> Iterator[FaceTrack]:
         """See one tick; yields the stretch that it ends, if it does."""
         cut = self._is_cut(tick)
-        if self.current is not None and (cut or tick.number > self.current.last + (MISSES + 2) * LOOK_TICKS):
+        if self.current is not None and (cut or tick.number > self.current.last + (MISSES + 2) * DETECTION_TICKS):
             yield from self.end()
-        if cut or tick.number >= self.next_look:
-            self.next_look = tick.number + LOOK_TICKS
-            yield from self._look(tick)
+        if cut or tick.number >= self.next_detection:
+            self.next_detection = tick.number + DETECTION_TICKS
+            yield from self._detect(tick)
 
-    def end(self) -> Iterator[Stretch]:
+    def end(self) -> Iterator[FaceTrack]:
         """End the stretch at hand, if there is one."""
         if self.current is not None:
             yield self.current
@@ -119,12 +119,12 @@ class Tracker:
     def _is_cut(self, tick: Tick) -> bool:
         grey = tick.frame.reformat(THUMB_PX, THUMB_PX, "gray", interpolation="AREA").to_ndarray().astype(np.float32)
         change = 0.0 if self.thumb is None else float(np.abs(grey - self.thumb).mean())
-        usual = float(np.median(self.changes)) if self.changes else 0.0
+        typical = float(np.median(self.changes)) if self.changes else 0.0
         self.thumb, self.changes = grey, [*self.changes, change][-CUT_MEMORY:]
-        return change > max(CUT_LEVEL, CUT_RATIO * usual)
+        return change > max(CUT_LEVEL, CUT_RATIO * typical)
 
-    def _look(self, tick: Tick) -> Iterator[Stretch]:
-        self.looks += 1
+    def _detect(self, tick: Tick) -> Iterator[FaceTrack]:
+        self.detections += 1
         boxes = self._find(tick)
         width, height = shown_size(tick)
         if self.current is None:
@@ -132,7 +132,7 @@ class Tracker:
                 boxes, key=lambda box: box.side - math.dist(box.centre, (width / 2, height / 2)) / 4, default=None
             )
         else:
-            last = self.current.looks[-1][1]
+            last = self.current.detections[-1][1]
             box = min(boxes, key=lambda box: math.dist(box.centre, last.centre), default=None)
             if box is not None and not box.is_same(last):
                 yield from self.end()
@@ -143,16 +143,16 @@ class Tracker:
                 yield from self.end()
             return
         self.misses = 0
-        rival = any(other is not box and other.score > SURE and other.side > RIVAL * box.side for other in boxes)
+        other = any(other is not box and other.score > SURE and other.side > OTHER_FACE * box.side for other in boxes)
         if self.current is None:
-            self.current = Stretch([])
-        self.current.looks.append((tick.number, box))
-        self.current.rivals += rival
+            self.current = FaceTrack([])
+        self.current.detections.append((tick.number, box))
+        self.current.other_faces += other
 
     def _find(self, tick: Tick) -> list[Box]:
         sides = [self.side_px, *(side for side in SEARCH_SIDES_PX if side != self.side_px)]
         for side in sides if self.current is None else sides[:1]:
-            picture = upright(tick, round(side * STEPS[self.looks % len(STEPS)]))
+            picture = upright(tick, round(side * STEPS[self.detections % len(STEPS)]))
             scale = max(shown_size(tick)) / max(picture.shape[:2])
             places, scores, _ = _detector().run(np.ascontiguousarray(picture), 0, 0.0)
             found = [

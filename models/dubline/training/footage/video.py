@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FPS: Final = 25
 #: Containers of one file each: a playlist in a film's clothes must not make the reader open anything else.
-ONLY_FILMS: Final = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi", "protocol_whitelist": "file"}
+ONLY_VIDEOS: Final = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi", "protocol_whitelist": "file"}
 #: 8K video; a header that claims more is broken or means harm.
 MOST_PIXELS: Final = 7680 * 4320
 MOST_BROKEN_PACKETS: Final = 200
@@ -35,7 +35,7 @@ SOUND_GAP: Final = SAMPLE_RATE_HZ // 20
 NOTHING: Final = np.zeros(0, np.int16)
 
 
-class FilmError(ValueError):
+class VideoError(ValueError):
     """A file that can not be used; the message says why, in a few words."""
 
 
@@ -48,7 +48,7 @@ class Tick(NamedTuple):
     number: int
     frame: av.VideoFrame
     start_s: float
-    stretch: float
+    track: float
 
 
 def ticks(path: Path) -> Iterator[Tick]:
@@ -58,11 +58,11 @@ def ticks(path: Path) -> Iterator[Tick]:
         FilmError: no video, no sound, too large, or too long.
         av.FFmpegError: not a media file.
     """
-    with av.open(str(path), options=ONLY_FILMS) as container:
+    with av.open(str(path), options=ONLY_VIDEOS) as container:
         _check(container)
         shape = float(container.streams.video[0].codec_context.sample_aspect_ratio or 1)
         # Anything past 1 : 3 is a broken header.
-        stretch = shape if 1 / 3 < shape < 3 else 1.0  # noqa: PLR2004
+        track = shape if 1 / 3 < shape < 3 else 1.0  # noqa: PLR2004
         number, shown_s = 0, 1 / FPS
         before: tuple[float, av.VideoFrame] | None = None
         start_s = 0.0
@@ -72,24 +72,24 @@ def ticks(path: Path) -> Iterator[Tick]:
             else:
                 shown_s = min(time_s - before[0], LONGEST_FRAME_S)
                 for shown in range(number, _first_from(before[0] + shown_s - start_s)):
-                    yield Tick(shown, before[1], start_s, stretch)
+                    yield Tick(shown, before[1], start_s, track)
                 number = _first_from(time_s - start_s)
             before = time_s, frame
         if before is not None:
             # Nobody says how long the last frame is shown: as long as the one before it.
             for shown in range(number, _first_from(before[0] + shown_s - start_s)):
-                yield Tick(shown, before[1], start_s, stretch)
+                yield Tick(shown, before[1], start_s, track)
 
 
 def _check(container: InputContainer) -> None:
     if not container.streams.video:
-        raise FilmError("no video")
+        raise VideoError("no video")
     if not container.streams.audio:
         # Said before an hour of pictures is searched for a face.
-        raise FilmError("no sound")
+        raise VideoError("no sound")
     video = container.streams.video[0]
     if not 0 < video.codec_context.width * video.codec_context.height <= MOST_PIXELS:
-        raise FilmError("pictures too large")
+        raise VideoError("pictures too large")
     video.thread_type = "AUTO"
 
 
@@ -104,7 +104,7 @@ def _forwards(container: InputContainer) -> Iterator[tuple[float, av.VideoFrame]
         latest_s = frame.time
         first_s = latest_s if first_s is None else first_s
         if latest_s - first_s > LONGEST_S:
-            raise FilmError("longer than six hours")
+            raise VideoError("longer than six hours")
         yield latest_s, frame
 
 
@@ -123,16 +123,18 @@ def upright(tick: Tick, longest_px: int | None = None) -> NDArray[np.uint8]:
     Returns:
         (H, W, 3) uint8.
     """
-    turns = round(tick.frame.rotation / 90)
+    quarter_turns = round(tick.frame.rotation / 90)
     width, height = shown_size(tick)
     scale = min(1.0, longest_px / max(width, height)) if longest_px else 1.0
-    width, height = (max(1, round(side * scale)) for side in ((height, width) if turns % 2 else (width, height)))
-    return np.rot90(tick.frame.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray(), turns)
+    width, height = (
+        max(1, round(side * scale)) for side in ((height, width) if quarter_turns % 2 else (width, height))
+    )
+    return np.rot90(tick.frame.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray(), quarter_turns)
 
 
 def shown_size(tick: Tick) -> tuple[int, int]:
     """Width and height of the upright picture, px."""
-    width, height = max(1, round(tick.frame.width * tick.stretch)), tick.frame.height
+    width, height = max(1, round(tick.frame.width * tick.track)), tick.frame.height
     return (height, width) if round(tick.frame.rotation / 90) % 2 else (width, height)
 
 
@@ -144,24 +146,24 @@ def speech(path: Path, start_s: float) -> NDArray[np.int16]:
         av.FFmpegError: not a media file.
     """
     parts: list[NDArray[np.int16]] = []
-    with av.open(str(path), options=ONLY_FILMS) as container:
+    with av.open(str(path), options=ONLY_VIDEOS) as container:
         if not container.streams.audio:
-            raise FilmError("no sound")
+            raise VideoError("no sound")
         resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE_HZ)
         position = 0
         for frame in _decode(container, "audio"):
             if not isinstance(frame, av.AudioFrame) or frame.time is None:
                 continue
-            heard = np.concatenate([part.to_ndarray()[0] for part in resampler.resample(frame)] or [NOTHING])
+            samples = np.concatenate([part.to_ndarray()[0] for part in resampler.resample(frame)] or [NOTHING])
             gap = round((frame.time - start_s) * SAMPLE_RATE_HZ) - position
             if gap < -SOUND_GAP:
                 # From before the picture begins, or said twice.
-                heard = heard[-gap:]
+                samples = samples[-gap:]
             elif gap > SOUND_GAP:
                 parts.append(np.zeros(min(gap, LONGEST_S * SAMPLE_RATE_HZ - position), np.int16))
                 position += len(parts[-1])
-            parts.append(heard)
-            position += len(heard)
+            parts.append(samples)
+            position += len(samples)
             if position >= LONGEST_S * SAMPLE_RATE_HZ:
                 break
     return np.concatenate([*parts, NOTHING])

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from dubline.models.presets import PRESETS
-from dubline.training.cli_errors import plainly
+from dubline.training.cli_errors import exit_on_usage_error
 from dubline.training.corpus import read_corpus
-from dubline.training.stage1.data.exact_geometry import DensePairs
-from dubline.training.stage1.train import LEARNING_RATE, WARM_UP_STEPS, Plan, train
+from dubline.training.stage1.data.exact_geometry import DensePairSampler
+from dubline.training.stage1.train import LEARNING_RATE, WARM_UP_STEPS, Recipe, train
 
 #: The paper's ablations by name, as switches of the preset.
 SWITCHES: Final = {"appearance": "hears_appearance", "transformer": "transforms", "attention": "attends"}
@@ -26,8 +26,8 @@ def main() -> None:
     parser.add_argument("--without", choices=SWITCHES, action="append", default=[], help="train an ablation")
     parser.add_argument("--out", type=Path, default=Path("runs/base"))
     parser.add_argument("--minutes", type=float, default=40)
-    parser.add_argument("--sources", type=int, default=Plan.sources, help="clips per step")
-    parser.add_argument("--drives", type=int, default=Plan.drives, help="driving frames of each clip per step")
+    parser.add_argument("--sources", type=int, default=Recipe.sources, help="clips per step")
+    parser.add_argument("--drives", type=int, default=Recipe.drives, help="driving frames of each clip per step")
     parser.add_argument("--size", type=int, help="side in px at which to render; the preset's by default")
     parser.add_argument("--every", type=int, default=1, help="keep every n-th frame of a clip in memory")
     parser.add_argument("--resume", action="store_true", help="continue from the state in --out")
@@ -38,9 +38,9 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--readings", type=int, default=12, help="frames per step that are only read, not rendered")
     parser.add_argument("--warm-up", type=int, help="first steps, of the motion encoder alone; 0 with --start-from")
-    parser.add_argument("--perceptual", type=float, default=Plan.perceptual, help="weight; 0 is without")
-    parser.add_argument("--adversarial", type=float, default=Plan.adversarial, help="weight, for a warm start")
-    parser.add_argument("--teacher", type=float, default=Plan.teacher, help="weight of the exact geometry")
+    parser.add_argument("--perceptual", type=float, default=Recipe.perceptual, help="weight; 0 is without")
+    parser.add_argument("--adversarial", type=float, default=Recipe.adversarial, help="weight, for a warm start")
+    parser.add_argument("--teacher", type=float, default=Recipe.teacher, help="weight of the exact geometry")
     args = parser.parse_args()
     preset = PRESETS[args.preset]
     switches: dict[str, Any] = {SWITCHES[name]: False for name in args.without}
@@ -48,7 +48,7 @@ def main() -> None:
     # A trained encoder must not be led away from its renderer unasked.
     warm_up = (0 if args.start_from else WARM_UP_STEPS) if args.warm_up is None else args.warm_up
     clips = read_corpus(args.clips, preset.size_px, heldout=False, every=args.every)
-    plan = Plan(
+    recipe = Recipe(
         minutes=args.minutes,
         sources=args.sources,
         drives=args.drives,
@@ -65,10 +65,10 @@ def main() -> None:
         adversarial=args.adversarial,
         teacher=args.teacher,
     )
-    dense = DensePairs(args.dense, preset.size_px) if args.dense else None
-    train(clips, preset, args.out, plan, dense)
+    dense = DensePairSampler(args.dense, preset.size_px) if args.dense else None
+    train(clips, preset, args.out, recipe, dense)
 
 
 if __name__ == "__main__":
-    with plainly():
+    with exit_on_usage_error():
         main()

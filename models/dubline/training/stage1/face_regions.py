@@ -12,7 +12,7 @@ from dubline.training.stage1.losses.terms import LEFT_EYE, MOUTH, RIGHT_EYE
 
 if TYPE_CHECKING:
     from dubline.models.stage1.autoencoder import Autoencoder
-    from dubline.training.stage1.data.pairs import Deck
+    from dubline.training.stage1.data.pairs import PairSampler
 
 #: Sources to fit to, each under a camera of its own, and how many are read at once.
 SOURCES: Final = 3600
@@ -22,7 +22,7 @@ RIDGE: Final = 1.0
 
 
 @torch.no_grad()
-def fit_places(network: Autoencoder, deck: Deck) -> None:
+def fit_face_regions(network: Autoencoder, sampler: PairSampler) -> None:
     """Fit the retoucher's places to sources drawn from clips; unlabelled ones are where their framing puts them.
 
     On frames of 54 held-out clips the mouth was found to .09 and .07 of half the side (root mean square across and
@@ -32,15 +32,15 @@ def fit_places(network: Autoencoder, deck: Deck) -> None:
         return
     latents, wanted = [], []
     for _ in range(SOURCES // BATCH):
-        pairs = deck.draw(BATCH, 1)
+        pairs = sampler.draw(BATCH, 1)
         latents.append(network.encode_motion(pairs.sources.contiguous(memory_format=torch.channels_last)).float())
-        wanted.append(places(pairs.source_landmarks))
+        wanted.append(face_regions(pairs.source_landmarks))
     weight, offset = regress(torch.cat(latents), torch.cat(wanted), RIDGE)
     network.retoucher.places.weight.copy_(weight)
     network.retoucher.places.bias.copy_(offset)
 
 
-def places(landmarks: Tensor) -> Tensor:
+def face_regions(landmarks: Tensor) -> Tensor:
     """Middle of the mouth (x, y), its width, middle of the eyes (x, y) of landmarks (B, 68, 2): (B, 5)."""
     mouth, eyes = landmarks[:, MOUTH], landmarks[:, LEFT_EYE.start : RIGHT_EYE.stop]
     across = mouth[..., 0]

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Final, cast
 
 import torch
 
-from dubline.training.cli_errors import AskedWrongError
+from dubline.training.cli_errors import UsageError
 from dubline.training.ridge import regress
-from dubline.training.stage1.face_regions import fit_places
+from dubline.training.stage1.face_regions import fit_face_regions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from dubline.models.stage1.autoencoder import Autoencoder
     from dubline.models.stage1.mouth_eye_refiner import Retoucher
-    from dubline.training.stage1.data.pairs import Deck
+    from dubline.training.stage1.data.pairs import PairSampler
 
 #: Frames to fit to, each under a camera of its own; every so many of them only tell how well it went.
 FRAMES: Final = 7200
@@ -30,45 +30,45 @@ RIDGE: Final = 1e-3
 
 
 @torch.no_grad()
-def translate(network: Autoencoder, former: Autoencoder, deck: Deck) -> float:
+def align_refiner(network: Autoencoder, former: Autoencoder, sampler: PairSampler) -> float:
     """Give a network the retoucher of another one, which hears the network's own latents from now on.
 
     Args:
         network: changed in place: its retoucher, and nothing else.
         former: the one that the retoucher was trained with.
-        deck: clips to draw frames from.
+        sampler: clips to draw frames from.
 
     Returns:
         The share of what the retoucher heard, in variance, that the new latents say of frames that were not fitted to.
 
     Raises:
-        AskedWrongError: one of them has no retoucher.
+        UsageError: one of them has no retoucher.
     """
     if network.retoucher is None or former.retoucher is None:
-        raise AskedWrongError("there is no retoucher to carry over: both networks need one")
+        raise UsageError("there is no retoucher to carry over: both networks need one")
     trained = former.retoucher.state_dict()
-    now, then = _read(network, former, deck)
+    now, then = _read(network, former, sampler)
     fitted = torch.arange(len(now), device=now.device) % CHECK > 0
     weight, offset = regress(now[fitted], then[fitted], RIDGE * float(now.var(0).mean()) * len(now))
     network.retoucher.load_state_dict(trained)
-    heard = then[~fitted], now[~fitted] @ weight.mT + offset
-    said = _share_said(network.retoucher, *heard)
+    augmented = then[~fitted], now[~fitted] @ weight.mT + offset
+    said = _explained_share(network.retoucher, *augmented)
     _map_readings(network.retoucher, weight, offset)
-    fit_places(network, deck)
+    fit_face_regions(network, sampler)
     return said
 
 
-def _read(network: Autoencoder, former: Autoencoder, deck: Deck) -> tuple[Tensor, Tensor]:
+def _read(network: Autoencoder, former: Autoencoder, sampler: PairSampler) -> tuple[Tensor, Tensor]:
     """The same frames' latents (FRAMES, M) by both networks."""
     now, then = [], []
     for _ in range(FRAMES // BATCH):
-        frames = deck.draw(BATCH, 1).sources.contiguous(memory_format=torch.channels_last)
+        frames = sampler.draw(BATCH, 1).sources.contiguous(memory_format=torch.channels_last)
         now.append(network.encode_motion(frames).float())
         then.append(former.encode_motion(frames).float())
     return torch.cat(now), torch.cat(then)
 
 
-def _share_said(retoucher: Retoucher, wanted: Tensor, told: Tensor) -> float:
+def _explained_share(retoucher: Retoucher, wanted: Tensor, told: Tensor) -> float:
     """R2 of what a retoucher reads off latents (N, M) if it is told others in their place."""
     motion = retoucher.readings.weight[:, : wanted.shape[1]]
     missed, all_of_it = (wanted - told) @ motion.mT, (wanted - wanted.mean(0)) @ motion.mT

@@ -17,16 +17,16 @@ from rich.console import Console
 
 from dubline.models.layers import resize
 from dubline.training.checkpoint import load_average, read_average
-from dubline.training.cli_errors import AskedWrongError
+from dubline.training.cli_errors import UsageError
 from dubline.training.sample_sheet import save_sheet
 from dubline.training.session import HEADS, Session, training_device
-from dubline.training.stage1.data.pairs import Deck, Pairs
-from dubline.training.stage1.face_regions import fit_places
-from dubline.training.stage1.heads import fit_heads
-from dubline.training.stage1.latent_alignment import translate
-from dubline.training.stage1.losses.objective import Criticism, misreading
+from dubline.training.stage1.data.pairs import Pairs, PairSampler
+from dubline.training.stage1.face_regions import fit_face_regions
+from dubline.training.stage1.latent_alignment import align_refiner
+from dubline.training.stage1.losses.objective import Stage1Objective, head_loss
 from dubline.training.stage1.losses.registration import registered
-from dubline.training.stage1.student import Student
+from dubline.training.stage1.probe_fitting import fit_probes
+from dubline.training.stage1.supervised_autoencoder import SupervisedAutoencoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 
     from dubline.models.presets import Preset
     from dubline.training.corpus import Clip
-    from dubline.training.stage1.data.exact_geometry import DensePairs
+    from dubline.training.stage1.data.exact_geometry import DensePairSampler
 
 LEARNING_RATE: Final = 5e-4
 SHEET_STEPS: Final = 500
-LESSON_STEPS: Final = 3
+DENSE_EVERY_STEPS: Final = 3
 #: Beside it the gradient of the pictures' own loss is about as large.
 PERCEPTUAL: Final = 0.25
 WARM_UP_STEPS: Final = 2000
 #: A retoucher's driving frames are the most telling of so many.
-TELLING: Final = 8
+CANDIDATES: Final = 8
 
 
 @dataclass(frozen=True)
-class Plan:
+class Recipe:
     """How to train stage 1.
 
     minutes: the time box. steps: taken instead, as in `Session`. sources, drives: clips a step and driving frames of
@@ -84,7 +84,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.formerly and not self.retouch:
-            raise AskedWrongError("only a retoucher is carried over from other averages: --formerly needs --retouch")
+            raise UsageError("only a retoucher is carried over from other averages: --formerly needs --retouch")
 
     @property
     def keeps_motion(self) -> bool:
@@ -92,86 +92,90 @@ class Plan:
         return self.keep_motion or self.retouch
 
 
-def train(clips: Sequence[Clip], preset: Preset, out: Path, plan: Plan, dense: DensePairs | None = None) -> Path:
+def train(
+    clips: Sequence[Clip], preset: Preset, out: Path, recipe: Recipe, dense: DensePairSampler | None = None
+) -> Path:
     """Train for a number of minutes or of steps; state, curves and sample sheets go to `out`. Returns the state's path.
 
     With `dense` every third step is a lesson of exact geometry.
     """
     torch.manual_seed(0)
-    size_px, device = _side(plan, preset), training_device()
-    deck = Deck(clips, device)
-    student = Student(preset.autoencoder, deck.mean.size).to(device)
-    criticism = Criticism(plan.perceptual, plan.adversarial, plan.teacher, device)
+    size_px, device = _side(recipe, preset), training_device()
+    sampler = PairSampler(clips, device)
+    model = SupervisedAutoencoder(preset.autoencoder, sampler.mean.size).to(device)
+    objective = Stage1Objective(recipe.perceptual, recipe.adversarial, recipe.teacher, device)
     session = Session(
-        student,
+        model,
         out / "stage1.pt",
-        minutes=plan.minutes,
-        budget=plan.steps,
-        learning_rate=plan.learning_rate,
-        resume=plan.resume,
-        start_from=plan.start_from,
-        batch=plan.sources * plan.drives,
-        companions=criticism.companions,
+        minutes=recipe.minutes,
+        budget=recipe.steps,
+        learning_rate=recipe.learning_rate,
+        resume=recipe.resume,
+        start_from=recipe.start_from,
+        batch=recipe.sources * recipe.drives,
+        companions=objective.companions,
     )
     if headless := [head for head in HEADS if head in session.untrained]:
-        averaged = cast("Student", session.average.network)
-        fit_heads(averaged, deck, headless)
-        student.load_state_dict(averaged.state_dict())
-    if plan.keeps_motion:
-        _keep(student, session, plan, deck)
-    deck.seed(session.steps)
+        averaged = cast("SupervisedAutoencoder", session.average.network)
+        fit_probes(averaged, sampler, headless)
+        model.load_state_dict(averaged.state_dict())
+    if recipe.keeps_motion:
+        _freeze(model, session, recipe, sampler)
+    sampler.seed(session.steps)
     if dense:
         dense.seed(session.steps)
     # There is nothing to read without a rig, and nothing to learn for an encoder that is kept.
-    warm_up = plan.warm_up if any(clip.labelled for clip in clips) and not plan.keeps_motion else 0
+    warm_up = recipe.warm_up if any(clip.labelled for clip in clips) and not recipe.keeps_motion else 0
     while not session.over:
         if session.steps < warm_up:
-            misread = _misread(student, deck, session, plan.sources * plan.drives)
+            misread = _misread(model, sampler, session, recipe.sources * recipe.drives)
             session.step(misread, read=misread.detach())
             if session.steps == warm_up:
                 session.warm_up()
             continue
         # A lesson is about the deformation, which a retoucher leaves as it is.
-        lesson = dense if session.steps % LESSON_STEPS == 0 and not plan.retouch else None
-        pairs = session.fetch(partial(_draw, deck, plan, lesson))
+        lesson = dense if session.steps % DENSE_EVERY_STEPS == 0 and not recipe.retouch else None
+        pairs = session.fetch(partial(_draw, sampler, recipe, lesson))
         with torch.autocast(device.type, torch.bfloat16):
-            rendering, read = student(pairs.sources, pairs.heard, size_px, retouched=plan.retouch)
-        if plan.retouch:
+            rendering, read = model(pairs.sources, pairs.augmented, size_px, retouched=recipe.retouch)
+        if recipe.retouch:
             pairs = registered(pairs, rendering.deformation.mixed)
-        verdict = criticism(rendering, read, pairs)
-        further = _misread(student, deck, session, plan.readings) if plan.readings and not plan.keeps_motion else 0.0
-        session.step(verdict.total + plan.teacher * further, **verdict.figures)
+        verdict = objective(rendering, read, pairs)
+        further = (
+            _misread(model, sampler, session, recipe.readings) if recipe.readings and not recipe.keeps_motion else 0.0
+        )
+        session.step(verdict.total + recipe.teacher * further, **verdict.figures)
         if session.steps % SHEET_STEPS == 1:
             sources = pairs.sources.repeat_interleave(len(pairs.driving) // len(pairs.sources), 0)
             side = rendering.frame.shape[-1]
-            seen = (resize(part, side, side) for part in (sources, pairs.heard, pairs.driving))
+            seen = (resize(part, side, side) for part in (sources, pairs.augmented, pairs.driving))
             save_sheet(out / "stage1.png", *seen, rendering.warped, rendering.frame)
     session.save()
     return session.path
 
 
-def _side(plan: Plan, preset: Preset) -> int:
+def _side(recipe: Recipe, preset: Preset) -> int:
     """The side in px at which the renderer renders."""
-    size_px = plan.size_px or preset.autoencoder.render_px
-    if plan.retouch and size_px >= preset.size_px and preset.autoencoder.retouch_widths:
-        raise AskedWrongError(f"at {size_px} px there is nothing to retouch: render at less than {preset.size_px}")
+    size_px = recipe.size_px or preset.autoencoder.render_px
+    if recipe.retouch and size_px >= preset.size_px and preset.autoencoder.retouch_widths:
+        raise UsageError(f"at {size_px} px there is nothing to retouch: render at less than {preset.size_px}")
     return size_px
 
 
-def _keep(student: Student, session: Session, plan: Plan, deck: Deck) -> None:
+def _freeze(model: SupervisedAutoencoder, session: Session, recipe: Recipe, sampler: PairSampler) -> None:
     """Leave alone what the plan keeps, as it is in the averages: stage 2 was trained on those."""
-    if not session.steps and not plan.start_from:
-        raise AskedWrongError("there is no trained motion to keep: resume, or start from averages")
-    averaged = cast("Student", session.average.network)
-    if plan.retouch:
-        if plan.formerly:
-            _carry_over(averaged, plan.formerly, session, deck)
-        _prepare(averaged, session, deck)
-    student.load_state_dict(averaged.state_dict())
-    network = student.autoencoder
-    if network.retoucher is not None and plan.retouch:
+    if not session.steps and not recipe.start_from:
+        raise UsageError("there is no trained motion to keep: resume, or start from averages")
+    averaged = cast("SupervisedAutoencoder", session.average.network)
+    if recipe.retouch:
+        if recipe.formerly:
+            _adopt_refiner(averaged, recipe.formerly, session, sampler)
+        _initialise_refiner(averaged, session, sampler)
+    model.load_state_dict(averaged.state_dict())
+    network = model.autoencoder
+    if network.retoucher is not None and recipe.retouch:
         # Running statistics are kept as well.
-        student.eval().requires_grad_(requires_grad=False)
+        model.eval().requires_grad_(requires_grad=False)
         network.retoucher.requires_grad_(requires_grad=True)
         network.retoucher.places.requires_grad_(requires_grad=False)
     else:
@@ -179,23 +183,23 @@ def _keep(student: Student, session: Session, plan: Plan, deck: Deck) -> None:
         network.appearance_extractor.requires_grad_(requires_grad=False)
 
 
-def _prepare(averaged: Student, session: Session, deck: Deck) -> None:
+def _initialise_refiner(averaged: SupervisedAutoencoder, session: Session, sampler: PairSampler) -> None:
     """Tell a retoucher that has learnt nothing yet what the geometry head reads, and where mouths and eyes are.
 
     Raises:
-        AskedWrongError: there is no retoucher.
+        UsageError: there is no retoucher.
     """
     retoucher = averaged.autoencoder.retoucher
     if retoucher is None:
-        raise AskedWrongError("this preset has no retoucher: train its renderer, or choose another preset")
+        raise UsageError("this preset has no retoucher: train its renderer, or choose another preset")
     if retoucher.untouched:
         retoucher.begin_with(averaged.geometry_head.weight)
-        fit_places(averaged.autoencoder, deck)
-        session.average.hurry()
+        fit_face_regions(averaged.autoencoder, sampler)
+        session.average.reset()
         session.warm_up()
 
 
-def _carry_over(averaged: Student, formerly: Path, session: Session, deck: Deck) -> None:
+def _adopt_refiner(averaged: SupervisedAutoencoder, formerly: Path, session: Session, sampler: PairSampler) -> None:
     """Go on with another run's retoucher, unless this run resumes one of its own."""
     retoucher = averaged.autoencoder.retoucher
     if session.steps and retoucher is not None and not retoucher.untouched:
@@ -203,19 +207,19 @@ def _carry_over(averaged: Student, formerly: Path, session: Session, deck: Deck)
         return
     former = deepcopy(averaged)
     load_average(former, read_average(formerly)[0], fresh=HEADS)
-    said = translate(averaged.autoencoder, former.autoencoder, deck)
+    said = align_refiner(averaged.autoencoder, former.autoencoder, sampler)
     Console().print(f"these latents say {said:.0%} of what the retoucher heard before", markup=False)
 
 
-def _misread(student: Student, deck: Deck, session: Session, count: int) -> Tensor:
+def _misread(model: SupervisedAutoencoder, sampler: PairSampler, session: Session, count: int) -> Tensor:
     """How wrongly the motion encoder reads rig and landmarks off `count` frames of different clips."""
-    pairs = session.fetch(partial(deck.draw, count, 1))
-    with torch.autocast(deck.device.type, torch.bfloat16):
-        read = student.read(pairs.heard)
-    return misreading(read, pairs)
+    pairs = session.fetch(partial(sampler.draw, count, 1))
+    with torch.autocast(sampler.device.type, torch.bfloat16):
+        read = model.read(pairs.augmented)
+    return head_loss(read, pairs)
 
 
-def _draw(deck: Deck, plan: Plan, dense: DensePairs | None) -> Pairs:
+def _draw(sampler: PairSampler, recipe: Recipe, dense: DensePairSampler | None) -> Pairs:
     if dense is None:
-        return deck.draw(plan.sources, plan.drives, TELLING if plan.retouch else 1)
-    return deck.lesson(dense.draw(plan.sources * plan.drives, deck.device))
+        return sampler.draw(recipe.sources, recipe.drives, CANDIDATES if recipe.retouch else 1)
+    return sampler.lesson(dense.draw(recipe.sources * recipe.drives, sampler.device))

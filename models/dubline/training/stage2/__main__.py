@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, get_args
 from rich.console import Console
 
 from dubline.models.presets import PRESETS, Objective
-from dubline.training.cli_errors import plainly
+from dubline.training.cli_errors import exit_on_usage_error
 from dubline.training.corpus import Clip, find_clips, stream_corpus
-from dubline.training.stage2.articulation import Lessons, read_recitations
+from dubline.training.stage2.articulation import ArticulationSampler, read_labelled_speech
 from dubline.training.stage2.encoded_clips import read_encoded
 from dubline.training.stage2.train import RECIPE, Recipe, train
 
@@ -39,7 +39,7 @@ def main() -> None:
         recipe=Recipe(args.batch, args.draws, args.variants, args.rollouts, args.recited, args.warm_up),
         heldout=_if_any(stream_corpus(heldout, preset.size_px, heldout=True)),
         names=[*names, *map(str, heldout)],
-        lessons=Lessons(read_recitations(args.speech), params) if args.speech else None,
+        articulation=ArticulationSampler(read_labelled_speech(args.speech), params) if args.speech else None,
         start_from=args.start_from,
         formerly=read_encoded(args.formerly).training if args.formerly else (),
     )
@@ -83,5 +83,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    with plainly():
+    with exit_on_usage_error():
         main()

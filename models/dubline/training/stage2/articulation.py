@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from dubline.models.stage2.log_mel import normalise
 from dubline.training.corpus import UNREADABLE, leave_out, read_speech
-from dubline.training.stage2.encoded_clips import Voice, hear
-from dubline.training.stage2.mel_augmentation import vary
-from dubline.training.stage2.waveform_augmentation import Take
+from dubline.training.stage2.encoded_clips import Recording, to_recording
+from dubline.training.stage2.mel_augmentation import augment_log_mel
+from dubline.training.stage2.waveform_augmentation import AugmentedSpeech
 from dubline.training.stage2.windows import fits, speech_around
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ LIPS: Final = slice(-2, None)
 LIP_WEIGHT: Final = 5.0
 
 
-class Recitation(NamedTuple):
+class LabelledSpeech(NamedTuple):
     """A voice and what the mouth did meanwhile: (T, G)."""
 
-    voice: Voice
+    voice: Recording
     mouth: Tensor
 
 
-class Lesson(NamedTuple):
+class ArticulationBatch(NamedTuple):
     """A batch: speech around B windows (B, L, BANDS), the mouth in their frames (B, T, G), and which of them exist."""
 
     slices: Tensor
@@ -49,7 +49,7 @@ class Lesson(NamedTuple):
     recorded: Tensor
 
 
-class Lessons:
+class ArticulationSampler:
     """Draws windows of recitations, every recitation equally often.
 
     Args:
@@ -60,12 +60,12 @@ class Lessons:
         FileNotFoundError: there is none.
     """
 
-    def __init__(self, recitations: Sequence[Recitation], params: DiffusionParams) -> None:
-        self.recitations = [each for each in recitations if fits(each.voice, params)]
-        if not self.recitations:
+    def __init__(self, recordings: Sequence[LabelledSpeech], params: DiffusionParams) -> None:
+        self.recordings = [each for each in recordings if fits(each.voice, params)]
+        if not self.recordings:
             raise FileNotFoundError("there is no speech to learn articulation from")
         self.params = params
-        everything = torch.cat([each.mouth for each in self.recitations]).float()
+        everything = torch.cat([each.mouth for each in self.recordings]).float()
         self.mean, self.std = everything.mean(0), everything.std(0) + 0.02
         self.seed(0)
 
@@ -73,40 +73,40 @@ class Lessons:
         """Start another random sequence."""
         self.random = np.random.default_rng([seed, 2])
 
-    def draw(self, batch: int) -> Lesson:
+    def draw(self, batch: int) -> ArticulationBatch:
         """A batch of windows, each by a varied voice."""
-        rows = [self._window(self.recitations[i]) for i in self.random.integers(len(self.recitations), size=batch)]
-        return Lesson(*(torch.stack(column) for column in zip(*rows, strict=True)))
+        rows = [self._window(self.recordings[i]) for i in self.random.integers(len(self.recordings), size=batch)]
+        return ArticulationBatch(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
-    def _window(self, recitation: Recitation) -> tuple[Tensor, Tensor, Tensor]:
-        params, voice = self.params, recitation.voice
-        count = len(recitation.mouth)
+    def _window(self, recording: LabelledSpeech) -> tuple[Tensor, Tensor, Tensor]:
+        params, voice = self.params, recording.voice
+        count = len(recording.mouth)
         start = int(self.random.integers(count - params.window + 1))
         frames = torch.arange(start - params.previous, start + params.window)
-        mel = normalise(vary(voice.mel.float(), self.random), voice.level)
-        mouth = (recitation.mouth[frames.clamp(0, count - 1)].float() - self.mean) / self.std
+        mel = normalise(augment_log_mel(voice.mel.float(), self.random), voice.level)
+        mouth = (recording.mouth[frames.clamp(0, count - 1)].float() - self.mean) / self.std
         return speech_around(mel, start, params), mouth, (frames >= 0).float()
 
 
-class Reciter:
+class ArticulationHead:
     """Reads the mouth off the articulation of speech, by a linear head that learns beside the extractor.
 
     Args:
-        lessons: to learn from.
+        articulation: to learn from.
         width: of the articulation.
         device: where batches are judged.
     """
 
-    def __init__(self, lessons: Lessons, width: int, device: torch.device) -> None:
-        self.lessons, self.device = lessons, device
-        self.head = nn.Linear(width, len(lessons.mean)).to(device)
+    def __init__(self, articulation: ArticulationSampler, width: int, device: torch.device) -> None:
+        self.articulation, self.device = articulation, device
+        self.head = nn.Linear(width, len(articulation.mean)).to(device)
         self.optimiser = torch.optim.AdamW(self.head.parameters(), LEARNING_RATE)
         self.steps = 0
 
     def loss(self, extractor: LocalExtractor, batch: int) -> Tensor:
         """How wrongly the mouth and its speed are read off a batch of lessons; `step` follows its gradient."""
         self.optimiser.zero_grad(set_to_none=True)
-        slices, mouth, recorded = (column.to(self.device) for column in self.lessons.draw(batch))
+        slices, mouth, recorded = (column.to(self.device) for column in self.articulation.draw(batch))
         off = (self.head(extractor(slices)).float() - mouth) * recorded[..., None]
         weight = torch.ones(off.shape[-1], device=self.device)
         weight[LIPS] = LIP_WEIGHT
@@ -128,10 +128,10 @@ class Reciter:
         self.head.load_state_dict(state["head"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps = state["steps"]
-        self.lessons.seed(self.steps)
+        self.articulation.seed(self.steps)
 
 
-def read_recitations(folder: Path) -> list[Recitation]:
+def read_labelled_speech(folder: Path) -> list[LabelledSpeech]:
     """Everything a folder holds; what can not be read is left out.
 
     Raises:
@@ -144,15 +144,15 @@ def read_recitations(folder: Path) -> list[Recitation]:
     read = []
     for sound in track(sounds, "reading speech"):
         try:
-            read.append(read_recitation(sound, tracks[sound.stem]))
+            read.append(read_labelled_recording(sound, tracks[sound.stem]))
         except UNREADABLE as error:
             leave_out(sound, error)
     return read
 
 
-def read_recitation(sound: Path, tracks: Path) -> Recitation:
+def read_labelled_recording(sound: Path, tracks: Path) -> LabelledSpeech:
     """One recording and its mouth."""
     with np.load(tracks) as file:
         columns = [file["expression"], file["lip_shut"][:, None], file["aperture_mm"][:, None] / 10]
     mouth = torch.from_numpy(np.concatenate(columns, axis=1).astype(np.float16))
-    return Recitation(hear(Take(read_speech(sound), 1.0), len(mouth)), mouth)
+    return LabelledSpeech(to_recording(AugmentedSpeech(read_speech(sound), 1.0), len(mouth)), mouth)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 SPEECH_DROPOUT: Final = 0.1
 #: Late times are drawn more often (density 2 t): there the lips' detail is decided.
 LAST_TIME: Final = 0.98
-#: Three guided steps are enough to show what the network's windows end like; for an eighth of a batch they cost about an
-#: eighth of a training step (measured for BASE: .68 to .77 s of one core).
+#: Three guided steps are enough to show what the network's windows end like; for an eighth of a batch they cost about
+#: an eighth of a training step (measured for BASE: .68 to .77 s of one core).
 ROLLOUT_STEPS: Final = 3
 
 

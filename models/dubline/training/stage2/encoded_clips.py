@@ -17,9 +17,9 @@ from rich.console import Console
 
 from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
 from dubline.models.stage2.log_mel import Loudness, stream_log_mel
-from dubline.training.cli_errors import AskedWrongError
+from dubline.training.cli_errors import UsageError
 from dubline.training.corpus import to_frames
-from dubline.training.stage2.waveform_augmentation import Take, record_again
+from dubline.training.stage2.waveform_augmentation import AugmentedSpeech, augment_waveform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 APPEARANCE_STEP: Final = 5
 ENCODING_BATCH: Final = 25
 #: How many clips' speech is at hand to babble in the background of the next.
-BABBLING: Final = 8
+BABBLE_POOL: Final = 8
 #: Counts up when the same clips would be encoded into other values.
 VERSION: Final = 1
 
 
-class Voice(NamedTuple):
+class Recording(NamedTuple):
     """One recording of a clip's speech: log-mel (4 T', BANDS) fp16, its loudness, and its speed.
 
     Its frame t shows what the clip shows at t * speed.
@@ -51,7 +51,7 @@ class Voice(NamedTuple):
     speed: float
 
 
-class Encoded(NamedTuple):
+class EncodedClip(NamedTuple):
     """One clip: latents (T, M) and appearance (T / 5, A) in fp16, its voices, and the lip gap (T,) if labelled.
 
     The first voice is the clip's own.
@@ -60,7 +60,7 @@ class Encoded(NamedTuple):
     name: str
     latents: Tensor
     appearance: Tensor
-    voices: tuple[Voice, ...]
+    voices: tuple[Recording, ...]
     gap: Tensor | None
 
 
@@ -68,21 +68,21 @@ class EncodedCorpus(NamedTuple):
     """Training clips and the few that the lips are checked on; names of the files that they come from."""
 
     names: tuple[str, ...]
-    training: list[Encoded]
-    heldout: list[Encoded]
+    training: list[EncodedClip]
+    heldout: list[EncodedClip]
 
 
-def hear(take: Take, frames: int) -> Voice:
+def to_recording(augmented: AugmentedSpeech, frames: int) -> Recording:
     """Log-mel and loudness of a recording whose clip has so many frames."""
-    count = int((frames - 1) / take.speed) + 1
-    mel = torch.cat(list(stream_log_mel([take.speech], count * MEL_PER_FRAME)))
+    count = int((frames - 1) / augmented.speed) + 1
+    mel = torch.cat(list(stream_log_mel([augmented.speech], count * MEL_PER_FRAME)))
     loudness = Loudness()
     loudness.hear(mel)
-    return Voice(mel.half(), loudness.level, take.speed)
+    return Recording(mel.half(), loudness.level, augmented.speed)
 
 
 @torch.no_grad()
-def encode(clip: Clip, autoencoder: Autoencoder, takes: Iterable[Take] = ()) -> Encoded:
+def encode(clip: Clip, autoencoder: Autoencoder, augmented: Iterable[AugmentedSpeech] = ()) -> EncodedClip:
     """Run stage 1's encoders over a clip, and the speech front end over its speech and other recordings of it."""
     device = next(autoencoder.parameters()).device
     latents, appearance = [], []
@@ -93,14 +93,14 @@ def encode(clip: Clip, autoencoder: Autoencoder, takes: Iterable[Take] = ()) -> 
         with torch.autocast(device.type, torch.bfloat16):
             latents.append(autoencoder.encode_motion(part).half().cpu())
             appearance.append(autoencoder.appearance_extractor(part[::APPEARANCE_STEP]).half().cpu())
-    voices = [hear(take, len(clip.frames)) for take in (Take(clip.speech, 1.0), *takes)]
+    voices = [to_recording(speech, len(clip.frames)) for speech in (AugmentedSpeech(clip.speech, 1.0), *augmented)]
     gap = None if clip.geometry is None else torch.from_numpy(clip.geometry[:, -1].copy())
-    return Encoded(clip.name, torch.cat(latents), torch.cat(appearance), tuple(voices), gap)
+    return EncodedClip(clip.name, torch.cat(latents), torch.cat(appearance), tuple(voices), gap)
 
 
 def encode_all(
-    clips: Iterable[Clip], autoencoder: Autoencoder, variants: int, known: Iterable[Encoded] = ()
-) -> list[Encoded]:
+    clips: Iterable[Clip], autoencoder: Autoencoder, variants: int, known: Iterable[EncodedClip] = ()
+) -> list[EncodedClip]:
     """Encode the clips that speak, one after the other.
 
     Args:
@@ -110,7 +110,7 @@ def encode_all(
         known: what was encoded before and need not be again.
     """
     done = {clip.name: clip for clip in known}
-    others: deque[np.ndarray] = deque(maxlen=BABBLING)
+    others: deque[np.ndarray] = deque(maxlen=BABBLE_POOL)
     encoded = []
     for clip in clips:
         if clip.kind == "expression" or not np.abs(clip.speech).any():
@@ -120,8 +120,8 @@ def encode_all(
         name = f"{clip.name}-{seed:08x}"
         if name not in done:
             random = np.random.default_rng(seed)
-            takes = [record_again(clip.speech, random, others) for _ in range(variants)]
-            done[name] = encode(clip, autoencoder, takes)._replace(name=name)
+            augmented = [augment_waveform(clip.speech, random, others) for _ in range(variants)]
+            done[name] = encode(clip, autoencoder, augmented)._replace(name=name)
         others.append(clip.speech)
         encoded.append(done[name])
     return encoded
@@ -157,7 +157,7 @@ def encode_corpus(  # noqa: PLR0913 - each is a part of what is stored
     return corpus
 
 
-def fit_statistics(diffusion: Diffusion, clips: list[Encoded]) -> None:
+def fit_statistics(diffusion: Diffusion, clips: list[EncodedClip]) -> None:
     """Set the whitening and the source statistics from training clips, in memory that does not grow with them."""
     count, total = 0, torch.zeros(diffusion.whitening.mean.shape, dtype=torch.float64)
     product = torch.zeros(len(total), len(total), dtype=torch.float64)
@@ -197,11 +197,11 @@ def read_encoded(path: Path) -> EncodedCorpus:
     """What a file holds, whichever stage 1 encoded it.
 
     Raises:
-        AskedWrongError: it is not such a file.
+        UsageError: it is not such a file.
     """
     state = _load(path)
     if state is None or not {"names", "training", "heldout"} <= state.keys():
-        raise AskedWrongError(f"{path} holds no encoded clips: give the encoded.pt of a run of stage 2")
+        raise UsageError(f"{path} holds no encoded clips: give the encoded.pt of a run of stage 2")
     return _unpack(state)
 
 
@@ -218,7 +218,7 @@ def _load(path: Path) -> dict[str, Any] | None:
 def _unpack(state: dict[str, Any]) -> EncodedCorpus:
     splits = [
         [
-            Encoded(name, latents, codes, tuple(Voice(*voice) for voice in voices), gap)
+            EncodedClip(name, latents, codes, tuple(Recording(*voice) for voice in voices), gap)
             for name, latents, codes, voices, gap in state[split]
         ]
         for split in ("training", "heldout")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor
 
-from dubline.training.cli_errors import AskedWrongError
+from dubline.training.cli_errors import UsageError
 from dubline.training.ridge import regress
 from dubline.training.stage2.encoded_clips import APPEARANCE_STEP, fit_statistics
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dubline.models.stage2.diffusion import Diffusion
-    from dubline.training.stage2.encoded_clips import Encoded
+    from dubline.training.stage2.encoded_clips import EncodedClip
 
 #: Motion is relative to a source: so many frames lie between those that stand for one.
 SOURCE_STEP: Final = 40
@@ -28,7 +28,7 @@ RIDGE: Final = 0.02
 
 
 @torch.no_grad()
-def translate(diffusion: Diffusion, before: Sequence[Encoded], after: Sequence[Encoded]) -> float:
+def align_latents(diffusion: Diffusion, before: Sequence[EncodedClip], after: Sequence[EncodedClip]) -> float:
     """Make a stage 2 that was trained on latents `before` speak in latents `after`, and set its statistics.
 
     Args:
@@ -40,12 +40,12 @@ def translate(diffusion: Diffusion, before: Sequence[Encoded], after: Sequence[E
         The share of the old motion's variance that the new latents say.
 
     Raises:
-        AskedWrongError: no clip is in both.
+        UsageError: no clip is in both.
     """
     former = {clip.name: clip for clip in before}
     both = [(former[clip.name], clip) for clip in after if clip.name in former]
     if not both:
-        raise AskedWrongError("none of these clips was encoded by the former stage 1: give the encoded.pt of its run")
+        raise UsageError("none of these clips was encoded by the former stage 1: give the encoded.pt of its run")
     old_motion = torch.cat([part for clip, _ in both for part in _motions(diffusion, clip)])
     old_person = torch.cat([_person(diffusion, clip) for clip, _ in both])
     fit_statistics(diffusion, list(after))
@@ -53,20 +53,20 @@ def translate(diffusion: Diffusion, before: Sequence[Encoded], after: Sequence[E
     new_person = torch.cat([_person(diffusion, clip) for _, clip in both])
     # Noise is to stay as it is, so the map may only turn: orthogonal Procrustes.
     left, _, right = torch.linalg.svd(old_motion.mT @ new_motion)
-    turn = left @ right
-    _turn_motion(diffusion, turn)
+    rotation = left @ right
+    _rotate_motion(diffusion, rotation)
     _map_person(diffusion, *regress(new_person, old_person, RIDGE * len(new_person)))
-    return 1 - float((old_motion - new_motion @ turn.mT).square().sum() / old_motion.square().sum())
+    return 1 - float((old_motion - new_motion @ rotation.mT).square().sum() / old_motion.square().sum())
 
 
-def _motions(diffusion: Diffusion, clip: Encoded) -> Iterator[Tensor]:
+def _motions(diffusion: Diffusion, clip: EncodedClip) -> Iterator[Tensor]:
     """Whitened motion (T, K) relative to some of a clip's frames."""
     latents = clip.latents.float().to(diffusion.source_mean.device)
     for source in latents[::SOURCE_STEP]:
         yield diffusion.whitening(latents, source)
 
 
-def _person(diffusion: Diffusion, clip: Encoded) -> Tensor:
+def _person(diffusion: Diffusion, clip: EncodedClip) -> Tensor:
     """What the denoiser is told of a source, in its order: appearance, then latent (T', A + M)."""
     device = diffusion.source_mean.device
     latents, appearances = clip.latents[::APPEARANCE_STEP].float().to(device), clip.appearance.float().to(device)
@@ -75,14 +75,14 @@ def _person(diffusion: Diffusion, clip: Encoded) -> Tensor:
     return torch.cat([appearance, latent] if diffusion.params.hears_appearance else [latent], dim=-1)
 
 
-def _turn_motion(diffusion: Diffusion, turn: Tensor) -> None:
+def _rotate_motion(diffusion: Diffusion, rotation: Tensor) -> None:
     """Let the denoiser read and write motion in a turned basis: old = turn @ new, (K, K)."""
-    denoiser, whitened = diffusion.denoiser, len(turn)
-    denoiser.enter.weight.copy_(denoiser.enter.weight @ turn)
+    denoiser, whitened = diffusion.denoiser, len(rotation)
+    denoiser.enter.weight.copy_(denoiser.enter.weight @ rotation)
     past = denoiser.enter_previous.weight[:, :whitened]
-    past.copy_(past @ turn)
-    denoiser.leave.weight.copy_(turn.mT @ denoiser.leave.weight)
-    denoiser.leave.bias.copy_(turn.mT @ denoiser.leave.bias)
+    past.copy_(past @ rotation)
+    denoiser.leave.weight.copy_(rotation.mT @ denoiser.leave.weight)
+    denoiser.leave.bias.copy_(rotation.mT @ denoiser.leave.bias)
 
 
 def _map_person(diffusion: Diffusion, weight: Tensor, offset: Tensor) -> None:

@@ -13,14 +13,14 @@ import torch
 from dubline.models.sampling import draw
 from dubline.models.stage2.denoiser import Condition
 from dubline.models.stage2.log_mel import normalise
-from dubline.training.stage2.windows import heard_from, speech_around
+from dubline.training.stage2.windows import speech_around, style_excerpt
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from dubline.models.stage2.diffusion import Diffusion
-    from dubline.training.stage2.encoded_clips import Encoded
-    from dubline.training.stage2.windows import Windows
+    from dubline.training.stage2.encoded_clips import EncodedClip
+    from dubline.training.stage2.windows import WindowSampler
 
 
 class LipCheck:
@@ -32,7 +32,7 @@ class LipCheck:
         reading: (K,), what the geometry head reads as the lip gap from whitened motion.
     """
 
-    def __init__(self, clips: list[Encoded], windows: Windows, reading: Tensor) -> None:
+    def __init__(self, clips: list[EncodedClip], windows: WindowSampler, reading: Tensor) -> None:
         params = windows.params
         self.reading = reading.cpu()
         chosen = [clip for clip in clips if len(clip.latents) >= params.window]
@@ -48,13 +48,13 @@ class LipCheck:
         noise = torch.randn(len(chosen), params.window, params.whitened, generator=torch.Generator().manual_seed(0))
         self.rows = [
             torch.stack(slices),
-            torch.stack([heard_from(mel, 0) for mel in mels]),
+            torch.stack([style_excerpt(mel, 0) for mel in mels]),
             torch.stack([appearance for _, appearance in persons]),
             torch.stack([motion for motion, _ in persons]),
             noise,
         ]
 
-    def _gap(self, clip: Encoded, windows: Windows) -> Tensor:
+    def _gap(self, clip: EncodedClip, windows: WindowSampler) -> Tensor:
         if clip.gap is not None:
             return clip.gap[: windows.params.window]
         return windows.motion(clip, 0, 1.0, 0, windows.params.window) @ self.reading

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def vary(mel: Tensor, random: np.random.Generator) -> Tensor:
+def augment_log_mel(mel: Tensor, random: np.random.Generator) -> Tensor:
     """Log-mel (L, BANDS) of another voice, microphone and room saying the same."""
     bands = mel.shape[1]
     # Stretching the frequency axis moves pitch and formants, as another throat would.

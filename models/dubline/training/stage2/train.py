@@ -19,15 +19,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.training.checkpoint import read_average
-from dubline.training.cli_errors import AskedWrongError
+from dubline.training.cli_errors import UsageError
 from dubline.training.session import Session, training_device
-from dubline.training.stage2.articulation import Lessons, Reciter
+from dubline.training.stage2.articulation import ArticulationHead, ArticulationSampler
 from dubline.training.stage2.denoising_loss import lips_of, loss_of
 from dubline.training.stage2.encoded_clips import encode_corpus, fingerprint, fit_statistics
-from dubline.training.stage2.latent_alignment import translate
+from dubline.training.stage2.latent_alignment import align_latents
 from dubline.training.stage2.lip_check import LipCheck
-from dubline.training.stage2.trained import Trained, read_trained
-from dubline.training.stage2.windows import Windows
+from dubline.training.stage2.training_params import TrainingParams, read_training_params
+from dubline.training.stage2.windows import WindowSampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from dubline.models.presets import Preset
     from dubline.training.corpus import Clip
-    from dubline.training.stage2.encoded_clips import Encoded
+    from dubline.training.stage2.encoded_clips import EncodedClip
 
 LEARNING_RATE: Final = 6e-4
 #: The network's own samples are worth conditioning on once it has learnt something.
@@ -78,9 +78,9 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
     recipe: Recipe = RECIPE,
     heldout: Iterable[Clip] = (),
     names: Sequence[str] = (),
-    lessons: Lessons | None = None,
+    articulation: ArticulationSampler | None = None,
     start_from: Path | None = None,
-    formerly: Sequence[Encoded] = (),
+    formerly: Sequence[EncodedClip] = (),
 ) -> Path:
     """Train for a number of minutes on `out/stage1.pt`; state goes to `out/stage2.pt`.
 
@@ -93,7 +93,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
         recipe: how to train.
         heldout: on the first few of these the lips are checked while training.
         names: of the files that the clips come from; without them nothing is stored in `out/encoded.pt`.
-        lessons: speech whose mouth is known, which the articulation extractor learns from as well.
+        articulation: speech whose mouth is known, which the articulation extractor learns from as well.
         start_from: averages to begin from, see `Session`.
         formerly: clips as the stage 1 encoded them that those averages were trained on, if it was another.
 
@@ -106,13 +106,13 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
             no averages to begin from.
     """
     if formerly and not start_from:
-        raise AskedWrongError("there is nothing to carry over: --formerly needs --start-from")
+        raise UsageError("there is nothing to carry over: --formerly needs --start-from")
     device = training_device()
     autoencoder, head = load_stage1(preset, out)
-    trained = Trained(preset.diffusion, fingerprint(autoencoder))
+    trained = TrainingParams(preset.diffusion, fingerprint(autoencoder))
     if resume and (out / "stage2.pt").exists():
         # Before anything is encoded, and before weights of other shapes are loaded.
-        trained.load_state_dict(read_trained(out / "stage2.pt"))
+        trained.load_state_dict(read_training_params(out / "stage2.pt"))
     corpus = encode_corpus(
         clips,
         islice(heldout, CHECKED_CLIPS),
@@ -122,7 +122,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
         names=names,
     )
     diffusion = Diffusion(preset)
-    reciter = Reciter(lessons, preset.diffusion.audio_width, device) if lessons else None
+    articulation_head = ArticulationHead(articulation, preset.diffusion.audio_width, device) if articulation else None
     fit_statistics(diffusion, corpus.training)
     session = Session(
         diffusion.to(device),
@@ -134,18 +134,18 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
         start_from=start_from,
         prefix="diffusion.",
         batch=recipe.batch,
-        companions={"params": trained} | ({"reciter": reciter} if reciter else {}),
+        companions={"params": trained} | ({"reciter": articulation_head} if articulation_head else {}),
     )
     if start_from and not session.steps:
-        _change_latents(diffusion, formerly, corpus.training)
+        _adapt_latents(diffusion, formerly, corpus.training)
         _averaged(session).load_state_dict(diffusion.state_dict())
     lips = lips_of(diffusion, head)
-    windows = Windows(corpus.training, diffusion, seed=session.steps)
+    windows = WindowSampler(corpus.training, diffusion, seed=session.steps)
     listened = {"lips_seen": corpus.training[:CHECKED_CLIPS], "lips_heldout": corpus.heldout}
     checks = {name: LipCheck(kept, windows, lips[:, -1]) for name, kept in listened.items() if kept}
     workers = DRAWING_PROCESSES if device.type == "cuda" else 0
     batches = windows.stream(recipe.batch, int(recipe.batch * recipe.rollouts), workers)
-    warm_up = recipe.warm_up if lessons else 0
+    warm_up = recipe.warm_up if articulation else 0
     while not session.over:
         loss, figures = torch.zeros((), device=device), {}
         if session.steps >= warm_up:
@@ -153,26 +153,26 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
             teacher = _averaged(session) if session.steps >= warm_up + ROLLOUT_AFTER_STEPS else None
             with torch.autocast(device.type, torch.bfloat16), sdpa_kernel(_attention(device)):
                 loss = loss + loss_of(diffusion, lips, batch, draws=recipe.draws, teacher=teacher)
-        if reciter:
+        if articulation_head:
             with torch.autocast(device.type, torch.bfloat16):
-                recited = reciter.loss(diffusion.articulation_extractor, recipe.recited)
+                recited = articulation_head.loss(diffusion.articulation_extractor, recipe.recited)
             loss, figures = loss + recited, {"recited": recited.detach()}
         session.step(loss, **figures)
-        if reciter:
-            reciter.step()
+        if articulation_head:
+            articulation_head.step()
         if session.steps == warm_up:
             session.warm_up()
         if session.steps % CHECK_EVERY_STEPS == 0:
-            _examine(session, checks, device)
-    _examine(session, checks, device)
+            _check_lips(session, checks, device)
+    _check_lips(session, checks, device)
     session.save()
     return session.path
 
 
-def _change_latents(diffusion: Diffusion, formerly: Sequence[Encoded], clips: list[Encoded]) -> None:
+def _adapt_latents(diffusion: Diffusion, formerly: Sequence[EncodedClip], clips: list[EncodedClip]) -> None:
     """Average that were trained on the latents of another run have its statistics, and perhaps its words."""
     if formerly:
-        said = translate(diffusion, formerly, clips)
+        said = align_latents(diffusion, formerly, clips)
         Console().print(f"these latents say {said:.0%} of the motion that the averages were trained on", markup=False)
     else:
         fit_statistics(diffusion, clips)
@@ -183,7 +183,7 @@ def _attention(device: torch.device) -> list[SDPBackend]:
     return [SDPBackend.MATH] if device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
 
 
-def _examine(session: Session, checks: Mapping[str, LipCheck], device: torch.device) -> None:
+def _check_lips(session: Session, checks: Mapping[str, LipCheck], device: torch.device) -> None:
     # Set, not smoothed: each is an exam of its own.
     session.smooth |= {name: check.score(_averaged(session), device) for name, check in checks.items()}
 

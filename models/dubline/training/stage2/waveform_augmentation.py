@@ -32,15 +32,15 @@ REVERB_S: Final = (0.1, 0.7)
 #: The loudest sample: from far below full scale to overdriven.
 PEAK_DB: Final = (-12.0, 6.0)
 #: How often each thing happens to a recording.
-PITCHED: Final = 0.6
-PACED: Final = 0.6
-ECHOING: Final = 0.5
-NOISY: Final = 0.6
-CODED: Final = 0.5
-BABBLERS: Final = 3
-BABBLE: Final = 0.4
+PITCH_SHARE: Final = 0.6
+SPEED_SHARE: Final = 0.6
+REVERB_SHARE: Final = 0.5
+NOISE_SHARE: Final = 0.6
+CODEC_SHARE: Final = 0.5
+BABBLE_VOICES: Final = 3
+BABBLE_SHARE: Final = 0.4
 #: Pieces that are overlapped when time is stretched, and how far each may move to fit: well under a mel frame (10 ms).
-PIECE: Final = 512
+SEGMENT: Final = 512
 SLACK: Final = 80
 #: Container and bit rates of each codec: as low as calls and old files go.
 CODECS: Final = {
@@ -50,17 +50,17 @@ CODECS: Final = {
 }
 TELEPHONE: Final = "telephone"
 #: No codec here delays by more.
-MOST_DELAY: Final = 4000
+MOST_DELAY_SAMPLES: Final = 4000
 
 
-class Take(NamedTuple):
+class AugmentedSpeech(NamedTuple):
     """Speech (N,) in [-1, 1] at 16 kHz, and how many seconds of the original pass in one of its own."""
 
     speech: Samples
     speed: float
 
 
-def record_again(speech: Samples, random: np.random.Generator, others: Sequence[Samples] = ()) -> Take:
+def augment_waveform(speech: Samples, random: np.random.Generator, others: Sequence[Samples] = ()) -> AugmentedSpeech:
     """The same words by another voice, somewhere else, heard through something else.
 
     Args:
@@ -69,25 +69,25 @@ def record_again(speech: Samples, random: np.random.Generator, others: Sequence[
         others: other people's speech; three of them make a babble.
     """
     made, speed = speech, 1.0
-    if random.random() < PITCHED:
+    if random.random() < PITCH_SHARE:
         made = change_pitch(made, float(2 ** (random.uniform(-MOST_SEMITONES, MOST_SEMITONES) / 12)))
-    if random.random() < PACED:
+    if random.random() < SPEED_SHARE:
         made, speed = change_speed(made, 1 + MOST_SPEED * float(random.uniform(-1, 1)))
-    if random.random() < ECHOING:
+    if random.random() < REVERB_SHARE:
         made = add_reverb(made, float(random.uniform(*REVERB_S)), random)
-    if random.random() < NOISY:
+    if random.random() < NOISE_SHARE:
         made = add_noise(made, random, others)
     peak = 10 ** (float(random.uniform(*PEAK_DB)) / 20)
     made = (made * (peak / max(1e-3, float(np.abs(made).max())))).clip(-1, 1).astype(np.float32)
-    if random.random() < CODED:
+    if random.random() < CODEC_SHARE:
         made = transcode(made, str(random.choice([*usable_codecs(), TELEPHONE])), random)
-    return Take(made, speed)
+    return AugmentedSpeech(made, speed)
 
 
-def change_speed(speech: Samples, speed: float) -> Take:
+def change_speed(speech: Samples, speed: float) -> AugmentedSpeech:
     """As a tape that runs faster: pitch rises with the pace. The speed that comes back is exact."""
     length = max(1, round(len(speech) / speed))
-    return Take(_resampled(speech, length), len(speech) / length)
+    return AugmentedSpeech(_resampled(speech, length), len(speech) / length)
 
 
 def change_pitch(speech: Samples, ratio: float) -> Samples:
@@ -100,9 +100,9 @@ def stretch(speech: Samples, length: int) -> Samples:
 
     Each piece is taken from where its time is, give or take 5 ms, so that it best continues the piece before.
     """
-    hop = PIECE // 2
-    window = np.hanning(PIECE + 1)[:PIECE].astype(np.float32)
-    padded = np.pad(speech, (hop + SLACK, 2 * PIECE + SLACK))
+    hop = SEGMENT // 2
+    window = np.hanning(SEGMENT + 1)[:SEGMENT].astype(np.float32)
+    padded = np.pad(speech, (hop + SLACK, 2 * SEGMENT + SLACK))
     count = -(-length // hop) + 1
     made = np.zeros((count + 1) * hop, np.float32)
     follow: Samples | None = None
@@ -113,8 +113,8 @@ def stretch(speech: Samples, length: int) -> Samples:
             fit = np.correlate(padded[begin - SLACK : begin + SLACK + hop], follow, "valid")
             # Where all fits alike, as silence does, time decides.
             begin += int(np.argmax(fit - 1e-6 * np.abs(np.arange(-SLACK, SLACK + 1)))) - SLACK
-        made[index * hop : index * hop + PIECE] += window * padded[begin : begin + PIECE]
-        follow = padded[begin + hop : begin + PIECE]
+        made[index * hop : index * hop + SEGMENT] += window * padded[begin : begin + SEGMENT]
+        follow = padded[begin + hop : begin + SEGMENT]
     return made[hop : hop + length]
 
 
@@ -133,8 +133,8 @@ def add_reverb(speech: Samples, seconds: float, random: np.random.Generator) -> 
 
 def add_noise(speech: Samples, random: np.random.Generator, others: Sequence[Samples] = ()) -> Samples:
     """White to brown noise, or the babble of three others."""
-    if len(others) >= BABBLERS and random.random() < BABBLE:
-        chosen = random.choice(len(others), BABBLERS, replace=False)
+    if len(others) >= BABBLE_VOICES and random.random() < BABBLE_SHARE:
+        chosen = random.choice(len(others), BABBLE_VOICES, replace=False)
         voices = [np.resize(np.roll(others[i], int(random.integers(1, SAMPLE_RATE_HZ))), len(speech)) for i in chosen]
         noise = np.stack(voices).sum(0)
     else:
@@ -187,9 +187,9 @@ def _aligned(decoded: Samples, speech: Samples) -> Samples:
     """The decoded samples, moved to where they fit the original best, at the original's length."""
     size = len(decoded) + len(speech)
     match = np.fft.irfft(np.fft.rfft(decoded, size) * np.fft.rfft(speech, size).conj(), size)
-    near = np.concatenate([match[:MOST_DELAY], match[-MOST_DELAY:]])
+    near = np.concatenate([match[:MOST_DELAY_SAMPLES], match[-MOST_DELAY_SAMPLES:]])
     best = int(np.argmax(near))
-    delay = best if best < MOST_DELAY else best - 2 * MOST_DELAY
+    delay = best if best < MOST_DELAY_SAMPLES else best - 2 * MOST_DELAY_SAMPLES
     moved = decoded[delay:] if delay > 0 else np.pad(decoded, (-delay, 0))
     return np.pad(moved, (0, max(0, len(speech) - len(moved))))[: len(speech)]
 

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
 from dubline.models.stage2.log_mel import normalise
-from dubline.training.cli_errors import AskedWrongError
-from dubline.training.stage2.encoded_clips import APPEARANCE_STEP, Encoded, Voice
-from dubline.training.stage2.mel_augmentation import vary
+from dubline.training.cli_errors import UsageError
+from dubline.training.stage2.encoded_clips import APPEARANCE_STEP, EncodedClip, Recording
+from dubline.training.stage2.mel_augmentation import augment_log_mel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,10 +33,10 @@ STARTS: Final = 0.3
 #: The clip's own voice is drawn this often where there are variants.
 OWN_VOICE: Final = 0.4
 #: What the global extractor hears in training; longer recordings give an excerpt, shorter ones start again.
-HEARD_FRAMES: Final = 100
+STYLE_FRAMES: Final = 100
 
 
-class Earlier(NamedTuple):
+class PreviousWindow(NamedTuple):
     """For the first R windows of a batch, the window before: its speech (R, L, BANDS), and by how many frames (R,)."""
 
     slices: Tensor
@@ -57,16 +57,16 @@ class Batch(NamedTuple):
     source: Tensor
     previous: Tensor
     known: Tensor
-    earlier: Earlier | None = None
+    earlier: PreviousWindow | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
         columns = [column.to(device, non_blocking=True) for column in self[:7]]
-        earlier = self.earlier and Earlier(*(column.to(device, non_blocking=True) for column in self.earlier))
+        earlier = self.earlier and PreviousWindow(*(column.to(device, non_blocking=True) for column in self.earlier))
         return Batch._make([*columns, earlier])
 
 
-class Windows:
+class WindowSampler:
     """Draws windows of motion with everything that conditions them.
 
     Args:
@@ -75,15 +75,15 @@ class Windows:
         seed: of all that is drawn.
 
     Raises:
-        AskedWrongError: no clip is long enough.
+        UsageError: no clip is long enough.
     """
 
-    def __init__(self, clips: list[Encoded], diffusion: Diffusion, seed: int) -> None:
+    def __init__(self, clips: list[EncodedClip], diffusion: Diffusion, seed: int) -> None:
         # A copy: windows are cut on the CPU while the network trains elsewhere.
         self.diffusion, self.params = copy.deepcopy(diffusion).cpu(), diffusion.params
         self.clips = [clip for clip in clips if fits(clip.voices[0], self.params)]
         if not self.clips:
-            raise AskedWrongError(f"no clip has {least_frames(self.params)} frames with speech")
+            raise UsageError(f"no clip has {least_frames(self.params)} frames with speech")
         self.seed(seed)
 
     def seed(self, seed: int) -> None:
@@ -110,9 +110,9 @@ class Windows:
         rows = [self._window(self.clips[i], later=n < earlier) for n, i in enumerate(chosen)]
         columns = [torch.stack(column) for column in zip(*(row[:7] for row in rows), strict=True)]
         before = [torch.stack(column) for column in zip(*(row[7:] for row in rows[:earlier]), strict=True)]
-        return Batch._make([*columns, Earlier(*before) if earlier else None])
+        return Batch._make([*columns, PreviousWindow(*before) if earlier else None])
 
-    def _window(self, clip: Encoded, *, later: bool) -> list[Tensor]:
+    def _window(self, clip: EncodedClip, *, later: bool) -> list[Tensor]:
         params, random = self.params, self.random
         voice = self._voice(clip)
         source = int(random.integers(len(clip.latents)))
@@ -125,12 +125,12 @@ class Windows:
         previous = known * (past + PAST_NOISE * random.random() * torch.randn_like(past))
         keep = float(random.random() > PERSON_DROPOUT)
         noisy = [keep * (part + PERSON_NOISE * torch.randn_like(part)) for part in self.person(clip, source)]
-        mel = vary(voice.mel.float(), random)
+        mel = augment_log_mel(voice.mel.float(), random)
         normal = normalise(mel, voice.level)
         row = [
             clean,
             speech_around(normal, start, params),
-            heard_from(mel, int(random.integers(len(mel)))),
+            style_excerpt(mel, int(random.integers(len(mel)))),
             noisy[1],
             noisy[0],
             previous,
@@ -141,13 +141,13 @@ class Windows:
             row += [speech_around(normal, before, params), torch.tensor(start - before)]
         return row
 
-    def _voice(self, clip: Encoded) -> Voice:
+    def _voice(self, clip: EncodedClip) -> Recording:
         variants = [voice for voice in clip.voices[1:] if fits(voice, self.params)]
         if not variants or self.random.random() < OWN_VOICE:
             return clip.voices[0]
         return variants[int(self.random.integers(len(variants)))]
 
-    def motion(self, clip: Encoded, source: int, speed: float, begin: int, end: int) -> Tensor:
+    def motion(self, clip: EncodedClip, source: int, speed: float, begin: int, end: int) -> Tensor:
         """Whitened motion of the voice's frames begin to end, those before the recording as its first: (T, K)."""
         position = (torch.arange(begin, end) * speed).clamp(0, len(clip.latents) - 1)
         low = position.floor().long()
@@ -157,7 +157,7 @@ class Windows:
         whitened: Tensor = self.diffusion.whitening(between, latents[source])
         return whitened
 
-    def person(self, clip: Encoded, source: int) -> tuple[Tensor, Tensor]:
+    def person(self, clip: EncodedClip, source: int) -> tuple[Tensor, Tensor]:
         """Standardised latent (M,) and appearance code (A,) of a clip's frame."""
         return self.diffusion.standardise(
             clip.latents[source].float(), clip.appearance[source // APPEARANCE_STEP].float()
@@ -167,7 +167,7 @@ class Windows:
 class _Stream(IterableDataset[Batch]):
     """`Windows.draw` again and again; each worker from a seed of its own."""
 
-    def __init__(self, windows: Windows, batch: int, earlier: int, seed: int) -> None:
+    def __init__(self, windows: WindowSampler, batch: int, earlier: int, seed: int) -> None:
         self.windows, self.batch, self.earlier, self.first = windows, batch, earlier, seed
 
     def __iter__(self) -> Iterator[Batch]:
@@ -182,7 +182,7 @@ def least_frames(params: DiffusionParams) -> int:
     return params.window + params.previous
 
 
-def fits(voice: Voice, params: DiffusionParams) -> bool:
+def fits(voice: Recording, params: DiffusionParams) -> bool:
     """Whether a recording is long enough for a window and what precedes it."""
     return len(voice.mel) // MEL_PER_FRAME >= least_frames(params)
 
@@ -195,6 +195,6 @@ def speech_around(mel: Tensor, start: int, params: DiffusionParams) -> Tensor:
     return padded[max(0, first) :][: last - first]
 
 
-def heard_from(mel: Tensor, begin: int) -> Tensor:
+def style_excerpt(mel: Tensor, begin: int) -> Tensor:
     """What the global extractor hears of a recording from a mel frame on, round and round: (4 HEARD_FRAMES, BANDS)."""
-    return mel[(begin + torch.arange(HEARD_FRAMES * MEL_PER_FRAME)) % len(mel)]
+    return mel[(begin + torch.arange(STYLE_FRAMES * MEL_PER_FRAME)) % len(mel)]

@@ -23,10 +23,10 @@ from dubline.models.weights import Networks
 from dubline.training import evaluate
 from dubline.training.corpus import Clip, read_speech
 from dubline.training.evaluation import report
-from dubline.training.evaluation.generation import portrait, recording, video
+from dubline.training.evaluation.generation import portrait, recordings, video_writer
 from dubline.training.evaluation.landmarks import environment
-from dubline.training.evaluation.landmarks.client import Examiner
-from dubline.training.evaluation.landmarks.environment import BenchError
+from dubline.training.evaluation.landmarks.client import LandmarkClient
+from dubline.training.evaluation.landmarks.environment import LandmarkEnvironmentError
 from dubline.training.evaluation.opening_plot import OpeningPlot
 from dubline.training.evaluation.scores.exact_motion import read_pairs
 from dubline.training.evaluation.study import Study, gather, spread
@@ -144,7 +144,7 @@ def test_without_a_folder_the_command_says_how_to_name_one(monkeypatch: pytest.M
 
 def test_a_bench_that_cannot_be_made_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(BenchError, match=r"mediapipe==0\.10\.21.*DUBLINE_LANDMARKS"):
+    with pytest.raises(LandmarkEnvironmentError, match=r"mediapipe==0\.10\.21.*DUBLINE_LANDMARKS"):
         environment._make(tmp_path / "made")
 
 
@@ -161,11 +161,11 @@ def test_a_reader_that_dies_leaves_its_last_words_and_the_answers_before(
     )
     monkeypatch.setattr("dubline.training.evaluation.landmarks.client.READER", reader)
     monkeypatch.setattr(environment, "python", lambda _: Path(sys.executable))
-    examiner = Examiner(tmp_path, Console(quiet=True))
-    examiner.ask(tmp_path / "a.mp4")
-    readings = examiner.finish(lambda *_: None)
+    landmarks = LandmarkClient(tmp_path, Console(quiet=True))
+    landmarks.ask(tmp_path / "a.mp4")
+    readings = landmarks.finish(lambda *_: None)
     assert readings[tmp_path / "a.mp4"].faces == 0.5
-    assert "out of faces" in examiner.trouble
+    assert "out of faces" in landmarks.trouble
 
 
 def test_the_astronaut_is_framed_with_her_mouth_inside_her_face() -> None:
@@ -189,17 +189,18 @@ def test_sharpness_is_measured_where_the_face_has_moved_to(tmp_path: Path) -> No
     assert found is not None
     raised = np.roll(found.picture, -found.picture.shape[0] // 12, axis=0)
     empty = np.full_like(raised, 90)
-    frames = [raised] * (3 * video.WATCHED_EVERY) + [empty] * video.WATCHED_EVERY
-    seen = video.shoot(tmp_path / "raised.mp4", [np.stack(frames)], len(frames), found.face).sharpness["mouth"]
+    frames = [raised] * (3 * video_writer.SHARPNESS_EVERY) + [empty] * video_writer.SHARPNESS_EVERY
+    raised_video = video_writer.write_video(tmp_path / "raised.mp4", [np.stack(frames)], len(frames), found.face)
+    seen = raised_video.sharpness["mouth"]
     there, at_rest = (portrait.sharpness_of(picture, found.face)["mouth"] for picture in (found.picture, raised))
     assert seen[:3] == pytest.approx([there] * 3, rel=0.1)
     assert abs(at_rest / there - 1) > 0.2
     assert np.isnan(seen[3:]).all()
     assert len(seen) == 4
-    late = [empty] * video.WATCHED_EVERY + [raised] * video.WATCHED_EVERY
-    seen = video.shoot(tmp_path / "late.mp4", [np.stack(late)], len(late), found.face).sharpness["mouth"]
+    late = [empty] * video_writer.SHARPNESS_EVERY + [raised] * video_writer.SHARPNESS_EVERY
+    seen = video_writer.write_video(tmp_path / "late.mp4", [np.stack(late)], len(late), found.face).sharpness["mouth"]
     assert np.isnan(seen).tolist() == [True, False]
-    lost = video.shoot(tmp_path / "lost.mp4", [np.stack([empty] * 6)], 6, found.face)
+    lost = video_writer.write_video(tmp_path / "lost.mp4", [np.stack([empty] * 6)], 6, found.face)
     assert np.isnan(lost.sharpness["mouth"]).tolist() == [True, True]
 
 
@@ -216,8 +217,8 @@ def test_recordings_are_cut_and_joined_to_the_seconds_that_are_asked_for(tmp_pat
     voice = read_speech(tmp_path / "a.wav", 1.5)
     assert len(voice) == 24_000
     assert 0.2 < np.abs(voice).max() < 0.35
-    assert len(recording.joined([voice, voice, voice], 2.5)) == 40_000
-    assert len(recording.joined([voice], 9)) == 24_000
+    assert len(recordings.joined([voice, voice, voice], 2.5)) == 40_000
+    assert len(recordings.joined([voice], 9)) == 24_000
 
 
 def test_a_plot_leaves_gaps_where_no_face_was_found(tmp_path: Path) -> None:

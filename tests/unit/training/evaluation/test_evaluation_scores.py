@@ -11,7 +11,7 @@ from dubline.training.evaluation.scores.mouth_opening import LipTally, best_lag,
 from dubline.training.evaluation.scores.picture import MAX_PSNR_DB, face_box, video_scores
 from dubline.training.evaluation.scores.reference import Reference, eroded, loudness, of_clip, of_recording, runs
 from dubline.training.evaluation.scores.sharpness import drift, sharpness, worse
-from dubline.training.evaluation.scores.window_boundary import SeamTally
+from dubline.training.evaluation.scores.window_boundary import BoundaryTally
 
 WHOLE = (slice(None), slice(None))
 
@@ -91,7 +91,7 @@ def test_a_tally_of_nothing_knows_nothing() -> None:
 
 def test_a_jump_at_every_window_border_shows_as_a_seam() -> None:
     differences = np.random.default_rng(0).uniform(0.9, 1.1, 599)
-    smooth, jumping = SeamTally(), SeamTally()
+    smooth, jumping = BoundaryTally(), BoundaryTally()
     smooth.add(differences, range(60, 600, 60))
     differences[59::60] *= 2
     jumping.add(differences, range(60, 600, 60))
@@ -105,14 +105,14 @@ def test_a_slide_that_takes_the_place_of_a_jump_shows_as_a_seam_too() -> None:
     differences = np.random.default_rng(0).uniform(0.9, 1.1, 599)
     for border in range(60, 600, 60):
         differences[border : border + 14] *= 2
-    sliding = SeamTally()
+    sliding = BoundaryTally()
     sliding.add(differences, range(60, 600, 60))
     assert sliding.scores()["border_ratio"] == pytest.approx(1, abs=0.1)
     assert sliding.scores()["seam_ratio"] == pytest.approx(2, abs=0.2)
 
 
 def test_a_video_of_one_window_has_no_seam_to_speak_of() -> None:
-    tally = SeamTally()
+    tally = BoundaryTally()
     tally.add(np.ones(50), range(60, 50, 60))
     assert np.isnan(tally.scores()["seam_ratio"])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from dubline.training.evaluation.heldout import unheard
+from dubline.training.evaluation.heldout import unseen_clips
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,20 +31,20 @@ def test_a_clip_with_a_voice_or_a_sentence_of_training_is_left_out(tmp_path: Pat
     clip(clips / "4", "heldout", "eve", "Something else. how are you?")
     clip(clips / "5", "heldout", "bob", "All is new!")
     clip(clips / "6", "heldout", "ann", "", kind="silent")
-    kept, heard = unheard(clips, [more])
+    kept, heard = unseen_clips(clips, [more])
     assert [path.stem for path in kept] == ["2", "6"]
     assert heard == 3
-    assert [path.stem for path in unheard(clips)[0]] == ["2", "5", "6"]
+    assert [path.stem for path in unseen_clips(clips)[0]] == ["2", "5", "6"]
 
 
 def test_footage_without_voices_and_texts_is_held_out_by_person(tmp_path: Path) -> None:
     for name, split in (("0", "train"), ("1", "heldout")):
         clip(tmp_path / name, split, "", "")
-    assert [path.stem for path in unheard(tmp_path)[0]] == ["1"]
+    assert [path.stem for path in unseen_clips(tmp_path)[0]] == ["1"]
 
 
 def test_a_folder_of_nothing_new_says_so(tmp_path: Path) -> None:
     for name, split in (("0", "train"), ("1", "heldout")):
         clip(tmp_path / name, split, "ann", "Hello.")
     with pytest.raises(FileNotFoundError, match="every held-out clip"):
-        unheard(tmp_path)
+        unseen_clips(tmp_path)

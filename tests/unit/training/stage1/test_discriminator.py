@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dubline.training.stage1.losses.discriminator import RAMP_STEPS, Adversary, Discriminator
+from dubline.training.stage1.losses.discriminator import RAMP_STEPS, AdversarialLoss, Discriminator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,28 +21,28 @@ def crops(count: int, generator: torch.Generator, *, sharp: bool) -> Tensor:
     return noise if sharp else (3 * functional.avg_pool2d(noise, 3, 1, padding=1)).clamp(-1, 1)
 
 
-def taught(steps: int) -> Adversary:
+def taught(steps: int) -> AdversarialLoss:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    adversary = Adversary(CPU, learning_rate=2e-3)
+    adversary = AdversarialLoss(CPU, learning_rate=2e-3)
     for _ in range(steps):
         adversary.step(crops(8, generator, sharp=True), crops(8, generator, sharp=False))
     return adversary
 
 
 @pytest.fixture(scope="module")
-def adversary() -> Adversary:
+def adversary() -> AdversarialLoss:
     return taught(40)
 
 
-def test_it_learns_to_tell_grain_from_blur(adversary: Adversary) -> None:
+def test_it_learns_to_tell_grain_from_blur(adversary: AdversarialLoss) -> None:
     unseen = torch.Generator().manual_seed(1)
     real, fake = crops(16, unseen, sharp=True), crops(16, unseen, sharp=False)
     verdicts = [adversary.network(batch)[0].mean((1, 2, 3)) for batch in (real, fake)]
     assert (verdicts[0] > verdicts[1].max()).all()
 
 
-def test_descending_its_loss_makes_blur_look_real(adversary: Adversary) -> None:
+def test_descending_its_loss_makes_blur_look_real(adversary: AdversarialLoss) -> None:
     unseen = torch.Generator().manual_seed(1)
     real, fake = crops(4, unseen, sharp=True), crops(4, unseen, sharp=False).requires_grad_()
     before = adversary.network(fake)[0].mean().item()
@@ -52,7 +52,7 @@ def test_descending_its_loss_makes_blur_look_real(adversary: Adversary) -> None:
     assert adversary.network(better)[0].mean().item() > before
 
 
-def test_gradients_of_the_loss_reach_the_rendered_crops_only(adversary: Adversary) -> None:
+def test_gradients_of_the_loss_reach_the_rendered_crops_only(adversary: AdversarialLoss) -> None:
     adversary.optimiser.zero_grad()
     real = torch.rand(2, 3, 32, 32, requires_grad=True)
     fake = torch.rand(2, 3, 32, 32, requires_grad=True)
@@ -65,7 +65,7 @@ def test_gradients_of_the_loss_reach_the_rendered_crops_only(adversary: Adversar
 
 def test_a_step_sends_no_gradient_to_the_renderer() -> None:
     fake = torch.rand(2, 3, 32, 32, requires_grad=True)
-    Adversary(CPU).step(torch.rand(2, 3, 32, 32), fake)
+    AdversarialLoss(CPU).step(torch.rand(2, 3, 32, 32), fake)
     assert fake.grad is None
 
 
@@ -79,7 +79,7 @@ def test_nobody_listens_to_an_untaught_critic() -> None:
 def test_it_goes_on_where_it_was_saved(tmp_path: Path) -> None:
     first = taught(3)
     torch.save(first.state_dict(), tmp_path / "adversary.pt")
-    second = Adversary(CPU, learning_rate=2e-3)
+    second = AdversarialLoss(CPU, learning_rate=2e-3)
     second.load_state_dict(torch.load(tmp_path / "adversary.pt", weights_only=True))
     real, fake = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(first.step(real, fake), second.step(real, fake))

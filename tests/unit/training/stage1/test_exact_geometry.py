@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dubline.models.layers import resize, warp
 from dubline.training.stage1.data import augment, exact_geometry
-from dubline.training.stage1.data.exact_geometry import DensePair, DensePairs, flow_loss, visibility_loss
+from dubline.training.stage1.data.exact_geometry import DensePair, DensePairSampler, flow_loss, visibility_loss
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,7 +138,7 @@ def test_landmarks_follow_the_camera(folder: Path) -> None:
 
 
 def test_draws_are_repeatable_and_leave_held_out_scenes_alone(folder: Path) -> None:
-    pairs = DensePairs(folder, SIZE)
+    pairs = DensePairSampler(folder, SIZE)
     assert pairs.count == 2
     first, second = pairs.draw(3, CPU), pairs.draw(3, CPU)
     assert not torch.equal(first.driving, second.driving)
@@ -149,12 +149,12 @@ def test_draws_are_repeatable_and_leave_held_out_scenes_alone(folder: Path) -> N
 
 
 def test_no_more_pairs_are_held_than_asked_for(folder: Path) -> None:
-    assert DensePairs(folder, SIZE, limit=1).count == 1
+    assert DensePairSampler(folder, SIZE, limit=1).count == 1
 
 
 def test_a_folder_without_pairs_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=tmp_path.name):
-        DensePairs(tmp_path, SIZE)
+        DensePairSampler(tmp_path, SIZE)
 
 
 def test_the_true_flow_loses_least_at_any_resolution(folder: Path) -> None:

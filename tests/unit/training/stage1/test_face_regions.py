@@ -11,8 +11,8 @@ import torch
 from dubline.models.presets import TINY
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage1.mouth_eye_refiner import FRAMED
-from dubline.training.stage1.data.pairs import Deck
-from dubline.training.stage1.face_regions import fit_places, places
+from dubline.training.stage1.data.pairs import PairSampler
+from dubline.training.stage1.face_regions import face_regions, fit_face_regions
 from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS
 
 if TYPE_CHECKING:
@@ -26,23 +26,23 @@ def test_places_of_landmarks() -> None:
     landmarks[:, 36:42, 0], landmarks[:, 42:48, 0] = -0.2, 0.4
     landmarks[:, 48:68, 1] = 0.3
     landmarks[:, 48, 0], landmarks[:, 54, 0] = -0.25, 0.25
-    assert places(landmarks)[0].tolist() == pytest.approx([0, 0.3, 0.5, 0.1, 0], abs=1e-6)
+    assert face_regions(landmarks)[0].tolist() == pytest.approx([0, 0.3, 0.5, 0.1, 0], abs=1e-6)
 
 
 def test_framed_faces_have_the_places_that_an_unfitted_retoucher_expects() -> None:
-    assert torch.allclose(places(torch.from_numpy(FRAMED_LANDMARKS)[None])[0], torch.tensor(FRAMED), atol=0.06)
+    assert torch.allclose(face_regions(torch.from_numpy(FRAMED_LANDMARKS)[None])[0], torch.tensor(FRAMED), atol=0.06)
 
 
 def test_a_fit_beats_the_mean_of_all_places(clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dubline.training.stage1.face_regions.SOURCES", 360)
     torch.manual_seed(0)
-    network, deck = Autoencoder(PARAMS).eval(), Deck(clips, torch.device("cpu"))
-    fit_places(network, deck)
+    network, sampler = Autoencoder(PARAMS).eval(), PairSampler(clips, torch.device("cpu"))
+    fit_face_regions(network, sampler)
     assert network.retoucher is not None
-    deck.seed(9)
+    sampler.seed(9)
     with torch.inference_mode():
-        pairs = deck.draw(48, 1)
+        pairs = sampler.draw(48, 1)
         found = network.retoucher.places(network.encode_motion(pairs.sources))
     # Blobs have landmarks of their own; what the camera does to them is what can be seen.
-    wanted = places(pairs.source_landmarks)
+    wanted = face_regions(pairs.source_landmarks)
     assert (found - wanted).square().mean() < 0.5 * (wanted - wanted.mean(0)).square().mean()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dubline.training.stage1.losses import perceptual
-from dubline.training.stage1.losses.perceptual import Backbone, Perceptual, face_crops
+from dubline.training.stage1.losses.perceptual import Backbone, PerceptualLoss, face_crops
 
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec(perceptual.PACKAGE) is None,
@@ -18,8 +18,8 @@ needs_weights = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def critic() -> Perceptual:
-    return Perceptual()
+def critic() -> PerceptualLoss:
+    return PerceptualLoss()
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +34,12 @@ def blurred(picture: Tensor) -> Tensor:
 
 
 @needs_weights
-def test_equal_pictures_lose_nothing(critic: Perceptual, photograph: Tensor) -> None:
+def test_equal_pictures_lose_nothing(critic: PerceptualLoss, photograph: Tensor) -> None:
     assert critic(photograph, photograph).item() == 0
 
 
 @needs_weights
-def test_blur_is_worse_than_a_change_of_brightness_of_the_same_size(critic: Perceptual, photograph: Tensor) -> None:
+def test_blur_is_worse_than_a_change_of_brightness_of_the_same_size(critic: PerceptualLoss, photograph: Tensor) -> None:
     soft = blurred(photograph)
     size = (soft - photograph).abs().mean()
     brighter = photograph + size
@@ -47,14 +47,14 @@ def test_blur_is_worse_than_a_change_of_brightness_of_the_same_size(critic: Perc
 
 
 @needs_weights
-def test_more_blur_is_worse(critic: Perceptual, photograph: Tensor) -> None:
+def test_more_blur_is_worse(critic: PerceptualLoss, photograph: Tensor) -> None:
     soft = blurred(photograph)
     losses = [critic(picture, photograph).item() for picture in (soft, blurred(blurred(soft)))]
     assert 0 < losses[0] < losses[1] < 1
 
 
 @needs_weights
-def test_gradients_reach_the_picture_only(critic: Perceptual, photograph: Tensor) -> None:
+def test_gradients_reach_the_picture_only(critic: PerceptualLoss, photograph: Tensor) -> None:
     picture, target = blurred(photograph).requires_grad_(), photograph.clone().requires_grad_()
     critic(picture, target).backward()
     assert picture.grad is not None
@@ -64,7 +64,7 @@ def test_gradients_reach_the_picture_only(critic: Perceptual, photograph: Tensor
 
 
 @needs_weights
-def test_descending_the_gradient_sharpens(critic: Perceptual, photograph: Tensor) -> None:
+def test_descending_the_gradient_sharpens(critic: PerceptualLoss, photograph: Tensor) -> None:
     picture = blurred(photograph).requires_grad_()
     before = (picture - photograph).square().mean().item()
     optimizer = torch.optim.Adam([picture], lr=0.02)
@@ -76,7 +76,7 @@ def test_descending_the_gradient_sharpens(critic: Perceptual, photograph: Tensor
 
 
 @needs_weights
-def test_autocast_changes_little(critic: Perceptual, photograph: Tensor) -> None:
+def test_autocast_changes_little(critic: PerceptualLoss, photograph: Tensor) -> None:
     soft = blurred(photograph)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = critic(soft.bfloat16(), photograph)
@@ -85,7 +85,7 @@ def test_autocast_changes_little(critic: Perceptual, photograph: Tensor) -> None
 
 
 @needs_weights
-def test_large_pictures_are_compared_at_three_scales(critic: Perceptual, photograph: Tensor) -> None:
+def test_large_pictures_are_compared_at_three_scales(critic: PerceptualLoss, photograph: Tensor) -> None:
     large = functional.interpolate(photograph, (256, 256), mode="bilinear", align_corners=False)
     soft = blurred(large)
     alone = [
@@ -121,7 +121,7 @@ def test_features_halve_from_stage_to_stage() -> None:
 def test_missing_weights_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perceptual, "PACKAGE", "no_such_package")
     with pytest.raises(ModuleNotFoundError, match=r"dubline\[training\]"):
-        Perceptual()
+        PerceptualLoss()
 
 
 def made_up_landmarks() -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dubline.training.stage1.data.pairs import Deck, Pairs
+from dubline.training.stage1.data.pairs import Pairs, PairSampler
 from dubline.training.stage1.losses.registration import fit, registered
 from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS
 
@@ -21,7 +21,7 @@ KNOWN = torch.ones(1)
 
 @pytest.fixture
 def pairs(clips: list[Clip]) -> Pairs:
-    drawn = Deck(clips, torch.device("cpu")).draw(2, 1)
+    drawn = PairSampler(clips, torch.device("cpu")).draw(2, 1)
     return drawn._replace(source_landmarks=drawn.driving_landmarks)
 
 

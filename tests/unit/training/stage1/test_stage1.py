@@ -14,14 +14,14 @@ from torch import Tensor
 
 from dubline.models.presets import BASE, TINY, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
-from dubline.training.cli_errors import AskedWrongError
+from dubline.training.cli_errors import UsageError
 from dubline.training.corpus import LIDS, LIPS, Clip
 from dubline.training.stage1 import face_regions, latent_alignment
 from dubline.training.stage1 import train as stage1
-from dubline.training.stage1.data.pairs import Deck
-from dubline.training.stage1.losses.objective import Criticism, misreading
+from dubline.training.stage1.data.pairs import PairSampler
+from dubline.training.stage1.losses.objective import Stage1Objective, head_loss
 from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS, face_weight, picture_loss
-from dubline.training.stage1.student import Reading, Student
+from dubline.training.stage1.supervised_autoencoder import HeadOutputs, SupervisedAutoencoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +30,9 @@ CPU = torch.device("cpu")
 
 
 def test_driving_frames_follow_their_source_in_a_row(clips: list[Clip]) -> None:
-    pairs = Deck(clips, CPU).draw(2, 3)
+    pairs = PairSampler(clips, CPU).draw(2, 3)
     assert pairs.sources.shape == (2, 3, 128, 128)
-    assert pairs.driving.shape == pairs.heard.shape == (6, 3, 128, 128)
+    assert pairs.driving.shape == pairs.augmented.shape == (6, 3, 128, 128)
     # Blob faces differ in skin: a driving frame is closer to its own source than to the other one.
     own, other = (
         (pairs.driving - rows.repeat_interleave(3, 0)).abs().mean() for rows in (pairs.sources, pairs.sources.flip(0))
@@ -41,51 +41,51 @@ def test_driving_frames_follow_their_source_in_a_row(clips: list[Clip]) -> None:
 
 
 def test_the_motion_encoder_sees_other_colours_than_the_renderer_must_make(clips: list[Clip]) -> None:
-    pairs = Deck(clips, CPU).draw(3, 1)
-    assert (pairs.heard - pairs.driving).abs().mean() > 0.02
+    pairs = PairSampler(clips, CPU).draw(3, 1)
+    assert (pairs.augmented - pairs.driving).abs().mean() > 0.02
 
 
 def test_footage_without_labels_teaches_pictures_but_no_geometry(clips: list[Clip]) -> None:
     bare = [replace(clip, landmarks=None, geometry=None, aperture_mm=None) for clip in clips[:1]]
-    deck = Deck([*clips[1:], *bare], CPU)
-    pairs = deck.draw(8, 1)
+    sampler = PairSampler([*clips[1:], *bare], CPU)
+    pairs = sampler.draw(8, 1)
     assert 0 < pairs.marked.sum() < 8
     assert torch.equal(pairs.rigged, pairs.marked)
-    student = Student(TINY.autoencoder, deck.mean.size)
-    criticism = Criticism(perceptual=0, adversarial=0, teacher=1, device=CPU)
-    rendering, read = student(pairs.sources, pairs.heard, 128)
+    model = SupervisedAutoencoder(TINY.autoencoder, sampler.mean.size)
+    objective = Stage1Objective(perceptual=0, adversarial=0, teacher=1, device=CPU)
+    rendering, read = model(pairs.sources, pairs.augmented, 128)
     guessed = pairs.marked == 0
     spoilt = pairs._replace(geometry=torch.where(guessed[:, None], 100.0, pairs.geometry))
-    assert criticism(rendering, read, spoilt).total == criticism(rendering, read, pairs).total
+    assert objective(rendering, read, spoilt).total == objective(rendering, read, pairs).total
     wrong = read._replace(landmarks=torch.where(guessed[:, None, None], 0.9, read.landmarks))
-    assert misreading(wrong, pairs) == misreading(read, pairs)
+    assert head_loss(wrong, pairs) == head_loss(read, pairs)
 
 
 def test_misread_landmarks_cost_and_right_ones_cost_nothing(clips: list[Clip]) -> None:
-    pairs = Deck(clips, CPU).draw(4, 2)
-    right = Reading(torch.zeros(8, 1), pairs.geometry, pairs.driving_landmarks)
-    assert misreading(right, pairs) == 0
+    pairs = PairSampler(clips, CPU).draw(4, 2)
+    right = HeadOutputs(torch.zeros(8, 1), pairs.geometry, pairs.driving_landmarks)
+    assert head_loss(right, pairs) == 0
     lips, jaw = torch.zeros(68, 1), torch.zeros(68, 1)
     lips[48:68], jaw[:17] = 0.01, 0.01
-    off = [misreading(right._replace(landmarks=right.landmarks + part), pairs) for part in (lips, jaw)]
+    off = [head_loss(right._replace(landmarks=right.landmarks + part), pairs) for part in (lips, jaw)]
     assert off[0] > 5 * off[1] > 0
 
 
 def test_a_head_that_has_learnt_nothing_reads_a_framed_face_and_leaves_the_encoder_alone(clips: list[Clip]) -> None:
-    deck = Deck(clips, CPU)
-    pairs, student = deck.draw(2, 1), Student(TINY.autoencoder, deck.mean.size)
-    read = student.read(pairs.heard)
+    sampler = PairSampler(clips, CPU)
+    pairs, model = sampler.draw(2, 1), SupervisedAutoencoder(TINY.autoencoder, sampler.mean.size)
+    read = model.read(pairs.augmented)
     torch.testing.assert_close(read.landmarks, torch.from_numpy(FRAMED_LANDMARKS).expand(2, -1, -1))
     read.landmarks.sum().backward()
-    touched = [parameter.grad for parameter in student.autoencoder.motion_encoder.parameters()]
+    touched = [parameter.grad for parameter in model.autoencoder.motion_encoder.parameters()]
     assert not any(gradient.any() for gradient in touched if gradient is not None)
 
 
 def test_the_most_telling_of_several_frames_differs_more_from_the_source(clips: list[Clip]) -> None:
-    deck = Deck(clips, CPU)
+    sampler = PairSampler(clips, CPU)
 
     def told(candidates: int) -> float:
-        pairs = deck.draw(24, 2, candidates)
+        pairs = sampler.draw(24, 2, candidates)
         # Every second one is told by its lips, and these clips' lips do show.
         return float((pairs.driving[1::2] - pairs.sources).abs().mean())
 
@@ -98,36 +98,36 @@ def test_every_other_driving_frame_is_the_most_telling_of_lids(clips: list[Clip]
     geometry = np.zeros((len(frames), 68), np.float32)
     geometry[:, LIPS] = frames[:, None]
     geometry[frames % 20 == 10, LIDS] = 1
-    deck = Deck([replace(clips[0], geometry=geometry)], CPU)
-    times = np.array([deck._times(0, 2, 12) for _ in range(200)])
+    sampler = PairSampler([replace(clips[0], geometry=geometry)], CPU)
+    times = np.array([sampler._times(0, 2, 12) for _ in range(200)])
     blinking = (times[:, 1:] % 20 == 10).mean(0)
     assert blinking[0] > 0.3 > 2 * blinking[1]
 
 
 def test_draws_repeat_with_their_seed(clips: list[Clip]) -> None:
-    deck = Deck(clips, CPU)
-    deck.seed(5)
-    first = deck.draw(2, 2)
-    deck.seed(5)
-    again = deck.draw(2, 2)
-    assert torch.equal(first.heard, again.heard)
+    sampler = PairSampler(clips, CPU)
+    sampler.seed(5)
+    first = sampler.draw(2, 2)
+    sampler.seed(5)
+    again = sampler.draw(2, 2)
+    assert torch.equal(first.augmented, again.augmented)
     assert torch.equal(first.driving_landmarks, again.driving_landmarks)
 
 
 def test_a_training_run_writes_state_curves_and_a_sheet_and_goes_on(clips: list[Clip], tmp_path: Path) -> None:
-    plan = stage1.Plan(minutes=2 / 60, sources=2, drives=2, perceptual=0)
-    path = stage1.train(clips, TINY, tmp_path, plan)
+    recipe = stage1.Recipe(minutes=2 / 60, sources=2, drives=2, perceptual=0)
+    path = stage1.train(clips, TINY, tmp_path, recipe)
     first = torch.load(path, weights_only=True)["steps"]
-    stage1.train(clips, TINY, tmp_path, replace(plan, resume=True))
+    stage1.train(clips, TINY, tmp_path, replace(recipe, resume=True))
     assert torch.load(path, weights_only=True)["steps"] > first > 0
     assert {"stage1.png", "stage1.jsonl"} <= {file.name for file in tmp_path.iterdir()}
 
 
 def test_keeping_the_motion_changes_the_renderer_alone(clips: list[Clip], tmp_path: Path) -> None:
-    plan = stage1.Plan(minutes=1 / 60, sources=2, drives=1, perceptual=0)
-    path = stage1.train(clips, TINY, tmp_path, plan)
+    recipe = stage1.Recipe(minutes=1 / 60, sources=2, drives=1, perceptual=0)
+    path = stage1.train(clips, TINY, tmp_path, recipe)
     before = torch.load(path, weights_only=True)["average"]
-    stage1.train(clips, TINY, tmp_path, replace(plan, resume=True, keep_motion=True))
+    stage1.train(clips, TINY, tmp_path, replace(recipe, resume=True, keep_motion=True))
     after = torch.load(path, weights_only=True)["network"]
     changed = {key.split(".")[1] for key in before if not torch.equal(before[key], after[key])}
     assert "frame_decoder" in changed
@@ -137,26 +137,26 @@ def test_keeping_the_motion_changes_the_renderer_alone(clips: list[Clip], tmp_pa
 def test_retouching_changes_the_retoucher_alone(clips: list[Clip], tmp_path: Path) -> None:
     params = replace(TINY.autoencoder, render_px=64, retouch_widths=(8, 16, 16))
     preset = replace(TINY, autoencoder=params)
-    plan = stage1.Plan(steps=3, sources=2, drives=1, perceptual=0)
-    path = stage1.train(clips, preset, tmp_path, plan)
+    recipe = stage1.Recipe(steps=3, sources=2, drives=1, perceptual=0)
+    path = stage1.train(clips, preset, tmp_path, recipe)
     before = torch.load(path, weights_only=True)["average"]
-    stage1.train(clips, preset, tmp_path, replace(plan, resume=True, retouch=True))
+    stage1.train(clips, preset, tmp_path, replace(recipe, resume=True, retouch=True))
     state = torch.load(path, weights_only=True)
     assert state["steps"] == 6
     for kind in ("network", "average"):
         changed = {key.split(".")[1] for key in before if not torch.equal(before[key], state[kind][key])}
         assert changed == {"retoucher"}
-    with pytest.raises(AskedWrongError, match="nothing to retouch"):
-        stage1.train(clips, preset, tmp_path, replace(plan, resume=True, retouch=True, size_px=128))
-    with pytest.raises(AskedWrongError, match="no retoucher"):
-        stage1.train(clips, TINY, tmp_path / "tiny", replace(plan, start_from=_tiny(clips, tmp_path), retouch=True))
+    with pytest.raises(UsageError, match="nothing to retouch"):
+        stage1.train(clips, preset, tmp_path, replace(recipe, resume=True, retouch=True, size_px=128))
+    with pytest.raises(UsageError, match="no retoucher"):
+        stage1.train(clips, TINY, tmp_path / "tiny", replace(recipe, start_from=_tiny(clips, tmp_path), retouch=True))
 
 
 def test_a_retoucher_goes_on_where_the_latents_have_changed(clips: list[Clip], tmp_path: Path) -> None:
     params = replace(TINY.autoencoder, render_px=64, retouch_widths=(8, 16, 16))
-    preset, plan = replace(TINY, autoencoder=params), stage1.Plan(steps=2, sources=2, drives=1, perceptual=0)
-    new = stage1.train(clips, preset, tmp_path / "new", plan)
-    retouch = replace(plan, start_from=new, retouch=True)
+    preset, recipe = replace(TINY, autoencoder=params), stage1.Recipe(steps=2, sources=2, drives=1, perceptual=0)
+    new = stage1.train(clips, preset, tmp_path / "new", recipe)
+    retouch = replace(recipe, start_from=new, retouch=True)
     old = stage1.train(clips, preset, tmp_path / "old", replace(retouch, learning_rate=0.2))
     on = stage1.train(clips, preset, tmp_path / "on", replace(retouch, formerly=old))
     trained, carried = (_finish(path, "average") for path in (old, on))
@@ -165,14 +165,14 @@ def test_a_retoucher_goes_on_where_the_latents_have_changed(clips: list[Clip], t
     torch.testing.assert_close(_finish(on, "network"), trained, atol=3e-5, rtol=0)
     # A run that goes on with a retoucher of its own is not given another.
     stage1.train(
-        clips, preset, tmp_path / "on", replace(plan, retouch=True, resume=True, formerly=new, learning_rate=0)
+        clips, preset, tmp_path / "on", replace(recipe, retouch=True, resume=True, formerly=new, learning_rate=0)
     )
     torch.testing.assert_close(_finish(on, "average"), trained, atol=1e-4, rtol=0)
-    with pytest.raises(AskedWrongError, match="--formerly needs --retouch"):
-        replace(plan, start_from=new, formerly=old)
+    with pytest.raises(UsageError, match="--formerly needs --retouch"):
+        replace(recipe, start_from=new, formerly=old)
     bare = _tiny(clips, tmp_path)
-    with pytest.raises(AskedWrongError, match="of another network"):
-        stage1.train(clips, preset, tmp_path / "bare", replace(plan, start_from=new, retouch=True, formerly=bare))
+    with pytest.raises(UsageError, match="of another network"):
+        stage1.train(clips, preset, tmp_path / "bare", replace(recipe, start_from=new, retouch=True, formerly=bare))
 
 
 def test_a_carried_over_retoucher_hears_the_same_in_other_words(
@@ -181,7 +181,7 @@ def test_a_carried_over_retoucher_hears_the_same_in_other_words(
     monkeypatch.setattr(latent_alignment, "FRAMES", 720)
     monkeypatch.setattr(face_regions, "SOURCES", 96)
     params = replace(TINY.autoencoder, render_px=64, retouch_widths=(8, 16, 16))
-    deck = Deck(clips, CPU)
+    sampler = PairSampler(clips, CPU)
     former = Autoencoder(params).eval()
     former.retoucher.readings.bias.data.normal_()
     # The same encoder in other words: its last layer's values are permuted, scaled and shifted.
@@ -189,15 +189,15 @@ def test_a_carried_over_retoucher_hears_the_same_in_other_words(
     last = network.motion_encoder.body[-1]
     order = torch.randperm(params.motion)
     last.weight.data, last.bias.data = -2 * last.weight.data[order], -2 * last.bias.data[order] + 0.1
-    assert latent_alignment.translate(network, former, deck) > 0.97
-    one, other = (deck.draw(4, 1).sources for _ in range(2))
+    assert latent_alignment.align_refiner(network, former, sampler) > 0.97
+    one, other = (sampler.draw(4, 1).sources for _ in range(2))
 
-    def heard(spoken: Autoencoder) -> Tensor:
+    def augmented(spoken: Autoencoder) -> Tensor:
         motion, origin = spoken.encode_motion(one), spoken.encode_motion(other)
         return spoken.retoucher.readings(torch.cat([motion, motion - origin], dim=1))
 
     with torch.inference_mode():
-        wanted, told = heard(former), heard(network)
+        wanted, told = augmented(former), augmented(network)
     assert (told - wanted).square().mean() < 0.05 * wanted.var(0).mean()
 
 
@@ -209,7 +209,7 @@ def _finish(path: Path, kind: str) -> Tensor:
 
 
 def _tiny(clips: list[Clip], folder: Path) -> Path:
-    return stage1.train(clips, TINY, folder / "start", stage1.Plan(steps=1, sources=1, drives=1, perceptual=0))
+    return stage1.train(clips, TINY, folder / "start", stage1.Recipe(steps=1, sources=1, drives=1, perceptual=0))
 
 
 @pytest.mark.parametrize("preset", [TINY, BASE], ids=lambda preset: preset.name)
@@ -219,19 +219,19 @@ def test_one_clip_can_be_learnt_by_heart(preset: Preset) -> None:
     clip = blob_clip(3, frames=5, size_px=preset.size_px)
     frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2).float() / 127.5 - 1
     weight = face_weight(torch.from_numpy(np.asarray(clip.landmarks)), preset.size_px)
-    student = Student(preset.autoencoder, 2)
-    optimiser = torch.optim.AdamW(student.parameters(), 1e-3)
+    model = SupervisedAutoencoder(preset.autoencoder, 2)
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
     psnr, steps = 0.0, 0
     while psnr < 35 and steps < 400:
         for group in optimiser.param_groups:
             group["lr"] = 1e-3 * min(1, (steps + 1) / 20)
         with torch.autocast("cpu", torch.bfloat16):
-            rendering, _ = student(frames[:1], frames[1:], preset.size_px)
+            rendering, _ = model(frames[:1], frames[1:], preset.size_px)
         picture = rendering.frame.float()
         loss = picture_loss(picture, frames[1:], weight[1:]) + picture_loss(rendering.warped, frames[1:], weight[1:])
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         steps += 1
         psnr = -10 * float(((picture - frames[1:]).detach().square().mean() / 4).log10())

@@ -11,7 +11,7 @@ import torch
 
 from dubline.models.presets import DiffusionParams
 from dubline.models.stage2.audio_encoder import LocalExtractor
-from dubline.training.stage2.articulation import Lessons, Reciter, read_recitations
+from dubline.training.stage2.articulation import ArticulationHead, ArticulationSampler, read_labelled_speech
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_window_shows_the_mouth_while_it_is_heard(folder: Path) -> None:
-    lessons = Lessons(read_recitations(folder), PARAMS)
-    slices, mouth, recorded = lessons.draw(6)
+    articulation = ArticulationSampler(read_labelled_speech(folder), PARAMS)
+    slices, mouth, recorded = articulation.draw(6)
     frames = PARAMS.previous + PARAMS.window
     assert slices.shape == (6, 4 * (frames + 2 * PARAMS.margin), 80)
     assert mouth.shape == (6, frames, 5)
@@ -58,43 +58,43 @@ def test_a_window_shows_the_mouth_while_it_is_heard(folder: Path) -> None:
 
 
 def test_draws_repeat_with_their_seed_and_short_speech_is_left_out(folder: Path) -> None:
-    lessons = Lessons(read_recitations(folder), PARAMS)
-    assert len(lessons.recitations) == 4
-    lessons.seed(3)
-    first = lessons.draw(2)
-    lessons.seed(3)
-    assert torch.equal(first.mouth, lessons.draw(2).mouth)
-    lessons.seed(4)
-    assert not torch.equal(first.mouth, lessons.draw(2).mouth)
+    articulation = ArticulationSampler(read_labelled_speech(folder), PARAMS)
+    assert len(articulation.recordings) == 4
+    articulation.seed(3)
+    first = articulation.draw(2)
+    articulation.seed(3)
+    assert torch.equal(first.mouth, articulation.draw(2).mouth)
+    articulation.seed(4)
+    assert not torch.equal(first.mouth, articulation.draw(2).mouth)
 
 
 def test_the_extractor_learns_what_the_mouth_does_and_the_head_survives_a_restart(folder: Path) -> None:
     torch.manual_seed(0)
-    lessons = Lessons(read_recitations(folder), PARAMS)
+    articulation = ArticulationSampler(read_labelled_speech(folder), PARAMS)
     extractor = LocalExtractor(PARAMS)
-    reciter = Reciter(lessons, PARAMS.audio_width, torch.device("cpu"))
+    articulation_head = ArticulationHead(articulation, PARAMS.audio_width, torch.device("cpu"))
     optimiser = torch.optim.AdamW(extractor.parameters(), 3e-3)
     losses = []
     for _ in range(25):
-        loss = reciter.loss(extractor, 4)
+        loss = articulation_head.loss(extractor, 4)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        reciter.step()
+        articulation_head.step()
         losses.append(float(loss.detach()))
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:3])
-    again = Reciter(lessons, PARAMS.audio_width, torch.device("cpu"))
-    again.load_state_dict(reciter.state_dict())
-    assert torch.equal(again.head.weight, reciter.head.weight)
+    again = ArticulationHead(articulation, PARAMS.audio_width, torch.device("cpu"))
+    again.load_state_dict(articulation_head.state_dict())
+    assert torch.equal(again.head.weight, articulation_head.head.weight)
 
 
 def test_a_folder_without_speech_is_refused_and_a_broken_file_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(FileNotFoundError, match=r"no sound beside a NAME\.npz"):
-        read_recitations(tmp_path)
+        read_labelled_speech(tmp_path)
     recite(tmp_path, "good", 1)
     recite(tmp_path, "broken", 2)
     (tmp_path / "broken.wav").write_bytes(b"nothing")
-    assert len(read_recitations(tmp_path)) == 1
+    assert len(read_labelled_speech(tmp_path)) == 1
     assert "broken.wav" in capsys.readouterr().err

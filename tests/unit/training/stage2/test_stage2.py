@@ -15,13 +15,13 @@ from dubline.models.presets import TINY, DiffusionParams, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.denoiser import Condition
 from dubline.models.stage2.diffusion import Diffusion
-from dubline.training.cli_errors import AskedWrongError
-from dubline.training.stage1.student import Student
+from dubline.training.cli_errors import UsageError
+from dubline.training.stage1.supervised_autoencoder import SupervisedAutoencoder
 from dubline.training.stage2 import latent_alignment, lip_check
 from dubline.training.stage2 import train as stage2
 from dubline.training.stage2.denoising_loss import lips_of, loss_of, own_past
 from dubline.training.stage2.encoded_clips import (
-    Encoded,
+    EncodedClip,
     encode,
     encode_all,
     encode_corpus,
@@ -29,11 +29,11 @@ from dubline.training.stage2.encoded_clips import (
     fit_statistics,
     read_encoded,
 )
-from dubline.training.stage2.latent_alignment import translate
+from dubline.training.stage2.latent_alignment import align_latents
 from dubline.training.stage2.lip_check import LipCheck
-from dubline.training.stage2.trained import Trained, load_stage2
-from dubline.training.stage2.waveform_augmentation import Take, change_speed
-from dubline.training.stage2.windows import Windows
+from dubline.training.stage2.training_params import TrainingParams, load_stage2
+from dubline.training.stage2.waveform_augmentation import AugmentedSpeech, change_speed
+from dubline.training.stage2.windows import WindowSampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,34 +65,36 @@ def with_switches(switched: dict[str, Any]) -> Preset:
 
 
 @pytest.fixture(scope="module")
-def student() -> Student:
+def model() -> SupervisedAutoencoder:
     torch.manual_seed(0)
-    return Student(TINY.autoencoder, 2).eval()
+    return SupervisedAutoencoder(TINY.autoencoder, 2).eval()
 
 
 @pytest.fixture(scope="module")
-def encoded(clips: list[Clip], student: Student) -> list[Encoded]:
-    takes = [change_speed(clips[0].speech, 1.1)]
-    return [encode(clip, student.autoencoder, takes) for clip in clips]
+def encoded(clips: list[Clip], model: SupervisedAutoencoder) -> list[EncodedClip]:
+    augmented = [change_speed(clips[0].speech, 1.1)]
+    return [encode(clip, model.autoencoder, augmented) for clip in clips]
 
 
-def ready(encoded: list[Encoded], switched: dict[str, Any]) -> tuple[Diffusion, Windows]:
+def ready(encoded: list[EncodedClip], switched: dict[str, Any]) -> tuple[Diffusion, WindowSampler]:
     torch.manual_seed(0)
     diffusion = Diffusion(with_switches(switched))
     fit_statistics(diffusion, encoded)
-    return diffusion, Windows(encoded, diffusion, seed=0)
+    return diffusion, WindowSampler(encoded, diffusion, seed=0)
 
 
 @pytest.fixture
-def run(student: Student, tmp_path: Path) -> Path:
-    torch.save({"average": student.state_dict(), "steps": 0}, tmp_path / "stage1.pt")
+def run(model: SupervisedAutoencoder, tmp_path: Path) -> Path:
+    torch.save({"average": model.state_dict(), "steps": 0}, tmp_path / "stage1.pt")
     return tmp_path
 
 
 @switches
-def test_every_switch_learns_and_samples(encoded: list[Encoded], student: Student, switched: dict[str, Any]) -> None:
+def test_every_switch_learns_and_samples(
+    encoded: list[EncodedClip], model: SupervisedAutoencoder, switched: dict[str, Any]
+) -> None:
     diffusion, windows = ready(encoded, switched)
-    lips = lips_of(diffusion, student.geometry_head)
+    lips = lips_of(diffusion, model.geometry_head)
     optimiser = torch.optim.AdamW(diffusion.parameters(), 2e-3)
     batch, losses = windows.draw(8), []
     for _ in range(20):
@@ -119,7 +121,7 @@ def test_a_checkpoint_remembers_its_switches(clips: list[Clip], run: Path, switc
     assert all(tensor.isfinite().all() for tensor in diffusion.state_dict().values())
     state = torch.load(path, weights_only=True)
     autoencoder, _ = stage2.load_stage1(preset, run)
-    assert state["companions"]["params"] == Trained(preset.diffusion, fingerprint(autoencoder)).state_dict()
+    assert state["companions"]["params"] == TrainingParams(preset.diffusion, fingerprint(autoencoder)).state_dict()
     stage2.train(clips, preset, run, minutes=0.5 / 60, resume=True, recipe=recipe)
     assert torch.load(path, weights_only=True)["steps"] > state["steps"] > 0
     other = with_switches({"objective": "flow" if preset.diffusion.objective == "x0" else "x0"})
@@ -137,7 +139,7 @@ def test_training_may_start_from_averages_alone(clips: list[Clip], run: Path) ->
     assert path.exists()
 
 
-def test_rows_with_an_earlier_window_follow_what_the_network_drew(encoded: list[Encoded]) -> None:
+def test_rows_with_an_earlier_window_follow_what_the_network_drew(encoded: list[EncodedClip]) -> None:
     diffusion, windows = ready(encoded, {})
     batch = windows.draw(6, earlier=2)
     assert batch.earlier is not None
@@ -150,7 +152,7 @@ def test_rows_with_an_earlier_window_follow_what_the_network_drew(encoded: list[
 
 
 def test_the_frames_that_the_network_drew_are_those_before_the_window(
-    encoded: list[Encoded], monkeypatch: pytest.MonkeyPatch
+    encoded: list[EncodedClip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diffusion, windows = ready(encoded, {})
     batch = windows.draw(4, earlier=4)
@@ -167,10 +169,10 @@ def test_the_frames_that_the_network_drew_are_those_before_the_window(
 
 
 def test_lips_that_are_the_truth_pass_the_check_and_others_fail(
-    encoded: list[Encoded], student: Student, monkeypatch: pytest.MonkeyPatch
+    encoded: list[EncodedClip], model: SupervisedAutoencoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diffusion, windows = ready(encoded, {})
-    reading = lips_of(diffusion, student.geometry_head)[:, -1]
+    reading = lips_of(diffusion, model.geometry_head)[:, -1]
     plain = [clip._replace(gap=None) for clip in encoded]
     check = LipCheck(plain, windows, reading)
     truth = torch.stack([windows.motion(clip, 0, 1.0, 0, diffusion.params.window) for clip in plain])
@@ -180,7 +182,7 @@ def test_lips_that_are_the_truth_pass_the_check_and_others_fail(
     assert check.score(diffusion, CPU) == pytest.approx(-1, abs=1e-3)
 
 
-def test_a_stream_goes_on_and_its_seed_decides_it(encoded: list[Encoded]) -> None:
+def test_a_stream_goes_on_and_its_seed_decides_it(encoded: list[EncodedClip]) -> None:
     drawn = []
     for _ in range(2):
         _, windows = ready(encoded, {})
@@ -193,7 +195,7 @@ def test_a_stream_goes_on_and_its_seed_decides_it(encoded: list[Encoded]) -> Non
     assert len(earlier.slices) == 1
 
 
-def test_motion_keeps_pace_with_the_voice(encoded: list[Encoded]) -> None:
+def test_motion_keeps_pace_with_the_voice(encoded: list[EncodedClip]) -> None:
     diffusion, windows = ready(encoded, {})
     clip = encoded[0]
     ramp = torch.arange(float(len(clip.latents)))[:, None].expand(-1, TINY.autoencoder.motion).half()
@@ -201,7 +203,7 @@ def test_motion_keeps_pace_with_the_voice(encoded: list[Encoded]) -> None:
     diffusion.whitening.basis.zero_()[0, 0] = 1
     diffusion.whitening.scale.fill_(1)
     diffusion.whitening.mean.zero_()
-    windows = Windows([steady], diffusion, seed=0)
+    windows = WindowSampler([steady], diffusion, seed=0)
     moved = windows.motion(steady, 0, 1.1, -4, 60)[:, 0]
     torch.testing.assert_close(moved[4:], 1.1 * torch.arange(60.0), atol=0.05, rtol=0)
     assert (moved[:4] == 0).all()
@@ -222,13 +224,13 @@ def test_clips_without_labels_or_sound_do_not_stop_training(clips: list[Clip], r
         stage2.train([short], SMALL, run, minutes=0.1, resume=False, recipe=recipe)
 
 
-def test_a_stage_one_that_never_saw_a_label_teaches_no_lips(encoded: list[Encoded]) -> None:
+def test_a_stage_one_that_never_saw_a_label_teaches_no_lips(encoded: list[EncodedClip]) -> None:
     diffusion, _ = ready(encoded, {})
     assert not lips_of(diffusion, nn.Linear(TINY.autoencoder.motion, 1)).any()
 
 
 def test_a_corpus_is_read_one_clip_at_a_time_and_encoded_once(
-    clips: list[Clip], student: Student, tmp_path: Path
+    clips: list[Clip], model: SupervisedAutoencoder, tmp_path: Path
 ) -> None:
     read: list[str] = []
 
@@ -237,32 +239,32 @@ def test_a_corpus_is_read_one_clip_at_a_time_and_encoded_once(
             read.append(clip.name)
             yield clip
 
-    def encoded_with(given: list[Clip], network: Autoencoder, names: list[str]) -> list[Encoded]:
+    def encoded_with(given: list[Clip], network: Autoencoder, names: list[str]) -> list[EncodedClip]:
         kept = encode_corpus(stream(given), clips[:1], network, variants=1, cache=tmp_path / "encoded.pt", names=names)
         return kept.training
 
-    first = encoded_with(clips[:2], student.autoencoder, ["a", "b"])
+    first = encoded_with(clips[:2], model.autoencoder, ["a", "b"])
     assert len(read) == 2
-    again = encoded_with(clips[:2], student.autoencoder, ["a", "b"])
+    again = encoded_with(clips[:2], model.autoencoder, ["a", "b"])
     assert len(read) == 2, "nothing is decoded when the file holds all clips"
     assert torch.equal(first[1].latents, again[1].latents)
     assert torch.equal(first[1].voices[1].mel, again[1].voices[1].mel)
-    grown = encoded_with(clips, student.autoencoder, ["a", "b", "c"])
+    grown = encoded_with(clips, model.autoencoder, ["a", "b", "c"])
     assert [clip.name for clip in grown[:2]] == [clip.name for clip in first]
     assert len(grown) == 3
     other = Autoencoder(TINY.autoencoder)
     assert not torch.equal(encoded_with(clips, other, ["a", "b", "c"])[0].latents, first[0].latents)
 
 
-def test_the_same_speech_always_gets_the_same_recordings(clips: list[Clip], student: Student) -> None:
-    once, twice = (encode_all(clips[:1], student.autoencoder, 2)[0] for _ in range(2))
+def test_the_same_speech_always_gets_the_same_recordings(clips: list[Clip], model: SupervisedAutoencoder) -> None:
+    once, twice = (encode_all(clips[:1], model.autoencoder, 2)[0] for _ in range(2))
     assert all(torch.equal(a.mel, b.mel) for a, b in zip(once.voices, twice.voices, strict=True))
     assert not torch.equal(once.voices[0].mel, once.voices[1].mel)
 
 
-def test_the_first_voice_is_the_clips_own(clips: list[Clip], student: Student) -> None:
-    own = encode(clips[0], student.autoencoder).voices
-    also = encode(clips[0], student.autoencoder, [Take(clips[0].speech, 1.0)]).voices
+def test_the_first_voice_is_the_clips_own(clips: list[Clip], model: SupervisedAutoencoder) -> None:
+    own = encode(clips[0], model.autoencoder).voices
+    also = encode(clips[0], model.autoencoder, [AugmentedSpeech(clips[0].speech, 1.0)]).voices
     assert len(own) == 1
     assert torch.equal(own[0].mel, also[1].mel)
 
@@ -280,20 +282,22 @@ def test_a_stage_two_of_another_stage_one_is_not_trained_on(clips: list[Clip], r
 @pytest.mark.parametrize("switched", [{}, {"hears_style": False}, {"hears_appearance": False}])
 def test_a_translated_stage_two_says_the_same_in_latents_that_mean_the_same(switched: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    before = [Encoded(str(i), torch.randn(240, 192), torch.randn(48, 64), (), None) for i in range(8)]
+    before = [EncodedClip(str(i), torch.randn(240, 192), torch.randn(48, 64), (), None) for i in range(8)]
     # Faces that look like what they do: what is known of a source is not two independent things.
     before = [clip._replace(appearance=clip.appearance + clip.latents[::5, :64]) for clip in before]
-    turn, _ = torch.linalg.qr(torch.randn(192, 192))
-    after = [clip._replace(latents=3 * clip.latents @ turn, appearance=0.5 * clip.appearance + 1) for clip in before]
+    rotation, _ = torch.linalg.qr(torch.randn(192, 192))
+    after = [
+        clip._replace(latents=3 * clip.latents @ rotation, appearance=0.5 * clip.appearance + 1) for clip in before
+    ]
     former = Diffusion(with_switches(switched)).eval()
     fit_statistics(former, before)
     for parameter in (*former.denoiser.leave.parameters(), *former.denoiser.adapt.parameters()):
         nn.init.normal_(parameter, std=0.1)
     translated = Diffusion(with_switches(switched)).eval()
     translated.load_state_dict(former.state_dict())
-    assert translate(translated, before, after) > 0.99
+    assert align_latents(translated, before, after) > 0.99
 
-    def predicted(diffusion: Diffusion, clip: Encoded) -> torch.Tensor:
+    def predicted(diffusion: Diffusion, clip: EncodedClip) -> torch.Tensor:
         params = diffusion.params
         motion = diffusion.whitening(clip.latents, clip.latents[0])[: params.previous + params.window]
         latent, appearance = diffusion.standardise(clip.latents[:1], clip.appearance[:1])
@@ -306,13 +310,13 @@ def test_a_translated_stage_two_says_the_same_in_latents_that_mean_the_same(swit
 
     with torch.no_grad():
         old, new = predicted(former, before[0]), predicted(translated, after[0])
-    assert float((new - 3 * old @ turn).square().sum() / new.square().sum()) < 0.01
+    assert float((new - 3 * old @ rotation).square().sum() / new.square().sum()) < 0.01
 
 
 def test_clips_are_carried_over_where_the_networks_are() -> None:
     """Latents are kept on the CPU; the meta device stands in for a GPU."""
     diffusion = Diffusion(SMALL).to("meta")
-    clip = Encoded("a", torch.randn(80, 192), torch.randn(16, 64), (), None)
+    clip = EncodedClip("a", torch.randn(80, 192), torch.randn(16, 64), (), None)
     assert next(latent_alignment._motions(diffusion, clip)).is_meta
     assert latent_alignment._person(diffusion, clip).is_meta
 
@@ -323,7 +327,7 @@ def test_a_stage_two_begins_from_averages_that_spoke_in_other_latents(
     recipe = stage2.Recipe(batch=4, variants=0, steps=2)
     former = stage2.train(clips, SMALL, run, resume=False, recipe=recipe, names=["a", "b", "c"])
     other = tmp_path_factory.mktemp("other")
-    torch.save({"average": Student(TINY.autoencoder, 2).state_dict(), "steps": 0}, other / "stage1.pt")
+    torch.save({"average": SupervisedAutoencoder(TINY.autoencoder, 2).state_dict(), "steps": 0}, other / "stage1.pt")
     formerly = read_encoded(run / "encoded.pt").training
     once = dataclasses.replace(recipe, steps=1)
     names = ["a", "b", "c"]
@@ -332,18 +336,18 @@ def test_a_stage_two_begins_from_averages_that_spoke_in_other_latents(
     )
     expected = load_stage2(SMALL, former)
     spoken = expected.denoiser.enter.weight.clone()
-    translate(expected, formerly, read_encoded(other / "encoded.pt").training)
+    align_latents(expected, formerly, read_encoded(other / "encoded.pt").training)
     state = torch.load(path, weights_only=True)
     for kind in ("network", "average"):
         torch.testing.assert_close(state[kind]["whitening.basis"], expected.whitening.basis)
         entering = state[kind]["denoiser.enter.weight"]
         torch.testing.assert_close(entering, expected.denoiser.enter.weight, atol=1e-4, rtol=0)
         assert (entering - spoken).abs().max() > 1e-2
-    with pytest.raises(AskedWrongError, match="needs --start-from"):
+    with pytest.raises(UsageError, match="needs --start-from"):
         stage2.train(clips, SMALL, other, resume=False, recipe=once, formerly=formerly)
-    with pytest.raises(AskedWrongError, match="encoded"):
+    with pytest.raises(UsageError, match="encoded"):
         read_encoded(path)
-    with pytest.raises(AskedWrongError, match="encoded"):
+    with pytest.raises(UsageError, match="encoded"):
         read_encoded(other / "stage1.pt.missing")
-    with pytest.raises(AskedWrongError, match="none of these clips"):
-        translate(load_stage2(SMALL, former), [formerly[0]._replace(name="stranger")], formerly)
+    with pytest.raises(UsageError, match="none of these clips"):
+        align_latents(load_stage2(SMALL, former), [formerly[0]._replace(name="stranger")], formerly)

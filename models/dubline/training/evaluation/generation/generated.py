@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from dubline.training.evaluation.generation.video import Film
+    from dubline.training.evaluation.generation.video_writer import WrittenVideo
     from dubline.training.evaluation.scores.reference import Reference
 
 
 @dataclass
-class ClipTake:
+class GeneratedClip:
     """One held-out clip.
 
     labelled: whether the true opening is known; without labels the one that is read off its own frames is taken.
@@ -29,7 +29,7 @@ class ClipTake:
     kind: str
     labelled: bool
     reference: Reference
-    driver: ClipTake | None = None
+    driver: GeneratedClip | None = None
     videos: dict[str, Path] = field(default_factory=dict)
     pictures: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -46,19 +46,19 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class PortraitTake:
+class GeneratedPortrait:
     """A portrait spoken to by a voice. sharpness: by box, the film's median over the portrait's own."""
 
     portrait: str
     voice: Voice
-    film: Film
+    video: WrittenVideo
     sharpness: dict[str, float]
 
 
 @dataclass(frozen=True)
-class LongTake:
+class GeneratedLongSpeech:
     """A source spoken to for long enough to see whether it drifts."""
 
     name: str
     seconds: float
-    film: Film
+    video: WrittenVideo

@@ -9,13 +9,18 @@ from PIL import Image
 
 from dubline.framing.face import find
 from dubline.training.corpus import read_clip
-from dubline.training.evaluation.generation.generated import ClipTake, LongTake, PortraitTake, Voice
-from dubline.training.evaluation.generation.playback import Performer
+from dubline.training.evaluation.generation.generated import (
+    GeneratedClip,
+    GeneratedLongSpeech,
+    GeneratedPortrait,
+    Voice,
+)
+from dubline.training.evaluation.generation.motion_renderer import MotionRenderer
 from dubline.training.evaluation.generation.portrait import sharpness_of
-from dubline.training.evaluation.generation.video import Film, shoot
+from dubline.training.evaluation.generation.video_writer import WrittenVideo, write_video
 from dubline.training.evaluation.scores.picture import face_box, video_scores
 from dubline.training.evaluation.scores.reference import FPS, of_clip
-from dubline.training.evaluation.scores.window_boundary import SeamTally
+from dubline.training.evaluation.scores.window_boundary import BoundaryTally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
     from dubline.training.corpus import Clip
     from dubline.training.evaluation.contact_sheet import ContactSheet
     from dubline.training.evaluation.generation.portrait import Portrait
-    from dubline.training.evaluation.landmarks.client import Examiner
+    from dubline.training.evaluation.landmarks.client import LandmarkClient
     from dubline.training.evaluation.scores.sharpness import Box
 
 #: A clip of this kind moves its face without a sound: its speech asks nothing of the lips.
@@ -40,100 +45,104 @@ HUMANS_SHOWN: Final = 2
 LONG_IDENTITY_EVERY: Final = 5
 
 
-class Studio:
+class Generator:
     """Plays, films and has faces read; keeps what the scores need."""
 
-    def __init__(self, networks: Networks, out: Path, examiner: Examiner, sheet: ContactSheet) -> None:
-        self.performer, self.out, self.examiner, self.sheet = Performer(networks), out, examiner, sheet
+    def __init__(self, networks: Networks, out: Path, landmarks: LandmarkClient, sheet: ContactSheet) -> None:
+        self.renderer, self.out, self.landmarks, self.sheet = MotionRenderer(networks), out, landmarks, sheet
         self.borders = networks.preset.diffusion.borders
-        self.seams = SeamTally()
-        self.clips: list[ClipTake] = []
-        self.portraits: list[PortraitTake] = []
-        self.longs: list[LongTake] = []
+        self.boundaries = BoundaryTally()
+        self.clips: list[GeneratedClip] = []
+        self.portraits: list[GeneratedPortrait] = []
+        self.longs: list[GeneratedLongSpeech] = []
         self.voices: list[Voice] = []
-        self.driver: tuple[ClipTake, Tensor] | None = None
+        self.driver: tuple[GeneratedClip, Tensor] | None = None
         self.sources: dict[str, Path] = {}
 
-    def see_driver(self, path: Path) -> None:
+    def prepare_driver(self, path: Path) -> None:
         """Remember a clip's motion, for the next clip to borrow."""
-        clip, take = self._read(path)
+        clip, result = self._read(path)
         # Where its truth will lie, once it has been filmed itself.
-        take.videos["truth"] = self._video(take.name, "truth")
-        self.driver = (take, self.performer.own_motion(clip.frames))
+        result.videos["truth"] = self._video(result.name, "truth")
+        self.driver = (result, self.renderer.encode_motion(clip.frames))
 
-    def film_clip(self, path: Path) -> None:
+    def generate_clip(self, path: Path) -> None:
         """Film a labelled clip with its own motion, its speech, and the motion of the clip before it."""
-        clip, take = self._read(path)
-        source, count = self.performer.source(clip.frames[0]), len(clip.frames)
-        own = self.performer.own_motion(clip.frames)
+        clip, result = self._read(path)
+        source, count = self.renderer.source(clip.frames[0]), len(clip.frames)
+        own = self.renderer.encode_motion(clip.frames)
         motions = {"own": own}
         if clip.kind != WORDLESS:
-            motions["speech"] = self.performer.spoken_motion(source, clip.speech, count)
+            motions["speech"] = self.renderer.sample_motion(source, clip.speech, count)
         if self.driver is not None:
-            take.driver, motion = self.driver
-            motions["driven"] = self.performer.borrowed_motion(source, motion[:count])
+            result.driver, motion = self.driver
+            motions["driven"] = self.renderer.transfer_motion(source, motion[:count])
         box = _face(clip)
         shown = clip.frames[0] if len(self.clips) < CLIPS_SHOWN else None
-        take.pictures["still"] = video_scores(np.broadcast_to(clip.frames[:1], clip.frames.shape), clip.frames, box)
+        result.pictures["still"] = video_scores(np.broadcast_to(clip.frames[:1], clip.frames.shape), clip.frames, box)
         self._source(clip.name, clip.frames[0])
-        self._film(take, "truth", clip.frames, shown)
+        self._film(result, "truth", clip.frames, shown)
         for mode, motion in motions.items():
-            pictures = np.concatenate(list(self.performer.play(source, motion)))
-            take.pictures[mode] = video_scores(pictures, clip.frames[: len(pictures)], box)
-            film = self._film(take, mode, pictures, shown)
+            pictures = np.concatenate(list(self.renderer.play(source, motion)))
+            result.pictures[mode] = video_scores(pictures, clip.frames[: len(pictures)], box)
+            video = self._film(result, mode, pictures, shown)
             if mode == "speech":
-                self.seams.add(np.array(film.differences), self.borders(count))
+                self.boundaries.add(np.array(video.differences), self.borders(count))
         if clip.kind == "speech":
-            self.driver = (take, own)
-            if take.labelled:
-                self.voices.append(Voice(clip.name, clip.speech, count, take.reference, human=False))
-        self.clips.append(take)
+            self.driver = (result, own)
+            if result.labelled:
+                self.voices.append(Voice(clip.name, clip.speech, count, result.reference, human=False))
+        self.clips.append(result)
 
-    def film_portrait(self, portrait: Portrait, voice: Voice) -> None:
+    def generate_portrait(self, portrait: Portrait, voice: Voice) -> None:
         """Film a portrait that speaks with a voice."""
         name = f"{portrait.name}.{voice.name}"
-        film = self._speak(name, portrait, voice.speech, voice.count)
-        self.examiner.ask(film.path, self._source(f"photo.{portrait.name}", portrait.picture))
+        video = self._speak(name, portrait, voice.speech, voice.count)
+        self.landmarks.ask(video.path, self._source(f"photo.{portrait.name}", portrait.picture))
         before = sharpness_of(portrait.picture, portrait.face)
-        ratios = {box: _median(film.sharpness[box]) / max(before[box], 1e-6) for box in before}
-        shown = sum(take.voice.human == voice.human for take in self.portraits)
+        ratios = {box: _median(video.sharpness[box]) / max(before[box], 1e-6) for box in before}
+        shown = sum(result.voice.human == voice.human for result in self.portraits)
         if shown < (HUMANS_SHOWN if voice.human else PORTRAITS_SHOWN):
-            self.sheet.add(portrait.name, voice.name, portrait.picture, film.stills)
-        film.stills.clear()
-        self.portraits.append(PortraitTake(portrait.name, voice, film, ratios))
+            self.sheet.add(portrait.name, voice.name, portrait.picture, video.stills)
+        video.stills.clear()
+        self.portraits.append(GeneratedPortrait(portrait.name, voice, video, ratios))
 
-    def film_long(self, person: Portrait, speech: NDArray[np.float32]) -> None:
+    def generate_long_speech(self, person: Portrait, speech: NDArray[np.float32]) -> None:
         """Film a long speech of one portrait, watching whether its face drifts."""
-        count = max(1, round(len(speech) / self.performer.networks.preset.sample_rate_hz * FPS))
-        film = self._speak(f"{person.name}.long", person, speech, count)
-        self.examiner.ask(film.path, self._source(f"photo.{person.name}", person.picture), LONG_IDENTITY_EVERY)
-        self.sheet.add(person.name, f"{count / FPS:.0f} s", person.picture, film.stills)
-        film.stills.clear()
-        self.longs.append(LongTake(person.name, count / FPS, film))
+        count = max(1, round(len(speech) / self.renderer.networks.preset.sample_rate_hz * FPS))
+        video = self._speak(f"{person.name}.long", person, speech, count)
+        self.landmarks.ask(video.path, self._source(f"photo.{person.name}", person.picture), LONG_IDENTITY_EVERY)
+        self.sheet.add(person.name, f"{count / FPS:.0f} s", person.picture, video.stills)
+        video.stills.clear()
+        self.longs.append(GeneratedLongSpeech(person.name, count / FPS, video))
 
-    def _read(self, path: Path) -> tuple[Clip, ClipTake]:
-        clip = read_clip(path, self.performer.networks.preset.size_px)
+    def _read(self, path: Path) -> tuple[Clip, GeneratedClip]:
+        clip = read_clip(path, self.renderer.networks.preset.size_px)
         with np.load(path.with_suffix(".npz")) as tracks:
-            return clip, ClipTake(clip.name, clip.kind, clip.labelled, of_clip(clip, tracks))
+            return clip, GeneratedClip(clip.name, clip.kind, clip.labelled, of_clip(clip, tracks))
 
     def _video(self, name: str, mode: str) -> Path:
         return self.out / "videos" / f"{name}.{mode}.mp4"
 
-    def _film(self, take: ClipTake, mode: str, pictures: NDArray[np.uint8], shown: NDArray[np.uint8] | None) -> Film:
+    def _film(
+        self, result: GeneratedClip, mode: str, pictures: NDArray[np.uint8], shown: NDArray[np.uint8] | None
+    ) -> WrittenVideo:
         """Film a clip in one mode; on the contact sheet beside the source `shown`, if there is one."""
-        film = shoot(self._video(take.name, mode), [pictures], len(pictures))
-        take.videos[mode] = film.path
-        self.examiner.ask(film.path, self.sources[take.name] if mode == "speech" else None)
+        video = write_video(self._video(result.name, mode), [pictures], len(pictures))
+        result.videos[mode] = video.path
+        self.landmarks.ask(video.path, self.sources[result.name] if mode == "speech" else None)
         if shown is not None:
-            self.sheet.add(take.name, mode, shown, film.stills)
-        return film
+            self.sheet.add(result.name, mode, shown, video.stills)
+        return video
 
-    def _speak(self, name: str, portrait: Portrait, speech: NDArray[np.float32], count: int) -> Film:
-        source = self.performer.source(portrait.picture)
-        motion = self.performer.spoken_motion(source, speech, count)
-        film = shoot(self.out / "videos" / f"{name}.mp4", self.performer.play(source, motion), count, portrait.face)
-        self.seams.add(np.array(film.differences), self.borders(count))
-        return film
+    def _speak(self, name: str, portrait: Portrait, speech: NDArray[np.float32], count: int) -> WrittenVideo:
+        source = self.renderer.source(portrait.picture)
+        motion = self.renderer.sample_motion(source, speech, count)
+        video = write_video(
+            self.out / "videos" / f"{name}.mp4", self.renderer.play(source, motion), count, portrait.face
+        )
+        self.boundaries.add(np.array(video.differences), self.borders(count))
+        return video
 
     def _source(self, name: str, picture: NDArray[np.uint8]) -> Path:
         if name not in self.sources:

@@ -42,7 +42,7 @@ class Reading:
         return float(np.isfinite(self.opening).mean()) if len(self.opening) else float("nan")
 
 
-class Examiner:
+class LandmarkClient:
     """Takes questions at once and answers them all at the end. `trouble` says why answers are missing, if any are."""
 
     def __init__(self, folder: Path, console: Console) -> None:
@@ -53,7 +53,7 @@ class Examiner:
         self.process: subprocess.Popen[str] | None = None
         try:
             self._start(environment.python(console))
-        except (environment.BenchError, OSError) as error:
+        except (environment.LandmarkEnvironmentError, OSError) as error:
             self.trouble = str(error)
 
     def _start(self, interpreter: Path) -> None:

@@ -22,7 +22,7 @@ VARIABLE: Final = "DUBLINE_LANDMARKS"
 INSTALL_TIMEOUT_S: Final = 1200.0
 
 
-class BenchError(Exception):
+class LandmarkEnvironmentError(Exception):
     """Faces cannot be read; the message says why and what to do."""
 
 
@@ -36,7 +36,7 @@ def python(console: Console) -> Path:
     if named:
         interpreter = Path(named) / "bin" / "python"
         if not interpreter.exists():
-            raise BenchError(f"{VARIABLE} names {named}, but there is no bin/python in it")
+            raise LandmarkEnvironmentError(f"{VARIABLE} names {named}, but there is no bin/python in it")
         return interpreter
     beside = Path(sys.prefix).parent if sys.prefix != sys.base_prefix else Path.cwd()
     folder = beside / ".venv-landmarks"
@@ -54,10 +54,10 @@ def _make(folder: Path) -> None:
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_TIMEOUT_S)
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise BenchError(f"{folder} could not be made: {error}") from error
+            raise LandmarkEnvironmentError(f"{folder} could not be made: {error}") from error
         if done.returncode:
             last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-            raise BenchError(
+            raise LandmarkEnvironmentError(
                 f"{folder} could not be made ({' '.join(last) or 'no reason given'}). "
                 f"Install {' '.join(REQUIREMENTS)} into an environment of Python 3.9 to 3.12 and name it in {VARIABLE}."
             )

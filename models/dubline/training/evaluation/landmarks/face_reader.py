@@ -37,7 +37,7 @@ LANDMARKS: Final = "shape_predictor_5_face_landmarks.dat"
 EMBEDDING: Final = "dlib_face_recognition_resnet_model_v1.dat"
 
 
-class People:
+class FaceEmbedder:
     """Tells people apart by dlib's face embedding."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ def opening(mesh: Any, picture: NDArray[np.uint8]) -> float | None:
     return round(float(np.linalg.norm(points[UPPER_LIP] - points[LOWER_LIP]) / height), 5)
 
 
-def read(question: dict[str, Any], people: People) -> dict[str, Any]:
+def read(question: dict[str, Any], people: FaceEmbedder) -> dict[str, Any]:
     """Answer one question."""
     person = people.embedding(next(pictures(Path(question["source"])))) if question["source"] else None
     openings, identity = [], []
@@ -94,7 +94,7 @@ def read(question: dict[str, Any], people: People) -> dict[str, Any]:
 
 def main(answers: Path) -> None:
     """Answer every line of standard input until it ends."""
-    people = People()
+    people = FaceEmbedder()
     with answers.open("w") as file:
         for line in sys.stdin:
             file.write(json.dumps(read(json.loads(line), people)) + "\n")

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from dubline.training.corpus import to_frames
-from dubline.training.evaluation.generation.playback import to_pixels
+from dubline.training.evaluation.generation.motion_renderer import to_pixels
 from dubline.training.evaluation.scores.picture import face_box, means, pair_scores
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dubline.training.evaluation.generation.playback import Performer
+    from dubline.training.evaluation.generation.motion_renderer import MotionRenderer
     from dubline.training.evaluation.scores.sharpness import Box
 
 CPU: Final = torch.device("cpu")
@@ -65,14 +65,14 @@ def _warped(picture: NDArray[np.uint8], flow: NDArray[np.float32]) -> torch.Tens
     return F.grid_sample(to_frames(picture[None], CPU), grid, padding_mode="border", align_corners=False)
 
 
-def dense_scores(performer: Performer, paths: Iterable[Path]) -> dict[str, dict[str, float]]:
+def dense_scores(renderer: MotionRenderer, paths: Iterable[Path]) -> dict[str, dict[str, float]]:
     """Mean picture scores of the still frame, our reconstruction and the exact flow; {} without held-out pairs."""
-    size_px = performer.networks.preset.size_px
+    size_px = renderer.networks.preset.size_px
     rows: dict[str, list[dict[str, float]]] = {"still frame": [], "own motion": [], "exact flow": []}
     for path in paths:
         for pair in read_pairs(path, size_px):
-            motion = performer.own_motion(pair.driving[None])
-            ours = next(performer.play(performer.source(pair.source), motion))[0]
+            motion = renderer.encode_motion(pair.driving[None])
+            ours = next(renderer.play(renderer.source(pair.source), motion))[0]
             for row, picture in zip(rows, (pair.source, ours, pair.warped), strict=True):
                 rows[row].append(pair_scores(picture, pair.driving, pair.box))
     if not rows["still frame"]:

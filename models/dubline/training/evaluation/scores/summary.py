@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dubline.training.evaluation.generation.generated import ClipTake, PortraitTake
-    from dubline.training.evaluation.generation.generator import Studio
+    from dubline.training.evaluation.generation.generated import GeneratedClip, GeneratedPortrait
+    from dubline.training.evaluation.generation.generator import Generator
     from dubline.training.evaluation.landmarks.client import Reading
     from dubline.training.evaluation.scores.reference import Reference
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 NAN: Final = float("nan")
 TRUTH: Final = "ground truth"
 STILL: Final = "still frame"
-PUPPET: Final = "envelope puppet"
-STRANGER: Final = "other clip's motion"
+BASELINE: Final = "envelope puppet"
+OTHER_MOTION: Final = "other clip's motion"
 OWN: Final = "own motion"
 SPEECH: Final = "speech"
 DRIVEN: Final = "driven by a clip"
@@ -39,112 +39,114 @@ PORTRAITS: Final = "speech on portraits"
 LOUD_FRAMES_PERCENTILE: Final = 75
 
 
-class Findings:
+class Scores:
     """Every score of one evaluation; `readings` may be empty or lack videos, whose scores are then NaN."""
 
-    def __init__(self, studio: Studio, readings: Mapping[Path, Reading]) -> None:
-        self.studio, self.readings = studio, readings
+    def __init__(self, generator: Generator, readings: Mapping[Path, Reading]) -> None:
+        self.generator, self.readings = generator, readings
 
     def table(self) -> Rows:
         """The clips' table: a row for each way of making the pictures, lips first measured, then compared."""
-        tallies = {name: LipTally() for name in (TRUTH, STILL, PUPPET, STRANGER, OWN, SPEECH, DRIVEN, PORTRAITS)}
-        for take in self.studio.clips:
-            self._tally(take, tallies)
-        for portrait in self.studio.portraits:
-            reading = self.readings.get(portrait.film.path)
+        tallies = {name: LipTally() for name in (TRUTH, STILL, BASELINE, OTHER_MOTION, OWN, SPEECH, DRIVEN, PORTRAITS)}
+        for result in self.generator.clips:
+            self._tally(result, tallies)
+        for portrait in self.generator.portraits:
+            reading = self.readings.get(portrait.video.path)
             if reading and not portrait.voice.human:
                 tallies[PORTRAITS].add(reading.opening, portrait.voice.reference)
         table = {name: tally.scores() for name, tally in tallies.items()}
-        table[PUPPET]["lip_correlation"] = self._puppet_correlation()
-        for name, mode in ((STILL, "still"), (STRANGER, "driven"), (OWN, "own"), (SPEECH, "speech")):
-            listed = means([take.pictures[mode] for take in self.studio.clips if mode in take.pictures])
-            still = means([take.pictures["still"] for take in self.studio.clips if mode in take.pictures])
+        table[BASELINE]["lip_correlation"] = self._baseline_correlation()
+        for name, mode in ((STILL, "still"), (OTHER_MOTION, "driven"), (OWN, "own"), (SPEECH, "speech")):
+            listed = means([result.pictures[mode] for result in self.generator.clips if mode in result.pictures])
+            still = means([result.pictures["still"] for result in self.generator.clips if mode in result.pictures])
             if listed:
                 gain = {"face_gain_db": listed["face_psnr"] - still["face_psnr"]}
                 table[name] = {**listed, **gain, **table[name]}
         return table
 
-    def _tally(self, take: ClipTake, tallies: Mapping[str, LipTally]) -> None:
-        if "speech" not in take.videos:
+    def _tally(self, result: GeneratedClip, tallies: Mapping[str, LipTally]) -> None:
+        if "speech" not in result.videos:
             return
-        reference = self._reference(take)
-        for row, mode in ((TRUTH, "truth"), (OWN, "own"), (SPEECH, "speech"), (STRANGER, "driven")):
-            opening = self._opening(take.videos.get(mode))
+        reference = self._reference(result)
+        for row, mode in ((TRUTH, "truth"), (OWN, "own"), (SPEECH, "speech"), (OTHER_MOTION, "driven")):
+            opening = self._opening(result.videos.get(mode))
             if opening is not None:
                 tallies[row].add(opening, reference)
-                if mode == "driven" and take.driver is not None:
-                    tallies[DRIVEN].add(opening, self._reference(take.driver))
-        truth = self._opening(take.videos["truth"])
+                if mode == "driven" and result.driver is not None:
+                    tallies[DRIVEN].add(opening, self._reference(result.driver))
+        truth = self._opening(result.videos["truth"])
         if truth is not None:
             tallies[STILL].add(np.full(len(truth), truth[0]), reference)
-            tallies[PUPPET].add(puppet(take, truth), reference)
+            tallies[BASELINE].add(loudness_baseline(result, truth), reference)
 
     def _opening(self, path: Path | None) -> NDArray[np.float64] | None:
         reading = self.readings.get(path) if path else None
         return None if reading is None else reading.opening
 
-    def _reference(self, take: ClipTake) -> Reference:
+    def _reference(self, result: GeneratedClip) -> Reference:
         """What a clip asks of the lips: of one without labels, what its own frames show."""
-        truth = None if take.labelled else self._opening(take.videos.get("truth"))
-        return take.reference if truth is None else replace(take.reference, opening=truth)
+        truth = None if result.labelled else self._opening(result.videos.get("truth"))
+        return result.reference if truth is None else replace(result.reference, opening=truth)
 
-    def _puppet_correlation(self) -> float:
+    def _baseline_correlation(self) -> float:
         """Loudness against the true opening; needs no face to be read."""
         # Where nobody labelled the lips and none were read, the opening would be the loudness itself.
         known = [
-            self._reference(take)
-            for take in self.studio.clips
-            if take.kind == "speech" and (take.labelled or self._opening(take.videos.get("truth")) is not None)
+            self._reference(result)
+            for result in self.generator.clips
+            if result.kind == "speech" and (result.labelled or self._opening(result.videos.get("truth")) is not None)
         ]
         moving = [reference for reference in known if np.nanstd(reference.opening) > 0]
         return _mean([correlation(reference.loudness, reference.opening) for reference in moving])
 
     def portraits(self) -> dict[str, float]:
         """Scores on photographs that speak with a corpus voice; `identity_of_strangers` is what two people get."""
-        takes = [take for take in self.studio.portraits if not take.voice.human]
-        seen = [self.readings[take.film.path] for take in takes if take.film.path in self.readings]
+        results = [result for result in self.generator.portraits if not result.voice.human]
+        seen = [self.readings[result.video.path] for result in results if result.video.path in self.readings]
         # The first frame is all but the source itself.
         later = [reading.identity[1:] for reading in seen]
         identity = [float(np.nanmean(cosines)) for cosines in later if np.isfinite(cosines).any()]
         people = {
-            take.portrait: self.readings[take.film.path].person for take in takes if take.film.path in self.readings
+            result.portrait: self.readings[result.video.path].person
+            for result in results
+            if result.video.path in self.readings
         }
         known = [person for person in people.values() if person is not None]
         pairs = [float(a @ b) for a, b in itertools.combinations(known, 2)]
         return {
-            "photos": len(takes),
+            "photos": len(results),
             "photo_faces": _mean([reading.faces for reading in seen]),
             "photo_identity": _mean(identity),
             "identity_of_strangers": _mean(pairs),
-            "photo_sharpness": _mean([take.sharpness["mouth"] for take in takes]),
-            "photo_face_sharpness": _mean([take.sharpness["face"] for take in takes]),
+            "photo_sharpness": _mean([result.sharpness["mouth"] for result in results]),
+            "photo_face_sharpness": _mean([result.sharpness["face"] for result in results]),
         }
 
     def clip_faces(self) -> float:
         """Share of the frames of the clips' speech videos in which a face is found; the others score nothing."""
-        paths = [take.videos["speech"] for take in self.studio.clips if "speech" in take.videos]
+        paths = [result.videos["speech"] for result in self.generator.clips if "speech" in result.videos]
         return _mean([self.readings[path].faces for path in paths if path in self.readings])
 
     def clip_identity(self) -> float:
         """Mean cosine of the faces in the clips' speech videos with their sources'."""
-        paths = [take.videos["speech"] for take in self.studio.clips if "speech" in take.videos]
+        paths = [result.videos["speech"] for result in self.generator.clips if "speech" in result.videos]
         seen = [self.readings[path].identity for path in paths if path in self.readings]
         return _mean([float(np.nanmean(cosines)) for cosines in seen if np.isfinite(cosines).any()])
 
     def human(self) -> dict[str, float]:
         """Scores of human voices, of which nothing but the sound is known."""
-        takes = [take for take in self.studio.portraits if take.voice.human]
+        results = [result for result in self.generator.portraits if result.voice.human]
         tally, resting, loud = LipTally(), [], []
-        for take in takes:
-            opening = self._opening(take.film.path)
+        for result in results:
+            opening = self._opening(result.video.path)
             if opening is not None:
-                tally.add(opening, take.voice.reference)
-                rest, shut = _rest_and_loud(opening, take)
+                tally.add(opening, result.voice.reference)
+                rest, shut = _rest_and_loud(opening, result)
                 resting.append(rest)
                 loud.append(shut)
         scores = tally.scores()
         return {
-            "recordings": len(takes),
+            "recordings": len(results),
             "loudness_correlation": scores["lip_correlation"],
             "av_lag_ms": scores["av_lag_ms"],
             "silence_motion": scores["silence_motion"],
@@ -155,43 +157,43 @@ class Findings:
     def long(self) -> dict[str, Any]:
         """Seam of everything that was spoken, and drift of the long speeches, the worst of them as `drift`."""
         drifts = {}
-        for take in self.studio.longs:
-            reading = self.readings.get(take.film.path)
-            drifts[take.name] = {
-                "seconds": take.seconds,
-                "sharpness": drift(take.film.sharpness["face"]),
+        for result in self.generator.longs:
+            reading = self.readings.get(result.video.path)
+            drifts[result.name] = {
+                "seconds": result.seconds,
+                "sharpness": drift(result.video.sharpness["face"]),
                 "identity": drift(reading.identity.tolist()) if reading else NAN,
             }
         ratios = [ratio[key] for ratio in drifts.values() for key in ("sharpness", "identity")]
-        return {**self.studio.seams.scores(), "drift": worse(*ratios), "drifts": drifts}
+        return {**self.generator.boundaries.scores(), "drift": worse(*ratios), "drifts": drifts}
 
     def clips(self) -> list[dict[str, Any]]:
         """What came of every clip by itself."""
         listed = []
-        for take in self.studio.clips:
+        for result in self.generator.clips:
             lips = {}
-            for mode in take.videos:
-                opening, tally = self._opening(take.videos[mode]), LipTally()
+            for mode in result.videos:
+                opening, tally = self._opening(result.videos[mode]), LipTally()
                 if opening is not None:
-                    follows = take.driver if mode == "driven" and take.driver else take
+                    follows = result.driver if mode == "driven" and result.driver else result
                     tally.add(opening, self._reference(follows))
                     lips[mode] = tally.scores()
-            listed.append({"clip": take.name, "kind": take.kind, "pictures": take.pictures, "lips": lips})
+            listed.append({"clip": result.name, "kind": result.kind, "pictures": result.pictures, "lips": lips})
         return listed
 
 
-def puppet(take: ClipTake, truth: NDArray[np.float64]) -> NDArray[np.float64]:
+def loudness_baseline(result: GeneratedClip, truth: NDArray[np.float64]) -> NDArray[np.float64]:
     """The envelope puppet's opening (T,): loudness, scaled so that its loudest twentieth opens as far as the truth."""
-    loudness = take.reference.loudness
+    loudness = result.reference.loudness
     loud, wide = np.percentile(loudness, LOUD_PERCENTILE), truth[np.isfinite(truth)]
     if loud == 0 or not len(wide):
         return np.zeros(len(loudness))
     return np.asarray(loudness / loud * np.percentile(wide, LOUD_PERCENTILE))
 
 
-def _rest_and_loud(opening: NDArray[np.float64], take: PortraitTake) -> tuple[float, float]:
+def _rest_and_loud(opening: NDArray[np.float64], result: GeneratedPortrait) -> tuple[float, float]:
     """Share of silent, and of loud, frames with the lips shut."""
-    known = take.voice.reference
+    known = result.voice.reference
     count = min(len(opening), len(known.loudness))
     shut, seen = opening[:count] < SHUT, np.isfinite(opening[:count])
     loud = known.loudness[:count] >= np.percentile(known.loudness, LOUD_FRAMES_PERCENTILE)

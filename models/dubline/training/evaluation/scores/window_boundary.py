@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PERCENTILES: Final = (5, 25, 50, 75, 95)
 
 
-class SeamTally:
+class BoundaryTally:
     """Gathers frame differences of many videos, each relative to its own median away from joints.
 
     A joint is the step across the border and the frames after it over which the sampler lets the two windows'
@@ -34,11 +34,11 @@ class SeamTally:
         border = np.isin(frames, at)
         fade = np.isin(frames, at[:, None] + np.arange(1, FADE_FRAMES)) & ~border
         other = ~border & ~fade
-        usual = float(np.median(differences[other])) if other.any() else 0.0
-        if usual > 0:
-            self.borders.append(differences[border] / usual)
-            self.fades.append(differences[fade] / usual)
-            self.others.append(differences[other] / usual)
+        typical = float(np.median(differences[other])) if other.any() else 0.0
+        if typical > 0:
+            self.borders.append(differences[border] / typical)
+            self.fades.append(differences[fade] / typical)
+            self.others.append(differences[other] / typical)
 
     def scores(self) -> dict[str, Any]:
         """Median over the median elsewhere, and the distributions.

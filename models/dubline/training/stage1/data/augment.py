@@ -37,7 +37,7 @@ GREY_SHARE: Final = 0.1
 BRIGHTNESS: Final = (0.299, 0.587, 0.114)
 
 
-class Faults(NamedTuple):
+class Degradations(NamedTuple):
     """What happens to each frame of a batch; 0 is nothing. On the CPU, so that choosing never waits for a GPU.
 
     blur: (B,), sigma as a share of the side. quality: (B,), JPEG's. noise: (B,), sigma. grey: (B,), 0 or 1.
@@ -85,7 +85,7 @@ def recolour(frames: Tensor, colours: Tensor) -> Tensor:
     return (frames * colours[:, 0] + colours[:, 1]).clamp(-1, 1)
 
 
-def random_faults(batch: int, generator: torch.Generator) -> Faults:
+def random_degradations(batch: int, generator: torch.Generator) -> Degradations:
     """Independent faults for the motion encoder's inputs; about a quarter of them get none or only grey."""
 
     def some(share: float, low: float, high: float) -> Tensor:
@@ -93,7 +93,7 @@ def random_faults(batch: int, generator: torch.Generator) -> Faults:
         return value * (torch.rand(batch, generator=generator) < share)
 
     quality = some(JPEG_SHARE, *JPEG_QUALITY)
-    return Faults(some(BLUR_SHARE, *BLUR_SIGMA), quality, some(NOISE_SHARE, *NOISE_SIGMA), some(GREY_SHARE, 1, 1))
+    return Degradations(some(BLUR_SHARE, *BLUR_SIGMA), quality, some(NOISE_SHARE, *NOISE_SIGMA), some(GREY_SHARE, 1, 1))
 
 
 @torch.no_grad()
@@ -104,7 +104,7 @@ def degrade(frames: Tensor, generator: torch.Generator) -> Tensor:
         frames: on any device.
         generator: on the CPU; the same one gives the same faults.
     """
-    faults = random_faults(len(frames), generator)
+    faults = random_degradations(len(frames), generator)
     seed = int(torch.randint(2**31, (1,), generator=generator))
     frames = _on(frames, faults.grey, lambda some, _: _grey(some))
     frames = _on(frames, faults.blur, blur)

@@ -120,7 +120,7 @@ def _shrink(frames: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
     return rearrange(smaller, "p c h w -> p h w c").contiguous().numpy()
 
 
-class DensePairs:
+class DensePairSampler:
     """Draws pairs with known motion, under the random cameras and colours of all training; every scene equally often.
 
     A pair of 256 px takes 0.8 MB of memory.

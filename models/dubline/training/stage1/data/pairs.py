@@ -33,7 +33,7 @@ class Pairs(NamedTuple):
 
     sources: Tensor
     driving: Tensor
-    heard: Tensor
+    augmented: Tensor
     source_landmarks: Tensor
     driving_landmarks: Tensor
     marked: Tensor
@@ -42,7 +42,7 @@ class Pairs(NamedTuple):
     dense: DensePair | None = None
 
 
-class Deck:
+class PairSampler:
     """Draws from clips, every clip equally often.
 
     Args:
@@ -92,7 +92,7 @@ class Deck:
         return Pairs(
             source,
             driving,
-            self._overhear(driving),
+            self._augment_driving(driving),
             augment.project(self._landmarks(chosen, starts).repeat_interleave(drives, 0), many_cameras),
             augment.project(self._landmarks(repeated, ends), many_cameras),
             labelled,
@@ -119,7 +119,7 @@ class Deck:
         return Pairs(
             dense.source,
             dense.driving,
-            self._overhear(dense.driving),
+            self._augment_driving(dense.driving),
             dense.source_landmarks,
             dense.driving_landmarks,
             known,
@@ -128,7 +128,7 @@ class Deck:
             dense,
         )
 
-    def _overhear(self, driving: Tensor) -> Tensor:
+    def _augment_driving(self, driving: Tensor) -> Tensor:
         colours = augment.random_colours(len(driving), self.generator).to(self.device)
         return augment.degrade(augment.recolour(driving, colours), self.generator)
 

@@ -23,7 +23,7 @@ MATCHING: Final = 2.0
 RAMP_STEPS: Final = 300
 
 
-class CriticConv(nn.Conv2d):
+class SpectralConv(nn.Conv2d):
     """A convolution that changes a distance by a factor of 1 at most (spectral norm), whatever the autocast.
 
     Args:
@@ -53,8 +53,8 @@ class Discriminator(nn.Module):
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
         pairs = zip((3, *widths), widths, strict=False)
-        self.layers = nn.ModuleList(CriticConv(before, after, 4, stride=2) for before, after in pairs)
-        self.head = CriticConv(widths[-1], 1, 3, stride=1)
+        self.layers = nn.ModuleList(SpectralConv(before, after, 4, stride=2) for before, after in pairs)
+        self.head = SpectralConv(widths[-1], 1, 3, stride=1)
 
     def forward(self, crops: Tensor, *, frozen: bool = False) -> tuple[Tensor, list[Tensor]]:
         """Judge crops.
@@ -73,7 +73,7 @@ class Discriminator(nn.Module):
         return self.head(features, frozen=frozen), seen
 
 
-class Adversary:
+class AdversarialLoss:
     """A discriminator with its optimiser. One for every kind of crop: a mouth is judged beside mouths.
 
     Call `step`, then add a weight times `loss` to the renderer's own. It is a companion of the training session:

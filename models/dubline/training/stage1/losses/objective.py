@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from dubline.models.layers import resize
 from dubline.training.corpus import LIDS, LIPS
 from dubline.training.stage1.data.exact_geometry import flow_loss, visibility_loss
-from dubline.training.stage1.losses.discriminator import Adversary
-from dubline.training.stage1.losses.perceptual import Part, Perceptual, face_crops
+from dubline.training.stage1.losses.discriminator import AdversarialLoss
+from dubline.training.stage1.losses.perceptual import Part, PerceptualLoss, face_crops
 from dubline.training.stage1.losses.terms import (
     colour_loss,
-    covering_loss,
     face_weight,
     landmark_loss,
     landmark_weight,
-    mouth_inside,
-    moved_lids,
+    lid_coverage_loss,
+    lid_motion_mask,
+    mouth_mask,
+    occlusion_loss,
     opening_loss,
-    painting_loss,
     picture_loss,
     threshold_loss,
 )
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from dubline.models.stage1.autoencoder import Rendering
     from dubline.training.stage1.data.pairs import Pairs
-    from dubline.training.stage1.student import Reading
+    from dubline.training.stage1.supervised_autoencoder import HeadOutputs
 
 #: What an error weighs beside one of the picture. The warped picture counts for itself, so that painting does not
 #: excuse it. Lips are two readings of many, and the reason for all of it; lids are one.
@@ -54,14 +54,14 @@ CROPS: Final[dict[Part, float]] = {"mouth": 3 / 8, "eyes": 3 / 8}
 SMALLEST_CROP_PX: Final = 64
 
 
-class Verdict(NamedTuple):
+class ObjectiveValue(NamedTuple):
     """The loss and what to print beside it."""
 
     total: Tensor
     figures: Mapping[str, Tensor]
 
 
-class Criticism:
+class Stage1Objective:
     """Weighs the losses of stage 1.
 
     Args:
@@ -74,15 +74,15 @@ class Criticism:
 
     def __init__(self, perceptual: float, adversarial: float, teacher: float, device: torch.device) -> None:
         self.perceptual, self.adversarial, self.teacher = perceptual, adversarial, teacher
-        self.look: nn.Module | None = Perceptual().to(device) if perceptual else None
-        self.adversary = Adversary(device) if adversarial else None
+        self.look: nn.Module | None = PerceptualLoss().to(device) if perceptual else None
+        self.adversary = AdversarialLoss(device) if adversarial else None
 
     @property
-    def companions(self) -> Mapping[str, Adversary]:
+    def companions(self) -> Mapping[str, AdversarialLoss]:
         """What learns beside the student."""
         return {"adversary": self.adversary} if self.adversary else {}
 
-    def __call__(self, rendering: Rendering, read: Reading, pairs: Pairs) -> Verdict:
+    def __call__(self, rendering: Rendering, read: HeadOutputs, pairs: Pairs) -> ObjectiveValue:
         """Judge a rendering of N driving frames and what was read off them."""
         side = rendering.frame.shape[-1]
         target = resize(pairs.driving, side, side)
@@ -92,13 +92,13 @@ class Criticism:
         weight = face_weight(landmarks, side)
         total = picture_loss(frame, target, weight) + WARPED * picture_loss(warped, target, weight)
         total = total + THRESHOLD * threshold_loss(frame, target)
-        lids = moved_lids(pairs.source_landmarks, landmarks, side)
-        free = torch.maximum(lids, mouth_inside(landmarks, side))
-        total = total + PAINTING * painting_loss(occlusion, warped.detach(), target, free)
-        total = total + COVERING * covering_loss(occlusion, lids)
+        lids = lid_motion_mask(pairs.source_landmarks, landmarks, side)
+        free = torch.maximum(lids, mouth_mask(landmarks, side))
+        total = total + PAINTING * occlusion_loss(occlusion, warped.detach(), target, free)
+        total = total + COVERING * lid_coverage_loss(occlusion, lids)
         coloured = colour_loss(rendering.paint.colour.float(), warped.detach(), target, weight, free)
         total = total + COLOUR * coloured
-        moved, misread = self._motion(rendering, pairs), misreading(read, pairs)
+        moved, misread = self._motion(rendering, pairs), head_loss(read, pairs)
         total = total + self.teacher * (moved + misread)
         figures = {
             "psnr": -10 * ((frame - target).detach().square().mean() / 4 + 1e-9).log10(),
@@ -109,14 +109,14 @@ class Criticism:
         else:
             figures |= {"flow": moved.detach()}
         if self.look is not None:
-            looked = self._look(frame, target, landmarks)
+            looked = self._detect(frame, target, landmarks)
             total = total + self.perceptual * looked
             figures["look"] = looked.detach()
         if self.adversary is not None:
             real, fake = (_crop(picture, landmarks, "mouth") for picture in (target, frame))
             figures["critic"] = self.adversary.step(real, fake)
             total = total + self.adversarial * self.adversary.loss(fake, real)
-        return Verdict(total, figures)
+        return ObjectiveValue(total, figures)
 
     @staticmethod
     def _motion(rendering: Rendering, pairs: Pairs) -> Tensor:
@@ -128,14 +128,14 @@ class Criticism:
         hidden = visibility_loss(rendering.paint.occlusion, pairs.dense)
         return opened + MOVED * flow_loss(mixed, pairs.dense) + HIDDEN * hidden
 
-    def _look(self, frame: Tensor, target: Tensor, landmarks: Tensor) -> Tensor:
+    def _detect(self, frame: Tensor, target: Tensor, landmarks: Tensor) -> Tensor:
         if self.look is None:
             raise RuntimeError("no perceptual loss was asked for")
         losses = [self.look(*(_crop(picture, landmarks, part) for picture in (frame, target))) for part in CROPS]
         return torch.stack(losses).sum()
 
 
-def misreading(read: Reading, pairs: Pairs) -> Tensor:
+def head_loss(read: HeadOutputs, pairs: Pairs) -> Tensor:
     """How wrongly rig and landmarks were read off the latents, where they are known; lips and lids count more."""
     weight = torch.full_like(pairs.geometry[0], GEOMETRY / pairs.geometry.shape[1])
     weight[LIPS] += LIP_READING / 2

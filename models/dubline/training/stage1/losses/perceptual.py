@@ -142,7 +142,7 @@ def classifier_weights() -> dict[str, Tensor]:
     return weights
 
 
-class Perceptual(nn.Module):
+class PerceptualLoss(nn.Module):
     """How differently two pictures look to the classifier: 0 for equal ones, about 1 for unrelated ones.
 
     Features are compared at the picture's own size, at half and at a quarter, as long as the side is LEAST_SIDE_PX.

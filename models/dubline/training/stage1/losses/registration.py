@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from dubline.training.stage1.data import augment
-from dubline.training.stage1.losses.terms import misplaced
+from dubline.training.stage1.losses.terms import displacement_error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ def registered(pairs: Pairs, displacement: Tensor) -> Pairs:
         pairs: without landmarks a frame stays where it is.
         displacement: (N, 2, H, W), the mixed deformation of the rendering.
     """
-    off = misplaced(displacement.float(), pairs.source_landmarks, pairs.driving_landmarks)
+    off = displacement_error(displacement.float(), pairs.source_landmarks, pairs.driving_landmarks)
     cameras = fit(pairs.driving_landmarks - off, pairs.driving_landmarks, pairs.marked)
     return pairs._replace(
         driving=augment.view(pairs.driving, cameras, sharply=True),

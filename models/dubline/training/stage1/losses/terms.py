@@ -18,8 +18,8 @@ BELOW: Final = [67, 66, 65, 41, 40, 47, 46]
 TAU: Final = 0.02
 #: A difference of this size, in units of [-1, 1], makes painting cheap; nothing but mouths and moving lids makes it
 #: cheaper than the floor.
-PAINT_FREELY: Final = 0.15
-PAINT_FLOOR: Final = 0.25
+FREE_ERROR: Final = 0.15
+LEAST_PRICE: Final = 0.25
 #: An eye that opens or shuts by this share of its width has to be painted. Open eyes measure about .3.
 LIDS_MOVED: Final = 0.15
 
@@ -92,7 +92,7 @@ def threshold_loss(picture: Tensor, target: Tensor) -> Tensor:
     return (root * (difference.abs().mean(dim=(1, 2, 3)) > TAU)).mean()
 
 
-def misplaced(displacement: Tensor, source: Tensor, driving: Tensor) -> Tensor:
+def displacement_error(displacement: Tensor, source: Tensor, driving: Tensor) -> Tensor:
     """How far from the source's landmarks a deformation points where the driving ones are: (B, 68, 2).
 
     Args:
@@ -126,7 +126,7 @@ def landmark_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: 
         known: (B,), 0 where the landmarks are a guess.
     """
     seen = landmark_weight(driving, known)
-    return (seen[..., None] * misplaced(displacement, source, driving).abs()).mean()
+    return (seen[..., None] * displacement_error(displacement, source, driving).abs()).mean()
 
 
 def opening_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: Tensor) -> Tensor:
@@ -138,11 +138,11 @@ def opening_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: T
         driving: (B, 68, 2), landmarks in [-1, 1].
         known: (B,), 0 where the landmarks are a guess.
     """
-    off = misplaced(displacement, source, driving)
+    off = displacement_error(displacement, source, driving)
     return (known[:, None, None] * (off[:, BELOW] - off[:, ABOVE]).abs()).mean()
 
 
-def moved_lids(source: Tensor, driving: Tensor, size_px: int) -> Tensor:
+def lid_motion_mask(source: Tensor, driving: Tensor, size_px: int) -> Tensor:
     """Where an eye is that opens or shuts: nothing of the source can be moved there.
 
     Args:
@@ -168,12 +168,12 @@ def _opening(eye: Tensor) -> Tensor:
     return opening
 
 
-def mouth_inside(driving: Tensor, size_px: int) -> Tensor:
+def mouth_mask(driving: Tensor, size_px: int) -> Tensor:
     """Where mouths are: (B, 1, size_px, size_px) in [0, 1], of driving landmarks (B, 68, 2) in [-1, 1]."""
     return bump(driving[:, MOUTH], 0.35, size_px)
 
 
-def painting_loss(occlusion: Tensor, warped: Tensor, target: Tensor, free: Tensor) -> Tensor:
+def occlusion_loss(occlusion: Tensor, warped: Tensor, target: Tensor, free: Tensor) -> Tensor:
     """The price of painting: dear where warping had it right, cheaper where it is far off.
 
     Without it the decoder paints whole faces, softly, over sharp pixels that are a little displaced.
@@ -185,18 +185,18 @@ def painting_loss(occlusion: Tensor, warped: Tensor, target: Tensor, free: Tenso
         free: (B, 1, H, W) in [0, 1], what no deformation shows: mouths, and lids that move.
     """
     off = (warped - target).abs().mean(dim=1, keepdim=True)
-    price = PAINT_FLOOR + (1 - PAINT_FLOOR) * torch.exp(-off / PAINT_FREELY)
+    price = LEAST_PRICE + (1 - LEAST_PRICE) * torch.exp(-off / FREE_ERROR)
     return (occlusion * price * (1 - free)).mean()
 
 
-def covering_loss(occlusion: Tensor, lids: Tensor) -> Tensor:
+def lid_coverage_loss(occlusion: Tensor, lids: Tensor) -> Tensor:
     """Paint covers eyes that open or shut: cross-entropy, which also opens a mask that is shut to a millionth.
 
     Blinks are seldom and small: the picture's own gradient, which such a mask scales to a thousandth, never opened it.
 
     Args:
         occlusion: (B, 1, H, W) in [0, 1].
-        lids: (B, 1, H, W) in [0, 1], `moved_lids`.
+        lids: (B, 1, H, W) in [0, 1], `lid_motion_mask`.
     """
     return -(lids * occlusion.clamp_min(1e-6).log()).mean()
 
@@ -214,5 +214,5 @@ def colour_loss(colour: Tensor, warped: Tensor, target: Tensor, weight: Tensor, 
         free: (B, 1, H, W) in [0, 1], what no deformation shows: mouths, and lids that move.
     """
     off = (warped - target).abs().mean(dim=1, keepdim=True)
-    needed = torch.maximum(1 - torch.exp(-off / PAINT_FREELY), free)
+    needed = torch.maximum(1 - torch.exp(-off / FREE_ERROR), free)
     return (weight * needed * (colour - target).abs()).mean()

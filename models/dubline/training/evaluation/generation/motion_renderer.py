@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 READING_BATCH: Final = 25
 
 
-class Performer:
+class MotionRenderer:
     """Both stages of one preset, asked in numpy's terms: pictures are (..., S, S, 3) uint8."""
 
     def __init__(self, networks: Networks) -> None:
@@ -39,13 +39,13 @@ class Performer:
         return self.networks.autoencoder.encode_source(to_frames(picture[None], self.device))
 
     @torch.inference_mode()
-    def own_motion(self, pictures: NDArray[np.uint8]) -> Tensor:
+    def encode_motion(self, pictures: NDArray[np.uint8]) -> Tensor:
         """What the motion encoder reads off a clip's own pictures (T, S, S, 3): (T, M)."""
         starts = range(0, len(pictures), READING_BATCH)
         batches = (to_frames(pictures[start : start + READING_BATCH], self.device) for start in starts)
         return torch.cat([self.networks.autoencoder.encode_motion(batch) for batch in batches])
 
-    def spoken_motion(
+    def sample_motion(
         self, source: Source, speech: NDArray[np.float32], count: int, seed: int = 0, *, controls: Controls = USUAL
     ) -> Tensor:
         """What stage 2 makes of a source and speech (N,) at 16 kHz, in `count` frames: (count, M)."""
@@ -60,7 +60,7 @@ class Performer:
         return read
 
     @staticmethod
-    def borrowed_motion(source: Source, driving: Tensor) -> Tensor:
+    def transfer_motion(source: Source, driving: Tensor) -> Tensor:
         """Another clip's motion (T, M), relative to its own first frame, set upon a source's."""
         return source.motion + driving - driving[:1]
 

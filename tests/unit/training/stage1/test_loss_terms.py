@@ -14,13 +14,13 @@ from dubline.training.stage1.losses.terms import (
     LEFT_EYE,
     RIGHT_EYE,
     colour_loss,
-    covering_loss,
     face_weight,
     landmark_loss,
-    mouth_inside,
-    moved_lids,
+    lid_coverage_loss,
+    lid_motion_mask,
+    mouth_mask,
+    occlusion_loss,
     opening_loss,
-    painting_loss,
 )
 
 
@@ -67,12 +67,12 @@ def test_the_mouth_weighs_most() -> None:
 
 def test_painting_is_free_in_the_mouth_dear_where_the_warp_is_right_and_cheaper_where_it_is_wrong() -> None:
     target = torch.zeros(1, 3, 64, 64)
-    free = mouth_inside(torch.from_numpy(FRAMED_LANDMARKS)[None], 64)
+    free = mouth_mask(torch.from_numpy(FRAMED_LANDMARKS)[None], 64)
 
     def price(row: int, off: float) -> float:
         occlusion = torch.zeros(1, 1, 64, 64)
         occlusion[..., row, 32] = 1
-        return float(painting_loss(occlusion, target + off, target, free)) * 64 * 64
+        return float(occlusion_loss(occlusion, target + off, target, free)) * 64 * 64
 
     assert price(8, 0.0) > 0.99
     assert price(8, 0.9) < 0.3
@@ -81,7 +81,7 @@ def test_painting_is_free_in_the_mouth_dear_where_the_warp_is_right_and_cheaper_
 
 def test_colour_is_taught_in_the_mouth_and_where_the_warp_is_wrong_and_nowhere_else() -> None:
     target = torch.zeros(1, 3, 64, 64)
-    free = mouth_inside(torch.from_numpy(FRAMED_LANDMARKS)[None], 64)
+    free = mouth_mask(torch.from_numpy(FRAMED_LANDMARKS)[None], 64)
     weight = torch.ones(1, 1, 64, 64)
 
     def price(row: int, off: float) -> float:
@@ -102,7 +102,7 @@ def test_only_an_eye_that_opens_or_shuts_has_to_be_painted() -> None:
     left, right = (source[:, eye].mean((0, 1)) for eye in (LEFT_EYE, RIGHT_EYE))
 
     def at(place: Tensor, driving: Tensor) -> float:
-        lids = moved_lids(source, driving, 64)
+        lids = lid_motion_mask(source, driving, 64)
         return float(grid_sample(lids, place[None, None, None], align_corners=False))
 
     assert at(left, winking) > 0.9
@@ -114,7 +114,7 @@ def test_a_mask_that_is_all_but_shut_over_moving_lids_is_opened() -> None:
     logit = torch.full((1, 1, 4, 4), -7.0, requires_grad=True)
     lids = torch.zeros(1, 1, 4, 4)
     lids[..., 1, 2] = 1
-    covering_loss(logit.sigmoid(), lids).backward()
+    lid_coverage_loss(logit.sigmoid(), lids).backward()
     assert logit.grad is not None
     torch.testing.assert_close(logit.grad * 16, -lids, atol=2e-3, rtol=0)
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from dubline.training.stage1.data.pairs import Deck
-    from dubline.training.stage1.student import Student
+    from dubline.training.stage1.data.pairs import PairSampler
+    from dubline.training.stage1.supervised_autoencoder import SupervisedAutoencoder
 
 #: Frames to fit to, each under a camera of its own, and how many are read at once.
 FRAMES: Final = 3600
@@ -28,24 +28,24 @@ RIDGE: Final = 1e-3
 
 
 @torch.no_grad()
-def fit_heads(student: Student, deck: Deck, names: Sequence[str] = HEADS) -> None:
+def fit_probes(model: SupervisedAutoencoder, sampler: PairSampler, names: Sequence[str] = HEADS) -> None:
     """Let heads read what the latents say of rig and landmarks; without labels they stay as they are.
 
     Args:
-        student: changed in place: these heads, and nothing else.
-        deck: clips to draw frames from.
+        model: changed in place: these heads, and nothing else.
+        sampler: clips to draw frames from.
         names: of `session.HEADS`, which ones.
     """
     rows: list[tuple[Tensor, ...]] = []
     for _ in range(FRAMES // BATCH):
-        pairs = deck.draw(BATCH, 1)
-        motion = student.read(pairs.heard).motion.float()
+        pairs = sampler.draw(BATCH, 1)
+        motion = model.read(pairs.augmented).motion.float()
         rows.append((motion, pairs.geometry, pairs.rigged > 0, pairs.driving_landmarks.flatten(1), pairs.marked > 0))
     motion, geometry, rigged, landmarks, marked = map(torch.cat, zip(*rows, strict=True))
     if "geometry_head." in names:
-        _fit(student.geometry_head, motion[rigged], geometry[rigged])
+        _fit(model.geometry_head, motion[rigged], geometry[rigged])
     if "landmark_head." in names:
-        _fit(student.landmark_head, motion[marked], landmarks[marked])
+        _fit(model.landmark_head, motion[marked], landmarks[marked])
 
 
 def _fit(head: nn.Linear, motion: Tensor, wanted: Tensor) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.training.checkpoint import read_average
-from dubline.training.cli_errors import AskedWrongError
+from dubline.training.cli_errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ FREE: Final = ("steps", "guidance", "dropout")
 STAGE1: Final = "stage1"
 
 
-class Trained:
+class TrainingParams:
     """What a checkpoint was trained with: the network's parameters and, by its hash, the stage 1 that it speaks in."""
 
     def __init__(self, params: DiffusionParams, stage1: str) -> None:
@@ -36,18 +36,18 @@ class Trained:
         """Compare with those of a checkpoint.
 
         Raises:
-            AskedWrongError: they are others.
+            UsageError: they are others.
         """
         # States of before this was remembered, and averages that have travelled, say less.
         own = self.state_dict()
         state = {**own, **state}
         if state[STAGE1] != self.stage1:
-            raise AskedWrongError(
+            raise UsageError(
                 "stage 1's motion latents have changed since, and this stage 2 speaks in the old ones: train it anew"
             )
         if other := [key for key in state if state[key] != own.get(key)]:
             trained = ", ".join(f"{key}={state[key]}" for key in other)
-            raise AskedWrongError(f"the checkpoint was trained with {trained}: give the same switches, or another out")
+            raise UsageError(f"the checkpoint was trained with {trained}: give the same switches, or another out")
 
 
 def load_stage2(preset: Preset, path: Path) -> Diffusion:
@@ -55,16 +55,16 @@ def load_stage2(preset: Preset, path: Path) -> Diffusion:
 
     Raises:
         FileNotFoundError: there is no such state.
-        AskedWrongError: it holds no averages.
+        UsageError: it holds no averages.
     """
     tensors, _ = read_average(path)
-    diffusion = Diffusion(dataclasses.replace(preset, diffusion=trained_params(preset, path)))
+    diffusion = Diffusion(dataclasses.replace(preset, diffusion=diffusion_params_of(preset, path)))
     diffusion.load_state_dict({key.removeprefix("diffusion."): tensor for key, tensor in tensors.items()})
     return diffusion.eval().requires_grad_(requires_grad=False)
 
 
-def read_trained(path: Path) -> dict[str, Any]:
-    """What a state remembers of `Trained`; nothing if it is older, or averages that have travelled."""
+def read_training_params(path: Path) -> dict[str, Any]:
+    """What a state remembers of `TrainingParams`; nothing if it is older, or averages that have travelled."""
     if path.suffix != ".pt":
         return {}
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -72,7 +72,7 @@ def read_trained(path: Path) -> dict[str, Any]:
     return remembered
 
 
-def trained_params(preset: Preset, path: Path) -> DiffusionParams:
+def diffusion_params_of(preset: Preset, path: Path) -> DiffusionParams:
     """The parameters that a state was trained with; the preset's if it says nothing."""
-    params = {key: value for key, value in read_trained(path).items() if key != STAGE1}
+    params = {key: value for key, value in read_training_params(path).items() if key != STAGE1}
     return dataclasses.replace(preset.diffusion, **params)

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 X264: Final = {"crf": "8", "preset": "veryfast"}
 STILLS: Final = 7
 #: Looking for a face takes as long as rendering two.
-WATCHED_EVERY: Final = 5
+SHARPNESS_EVERY: Final = 5
 
 
 @dataclass
-class Film:
+class WrittenVideo:
     """One video as it was written.
 
-    frames: how many. differences: (T - 1,) grey levels. sharpness: by box, of every `WATCHED_EVERY`-th frame; NaN where
-    the face was not found. stills: `STILLS` pictures spread over it.
+    frames: how many. differences: (T - 1,) grey levels. sharpness: by box, of every `SHARPNESS_EVERY`-th frame; NaN
+    where the face was not found. stills: `STILLS` pictures spread over it.
     """
 
     path: Path
@@ -50,9 +50,11 @@ class Film:
             self.sharpness[box].append(value)
 
 
-def shoot(path: Path, batches: Iterable[NDArray[np.uint8]], count: int, face: FaceBox | None = None) -> Film:
+def write_video(
+    path: Path, batches: Iterable[NDArray[np.uint8]], count: int, face: FaceBox | None = None
+) -> WrittenVideo:
     """Encode `count` pictures, given in batches (t, S, S, 3) with an even side, as H.264; watch the source's face."""
-    film = Film(path, sharpness={box: [] for box in boxes_of(face)} if face else {})
+    video = WrittenVideo(path, sharpness={box: [] for box in boxes_of(face)} if face else {})
     chosen = set(np.linspace(min(4, count - 1), count - 1, STILLS).round().astype(int).tolist())
     before = None
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,12 +66,12 @@ def shoot(path: Path, batches: Iterable[NDArray[np.uint8]], count: int, face: Fa
                 stream.height, stream.width = picture.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")))
             if before is not None:
-                film.differences.append(difference(before, picture))
-            if face and film.frames % WATCHED_EVERY == 0:
-                film.watch(picture, face)
-            if film.frames in chosen:
-                film.stills.append(picture)
+                video.differences.append(difference(before, picture))
+            if face and video.frames % SHARPNESS_EVERY == 0:
+                video.watch(picture, face)
+            if video.frames in chosen:
+                video.stills.append(picture)
             before = picture
-            film.frames += 1
+            video.frames += 1
         container.mux(stream.encode())
-    return film
+    return video

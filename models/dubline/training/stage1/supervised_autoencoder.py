@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
 
 
-class Reading(NamedTuple):
+class HeadOutputs(NamedTuple):
     """What is read off frames: motion latents (N, M), the rig (N, G), landmarks (N, 68, 2) in [-1, 1]."""
 
     motion: Tensor
@@ -23,7 +23,7 @@ class Reading(NamedTuple):
     landmarks: Tensor
 
 
-class Student(nn.Module):
+class SupervisedAutoencoder(nn.Module):
     """The autoencoder and two linear heads that must be able to read the rig and the landmarks off the motion latent.
 
     The rig says what a face does, the landmarks where its parts are in the picture: moving them there needs both.
@@ -40,13 +40,13 @@ class Student(nn.Module):
             self.landmark_head.bias.copy_(torch.from_numpy(FRAMED_LANDMARKS).flatten())
 
     def forward(
-        self, sources: Tensor, heard: Tensor, size_px: int, *, retouched: bool = False
-    ) -> tuple[Rendering, Reading]:
+        self, sources: Tensor, augmented: Tensor, size_px: int, *, retouched: bool = False
+    ) -> tuple[Rendering, HeadOutputs]:
         """Render driving frames from their sources.
 
         Args:
             sources: (B, 3, S, S).
-            heard: (N, 3, S, S), N / B driving frames of each source in a row, for the motion encoder.
+            augmented: (N, 3, S, S), N / B driving frames of each source in a row, for the motion encoder.
             size_px: side at which to render.
             retouched: let the retoucher go over it, at side S.
 
@@ -55,14 +55,14 @@ class Student(nn.Module):
         """
         network = self.autoencoder
         source = network.encode_source(sources.contiguous(memory_format=torch.channels_last), size_px)
-        read = self.read(heard)
-        rendering: Rendering = network(_each(source, len(heard) // len(sources), retouched=retouched), read.motion)
+        read = self.read(augmented)
+        rendering: Rendering = network(_each(source, len(augmented) // len(sources), retouched=retouched), read.motion)
         return rendering, read
 
-    def read(self, heard: Tensor) -> Reading:
+    def read(self, augmented: Tensor) -> HeadOutputs:
         """Driving frames (N, 3, S, S) -> their latents and what the heads read off them."""
-        motion = self.autoencoder.encode_motion(heard.contiguous(memory_format=torch.channels_last))
-        return Reading(motion, self.geometry_head(motion), self.landmark_head(motion).unflatten(1, (-1, 2)))
+        motion = self.autoencoder.encode_motion(augmented.contiguous(memory_format=torch.channels_last))
+        return HeadOutputs(motion, self.geometry_head(motion), self.landmark_head(motion).unflatten(1, (-1, 2)))
 
 
 def _each(source: Source, drives: int, *, retouched: bool) -> Source:
