@@ -1,4 +1,4 @@
-"""Clips are cut out of anybody's videos: framed as the product does, in step with the sound, one bad file aside."""
+"""Clips extracted from videos: framing, synchronisation, selection rules and broken files."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 RULES = SelectionRules(size_px=64, shortest_s=1.0, longest_s=3.0, smallest_face_px=70)
 WIDTH, HEIGHT = 420, 280
-NOBODY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+EMPTY = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
 
 
 def scene(offset_px: float, mirrored: bool = False) -> NDArray[np.uint8]:
-    """The astronaut at some place; a face of about 100 px."""
+    """Return a frame with the astronaut's face, about 100 px wide, at an offset."""
     image = Image.fromarray(astronaut()[:HEIGHT, 84 : 84 + HEIGHT])
-    picture = NOBODY.copy() + (60 if mirrored else 0)
+    picture = EMPTY.copy() + (60 if mirrored else 0)
     left = round(70 + offset_px)
     pixels = np.asarray(image)
     picture[:, left : left + HEIGHT] = pixels[:, ::-1] if mirrored else pixels
@@ -42,7 +42,7 @@ def scene(offset_px: float, mirrored: bool = False) -> NDArray[np.uint8]:
 
 
 def write_video(path: Path, pictures: list[NDArray[np.uint8]], fps: int = 25, sound: bool = True) -> Path:
-    """A film with a tone that begins after a second."""
+    """Write a video with a tone that begins after one second."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", fps, options={"preset": "ultrafast", "crf": "18"})
@@ -67,8 +67,8 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nods = [scene(8 * np.sin(t / 6)) for t in range(60)]
     write_video(folder / "anna" / "talk one!.mov", nods, fps=30)
     write_video(folder / "anna" / "mute.mp4", nods[:40], sound=False)
-    write_video(folder / "ben" / "empty.mkv", [NOBODY] * 30)
-    (folder / "ben" / "broken.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42 not a film")
+    write_video(folder / "ben" / "empty.mkv", [EMPTY] * 30)
+    (folder / "ben" / "broken.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42 not a video")
     (folder / "ben" / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n")
     whole = (folder / "anna" / "talk one!.mov").read_bytes()
     (folder / "carl.mp4").write_bytes(whole[: len(whole) // 2])
@@ -83,25 +83,25 @@ def outcomes(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return out, {video.name: extract_clips(video, out, RULES) for video in sources}
 
 
-def test_a_film_becomes_a_clip_that_reads_as_any_corpus(outcomes: tuple[Path, dict[str, Outcome]]) -> None:
+def test_a_video_becomes_a_clip_that_the_corpus_reader_accepts(outcomes: tuple[Path, dict[str, Outcome]]) -> None:
     out, outcome = outcomes
     assert outcome["anna/talk one!.mov"].lengths_s == [pytest.approx(2, abs=0.2)]
     (clip,) = read_corpus(out, 64, heldout=False)
     assert clip.name.startswith("anna-talk-one-")
     assert (clip.kind, clip.labelled) == ("speech", False)
     assert clip.frames.shape[1:] == (64, 64, 3)
-    # 60 frames at 30 fps are 50 at 25; the last look may fall four short of the end.
+    # 60 frames at 30 fps are 50 at 25 fps; the last detection can be four frames before the end.
     assert 46 <= len(clip.frames) <= 50
     assert len(clip.speech) == pytest.approx(len(clip.frames) * 640, abs=1100)
 
 
-def test_the_sound_stays_where_it_was(outcomes: tuple[Path, dict[str, Outcome]]) -> None:
+def test_sound_and_frames_stay_synchronised(outcomes: tuple[Path, dict[str, Outcome]]) -> None:
     (clip,) = read_corpus(outcomes[0], 64, heldout=False)
     onset_s = int((np.abs(clip.speech) > 0.05).argmax()) / 16_000
     assert onset_s == pytest.approx(1, abs=0.02)
 
 
-def test_every_refusal_has_its_reason(outcomes: tuple[Path, dict[str, Outcome]]) -> None:
+def test_every_refusal_is_counted_under_its_reason(outcomes: tuple[Path, dict[str, Outcome]]) -> None:
     reasons = {name: list(outcome.refused) for name, outcome in outcomes[1].items() if not outcome.lengths_s}
     assert reasons["anna/mute.mp4"] == ["no sound"]
     assert reasons["ben/empty.mkv"] == ["no face"]
@@ -111,10 +111,10 @@ def test_every_refusal_has_its_reason(outcomes: tuple[Path, dict[str, Outcome]])
         [(footage.SourceVideo(Path(name), name, name, False), outcome) for name, outcome in outcomes[1].items()]
     )
     assert "training: 1 clips" in summary
-    assert "refused: no face: 1 films" in summary
+    assert "refused: no face: 1 videos" in summary
 
 
-def test_the_square_is_steady_and_framed_as_in_the_product(tmp_path: Path) -> None:
+def test_the_square_is_framed_as_a_portrait_is_framed(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [scene(12 * np.sin(t / 5)) for t in range(40)])
     (span,) = select_clips(path, RULES, defaultdict(float)).spans
     from dubline.framing import crop, face  # noqa: PLC0415 - only to compare with
@@ -125,12 +125,12 @@ def test_the_square_is_steady_and_framed_as_in_the_product(tmp_path: Path) -> No
     assert span.square.top == pytest.approx(wanted.top, abs=12)
 
 
-def test_scenes_are_cut_apart(tmp_path: Path) -> None:
+def test_a_clip_contains_one_scene_only(tmp_path: Path) -> None:
     pictures = [scene(0)] * 33 + [scene(20, mirrored=True)] * 32
-    plan = select_clips(write_video(tmp_path / "a.mp4", pictures), RULES, defaultdict(float))
-    assert len(plan.spans) == 2
-    assert plan.spans[0].last <= 32
-    assert plan.spans[1].first == 33
+    selection = select_clips(write_video(tmp_path / "a.mp4", pictures), RULES, defaultdict(float))
+    assert len(selection.spans) == 2
+    assert selection.spans[0].last <= 32
+    assert selection.spans[1].first == 33
 
 
 def boxes(xs: list[float], side: float = 100) -> FaceTrack:
@@ -147,30 +147,30 @@ def boxes(xs: list[float], side: float = 100) -> FaceTrack:
         (FaceTrack(boxes([200] * 8).detections, other_faces=8), "several faces"),
     ],
 )
-def test_what_makes_no_clip_is_counted_under_its_reason(track: FaceTrack, reason: str) -> None:
+def test_a_track_that_gives_no_clip_is_counted_under_its_reason(track: FaceTrack, reason: str) -> None:
     refused: defaultdict[str, float] = defaultdict(float)
-    assert ClipSelector(RULES, (640, 480), refused).choose(track) == []
+    assert ClipSelector(RULES, (640, 480), refused).select(track) == []
     assert list(refused) == [reason]
 
 
-def test_long_stretches_are_divided_evenly_without_a_gap() -> None:
-    spans = ClipSelector(RULES, (640, 480), defaultdict(float)).choose(boxes([200] * 41))
+def test_long_tracks_are_divided_evenly_without_gaps() -> None:
+    spans = ClipSelector(RULES, (640, 480), defaultdict(float)).select(boxes([200] * 41))
     assert [span.last - span.first + 1 for span in spans] == [67, 67, 67]
     assert [span.first for span in spans[1:]] == [span.last + 1 for span in spans[:-1]]
 
 
-def test_a_wandering_head_is_followed_by_a_new_square() -> None:
-    spans = ClipSelector(RULES, (640, 480), defaultdict(float)).choose(boxes([100 + 12 * i for i in range(14)]))
+def test_a_head_that_leaves_the_square_starts_a_new_square() -> None:
+    spans = ClipSelector(RULES, (640, 480), defaultdict(float)).select(boxes([100 + 12 * i for i in range(14)]))
     assert len(spans) > 1
     assert spans[0].square.left < spans[1].square.left
 
 
-def test_sizes_are_averaged_and_places_are_medians() -> None:
+def test_a_square_has_the_mean_size_and_the_median_position() -> None:
     square = around([Box(0, 0, 90, 90), Box(0, 0, 110, 110), Box(0, 0, 100, 100)])
     assert square.side == round(100 / 0.53)
 
 
-def test_persons_are_held_out_whole_and_stay_so_when_footage_is_added(tmp_path: Path) -> None:
+def test_whole_persons_are_held_out_and_new_videos_change_no_split(tmp_path: Path) -> None:
     for person in range(30):
         for talk in range(2):
             (tmp_path / f"p{person}").mkdir(exist_ok=True)
@@ -183,7 +183,7 @@ def test_persons_are_held_out_whole_and_stay_so_when_footage_is_added(tmp_path: 
     assert not any(video.heldout for video in find_videos(tmp_path, 0))
 
 
-def test_two_persons_are_enough_to_hold_one_out_and_none_are_an_error(tmp_path: Path) -> None:
+def test_one_of_two_persons_is_held_out_and_no_video_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no videos"):
         find_videos(tmp_path, 0.1)
     (tmp_path / "a.mp4").touch()
@@ -192,30 +192,30 @@ def test_two_persons_are_enough_to_hold_one_out_and_none_are_an_error(tmp_path: 
     assert sorted(video.heldout for video in find_videos(tmp_path, 1e-9)) == [False, True]
 
 
-def test_pixels_that_are_not_square_and_turned_cameras_are_put_right() -> None:
+def test_pixel_aspect_ratio_and_rotation_are_corrected() -> None:
     frame = av.VideoFrame.from_ndarray(np.zeros((60, 40, 3), np.uint8), "rgb24")
     assert video.upright(video.Tick(0, frame, 0.0, 2.0)).shape == (60, 80, 3)
     assert video.upright(video.Tick(0, frame, 0.0, 2.0), 40).shape == (30, 40, 3)
 
 
-def test_the_command_reads_each_film_apart_and_does_not_read_it_again(
+def test_the_command_processes_each_video_once(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["footage", str(videos / "ben"), "--out", str(tmp_path), "--jobs", "1", "--heldout-share", "0"]
     monkeypatch.setattr(sys, "argv", arguments)
-    monkeypatch.setattr(footage, "read_apart", extract_clips)
+    monkeypatch.setattr(footage, "extract_in_subprocess", extract_clips)
     main()
-    told = capsys.readouterr().out
-    assert "empty.mkv: 0 clips, 0 s; refused: no face" in told
-    assert "refused: unreadable (InvalidDataError): 2 films" in told
+    output = capsys.readouterr().out
+    assert "empty.mkv: 0 clips, 0 s; refused: no face" in output
+    assert "refused: unreadable (InvalidDataError): 2 videos" in output
     rows = [json.loads(line) for line in (tmp_path / "footage.jsonl").read_text().splitlines()]
     assert len(rows) == 3
     main()
-    assert "3 films were read before" in capsys.readouterr().out
+    assert "3 videos were processed before" in capsys.readouterr().out
 
 
-def test_a_film_that_crashes_or_hangs_its_reader_is_one_refusal(videos: Path, tmp_path: Path) -> None:
+def test_a_video_that_crashes_or_hangs_the_decoder_is_refused(videos: Path, tmp_path: Path) -> None:
     talk = footage.SourceVideo(videos / "ben" / "empty.mkv", "empty.mkv", "ben", False)
     assert footage.extract_in_subprocess(talk, tmp_path, RULES, timeout_s=0.0).refused == {"takes too long": 0}
-    # Rules that can not be used stand for a decoder that takes its process down.
+    # Invalid rules end the subprocess, as a crash of the decoder would.
     assert footage.extract_in_subprocess(talk, tmp_path, None).refused == {"crashes the decoder": 0}  # type: ignore[arg-type]

@@ -1,1 +1,1 @@
-"""Makes clips of people's videos."""
+"""Extracts training clips from videos of people who talk."""

@@ -1,4 +1,4 @@
-"""The command line that makes clips of films: `python -m dubline.training.footage VIDEOS --out CLIPS`."""
+"""Command line that extracts training clips from videos: `python -m dubline.training.footage VIDEOS --out CLIPS`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from dubline.training.footage.clips import extract_all, find_videos, summarise
 
 
 def main() -> None:
-    """Read the command line, make the clips, print a summary."""
+    """Parse the command line, extract the clips and print a summary."""
     rules = SelectionRules()
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("videos", type=Path, help="folder of videos with sound; a folder in it is a person")
+    add("videos", type=Path, help="folder of videos with sound; each subfolder is one person")
     add("--out", type=Path, required=True, help="folder for the clips")
-    add("--heldout-share", type=float, default=0.1, help="share of persons kept for evaluation")
-    add("--size", type=int, default=rules.size_px, help="side of the clips' frames, px")
+    add("--heldout-share", type=float, default=0.1, help="share of persons that are held out for evaluation")
+    add("--size", type=int, default=rules.size_px, help="side of the clip frames, px")
     add("--shortest", type=float, default=rules.shortest_s, help="shortest clip, s")
     add("--longest", type=float, default=rules.longest_s, help="longest clip, s")
-    add("--smallest-face", type=float, default=rules.smallest_face_px, help="narrowest face in a film, px")
-    add("--jobs", type=int, default=2, help="films read at a time")
+    add(
+        "--smallest-face",
+        type=float,
+        default=rules.smallest_face_px,
+        help="smallest face width in the source video, px",
+    )
+    add("--jobs", type=int, default=2, help="videos processed in parallel")
     args = parser.parse_args()
     rules = SelectionRules(args.size, args.shortest, args.longest, args.smallest_face)
     sources = find_videos(args.videos, args.heldout_share)

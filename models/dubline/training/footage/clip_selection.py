@@ -1,4 +1,4 @@
-"""Chooses what of a film becomes clips, and writes it: one face in one steady square, with its sound."""
+"""Selects clips from a video and writes them: one face inside one fixed square, with its sound."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 from dubline.framing.crop import SIDE_PER_BOX, Square, cut
 from dubline.training.corpus import SAMPLE_RATE_HZ
 from dubline.training.footage import video
-from dubline.training.footage.face_track import DETECTION_TICKS, Tracker, around, holds, overhang
+from dubline.training.footage.face_track import DETECTION_TICKS, Tracker, around, contains, overhang
 from dubline.training.footage.video import FPS, VideoError
 
 if TYPE_CHECKING:
@@ -29,29 +29,28 @@ if TYPE_CHECKING:
     from dubline.training.footage.face_track import FaceTrack
 
 SAMPLES_PER_TICK: Final = SAMPLE_RATE_HZ // FPS
-#: A square may reach over the picture's edges by this share of its side; what it shows there is made up.
+#: A square may extend beyond the frame by this share of its side; there the border pixels are repeated.
 MOST_OVERHANG: Final = 0.15
-#: Shares of looks at which a second face makes a stretch useless.
+#: A track is refused if more than this share of its detections found a second face.
 MOST_OTHER_FACES: Final = 0.2
-#: Root mean square of a clip nobody speaks in: -54 dB of full scale.
+#: A clip with a lower root mean square is silent: -54 dB of full scale.
 SILENCE: Final = 0.002 * 32768
 
 
 class SelectionRules(NamedTuple):
-    """What a clip must be like.
-
-    size_px: side of its frames. shortest_s, longest_s: its length; stage 2 wants windows of 64 frames and some before.
-    smallest_face_px: width of a face in the film; a crop is 1.9 times as wide and is scaled up to `size_px`.
-    """
+    """Requirements for a clip."""
 
     size_px: int = 256
+    """Side of the clip's frames."""
     shortest_s: float = 3.0
+    """Stage 2 needs windows of 64 frames and a few frames before them."""
     longest_s: float = 8.0
     smallest_face_px: float = 96.0
+    """Width of the face in the source video. The square is 1.9 times as wide and is scaled to `size_px`."""
 
 
 class ClipSpan(NamedTuple):
-    """Ticks `first` to `last`, both inside, seen in one square."""
+    """A range of ticks inside one square; `first` and `last` are both included."""
 
     first: int
     last: int
@@ -59,105 +58,109 @@ class ClipSpan(NamedTuple):
 
     @property
     def length_s(self) -> float:
-        """How long it is."""
+        """Length in seconds."""
         return (self.last - self.first + 1) / FPS
 
 
 class Selection(NamedTuple):
-    """What to take from a film; start_s is the film's time of tick 0."""
+    """The spans to write from one video."""
 
     path: Path
     start_s: float
+    """Timestamp of tick 0."""
     spans: list[ClipSpan]
 
 
 def select_clips(path: Path, rules: SelectionRules, refused: defaultdict[str, float]) -> Selection:
-    """Watch a film once and choose.
+    """Decode a video once and select its clips.
 
     Args:
-        path: of the film.
-        rules: for clips.
-        refused: gets the seconds that can not be used, by reason.
+        path: of the video.
+        rules: requirements for a clip.
+        refused: is increased by the refused seconds, by reason.
 
     Raises:
-        FilmError: the film can not be used.
-        av.FFmpegError: not a media file.
+        VideoError: the video cannot be used.
+        av.FFmpegError: the file is not a media file.
     """
     tracker, start_s, size = Tracker(), 0.0, (0, 0)
     tracks: list[FaceTrack] = []
     for tick in video.ticks(path):
         start_s, size = tick.start_s, video.shown_size(tick)
-        tracks += tracker.watch(tick)
+        tracks += tracker.update(tick)
     tracks += tracker.end()
     if not tracker.detections:
         raise VideoError("no frames")
     if tracker.faceless:
         refused["no face"] += tracker.faceless * DETECTION_TICKS / FPS
-    chooser = ClipSelector(rules, size, refused)
-    return Selection(path, start_s, [span for track in tracks for span in chooser.choose(track)])
+    selector = ClipSelector(rules, size, refused)
+    return Selection(path, start_s, [span for track in tracks for span in selector.select(track)])
 
 
 @dataclass(frozen=True)
 class ClipSelector:
-    """Cuts stretches of a film of some size into takes; counts what it refuses."""
+    """Cuts face tracks into spans and counts the refused seconds."""
 
     rules: SelectionRules
     size: tuple[int, int]
+    """Width and height of the video, px."""
     refused: defaultdict[str, float]
 
-    def choose(self, track: FaceTrack) -> list[ClipSpan]:
-        """The takes of one stretch."""
+    def select(self, track: FaceTrack) -> list[ClipSpan]:
+        """Return the spans of one track."""
         if track.other_faces > MOST_OTHER_FACES * len(track.detections):
             self.refused["several faces"] += (track.last - track.first + 1) / FPS
             return []
         return self._divide(track, track.first, track.last)
 
     def _divide(self, track: FaceTrack, first: int, last: int) -> list[ClipSpan]:
-        """Take it whole, or in parts where it is too long or the head leaves the square."""
+        """Return the whole range as one span, or divide it if it is too long or the head leaves the square."""
         rules, length_s = self.rules, (last - first + 1) / FPS
         boxes = [box for tick, box in track.detections if first <= tick <= last]
         if length_s < rules.shortest_s or not boxes:
             self.refused["too short"] += length_s
             return []
         square = around(boxes)
-        wanders = not all(holds(square, box) for box in boxes)
-        if length_s > rules.longest_s or (wanders and length_s / 2 >= rules.shortest_s):
+        leaves = not all(contains(square, box) for box in boxes)
+        if length_s > rules.longest_s or (leaves and length_s / 2 >= rules.shortest_s):
             parts = max(2, math.ceil(length_s / rules.longest_s))
             edges = np.linspace(first, last + 1, parts + 1).astype(int).tolist()
             return [span for begin, end in pairwise(edges) for span in self._divide(track, begin, end - 1)]
-        wrong = {
-            "head leaves the square": wanders,
+        faults = {
+            "head leaves the square": leaves,
             "face too small": square.side / SIDE_PER_BOX < rules.smallest_face_px,
             "face at the edge": overhang(square, *self.size) > MOST_OVERHANG,
         }
-        for reason in (reason for reason, so in wrong.items() if so):
+        for reason in (reason for reason, applies in faults.items() if applies):
             self.refused[reason] += length_s
             return []
         return [ClipSpan(first, last, square)]
 
 
 def write_clips(
-    plan: Selection, target: Path, meta: dict[str, object], refused: defaultdict[str, float]
+    selection: Selection, target: Path, meta: dict[str, object], refused: defaultdict[str, float]
 ) -> list[float]:
-    """Write each take as NAME-001.mp4 and NAME-001.npz and so on; the npz last, so that a clip with one is whole.
+    """Write each span as NAME-001.mp4 and NAME-001.npz and so on.
+
+    The npz is written last, so a clip that has one is complete.
 
     Args:
-        plan: of `select_clips`.
-        target: the clips' path and NAME.
-        meta: for every npz; `size` is the side of the frames.
-        refused: gets the seconds nobody speaks in.
+        selection: of `select_clips`.
+        target: path and NAME of the clips.
+        meta: written to each npz; `size` is the side of the frames.
+        refused: is increased by the seconds without speech.
 
     Returns:
-        How long each clip is, s.
+        Length of each clip, s.
 
     Raises:
-        FilmError: the film has no sound.
+        VideoError: the video has no sound.
     """
-    speech = video.speech(plan.path, plan.start_s)
-    feed = video.ticks(plan.path)
+    speech = video.speech(selection.path, selection.start_s)
+    feed = video.ticks(selection.path)
     side_px = int(str(meta["size"]))
     lengths_s: list[float] = []
-    for span in plan.spans:
+    for span in selection.spans:
         part = speech[span.first * SAMPLES_PER_TICK : (span.last + 1) * SAMPLES_PER_TICK]
         if not len(part) or np.sqrt(np.square(part, dtype=np.float64).mean()) < SILENCE:
             refused["silent"] += span.length_s
@@ -175,7 +178,7 @@ def write_clips(
 
 
 def _pictures(feed: Iterator[video.Tick], span: ClipSpan, side_px: int) -> Iterator[NDArray[np.uint8]]:
-    """The frames of a take; one that is missing is the next one's twin, so that sound and picture stay together."""
+    """Yield the frames of a span; repeat the next frame in place of a missing one, to stay aligned with the sound."""
     expected = span.first
     for tick in feed:
         if tick.number < span.first:

@@ -1,7 +1,7 @@
-"""Makes training clips of people's videos.
+"""Extracts training clips from a folder of videos, each video in a subprocess.
 
-Takes any folder of talking-head videos with sound. Where it has folders, each is a person; held out are whole persons.
-One bad file never stops the run: each is read by a process of its own, which may crash or hang.
+The folder holds talking-head videos with sound. Each subfolder is one person; whole persons are held out. A file that
+crashes or blocks the decoder ends its own subprocess only.
 """
 
 from __future__ import annotations
@@ -29,36 +29,41 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"}
 RECORD: Final = "footage.jsonl"
-#: Two hours of reading are six hours of film on one core, or a file that leads nowhere.
+#: Two hours are enough to read six hours of video on one core; longer means that the file cannot be read.
 TIMEOUT_S: Final = 2 * 3600.0
-#: Address space of a reading process; threads and libraries reserve far more than they use.
+#: Limit of a subprocess's address space; threads and libraries reserve far more than they use.
 MEMORY_BYTES: Final = 8 * 2**30
 
 
 class SourceVideo(NamedTuple):
-    """A video to read: its path, its name below the folder, whose it is, and whether that person is held out."""
+    """A video to extract clips from."""
 
     path: Path
     name: str
+    """Path relative to the folder of videos."""
     person: str
+    """First folder of `name`, or the file name if the video is in no folder."""
     heldout: bool
+    """Whether this person is held out."""
 
 
 class Outcome(NamedTuple):
-    """What became of one film: its clips' lengths, s, and the refused seconds (0 for all of it) by reason."""
+    """The result of one video."""
 
     lengths_s: list[float]
+    """Length of each extracted clip."""
     refused: dict[str, float]
+    """Refused seconds by reason; 0 if the whole video was refused."""
 
 
 def find_videos(folder: Path, heldout_share: float) -> list[SourceVideo]:
-    """All videos below a folder, with a split by person.
+    """List all videos below a folder, split by person.
 
-    A person (the first folder, or a video that lies in none) is held out by a hash of the name; where that holds
-    out nobody, the lowest hash of two persons or more.
+    A person is held out by a hash of the name. If that selects no person and there are at least two, the person with
+    the lowest hash is held out.
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: there are no videos.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
@@ -75,9 +80,9 @@ def find_videos(folder: Path, heldout_share: float) -> list[SourceVideo]:
 
 
 def extract_clips(source: SourceVideo, out: Path, rules: SelectionRules) -> Outcome:
-    """Turn one video into clips; whatever is wrong with it becomes a reason."""
+    """Extract the clips of one video; any failure becomes a reason for refusal."""
     refused: defaultdict[str, float] = defaultdict(float)
-    # Two names that differ by odd characters only must not meet.
+    # The digest keeps names apart that differ only in special characters.
     digest = hashlib.sha256(source.name.encode()).hexdigest()[:6]
     target = out / f"{re.sub('[^A-Za-z0-9]+', '-', source.name.rpartition('.')[0]).strip('-')[:60]}-{digest}"
     for clip in out.glob(f"{target.name}-*"):
@@ -86,9 +91,9 @@ def extract_clips(source: SourceVideo, out: Path, rules: SelectionRules) -> Outc
     meta = {"kind": "speech", "split": split, "size": rules.size_px, "person": source.person, "video": source.name}
     lengths_s: list[float] = []
     try:
-        plan = select_clips(source.path, rules, refused)
-        if plan.spans:
-            lengths_s = write_clips(plan, target, meta, refused)
+        selection = select_clips(source.path, rules, refused)
+        if selection.spans:
+            lengths_s = write_clips(selection, target, meta, refused)
     except VideoError as error:
         refused[str(error)] = 0
     except (av.FFmpegError, OSError, ValueError, MemoryError, OverflowError) as error:
@@ -99,27 +104,27 @@ def extract_clips(source: SourceVideo, out: Path, rules: SelectionRules) -> Outc
 def extract_in_subprocess(
     source: SourceVideo, out: Path, rules: SelectionRules, timeout_s: float = TIMEOUT_S
 ) -> Outcome:
-    """`extract_clips` in a process of its own: a decoder that crashes or hangs takes nothing with it."""
+    """Run `extract_clips` in a subprocess, so that a crash or a hang of the decoder does not end the caller."""
     context = multiprocessing.get_context("spawn")
-    mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send_outcome, args=(theirs, source, out, rules), daemon=True)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_outcome, args=(sender, source, out, rules), daemon=True)
     process.start()
-    theirs.close()
+    sender.close()
     try:
-        if not mine.poll(timeout_s):
+        if not receiver.poll(timeout_s):
             return Outcome([], {"takes too long": 0})
-        lengths_s, refused = mine.recv()
+        lengths_s, refused = receiver.recv()
         return Outcome(lengths_s, refused)
     except EOFError:
         return Outcome([], {"crashes the decoder": 0})
     finally:
         process.kill()
         process.join()
-        mine.close()
+        receiver.close()
 
 
 def _send_outcome(connection: Connection, source: SourceVideo, out: Path, rules: SelectionRules) -> None:
-    # A file that makes the decoder eat memory must not starve the training beside it.
+    # A file that makes the decoder allocate without limit must not take the memory of other processes.
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     connection.send(tuple(extract_clips(source, out, rules)))
 
@@ -127,7 +132,7 @@ def _send_outcome(connection: Connection, source: SourceVideo, out: Path, rules:
 def extract_all(
     sources: Iterable[SourceVideo], out: Path, rules: SelectionRules, jobs: int
 ) -> list[tuple[SourceVideo, Outcome]]:
-    """Read all films that the record in `out` does not list with the same size and rules; keep the record."""
+    """Process all videos that the record in `out` does not list with the same size and rules; append to the record."""
     out.mkdir(parents=True, exist_ok=True)
     record, console = out / RECORD, Console()
     keys = {source: [source.name, source.path.stat().st_size, source.heldout, *rules] for source in sources}
@@ -135,9 +140,9 @@ def extract_all(
     done = [(source, known[json.dumps(key)]) for source, key in keys.items() if json.dumps(key) in known]
     waiting = [source for source, key in keys.items() if json.dumps(key) not in known]
     if done:
-        console.print(f"{len(done)} films were read before")
+        console.print(f"{len(done)} videos were processed before")
     with Progress(console=console) as progress, ThreadPoolExecutor(jobs) as pool:
-        task = progress.add_task("reading films", total=len(waiting))
+        task = progress.add_task("processing videos", total=len(waiting))
         outcomes = pool.map(lambda source: extract_in_subprocess(source, out, rules), waiting)
         for source, outcome in zip(waiting, outcomes, strict=True):
             with record.open("a") as file:
@@ -154,13 +159,13 @@ def _rows(record: Path) -> list[dict[str, Any]]:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
-            # A kill cut this line short.
+            # The last line is incomplete if the process was killed while writing.
             continue
     return rows
 
 
 def describe(source: SourceVideo, outcome: Outcome) -> str:
-    """One line about one film."""
+    """Describe the outcome of one video in one line."""
     split = " (held out)" if source.heldout else ""
     refused = [f"{reason} {seconds:.0f} s" if seconds else reason for reason, seconds in outcome.refused.items()]
     left = f"; refused: {', '.join(refused)}" if refused else ""
@@ -168,7 +173,7 @@ def describe(source: SourceVideo, outcome: Outcome) -> str:
 
 
 def summarise(done: list[tuple[SourceVideo, Outcome]]) -> str:
-    """What came of it all, and why the rest did not."""
+    """Summarise clips per split and refused seconds per reason."""
     lines: list[str] = []
     sources: Counter[str] = Counter()
     refused: defaultdict[str, float] = defaultdict(float)
@@ -178,10 +183,10 @@ def summarise(done: list[tuple[SourceVideo, Outcome]]) -> str:
         lengths_s = [length_s for outcome in some for length_s in outcome.lengths_s]
         split = "held out" if heldout else "training"
         minutes = sum(lengths_s) / 60
-        lines.append(f"{split}: {len(lengths_s)} clips, {minutes:.1f} min, {len(some)} films, {len(persons)} persons")
+        lines.append(f"{split}: {len(lengths_s)} clips, {minutes:.1f} min, {len(some)} videos, {len(persons)} persons")
     for _, outcome in done:
         sources.update(outcome.refused.keys())
         for reason, seconds in outcome.refused.items():
             refused[reason] += seconds
-    lines += [f"refused: {reason}: {count} films, {refused[reason]:.0f} s" for reason, count in sources.most_common()]
+    lines += [f"refused: {reason}: {count} videos, {refused[reason]:.0f} s" for reason, count in sources.most_common()]
     return "\n".join(lines)

@@ -1,6 +1,6 @@
-"""Follows one face through a film and frames it as the product frames a portrait.
+"""Tracks one face through a video and frames it as a portrait is framed for rendering.
 
-dlib's HOG detector carries its weights in its code, so training needs no file for it either.
+dlib's HOG detector is compiled into the library: no weights file is needed.
 """
 
 from __future__ import annotations
@@ -23,30 +23,31 @@ if TYPE_CHECKING:
 
     from dubline.training.footage.video import Tick
 
-#: A look every fifth of a second: heads do not go further in between than `is_same` allows.
+#: Ticks between two detections (0.2 s). A head moves less in between than `Box.is_same` allows.
 DETECTION_TICKS: Final = 5
-#: Sides that are searched; the detector's window is 80 px, so the second finds faces of 6 % of the picture's side.
+#: Longer sides at which the detector runs. Its window is 80 px, so the second side finds faces of 6 % of the frame's
+#: side.
 SEARCH_SIDES_PX: Final = (640, 1280)
-#: The detector knows a face's size to one step (5/6) of its pyramid; looks at three sizes between two steps, one after
-#: the other, average that out over a take. Upwards only, so that no size is missed that the plain side would find.
+#: The detector measures a face's size to one step (5/6) of its pyramid. Detections at three scales in turn average this
+#: error over a clip. The scales are at least 1, so that no face is missed that scale 1 would find.
 STEPS: Final = (1.0, 1.062, 1.13)
-#: Looks without the face that are put up with: a blink of the detector, not of the film.
+#: Consecutive detections without a face that do not end a track.
 MISSES: Final = 2
-#: A frame that differs from the one before by so much (mean, of 255), and so many times as much as frames did before
-#: it, begins another scene.
+#: A new scene begins where the difference of two frames (mean, of 255) exceeds this level and this multiple of the
+#: median difference of the frames before.
 CUT_LEVEL: Final = 14.0
 CUT_RATIO: Final = 5.0
 CUT_MEMORY: Final = 12
 THUMB_PX: Final = 32
-#: A second face of this share of the first one's width makes it unclear who speaks.
+#: A second face of at least this share of the first one's width makes the speaker ambiguous.
 OTHER_FACE: Final = 0.6
-#: The detector's scores: faces that look at the camera get about 1 (measured on one film: .8 to 1.6); folds of clothes
-#: that pass for a face stay under .25. Beside the last look any face will do.
+#: Least detector score of a new face. Frontal faces score about 1 (.8 to 1.6 in one video), false detections such as
+#: folds of clothes below .25. Next to the last detection any score is accepted.
 SURE: Final = 0.4
 
 
 class Box(NamedTuple):
-    """A face, in px of the upright picture, and the detector's score of it."""
+    """A detected face in px of the upright frame, with the detector's score."""
 
     left: float
     top: float
@@ -65,44 +66,48 @@ class Box(NamedTuple):
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
     def is_same(self, other: Box) -> bool:
-        """Whether the two can be one face at two looks."""
+        """Return whether two consecutive detections can be one face."""
         near = math.dist(self.centre, other.centre) < self.side / 3
         return near and 2 / 3 < self.side / other.side < 3 / 2
 
 
 @dataclass
 class FaceTrack:
-    """A part of one scene that shows one face: the looks at it as (tick, box); how many saw a second face."""
+    """Detections of one face within one scene."""
 
     detections: list[tuple[int, Box]]
+    """(tick, box) of each detection."""
     other_faces: int = 0
+    """Detections that found a second face."""
 
     @property
     def first(self) -> int:
-        """The first look's tick."""
+        """Tick of the first detection."""
         return self.detections[0][0]
 
     @property
     def last(self) -> int:
-        """The last look's tick; it belongs to the stretch."""
+        """Tick of the last detection; it belongs to the track."""
         return self.detections[-1][0]
 
 
 @dataclass
 class Tracker:
-    """Looks at a film tick by tick; gives a stretch whenever one ends. `faceless` counts looks without a face."""
+    """Detects faces tick by tick and yields a track whenever one ends."""
 
     current: FaceTrack | None = None
     detections: int = 0
+    """Number of detector runs."""
     faceless: int = 0
+    """Detector runs without a face."""
     misses: int = 0
     side_px: int = SEARCH_SIDES_PX[0]
     next_detection: int = 0
     thumb: NDArray[np.float32] | None = None
     changes: list[float] = field(default_factory=list)
 
-    def watch(self, tick: Tick) -> Iterator[FaceTrack]:
-        """See one tick; yields the stretch that it ends, if it does."""
+    def update(self, tick: Tick) -> Iterator[FaceTrack]:
+        """Process one tick; yield the track that it ends, if any."""
         cut = self._is_cut(tick)
         if self.current is not None and (cut or tick.number > self.current.last + (MISSES + 2) * DETECTION_TICKS):
             yield from self.end()
@@ -111,7 +116,7 @@ class Tracker:
             yield from self._detect(tick)
 
     def end(self) -> Iterator[FaceTrack]:
-        """End the stretch at hand, if there is one."""
+        """End the current track, if there is one."""
         if self.current is not None:
             yield self.current
         self.current, self.misses = None, 0
@@ -154,10 +159,10 @@ class Tracker:
         for side in sides if self.current is None else sides[:1]:
             picture = upright(tick, round(side * STEPS[self.detections % len(STEPS)]))
             scale = max(shown_size(tick)) / max(picture.shape[:2])
-            places, scores, _ = _detector().run(np.ascontiguousarray(picture), 0, 0.0)
+            rectangles, scores, _ = _detector().run(np.ascontiguousarray(picture), 0, 0.0)
             found = [
                 Box(f.left() * scale, f.top() * scale, (f.right() + 1) * scale, (f.bottom() + 1) * scale, score)
-                for f, score in zip(places, scores, strict=True)
+                for f, score in zip(rectangles, scores, strict=True)
                 if self.current is not None or score > SURE
             ]
             if found:
@@ -166,22 +171,22 @@ class Tracker:
         return []
 
 
-def holds(square: Square, box: Box) -> bool:
-    """Whether a face lies inside a square, chin, brow and ears."""
+def contains(square: Square, box: Box) -> bool:
+    """Return whether a face, with chin, brow and ears, lies inside a square."""
     right, bottom = square.left + square.side, square.top + square.side
     return square.left <= box.left and square.top <= box.top and box.right <= right and box.bottom <= bottom
 
 
 def overhang(square: Square, width: int, height: int) -> float:
-    """How far a square reaches over a picture's edges, as a share of its side."""
+    """Return how far a square extends beyond a frame, as a share of its side."""
     beyond = (-square.left, -square.top, square.left + square.side - width, square.top + square.side - height)
     return max(0, *beyond) / square.side
 
 
 def around(boxes: list[Box]) -> Square:
-    """One steady square for all looks of a take."""
+    """Return one fixed square for all detections of a span."""
     edges = np.array(boxes)
-    # The mean of the sizes, since they step; the median of the places, since a head that nods comes back.
+    # The mean of the sizes, because they are quantised; the median of the positions, because a nodding head returns.
     side = round(float(np.mean([box.side for box in boxes])) * SIDE_PER_BOX)
     x, y = np.median((edges[:, :2] + edges[:, 2:4]) / 2, axis=0)
     return Square(round(x - side / 2), round(y - side * BOX_CENTRE_Y), side)

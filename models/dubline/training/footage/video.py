@@ -1,7 +1,7 @@
-"""Somebody's video file as training wants it: upright frames on a 25 fps grid, speech at 16 kHz mono beside them.
+"""Reads an untrusted video: upright frames on a 25 fps grid, and speech at 16 kHz mono aligned with them.
 
-The file is not trusted: broken packets are skipped, timestamps that run backwards or leap are put up with, pictures of
-absurd size are refused before one is decoded.
+Broken packets are skipped, timestamps that run backwards or jump are accepted, and frames of excessive size are refused
+before they are decoded.
 """
 
 from __future__ import annotations
@@ -21,48 +21,48 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FPS: Final = 25
-#: Containers of one file each: a playlist in a film's clothes must not make the reader open anything else.
+#: Single-file containers and protocols only: a playlist must not open further files.
 ONLY_VIDEOS: Final = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi", "protocol_whitelist": "file"}
-#: 8K video; a header that claims more is broken or means harm.
+#: 8K video; a header that claims more is corrupt or malicious.
 MOST_PIXELS: Final = 7680 * 4320
 MOST_BROKEN_PACKETS: Final = 200
-#: Sound of so many hours takes 0.7 GB.
+#: Speech of this length takes 0.7 GB.
 LONGEST_S: Final = 6 * 3600
-#: Where frames are further apart, nothing is shown in between: no frame stands for so long.
+#: Longest time for which one frame is shown; further gaps have no frames.
 LONGEST_FRAME_S: Final = 0.5
-#: Timestamps of sound jitter by less; more is a gap, filled with silence.
+#: Audio timestamps jitter by less; a larger difference is a gap and is filled with silence.
 SOUND_GAP: Final = SAMPLE_RATE_HZ // 20
 NOTHING: Final = np.zeros(0, np.int16)
 
 
 class VideoError(ValueError):
-    """A file that can not be used; the message says why, in a few words."""
+    """The video cannot be used; the message is the reason in a few words."""
 
 
 class Tick(NamedTuple):
-    """One frame of the 25 fps grid.
-
-    number: from the file's first frame on. start_s: the file's time of that one. stretch: a pixel's width in heights.
-    """
+    """One frame of the 25 fps grid."""
 
     number: int
+    """Index from the first frame of the file."""
     frame: av.VideoFrame
     start_s: float
-    track: float
+    """Timestamp of the first frame."""
+    pixel_aspect: float
+    """Width of a pixel over its height."""
 
 
 def ticks(path: Path) -> Iterator[Tick]:
-    """The frames on the grid: for each instant the newest one. Numbers are left out where nothing is shown.
+    """Yield the frames on the grid: for each instant the newest frame. Numbers are skipped where no frame is shown.
 
     Raises:
-        FilmError: no video, no sound, too large, or too long.
-        av.FFmpegError: not a media file.
+        VideoError: no video, no sound, too large, or too long.
+        av.FFmpegError: the file is not a media file.
     """
     with av.open(str(path), options=ONLY_VIDEOS) as container:
         _check(container)
         shape = float(container.streams.video[0].codec_context.sample_aspect_ratio or 1)
-        # Anything past 1 : 3 is a broken header.
-        track = shape if 1 / 3 < shape < 3 else 1.0  # noqa: PLR2004
+        # Ratios beyond 1 : 3 come from corrupt headers.
+        pixel_aspect = shape if 1 / 3 < shape < 3 else 1.0  # noqa: PLR2004
         number, shown_s = 0, 1 / FPS
         before: tuple[float, av.VideoFrame] | None = None
         start_s = 0.0
@@ -72,20 +72,20 @@ def ticks(path: Path) -> Iterator[Tick]:
             else:
                 shown_s = min(time_s - before[0], LONGEST_FRAME_S)
                 for shown in range(number, _first_from(before[0] + shown_s - start_s)):
-                    yield Tick(shown, before[1], start_s, track)
+                    yield Tick(shown, before[1], start_s, pixel_aspect)
                 number = _first_from(time_s - start_s)
             before = time_s, frame
         if before is not None:
-            # Nobody says how long the last frame is shown: as long as the one before it.
+            # The file does not contain the last frame's duration: use that of the frame before.
             for shown in range(number, _first_from(before[0] + shown_s - start_s)):
-                yield Tick(shown, before[1], start_s, track)
+                yield Tick(shown, before[1], start_s, pixel_aspect)
 
 
 def _check(container: InputContainer) -> None:
     if not container.streams.video:
         raise VideoError("no video")
     if not container.streams.audio:
-        # Said before an hour of pictures is searched for a face.
+        # Checked first: face detection over the whole video would take long.
         raise VideoError("no sound")
     video = container.streams.video[0]
     if not 0 < video.codec_context.width * video.codec_context.height <= MOST_PIXELS:
@@ -94,7 +94,7 @@ def _check(container: InputContainer) -> None:
 
 
 def _forwards(container: InputContainer) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Frame with their times, s; those that go back in time are left out."""
+    """Yield frames with their times in seconds; skip those that go back in time."""
     first_s = latest_s = None
     for frame in _decode(container, "video"):
         if not isinstance(frame, av.VideoFrame) or frame.time is None or frame.width * frame.height > MOST_PIXELS:
@@ -109,41 +109,41 @@ def _forwards(container: InputContainer) -> Iterator[tuple[float, av.VideoFrame]
 
 
 def _first_from(time_s: float) -> int:
-    """The first number of the grid at or after a time; a millisecond early counts as at."""
+    """Return the first grid index at or after a time; up to one millisecond early counts as at."""
     return int(np.ceil((time_s - 1e-3) * FPS))
 
 
 def upright(tick: Tick, longest_px: int | None = None) -> NDArray[np.uint8]:
-    """A frame as it is meant to be seen: square pixels, turned as the camera was held.
+    """Return a frame with square pixels in the orientation of the camera.
 
     Args:
         tick: of `ticks`.
-        longest_px: scale its longer side down to this.
+        longest_px: if given, the longer side is scaled down to this.
 
     Returns:
         (H, W, 3) uint8.
     """
-    quarter_turns = round(tick.frame.rotation / 90)
+    quarter_rotations = round(tick.frame.rotation / 90)
     width, height = shown_size(tick)
     scale = min(1.0, longest_px / max(width, height)) if longest_px else 1.0
     width, height = (
-        max(1, round(side * scale)) for side in ((height, width) if quarter_turns % 2 else (width, height))
+        max(1, round(side * scale)) for side in ((height, width) if quarter_rotations % 2 else (width, height))
     )
-    return np.rot90(tick.frame.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray(), quarter_turns)
+    return np.rot90(tick.frame.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray(), quarter_rotations)
 
 
 def shown_size(tick: Tick) -> tuple[int, int]:
-    """Width and height of the upright picture, px."""
-    width, height = max(1, round(tick.frame.width * tick.track)), tick.frame.height
+    """Return width and height of the upright frame, px."""
+    width, height = max(1, round(tick.frame.width * tick.pixel_aspect)), tick.frame.height
     return (height, width) if round(tick.frame.rotation / 90) % 2 else (width, height)
 
 
 def speech(path: Path, start_s: float) -> NDArray[np.int16]:
-    """The first sound track, mono at 16 kHz, from a time of the file on: (N,).
+    """Decode the first audio stream from a timestamp on, as mono at 16 kHz: (N,).
 
     Raises:
-        FilmError: the file has no sound.
-        av.FFmpegError: not a media file.
+        VideoError: the file has no sound.
+        av.FFmpegError: the file is not a media file.
     """
     parts: list[NDArray[np.int16]] = []
     with av.open(str(path), options=ONLY_VIDEOS) as container:
@@ -157,7 +157,7 @@ def speech(path: Path, start_s: float) -> NDArray[np.int16]:
             samples = np.concatenate([part.to_ndarray()[0] for part in resampler.resample(frame)] or [NOTHING])
             gap = round((frame.time - start_s) * SAMPLE_RATE_HZ) - position
             if gap < -SOUND_GAP:
-                # From before the picture begins, or said twice.
+                # Audio from before the first frame, or a repeated part.
                 samples = samples[-gap:]
             elif gap > SOUND_GAP:
                 parts.append(np.zeros(min(gap, LONGEST_S * SAMPLE_RATE_HZ - position), np.int16))
@@ -170,7 +170,7 @@ def speech(path: Path, start_s: float) -> NDArray[np.int16]:
 
 
 def _decode(container: InputContainer, kind: str) -> Iterator[object]:
-    """Frames of the first stream of a kind; packets that can not be decoded are skipped."""
+    """Yield the frames of the first stream of a kind; skip packets that cannot be decoded."""
     stream = getattr(container.streams, kind)[0]
     broken = 0
     packets = container.demux(stream)
