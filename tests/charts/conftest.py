@@ -1,4 +1,4 @@
-"""A real helm, where there is one, and the chart as it renders it."""
+"""Fixtures: helm, if it is installed, and the rendered chart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def chart() -> Path:
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     program = shutil.which(os.environ.get("HELM") or "helm")
     if program is None:
-        pytest.skip("there is no helm on PATH, and HELM names none")
+        pytest.skip("helm is not on PATH, and HELM is not set")
     home = str(tmp_path_factory.mktemp("helm"))
     environ = {"HELM_CACHE_HOME": home, "HELM_CONFIG_HOME": home, "HELM_DATA_HOME": home, "HOME": home}
 
@@ -45,7 +45,7 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
 
 @pytest.fixture(params=["default values", *CI_VALUES])
 def values(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """Helm's options for one set of values."""
+    """Options of helm for one set of values."""
     return () if request.param == "default values" else ("--values", str(CHART / "ci" / request.param))
 
 

@@ -9,10 +9,10 @@ from dubline.orchestration.settings import (
     ApiSettings,
     BrokerSettings,
     BucketSettings,
-    ControlSettings,
     DatabaseSettings,
     LimitSettings,
     LogSettings,
+    MaintenanceSettings,
     Settings,
 )
 from dubline.worker.settings import LeaseSettings, WorkerSettings
@@ -30,7 +30,7 @@ SECRETS = {
 }
 READS: dict[str, tuple[type[Settings], ...]] = {
     "api": (ApiSettings, DatabaseSettings, BucketSettings, LimitSettings, LogSettings),
-    "control": (ControlSettings, DatabaseSettings, BrokerSettings, BucketSettings, LogSettings),
+    "maintenance": (MaintenanceSettings, DatabaseSettings, BrokerSettings, BucketSettings, LogSettings),
     "prober": (
         *(DatabaseSettings, BrokerSettings, BucketSettings),
         *(LeaseSettings, LimitSettings, LogSettings, WorkerSettings),
@@ -41,7 +41,7 @@ OTHER_VARIABLES = {"HOME"}
 
 
 def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Pod specifications by component."""
+    """Return the pod specifications by component."""
     return {
         one["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"]["template"]["spec"]
         for one in objects
@@ -50,11 +50,11 @@ def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def environment(container: dict[str, Any]) -> dict[str, str]:
-    """What the container's variables would be, with made-up secrets."""
+    """Return the container's variables, with placeholders for secrets."""
     return {one["name"]: one.get("value", SECRETS.get(one["name"], "")) for one in container["env"]}
 
 
-def test_no_process_may_be_root_or_write_outside_of_its_volumes(render: Render, values: tuple[str, ...]) -> None:
+def test_no_process_is_root_or_can_write_outside_its_volumes(render: Render, values: tuple[str, ...]) -> None:
     for name, pod in pods(render(*values)).items():
         assert pod["securityContext"]["runAsNonRoot"], name
         assert not pod["automountServiceAccountToken"], name
@@ -67,7 +67,7 @@ def test_no_process_may_be_root_or_write_outside_of_its_volumes(render: Render, 
         assert all("emptyDir" in volume for volume in pod["volumes"]), name
 
 
-def test_selectors_find_the_pods_of_their_own_component_only(render: Render, values: tuple[str, ...]) -> None:
+def test_selectors_match_pods_of_their_own_component_only(render: Render, values: tuple[str, ...]) -> None:
     objects = render(*values)
     deployments = [one for one in objects if one["kind"] == "Deployment"]
     for one in deployments:
@@ -81,7 +81,7 @@ def test_selectors_find_the_pods_of_their_own_component_only(render: Render, val
 
 
 @pytest.mark.parametrize("component", sorted(READS))
-def test_each_process_can_read_its_settings(
+def test_the_variables_of_each_process_are_valid_settings(
     render: Render, values: tuple[str, ...], component: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (container,) = pods(render(*values))[component]["containers"]
@@ -93,22 +93,30 @@ def test_each_process_can_read_its_settings(
     assert set(variables) - OTHER_VARIABLES <= known
 
 
-def test_the_defaults_of_the_chart_are_those_of_the_service(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = LimitSettings.read(), LeaseSettings.read(), ControlSettings.read()
+def test_the_chart_has_the_defaults_of_the_service(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = LimitSettings.read(), LeaseSettings.read(), MaintenanceSettings.read()
     objects = pods(render())
-    for component in ("prober", "control"):
+    for component in ("prober", "maintenance"):
         for name, value in environment(objects[component]["containers"][0]).items():
             monkeypatch.setenv(name, value)
-    assert (LimitSettings.read(), LeaseSettings.read(), ControlSettings.read()) == own
+    assert (LimitSettings.read(), LeaseSettings.read(), MaintenanceSettings.read()) == own
 
 
-def test_a_second_control_process_stands_by(render: Render) -> None:
-    def replicas(*options: str) -> int:
-        (control,) = (one for one in render(*options) if one["metadata"]["name"] == "dubline-control")
-        return int(control["spec"]["replicas"])
+def maintenance(render: Render, *options: str) -> dict[str, Any]:
+    (deployment,) = (one for one in render(*options) if one["metadata"]["name"] == "dubline-maintenance")
+    return dict(deployment["spec"])
 
-    assert replicas() == 2
-    assert replicas("--set", "control.replicas=1") == 1
+
+def test_there_is_a_standby_maintenance_process(render: Render) -> None:
+    assert maintenance(render)["replicas"] == 2
+    assert maintenance(render, "--set", "maintenance.replicas=1")["replicas"] == 1
+
+
+def test_values_under_the_old_name_control_are_accepted(render: Render) -> None:
+    old = 'control={"replicas": 3, "relayS": 0.7, "janitorS": 9, "rescueS": 2, "podAnnotations": {"a": "b"}}'
+    new = old.replace("control", "maintenance").replace("relayS", "publishS").replace("janitorS", "cleanS")
+    assert maintenance(render, "--set-json", old) == maintenance(render, "--set-json", new)
+    assert maintenance(render, "--set-json", old) != maintenance(render)
 
 
 def test_no_secret_is_written_into_an_object(render: Render, values: tuple[str, ...]) -> None:
@@ -119,35 +127,35 @@ def test_no_secret_is_written_into_an_object(render: Render, values: tuple[str, 
             assert one["name"] not in SECRETS or "secretKeyRef" in one["valueFrom"]
 
 
-def test_only_workers_ask_for_a_gpu_and_none_does_where_the_count_is_0(render: Render) -> None:
-    def askers(*options: str) -> list[str]:
+def test_only_workers_request_a_gpu_and_none_with_a_count_of_0(render: Render) -> None:
+    def requesters(*options: str) -> list[str]:
         found = pods(render(*options)).items()
         return [name for name, pod in found if "nvidia.com/gpu" in pod["containers"][0]["resources"]["limits"]]
 
-    assert askers() == ["worker"]
-    assert askers("--set", "worker.gpu.count=0") == []
+    assert requesters() == ["worker"]
+    assert requesters("--set", "worker.gpu.count=0") == []
 
 
-def test_the_migration_runs_before_anything_that_the_release_makes(render: Render) -> None:
+def test_the_migration_runs_before_all_other_objects_exist(render: Render) -> None:
     (job,) = (one for one in render() if one["kind"] == "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
-    # Of what it needs nothing is made by the release: not even the service account is there yet.
+    # It may use no object of the release, not even the service account.
     assert "serviceAccountName" not in job["spec"]["template"]["spec"]
 
 
-def test_every_released_preset_may_be_chosen(render: Render) -> None:
+def test_every_released_preset_is_accepted(render: Render) -> None:
     for preset in sorted(PRESETS):
         render("--set", f"worker.preset={preset}")
 
 
-def test_large_numbers_are_written_out(render: Render) -> None:
+def test_large_numbers_are_rendered_without_an_exponent(render: Render) -> None:
     found = pods(render("--set", "limits.uploadBytes=5000000000,podSecurityContext.runAsUser=1000650000"))
     assert environment(found["api"]["containers"][0])["DUBLINE_LIMIT_UPLOAD_BYTES"] == "5000000000"
     assert found["api"]["securityContext"]["runAsUser"] == 1000650000
 
 
 @pytest.mark.parametrize("component", ["prober", "worker"])
-def test_workers_are_probed_by_their_pulse_alone(render: Render, component: str) -> None:
+def test_probes_of_workers_use_the_liveness_file_only(render: Render, component: str) -> None:
     (container,) = pods(render())[component]["containers"]
     file = environment(container)["DUBLINE_WORKER_LIVENESS_FILE"]
     probes = [container[name] for name in ("startupProbe", "readinessProbe", "livenessProbe")]

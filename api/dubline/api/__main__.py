@@ -18,7 +18,7 @@ from dubline.orchestration.settings import (
     DatabaseSettings,
     LimitSettings,
     LogSettings,
-    complaints,
+    validation_messages,
 )
 from dubline.orchestration.storage.objects import Objects
 
@@ -34,7 +34,7 @@ def main() -> int:
         listen = ApiSettings.read()
         services = _connected()
     except ValidationError as error:
-        sys.stderr.writelines(f"dubline: {complaint}\n" for complaint in complaints(error))
+        sys.stderr.writelines(f"dubline: {message}\n" for message in validation_messages(error))
         return 2
     except DublineError as error:
         sys.stderr.write(f"dubline: {error.detail}\n")

@@ -15,7 +15,7 @@ from benchmarks.chaos.testbed.database_reader import DatabaseReader, HeldJob
 from benchmarks.chaos.testbed.disk import fill
 from benchmarks.chaos.testbed.processes import age_s, kill_process, send_signal
 from benchmarks.chaos.testbed.proxy import PASS_THROUGH
-from benchmarks.chaos.testbed.testbed import API, BROKER, CONTROL, DATABASE, Testbed
+from benchmarks.chaos.testbed.testbed import API, BROKER, DATABASE, MAINTENANCE, Testbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +68,7 @@ class FaultInjector:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fault")
         self._running: list[Future[None]] = []
         self._paused: set[int] = set()
-        targets = (API, CONTROL, BROKER, DATABASE, PROXY, DISK, PAUSE, *testbed.workers)
+        targets = (API, MAINTENANCE, BROKER, DATABASE, PROXY, DISK, PAUSE, *testbed.workers)
         self._locks = {name: Lock() for name in targets}
         self._former_holders: set[int] = set()
         self._kill_due_since: float | None = None
@@ -110,7 +110,7 @@ class FaultInjector:
             return self._kill_child()
         work = {
             FaultKind.KILL_WORKER: self._kill_worker,
-            FaultKind.KILL_MAINTENANCE: lambda _: self._kill_part(CONTROL),
+            FaultKind.KILL_MAINTENANCE: lambda _: self._kill_part(MAINTENANCE),
             FaultKind.KILL_API: lambda _: self._kill_part(API),
             FaultKind.PAUSE_CHILD: self._pause_child,
             FaultKind.RESTART_BROKER: self._restart_broker,

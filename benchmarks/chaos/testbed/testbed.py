@@ -13,7 +13,7 @@ from benchmarks.chaos.testbed.processes import children_of
 from benchmarks.chaos.testbed.proxy import Proxy
 
 from dubline.embedded import Stack
-from dubline.embedded.application import API, CONTROL, RENDERER
+from dubline.embedded.application import API, MAINTENANCE, RENDERER
 from dubline.embedded.ports import LOOPBACK, answers
 from dubline.embedded.servers.broker import NAME as BROKER
 from dubline.embedded.servers.database import NAME as DATABASE
@@ -28,7 +28,7 @@ ROOT: Final = Path(__file__).parents[3]
 REAL_WORKER: Final = ("-m", "dubline.worker", "render")
 STOP_WITHIN_S: Final = 10.0
 
-__all__ = ["API", "BROKER", "CONTROL", "DATABASE", "REAL_WORKER", "Testbed"]
+__all__ = ["API", "BROKER", "DATABASE", "MAINTENANCE", "REAL_WORKER", "Testbed"]
 
 
 class Testbed:

@@ -1,4 +1,4 @@
-{{/* One variable out of the Secret. Takes (dict "root" $ "name" VARIABLE "key" KEY). */}}
+{{/* An environment variable from the Secret. Takes (dict "root" $ "name" VARIABLE "key" KEY). */}}
 {{- define "dubline.secretVariable" -}}
 - name: {{ .name }}
   valueFrom:
@@ -31,7 +31,7 @@
 - {name: DUBLINE_LEASE_HEARTBEAT_S, value: {{ .Values.lease.heartbeatS | quote }}}
 {{- end }}
 
-{{/* Whole numbers pass through int64: a large one would be written as 2e+08, which no setting reads. */}}
+{{/* int64 keeps large integers from being rendered as 2e+08, which is not a valid setting. */}}
 {{- define "dubline.env.limits" -}}
 {{- with .Values.limits }}
 - {name: DUBLINE_LIMIT_UPLOAD_BYTES, value: {{ .uploadBytes | int64 | quote }}}
@@ -51,7 +51,7 @@
 - {name: DUBLINE_LOG_LEVEL, value: {{ .Values.log.level | quote }}}
 {{- end }}
 
-{{/* The one place a worker writes: also the home of libraries that keep a cache. */}}
+{{/* The only writable folder of a worker; HOME is there for libraries with a cache. */}}
 {{- define "dubline.env.scratch" -}}
 - {name: DUBLINE_WORKER_SCRATCH_DIR, value: /tmp}
 - {name: HOME, value: /tmp}

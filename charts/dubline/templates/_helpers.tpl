@@ -6,7 +6,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* Labels by which a component's pods are found; they can never change. Takes (dict "root" $ "component" NAME). */}}
+{{/* Selector labels of a component's pods; immutable in a Deployment. Takes (dict "root" $ "component" NAME). */}}
 {{- define "dubline.selector" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}

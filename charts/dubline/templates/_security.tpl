@@ -1,4 +1,4 @@
-{{/* What every pod is allowed: to be nobody in particular. */}}
+{{/* Security of every pod: an unprivileged user without an API token. */}}
 {{- define "dubline.podSecurity" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -16,7 +16,7 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{/* What every container is allowed: to write nowhere but in its volumes. */}}
+{{/* Security of every container: no privileges; only its volumes are writable. */}}
 {{- define "dubline.containerSecurity" -}}
 securityContext:
   allowPrivilegeEscalation: false
@@ -24,7 +24,7 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Where a component's pods may run. Takes the component's values. */}}
+{{/* Scheduling of a component's pods. Takes the component's values. */}}
 {{- define "dubline.placement" -}}
 {{- with .nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}

@@ -14,7 +14,7 @@ KEY: Final = "create-key"
 API: Final = "api"
 RENDERER: Final = "renderer"
 PROBER: Final = "prober"
-CONTROL: Final = "control"
+MAINTENANCE: Final = "maintenance"
 TENANT: Final = "local"
 
 _MIGRATE: Final = "migrate"
@@ -36,7 +36,7 @@ def application(api_port: int) -> tuple[Part, ...]:
         _task(KEY, "create-key", TENANT, needs=schema),
         _server(RENDERER, "dubline.worker", "render", needs=everything),
         _server(PROBER, "dubline.worker", "probe", needs=everything),
-        _server(CONTROL, "dubline.orchestration", "control", needs=everything),
+        _server(MAINTENANCE, "dubline.orchestration", "maintenance", needs=everything),
         Part(
             name=API,
             argv=(sys.executable, "-m", "dubline.api"),

@@ -1,1 +1,1 @@
-"""The life of a job: what is kept in the database, the bucket and the broker, and who may change it."""
+"""The life cycle of uploads, jobs and batches: domain rules, database, bucket, broker and maintenance."""

@@ -1,4 +1,4 @@
-"""The operator's commands: migrate, create-key, create-bucket, control, sweep, retention and audit."""
+"""The operator's commands: migrate, create-key, create-bucket, maintenance, sweep, retention and audit."""
 
 from __future__ import annotations
 
@@ -7,32 +7,39 @@ import sys
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+import structlog
 from pydantic import ValidationError
 
 from dubline.orchestration import commands, logs
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
 from dubline.orchestration.domain.errors import DublineError
-from dubline.orchestration.settings import LogSettings, complaints
+from dubline.orchestration.settings import LogSettings, validation_messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KEEP: Final = "keep"
+#: Old command -> new one. Each is accepted for one release.
+RENAMED: Final = {"control": "maintenance"}
+
+_log = structlog.get_logger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        What the command says, 0 for success; 1 after a failure told in one sentence; 2 after settings that are
-        missing or wrong.
+        The exit code: the command's own, 0 for success; 1 after an error, which is printed in one sentence; 2 if a
+        setting is missing or not valid.
     """
     parsed = _parser().parse_args(arguments)
     try:
         logs.configure(LogSettings.read())
+        if parsed.command in RENAMED:
+            _log.warning("command_renamed", old=parsed.command, new=RENAMED[parsed.command])
         return int(parsed.run(parsed))
     except ValidationError as error:
-        sys.stderr.writelines(f"dubline: {complaint}\n" for complaint in complaints(error))
+        sys.stderr.writelines(f"dubline: {message}\n" for message in validation_messages(error))
         return 2
     except DublineError as error:
         sys.stderr.write(f"dubline: {error.detail}\n")
@@ -48,28 +55,28 @@ def _parser() -> argparse.ArgumentParser:
         description="Operate a Dubline installation; settings come from DUBLINE_*.",
     )
     add = parser.add_subparsers(dest="command", required=True).add_parser
-    migrate = add("migrate", help="create or change the tables")
+    migrate = add("migrate", help="create or migrate the tables")
     migrate.set_defaults(run=commands.migrate)
-    key = add("create-key", help="make an API key and print it once")
-    key.add_argument("tenant", help="whose key it is: lower-case letters, digits, - and _")
+    key = add("create-key", help="create an API key and print it once")
+    key.add_argument("tenant", help="tenant of the key: lower-case letters, digits, - and _")
     key.set_defaults(run=commands.create_key)
-    bucket = add("create-bucket", help="create the bucket where it is missing")
+    bucket = add("create-bucket", help="create the bucket if it does not exist")
     bucket.set_defaults(run=commands.create_bucket)
-    control = add("control", help="wake workers, rescue lost work and clear up until stopped")
-    control.set_defaults(run=commands.serve)
-    sweep = add("sweep", help="remove every object of the bucket that no row needs")
+    maintenance = add("maintenance", aliases=[*RENAMED], help="run the periodic tasks until stopped")
+    maintenance.set_defaults(run=commands.maintain)
+    sweep = add("sweep", help="remove every object of the bucket that has no row")
     sweep.add_argument("--dry-run", action="store_true", help="only count; exit with 1 if there are orphans")
-    sweep.add_argument("--even-most", action="store_true", help="remove orphans even where most objects are")
+    sweep.add_argument("--even-most", action="store_true", help="remove orphans even if most objects are orphans")
     sweep.set_defaults(run=commands.sweep)
-    retention = add("retention", help="set how long the files of a tenant are kept, those that exist included")
-    retention.add_argument("tenant", help="whose files")
+    retention = add("retention", help="set the retention of a tenant's files, existing ones included")
+    retention.add_argument("tenant", help="tenant of the files")
     for option, what in (("--inputs-s", "uploads"), ("--results-s", "videos")):
         retention.add_argument(
             option, type=_seconds, required=True, metavar="N", help=f"seconds that {what} are kept, or {KEEP!r}"
         )
     retention.set_defaults(run=commands.retention)
-    audit = add("audit", help="show what is written down about a deletion; exit with 1 if nothing is")
-    audit.add_argument("tenant", help="whose it was")
+    audit = add("audit", help="print the audit entries of a deletion; exit with 1 if there are none")
+    audit.add_argument("tenant", help="tenant of the object")
     audit.add_argument("id", type=UUID, help="id of the upload, job or batch")
     audit.set_defaults(run=commands.audit)
     return parser

@@ -1,4 +1,4 @@
-"""What each of the operator's commands does; all settings come from the environment."""
+"""The functions behind the operator's commands. All settings come from the environment."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 from dubline.orchestration.database.store import Store, schema
 from dubline.orchestration.domain.batches import Retention
 from dubline.orchestration.maintenance import cleaner, scheduler
-from dubline.orchestration.maintenance.periodic_tasks import duties
+from dubline.orchestration.maintenance.periodic_tasks import periodic_tasks
 from dubline.orchestration.maintenance.sweep import sweep_bucket
-from dubline.orchestration.queue import Waker, create_app
-from dubline.orchestration.settings import BrokerSettings, BucketSettings, ControlSettings, DatabaseSettings
+from dubline.orchestration.queue import Notifier, create_app
+from dubline.orchestration.settings import BrokerSettings, BucketSettings, DatabaseSettings, MaintenanceSettings
 from dubline.orchestration.storage.objects import Objects
 
 if TYPE_CHECKING:
@@ -20,83 +20,89 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.domain.audit import AuditEntry
 
-_STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+_STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 def migrate(_: Namespace) -> int:
-    """Bring the tables to the newest schema."""
+    """Migrate the tables to the newest schema."""
     schema.migrate(DatabaseSettings.read())
     return 0
 
 
-def create_key(asked: Namespace) -> int:
-    """Make an API key of a tenant and print it."""
+def create_key(arguments: Namespace) -> int:
+    """Create an API key of a tenant and print it."""
     with Store.connect(DatabaseSettings.read()) as store:
-        sys.stdout.write(store.keys.create(asked.tenant) + "\n")
+        sys.stdout.write(store.keys.create(arguments.tenant) + "\n")
     return 0
 
 
 def create_bucket(_: Namespace) -> int:
-    """Create the bucket where it is missing."""
+    """Create the bucket if it does not exist."""
     Objects(BucketSettings.read()).create_bucket()
     return 0
 
 
-def serve(_: Namespace) -> int:
-    """Be a control process until SIGTERM or SIGINT."""
-    # Blocked before there are threads, so that every one of them leaves the signals to us.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-    waker = Waker(create_app(BrokerSettings.read().url.get_secret_value()))
-    objects, often = Objects(BucketSettings.read()), ControlSettings.read()
+def maintain(_: Namespace) -> int:
+    """Run the periodic tasks until SIGTERM or SIGINT."""
+    # Blocked before any thread starts, so that no thread receives them and `sigwait` does.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    notifier = Notifier(create_app(BrokerSettings.read().url.get_secret_value()))
+    objects, settings = Objects(BucketSettings.read()), MaintenanceSettings.read()
     with (
         Store.connect(DatabaseSettings.read()) as store,
-        scheduler.serving(store, duties(store, waker, objects, often)),
+        scheduler.running(store, periodic_tasks(store, notifier, objects, settings)),
     ):
-        signal.sigwait(_STOPS)
-    waker.close()
+        signal.sigwait(_STOP_SIGNALS)
+    notifier.close()
     return 0
 
 
-def sweep(asked: Namespace) -> int:
-    """Look at every object of the bucket once, and remove those that no row needs.
+def sweep(arguments: Namespace) -> int:
+    """List every object of the bucket once and remove the orphans.
 
     Returns:
-        1 if orphans were found and left: in a dry run, or because they were most of what is there.
+        1 if orphans were found and left: in a dry run, or because most objects are orphans.
     """
     objects = Objects(BucketSettings.read())
     with Store.connect(DatabaseSettings.read()) as store:
         found = sweep_bucket(
-            store, objects, ControlSettings.read().orphan_age_s, dry_run=asked.dry_run, even_most=asked.even_most
+            store,
+            objects,
+            MaintenanceSettings.read().orphan_age_s,
+            dry_run=arguments.dry_run,
+            even_most=arguments.even_most,
         )
-        if not asked.dry_run:
-            cleaner.clear(store, objects)
-    refused = found.refused and not asked.even_most
+        if not arguments.dry_run:
+            cleaner.clean(store, objects)
+    refused = found.refused and not arguments.even_most
     if refused:
         sys.stderr.write(
-            "dubline: most objects of this bucket are of no row, so nothing was removed. Is this the right database? "
-            "If they are to go, say --even-most.\n"
+            "dubline: nothing was removed, because most objects of this bucket have no row in this database. "
+            "Check DUBLINE_DATABASE_URL; use --even-most to remove them anyway.\n"
         )
     sys.stdout.write(
-        f"objects={found.objects} referenced={found.referenced} doomed={found.doomed} orphans={found.orphans}\n"
+        f"objects={found.objects} referenced={found.referenced} pending_deletion={found.pending_deletion} "
+        f"orphans={found.orphans}\n"
     )
-    return int(refused or (asked.dry_run and found.orphans > 0))
+    return int(refused or (arguments.dry_run and found.orphans > 0))
 
 
-def retention(asked: Namespace) -> int:
-    """Say how long files of a tenant are kept."""
+def retention(arguments: Namespace) -> int:
+    """Set the retention of a tenant's files."""
+    kept = Retention(inputs_s=arguments.inputs_s, results_s=arguments.results_s)
     with Store.connect(DatabaseSettings.read()) as store:
-        store.tenants.set_retention(asked.tenant, Retention(inputs_s=asked.inputs_s, results_s=asked.results_s))
+        store.tenants.set_retention(arguments.tenant, kept)
     return 0
 
 
-def audit(asked: Namespace) -> int:
-    """Print what is written down about the deletion of an upload, a job or a batch, a line for each entry.
+def audit(arguments: Namespace) -> int:
+    """Print the audit entries about an upload, a job or a batch, one a line.
 
     Returns:
-        1 where nothing is.
+        1 if there are none.
     """
     with Store.connect(DatabaseSettings.read()) as store:
-        entries = store.deletions.audit(asked.tenant, asked.id)
+        entries = store.deletions.audit(arguments.tenant, arguments.id)
     sys.stdout.writelines(_line(entry) + "\n" for entry in entries)
     return 0 if entries else 1
 

@@ -1,7 +1,7 @@
-"""Structured events on standard error, with secrets taken out before they are written.
+"""Structured log events on standard error, with secrets redacted.
 
-Events are past-tense words with keyword facts; who handles a job binds `job_id` and `attempt` once
-through `structlog.contextvars`.
+Events are past-tense names with facts as keywords. A worker binds `job_id` and `attempt` once per job through
+`structlog.contextvars`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _SECRET_NAMES: Final = re.compile(
     r"(^|_)(api_key|access_key|secret|secret_key|password|authorization|token)$", re.IGNORECASE
 )
 _SECRET_TEXTS: Final = (
-    # The password of a URL.
+    # Passwords in URLs.
     (re.compile(r"(?<=://)([^\s:/@]*):[^\s/@]+@"), rf"\1:{REDACTED}@"),
-    # What makes a presigned URL valid, and keys in headers.
+    # Signatures of presigned URLs, and keys in headers.
     (
         re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s\"']+", re.IGNORECASE),
         rf"\1{REDACTED}",
@@ -36,7 +36,7 @@ _SECRET_TEXTS: Final = (
 
 
 def configure(settings: LogSettings) -> None:
-    """Send structlog and the standard library's records to standard error in one format."""
+    """Write the events of structlog and of the standard library's logging to standard error in one format."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -67,7 +67,7 @@ def configure(settings: LogSettings) -> None:
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
-    """Replace values under secret names, and the secret parts of any text, at every depth."""
+    """Redact values with secret names and the secret parts of any text, at every depth (a structlog processor)."""
     return {name: _clean(name, value) for name, value in event.items()}
 
 

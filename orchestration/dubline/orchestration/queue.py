@@ -1,7 +1,7 @@
-"""Wake-ups over Celery: a message says only that there may be work, never which.
+"""Notifications over Celery: a message means that there may be a claimable row; it carries no id.
 
-The row is the truth. A message lost, doubled or late changes nothing but how soon a worker looks, so messages
-are acknowledged early and no result is kept. Only the relay sends them, after the rows are committed.
+The row is the source of truth. A lost, duplicate or late message only changes when a worker polls the database, so
+messages are acknowledged early and no result is stored. They are sent after the rows are committed.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from kombu.connection import Connection
 
-RENDER: Final = "dubline.render"
 #: Names of the two tasks; neither takes arguments.
+RENDER: Final = "dubline.render"
 PROBE: Final = "dubline.probe"
 RENDER_QUEUE: Final = "render"
 PROBE_QUEUE: Final = "probe"
 
-#: Most messages that may wait in one queue; the control process sends more while rows stay unclaimed.
-WAKE_LIMIT: Final = 64
+#: Most messages in one queue; the reconciler sends more while rows stay unclaimed.
+NOTIFICATION_LIMIT: Final = 64
 CONNECT_TIMEOUT_S: Final = 1.0
 SOCKET_TIMEOUT_S: Final = 10.0
 
@@ -35,7 +35,7 @@ _QUEUE_OF: Final = {RENDER: RENDER_QUEUE, PROBE: PROBE_QUEUE}
 
 
 def create_app(broker_url: str) -> Celery:
-    """Make the Celery application of a sender or a worker. Opens no connection.
+    """Create the Celery application of a sender or a worker, without opening a connection.
 
     Args:
         broker_url: `redis://host:port/number`.
@@ -53,7 +53,7 @@ def create_app(broker_url: str) -> Celery:
         worker_hijack_root_logger=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
-        # Celery gives up after a hundred tries by itself; a worker is to outlive any outage of the broker.
+        # Celery's default is to give up after 100 tries; a worker must survive every outage of the broker.
         broker_connection_max_retries=None,
         broker_connection_timeout=CONNECT_TIMEOUT_S,
         broker_transport_options={
@@ -64,40 +64,45 @@ def create_app(broker_url: str) -> Celery:
     return app
 
 
-class Waker:
-    """Tells idle workers to look at the database.
+class Notifier:
+    """Sends notifications, upon which idle workers poll the database.
 
-    Every method but `close` may raise BrokerUnavailableError, after a second where nobody answers and after
-    `SOCKET_TIMEOUT_S` where the broker fell silent. Some messages may have been sent then.
+    Every method but `close` may raise BrokerUnavailableError: after `CONNECT_TIMEOUT_S` if the broker does not accept
+    a connection, after `SOCKET_TIMEOUT_S` if it stops responding. Some messages may have been sent then.
     """
 
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def send(self, counts: Mapping[str, int]) -> None:
-        """Say how many more rows became claimable, by the name of the task that they wait for."""
-        for task, n in counts.items():
-            self._wake(task, n, top_up=False)
-
-    def wake_renderer(self, n: int = 1, *, top_up: bool = False) -> int:
-        """Say that `n` more jobs became claimable; return how many messages were sent.
-
-        At most `WAKE_LIMIT` wait at a time.
+    def notify(self, counts: Mapping[str, int]) -> None:
+        """Send messages for newly claimable rows.
 
         Args:
-            n: jobs.
-            top_up: `n` are all claimable jobs, so messages that wait already are some of theirs.
+            counts: number of rows by the name of the task that handles them.
         """
-        return self._wake(RENDER, n, top_up=top_up)
+        for task, n in counts.items():
+            self._send(task, n, top_up=False)
 
-    def wake_prober(self, n: int = 1, *, top_up: bool = False) -> int:
-        """Say that `n` more uploads wait for their probe; as `wake_renderer`."""
-        return self._wake(PROBE, n, top_up=top_up)
+    def notify_renderers(self, n: int = 1, *, top_up: bool = False) -> int:
+        """Send messages for `n` claimable jobs, at most until the queue has `NOTIFICATION_LIMIT` messages.
 
-    def waiting(self, queue: str) -> int:
-        """Message waiting in a queue."""
+        Args:
+            n: number of jobs.
+            top_up: `n` counts all claimable jobs, so messages in the queue count towards it.
+
+        Returns:
+            The number of messages sent.
+        """
+        return self._send(RENDER, n, top_up=top_up)
+
+    def notify_probers(self, n: int = 1, *, top_up: bool = False) -> int:
+        """Send messages for `n` uploads to be probed; arguments and result as in `notify_renderers`."""
+        return self._send(PROBE, n, top_up=top_up)
+
+    def queue_length(self, queue: str) -> int:
+        """Count the messages in a queue."""
         with self._connected() as connection:
-            return _waiting(connection, queue)
+            return _queue_length(connection, queue)
 
     def close(self) -> None:
         """Close the connections to the broker."""
@@ -105,7 +110,7 @@ class Waker:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        # One connection per call: a millisecond, and none that a restarted broker or a fork has broken.
+        # One connection per call costs a millisecond and cannot be stale after a broker restart or a fork.
         try:
             with self._app.connection_for_write() as connection:
                 connection.ensure_connection(max_retries=0)
@@ -113,18 +118,18 @@ class Waker:
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerUnavailableError from error
 
-    def _wake(self, task: str, n: int, *, top_up: bool) -> int:
+    def _send(self, task: str, n: int, *, top_up: bool) -> int:
         if n <= 0:
             return 0
         with self._connected() as connection:
-            waiting = _waiting(connection, _QUEUE_OF[task])
-            # Two senders of one message each must not take the other's for their own.
-            missing = max(0, min(n - waiting if top_up else n, WAKE_LIMIT - waiting))
+            length = _queue_length(connection, _QUEUE_OF[task])
+            # Without `top_up`, messages in the queue belong to other rows and do not count towards `n`.
+            missing = max(0, min(n - length if top_up else n, NOTIFICATION_LIMIT - length))
             for _ in range(missing):
                 self._app.send_task(task, connection=connection, retry=False)
         return missing
 
 
-def _waiting(connection: Connection, queue: str) -> int:
-    # A passive declaration fails on an empty Redis list; the transport's own count does not.
+def _queue_length(connection: Connection, queue: str) -> int:
+    # A passive declaration fails on an empty Redis list; the transport's private method does not.
     return int(connection.default_channel._size(queue))  # type: ignore[no-untyped-call]  # noqa: SLF001

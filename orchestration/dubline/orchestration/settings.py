@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import os
+from typing import Final, Literal, Self
 
+import structlog
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+#: Old environment variable -> new one. An old one is still read where the new one is not set; it is logged, and will
+#: be ignored from the next release on.
+RENAMED: Final = {
+    "DUBLINE_CONTROL_RELAY_S": "DUBLINE_MAINTENANCE_PUBLISH_S",
+    "DUBLINE_CONTROL_RECONCILE_S": "DUBLINE_MAINTENANCE_RECONCILE_S",
+    "DUBLINE_CONTROL_RESCUE_S": "DUBLINE_MAINTENANCE_RESCUE_S",
+    "DUBLINE_CONTROL_JANITOR_S": "DUBLINE_MAINTENANCE_CLEAN_S",
+    "DUBLINE_CONTROL_EXPIRE_S": "DUBLINE_MAINTENANCE_EXPIRE_S",
+    "DUBLINE_CONTROL_SWEEP_S": "DUBLINE_MAINTENANCE_SWEEP_S",
+    "DUBLINE_CONTROL_ORPHAN_AGE_S": "DUBLINE_MAINTENANCE_ORPHAN_AGE_S",
+}
+
+_log = structlog.get_logger(__name__)
 
 
 class Settings(BaseSettings):
@@ -16,19 +32,30 @@ class Settings(BaseSettings):
         """Read the group from the environment.
 
         Raises:
-            pydantic.ValidationError: a variable is missing or unusable.
+            pydantic.ValidationError: a variable is missing or not valid.
         """
-        return cls()
+        return cls(**cls._renamed())
+
+    @classmethod
+    def _renamed(cls) -> dict[str, str]:
+        """Return the values that are given under the old names of this group's variables, by field."""
+        environ = {name.upper(): value for name, value in os.environ.items()}
+        prefix, values = cls.model_config["env_prefix"], {}
+        for old, new in RENAMED.items():
+            if new.startswith(prefix) and old in environ and new not in environ:
+                _log.warning("setting_renamed", old=old, new=new)
+                values[new.removeprefix(prefix).lower()] = environ[old]
+        return values
 
 
 def group(prefix: str) -> SettingsConfigDict:
     """Return the configuration of the group that is read from `DUBLINE_{prefix}_*`."""
-    # Without the input: an error about a secret must not print it.
+    # Errors hide the input, which may be a secret.
     return SettingsConfigDict(env_prefix=f"DUBLINE_{prefix}_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
-def complaints(error: ValidationError) -> list[str]:
-    """What is wrong with the environment, a sentence for each variable, for a person to read."""
+def validation_messages(error: ValidationError) -> list[str]:
+    """Describe each environment variable that is missing or not valid in one sentence."""
     group = error.title.removesuffix("Settings").upper()
     return [
         f"the environment variable {'_'.join(['DUBLINE', group, *map(str, fault['loc'])]).upper()} "
@@ -38,17 +65,17 @@ def complaints(error: ValidationError) -> list[str]:
 
 
 class DatabaseSettings(Settings):
-    """Where the rows are."""
+    """The PostgreSQL database."""
 
     model_config = group("DATABASE")
     url: SecretStr
     """`postgresql+psycopg://user:password@host:port/name`."""
     pool_size: int = Field(default=10, ge=6)
-    """Connections kept by one process."""
+    """Connections of one process."""
 
 
 class BrokerSettings(Settings):
-    """Where wake-ups go."""
+    """The Celery broker."""
 
     model_config = group("BROKER")
     url: SecretStr
@@ -56,69 +83,70 @@ class BrokerSettings(Settings):
 
 
 class BucketSettings(Settings):
-    """Where uploads and results are."""
+    """The S3 bucket of uploads, checkpoints and results."""
 
     model_config = group("BUCKET")
     name: str
     region: str = "us-east-1"
     endpoint_url: str = ""
-    """Empty means AWS."""
+    """Empty: AWS."""
     public_url: str = ""
-    """Host that presigned URLs name, when clients reach the bucket by another name than we do."""
+    """Endpoint in presigned URLs, where clients use another one than this process; empty: `endpoint_url`."""
     access_key: SecretStr = SecretStr("")
-    """Empty means the ambient credentials of the machine."""
+    """Empty: the default credentials of the environment (AWS_* variables, instance role)."""
     secret_key: SecretStr = SecretStr("")
 
 
 class LimitSettings(Settings):
-    """What is accepted from a tenant."""
+    """Limits on the requests and files of a tenant."""
 
     model_config = group("LIMIT")
     upload_bytes: int = Field(default=200_000_000, gt=0)
-    """A speech file."""
+    """Size of a speech file."""
     portrait_bytes: int = Field(default=30_000_000, gt=0)
     speech_s: float = Field(default=3600.0, gt=0)
     speech_min_s: float = Field(default=0.2, gt=0)
     portrait_px: int = Field(default=50_000_000, gt=0)
-    """Pixels of the whole picture, refused before decoding."""
+    """Width times height; a larger picture is rejected before it is decoded."""
     batch_rows: int = Field(default=10_000, gt=0)
     body_bytes: int = Field(default=10_000_000, gt=0)
-    """Body of one request; 10,000 rows take about 3 MB."""
+    """Size of a request body; 10,000 rows take about 3 MB."""
     put_url_s: int = Field(default=3600, gt=0)
-    """How long a sender has to PUT an upload."""
+    """Lifetime of the presigned URL of an upload."""
     result_url_s: int = Field(default=3600, gt=0, le=3600)
+    """Lifetime of the presigned URL of a result."""
 
 
 class ApiSettings(Settings):
-    """Where the API listens."""
+    """The address on which the API listens."""
 
     model_config = group("API")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
 
 
-class ControlSettings(Settings):
-    """How often the control process takes its turns, in seconds."""
+class MaintenanceSettings(Settings):
+    """Periods of the maintenance process's tasks, in seconds."""
 
-    model_config = group("CONTROL")
-    relay_s: float = Field(default=0.2, gt=0)
-    """Between two looks into the outbox."""
+    model_config = group("MAINTENANCE")
+    publish_s: float = Field(default=0.2, gt=0)
+    """Between two polls of the outbox."""
     reconcile_s: float = Field(default=2.0, gt=0)
-    """Between two counts of the rows that nobody claimed."""
+    """Between two counts of unclaimed rows."""
     rescue_s: float = Field(default=1.0, gt=0)
-    """Between two looks for expired leases and deadlines."""
-    janitor_s: float = Field(default=5.0, gt=0)
-    """Between two removals of objects that no row needs."""
+    """Between two searches for expired leases and deadlines."""
+    clean_s: float = Field(default=5.0, gt=0)
+    """Between two removals of objects that are pending deletion."""
     expire_s: float = Field(default=60.0, gt=0)
-    """Between two looks for what was kept long enough."""
+    """Between two searches for files whose retention has ended."""
     sweep_s: float = Field(default=3600.0, gt=0)
     """Between two passes over the whole bucket."""
     orphan_age_s: float = Field(default=3600.0, ge=60)
-    """How long an object may be in the bucket before its row; far longer than any worker takes to write one."""
+    """Age from which an object without a row is an orphan; far longer than a worker takes to insert a row."""
 
 
 class LogSettings(Settings):
-    """How events are written to standard error."""
+    """Format and level of the log on standard error."""
 
     model_config = group("LOG")
     format: Literal["json", "console"] = "json"

@@ -49,7 +49,7 @@ def test_compose_gives_our_processes_the_same_settings(services: dict[str, Any])
         if service["image"].startswith("dubline-"):
             works = service["image"] == "dubline-worker"
             more = {"DUBLINE_WORKER_SCRATCH_DIR"} if works else set()
-            if works or name == "control":
+            if works or name == "maintenance":
                 more |= {"DUBLINE_BROKER_URL"}
             assert set(service["environment"]) == kept | more, name
 

@@ -1,4 +1,4 @@
-"""A tenant with files that are ready, and jobs made of them."""
+"""Fixtures: a job factory, a notifier with empty queues, and the environment of a service process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import redis
 
 from dubline.orchestration.domain.jobs import NewJob
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind
-from dubline.orchestration.queue import Waker, create_app
+from dubline.orchestration.queue import Notifier, create_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def speech_facts(duration_s: float) -> UploadFacts:
 
 @dataclass
 class JobFactory:
-    """Makes uploads and jobs of one tenant through the store alone."""
+    """Creates uploads and jobs of one tenant through the store."""
 
     store: Store
     tenant: str
@@ -86,18 +86,18 @@ def factory(store: Store) -> JobFactory:
 
 
 @pytest.fixture
-def waker(broker_url: str) -> Iterator[Waker]:
-    """A sender to queues that are empty."""
+def notifier(broker_url: str) -> Iterator[Notifier]:
+    """A notifier whose queues are empty."""
     with redis.Redis.from_url(broker_url) as connection:
         connection.flushall()
-    waker = Waker(create_app(broker_url))
-    yield waker
-    waker.close()
+    notifier = Notifier(create_app(broker_url))
+    yield notifier
+    notifier.close()
 
 
 @pytest.fixture
 def environment(database: DatabaseSettings, broker_url: str, bucket: BucketSettings) -> dict[str, str]:
-    """Variables of a process of the service that looks around often."""
+    """Environment of a service process with short periods."""
     return {
         "PATH": os.environ["PATH"],
         "DUBLINE_DATABASE_URL": database.url.get_secret_value(),
@@ -106,6 +106,6 @@ def environment(database: DatabaseSettings, broker_url: str, bucket: BucketSetti
         "DUBLINE_BUCKET_ENDPOINT_URL": bucket.endpoint_url,
         "DUBLINE_BUCKET_ACCESS_KEY": "test",
         "DUBLINE_BUCKET_SECRET_KEY": "test",
-        "DUBLINE_CONTROL_RELAY_S": "0.1",
-        "DUBLINE_CONTROL_RESCUE_S": "0.1",
+        "DUBLINE_MAINTENANCE_PUBLISH_S": "0.1",
+        "DUBLINE_MAINTENANCE_RESCUE_S": "0.1",
     }

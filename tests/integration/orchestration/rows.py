@@ -1,4 +1,4 @@
-"""A look at the tables past the store, and a push of the clocks in them."""
+"""Direct access to the tables, for assertions and to change timestamps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def column(store: Store, query: str, **values: Any) -> list[Any]:
-    """First column of a query."""
+    """Return the first column of a query."""
     with transaction(store._engine) as session:
         return list(session.scalars(text(query), values))
 

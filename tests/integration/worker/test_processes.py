@@ -21,7 +21,7 @@ from tests.integration.worker.conftest import Send, expire
 
 from dubline.orchestration.domain.jobs import Cause, Job, JobState, NewJob
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
-from dubline.orchestration.queue import Waker, create_app
+from dubline.orchestration.queue import Notifier, create_app
 from dubline.worker.runtime.channel import DEVICE_FAILED, UNPREPARED
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ def gates(environment: dict[str, str]) -> Path:
 
 
 @pytest.fixture
-def waker(broker_url: str) -> Iterator[Waker]:
-    waker = Waker(create_app(broker_url))
-    yield waker
-    waker.close()
+def notifier(broker_url: str) -> Iterator[Notifier]:
+    notifier = Notifier(create_app(broker_url))
+    yield notifier
+    notifier.close()
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def open_gates(gates: Path) -> None:
 
 def test_a_woken_prober_decides_and_stops_cleanly(
     running: Running,
-    waker: Waker,
+    notifier: Notifier,
     store: Store,
     send: Send,
     tenant: str,
@@ -141,7 +141,7 @@ def test_a_woken_prober_decides_and_stops_cleanly(
         # Its first look found nothing, and the clock makes it look no more.
         wait_until((tmp_path / "liveness").exists, WITHIN_S)
         upload = send(UploadKind.PORTRAIT, portrait_bytes, "image/jpeg")
-        waker.wake_prober()
+        notifier.notify_probers()
         wait_until(lambda: store.uploads.get(tenant, upload.id).state is UploadState.READY, WITHIN_S)
     assert list((tmp_path / "work").iterdir()) == []
     assert "Traceback" not in log.read_text()

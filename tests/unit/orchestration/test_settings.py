@@ -1,34 +1,37 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from dubline.orchestration.settings import (
+    RENAMED,
     BrokerSettings,
     BucketSettings,
-    ControlSettings,
     DatabaseSettings,
     LimitSettings,
-    complaints,
+    MaintenanceSettings,
+    validation_messages,
 )
 
 
 def test_a_group_is_read_from_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUBLINE_LIMIT_BATCH_ROWS", "95")
     assert LimitSettings.read().batch_rows == 95
-    assert ControlSettings.read().rescue_s == 1.0
+    assert MaintenanceSettings.read().rescue_s == 1.0
 
 
-def test_an_object_is_given_time_to_get_its_row() -> None:
+def test_an_orphan_age_below_a_minute_is_refused() -> None:
     with pytest.raises(ValidationError):
-        ControlSettings(orphan_age_s=59.0)
+        MaintenanceSettings(orphan_age_s=59.0)
 
 
-def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_variable_is_named_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DUBLINE_BROKER_URL", raising=False)
     with pytest.raises(ValidationError) as refused:
         BrokerSettings.read()
-    assert complaints(refused.value) == ["the environment variable DUBLINE_BROKER_URL is not usable: Field required."]
+    (message,) = validation_messages(refused.value)
+    assert message == "the environment variable DUBLINE_BROKER_URL is not usable: Field required."
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -47,8 +50,31 @@ def test_secrets_are_not_shown() -> None:
     assert "hidden" not in repr(settings)
 
 
-def test_a_secret_that_is_not_usable_is_not_shown_either() -> None:
+def test_an_invalid_secret_is_not_shown() -> None:
     with pytest.raises(ValidationError) as refused:
         BucketSettings.model_validate({"name": "b", "secret_key": ["hidden"]})
     assert "hidden" not in str(refused.value)
-    assert "hidden" not in " ".join(complaints(refused.value))
+    assert "hidden" not in " ".join(validation_messages(refused.value))
+
+
+def test_an_old_variable_is_read_and_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUBLINE_CONTROL_RELAY_S", "0.7")
+    with structlog.testing.capture_logs() as events:
+        assert MaintenanceSettings.read().publish_s == 0.7
+        assert LimitSettings.read().batch_rows == 10_000
+    (event,) = events
+    assert event["event"] == "setting_renamed"
+    assert (event["old"], event["new"]) == ("DUBLINE_CONTROL_RELAY_S", "DUBLINE_MAINTENANCE_PUBLISH_S")
+
+
+def test_a_new_variable_takes_precedence_over_its_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUBLINE_CONTROL_RELAY_S", "0.7")
+    monkeypatch.setenv("DUBLINE_MAINTENANCE_PUBLISH_S", "0.9")
+    with structlog.testing.capture_logs() as events:
+        assert MaintenanceSettings.read().publish_s == 0.9
+    assert events == []
+
+
+def test_every_new_name_is_a_field() -> None:
+    prefix = MaintenanceSettings.model_config["env_prefix"]
+    assert set(RENAMED.values()) <= {f"{prefix}{field}".upper() for field in MaintenanceSettings.model_fields}

@@ -22,7 +22,7 @@ from dubline.orchestration.settings import (
     DatabaseSettings,
     LimitSettings,
     LogSettings,
-    complaints,
+    validation_messages,
 )
 from dubline.worker import tasks
 from dubline.worker.runtime import scratch
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
             group.read()
         return serve(role, (sys.executable, "-m", "dubline.worker.child", role))
     except ValidationError as error:
-        sys.stderr.writelines(f"dubline: {complaint}\n" for complaint in complaints(error))
+        sys.stderr.writelines(f"dubline: {message}\n" for message in validation_messages(error))
         return 2
 
 

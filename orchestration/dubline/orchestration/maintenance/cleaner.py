@@ -1,4 +1,4 @@
-"""The janitor: ends what was kept long enough, and removes from the bucket what no row needs."""
+"""The cleaner: removes objects that are pending deletion from the bucket."""
 
 from __future__ import annotations
 
@@ -16,23 +16,13 @@ LIMIT: Final = 1000
 _log = structlog.get_logger(__name__)
 
 
-def expire(store: Store) -> int:
-    """Doom the objects whose retention is over; return how many rows that were."""
-    expired = 0
-    while found := store.deletions.expire(LIMIT):
-        expired += found
-    if expired:
-        _log.info("retention_ended", count=expired)
-    return expired
+def clean(store: Store, objects: Objects) -> int:
+    """Remove the objects that are pending deletion; return their number.
 
-
-def clear(store: Store, objects: Objects) -> int:
-    """Remove the doomed objects; return how many.
-
-    A row that dooms an object stays until the object is gone, so nothing is forgotten by a kill or an outage.
+    The row that marks an object is deleted after the object, so that a kill or an outage loses no mark.
 
     Raises:
-        StorageUnavailableError: the rest waits for the next turn.
+        StorageUnavailableError: the remaining objects are removed by a later run.
     """
     removed = 0
     while keys := store.deletions.doomed(LIMIT):

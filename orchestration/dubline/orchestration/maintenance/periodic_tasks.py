@@ -1,4 +1,4 @@
-"""What the control process does, how often, and under which locks."""
+"""The list of periodic tasks, with their periods and locks."""
 
 from __future__ import annotations
 
@@ -6,42 +6,49 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from dubline.orchestration.maintenance import cleaner, outbox_publisher
-from dubline.orchestration.maintenance.rescuer import Rescue
-from dubline.orchestration.maintenance.scheduler import Duty
+from dubline.orchestration.maintenance import cleaner, outbox_publisher, reconciler, retention
+from dubline.orchestration.maintenance.rescuer import Rescuer
+from dubline.orchestration.maintenance.scheduler import PeriodicTask
 from dubline.orchestration.maintenance.sweep import sweep_bucket
 
 if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
-    from dubline.orchestration.queue import Waker
-    from dubline.orchestration.settings import ControlSettings
+    from dubline.orchestration.queue import Notifier
+    from dubline.orchestration.settings import MaintenanceSettings
     from dubline.orchestration.storage.objects import Objects
 
-#: The numbers above this one are ours in the database: "dub", and a byte.
+#: First number of our range of advisory locks: the letters "dub" and a byte.
 LOCKS: Final = 0x64756200
 
 
-def duties(store: Store, waker: Waker, objects: Objects, often: ControlSettings) -> tuple[Duty, ...]:
-    """List everything that the control process does."""
+def periodic_tasks(
+    store: Store, notifier: Notifier, objects: Objects, settings: MaintenanceSettings
+) -> tuple[PeriodicTask, ...]:
+    """List the tasks of the maintenance process. Lock numbers are shared between releases and never change."""
     return (
-        Duty(
-            name="relay", lock=LOCKS + 1, period_s=often.relay_s, turn=partial(outbox_publisher.publish, store, waker)
+        PeriodicTask(
+            name="publish",
+            lock=LOCKS + 1,
+            period_s=settings.publish_s,
+            run=partial(outbox_publisher.publish, store, notifier),
         ),
-        Duty(
+        PeriodicTask(
             name="reconcile",
             lock=LOCKS + 2,
-            period_s=often.reconcile_s,
-            turn=partial(outbox_publisher.reconcile, store, waker),
+            period_s=settings.reconcile_s,
+            run=partial(reconciler.reconcile, store, notifier),
         ),
-        Duty(name="rescue", lock=LOCKS + 3, period_s=often.rescue_s, turn=Rescue(store).turn),
-        Duty(name="expire", lock=LOCKS + 4, period_s=often.expire_s, turn=partial(cleaner.expire, store)),
-        Duty(name="clear", lock=LOCKS + 5, period_s=often.janitor_s, turn=partial(cleaner.clear, store, objects)),
-        Duty(
+        PeriodicTask(name="rescue", lock=LOCKS + 3, period_s=settings.rescue_s, run=Rescuer(store).run),
+        PeriodicTask(name="expire", lock=LOCKS + 4, period_s=settings.expire_s, run=partial(retention.expire, store)),
+        PeriodicTask(
+            name="clean", lock=LOCKS + 5, period_s=settings.clean_s, run=partial(cleaner.clean, store, objects)
+        ),
+        PeriodicTask(
             name="sweep",
             lock=LOCKS + 6,
-            period_s=often.sweep_s,
-            # A process that is restarted every few minutes shall sweep now and then, but not at every start.
-            delay_s=random.uniform(0, often.sweep_s),  # noqa: S311 - spreads load, guards nothing
-            turn=partial(sweep_bucket, store, objects, often.orphan_age_s),
+            period_s=settings.sweep_s,
+            # Random, so that a process which is restarted every few minutes still sweeps sometimes, but not each time.
+            delay_s=random.uniform(0, settings.sweep_s),  # noqa: S311 - spreads load, no secret
+            run=partial(sweep_bucket, store, objects, settings.orphan_age_s),
         ),
     )

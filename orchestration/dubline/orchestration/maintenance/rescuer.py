@@ -1,4 +1,4 @@
-"""Rescue: takes work back from lost workers, and ends jobs whose time is up. Needs only the database."""
+"""The rescuer: releases work of lost workers and fails jobs past their deadline. Uses the database only."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
 
-#: Turns that lie further apart mean that the database was away, or we were.
+#: A longer time between two runs means that the database or this process was unavailable.
 OUTAGE_S: Final = 5.0
-#: Two heartbeats and a connection: after an outage, workers that live renew their leases within this time.
-PATIENCE_S: Final = 10.0
+#: Two heartbeats and a connection: live workers renew their leases within this time after an outage.
+GRACE_PERIOD_S: Final = 10.0
 
 _log = structlog.get_logger(__name__)
 
 
-class Rescue:
-    """Takes turns, and remembers when the last one was: leases that ran out during an outage say nothing yet.
+class Rescuer:
+    """Rescues expired leases, except shortly after an outage, during which no worker could renew its lease.
 
     Args:
         store: the rows.
-        clock: seconds that only grow.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float] = monotonic) -> None:
         self._store = store
         self._clock = clock
-        self._turned_at = clock()
-        self._patient_until = 0.0
+        self._last_run_s = clock()
+        self._grace_until_s = 0.0
 
-    def turn(self) -> None:
-        """Take back jobs and uploads whose lease expired, and fail jobs past their deadline."""
+    def run(self) -> None:
+        """Release jobs and uploads whose lease expired, and fail jobs past their deadline."""
         now = self._clock()
-        if now - self._turned_at > OUTAGE_S:
-            _log.warning("rescue_waits", away_s=round(now - self._turned_at, 1), wait_s=PATIENCE_S)
-            self._patient_until = now + PATIENCE_S
-        self._turned_at = now
-        if now >= self._patient_until:
-            self._take_back()
+        if now - self._last_run_s > OUTAGE_S:
+            _log.warning("rescue_postponed", outage_s=round(now - self._last_run_s, 1), wait_s=GRACE_PERIOD_S)
+            self._grace_until_s = now + GRACE_PERIOD_S
+        self._last_run_s = now
+        if now >= self._grace_until_s:
+            self._rescue()
         if late := self._store.leases.expire_deadlines():
             _log.warning("jobs_past_deadline", count=late)
 
-    def _take_back(self) -> None:
+    def _rescue(self) -> None:
         if jobs := self._store.leases.rescue_expired():
             _log.warning("jobs_rescued", count=jobs)
         if uploads := self._store.uploads.rescue_expired():

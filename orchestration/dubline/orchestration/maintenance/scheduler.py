@@ -1,7 +1,8 @@
-"""The control process: duties that go on beside each other, so that none waits for another's outage.
+"""The scheduler of the maintenance process: runs each periodic task in a thread of its own.
 
-Any number of these processes may run: each duty has a lock in the database, and who holds it takes the turn.
-Nothing is kept between turns, so a process may be killed at any moment, and another one carries on.
+Several maintenance processes may run. Each task has an advisory lock in the database, and a run happens only in the
+process that holds the lock. No state is kept between runs, so a process may be killed at any time and another one
+takes over.
 """
 
 from __future__ import annotations
@@ -21,88 +22,91 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
 
-#: A turn that failed is repeated after the duty's period, but within these bounds.
-PAUSE_MIN_S: Final = 1.0
-PAUSE_MAX_S: Final = 60.0
-STOP_WITHIN_S: Final = 5.0
+#: Bounds of the wait after a failed run; between them it is the task's period.
+RETRY_MIN_S: Final = 1.0
+RETRY_MAX_S: Final = 60.0
+STOP_TIMEOUT_S: Final = 5.0
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Duty:
-    """Something to be done again and again, by one process at a time."""
+class PeriodicTask:
+    """A function that is called periodically, by one process at a time."""
 
     name: str
-    """For logs."""
+    """Name in the log."""
     lock: int
-    """Number of its lock, no other duty's."""
+    """Number of its advisory lock; unique among tasks."""
     period_s: float
-    """Seconds between turns."""
+    """Seconds between two runs."""
     delay_s: float = 0.0
-    """Seconds before the first turn."""
-    turn: Callable[[], object]
-    """One turn; repeating one, or cutting one short, does no harm."""
+    """Seconds before the first run."""
+    run: Callable[[], object]
+    """One run; idempotent, and safe to interrupt."""
 
 
 @contextmanager
-def serving(store: Store, duties: Sequence[Duty]) -> Iterator[None]:
-    """Take turns at every duty, each in a thread of its own, for the length of the block.
+def running(store: Store, tasks: Sequence[PeriodicTask]) -> Iterator[None]:
+    """Run every task periodically, each in a thread of its own, until the block ends.
 
-    At the end a turn may finish within `STOP_WITHIN_S`; one that hangs is left to die with the process.
+    At the end a run may take `STOP_TIMEOUT_S` more. A run that takes longer is abandoned with its daemon thread.
     """
     stop = Event()
-    threads = [Thread(target=_serve, args=(store, duty, stop), name=duty.name, daemon=True) for duty in duties]
+    threads = [Thread(target=_loop, args=(store, task, stop), name=task.name, daemon=True) for task in tasks]
+    # Logged first: a task may fail, and log that, as soon as its thread runs.
+    _log.info("maintenance_started", tasks=[task.name for task in tasks])
     for thread in threads:
         thread.start()
-    _log.info("control_started", duties=[duty.name for duty in duties])
     try:
         yield
     finally:
         stop.set()
-        deadline = monotonic() + STOP_WITHIN_S
+        deadline = monotonic() + STOP_TIMEOUT_S
         for thread in threads:
             thread.join(max(0.0, deadline - monotonic()))
-        _log.info("control_stopped", hanging=[thread.name for thread in threads if thread.is_alive()])
+        _log.info("maintenance_stopped", hanging=[thread.name for thread in threads if thread.is_alive()])
 
 
-def take_turn(store: Store, duty: Duty) -> bool:
-    """Take one turn at a duty, unless another process is at it.
+def run_exclusively(store: Store, task: PeriodicTask) -> bool:
+    """Run a task once, unless another process holds its lock.
 
     Returns:
-        Whether this process had the turn.
+        Whether it was run.
     """
-    with store.lock(duty.lock) as mine:
-        if mine:
-            duty.turn()
-        return mine
+    with store.lock(task.lock) as acquired:
+        if acquired:
+            task.run()
+        return acquired
 
 
-def _serve(store: Store, duty: Duty, stop: Event) -> None:
-    missed, reason = 0, ""
-    stop.wait(duty.delay_s)
+def _loop(store: Store, task: PeriodicTask, stop: Event) -> None:
+    failure = ""
+    stop.wait(task.delay_s)
     while not stop.is_set():
-        before, reason = reason, _miss(store, duty, reason)
-        missed = missed + 1 if reason else 0
-        if before and not reason:
-            _log.info("duty_resumed", duty=duty.name)
-        stop.wait(min(max(duty.period_s, PAUSE_MIN_S), PAUSE_MAX_S) if reason else duty.period_s)
+        previous, failure = failure, _run_once(store, task, failure)
+        if previous and not failure:
+            _log.info("task_recovered", task=task.name)
+        stop.wait(min(max(task.period_s, RETRY_MIN_S), RETRY_MAX_S) if failure else task.period_s)
 
 
-def _miss(store: Store, duty: Duty, known: str) -> str:
-    """Take one turn, whatever happens; return why it was missed, empty where it was not.
+def _run_once(store: Store, task: PeriodicTask, previous: str) -> str:
+    """Run a task once and catch every exception.
 
-    Only a reason that is not known yet is logged: an outage of an hour is one line, not thousands.
+    A failure with the same code as the previous one is not logged again, so that an hour's outage is one line.
+
+    Returns:
+        The error code or the exception's name; empty after a success.
     """
     try:
-        take_turn(store, duty)
+        run_exclusively(store, task)
     except DublineError as error:
-        if error.code != known:
-            _log.warning("turn_missed", duty=duty.name, code=error.code, reason=repr(error.__cause__))
+        if error.code != previous:
+            _log.warning("task_failed", task=task.name, code=error.code, reason=repr(error.__cause__))
         return error.code
-    except Exception as error:  # noqa: BLE001 - one duty that breaks must not end, nor take others with it
-        reason = type(error).__name__
-        if reason != known:
-            _log.exception("turn_broke", duty=duty.name)
-        return reason
+    except Exception as error:  # noqa: BLE001 - a bug in one task must not end it or affect the others
+        name = type(error).__name__
+        if name != previous:
+            _log.exception("task_crashed", task=task.name)
+        return name
     return ""

@@ -1,7 +1,6 @@
-"""The sweep: one pass over the bucket, for objects that no row knows.
+"""The sweep: one pass over the bucket that marks orphans, objects without a row, for deletion.
 
-A worker that was given up leaves such objects, and so does a presigned PUT that is used after its upload was
-deleted.
+Orphans are left by workers that were killed, and by a presigned PUT that is used after its upload was deleted.
 """
 
 from __future__ import annotations
@@ -19,88 +18,88 @@ if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.storage.objects import Objects, StoredObject
 
-#: Where our objects are. Whatever else lies in the bucket is not ours to remove.
+#: Prefixes of our objects. Other objects in the bucket are never removed.
 PREFIXES: Final = ("checkpoints/", "results/", "uploads/")
 PAGE: Final = 1000
-#: More orphans than this share of all objects, and than this number, are taken for somebody else's files.
+#: A sweep is refused when orphans exceed this share of all objects and this number.
 MOST_SHARE: Final = 0.5
 MOST_MIN: Final = 100
-#: Most doomed objects that are told from those that a row needs.
-DOOMED_LIMIT: Final = 1_000_000
+#: Most objects pending deletion that are counted apart from referenced ones.
+PENDING_LIMIT: Final = 1_000_000
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
-    """What a sweep saw."""
+class SweepResult:
+    """Numbers of objects that a sweep found."""
 
     objects: int = 0
-    """All of them."""
+    """All objects."""
     referenced: int = 0
-    """Those that a row needs."""
-    doomed: int = 0
-    """Those that a row says are to be removed."""
+    """Objects that a row references."""
+    pending_deletion: int = 0
+    """Objects that are marked for deletion."""
     orphans: int = 0
-    """Those of no row, and old enough that none will come."""
+    """Objects without a row that are older than any insert can take."""
 
     @property
     def refused(self) -> bool:
-        """Whether there are too many orphans to be ours."""
+        """Whether there are so many orphans that the database is probably not this bucket's."""
         return self.orphans > MOST_MIN and self.orphans > self.objects * MOST_SHARE
 
-    def __add__(self, other: Findings) -> Findings:
-        return Findings(
+    def __add__(self, other: SweepResult) -> SweepResult:
+        return SweepResult(
             objects=self.objects + other.objects,
             referenced=self.referenced + other.referenced,
-            doomed=self.doomed + other.doomed,
+            pending_deletion=self.pending_deletion + other.pending_deletion,
             orphans=self.orphans + other.orphans,
         )
 
 
 def sweep_bucket(
     store: Store, objects: Objects, orphan_age_s: float, *, dry_run: bool = False, even_most: bool = False
-) -> Findings:
-    """Look at every object, and doom the orphans in a second pass.
+) -> SweepResult:
+    """Count the objects in a first pass, and mark the orphans for deletion in a second one.
 
-    Where most objects are of no row, these are not the rows of this bucket: a database that was restored from an old
-    copy, or another installation's. Then nothing is doomed.
+    If most objects are orphans, the database was probably restored from an old copy or belongs to another
+    installation. Then nothing is marked.
 
     Args:
         store: the rows.
         objects: the bucket.
-        orphan_age_s: seconds that an object may be there before its row.
-        dry_run: doom nothing.
-        even_most: doom them all the same.
+        orphan_age_s: age from which an object without a row is an orphan.
+        dry_run: only count.
+        even_most: mark the orphans even if most objects are orphans.
 
     Raises:
-        StorageUnavailableError: the pass ends early; what it doomed stays doomed.
+        StorageUnavailableError: the pass ends early; marks already made stay.
     """
-    seen = _pass(store, objects, orphan_age_s, dry_run=True)
-    if seen.orphans:
-        _log.warning("orphans_found", count=seen.orphans, dry_run=dry_run)
-    if dry_run or not seen.orphans:
-        return seen
-    if seen.refused and not even_most:
-        _log.error("sweep_refused", objects=seen.objects, orphans=seen.orphans)
-        return seen
+    found = _pass(store, objects, orphan_age_s, dry_run=True)
+    if found.orphans:
+        _log.warning("orphans_found", count=found.orphans, dry_run=dry_run)
+    if dry_run or not found.orphans:
+        return found
+    if found.refused and not even_most:
+        _log.error("sweep_refused", objects=found.objects, orphans=found.orphans)
+        return found
     return _pass(store, objects, orphan_age_s, dry_run=False)
 
 
-def _pass(store: Store, objects: Objects, orphan_age_s: float, *, dry_run: bool) -> Findings:
-    before = datetime.now(UTC) - timedelta(seconds=orphan_age_s)
-    doomed = frozenset(store.deletions.doomed(DOOMED_LIMIT))
-    findings = Findings()
+def _pass(store: Store, objects: Objects, orphan_age_s: float, *, dry_run: bool) -> SweepResult:
+    oldest_young = datetime.now(UTC) - timedelta(seconds=orphan_age_s)
+    pending = frozenset(store.deletions.doomed(PENDING_LIMIT))
+    result = SweepResult()
     for page in _pages(objects):
         known = store.deletions.referenced([one.key for one in page])
-        lost = {one.key for one in page if one.modified_at < before} - known
-        findings += Findings(
+        orphans = {one.key for one in page if one.modified_at < oldest_young} - known
+        result += SweepResult(
             objects=len(page),
-            referenced=len(known - doomed),
-            doomed=len(known & doomed),
-            orphans=len(lost) if dry_run else store.deletions.orphaned(lost),
+            referenced=len(known - pending),
+            pending_deletion=len(known & pending),
+            orphans=len(orphans) if dry_run else store.deletions.orphaned(orphans),
         )
-    return findings
+    return result
 
 
 def _pages(objects: Objects) -> Iterator[list[StoredObject]]:

@@ -1,4 +1,4 @@
-"""The bucket: uploads come in by presigned PUT, results go out by presigned GET."""
+"""The bucket: transfers, presigned URLs, listing and deletion of objects."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import ClientError
 
 from dubline.orchestration.domain.errors import StorageUnavailableError, UploadMissingError, UploadSizeMismatchError
-from dubline.orchestration.storage.s3 import connect, status, translated
-from dubline.orchestration.storage.upload_stream import Outgoing, Stopped
+from dubline.orchestration.storage.s3 import create_client, http_status, translate_errors
+from dubline.orchestration.storage.upload_stream import UploadAbortedError, UploadStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from dubline.orchestration.settings import BucketSettings
 
 RESULT_URL_MAX_S: Final = 3600
-#: Small, because a report is due with each: on a slow line a megabyte takes too long to keep quiet.
+#: Small, because progress is reported once per chunk and a megabyte takes too long on a slow connection.
 CHUNK_BYTES: Final = 1 << 16
-#: Most keys that S3 takes in one request.
+#: Most keys in one DeleteObjects request of S3.
 DELETE_LIMIT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresignedPut:
-    """The right to store one object of exactly one length; send the headers as they are."""
+    """A presigned URL for one PUT of an exact length; the headers must be sent unchanged."""
 
     url: str
     headers: Mapping[str, str]
@@ -37,38 +37,38 @@ class PresignedPut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """What a listing tells of an object."""
+    """An object in a listing."""
 
     key: str
     size_bytes: int
     modified_at: datetime
 
 
-def _keep_quiet() -> None:
+def _no_report() -> None:
     pass
 
 
 class Objects:
-    """One bucket. Safe to share between threads, not across a fork.
+    """One bucket. Threads may share it; forked processes may not.
 
     Raises:
-        StorageUnavailableError: no client can be made of the settings and AWS_* variables; nothing was sent.
+        StorageUnavailableError: the settings or AWS_* variables are not valid; no request was sent.
     """
 
     def __init__(self, settings: BucketSettings) -> None:
         self._bucket = settings.name
         self._region = settings.region
-        self._client = connect(settings, settings.endpoint_url)
-        # The host is part of a signature, so URLs for the outside are signed by a client of their own.
+        self._client = create_client(settings, settings.endpoint_url)
+        # A signature covers the host, so presigned URLs with a public host need a client of their own.
         public_url = settings.public_url or settings.endpoint_url
-        self._signer = self._client if public_url == settings.endpoint_url else connect(settings, public_url)
+        self._signer = self._client if public_url == settings.endpoint_url else create_client(settings, public_url)
 
     def create_bucket(self) -> bool:
-        """Create the bucket where it is missing; return whether it was created."""
-        with translated():
+        """Create the bucket if it does not exist; return whether it was created."""
+        with translate_errors():
             if self._exists():
                 return False
-            if self._region == "us-east-1":  # the one region that S3 refuses as a location
+            if self._region == "us-east-1":  # S3 rejects this region as a location
                 self._client.create_bucket(Bucket=self._bucket)
             else:
                 self._client.create_bucket(
@@ -78,17 +78,17 @@ class Objects:
         return True
 
     def check(self) -> None:
-        """Ask for the bucket.
+        """Check that the bucket exists.
 
         Raises:
-            StorageUnavailableError: it does not answer or does not exist.
+            StorageUnavailableError: it does not exist, or the storage does not respond.
         """
-        with translated():
+        with translate_errors():
             if not self._exists():
                 raise StorageUnavailableError(f"The bucket {self._bucket} does not exist. Run create-bucket first.")
 
     def presign_put(self, key: str, content_type: str, size_bytes: int, expires_s: int = 3600) -> PresignedPut:
-        """Sign a PUT that S3 refuses unless content type and length are exactly these. Sends nothing."""
+        """Presign a PUT that S3 rejects unless content type and length match. No request is sent."""
         url = self._signer.generate_presigned_url(
             "put_object",
             Params={
@@ -103,52 +103,52 @@ class Objects:
         return PresignedPut(url=url, headers=headers, expires_at=_from_now(expires_s))
 
     def presign_get(self, key: str, filename: str, expires_s: int = RESULT_URL_MAX_S) -> str:
-        """Sign a GET that a browser saves under `filename` (at most an hour). Sends nothing."""
+        """Presign a GET, valid for at most an hour, with a file name for browsers. No request is sent."""
         return self._signer.generate_presigned_url(
             "get_object",
             Params={
                 "Bucket": self._bucket,
                 "Key": key,
-                "ResponseContentDisposition": f'attachment; filename="{_plain(filename)}"',
+                "ResponseContentDisposition": f'attachment; filename="{_ascii_filename(filename)}"',
             },
             ExpiresIn=min(expires_s, RESULT_URL_MAX_S),
         )
 
     def size_bytes(self, key: str) -> int | None:
-        """Length of an object; None where there is none.
+        """Return the length of an object; None if it does not exist.
 
         Raises:
-            StorageUnavailableError: the storage does not answer.
+            StorageUnavailableError: the storage does not respond.
         """
-        with translated():
+        with translate_errors():
             try:
                 return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
             except ClientError as error:
-                if status(error) == HTTPStatus.NOT_FOUND:
+                if http_status(error) == HTTPStatus.NOT_FOUND:
                     return None
                 raise
 
-    def get(self, key: str, path: Path, limit_bytes: int, report: Callable[[], None] = _keep_quiet) -> int:
-        """Copy an object into a file and return its length.
+    def get(self, key: str, path: Path, limit_bytes: int, report: Callable[[], None] = _no_report) -> int:
+        """Download an object to a file and return its length.
 
         Args:
             key: the object.
-            path: the file, which is written over.
-            limit_bytes: the most that is accepted.
-            report: called as bytes come in; what it raises ends the copying and is passed on.
+            path: the file, which is overwritten.
+            limit_bytes: largest accepted length.
+            report: called for each chunk; an error that it raises ends the download and is propagated.
 
         Raises:
-            UploadMissingError: there is no such object.
-            UploadSizeMismatchError: it is longer than `limit_bytes`; nothing is left at `path`.
-            StorageUnavailableError: the storage does not answer or stopped half-way.
+            UploadMissingError: the object does not exist.
+            UploadSizeMismatchError: it is longer than `limit_bytes`; the file is removed.
+            StorageUnavailableError: the storage does not respond, or the connection broke.
             OSError: the disk is full.
         """
-        with translated():
+        with translate_errors():
             report()
             try:
                 body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
             except ClientError as error:
-                if status(error) == HTTPStatus.NOT_FOUND:
+                if http_status(error) == HTTPStatus.NOT_FOUND:
                     raise UploadMissingError from error
                 raise
             with body, path.open("wb") as file:
@@ -163,72 +163,72 @@ class Objects:
             raise UploadSizeMismatchError(f"The stored file is longer than {limit_bytes} bytes.")
         return written
 
-    def put(self, path: Path, key: str, content_type: str, report: Callable[[], None] = _keep_quiet) -> int:
-        """Store a file under a key that was never used, and return its length.
+    def put(self, path: Path, key: str, content_type: str, report: Callable[[], None] = _no_report) -> int:
+        """Upload a file under an unused key and return its length.
 
-        Storing the same length again succeeds: it is our own PUT repeated after a lost answer.
+        If the key exists with the same length, the call succeeds: it is a retry after a lost response.
 
         Args:
             path: the file.
             key: the object.
-            content_type: told to whoever gets the object.
-            report: called as bytes go out, at least with every 64 KiB; what it raises ends the sending and is
-                passed on. Nothing is stored then.
+            content_type: media type of the object.
+            report: called for each chunk, at most 64 KiB; an error that it raises ends the upload, stores nothing
+                and is propagated.
 
         Raises:
-            StorageUnavailableError: the storage does not answer, or the key holds something else.
+            StorageUnavailableError: the storage does not respond, or the key exists with another length.
         """
         size_bytes = path.stat().st_size
         try:
-            with translated(), Outgoing(path, report) as file:
+            with translate_errors(), UploadStream(path, report) as file:
                 self._put(file, key, content_type, size_bytes)
-        except Stopped as stopped:
-            raise stopped.__cause__ or stopped from None
+        except UploadAbortedError as aborted:
+            raise aborted.__cause__ or aborted from None
         return size_bytes
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Walk over the objects whose keys begin with a prefix, in the order of their keys, page by page.
+        """Iterate over the objects whose keys start with a prefix, in key order; pages are fetched lazily.
 
         Raises:
-            StorageUnavailableError: the storage does not answer.
+            StorageUnavailableError: the storage does not respond.
         """
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        with translated():
+        with translate_errors():
             for page in pages:
                 for found in page.get("Contents", ()):
                     yield StoredObject(key=found["Key"], size_bytes=found["Size"], modified_at=found["LastModified"])
 
     def delete_many(self, keys: Collection[str]) -> frozenset[str]:
-        """Remove objects; those that are not there count as removed.
+        """Remove objects; missing ones count as removed.
 
         Returns:
-            The keys under which there is nothing any more. The storage may refuse single ones.
+            The keys that do not exist any more. The storage may refuse to remove single objects.
 
         Raises:
-            StorageUnavailableError: the storage does not answer; some may be gone.
+            StorageUnavailableError: the storage does not respond; some objects may have been removed.
         """
         wanted, refused = sorted(keys), set[str]()
-        with translated():
+        with translate_errors():
             for first in range(0, len(wanted), DELETE_LIMIT):
                 part = wanted[first : first + DELETE_LIMIT]
-                answer = self._client.delete_objects(
+                response = self._client.delete_objects(
                     Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in part], "Quiet": True}
                 )
-                refused.update(error["Key"] for error in answer.get("Errors", ()))
+                refused.update(error["Key"] for error in response.get("Errors", ()))
         return frozenset(wanted) - refused
 
-    def _put(self, file: Outgoing, key: str, content_type: str, size_bytes: int) -> None:
+    def _put(self, file: UploadStream, key: str, content_type: str, size_bytes: int) -> None:
         try:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=file, ContentType=content_type, IfNoneMatch="*")
         except ClientError as error:
-            if status(error) != HTTPStatus.PRECONDITION_FAILED or self.size_bytes(key) != size_bytes:
+            if http_status(error) != HTTPStatus.PRECONDITION_FAILED or self.size_bytes(key) != size_bytes:
                 raise
 
     def _exists(self) -> bool:
         try:
             self._client.head_bucket(Bucket=self._bucket)
         except ClientError as error:
-            if status(error) == HTTPStatus.NOT_FOUND:
+            if http_status(error) == HTTPStatus.NOT_FOUND:
                 return False
             raise
         return True
@@ -238,5 +238,5 @@ def _from_now(seconds: int) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
-def _plain(filename: str) -> str:
+def _ascii_filename(filename: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in filename) or "result"

@@ -1,4 +1,4 @@
-"""The client of the object storage, and what its failures are to us. Only this file and objects know boto3."""
+"""The boto3 client, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -20,31 +20,32 @@ if TYPE_CHECKING:
     from dubline.orchestration.settings import BucketSettings
 
 CONNECT_TIMEOUT_S: Final = 3
-#: Longest silence of the storage, in either direction, before a request is given up.
+#: Longest time without a byte in either direction before a request fails.
 READ_TIMEOUT_S: Final = 10
-TRIES: Final = 2
+MAX_TRIES: Final = 2
 
 _DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
-def connect(settings: BucketSettings, endpoint_url: str) -> S3Client:
-    """Make a client; nothing is sent.
+def create_client(settings: BucketSettings, endpoint_url: str) -> S3Client:
+    """Create a client without sending a request.
 
     Raises:
-        StorageUnavailableError: an AWS_PROFILE that is gone, an endpoint that is no URL.
+        StorageUnavailableError: the settings or AWS_* variables are not valid, such as an unknown AWS_PROFILE or an
+            endpoint that is not a URL.
     """
     try:
-        return _bare(settings, endpoint_url)
+        return _client(settings, endpoint_url)
     except (BotoCoreError, ValueError) as error:
-        raise StorageUnavailableError(f"No client of the object storage can be made: {error}") from error
+        raise StorageUnavailableError(f"The client of the object storage cannot be created: {error}") from error
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Let failures of the storage out of the block as StorageUnavailableError.
+def translate_errors() -> Iterator[None]:
+    """Translate errors of the storage in the block to StorageUnavailableError.
 
     Raises:
-        OSError: a disk of this machine is full, which is not the storage's fault.
+        OSError: a local disk is full.
     """
     try:
         yield
@@ -59,12 +60,12 @@ def translated() -> Iterator[None]:
         raise StorageUnavailableError from error
 
 
-def status(error: ClientError) -> int:
-    """HTTP status of a refusal; 0 where it has none."""
+def http_status(error: ClientError) -> int:
+    """Return the HTTP status of an error response; 0 if it has none."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _bare(settings: BucketSettings, endpoint_url: str) -> S3Client:
+def _client(settings: BucketSettings, endpoint_url: str) -> S3Client:
     return boto3.client(
         "s3",
         region_name=settings.region,
@@ -73,12 +74,12 @@ def _bare(settings: BucketSettings, endpoint_url: str) -> S3Client:
         aws_secret_access_key=settings.secret_key.get_secret_value() or None,
         config=Config(
             signature_version="s3v4",
-            # Other stores than AWS have no host name per bucket.
+            # Object stores other than AWS have no host name per bucket.
             s3={"addressing_style": "path" if endpoint_url else "virtual"},
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": TRIES},
-            # A checksum in a presigned PUT would be that of an empty body.
+            retries={"mode": "standard", "total_max_attempts": MAX_TRIES},
+            # Otherwise presigned PUTs would contain the checksum of an empty body.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         ),

@@ -1,4 +1,4 @@
-"""A file on its way out, which tells whenever more of it is wanted."""
+"""A file stream that reports progress while an HTTP client reads it."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-#: Most that is handed over at once, so that a slow line asks, and is reported, often.
-PIECE_BYTES: Final = 1 << 16
+#: Most bytes in one read, so that progress is reported often on a slow connection.
+CHUNK_BYTES: Final = 1 << 16
 
 
-class Stopped(BaseException):
-    """The report refused to go on; its own error is the cause.
+class UploadAbortedError(BaseException):
+    """The report raised; its error is the cause.
 
-    No Exception, because the HTTP client takes every one of these for a line that broke, and tries again.
+    This is not an Exception, because the HTTP client treats every Exception as a connection error and retries.
     """
 
 
-class Outgoing(io.FileIO):
-    """A file to be read by an HTTP client."""
+class UploadStream(io.FileIO):
+    """A readable file that calls a report before each read."""
 
     def __init__(self, path: Path, report: Callable[[], None]) -> None:
         """Open the file.
 
         Args:
             path: the file.
-            report: called before each piece is handed over; what it raises ends the sending.
+            report: called before each read; an error that it raises ends the upload.
         """
         super().__init__(path)
         self._report = report
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read the next piece.
+        """Read at most `CHUNK_BYTES`.
 
         Raises:
-            Stopped: the report raised.
+            UploadAbortedError: the report raised.
         """
         try:
             self._report()
         except Exception as error:
-            raise Stopped from error
-        return super().read(size if size is None or size < 0 else min(size, PIECE_BYTES)) or b""
+            raise UploadAbortedError from error
+        return super().read(size if size is None or size < 0 else min(size, CHUNK_BYTES)) or b""

@@ -15,10 +15,10 @@ from tests.integration.conftest import wait_until
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import BrokerUnavailableError
 from dubline.orchestration.domain.jobs import JobState
-from dubline.orchestration.maintenance.periodic_tasks import duties
-from dubline.orchestration.maintenance.scheduler import Duty, serving, take_turn
-from dubline.orchestration.queue import SOCKET_TIMEOUT_S, Waker, create_app
-from dubline.orchestration.settings import BucketSettings, ControlSettings, DatabaseSettings
+from dubline.orchestration.maintenance.periodic_tasks import periodic_tasks
+from dubline.orchestration.maintenance.scheduler import PeriodicTask, run_exclusively, running
+from dubline.orchestration.queue import SOCKET_TIMEOUT_S, Notifier, create_app
+from dubline.orchestration.settings import BucketSettings, DatabaseSettings, MaintenanceSettings
 from dubline.orchestration.storage.objects import Objects
 from dubline.orchestration.storage.s3 import READ_TIMEOUT_S
 
@@ -28,133 +28,132 @@ if TYPE_CHECKING:
     from tests.integration.orchestration.conftest import JobFactory
 
 LOCK = 7
-QUICK = ControlSettings(relay_s=0.02, reconcile_s=0.02, rescue_s=0.02, janitor_s=0.02, expire_s=0.02)
+QUICK = MaintenanceSettings(publish_s=0.02, reconcile_s=0.02, rescue_s=0.02, clean_s=0.02, expire_s=0.02)
 HOLDER = f"""
 import sys
 from dubline.orchestration.settings import DatabaseSettings
 from dubline.orchestration.database.store import Store
-with Store.connect(DatabaseSettings.read()) as store, store.lock({LOCK}) as mine:
-    print(mine, flush=True)
+with Store.connect(DatabaseSettings.read()) as store, store.lock({LOCK}) as acquired:
+    print(acquired, flush=True)
     sys.stdin.read()
 """
 
 
-def duty(turn: Callable[[], object], name: str = "test", lock: int = LOCK) -> Duty:
-    return Duty(name=name, lock=lock, period_s=0.01, turn=turn)
+def task(run: Callable[[], object], name: str = "test", lock: int = LOCK) -> PeriodicTask:
+    return PeriodicTask(name=name, lock=lock, period_s=0.01, run=run)
 
 
-class Silence:
-    """A server that takes a connection and never says a word."""
+class SilentServer:
+    """A server that accepts one connection and never responds."""
 
     def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.settimeout(60)
-        self._taken: list[socket.socket] = []
+        self._accepted: list[socket.socket] = []
         self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
-        threading.Thread(target=lambda: self._taken.append(self._server.accept()[0]), daemon=True).start()
+        threading.Thread(target=lambda: self._accepted.append(self._server.accept()[0]), daemon=True).start()
 
-    def asked(self) -> bool:
-        return bool(self._taken)
+    def accepted(self) -> bool:
+        return bool(self._accepted)
 
     def close(self) -> None:
-        for one in (*self._taken, self._server):
+        for one in (*self._accepted, self._server):
             one.close()
 
 
-def test_only_one_process_has_the_turn(store: Store) -> None:
-    turns: list[int] = []
-    one = duty(lambda: turns.append(1))
-    with store.lock(LOCK) as mine:
-        assert mine
-        assert not take_turn(store, one)
-        assert take_turn(store, duty(lambda: None, lock=LOCK + 1))
-    assert not turns
-    assert take_turn(store, one)
-    assert turns == [1]
+def test_a_task_runs_in_one_process_at_a_time(store: Store) -> None:
+    runs: list[int] = []
+    one = task(lambda: runs.append(1))
+    with store.lock(LOCK) as acquired:
+        assert acquired
+        assert not run_exclusively(store, one)
+        assert run_exclusively(store, task(lambda: None, lock=LOCK + 1))
+    assert not runs
+    assert run_exclusively(store, one)
+    assert runs == [1]
 
 
-def test_a_process_that_is_killed_in_its_turn_frees_the_lock(store: Store, environment: dict[str, str]) -> None:
+def test_a_process_that_is_killed_in_a_run_releases_the_lock(store: Store, environment: dict[str, str]) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", HOLDER], env=environment, stdin=pipe, stdout=pipe) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == b"True\n"
-        assert not take_turn(store, duty(lambda: None))
+        assert not run_exclusively(store, task(lambda: None))
         holder.kill()
-        wait_until(lambda: take_turn(store, duty(lambda: None)), 5)
+        wait_until(lambda: run_exclusively(store, task(lambda: None)), 5)
 
 
-def test_every_duty_has_a_name_and_a_lock_of_its_own(store: Store, waker: Waker, objects: Objects) -> None:
-    listed = duties(store, waker, objects, ControlSettings())
+def test_every_task_has_a_unique_name_and_lock(store: Store, notifier: Notifier, objects: Objects) -> None:
+    listed = periodic_tasks(store, notifier, objects, MaintenanceSettings())
     assert len({one.name for one in listed}) == len({one.lock for one in listed}) == len(listed)
     assert all(0 <= one.delay_s <= one.period_s for one in listed)
 
 
-def test_a_duty_that_hangs_holds_up_no_other_and_not_the_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dubline.orchestration.maintenance.scheduler.STOP_WITHIN_S", 0.1)
-    turns, release = list[int](), threading.Event()
-    hanging = duty(release.wait, "hanging", LOCK + 1)
-    with structlog.testing.capture_logs() as events, serving(store, [hanging, duty(lambda: turns.append(1))]):
-        wait_until(lambda: len(turns) > 3)
+def test_a_hanging_task_blocks_neither_other_tasks_nor_shutdown(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dubline.orchestration.maintenance.scheduler.STOP_TIMEOUT_S", 0.1)
+    runs, release = list[int](), threading.Event()
+    hanging = task(release.wait, "hanging", LOCK + 1)
+    with structlog.testing.capture_logs() as events, running(store, [hanging, task(lambda: runs.append(1))]):
+        wait_until(lambda: len(runs) > 3)
     release.set()
-    assert events[-1]["event"] == "control_stopped"
+    assert events[-1]["event"] == "maintenance_stopped"
     assert events[-1]["hanging"] == ["hanging"]
 
 
-@pytest.mark.parametrize(("error", "event"), [(BrokerUnavailableError(), "turn_missed"), (KeyError(1), "turn_broke")])
-def test_a_failure_costs_turns_and_is_told_once(
+@pytest.mark.parametrize(("error", "event"), [(BrokerUnavailableError(), "task_failed"), (KeyError(1), "task_crashed")])
+def test_a_repeated_failure_is_logged_once_and_the_task_goes_on(
     store: Store, error: Exception, event: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dubline.orchestration.maintenance.scheduler.PAUSE_MIN_S", 0.01)
-    turns: list[int] = []
+    monkeypatch.setattr("dubline.orchestration.maintenance.scheduler.RETRY_MIN_S", 0.01)
+    runs: list[int] = []
 
     def fail_thrice() -> None:
-        turns.append(1)
-        if len(turns) <= 3:
+        runs.append(1)
+        if len(runs) <= 3:
             raise error
 
-    with structlog.testing.capture_logs() as events, serving(store, [duty(fail_thrice)]):
-        wait_until(lambda: len(turns) > 5)
-    told = [one["event"] for one in events]
-    assert told == ["control_started", event, "duty_resumed", "control_stopped"]
+    with structlog.testing.capture_logs() as events, running(store, [task(fail_thrice)]):
+        wait_until(lambda: len(runs) > 5)
+    assert [one["event"] for one in events] == ["maintenance_started", event, "task_recovered", "maintenance_stopped"]
 
 
-def test_a_database_that_is_away_costs_turns_and_not_the_process(
-    waker: Waker, objects: Objects, monkeypatch: pytest.MonkeyPatch
+def test_an_unavailable_database_fails_runs_but_not_the_process(
+    notifier: Notifier, objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dubline.orchestration.maintenance.scheduler.PAUSE_MIN_S", 0.01)
-    away = DatabaseSettings.model_validate({"url": "postgresql+psycopg://postgres@127.0.0.1:1/dubline"})
-    missed: list[str] = []
-    with Store.connect(away) as store, structlog.testing.capture_logs() as events:
+    monkeypatch.setattr("dubline.orchestration.maintenance.scheduler.RETRY_MIN_S", 0.01)
+    unavailable = DatabaseSettings.model_validate({"url": "postgresql+psycopg://postgres@127.0.0.1:1/dubline"})
+    failed: list[str] = []
+    with Store.connect(unavailable) as store, structlog.testing.capture_logs() as events:
         lock = store.lock
 
         def counted(name: int) -> object:
-            missed.append(str(name))
+            failed.append(str(name))
             return lock(name)
 
         monkeypatch.setattr(store, "lock", counted)
-        listed = [one for one in duties(store, waker, objects, QUICK) if one.name != "sweep"]
-        with serving(store, listed):
-            wait_until(lambda: all(missed.count(str(one.lock)) >= 2 for one in listed))
-    told = [event for event in events if event["event"] == "turn_missed"]
-    assert sorted(event["duty"] for event in told) == sorted(one.name for one in listed)
-    assert {event["code"] for event in told} == {"database_unavailable"}
+        listed = [one for one in periodic_tasks(store, notifier, objects, QUICK) if one.name != "sweep"]
+        with running(store, listed):
+            wait_until(lambda: all(failed.count(str(one.lock)) >= 2 for one in listed))
+    logged = [event for event in events if event["event"] == "task_failed"]
+    assert sorted(event["task"] for event in logged) == sorted(one.name for one in listed)
+    assert {event["code"] for event in logged} == {"database_unavailable"}
     assert events[-1]["hanging"] == []
 
 
-def test_rescue_waits_for_neither_the_bucket_nor_the_broker(store: Store, factory: JobFactory) -> None:
+def test_rescue_is_not_delayed_by_a_hanging_bucket_or_broker(store: Store, factory: JobFactory) -> None:
     done = factory.job()
     lease = store.leases.claim("worker", 10)
     assert lease is not None
     store.leases.finish(lease, lease.result_key, 10, 1.0)
     store.deletions.job("acme", done.id, "test")
-    with closing(Silence()) as bucket, closing(Silence()) as broker:
+    with closing(SilentServer()) as bucket, closing(SilentServer()) as broker:
         endpoint = {"name": "dubline", "endpoint_url": f"http://{bucket.address}", "access_key": "a", "secret_key": "b"}
         objects = Objects(BucketSettings.model_validate(endpoint))
-        waker = Waker(create_app(f"redis://{broker.address}/0"))
+        notifier = Notifier(create_app(f"redis://{broker.address}/0"))
         job = factory.job()
-        with serving(store, duties(store, waker, objects, QUICK)):
-            wait_until(bucket.asked)
-            wait_until(broker.asked)
+        with running(store, periodic_tasks(store, notifier, objects, QUICK)):
+            wait_until(bucket.accepted)
+            wait_until(broker.accepted)
             began = time.monotonic()
             store.leases.claim("lost", 0.01)
             wait_until(lambda: store.jobs.get("acme", job.id).state is JobState.RETRYING)

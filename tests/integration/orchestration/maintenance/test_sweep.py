@@ -8,7 +8,7 @@ import structlog
 
 from dubline.orchestration.domain.errors import StorageUnavailableError
 from dubline.orchestration.maintenance import cleaner, sweep
-from dubline.orchestration.maintenance.sweep import Findings, sweep_bucket
+from dubline.orchestration.maintenance.sweep import SweepResult, sweep_bucket
 from dubline.orchestration.storage.objects import Objects
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.settings import BucketSettings
 
 OLD, YOUNG = -1.0, 3600.0
-"""Least age of an orphan by which an object just made is old, or young."""
+"""Orphan ages by which a new object is an orphan, or too young."""
 
 
 @pytest.fixture
@@ -32,18 +32,18 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def objects(bucket: BucketSettings) -> Objects:
-    """An empty bucket of its own."""
+    """A new, empty bucket."""
     objects = Objects(bucket.model_copy(update={"name": f"swept-{uuid4()}"}))
     objects.create_bucket()
     return objects
 
 
 @pytest.fixture
-def planted(store: Store, factory: JobFactory, objects: Objects, file: Path) -> dict[str, str]:
+def keys(store: Store, factory: JobFactory, objects: Objects, file: Path) -> dict[str, str]:
     """One object of each kind."""
-    done, deleted, at_work = (factory.job() for _ in range(3))
+    done, deleted, running = (factory.job() for _ in range(3))
     keys = {"upload": factory.portrait.object_key}
-    for name in ("result", "doomed"):
+    for name in ("result", "pending deletion"):
         lease = store.leases.claim("worker", 60)
         assert lease is not None
         keys[name] = lease.result_key
@@ -52,9 +52,9 @@ def planted(store: Store, factory: JobFactory, objects: Objects, file: Path) -> 
     store.deletions.job("acme", deleted.id, "key:0123")
     lease = store.leases.claim("worker", 60)
     assert lease is not None
-    assert lease.job_id == at_work.id
-    keys["not yet published"] = lease.result_key
-    keys["not yet kept"] = f"{lease.attempt_prefix}motion.npy"
+    assert lease.job_id == running.id
+    keys["result of a running job"] = lease.result_key
+    keys["checkpoint of a running job"] = f"{lease.attempt_prefix}motion.npy"
     keys["orphan"] = f"results/{uuid4()}/1-{uuid4()}.mp4"
     keys["lost checkpoint"] = f"checkpoints/{uuid4()}/1-{uuid4()}/motion.npy"
     keys["not ours"] = "backups/database.sql"
@@ -63,51 +63,51 @@ def planted(store: Store, factory: JobFactory, objects: Objects, file: Path) -> 
     return keys
 
 
-def left(objects: Objects, planted: dict[str, str]) -> set[str]:
+def remaining(objects: Objects, keys: dict[str, str]) -> set[str]:
     found = {one.key for one in objects.list()}
-    return {name for name, key in planted.items() if key in found}
+    return {name for name, key in keys.items() if key in found}
 
 
 @pytest.mark.parametrize("page", [1, 3, 1000])
 def test_a_sweep_removes_orphans_and_nothing_else(
-    store: Store, objects: Objects, planted: dict[str, str], page: int, monkeypatch: pytest.MonkeyPatch
+    store: Store, objects: Objects, keys: dict[str, str], page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "PAGE", page)
     with structlog.testing.capture_logs() as events:
         found = sweep_bucket(store, objects, OLD)
-    assert found == Findings(objects=7, referenced=4, doomed=1, orphans=2)
+    assert found == SweepResult(objects=7, referenced=4, pending_deletion=1, orphans=2)
     assert [event["event"] for event in events] == ["orphans_found"]
-    assert left(objects, planted) == set(planted)
-    assert cleaner.clear(store, objects) == 3
-    assert left(objects, planted) == set(planted) - {"orphan", "lost checkpoint", "doomed"}
-    assert sweep_bucket(store, objects, OLD) == Findings(objects=4, referenced=4)
+    assert remaining(objects, keys) == set(keys)
+    assert cleaner.clean(store, objects) == 3
+    assert remaining(objects, keys) == set(keys) - {"orphan", "lost checkpoint", "pending deletion"}
+    assert sweep_bucket(store, objects, OLD) == SweepResult(objects=4, referenced=4)
 
 
-def test_what_is_young_may_still_get_its_row(store: Store, objects: Objects, planted: dict[str, str]) -> None:
+def test_young_objects_without_a_row_are_kept(store: Store, objects: Objects, keys: dict[str, str]) -> None:
     found = sweep_bucket(store, objects, YOUNG)
-    assert found == Findings(objects=7, referenced=4, doomed=1, orphans=0)
-    assert cleaner.clear(store, objects) == 1
-    assert left(objects, planted) == set(planted) - {"doomed"}
+    assert found == SweepResult(objects=7, referenced=4, pending_deletion=1, orphans=0)
+    assert cleaner.clean(store, objects) == 1
+    assert remaining(objects, keys) == set(keys) - {"pending deletion"}
 
 
-def test_a_dry_run_dooms_nothing(store: Store, objects: Objects, planted: dict[str, str]) -> None:
+def test_a_dry_run_marks_nothing(store: Store, objects: Objects, keys: dict[str, str]) -> None:
     assert sweep_bucket(store, objects, OLD, dry_run=True).orphans == 2
-    assert store.deletions.doomed(10) == (planted["doomed"],)
+    assert store.deletions.doomed(10) == (keys["pending deletion"],)
 
 
-def test_a_bucket_of_other_rows_is_left_alone_unless_asked(
-    store: Store, objects: Objects, planted: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_a_bucket_with_mostly_orphans_is_swept_only_if_forced(
+    store: Store, objects: Objects, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "MOST_MIN", 1)
     monkeypatch.setattr(sweep, "MOST_SHARE", 0.2)
     assert sweep_bucket(store, objects, OLD).refused
-    assert store.deletions.doomed(10) == (planted["doomed"],)
+    assert store.deletions.doomed(10) == (keys["pending deletion"],)
     assert sweep_bucket(store, objects, OLD, even_most=True).orphans == 2
     assert len(store.deletions.doomed(10)) == 3
 
 
-def test_a_bucket_that_is_away_dooms_nothing(store: Store, bucket: BucketSettings) -> None:
-    away = Objects(bucket.model_copy(update={"endpoint_url": "http://127.0.0.1:1"}))
+def test_an_unavailable_bucket_marks_nothing(store: Store, bucket: BucketSettings) -> None:
+    unavailable = Objects(bucket.model_copy(update={"endpoint_url": "http://127.0.0.1:1"}))
     with pytest.raises(StorageUnavailableError):
-        sweep_bucket(store, away, OLD)
+        sweep_bucket(store, unavailable, OLD)
     assert store.deletions.doomed(10) == ()

@@ -36,61 +36,61 @@ def file(tmp_path: Path) -> Path:
 
 
 def put(url: str, headers: dict[str, str], body: bytes) -> int:
-    request = urllib.request.Request(url, data=body, headers=headers, method="PUT")  # noqa: S310 - our own server
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own server
-        return int(answer.status)
+    request = urllib.request.Request(url, data=body, headers=headers, method="PUT")  # noqa: S310 - a local server
+    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - a local server
+        return int(response.status)
 
 
 def test_a_presigned_put_stores_the_bytes(objects: Objects, key: str, tmp_path: Path) -> None:
-    right = objects.presign_put(key, "image/png", 10)
-    assert put(right.url, dict(right.headers), b"0123456789") == 200
+    presigned = objects.presign_put(key, "image/png", 10)
+    assert put(presigned.url, dict(presigned.headers), b"0123456789") == 200
     assert objects.size_bytes(key) == 10
     assert objects.get(key, tmp_path / "copy", limit_bytes=10) == 10
     assert (tmp_path / "copy").read_bytes() == b"0123456789"
 
 
 def test_a_presigned_put_signs_length_and_type(objects: Objects, key: str) -> None:
-    # The test server checks no signatures; S3 refuses a request whose signed headers differ.
+    # The test server checks no signatures; S3 rejects a request whose signed headers differ.
     signed = parse_qs(urlsplit(objects.presign_put(key, "image/png", 10).url).query)["X-Amz-SignedHeaders"]
     assert signed == ["content-length;content-type;host"]
     urls = {objects.presign_put(key, "image/png", size).url.split("Signature=")[1] for size in (10, 11)}
     assert len(urls) == 2
 
 
-def test_presigned_urls_name_the_public_host(bucket: BucketSettings, key: str) -> None:
+def test_presigned_urls_have_the_public_host(bucket: BucketSettings, key: str) -> None:
     public = Objects(bucket.model_copy(update={"public_url": "https://files.example.com"}))
     assert public.presign_put(key, "image/png", 1).url.startswith("https://files.example.com/dubline/")
     assert public.presign_get(key, "a.mp4").startswith("https://files.example.com/dubline/")
 
 
-def test_a_result_url_lasts_an_hour_at_most_and_downloads_under_a_plain_name(
-    objects: Objects, key: str, file: Path
-) -> None:
+def test_a_result_url_lasts_at_most_an_hour_and_has_a_safe_filename(objects: Objects, key: str, file: Path) -> None:
     objects.put(file, key, "video/mp4")
     url = objects.presign_get(key, 'x"; evil\r\n.mp4', expires_s=10**6)
     assert parse_qs(urlsplit(url).query)["X-Amz-Expires"] == ["3600"]
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own server
-        assert answer.read() == b"0123456789"
-        assert answer.headers["Content-Disposition"] == 'attachment; filename="x___evil__.mp4"'
+    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - a local server
+        assert response.read() == b"0123456789"
+        assert response.headers["Content-Disposition"] == 'attachment; filename="x___evil__.mp4"'
 
 
-def test_nothing_under_a_key_has_no_size(objects: Objects, key: str) -> None:
+def test_a_missing_object_has_no_size(objects: Objects, key: str) -> None:
     assert objects.size_bytes(key) is None
 
 
-def test_getting_nothing_is_a_missing_upload(objects: Objects, key: str, tmp_path: Path) -> None:
+def test_downloading_a_missing_object_is_an_error(objects: Objects, key: str, tmp_path: Path) -> None:
     with pytest.raises(UploadMissingError):
         objects.get(key, tmp_path / "copy", limit_bytes=10)
 
 
-def test_an_object_over_the_limit_leaves_no_file(objects: Objects, key: str, file: Path, tmp_path: Path) -> None:
+def test_downloading_an_object_over_the_limit_leaves_no_file(
+    objects: Objects, key: str, file: Path, tmp_path: Path
+) -> None:
     objects.put(file, key, "video/mp4")
     with pytest.raises(UploadSizeMismatchError):
         objects.get(key, tmp_path / "copy", limit_bytes=9)
     assert not (tmp_path / "copy").exists()
 
 
-def test_a_key_is_never_written_over(objects: Objects, key: str, file: Path) -> None:
+def test_an_object_is_never_overwritten(objects: Objects, key: str, file: Path) -> None:
     objects.put(file, key, "video/mp4")
     assert objects.put(file, key, "video/mp4") == 10
     file.write_bytes(b"another video")
@@ -99,7 +99,7 @@ def test_a_key_is_never_written_over(objects: Objects, key: str, file: Path) -> 
     assert objects.size_bytes(key) == 10
 
 
-def test_deleting_twice_is_no_error_and_what_was_never_there_counts_as_gone(
+def test_deleting_a_missing_object_counts_as_removed(
     objects: Objects, key: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(objects_module, "DELETE_LIMIT", 2)
@@ -111,15 +111,15 @@ def test_deleting_twice_is_no_error_and_what_was_never_there_counts_as_gone(
     assert not list(objects.list(key))
 
 
-def test_what_the_storage_refuses_to_remove_is_not_called_gone(
+def test_an_object_that_the_storage_refuses_to_remove_is_not_reported(
     objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = {"Errors": [{"Key": "b", "Code": "AccessDenied"}]}
-    monkeypatch.setattr(objects._client, "delete_objects", lambda **_: answer)
+    response = {"Errors": [{"Key": "b", "Code": "AccessDenied"}]}
+    monkeypatch.setattr(objects._client, "delete_objects", lambda **_: response)
     assert objects.delete_many(["a", "b"]) == {"a"}
 
 
-def test_a_listing_tells_keys_lengths_and_ages(objects: Objects, key: str, file: Path) -> None:
+def test_a_listing_has_keys_sizes_and_modification_times(objects: Objects, key: str, file: Path) -> None:
     began = datetime.now(UTC) - timedelta(seconds=2)
     for name in ("b", "a", "c/d"):
         objects.put(file, f"{key}/{name}", "video/mp4")
@@ -130,21 +130,21 @@ def test_a_listing_tells_keys_lengths_and_ages(objects: Objects, key: str, file:
     assert not list(objects.list(f"{key}/z"))
 
 
-def test_a_listing_goes_on_past_its_first_page(objects: Objects, key: str, file: Path) -> None:
+def test_a_listing_fetches_all_pages(objects: Objects, key: str, file: Path) -> None:
     for number in range(5):
         objects.put(file, f"{key}/{number}", "video/mp4")
-    ask, asked = objects._client.list_objects_v2, []
+    request, requests = objects._client.list_objects_v2, []
 
-    def ask_for_two(**words: str) -> object:
-        asked.append(words)
-        return ask(**words, MaxKeys=2)
+    def request_two(**parameters: str) -> object:
+        requests.append(parameters)
+        return request(**parameters, MaxKeys=2)
 
-    objects._client.list_objects_v2 = ask_for_two  # type: ignore[assignment, method-assign]
+    objects._client.list_objects_v2 = request_two  # type: ignore[assignment, method-assign]
     assert [one.key[-1] for one in objects.list(key)] == ["0", "1", "2", "3", "4"]
-    assert len(asked) == 3
+    assert len(requests) == 3
 
 
-def test_bytes_that_go_out_and_come_in_are_signs_of_life(objects: Objects, key: str, tmp_path: Path) -> None:
+def test_transfers_report_progress_per_chunk(objects: Objects, key: str, tmp_path: Path) -> None:
     video, reports = tmp_path / "video", list[str]()
     video.write_bytes(os.urandom(1 << 20))
     objects.put(video, key, "video/mp4", lambda: reports.append("out"))
@@ -154,7 +154,7 @@ def test_bytes_that_go_out_and_come_in_are_signs_of_life(objects: Objects, key: 
     assert reports.count("in") >= 16
 
 
-def test_a_report_that_raises_ends_a_put_at_once_and_stores_nothing(objects: Objects, key: str, tmp_path: Path) -> None:
+def test_a_report_that_raises_ends_a_put_and_stores_nothing(objects: Objects, key: str, tmp_path: Path) -> None:
     video, reports = tmp_path / "video", list[int]()
     video.write_bytes(bytes(1 << 20))
 
@@ -167,7 +167,7 @@ def test_a_report_that_raises_ends_a_put_at_once_and_stores_nothing(objects: Obj
         objects.put(video, key, "video/mp4", lose)
     assert len(reports) == 21
     assert objects.size_bytes(key) is None
-    # The client is as good as new.
+    # The client can be used again.
     assert objects.put(video, key, "video/mp4") == 1 << 20
 
 
@@ -181,50 +181,50 @@ def test_a_report_that_raises_ends_a_get(objects: Objects, key: str, file: Path,
         objects.get(key, tmp_path / "copy", 10, lose)
 
 
-def test_a_full_disk_is_not_the_storages_fault(objects: Objects, key: str, file: Path) -> None:
+def test_a_full_disk_is_not_reported_as_a_storage_error(objects: Objects, key: str, file: Path) -> None:
     objects.put(file, key, "video/mp4")
     with pytest.raises(OSError, match="No space left"):
         objects.get(key, Path("/dev/full"), limit_bytes=10)
 
 
-def test_a_line_that_is_dead_is_given_up(key: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_storage_times_out(key: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "READ_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host, port = silent.getsockname()
         settings = {"name": "dubline", "endpoint_url": f"http://{host}:{port}", "access_key": "a", "secret_key": "b"}
-        dead = Objects(BucketSettings.model_validate(settings))
+        unavailable = Objects(BucketSettings.model_validate(settings))
         began = time.monotonic()
         with pytest.raises(StorageUnavailableError):
-            dead.put(file, key, "video/mp4")
+            unavailable.put(file, key, "video/mp4")
         with pytest.raises(StorageUnavailableError):
-            list(dead.list())
+            list(unavailable.list())
     assert time.monotonic() - began < 10
 
 
-def test_creating_the_bucket_again_changes_nothing(objects: Objects) -> None:
+def test_creating_the_bucket_twice_changes_nothing(objects: Objects) -> None:
     assert objects.create_bucket() is False
     objects.check()
 
 
-def test_a_bucket_that_is_not_there_is_reported(bucket: BucketSettings) -> None:
+def test_a_missing_bucket_is_reported(bucket: BucketSettings) -> None:
     with pytest.raises(StorageUnavailableError, match="create-bucket"):
         Objects(bucket.model_copy(update={"name": "nowhere"})).check()
 
 
-def test_a_profile_of_aws_that_is_gone_is_told_in_a_sentence(
+def test_an_unknown_aws_profile_is_reported_in_one_sentence(
     bucket: BucketSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "gone")
-    with pytest.raises(StorageUnavailableError, match=r"No client .* \(gone\) could not be found"):
+    with pytest.raises(StorageUnavailableError, match=r"cannot be created: .* \(gone\) could not be found"):
         Objects(bucket)
 
 
-def test_a_storage_that_is_away_is_one_retryable_error(key: str, file: Path) -> None:
-    away = Objects(
+def test_an_unavailable_storage_is_a_retryable_error(key: str, file: Path) -> None:
+    unavailable = Objects(
         BucketSettings.model_validate(
             {"name": "dubline", "endpoint_url": "http://127.0.0.1:1", "access_key": "a", "secret_key": "b"}
         )
     )
     with pytest.raises(StorageUnavailableError) as caught:
-        away.put(file, key, "video/mp4")
+        unavailable.put(file, key, "video/mp4")
     assert caught.value.retryable

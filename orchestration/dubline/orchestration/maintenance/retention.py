@@ -1,0 +1,25 @@
+"""Retention: marks objects for deletion once their retention period has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+if TYPE_CHECKING:
+    from dubline.orchestration.database.store import Store
+
+#: Most rows in one transaction.
+LIMIT: Final = 1000
+
+_log = structlog.get_logger(__name__)
+
+
+def expire(store: Store) -> int:
+    """Mark the objects of expired rows for deletion; return the number of rows."""
+    expired = 0
+    while found := store.deletions.expire(LIMIT):
+        expired += found
+    if expired:
+        _log.info("retention_ended", count=expired)
+    return expired

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dubline.orchestration.domain.uploads import UploadKind
+from dubline.orchestration.maintenance.reconciler import reconcile
+from dubline.orchestration.queue import PROBE_QUEUE, RENDER_QUEUE, Notifier
+
+if TYPE_CHECKING:
+    from tests.integration.orchestration.conftest import JobFactory
+
+    from dubline.orchestration.database.store import Store
+
+
+def queue_lengths(notifier: Notifier) -> tuple[int, int]:
+    return notifier.queue_length(RENDER_QUEUE), notifier.queue_length(PROBE_QUEUE)
+
+
+def test_unclaimed_rows_are_notified_once_until_a_message_is_consumed(
+    store: Store, factory: JobFactory, notifier: Notifier
+) -> None:
+    factory.job()
+    factory.probing(UploadKind.SPEECH)
+    reconcile(store, notifier)
+    reconcile(store, notifier)
+    assert queue_lengths(notifier) == (1, 1)
+
+
+def test_without_claimable_rows_no_notification_is_sent(store: Store, notifier: Notifier) -> None:
+    reconcile(store, notifier)
+    assert queue_lengths(notifier) == (0, 0)
