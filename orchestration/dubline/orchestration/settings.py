@@ -56,9 +56,9 @@ def group(prefix: str) -> SettingsConfigDict:
 
 def validation_messages(error: ValidationError) -> list[str]:
     """Describe each environment variable that is missing or not valid in one sentence."""
-    group = error.title.removesuffix("Settings").upper()
+    name = error.title.removesuffix("Settings").upper()
     return [
-        f"the environment variable {'_'.join(['DUBLINE', group, *map(str, fault['loc'])]).upper()} "
+        f"the environment variable {'_'.join(['DUBLINE', name, *map(str, fault['loc'])]).upper()} "
         f"is not usable: {fault['msg']}."
         for fault in error.errors()
     ]

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from dubline.orchestration.settings import complaints
+from dubline.orchestration.settings import validation_messages
 from dubline.worker.settings import LeaseSettings, WorkerSettings, log_renamed
 
 
@@ -12,7 +12,7 @@ def test_a_lease_must_last_two_heartbeats(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("DUBLINE_LEASE_DURATION_S", "5")
     with pytest.raises(ValidationError) as refused:
         LeaseSettings.read()
-    assert "at least twice" in complaints(refused.value)[0]
+    assert "at least twice" in validation_messages(refused.value)[0]
 
 
 @pytest.mark.parametrize("name", ["DUBLINE_WORKER_LIVENESS_FILE", "DUBLINE_WORKER_PULSE_FILE"])
