@@ -9,7 +9,7 @@ from benchmarks.chaos import checker
 from benchmarks.chaos.faults.schedule import OTHER_FAULTS
 from benchmarks.chaos.history import History, read
 from benchmarks.chaos.phases import light
-from benchmarks.chaos.testbed.testbed import API, CONTROL
+from benchmarks.chaos.testbed.testbed import API, MAINTENANCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def test_every_fault_is_injected(history: Path) -> None:
     events = [event for event in read(history) if event["what"] in {"fault_started", "fault_skipped", "paused"}]
     assert {event["fault"] for event in events} >= set(OTHER_FAULTS)
     roles = {event["role"] for event in read(history) if event["what"] == "killed"}
-    assert {"child", CONTROL, API} < roles
+    assert {"child", MAINTENANCE, API} < roles
 
 
 def test_writes_of_a_paused_worker_are_refused(history: Path) -> None:
