@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from pydantic import AliasChoices
 
 from dubline.orchestration import settings
 from dubline.orchestration.domain import errors
@@ -64,6 +65,14 @@ def group_of(name: str) -> type[settings.Settings]:
     return found
 
 
+def variable(group: type[settings.Settings], field: str) -> str:
+    """Return the environment variable of a setting, the current one where old names are accepted too."""
+    alias = group.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return f"{group.model_config['env_prefix']}{field.upper()}"
+
+
 def defined(name: str) -> object:
     """Return the value of a constant or the default of a setting.
 
@@ -117,9 +126,7 @@ def test_a_figure_equals_the_constant_that_defines_it(row: dict[str, str]) -> No
 @pytest.mark.parametrize("row", rows("variable", "defined in"), ids=lambda row: row["what"])
 def test_a_variable_belongs_to_the_setting_of_its_row(row: dict[str, str]) -> None:
     named = [name.split(".") for name in quoted(row["defined in"]) if "Settings." in name]
-    assert quoted(row["variable"]) == [
-        f"{group_of(group).model_config['env_prefix']}{field.upper()}" for group, field in named
-    ]
+    assert quoted(row["variable"]) == [variable(group_of(group), field) for group, field in named]
 
 
 @pytest.mark.parametrize("group", [settings.LimitSettings, worker_settings.LeaseSettings])
