@@ -1,30 +1,52 @@
-# Every command of a checkout. `make demo` and `make test` set up what they need.
+# All commands of a checkout. Each command first creates .venv with all dependencies.
 PYTHON ?= python3
+# URL of another package index for torch, for example that of its CPU build. Empty: pip's own index.
+TORCH_INDEX ?=
+# Number of pytest processes. Each one starts servers of its own.
+WORKERS ?= 2
+MINUTES ?= 10
+SEED ?= 1
+
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST := $(BIN)/pytest
+PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --durations 10
 
 .DEFAULT_GOAL := help
-MINUTES ?= 10
-SEED ?= 1
-.PHONY: help demo test evaluate chaos check lint types imports format
+.PHONY: help demo test unit integration e2e bench chart evaluate chaos check lint types imports format hooks
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# torch goes first and pinned, so that pip takes the build that its index offers for this machine.
+# torch is installed first and pinned, so that its build can be chosen by TORCH_INDEX.
 $(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 13) else f"Dubline needs Python 3.11 or 3.12, but $(PYTHON) is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 15) else f"Dubline needs Python 3.11 to 3.14, but $(PYTHON) is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
 	$(BIN)/pip install --quiet --editable '.[worker,embedded,dev]'
 	@touch $@
 
 demo: $(READY) ## run one batch of four jobs end to end; the videos land in out/
 	$(BIN)/dubline up -- $(BIN)/dubline batch demo/batch.jsonl --out out
 
-test: $(READY) ## run every test
-	$(BIN)/pytest
+test: $(READY) ## run all tests except the benchmarks
+	$(PYTEST) $(PARALLEL)
+
+unit: $(READY) ## run the tests that open no socket
+	$(PYTEST) $(PARALLEL) tests/unit
+
+integration: $(READY) ## run the tests against PostgreSQL, valkey and an S3 server
+	$(PYTEST) $(PARALLEL) tests/integration
+
+e2e: $(READY) ## run the tests of the whole service and of the fault campaign
+	$(PYTEST) $(PARALLEL) tests/e2e tests/chaos
+
+bench: $(READY) ## run the long training tests and each benchmark once
+	$(PYTEST) --durations 10 -m bench
+
+chart: $(READY) ## run the tests of the Helm chart; needs helm
+	$(PYTEST) tests/charts
 
 evaluate: $(READY) ## measure weights: make evaluate CLIPS=folder [PRESET= PHOTOS= SPEECH= DENSE= WEIGHTS= OUT= COUNT=]
 	@$(BIN)/python -m dubline.training.evaluate $(CLIPS) $(if $(PRESET),--preset $(PRESET)) \
@@ -34,18 +56,21 @@ evaluate: $(READY) ## measure weights: make evaluate CLIPS=folder [PRESET= PHOTO
 chaos: $(READY) ## inject faults into the service under load and check the history: make chaos [MINUTES=10] [SEED=1] [PHASES="light render celery"]
 	@$(BIN)/python -m benchmarks.chaos --minutes $(MINUTES) --seed $(SEED) $(if $(PHASES),--phases $(PHASES))
 
-check: lint types imports ## everything but the tests
+check: lint types imports ## run ruff, mypy and the import contracts
 
-lint: $(READY) ## ruff: rules and format
+lint: $(READY) ## check the rules and the format with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY) ## mypy, strict
+types: $(READY) ## check the types with mypy
 	$(BIN)/mypy
 
-imports: $(READY) ## who may import whom
+imports: $(READY) ## check which package imports which
 	$(BIN)/lint-imports
 
-format: $(READY) ## let ruff rewrite the files
+format: $(READY) ## format the files and apply the fixes of ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+hooks: $(READY) ## install the pre-commit hooks
+	$(BIN)/pre-commit install

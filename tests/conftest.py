@@ -1,8 +1,10 @@
-"""What every test runs under."""
+"""The environment of all tests and the profiles of property tests."""
 
 from __future__ import annotations
 
 import os
+
+from hypothesis import settings
 
 from dubline.embedded.environment import inherited
 
@@ -11,5 +13,11 @@ kept = inherited()
 os.environ.clear()
 os.environ.update(kept)
 
-# Before torch is loaded: threads that spin at barriers starve the servers that tests start beside it.
+# Set before torch is loaded. One thread per process: the tests run in parallel processes, beside servers.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Property tests repeat the same examples in every run. `--hypothesis-profile random` draws new ones, and more.
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("random", deadline=None, max_examples=1000)
+settings.load_profile("repeatable")

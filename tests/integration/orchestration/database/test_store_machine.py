@@ -306,7 +306,6 @@ def test_any_order_of_calls_keeps_the_promises(store: Store) -> None:
         settings=settings(
             max_examples=10,
             stateful_step_count=40,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )

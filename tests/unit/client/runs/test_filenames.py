@@ -23,7 +23,7 @@ def test_a_hostile_id_stays_in_its_folder(hostile: str) -> None:
     assert not name.startswith((".", "-"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ids)
 def test_names_are_plain_and_differ_even_where_case_is_ignored(custom_ids: list[str]) -> None:
     names = file_names(custom_ids, ".mp4")

@@ -130,7 +130,7 @@ def test_colours_are_converted_by_bt_709(tmp_path: Path, rgb: tuple[int, int, in
     assert abs(float(plane.reshape(SIDE, -1)[:, :SIDE].mean()) - luma) <= 1.5
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seconds=st.floats(0.2, 4.0), rate_hz=st.sampled_from([8_000, 11_025, 12_345, 44_100, 48_000]))
 def test_video_and_audio_agree_within_a_frame(
     tmp_path_factory: pytest.TempPathFactory, seconds: float, rate_hz: int
