@@ -16,6 +16,7 @@ from PIL import Image
 
 from dubline.framing import face
 from dubline.models.presets import PRESETS
+from dubline.options.render import RenderOptions
 from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media import audio
 from dubline.worker.rendering import device
@@ -65,8 +66,7 @@ def main(portrait: Path, speech: Path) -> None:
             speech=speech,
             container=container,
             duration_s=duration_s,
-            preset=preset,
-            seed=0,
+            options=RenderOptions(preset=preset, seed=0),
         )
         measure(job)
 
@@ -80,7 +80,7 @@ def measure(job: RenderJob) -> None:
             video_s = renderer.run(job, Path(folder), clock).duration_s
             clock(Stage.STORING, 100)
         total_s = time.perf_counter() - started
-    print(f"{job.preset}, {video_s:.2f} s of video")
+    print(f"{job.options.preset}, {video_s:.2f} s of video")
     for stage, seconds in clock.seconds.items():
         print(f"  {stage.value:10} {seconds / video_s:6.3f} s/s  {100 * seconds / total_s:5.1f} %")
     print(f"seconds_per_second={total_s / video_s:.3f}")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dubline.orchestration.domain.jobs import PRESETS
+from dubline.options.render import PRESETS
 from dubline.orchestration.settings import (
     ApiSettings,
     BrokerSettings,

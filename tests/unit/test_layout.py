@@ -11,7 +11,7 @@ import pytest
 from dubline.api.uploads import PORTRAIT_TYPES, SPEECH_TYPES, UNKNOWN_TYPE
 from dubline.models.presets import PRESETS as TRAINED
 from dubline.models.weights import RELEASED
-from dubline.orchestration.domain.jobs import PRESETS as OFFERED
+from dubline.options.render import PRESETS as OFFERED
 from dubline.worker.media.container import CONTAINERS
 from dubline.worker.media.examine import IMAGE_DECLARED_AS, UNDECLARED
 from dubline.worker.media.image import MEDIA_TYPES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -12,7 +13,6 @@ from dubline.api import deletion
 from dubline.api.auth import Actor, Tenant
 from dubline.api.openapi import problems
 from dubline.api.progress import eta_s
-from dubline.api.schemas.controls import ControlsAnswer
 from dubline.api.schemas.jobs import AttemptAnswer, JobAnswer, JobDetail, JobRequest, ResultAnswer, fault
 from dubline.api.services import Services, Wired
 from dubline.orchestration.domain.jobs import Attempt, Job
@@ -75,15 +75,14 @@ def _shown(job: Job, attempt_started_at: datetime | None, services: Services) ->
             "custom_id",
             "portrait_upload_id",
             "speech_upload_id",
-            "preset",
             "weights_sha256",
         ),
-        *("seed", "state", "stage", "attempt_count", "gpu_s"),
+        *("state", "stage", "attempt_count", "gpu_s"),
         *("created_at", "started_at", "deadline_at", "finalized_at", "result_deleted_at"),
     )
     return {
         **{name: getattr(job, name) for name in same},
-        "controls": ControlsAnswer.of(job.controls),
+        **asdict(job.options),
         "percent": job.progress_percent,
         "eta_s": eta_s(job, attempt_started_at, now),
         "error": fault(job.error_code, job.error_detail),

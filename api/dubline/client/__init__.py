@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dubline.client.calls.batches import Retention
-from dubline.client.calls.controls import Controls
+from dubline.client.calls.options import Controls
 from dubline.client.calls.responses import Attempt, Batch, Fault, Job, Result, Upload
 from dubline.client.client import Client
 from dubline.client.errors import ClientError, RefusedError, UnreachableError

@@ -53,7 +53,7 @@ def test_a_job_that_names_no_seed_shows_its_files_own_and_is_rendered_with_it(
 ) -> None:
     own = seed_of(*(FACTS[kind].sha256 for kind in (UploadKind.PORTRAIT, UploadKind.SPEECH)))
     alone = submit(client, prober)
-    assert renderer.claim(alone["id"]).seed == alone["seed"] == own != 0
+    assert renderer.claim(alone["id"]).options.seed == alone["seed"] == own != 0
     row = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
     batch = client.post("/v1/batches", json={"jobs": [row, {**row, "seed": 0}]}).json()
     page = client.get(f"/v1/batches/{batch['id']}/jobs").json()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
+from dubline.options.render import RenderOptions
 from dubline.orchestration.domain.jobs import NewJob
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind
 from dubline.orchestration.queue import Notifier, create_app
@@ -70,9 +71,11 @@ class JobFactory:
         return self.store.uploads.insert(self.tenant, kind, "application/octet-stream", 10)
 
     def new(self, portrait: UUID | None = None, speech: UUID | None = None, **more: object) -> NewJob:
+        chosen = {name: more.pop(name) for name in ("preset", "seed", "controls") if name in more}
         return NewJob(
             portrait_upload_id=portrait or self.portrait.id,
             speech_upload_id=speech or self.speech.id,
+            options=RenderOptions(**chosen),  # type: ignore[arg-type]
             **more,  # type: ignore[arg-type]
         )
 

@@ -19,6 +19,7 @@ from tests.integration.conftest import wait_until
 from tests.integration.worker import light
 from tests.integration.worker.conftest import Send, expire
 
+from dubline.options.render import RenderOptions
 from dubline.orchestration.domain.jobs import Cause, Job, JobState, NewJob
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
 from dubline.orchestration.queue import Notifier, create_app
@@ -101,7 +102,9 @@ def running(environment: dict[str, str], log: Path) -> Running:
 @pytest.fixture
 def insert(store: Store, tenant: str, ready: Ready) -> Callable[..., UUID]:
     def insert(seed: int = 0) -> UUID:
-        new = NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], preset="tiny", seed=seed)
+        new = NewJob(
+            portrait_upload_id=ready[0], speech_upload_id=ready[1], options=RenderOptions(preset="tiny", seed=seed)
+        )
         return store.jobs.insert(tenant, new).id
 
     return insert

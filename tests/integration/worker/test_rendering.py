@@ -9,7 +9,7 @@ import av
 import pytest
 from tests.integration.worker.conftest import expire
 
-from dubline.orchestration.domain.controls import Controls
+from dubline.options.render import MotionControls, RenderOptions
 from dubline.orchestration.domain.errors import EncoderFailedError
 from dubline.orchestration.domain.jobs import JobState, NewJob, Stage
 from dubline.orchestration.storage.objects import Objects
@@ -28,7 +28,9 @@ Ready = tuple[UUID, UUID]
 
 @pytest.fixture
 def job_id(store: Store, tenant: str, ready: Ready) -> UUID:
-    return store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], seed=3)).id
+    return store.jobs.insert(
+        tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], options=RenderOptions(seed=3))
+    ).id
 
 
 def fetched(objects: Objects, key: str | None, folder: Path) -> bytes:
@@ -69,13 +71,15 @@ def test_a_job_is_rendered_stored_and_published(
 def test_a_jobs_controls_reach_the_renderer(
     store: Store, tenant: str, worker: RenderExecutor, ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = Controls(expression=0.5, head_motion=0.0, blink=2.0, shut_in_silence=0.25)
-    store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], controls=asked))
-    seen: list[Controls] = []
+    asked = MotionControls(expression=0.5, head_motion=0.0, blink=2.0, shut_in_silence=0.25)
+    store.jobs.insert(
+        tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], options=RenderOptions(controls=asked))
+    )
+    seen: list[MotionControls] = []
     real = pipeline.Renderer.run
 
     def look(renderer: pipeline.Renderer, job: RenderJob, *rest: Any) -> Rendered:
-        seen.append(job.controls)
+        seen.append(job.options.controls)
         return real(renderer, job, *rest)
 
     monkeypatch.setattr(pipeline.Renderer, "run", look)

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from dubline.api.progress import eta_s
-from dubline.orchestration.domain.controls import USUAL
+from dubline.options.render import RenderOptions
 from dubline.orchestration.domain.jobs import Job, JobState, Stage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,10 +22,8 @@ def job(state: JobState, percent: float) -> Job:
         portrait_upload_id=uuid4(),
         speech_upload_id=uuid4(),
         speech_s=3.0,
-        preset="tiny",
+        options=RenderOptions(preset="tiny", seed=0),
         weights_sha256=None,
-        seed=0,
-        controls=USUAL,
         state=state,
         stage=Stage.RENDERING if state is JobState.RUNNING else None,
         progress_percent=percent,

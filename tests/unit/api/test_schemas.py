@@ -8,15 +8,18 @@ import pytest
 from pydantic import ValidationError
 
 from dubline.api.schemas.batches import BatchRequest, RetentionRequest
-from dubline.api.schemas.controls import ControlsRequest
 from dubline.api.schemas.jobs import JobRequest
+from dubline.api.schemas.options import ControlsRequest
 from dubline.api.schemas.uploads import UploadRequest
+from dubline.options.render import BY_NAME, SEED_MAX, MotionControls, RenderOptions
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S, Retention
-from dubline.orchestration.domain.controls import LIMITS, USUAL, Controls
-from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_S, DEADLINE_MIN_S, SEED_MAX
+from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_S, DEADLINE_MIN_S
 
 if TYPE_CHECKING:
     from dubline.api.schemas.fields import RequestModel
+
+
+MOST = {name.partition(".")[2]: one.most for name, one in BY_NAME.items() if name.startswith("controls.")}
 
 
 def job(**fields: Any) -> JobRequest:
@@ -25,7 +28,7 @@ def job(**fields: Any) -> JobRequest:
 
 def test_a_job_needs_only_its_two_uploads() -> None:
     new = job().new_job()
-    assert (new.preset, new.seed, new.custom_id, new.deadline_s) == ("base", None, None, None)
+    assert (new.options, new.custom_id, new.deadline_s) == (RenderOptions(preset="base"), None, None)
 
 
 @pytest.mark.parametrize("custom_id", ["a", "Grüße 17", "日本語", "x" * CUSTOM_ID_MAX_CHARS])
@@ -64,17 +67,17 @@ def test_a_deadline_that_is_no_number_of_seconds_in_range_is_refused(deadline_s:
 @pytest.mark.parametrize(
     ("controls", "asked"),
     [
-        ({}, USUAL),
-        ({"head_motion": 0}, Controls(head_motion=0.0)),
-        (LIMITS, Controls(**LIMITS)),
+        ({}, MotionControls()),
+        ({"head_motion": 0}, MotionControls(head_motion=0.0)),
+        (MOST, MotionControls(**MOST)),
     ],
 )
-def test_controls_are_passed_on_and_the_others_stay_usual(controls: dict[str, float], asked: Controls) -> None:
-    assert job(controls=controls).new_job().controls == asked
-    assert job().new_job().controls == USUAL
+def test_controls_are_passed_on_and_the_others_stay_usual(controls: dict[str, float], asked: MotionControls) -> None:
+    assert job(controls=controls).new_job().options.controls == asked
+    assert job().new_job().options.controls == MotionControls()
 
 
-@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("name", MOST)
 @pytest.mark.parametrize("value", [-0.01, 2.01, float("nan"), float("inf"), "1", True, None, 10**400, [1]])
 def test_a_control_that_is_no_number_in_range_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=f"controls.{name}"):

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from dubline.options.render import BY_NAME, SEED_MAX, MotionControls, RenderOptions
 from dubline.orchestration.domain.admission import admit, faults
-from dubline.orchestration.domain.controls import LIMITS, Controls
 from dubline.orchestration.domain.errors import UploadNotReadyError
-from dubline.orchestration.domain.jobs import DEADLINE_MAX_S, SEED_MAX, JobState, NewJob
+from dubline.orchestration.domain.jobs import DEADLINE_MAX_S, JobState, NewJob
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
 
 
@@ -27,8 +28,13 @@ def upload(kind: UploadKind, state: UploadState = UploadState.READY) -> Upload:
     )
 
 
+MOST = {name.partition(".")[2]: one.most for name, one in BY_NAME.items() if name.startswith("controls.")}
 PORTRAIT, SPEECH = upload(UploadKind.PORTRAIT), upload(UploadKind.SPEECH)
 JOB = NewJob(portrait_upload_id=PORTRAIT.id, speech_upload_id=SPEECH.id)
+
+
+def chosen(**options: Any) -> NewJob:
+    return replace(JOB, options=RenderOptions(**options))
 
 
 def known(*uploads: Upload) -> dict[object, Upload]:
@@ -46,8 +52,8 @@ def test_without_a_seed_files_have_one_of_their_own_and_keep_it_when_sent_again(
             replace(upload(kind), facts=UploadFacts(media_type="x/y", size_bytes=1, sha256=digit * 64, duration_s=4.5))
             for kind, digit in ((UploadKind.PORTRAIT, portrait), (UploadKind.SPEECH, speech))
         ]
-        job = NewJob(portrait_upload_id=files[0].id, speech_upload_id=files[1].id, seed=named)
-        return admit(job, known(*files)).seed  # type: ignore[arg-type]
+        job = NewJob(portrait_upload_id=files[0].id, speech_upload_id=files[1].id, options=RenderOptions(seed=named))
+        return admit(job, known(*files)).options.seed  # type: ignore[arg-type]
 
     assert seed("a", "b") == seed("a", "b")
     assert len({seed("a", "b"), seed("b", "a"), seed("a", "a"), seed("b", "b")}) == 4
@@ -84,9 +90,9 @@ def test_rows_that_are_well_have_no_faults() -> None:
             [
                 replace(JOB, deadline_s=DEADLINE_MAX_S),
                 replace(JOB, custom_id="a"),
-                replace(JOB, controls=Controls(**LIMITS)),
-                replace(JOB, controls=Controls(**dict.fromkeys(LIMITS, 0.0))),
-                replace(JOB, custom_id="b", seed=SEED_MAX),
+                chosen(controls=MotionControls(**MOST)),
+                chosen(controls=MotionControls(**dict.fromkeys(MOST, 0.0))),
+                replace(chosen(seed=SEED_MAX), custom_id="b"),
             ]
         )
         == ()
@@ -96,9 +102,9 @@ def test_rows_that_are_well_have_no_faults() -> None:
 @pytest.mark.parametrize(
     ("row", "code"),
     [
-        (replace(JOB, preset="huge"), "unknown_preset"),
-        (replace(JOB, seed=-1), "seed_out_of_range"),
-        (replace(JOB, seed=SEED_MAX + 1), "seed_out_of_range"),
+        (chosen(preset="huge"), "unknown_preset"),
+        (chosen(seed=-1), "seed_out_of_range"),
+        (chosen(seed=SEED_MAX + 1), "seed_out_of_range"),
         (replace(JOB, deadline_s=0.9), "deadline_out_of_range"),
         (replace(JOB, deadline_s=DEADLINE_MAX_S + 1), "deadline_out_of_range"),
         (replace(JOB, deadline_s=float("nan")), "deadline_out_of_range"),
@@ -112,9 +118,9 @@ def test_a_fault_names_its_row_and_code(row: NewJob, code: str) -> None:
     assert (fault["row"], fault["code"]) == (1, code)
 
 
-@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("name", MOST)
 @pytest.mark.parametrize("beyond", [-0.01, 2.01, float("nan"), float("inf")])
 def test_a_control_out_of_range_is_named(name: str, beyond: float) -> None:
-    (fault,) = faults([replace(JOB, controls=Controls(**{name: beyond}))])
+    (fault,) = faults([chosen(controls=MotionControls(**{name: beyond}))])
     assert (fault["field"], fault["code"]) == (f"controls.{name}", "control_out_of_range")
-    assert f"Use 0 to {LIMITS[name]:g}." in str(fault["detail"])
+    assert f"Use 0 to {MOST[name]:g}." in str(fault["detail"])

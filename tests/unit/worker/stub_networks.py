@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dubline.orchestration.domain.jobs import PRESETS
+from dubline.options.render import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
-from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_S, DEADLINE_MIN_S, SEED_MAX
+from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_S, DEADLINE_MIN_S
 
 
 class RequestModel(BaseModel):
@@ -23,7 +23,12 @@ class AnswerModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Refuse text with characters that cannot be printed.
+
+    Raises:
+        ValueError: there is one.
+    """
     # Also keeps out NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot.
     if not text.isprintable():
         raise ValueError("use printable characters only")
@@ -38,7 +43,7 @@ CustomId = Annotated[
         description="Your own name for the job, unique in its batch, printable, returned unchanged.",
         examples=["greeting-de-0017"],
     ),
-    AfterValidator(_printable),
+    AfterValidator(printable),
 ]
 PortraitUploadId = Annotated[
     UUID,
@@ -52,27 +57,6 @@ SpeechUploadId = Annotated[
     Field(
         description="The upload of the speech.",
         examples=["0198c2f4-6b02-7d1f-8a4b-3c9e5d7a2b22"],
-    ),
-]
-Preset = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=64,
-        description="The released networks to render with.",
-        examples=["base"],
-    ),
-    AfterValidator(_printable),
-]
-Seed = Annotated[
-    int,
-    Field(
-        strict=True,
-        ge=0,
-        le=SEED_MAX,
-        description="The same seed, inputs, preset and controls give the same motion. "
-        "Without one the two files have their own, which the job shows.",
-        examples=[0],
     ),
 ]
 DeadlineS = Annotated[

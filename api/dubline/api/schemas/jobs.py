@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Self
 from uuid import UUID
 
 from pydantic import Field
 
-from dubline.api.schemas.controls import ControlsAnswer, ControlsRequest
 from dubline.api.schemas.fields import (
     AnswerModel,
     CustomId,
@@ -17,23 +15,24 @@ from dubline.api.schemas.fields import (
     Fault,
     Percent,
     PortraitUploadId,
-    Preset,
     RequestModel,
-    Seed,
     SpeechUploadId,
 )
-from dubline.orchestration.domain.controls import Controls
-from dubline.orchestration.domain.jobs import DEFAULT_PRESET, Attempt, Cause, JobState, NewJob, Outcome, Stage
+from dubline.api.schemas.options import RenderOptionsAnswer, RenderOptionsRequest
+from dubline.orchestration.domain.jobs import Attempt, Cause, JobState, NewJob, Outcome, Stage
 
 
-class JobRequest(RequestModel):
-    """One portrait and one speech track, to become one video."""
+class JobInputsRequest(RequestModel):
+    """The two files of a job."""
 
     portrait_upload_id: PortraitUploadId
     speech_upload_id: SpeechUploadId
-    preset: Preset = DEFAULT_PRESET
-    seed: Seed | None = None
-    controls: ControlsRequest = Field(default=ControlsRequest(), examples=[asdict(Controls(head_motion=0.5))])
+
+
+# The order of the bases is the order of the fields, which the fingerprint of a batch depends on.
+class JobRequest(RenderOptionsRequest, JobInputsRequest):
+    """One portrait and one speech track, to become one video."""
+
     custom_id: CustomId | None = None
     deadline_s: DeadlineS | None = None
 
@@ -42,9 +41,7 @@ class JobRequest(RequestModel):
         return NewJob(
             portrait_upload_id=self.portrait_upload_id,
             speech_upload_id=self.speech_upload_id,
-            preset=self.preset,
-            seed=self.seed,
-            controls=self.controls.controls(),
+            options=self.render_options(),
             custom_id=self.custom_id,
             deadline_s=self.deadline_s,
         )
@@ -84,7 +81,7 @@ class AttemptAnswer(AnswerModel):
         )
 
 
-class JobAnswer(AnswerModel):
+class JobAnswer(RenderOptionsAnswer):
     """One job."""
 
     id: UUID
@@ -92,12 +89,9 @@ class JobAnswer(AnswerModel):
     custom_id: str | None
     portrait_upload_id: UUID
     speech_upload_id: UUID
-    preset: str
     weights_sha256: str | None = Field(
         description="Of the networks that render it; null until an attempt has begun to."
     )
-    seed: int
-    controls: ControlsAnswer
     state: JobState = Field(
         description="queued, running, retrying; then one of succeeded, failed, cancelled, for good."
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from dubline.client.calls.backoff import Looks
-from dubline.client.calls.controls import UNSAID, Controls
+from dubline.client.calls.options import RequestedOptions
 from dubline.client.calls.responses import Job
 from dubline.client.errors import ClientError
 
@@ -20,23 +19,19 @@ if TYPE_CHECKING:
 _PATH: Final = "/v1/jobs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
+class NewJob(RequestedOptions):
     """What to ask for; None leaves the choice to the server."""
 
     portrait_upload_id: str
     speech_upload_id: str
-    preset: str | None = None
-    seed: int | None = None
-    controls: Controls = UNSAID
     custom_id: str | None = None
     deadline_s: float | None = None
     """Seconds from acceptance until it fails unless it is final; None for no deadline."""
 
     def body(self) -> dict[str, Any]:
-        """Put it into the words of the API."""
-        said = asdict(self) | {"controls": self.controls.body() or None}
-        return {name: value for name, value in said.items() if value is not None}
+        """Return the request's body."""
+        own = self.model_dump(exclude=set(RequestedOptions.model_fields), exclude_none=True)
+        return own | self.chosen()
 
 
 class Jobs:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from dubline.client.calls.controls import FACTOR_MOST, SHUT_MOST, Controls
+from dubline.client.calls.options import Controls, RequestedOptions
 from dubline.client.calls.responses import Batch, Job
 from dubline.client.cli import report
 from dubline.client.cli.display import board
@@ -20,6 +20,7 @@ from dubline.client.errors import ClientError, RefusedError
 from dubline.client.runs.bulk import Bulk
 from dubline.client.runs.manifest import read_rows
 from dubline.client.runs.single import Single, Wish
+from dubline.options.render import BY_NAME
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
@@ -29,8 +30,10 @@ _NOT_FOUND: Final = 404
 Identifier = Annotated[str, typer.Argument(metavar="ID", help="Of a job or a batch.")]
 
 
-def _control(most: float, text: str) -> Any:
-    return typer.Option(min=0, max=most, callback=_number, show_default=False, help=text)
+def _option(name: str) -> Any:
+    """Return the command line's form of one option of a render."""
+    one = BY_NAME[name]
+    return typer.Option(min=one.least, max=one.most, callback=_number, show_default=False, help=one.description)
 
 
 def _number(value: float | None) -> float | None:
@@ -40,10 +43,12 @@ def _number(value: float | None) -> float | None:
     return value
 
 
-Expression = Annotated[float | None, _control(FACTOR_MOST, "Of brows, smile and cheeks; 1 is usual.")]
-HeadMotion = Annotated[float | None, _control(FACTOR_MOST, "Of the head; 0 holds it still, 1 is usual.")]
-Blink = Annotated[float | None, _control(FACTOR_MOST, "How often eyes blink; 0 never, 1 is usual.")]
-ShutInSilence = Annotated[float | None, _control(SHUT_MOST, "How far lips shut in pauses; 1 is usual.")]
+Preset = Annotated[str | None, typer.Option(help=BY_NAME["preset"].description)]
+Seed = Annotated[int | None, _option("seed")]
+Expression = Annotated[float | None, _option("controls.expression")]
+HeadMotion = Annotated[float | None, _option("controls.head_motion")]
+Blink = Annotated[float | None, _option("controls.blink")]
+ShutInSilence = Annotated[float | None, _option("controls.shut_in_silence")]
 
 app = typer.Typer(
     help="Bulk dubbing: one portrait and one speech track in, a video of that person speaking out.",
@@ -59,8 +64,8 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     portrait: Annotated[Path, typer.Option(help="A photograph of one face: JPEG, PNG or WebP.")],
     speech: Annotated[Path, typer.Option(help="What to say: WAV, MP3, FLAC, Ogg or M4A.")],
     out: Annotated[Path | None, typer.Option(help="The video; by default named after both files.")] = None,
-    preset: Annotated[str | None, typer.Option(help="The released networks to render with.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Another seed gives other motion.")] = None,
+    preset: Preset = None,
+    seed: Seed = None,
     expression: Expression = None,
     head_motion: HeadMotion = None,
     blink: Blink = None,
@@ -72,7 +77,8 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
             raise ClientError(f"There is no file {file}.")
     target = out or _unused(Path(f"{portrait.stem}-{speech.stem}.mp4"))
     controls = Controls(expression=expression, head_motion=head_motion, blink=blink, shut_in_silence=shut_in_silence)
-    wish = Wish(portrait=portrait, speech=speech, out=target, preset=preset, seed=seed, controls=controls)
+    options = RequestedOptions(preset=preset, seed=seed, controls=controls)
+    wish = Wish(portrait=portrait, speech=speech, out=target, options=options)
     with _client() as client, board(Console(), 1) as shown:
         single = Single(client, wish, shown)
         try:

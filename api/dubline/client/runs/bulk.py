@@ -123,9 +123,7 @@ def _new_job(row: Row, portrait: Upload, speech: Upload) -> NewJob:
     return NewJob(
         portrait_upload_id=portrait.id,
         speech_upload_id=speech.id,
-        preset=row.preset,
-        seed=row.seed,
-        controls=row.controls,
         custom_id=row.custom_id,
         deadline_s=row.deadline_s,
+        **row.chosen(),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path  # noqa: TC003 - pydantic resolves the fields' types
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from dubline.client.calls.controls import UNSAID, Controls
+from dubline.client.calls.options import RequestedOptions
 from dubline.client.errors import ClientError, ManifestError
 
 if TYPE_CHECKING:
@@ -20,17 +20,12 @@ def _printable(text: str) -> str:
     return text
 
 
-class Row(BaseModel):
+class Row(RequestedOptions):
     """One job of a batch file; paths are absolute once it was read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     custom_id: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
     portrait: Path
     speech: Path
-    preset: str | None = None
-    seed: int | None = None
-    controls: Controls = UNSAID
     deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dubline.client.calls.responses import Fault
-from dubline.client.calls.controls import UNSAID, Controls
 from dubline.client.calls.jobs import NewJob
+from dubline.client.calls.options import DEFAULT, RequestedOptions
 from dubline.client.runs.outcome import Outcome
 from dubline.client.runs.threads import Threads
 
@@ -26,9 +26,7 @@ class Wish:
     portrait: Path
     speech: Path
     out: Path
-    preset: str | None = None
-    seed: int | None = None
-    controls: Controls = UNSAID
+    options: RequestedOptions = DEFAULT
 
 
 class Single:
@@ -63,13 +61,7 @@ class Single:
 
     def _render(self, portrait: Upload, speech: Upload) -> Fault | None:
         client, wish = self._client, self._wish
-        new = NewJob(
-            portrait_upload_id=portrait.id,
-            speech_upload_id=speech.id,
-            preset=wish.preset,
-            seed=wish.seed,
-            controls=wish.controls,
-        )
+        new = NewJob(portrait_upload_id=portrait.id, speech_upload_id=speech.id, **wish.options.chosen())
         job = client.jobs.create(new)
         self.job_id = job.id
         for seen in client.jobs.follow(job.id):

@@ -7,14 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dubline.orchestration.domain.controls import LIMITS
+from dubline.options.render import SEED_MAX, RenderOptions, faults_of
 from dubline.orchestration.domain.errors import UploadMissingError, UploadNotReadyError, WrongContentTypeError
 from dubline.orchestration.domain.jobs import (
     CUSTOM_ID_MAX_CHARS,
     DEADLINE_MAX_S,
     DEADLINE_MIN_S,
-    PRESETS,
-    SEED_MAX,
     JobState,
     NewJob,
 )
@@ -32,7 +30,8 @@ class Admission:
     """A job that is accepted: to be queued, or failed from the start because of one of its uploads."""
 
     job: NewJob
-    seed: int
+    options: RenderOptions
+    """With a seed."""
     speech_s: float = 0.0
     error_code: str | None = None
     error_detail: str | None = None
@@ -64,19 +63,23 @@ def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
     refusal = refusal or _refusal(job.speech_upload_id, speech, UploadKind.SPEECH)
     if refusal is not None:
         code, detail = refusal
-        return Admission(job=job, seed=job.seed or 0, error_code=code, error_detail=detail)
+        return Admission(job=job, options=_seeded(job.options, 0), error_code=code, error_detail=detail)
     hashes = [upload.facts.sha256 for upload in (portrait, speech) if upload and upload.facts]
-    seed = seed_of(*hashes) if job.seed is None else job.seed
     duration_s = speech.facts.duration_s if speech and speech.facts else None
-    return Admission(job=job, seed=seed, speech_s=duration_s or 0.0)
+    return Admission(job=job, options=_seeded(job.options, seed_of(*hashes)), speech_s=duration_s or 0.0)
 
 
 def seed_of(*sha256: str) -> int:
-    """The seed that files have when none is named: with one for all, every face of a batch would nod as one.
+    """Derive the default seed of a job from the hashes of its files.
 
-    Files that are sent again have it again, and so give the same video.
+    A shared default seed would give all jobs of a batch identical head motion. The same files always get the same
+    seed, and so the same video.
     """
     return int(hashlib.sha256("".join(sha256).encode()).hexdigest(), 16) % (SEED_MAX + 1)
+
+
+def _seeded(options: RenderOptions, default: int) -> RenderOptions:
+    return options if options.seed is not None else options.with_seed(default)
 
 
 def _refusal(upload_id: UUID, upload: Upload | None, kind: UploadKind) -> tuple[str, str] | None:
@@ -109,16 +112,12 @@ def _faults_of(number: int, row: NewJob, uses: Mapping[str, int]) -> Iterator[Ma
     def fault(field: str, code: str, detail: str) -> Mapping[str, object]:
         return {"row": number, "field": field, "code": code, "detail": detail}
 
-    if row.preset not in PRESETS:
-        known = ", ".join(sorted(PRESETS))
-        yield fault("preset", "unknown_preset", f"There is no preset {row.preset!r}. Use one of: {known}.")
-    if row.seed is not None and not 0 <= row.seed <= SEED_MAX:
-        yield fault("seed", "seed_out_of_range", f"The seed is {row.seed}. Use 0 to {SEED_MAX}.")
-    for name, most in LIMITS.items():
-        # NaN is outside of every range.
-        if not 0 <= (value := getattr(row.controls, name)) <= most:
-            detail = f"The control {name} is {value}. Use 0 to {most:g}."
-            yield fault(f"controls.{name}", "control_out_of_range", detail)
+    for option, value in faults_of(row.options):
+        if option.choices is not None:
+            detail = f"There is no {option.label} {value!r}. Use {option.range}."
+        else:
+            detail = f"The {option.label} is {value}. Use {option.range}."
+        yield fault(option.name, option.code, detail)
     if row.deadline_s is not None and not DEADLINE_MIN_S <= row.deadline_s <= DEADLINE_MAX_S:
         detail = f"The deadline is {row.deadline_s} s. Use {DEADLINE_MIN_S:.0f} to {DEADLINE_MAX_S:.0f} seconds."
         yield fault("deadline_s", "deadline_out_of_range", detail)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from dubline.orchestration.domain.controls import USUAL, Controls
+from dubline.options.render import DEFAULT, RenderOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
 
 #: Names of the released networks; the API may not import the networks themselves.
-PRESETS: Final = frozenset({"tiny", "base"})
-
-DEFAULT_PRESET: Final = "base"
-SEED_MAX: Final = 2**32 - 1
 CUSTOM_ID_MAX_CHARS: Final = 128
 DEADLINE_MIN_S: Final = 1.0
 DEADLINE_MAX_S: Final = 30 * 86_400.0
@@ -91,10 +87,7 @@ class NewJob:
 
     portrait_upload_id: UUID
     speech_upload_id: UUID
-    preset: str = DEFAULT_PRESET
-    seed: int | None = None
-    """0 to SEED_MAX; the same seed, controls, files and weights give the same video. None: one of these files' own."""
-    controls: Controls = USUAL
+    options: RenderOptions = DEFAULT
     custom_id: str | None = None
     """The tenant's own name for the row, unique within a batch."""
     deadline_s: float | None = None
@@ -115,11 +108,9 @@ class Job:
     speech_upload_id: UUID
     speech_s: float
     """Seconds of speech to animate; 0 when the upload was never ready."""
-    preset: str
+    options: RenderOptions
     weights_sha256: str | None
     """Of the networks that render it, known from the first attempt that began to."""
-    seed: int
-    controls: Controls
     state: JobState
     stage: Stage | None
     """Set exactly while running."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from dubline.orchestration.domain.controls import Controls
+    from dubline.options.render import RenderOptions
     from dubline.orchestration.domain.jobs import Cause
     from dubline.orchestration.domain.uploads import Upload
 
@@ -31,9 +31,7 @@ class Lease:
     """Ready: facts are present."""
     speech: Upload
     """Ready: facts are present."""
-    preset: str
-    seed: int
-    controls: Controls
+    options: RenderOptions
 
     @property
     def result_key(self) -> str:

@@ -31,7 +31,7 @@ def test_a_batch_keeps_its_rows_in_order_page_by_page(store: Store, factory: Job
     seen, after = [], None
     while True:
         page = store.batches.jobs("acme", batch.id, after, limit=3)
-        seen += [(job.custom_id, job.seed, job.position) for job in page.jobs]
+        seen += [(job.custom_id, job.options.seed, job.position) for job in page.jobs]
         if page.next_after is None:
             break
         after = page.next_after

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dubline.options.render import MotionControls
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
-from dubline.orchestration.domain.controls import USUAL, Controls
 from dubline.orchestration.domain.errors import LeaseLostError, NoFaceError
 from dubline.orchestration.domain.jobs import Cause, JobState, Outcome, Stage
 from dubline.orchestration.domain.uploads import UploadKind
@@ -57,18 +57,18 @@ def test_a_lease_carries_all_that_a_worker_needs(store: Store, factory: JobFacto
     lease = claimed(store)
     assert (lease.job_id, lease.tenant, lease.attempt, lease.charged) == (job.id, "acme", 1, {})
     assert (lease.portrait, lease.speech) == (factory.portrait, factory.speech)
-    assert (lease.preset, lease.seed) == (job.preset, job.seed)
+    assert lease.options == job.options
     assert lease.expires_at.utcoffset() == timedelta(0)
     running = store.jobs.get("acme", job.id)
     assert (running.state, running.stage) == (JobState.RUNNING, Stage.PREPARING)
 
 
-def test_controls_come_back_with_the_job_and_its_lease(store: Store, factory: JobFactory) -> None:
-    asked = Controls(expression=2.0, head_motion=0.5, blink=0.25, shut_in_silence=0.0)
+def test_options_come_back_with_the_job_and_its_lease(store: Store, factory: JobFactory) -> None:
+    asked = MotionControls(expression=2.0, head_motion=0.5, blink=0.25, shut_in_silence=0.0)
     store.batches.insert("acme", [factory.new(), factory.new(controls=asked)], None, "hash")
     leases = [claimed(store), claimed(store)]
-    assert [lease.controls for lease in leases] == [USUAL, asked]
-    assert [store.jobs.get("acme", lease.job_id).controls for lease in leases] == [USUAL, asked]
+    assert [lease.options.controls for lease in leases] == [MotionControls(), asked]
+    assert [store.jobs.get("acme", lease.job_id).options for lease in leases] == [lease.options for lease in leases]
 
 
 def test_many_workers_at_once_never_get_the_same_job(store: Store, factory: JobFactory) -> None:

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from dubline.options.render import MotionControls
 from dubline.orchestration.database.rows import Base
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.database.store.schema import migrate
-from dubline.orchestration.domain.controls import USUAL
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
 from dubline.orchestration.settings import DatabaseSettings
 
@@ -78,7 +78,7 @@ def test_rows_of_the_first_version_are_taken_along(empty: DatabaseSettings, data
         ((job_id,),) = job_ids(engine)
         old = store.jobs.get("acme", job_id)
         assert (old.state, old.gpu_s, old.deadline_at, old.weights_sha256) == ("succeeded", 0, None, "w")
-        assert old.controls == USUAL
+        assert old.options.controls == MotionControls()
         (attempt,) = store.jobs.attempts("acme", job_id)
         assert (attempt.outcome, attempt.gpu_s, attempt.refused_writes) == ("succeeded", 0, 0)
 

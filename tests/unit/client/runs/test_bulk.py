@@ -6,7 +6,7 @@ import pytest
 from tests.unit.client.service import KEY, VIDEO, Service, problem
 
 from dubline.client.calls.backoff import TRIES
-from dubline.client.calls.controls import Controls
+from dubline.client.calls.options import Controls, RequestedOptions
 from dubline.client.client import Client
 from dubline.client.errors import ClientError, UnreachableError
 from dubline.client.runs.bulk import Bulk
@@ -134,7 +134,7 @@ def test_what_a_row_asks_for_reaches_the_server(service: Service, client: Client
 
 
 def wish(media: Path, portrait: str) -> Wish:
-    return Wish(portrait=media / portrait, speech=media / "hello.mp3", out=media / "hello.mp4", preset="tiny", seed=3)
+    return Wish(portrait=media / portrait, speech=media / "hello.mp3", out=media / "hello.mp4", options=RequestedOptions(preset="tiny", seed=3))
 
 
 def test_one_video_is_made_of_two_files(service: Service, client: Client, media: Path) -> None:

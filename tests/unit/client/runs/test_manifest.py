@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dubline.client.calls.controls import Controls
+from dubline.client.calls.options import Controls
 from dubline.client.errors import ClientError, ManifestError
 from dubline.client.runs.manifest import read_rows
 

@@ -13,8 +13,8 @@ from tests.unit.worker import media_files as media
 from tests.unit.worker import stub_networks
 
 from dubline.framing.face import FaceBox
+from dubline.options.render import MotionControls, RenderOptions
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
-from dubline.orchestration.domain.controls import Controls
 from dubline.orchestration.domain.errors import DeviceFailedError, LeaseLostError, OutOfMemoryError
 from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media.container import WAV
@@ -37,8 +37,7 @@ def job(portrait: Path, speech: Path, seconds: float) -> RenderJob:
         speech=speech,
         container=WAV,
         duration_s=seconds,
-        preset="tiny",
-        seed=0,
+        options=RenderOptions(preset="tiny", seed=0),
     )
 
 
@@ -56,7 +55,10 @@ def scratch(tmp_path: Path) -> Path:
 def test_a_jobs_controls_reach_the_sampler(
     renderer: Renderer, portrait_file: Path, speech_file: Path, scratch: Path
 ) -> None:
-    asked = replace(job(portrait_file, speech_file, 1.0), controls=Controls(head_motion=0.25))
+    asked = replace(
+        job(portrait_file, speech_file, 1.0),
+        options=RenderOptions(preset="tiny", seed=0, controls=MotionControls(head_motion=0.25)),
+    )
     renderer.run(asked, scratch, ignore)
     assert (np.load(scratch / "motion.npy")[:, 2] == 0.25).all()
 

@@ -76,7 +76,7 @@ class RenderExecutor:
             _log.debug("nothing_to_render")
             return False
         with structlog.contextvars.bound_contextvars(job_id=str(lease.job_id), attempt=lease.attempt):
-            _log.info("job_leased", preset=lease.preset)
+            _log.info("job_leased", preset=lease.options.preset)
             self._attempt(lease)
         return True
 

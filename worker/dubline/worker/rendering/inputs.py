@@ -44,9 +44,7 @@ def fetch(objects: Objects, lease: Lease, scratch: Path, report: Callable[[], No
         speech=scratch / "speech",
         container=BY_MEDIA_TYPE[voice.media_type],
         duration_s=voice.duration_s,
-        preset=lease.preset,
-        seed=lease.seed,
-        controls=lease.controls,
+        options=lease.options,
         # Each attempt that ran out of memory asks the next one for less.
         halvings=lease.charged.get(Cause.OUT_OF_MEMORY, 0),
     )

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from dubline.orchestration.domain.controls import USUAL, Controls
 from dubline.orchestration.domain.jobs import Stage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dubline.framing.face import FaceBox
+    from dubline.options.render import RenderOptions
     from dubline.worker.media.container import Container
     from dubline.worker.rendering.checkpoints import Checkpoints
 
@@ -39,12 +39,8 @@ class RenderJob:
     """What the bytes of the speech are."""
     duration_s: float
     """Of the speech."""
-    preset: str
-    """Name of the networks."""
-    seed: int
-    """Of the noise that motion is drawn from, and of the blinks."""
-    controls: Controls = USUAL
-    """What to change about that motion."""
+    options: RenderOptions
+    """With a seed."""
     halvings: int = 0
     """How often the preset's batch of frames is halved, because it did not fit into memory."""
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from enum import StrEnum
 
+    from dubline.options.option import Option
+
 
 class Base(DeclarativeBase):
     """Base of every row."""
@@ -51,3 +53,9 @@ def listed(values: Iterable[StrEnum]) -> str:
 def same(name: str, condition: str, *others: str) -> CheckConstraint:
     """CHECK that conditions are all true or all false, never unknown."""
     return CheckConstraint(" AND ".join(f"({condition}) = ({other})" for other in others), name=name)
+
+
+def bounded(options: Iterable[Option]) -> list[CheckConstraint]:
+    """CHECK that the options with numeric bounds are within them."""
+    checks = [(one.column, one.check_sql()) for one in options]
+    return [CheckConstraint(check, name=column) for column, check in checks if check is not None]

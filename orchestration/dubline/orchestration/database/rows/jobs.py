@@ -9,13 +9,12 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dubline.orchestration.database.rows.base import BIG, Base, listed, one_of, same
-from dubline.orchestration.domain.controls import LIMITS
+from dubline.options.render import OPTIONS
+from dubline.orchestration.database.rows.base import BIG, Base, bounded, listed, one_of, same
 from dubline.orchestration.domain.jobs import (
     CLAIMABLE,
     CUSTOM_ID_MAX_CHARS,
     FINAL,
-    SEED_MAX,
     Cause,
     JobState,
     Outcome,
@@ -62,10 +61,9 @@ class JobRow(Base):
         CheckConstraint("attempt_count > 0 OR state NOT IN ('running', 'retrying', 'succeeded')", name="attempted"),
         same("batch", "batch_id IS NULL", "position IS NULL"),
         CheckConstraint("position >= 0", name="position"),
-        CheckConstraint(f"seed BETWEEN 0 AND {SEED_MAX}", name="seed"),
         CheckConstraint(f"char_length(custom_id) BETWEEN 1 AND {CUSTOM_ID_MAX_CHARS}", name="custom_id"),
         CheckConstraint("speech_s >= 0", name="speech"),
-        *(CheckConstraint(f"{name} BETWEEN 0 AND {most:g}", name=name) for name, most in LIMITS.items()),
+        *bounded(OPTIONS),
         UniqueConstraint("batch_id", "position", name="jobs_batch_position"),
         UniqueConstraint("batch_id", "custom_id", name="jobs_batch_custom_id"),
         Index("jobs_claimable", "order_key", "id", postgresql_where=_CLAIMABLE),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import UploadRow
 from dubline.orchestration.database.rows.base import listed
-from dubline.orchestration.database.store.records import controls_of, upload_of
-from dubline.orchestration.domain.controls import LIMITS
+from dubline.orchestration.database.store.records import options_of, upload_of
 from dubline.orchestration.domain.jobs import CLAIMABLE, Cause
 from dubline.orchestration.domain.leases import Lease
 from dubline.orchestration.domain.retry import RESET_ON_PROGRESS
@@ -35,7 +35,7 @@ WITH best AS (
         lease_expires_at = now() + make_interval(secs => %(lease_s)s)
     WHERE id = (SELECT id FROM best)
     RETURNING id AS job_id, tenant AS job_tenant, attempt_count AS attempt, lease_expires_at AS expires_at,
-        portrait_upload_id, speech_upload_id, preset, seed, {", ".join(LIMITS)}
+        portrait_upload_id, speech_upload_id, {", ".join(one.column for one in OPTIONS)}
 ), begun AS (
     INSERT INTO attempts (job_id, number, token, worker) SELECT job_id, attempt, %(token)s, %(worker)s FROM taken
 )
@@ -65,7 +65,5 @@ def lease_of(rows: Sequence[Any], token: UUID) -> Lease | None:
         expires_at=taken.expires_at,
         portrait=portrait,
         speech=speech,
-        preset=taken.preset,
-        seed=taken.seed,
-        controls=controls_of(taken),
+        options=options_of(taken),
     )

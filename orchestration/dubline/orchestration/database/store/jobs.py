@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, select, text, update
 
+from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import AttemptRow, JobRow, TenantRow, UploadRow
 from dubline.orchestration.database.rows.base import listed
 from dubline.orchestration.database.store.outbox import RENDER, wake
@@ -15,7 +16,6 @@ from dubline.orchestration.database.store.records import attempt_of, job_of, upl
 from dubline.orchestration.database.store.terminal_transitions import cancel
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.admission import Admission, admit, faults
-from dubline.orchestration.domain.controls import LIMITS
 from dubline.orchestration.domain.errors import InvalidRequestError, NotFoundError, from_code
 from dubline.orchestration.domain.fairness import places
 from dubline.orchestration.domain.jobs import CLAIMABLE, Attempt, Job, JobState, NewJob, QueueCounts
@@ -164,9 +164,7 @@ def _columns(ids: list[UUID], keys: list[float], admissions: Sequence[Admission]
         "error_detail": [admission.error_detail for admission in admissions],
         "portrait_upload_id": [job.portrait_upload_id for job in jobs],
         "speech_upload_id": [job.speech_upload_id for job in jobs],
-        "preset": [job.preset for job in jobs],
-        "seed": [admission.seed for admission in admissions],
-        **{name: [getattr(job.controls, name) for job in jobs] for name in LIMITS},
+        **{one.column: [one.value_of(admission.options) for admission in admissions] for one in OPTIONS},
         "custom_id": [job.custom_id for job in jobs],
         "deadline_at": [None if job.deadline_s is None else at + timedelta(seconds=job.deadline_s) for job in jobs],
     }

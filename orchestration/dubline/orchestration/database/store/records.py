@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dubline.orchestration.domain.controls import LIMITS, Controls
+from dubline.options.render import OPTIONS, RenderOptions, from_columns
 from dubline.orchestration.domain.jobs import Attempt, Cause, Job, JobState, Outcome, Stage
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
 
@@ -54,10 +54,8 @@ def job_of(row: JobRow) -> Job:
         portrait_upload_id=row.portrait_upload_id,
         speech_upload_id=row.speech_upload_id,
         speech_s=row.speech_s,
-        preset=row.preset,
+        options=options_of(row),
         weights_sha256=row.weights_sha256,
-        seed=row.seed,
-        controls=controls_of(row),
         state=JobState(row.state),
         stage=None if row.stage is None else Stage(row.stage),
         progress_percent=row.progress_percent,
@@ -76,9 +74,9 @@ def job_of(row: JobRow) -> Job:
     )
 
 
-def controls_of(row: Any) -> Controls:
-    """Copy the controls of a job row, or of a row of a statement that has these columns."""
-    return Controls(**{name: getattr(row, name) for name in LIMITS})
+def options_of(row: Any) -> RenderOptions:
+    """Copy the render options of a job row, or of a row of a statement that has these columns."""
+    return from_columns({one.column: getattr(row, one.column) for one in OPTIONS})
 
 
 def attempt_of(row: AttemptRow) -> Attempt:

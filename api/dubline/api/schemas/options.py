@@ -1,0 +1,82 @@
+"""Render options over HTTP: the fields that a request may set and a job shows.
+
+Bounds, defaults and descriptions come from `dubline.options.render`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from dubline.api.schemas.fields import AnswerModel, RequestModel, printable
+from dubline.options.render import BY_NAME, DEFAULT, MotionControls, RenderOptions
+
+
+def _option(name: str) -> Any:
+    """Return the schema of one option.
+
+    Args:
+        name: its dotted name in the table of options.
+    """
+    one = BY_NAME[name]
+    return Field(
+        strict=True,
+        ge=one.least,
+        le=one.most,
+        multiple_of=one.multiple_of,
+        description=one.description,
+        examples=[one.example],
+    )
+
+
+# Admission checks the name of a preset, so that an unknown one is refused with its row and the known names.
+Preset = Annotated[
+    str,
+    Field(min_length=1, max_length=64, description=BY_NAME["preset"].description, examples=["base"]),
+    AfterValidator(printable),
+]
+Seed = Annotated[int, _option("seed")]
+Expression = Annotated[float, _option("controls.expression")]
+HeadMotion = Annotated[float, _option("controls.head_motion")]
+Blink = Annotated[float, _option("controls.blink")]
+ShutInSilence = Annotated[float, _option("controls.shut_in_silence")]
+
+
+class ControlsRequest(RequestModel):
+    """Motion controls; a control that is left out keeps its default."""
+
+    expression: Expression = DEFAULT.controls.expression
+    head_motion: HeadMotion = DEFAULT.controls.head_motion
+    blink: Blink = DEFAULT.controls.blink
+    shut_in_silence: ShutInSilence = DEFAULT.controls.shut_in_silence
+
+
+class RenderOptionsRequest(RequestModel):
+    """What a sender chooses about a video."""
+
+    preset: Preset = DEFAULT.preset
+    seed: Seed | None = DEFAULT.seed
+    controls: ControlsRequest = Field(default=ControlsRequest(), examples=[asdict(MotionControls(head_motion=0.5))])
+
+    def render_options(self) -> RenderOptions:
+        """Return the options as the domain has them."""
+        return RenderOptions(preset=self.preset, seed=self.seed, controls=MotionControls(**self.controls.model_dump()))
+
+
+class ControlsAnswer(AnswerModel):
+    """The motion controls of a job."""
+
+    expression: Expression
+    head_motion: HeadMotion
+    blink: Blink
+    shut_in_silence: ShutInSilence
+
+
+class RenderOptionsAnswer(AnswerModel):
+    """The render options of a job."""
+
+    preset: str
+    seed: int
+    controls: ControlsAnswer

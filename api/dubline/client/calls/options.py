@@ -1,0 +1,45 @@
+"""Render options as a client asks for them; None leaves the choice to the server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dubline.options.render import BY_NAME
+
+
+def _within(name: str) -> Any:
+    """Return the bounds of one option, so that a value out of bounds is refused before any file is sent."""
+    one = BY_NAME[name]
+    return Field(ge=one.least, le=one.most, multiple_of=one.multiple_of)
+
+
+class Controls(BaseModel):
+    """Motion controls: 0 keeps what the portrait shows, 1 is the default (see `dubline.options.render`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    expression: Annotated[float, _within("controls.expression")] | None = None
+    head_motion: Annotated[float, _within("controls.head_motion")] | None = None
+    blink: Annotated[float, _within("controls.blink")] | None = None
+    shut_in_silence: Annotated[float, _within("controls.shut_in_silence")] | None = None
+
+
+class RequestedOptions(BaseModel):
+    """The client's counterpart of `dubline.options.render.RenderOptions`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str | None = None
+    seed: Annotated[int, _within("seed")] | None = None
+    controls: Controls = Controls()
+
+    def chosen(self) -> dict[str, Any]:
+        """Return the fields that were chosen, as the API takes them; groups without a choice are left out."""
+        names = set(RequestedOptions.model_fields)
+        dumped = self.model_dump(include=names, exclude_none=True)
+        return {name: value for name, value in dumped.items() if value != {}}
+
+
+DEFAULT: Final = RequestedOptions()
