@@ -6,15 +6,25 @@ kills the process that renders it, one of seed `BROKEN` finds its device dead th
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dubline.orchestration.domain.checkpoints import RenderFingerprint
+from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
+from dubline.orchestration.domain.errors import DeviceFailedError
+from dubline.orchestration.domain.jobs import Stage
+from dubline.worker import child
+from dubline.worker.__main__ import serve
+from dubline.worker.executors import factory
+from dubline.worker.rendering.job import Rendered, RenderJob, Report
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from dubline.worker.executors.factory import WorkerContext
+    from dubline.worker.executors.render import RenderExecutor
     from dubline.worker.rendering.checkpoints import Checkpoints
-    from dubline.worker.rendering.job import Rendered, RenderJob, Report
 
 POISON, BROKEN = 13, 14
 SEGMENTS = 3
@@ -31,3 +41,37 @@ class LightRenderer:
 
     def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
         """Makes one, as slowly as the gates say."""
+        checkpoints.begin(FINGERPRINT)
+        if job.options.seed == POISON:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job.options.seed == BROKEN and not (self._gates / "broken").exists():
+            (self._gates / "broken").touch()
+            raise DeviceFailedError
+        parts = [self._segment(number, scratch, report, checkpoints) for number in range(SEGMENTS)]
+        path = scratch / "video.mp4"
+        path.write_bytes(b"".join(parts))
+        return Rendered(path=path, duration_s=1.0)
+
+    def _segment(self, number: int, scratch: Path, report: Report, checkpoints: Checkpoints) -> bytes:
+        path = scratch / f"segment-{number}"
+        report(Stage.RENDERING, 100 * number / SEGMENTS)
+        if not checkpoints.fetch(CheckpointKind.SEGMENT, number, path):
+            (self._gates / f"began-{number}-{time.monotonic_ns()}").touch()
+            while not (self._gates / str(number)).exists():
+                report(Stage.RENDERING, 100 * number / SEGMENTS)
+                time.sleep(STEP_S)
+            path.write_bytes(b"%d" % number)
+            if number + 1 < SEGMENTS:
+                checkpoints.keep(CheckpointKind.SEGMENT, number, path)
+        return path.read_bytes()
+
+
+def make(context: WorkerContext) -> RenderExecutor:
+    """The child's executor."""
+    return factory.renderer_with(context, LightRenderer(Path(os.environ["GATES"])))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sys.exit(child.work(make, int(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(serve("render", [sys.executable, __file__]))

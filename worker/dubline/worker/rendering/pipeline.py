@@ -7,18 +7,23 @@ function of the stored motion alone, so the video has the same bytes as one that
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import structlog
 import torch
+from torch import Tensor
 
 from dubline.framing import crop
+from dubline.models.motion.controls import Controls
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media import frame, image, mux, speech
-from dubline.worker.rendering import motion
+from dubline.worker.rendering import device, motion
 from dubline.worker.rendering.checkpoints import Checkpoints, NoCheckpoints
 from dubline.worker.rendering.composite import Compositor
+from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, RenderJob, Report
 from dubline.worker.rendering.motion import PreparedSource
 
 if TYPE_CHECKING:
@@ -29,7 +34,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dubline.models.weights import Networks
-    from dubline.worker.rendering.job import Rendered, RenderJob, Report
     from dubline.worker.rendering.model_cache import ModelCache
 
 _log = structlog.get_logger(__name__)
@@ -123,3 +127,78 @@ class _Run:
                 # The whole recording is heard before the first window is drawn.
                 self._report(Stage.SAMPLING, percent)
                 yield second
+
+        controls = Controls(**asdict(self._job.options.controls))
+        for done in prepared.store_motion(listen, self._frames, self._job.options.fixed_seed, path, controls):
+            percent = SAMPLED_PERCENT * done / self._frames
+            self._report(Stage.SAMPLING, percent)
+        if len(self._spans) > 1:
+            # One segment alone is soon made anew.
+            self._checkpoints.keep(CheckpointKind.MOTION, 0, path)
+        return path
+
+    def render(self, prepared: PreparedSource, compositor: Compositor, motion_file: Path) -> list[Path]:
+        """The files of all segments, fetched or made."""
+        parts: list[Path] = []
+        for number, span in enumerate(self._spans):
+            path = self._scratch / f"segment-{number:06}.mp4"
+            self._report_rendered(span.start)
+            if not self._checkpoints.fetch(CheckpointKind.SEGMENT, number, path):
+                self._render_segment(compositor, prepared.render(motion_file, span, self._batch), span, path)
+                if number + 1 < len(self._spans):
+                    # After the last one little is left to do.
+                    self._checkpoints.keep(CheckpointKind.SEGMENT, number, path)
+            parts.append(path)
+        return parts
+
+    def mux(self, parts: list[Path]) -> Rendered:
+        """Join the segments and the sound."""
+        job, path = self._job, self._scratch / "video.mp4"
+        self._report(Stage.MUXING, RENDERED_PERCENT)
+        channels = speech.channels(job.speech, job.container)
+        duration_s = self._frames / self._networks.preset.fps
+        sound = _sound(job, channels, self._report)
+        mux.join(parts, sound, channels, path, duration_s, lambda: self._report(Stage.MUXING, MUXED_PERCENT))
+        _log.info("video_rendered", frames=self._frames, size_bytes=path.stat().st_size)
+        return Rendered(path=path, duration_s=duration_s)
+
+    def _render_segment(self, compositor: Compositor, batches: Iterator[Tensor], span: range, path: Path) -> None:
+        done = span.start
+
+        def crops() -> Iterator[Tensor]:
+            nonlocal done
+            for batch in batches:
+                self._report_rendered(done)
+                yield batch
+                done += len(batch)
+
+        frames = compositor.frames(crops())
+        written = mux.encode_segment(frames, *compositor.size, path, lambda: self._report_rendered(done))
+        if written != len(span):
+            raise RuntimeError(f"{written} frames were encoded of {len(span)}")
+        _log.info("segment_rendered", first_frame=span.start, frames=written)
+
+    def _report_rendered(self, done: int) -> None:
+        share = done / self._frames
+        self._report(Stage.RENDERING, SAMPLED_PERCENT + (RENDERED_PERCENT - SAMPLED_PERCENT) * share)
+
+
+def _sound(job: RenderJob, channels: int, report: Report) -> Iterator[NDArray[np.int32]]:
+    """The speech as the video's sound; reports as it goes."""
+    done_s = 0.0
+    for part in speech.sound(job.speech, job.container, channels, mux.AUDIO_HZ):
+        share = min(1.0, done_s / job.duration_s)
+        report(Stage.MUXING, RENDERED_PERCENT + (MUXED_PERCENT - RENDERED_PERCENT) * share)
+        yield part
+        done_s += len(part) / mux.AUDIO_HZ
+
+
+@contextmanager
+def _faults_named() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        fault = device.fault(error)
+        if fault is None:
+            raise
+        raise fault from error
