@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 SPARED_ATTEMPT: Final = 3
 #: Preferred age of a killed child. The supervisor delays the successor of a child that ends before it is 5 s old.
 PREFERRED_AGE_S: Final = 5.5
-#: How long a kill waits for a preferred target, and again for any child that holds a job.
-PREFERENCE_S: Final = 2.5
 #: How long a kill waits for any target; then the kill is skipped.
 KILL_WITHIN_S: Final = 30.0
 #: Longer than the maintenance process takes to restart and to rescue a job whose lease has expired.
@@ -57,11 +55,15 @@ class FaultInjector:
         history: receives the events.
         seed: seed of all random choices.
         lease_s: duration of a lease in the testbed.
+        preference_s: how long a kill waits for a preferred target, and again for any child that holds a job.
         disk: small disk with the scratch folder of the first worker; None if there is none.
     """
 
-    def __init__(self, testbed: Testbed, history: History, seed: int, lease_s: float, disk: Path | None) -> None:
-        self._testbed, self._history, self._lease_s, self._disk = testbed, history, lease_s, disk
+    def __init__(  # noqa: PLR0913 - the target, the record and the facts of a plan
+        self, testbed: Testbed, history: History, *, seed: int, lease_s: float, preference_s: float, disk: Path | None
+    ) -> None:
+        self._testbed, self._history, self._disk = testbed, history, disk
+        self._lease_s, self._preference_s = lease_s, preference_s
         self._rng = random.Random(seed)  # noqa: S311 - not for cryptography
         self._database = DatabaseReader(testbed.database_url)
         self._stop = Event()
@@ -146,9 +148,9 @@ class FaultInjector:
         self._former_holders.update(holders)
         self._former_holders &= children
         choices = [pid for pid in holders if age_s(pid) > PREFERRED_AGE_S]
-        if not choices and waited_s > PREFERENCE_S:
+        if not choices and waited_s > self._preference_s:
             choices = holders
-        if not choices and waited_s > 2 * PREFERENCE_S:
+        if not choices and waited_s > 2 * self._preference_s:
             choices = sorted(self._former_holders)
         return self._rng.choice(choices) if choices else None
 

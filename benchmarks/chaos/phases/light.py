@@ -56,6 +56,8 @@ class Plan:
     """Duration of a lease."""
     heartbeat_s: float
     """Period of lease renewal."""
+    preference_s: float = 2.5
+    """How long a kill waits for a preferred target; see `FaultInjector`."""
     duration_factor: float = 1.0
     """Makes jobs longer, for plans with few jobs and many kills."""
 
@@ -67,6 +69,12 @@ class Plan:
             "DUBLINE_LEASE_HEARTBEAT_S": str(self.heartbeat_s),
             DURATION_FACTOR: str(self.duration_factor),
         }
+
+    def injector(self, testbed: Testbed, history: History, disk: Path | None) -> FaultInjector:
+        """Return the fault injector of this plan."""
+        return FaultInjector(
+            testbed, history, seed=self.seed, lease_s=self.lease_s, preference_s=self.preference_s, disk=disk
+        )
 
 
 def run(plan: Plan, history: History, folder: Path) -> None:
@@ -96,7 +104,7 @@ def run(plan: Plan, history: History, folder: Path) -> None:
         progress.print("started")
         try:
             with (
-                FaultInjector(testbed, history, plan.seed, plan.lease_s, disk) as injector,
+                plan.injector(testbed, history, disk) as injector,
                 DatabaseReader(testbed.database_url) as database,
             ):
                 _inject_faults(plan, sender, injector, log_reader, progress)
