@@ -169,7 +169,7 @@ class Laboratory:
 
 def _follows(renderer: MotionRenderer, clip: Clip) -> float:
     """Correlation of the lip gap that is sampled for a clip's speech with its true one."""
-    source = renderer.source(clip.frames[0])
+    source = renderer.encode_source(clip.frames[0])
     sent = renderer.sample_motion(source, clip.speech, len(clip.frames))
     gap = renderer.readings(source, sent)[:, LIPS].double().cpu().numpy()
     return correlation(gap, np.asarray(clip.geometry)[:, -1].astype(np.float64))

@@ -72,9 +72,9 @@ def speaks(path: Path) -> bool:
 
 def score(renderer: MotionRenderer, clip: Clip, silent: np.ndarray, controls: Controls) -> Score:
     """Sample, render and read one clip."""
-    source = renderer.source(clip.frames[0])
+    source = renderer.encode_source(clip.frames[0])
     sent = renderer.sample_motion(source, clip.speech, len(clip.frames), SEED, controls=controls)
-    seen = renderer.encode_motion(np.concatenate(list(renderer.play(source, sent))))
+    seen = renderer.encode_motion(np.concatenate(list(renderer.render(source, sent))))
     truth = np.asarray(clip.geometry)[:, -1].astype(np.float64)
     readings = [renderer.readings(source, motion) for motion in (sent, seen)]
     sizes = [[float(read[:, part].square().mean().sqrt()) for part in PARTS.values()] for read in readings]

@@ -1,1 +1,1 @@
-"""The training room: corpus in, weights out. Never imported by the worker."""
+"""Training: clips in, weights out. Never imported by the worker."""

@@ -1,8 +1,8 @@
-"""Trained averages as files that travel: `python -m dubline.training.checkpoint runs/base/stage1.pt`.
+"""Averaged weights as files: `python -m dubline.training.checkpoint runs/base/stage1.pt`.
 
-That writes the average of a session's state as fp16 safetensors beside it. Keys are those of released weights
-(`autoencoder.`, `diffusion.`), so that a released file, a travelling average and the state of a running session can
-each start the next session.
+The command exports the average of a session's state as fp16 safetensors beside it. Keys are those of released weights
+(`autoencoder.`, `diffusion.`), so that a released file, an exported average and the state of a session can each start a
+session.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-#: The parts of a released file. A network that has not got one leaves it alone.
+#: Key prefixes of a released file. A network ignores the prefixes of networks that it does not contain.
 PARTS: Final = ("autoencoder.", "diffusion.", "rig.")
 
 
 def save_average(network: nn.Module, path: Path, *, prefix: str = "", steps: int = 0) -> list[Path]:
-    """Write an averaged network, see `write_average`."""
+    """Write an averaged network; see `write_average`."""
     return write_average(network.state_dict(), path, prefix=prefix, steps=steps)
 
 
@@ -38,12 +38,12 @@ def write_average(tensors: Mapping[str, Tensor], path: Path, *, prefix: str = ""
 
     Args:
         tensors: the averaged network's state.
-        path: NAME.safetensors; over 15 MB it becomes NAME-1-of-2.safetensors and so on.
-        prefix: what the network is called in released weights, such as `diffusion.`.
-        steps: how long it was trained; `--resume` counts on from there.
+        path: NAME.safetensors; above 15 MB it becomes NAME-1-of-2.safetensors and so on.
+        prefix: of the network's keys in released weights, such as `diffusion.`.
+        steps: training steps; `--resume` continues the count.
 
     Returns:
-        The files' paths.
+        Paths of the files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     halves = {
@@ -60,21 +60,21 @@ def write_average(tensors: Mapping[str, Tensor], path: Path, *, prefix: str = ""
 
 
 def find_average(path: Path) -> list[Path]:
-    """The files that hold the weights called `path`: itself, its numbered parts, or those in the folder."""
+    """List the files of the weights called `path`: the file, its numbered parts, or the safetensors of a folder."""
     if path.is_dir():
         return sorted(path.glob("*.safetensors"))
     return [path] if path.exists() else sorted(path.parent.glob(f"{glob.escape(path.stem)}-*-of-*.safetensors"))
 
 
 def read_average(path: Path) -> tuple[dict[str, Tensor], int]:
-    """The averaged weights in a session's state (`.pt`) or in safetensors files, in fp32, and their steps.
+    """Read averaged weights in fp32 and their steps from a session's state (`.pt`) or from safetensors files.
 
     Args:
-        path: a state; NAME.safetensors, also where it was written in parts; or a folder of released weights.
+        path: a state; NAME.safetensors, also if written in parts; or a folder of released weights.
 
     Raises:
         FileNotFoundError: there is no such file.
-        UsageError: a state without averages.
+        UsageError: the state has no averages.
     """
     files = find_average(path)
     if not files:
@@ -89,27 +89,27 @@ def read_average(path: Path) -> tuple[dict[str, Tensor], int]:
         else:
             state = torch.load(part, map_location="cpu", weights_only=True)
             if "average" not in state:
-                raise UsageError(f"{path} holds no averages; is it a session's state?")
+                raise UsageError(f"{path} has no averages: give the state of a training session")
             tensors, steps = state["average"], int(state.get("steps", 0))
     return {key: (t.float() if t.is_floating_point() else t) for key, t in tensors.items()}, steps
 
 
 def load_average(
-    network: nn.Module, tensors: Mapping[str, Tensor], *, prefix: str = "", fresh: Sequence[str] = ()
+    network: nn.Module, tensors: Mapping[str, Tensor], *, prefix: str = "", optional: Sequence[str] = ()
 ) -> list[str]:
-    """Load averages into a network, strictly but for what may stay as it was initialised.
+    """Load averages into a network; only optional keys may be missing or have another shape.
 
     Args:
         network: changed in place.
-        tensors: of `read_average`; with the prefix (a released file) or without it (a session's own state).
-        prefix: what the network is called in released weights.
-        fresh: beginnings of keys that may be missing or of another shape, such as `geometry_head.`.
+        tensors: of `read_average`; with the prefix (a released file) or without it (a session's state).
+        prefix: of the network's keys in released weights.
+        optional: key prefixes that may be missing or have another shape, such as `geometry_head.`.
 
     Returns:
-        The keys that kept their fresh values.
+        Keys that kept their values.
 
     Raises:
-        UsageError: other keys are missing, of another shape, or unknown.
+        UsageError: other keys are missing, unknown, or have another shape.
     """
     wanted = network.state_dict()
     parts = [part for part in PARTS if not any(key.startswith(part) for key in wanted)]
@@ -118,8 +118,8 @@ def load_average(
     else:
         given = {key: tensor for key, tensor in tensors.items() if not key.startswith(tuple(parts))}
     fitting = {key: t for key, t in given.items() if key in wanted and t.shape == wanted[key].shape}
-    lenient = tuple(fresh)
-    # Half of a part is none of it.
+    lenient = tuple(optional)
+    # An optional part is loaded completely or not at all.
     broken = tuple(part for part in lenient if any(key.startswith(part) and key not in fitting for key in wanted))
     fitting = {key: tensor for key, tensor in fitting.items() if not key.startswith(broken)}
     kept = [key for key in wanted if key not in fitting]
@@ -131,12 +131,12 @@ def load_average(
 
 
 def main() -> None:
-    """Read the command line and write the average."""
+    """Parse the command line and export the average."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("state", type=Path, help="NAME.pt of a session")
+    parser.add_argument("state", type=Path, help="state of a session, NAME.pt")
     path = parser.parse_args().state
     tensors, steps = read_average(path)
-    # Stage 2 is all one part, so its state does not name it.
+    # The state of stage 2 has keys without prefix.
     prefix = "" if any(key.startswith(PARTS) for key in tensors) else "diffusion."
     for written in write_average(tensors, path.with_suffix(".safetensors"), prefix=prefix, steps=steps):
         print(f"{written}: {written.stat().st_size / 1e6:.1f} MB, step {steps}")  # noqa: T201 - the result

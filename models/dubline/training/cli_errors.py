@@ -1,4 +1,4 @@
-"""What is wrong with what a user of the training commands asked for, said in a line instead of a stack trace."""
+"""Usage errors of the training commands, printed as one line instead of a stack trace."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class UsageError(ValueError):
-    """What was asked for does not go together; the message says what to do."""
+    """The arguments or files do not fit together; the message explains the remedy."""
 
 
 @contextmanager
 def exit_on_usage_error() -> Iterator[None]:
-    """End the process with the sentence of a complaint; errors of the code itself keep their trace."""
+    """Exit with the message of a usage error; other errors keep their stack trace."""
     try:
         yield
     except (UsageError, FileNotFoundError, ModuleNotFoundError, WeightsError) as error:

@@ -1,6 +1,6 @@
-"""Reads talking-head clips (`NAME.mp4` beside `NAME.npz`) into memory, frames and speech decoded once.
+"""Reads talking-head clips (`NAME.mp4` beside `NAME.npz`) into memory; each file is decoded once.
 
-Labels are optional: footage of people has none, rendered heads have exact ones.
+Labels are optional: footage of people has none, rendered heads have exact labels.
 """
 
 from __future__ import annotations
@@ -28,47 +28,48 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SAMPLE_RATE_HZ: Final = 16_000
-#: The readings of `Clip.geometry` that people look at: blink; lips shut, lip gap.
+#: Columns of `Clip.geometry`: blink; closed lips and lip gap.
 LIDS: Final = slice(-3, -2)
 LIPS: Final = slice(-2, None)
-#: Decoding leaves Python's lock alone, so threads help; more than two do not pay on small machines.
+#: Decoding releases Python's lock, so threads help; more than two do not on small machines.
 READERS: Final = 2
-#: What a file that is broken, or still being written, raises.
+#: Errors of a file that is corrupt or still being written.
 UNREADABLE: Final = (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile, av.FFmpegError)
-#: Clips decoded ahead of whoever takes them: enough to keep the readers busy, too few to fill memory.
+#: Clips decoded in advance: enough to keep the threads busy without filling the memory.
 AHEAD: Final = 4
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip of one person.
-
-    frames: (T, S, S, 3) uint8. speech: (N,) float32 in [-1, 1] at 16 kHz, of any `every`; empty without sound.
-    landmarks: (T, 68, 2) in [-1, 1]. geometry: (T, G) float32, what the rig did: expression, head rotation and
-    translation, gaze, blink, lips. aperture_mm: (T,) float32, the inner-lip gap, at most 0 when shut.
-    The last three are None for footage that nobody labelled.
-    """
+    """One clip of one person. The label tracks are None for unlabelled footage."""
 
     name: str
+    """File name without suffix."""
     kind: str
+    """"speech", or "expression" for clips without speech."""
     heldout: bool
     frames: NDArray[np.uint8]
+    """(T, S, S, 3); every n-th frame if the clip was thinned."""
     speech: NDArray[np.float32]
+    """(N,) in [-1, 1] at 16 kHz, of all frames; empty without sound."""
     landmarks: NDArray[np.float32] | None
+    """(T, 68, 2) in [-1, 1]."""
     geometry: NDArray[np.float32] | None
+    """(T, G), parameters of the rendered head: expression, head rotation and translation, gaze, blink, lips."""
     aperture_mm: NDArray[np.float32] | None
+    """(T,), gap of the inner lips; at most 0 when closed."""
 
     @property
     def labelled(self) -> bool:
-        """Whether the three label tracks are there."""
+        """Whether the clip has label tracks."""
         return self.geometry is not None
 
 
 def _decode(path: Path, size_px: int, every: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], int]:
-    """The kept frames, the speech, and how many frames there are in all."""
+    """Decode the kept frames and the speech; also return the number of all frames."""
     kept, samples, total = [], [np.zeros(0, np.float32)], 0
     with av.open(str(path)) as container:
-        # One thread a clip: the readers already share the cores, and slices of a small picture do not pay.
+        # One thread per clip: clips are already read in parallel.
         container.streams.video[0].thread_count = 1
         resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
         for frame in container.decode():
@@ -84,10 +85,10 @@ def _decode(path: Path, size_px: int, every: int) -> tuple[NDArray[np.uint8], ND
 
 
 def read_speech(path: Path, seconds: float = math.inf) -> NDArray[np.float32]:
-    """The sound of a file, or its first seconds: (N,) in [-1, 1] at 16 kHz.
+    """Decode the sound of a file, or its first seconds: (N,) in [-1, 1] at 16 kHz.
 
     Raises:
-        OSError, ValueError, IndexError: some of UNREADABLE; there is no sound that can be decoded.
+        OSError, ValueError, IndexError: one of UNREADABLE; the file has no sound that can be decoded.
     """
     wanted = seconds * SAMPLE_RATE_HZ
     parts: list[NDArray[np.float32]] = []
@@ -103,15 +104,15 @@ def read_speech(path: Path, seconds: float = math.inf) -> NDArray[np.float32]:
 
 
 def read_clip(path: Path, size_px: int, every: int = 1) -> Clip:
-    """Decode one mp4 and the tracks in the npz beside it.
+    """Decode an mp4 and read the tracks of the npz beside it.
 
     Args:
         path: the mp4.
-        size_px: side of the frames that are kept.
-        every: keep every n-th frame, from the first, and its labels; the speech stays whole.
+        size_px: side of the frames.
+        every: keep every n-th frame and its labels, starting with the first; the speech stays whole.
     """
     frames, speech, count = _decode(path, size_px, every)
-    # The file is ours to close: numpy leaves one open that turns out to be broken.
+    # Opened here, because numpy leaves a corrupt file open.
     with path.with_suffix(".npz").open("rb") as file, np.load(file) as tracks:
         meta = json.loads(str(tracks["meta"]))
         labels: tuple[NDArray[np.float32] | None, ...] = (None, None, None)
@@ -132,40 +133,40 @@ def _labels(tracks: Any, side: float, kept: slice) -> tuple[NDArray[np.float32],
     columns = [tracks[key] for key in ("expression", "rotation", "translation", "gaze")]
     columns += [tracks[key][:, None] for key in ("blink", "lip_shut")]
     columns += [tracks["aperture_mm"][:, None] / 10]
-    # Continuous pixels: 0 is the left edge of the first one.
+    # Continuous pixel coordinates: 0 is the left edge of the first pixel.
     landmarks = tracks["landmarks"].astype(np.float32)[kept] * 2 / side - 1
     geometry = np.concatenate(columns, axis=1).astype(np.float32)[kept]
     return landmarks, geometry, tracks["aperture_mm"].astype(np.float32)[kept]
 
 
 def read_corpus(folders: Path | Sequence[Path], size_px: int, *, heldout: bool, every: int = 1) -> list[Clip]:
-    """Every training (or held-out) clip of one or several folders, in the folders' and then in name order.
+    """Read all training (or held-out) clips of one or several folders, in order of folder and name.
 
-    A clip of 4 s at 256 px takes 20 MB; `every` divides that.
+    A clip of 4 s at 256 px takes 20 MB, divided by `every`.
 
     Args:
-        folders: where NAME.mp4 and NAME.npz lie.
-        size_px: side of the frames that are kept.
+        folders: of NAME.mp4 and NAME.npz.
+        size_px: side of the frames.
         heldout: which split.
         every: keep every n-th frame only.
 
     Raises:
-        FileNotFoundError: the folders hold no clip of that split.
+        FileNotFoundError: the folders have no clip of that split.
     """
     return list(_read([folders] if isinstance(folders, Path) else folders, size_px, heldout, every))
 
 
 def stream_corpus(folders: Sequence[Path], size_px: int, *, heldout: bool) -> Iterator[Clip]:
-    """The clips that `read_corpus` reads, one at a time: no more than a few are in memory.
+    """Yield the clips that `read_corpus` reads, with only a few in memory at a time.
 
     Raises:
-        FileNotFoundError: the folders hold no clip of that split.
+        FileNotFoundError: the folders have no clip of that split.
     """
     yield from _read(folders, size_px, heldout, 1)
 
 
 def find_clips(folders: Sequence[Path], *, heldout: bool) -> list[Path]:
-    """The mp4 files of one split.
+    """List the mp4 files of one split.
 
     Raises:
         FileNotFoundError: there are none.
@@ -185,14 +186,14 @@ def find_clips(folders: Sequence[Path], *, heldout: bool) -> list[Path]:
 
 
 def is_heldout(path: Path) -> bool:
-    """Whether a clip's person, voice and sentence are kept for evaluation."""
+    """Return whether a clip is held out for evaluation."""
     with path.with_suffix(".npz").open("rb") as file, np.load(file) as tracks:
         heldout: bool = json.loads(str(tracks["meta"]))["split"] == "heldout"
     return heldout
 
 
 def leave_out(path: Path, error: Exception) -> None:
-    """Say that a file was not used, and why."""
+    """Print that a file is left out, with the error."""
     Console(stderr=True).print(f"left out {path}: {error!r}", markup=False, soft_wrap=True)
 
 
@@ -202,7 +203,7 @@ def _read(folders: Sequence[Path], size_px: int, heldout: bool, every: int) -> I
         try:
             yield clip.result()
         except UNREADABLE as error:
-            # A clip that a renderer is still writing must not cost the run.
+            # A clip that is still being written must not end the run.
             leave_out(path, error)
 
 
@@ -220,6 +221,6 @@ def _ahead(paths: Sequence[Path], size_px: int, every: int) -> Iterator[tuple[Pa
 
 
 def to_frames(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """(B, S, S, 3) uint8 -> (B, 3, S, S) float32 in [-1, 1] on a device."""
-    # A copy: pixels may be read-only views, which torch warns of.
+    """Convert (B, S, S, 3) uint8 to (B, 3, S, S) float32 in [-1, 1] on a device."""
+    # A copy: torch warns about read-only arrays.
     return rearrange(torch.tensor(pixels, device=device), "b h w c -> b c h w").float() / 127.5 - 1

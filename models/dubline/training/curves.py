@@ -1,4 +1,4 @@
-"""Training curves: a line of figures a report in `NAME.jsonl`, drawn as small panels in `NAME.curves.png`."""
+"""Training curves: one row of figures per report in `NAME.jsonl`, drawn as small panels in `NAME.curves.png`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: Weight of the newest value in the moving average of a figure.
+SMOOTHING: Final = 0.02
 PANEL_PX: Final = 320
 HEIGHT_PX: Final = 170
 MARGIN_PX: Final = 34
@@ -20,18 +24,18 @@ PAPER: Final = (255, 255, 255)
 FRAME: Final = (210, 210, 210)
 INK: Final = (60, 60, 60)
 LINE: Final = (31, 95, 170)
-#: A line of more points than pixels is only slow.
+#: More points than pixels only cost time.
 MOST_POINTS: Final = 2 * PANEL_PX
-#: The first reports of a run are of an untrained network: they would flatten the rest.
+#: Percentiles of the drawn range: the first reports are of an untrained network and would compress the rest.
 SPREAD: Final = (1, 99)
 
 
 class Curves:
-    """The figures of one run, beside its state.
+    """Figures of one run.
 
     Args:
-        path: the state's; NAME.jsonl and NAME.curves.png lie beside it.
-        keep: go on with the lines of an earlier session; else they are deleted at the first report.
+        path: of the state; NAME.jsonl and NAME.curves.png are written beside it.
+        keep: append to the rows of an earlier session; else they are deleted at the first report.
     """
 
     def __init__(self, path: Path, *, keep: bool) -> None:
@@ -47,7 +51,7 @@ class Curves:
         self.keep, self.last_step = True, int(row["step"])
 
     def draw(self) -> None:
-        """Draw every figure over the steps; nothing without two reports."""
+        """Draw all figures over the steps; nothing with fewer than two reports."""
         if not self.rows.exists():
             return
         rows = read_rows(self.rows)
@@ -57,7 +61,7 @@ class Curves:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """The reports in a file; null figures are left out, and so is a last line that a kill cut short."""
+    """Read the reports of a file; skip null figures and an incomplete last line."""
     rows = []
     for line in path.read_text().splitlines():
         try:
@@ -68,8 +72,21 @@ def read_rows(path: Path) -> list[dict[str, float]]:
     return rows
 
 
+def smoothed(before: float | Tensor | None, value: float | Tensor) -> float | Tensor:
+    """Update a moving average of a figure on its device; values that are not finite are ignored."""
+    if before is None or (isinstance(before, float) and not math.isfinite(before)):
+        return value.detach() if isinstance(value, Tensor) else value
+    if isinstance(value, Tensor):
+        value = value.detach()
+        before = torch.where(torch.as_tensor(before, device=value.device).isfinite(), before, value)
+        value = torch.where(value.isfinite(), value, before)
+    elif not math.isfinite(value):
+        return before
+    return before * (1 - SMOOTHING) + value * SMOOTHING
+
+
 def draw_panels(rows: list[dict[str, float]], keys: list[str]) -> Image.Image:
-    """One small panel a figure, three in a row."""
+    """Draw one panel per figure, three in a row."""
     count = math.ceil(len(keys) / COLUMNS)
     sheet = Image.new("RGB", (PANEL_PX * min(COLUMNS, len(keys)), HEIGHT_PX * count), PAPER)
     for index, key in enumerate(keys):
@@ -98,7 +115,7 @@ def _panel(key: str, points: np.ndarray) -> Image.Image:
 
 
 def _short(value: float) -> str:
-    """A label of at most seven characters: 12.3k, .0042, 3e-07."""
+    """Format a label of at most seven characters: 12.3k, .0042, 3e-07."""
     if abs(value) >= 10_000:  # noqa: PLR2004 - five digits do not fit
         return f"{value / 1000:.1f}k"
     return f"{value:.0f}" if value == round(value) else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""A slow-moving average of a network: what is released."""
+"""Exponential moving average (EMA) of a network; the average is what is released."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-#: After so many steps the average no longer hurries: it is not of noise any more.
+#: Number of steps after which the warm-up of the decay is over.
 WARM_STEPS: Final = 10_000
 
 
@@ -23,19 +23,20 @@ class Average:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move towards the network; faster at first, while the average is still of noise."""
+        """Update the average; the decay warms up, because the first averages are of untrained weights."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        # All parameters in a few kernels: a GPU spends longer starting hundreds of small ones than running them.
-        mine, theirs = list(self.network.parameters()), [theirs.detach() for theirs in network.parameters()]
-        get_ema_multi_avg_fn(decay)(mine, theirs, self.steps)
+        # One fused call: hundreds of small GPU kernels cost more to launch than to run.
+        averages = list(self.network.parameters())
+        parameters = [parameter.detach() for parameter in network.parameters()]
+        get_ema_multi_avg_fn(decay)(averages, parameters, self.steps)
         for kept, current in zip(self.network.buffers(), network.buffers(), strict=True):
             kept.copy_(current)
 
     def reset(self) -> None:
-        """Move fast at first: what is trained from now on is noise yet, and the rest stands still."""
+        """Restart the warm-up of the decay: the parameters trained from now on are untrained, the others do not change."""
         self.steps = 0
 
     def skip_warm_up(self) -> None:
-        """Move slowly from now on: the weights are trained ones."""
+        """Skip the warm-up of the decay: the weights are trained."""
         self.steps = max(self.steps, WARM_STEPS)

@@ -1,7 +1,7 @@
-"""Measures weights: `python -m dubline.training.evaluate CLIPS [--photos FOLDER --speech FOLDER --dense FOLDER]`.
+"""Evaluates weights: `python -m dubline.training.evaluate CLIPS [--photos FOLDER --speech FOLDER --dense FOLDER]`.
 
-Held-out clips in three modes beside baselines, photographs, human voices, long speech; see docs/evaluation.md. Ends
-with one line of scores.
+Generates held-out clips in three modes, photographs, human voices and long speech, scores them beside baselines and
+prints one line of scores last; see docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ VARIABLE: Final = "DUBLINE_CORPUS"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line's words."""
+    """Build the argument parser."""
     parser = argparse.ArgumentParser(prog="python -m dubline.training.evaluate", description=__doc__)
     named = os.environ.get(VARIABLE)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(named) if named else None, metavar="CLIPS")
     parser.add_argument("--preset", choices=PRESETS, default="base")
     parser.add_argument("--weights", type=Path, default=RELEASED, help="folder of released presets")
-    parser.add_argument("--out", type=Path, help="folder for everything that is written; default runs/PRESET/eval")
+    parser.add_argument("--out", type=Path, help="folder for all results; default runs/PRESET/eval")
     parser.add_argument("--clips", type=int, metavar="N", help="only N clips (and N voices), evenly spread")
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photographs of faces; default: one astronaut")
     parser.add_argument("--speech", type=Path, metavar="FOLDER", help="recordings of human voices")
     parser.add_argument("--dense", type=Path, metavar="FOLDER", help="npz files of frame pairs with their exact flow")
     parser.add_argument(
-        "--training", type=Path, nargs="*", default=[], metavar="FOLDER", help="more that was trained on"
+        "--training", type=Path, nargs="*", default=[], metavar="FOLDER", help="further training folders"
     )
     return parser
 
 
 def main() -> None:
-    """Read the command line, evaluate, print the tables and the line."""
+    """Parse the command line, evaluate, print the tables and the line of scores."""
     args = parser().parse_args()
     if args.folder is None:
         sys.exit(
-            "Name a folder of held-out clips (NAME.mp4 beside NAME.npz): python -m dubline.training.evaluate CLIPS, "
+            "Give a folder of held-out clips (NAME.mp4 beside NAME.npz): python -m dubline.training.evaluate CLIPS, "
             f"make evaluate CLIPS=folder, or {VARIABLE}=folder in the environment."
         )
     try:
@@ -59,7 +59,7 @@ def main() -> None:
             training=args.training,
         )
     except FileNotFoundError as error:
-        sys.exit(f"{error}. docs/evaluation.md says what the folders should hold.")
+        sys.exit(f"{error}. docs/evaluation.md describes the folders.")
     console = Console()
     networks = load_networks(args.preset, training_device(), args.weights)
     scores = Study(networks, material, args.out or Path("runs") / args.preset / "eval", console).run()

@@ -1,4 +1,4 @@
-"""Keeps a GPU fed: all frames lie on it as bytes."""
+"""Stores all training frames as bytes on the GPU, so that no batch waits for a transfer."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class FrameStore:
-    """All frames of some clips where the network is: as one block of bytes on a GPU, as they are on the CPU.
+    """All frames of some clips on the device: one block of bytes on a GPU, the clips' own arrays on the CPU.
 
-    A hundred thousand frames of 256 px take 20 GB of a GPU's memory, and drawing a batch of them a few kernels.
+    A hundred thousand frames of 256 px take 20 GB of GPU memory; drawing a batch takes a few kernels.
     """
 
     def __init__(self, clips: Sequence[Clip], device: torch.device) -> None:
@@ -29,16 +29,16 @@ class FrameStore:
         if device.type != "cpu":
             shape = (int(self.starts[-1]), *self.frames[0].shape[1:])
             self.block = torch.empty(shape, dtype=torch.uint8, device=device)
-            # Clip by clip: no second copy of the corpus in the machine's memory.
+            # Clip by clip, so that there is no second copy of the corpus in main memory.
             for start, frames in zip(self.starts, self.frames, strict=False):
                 self.block[int(start) : int(start) + len(frames)] = torch.from_numpy(frames).to(device)
 
-    def take(self, clips: Sequence[int], times: Sequence[int]) -> Tensor:
-        """The frames at some times of some clips.
+    def gather(self, clips: Sequence[int], times: Sequence[int]) -> Tensor:
+        """Return frames of clips.
 
         Args:
-            clips: B indices into the clips.
-            times: B frame indices.
+            clips: B indices of clips.
+            times: B indices of frames.
 
         Returns:
             (B, 3, S, S) float32 in [-1, 1] on the device.

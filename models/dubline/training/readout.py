@@ -1,4 +1,4 @@
-"""Fits the readings that controls need to labelled clips, once stage 2 has its whitening."""
+"""Fits the linear motion readout to labelled clips; needs the whitening of stage 2."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from dubline.models.stage2.diffusion import Whitening
     from dubline.training.corpus import Clip
 
-#: For each of `READINGS` the columns of `Clip.geometry` that count for it and those that count against it. The first 57
-#: are the rig's expressions in the order of ICT-FaceKit, left before right.
+#: For each of `READINGS`, the columns of `Clip.geometry` that are added and those that are subtracted. The first 57
+#: columns are expressions in the order of ICT-FaceKit, left before right.
 TRACKS: Final[tuple[tuple[list[int], list[int]], ...]] = (
     *(([column], []) for column in range(57, 63)),  # rotation, translation
     ([65], []),  # blink
@@ -28,11 +28,11 @@ TRACKS: Final[tuple[tuple[list[int], list[int]], ...]] = (
     ([49, 50], [35, 36]),  # mouthSmile; mouthFrown
     ([12, 13, 24, 25, 55, 56], [26, 27]),  # cheekSquint, eyeSquint, noseSneer; eyeWide
 )
-#: Neighbouring frames say the same.
+#: Consecutive frames are nearly equal: every fifth is used.
 FRAME_STEP: Final = 5
-#: Added to the unit variance of whitened motion, for directions that hardly vary in the clips.
+#: Ridge, relative to the unit variance of whitened motion; for directions with little variance in the clips.
 RIDGE: Final = 1e-3
-#: Of the largest singular value; below it two readings have never been seen apart.
+#: Relative to the largest singular value; below it, two readings were never observed apart.
 NOTHING: Final = 1e-9
 
 
@@ -71,12 +71,12 @@ def fit_rig(autoencoder: Autoencoder, whitening: Whitening, clips: Iterable[Clip
 
 
 def readings_of(geometry: Tensor) -> Tensor:
-    """What the rig did, `Clip.geometry` (T, 68), in the terms of `READINGS`: (T, 11)."""
+    """Convert head parameters, `Clip.geometry` (T, 68), to `READINGS`: (T, 11)."""
     columns = [geometry[:, up].sum(1) - geometry[:, down].sum(1) for up, down in TRACKS]
     return torch.stack(columns, dim=1)
 
 
 def _centred(values: Tensor) -> Tensor:
-    """(T, N) about its mean over time, in double precision on the CPU."""
+    """Subtract the mean over time from (T, N), in double precision on the CPU."""
     values = values.double().cpu()
     return values - values.mean(0)

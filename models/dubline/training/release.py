@@ -1,7 +1,7 @@
-"""Puts trained averages where the product loads them: `python -m dubline.training.release runs/base --clips CLIPS`.
+"""Releases trained averages as weights of a preset: `python -m dubline.training.release runs/base --clips CLIPS`.
 
-The clips are what the controls of motion are fitted to. Released weights can be released again with other ones:
-`--average dubline/models/released/base --clips CLIPS`.
+The motion readout is fitted to the clips. Released weights can be released again with another readout: `--average
+dubline/models/released/base --clips CLIPS`.
 """
 
 from __future__ import annotations
@@ -56,31 +56,31 @@ TODO.
 
 
 def read_stages(preset: Preset, run: Path | None, averages: list[Path]) -> dict[str, dict[str, Tensor]]:
-    """The averaged tensors of each stage.
+    """Read the averaged tensors of each stage.
 
     Args:
-        preset: what they are released as.
-        run: a folder with each stage's session as NAME.pt or, where that is missing, NAME.safetensors.
-        averages: weights that take the place of the run's; which stage they are, their keys say.
+        preset: to release.
+        run: folder with each stage's state as NAME.pt or, without it, NAME.safetensors.
+        averages: weights that replace the run's; their keys determine the stage.
 
     Raises:
-        FileNotFoundError: a stage is nowhere, or a named file is not there.
-        UsageError: a named file holds neither stage, or a state was trained with other parameters.
+        FileNotFoundError: a stage or a given file is missing.
+        UsageError: a given file contains neither stage, or a state was trained with other parameters.
     """
     found: dict[str, dict[str, Tensor]] = {}
     for path in averages:
         tensors, _ = read_average(path)
-        holds = [stage for stage, prefix in STAGES.items() if any(key.startswith(prefix) for key in tensors)]
-        if not holds:
-            raise UsageError(f"{path} holds neither {' nor '.join(STAGES.values())} weights")
-        found |= dict.fromkeys(holds, tensors)
+        contained = [stage for stage, prefix in STAGES.items() if any(key.startswith(prefix) for key in tensors)]
+        if not contained:
+            raise UsageError(f"{path} contains neither {' nor '.join(STAGES.values())} weights")
+        found |= dict.fromkeys(contained, tensors)
     for stage in STAGES.keys() - found.keys():
         if run is None:
-            raise FileNotFoundError(f"no {stage}; name a run's folder or a second --average")
+            raise FileNotFoundError(f"no {stage}: give a run's folder or a second --average")
         state = run / f"{stage}.pt"
         path = state if find_average(state) else state.with_suffix(".safetensors")
         found[stage], _ = read_average(path)
-        # Another objective has tensors of the same shapes, and would draw noise under this preset.
+        # Weights of another objective have the same shapes but would sample noise with this preset.
         if diffusion_params_of(preset, path) != preset.diffusion:
             raise UsageError(f"{path} was trained with other parameters than those of {preset.name}")
     return found
@@ -89,25 +89,25 @@ def read_stages(preset: Preset, run: Path | None, averages: list[Path]) -> dict[
 def release(
     preset: Preset, stages: dict[str, dict[str, Tensor]], out: Path = RELEASED, clips: Iterable[Clip] = ()
 ) -> list[Path]:
-    """Write weights and manifest, and a model card to fill in where there is none.
+    """Write weights, manifest and, if there is none, a template of the model card.
 
     Args:
-        preset: what they are released as.
-        stages: see `read_stages`.
-        out: the folder of released presets.
-        clips: labelled ones that the controls are fitted to; without any, controls leave motion as it is.
+        preset: to release.
+        stages: of `read_stages`.
+        out: folder of released presets.
+        clips: labelled clips to which the motion readout is fitted; without any, motion controls have no effect.
 
     Returns:
-        The weights' files.
+        Paths of the weights.
 
     Raises:
-        UsageError: the averages are of other networks than the preset's.
+        UsageError: the averages do not fit the preset's networks.
         dubline.models.weights.WeightsError: a value is not finite in fp16.
     """
     autoencoder, diffusion = Autoencoder(preset.autoencoder), Diffusion(preset)
     load_average(autoencoder, stages["stage1"], prefix=STAGES["stage1"])
     load_average(diffusion, stages["stage2"], prefix=STAGES["stage2"])
-    # As the product will run it: with the values that half precision leaves of the whitening and the encoder.
+    # Fit the readout with the half-precision values that are released.
     autoencoder.half().float().eval()
     diffusion.half().float()
     paths = save_networks(preset, autoencoder, diffusion, fit_rig(autoencoder, diffusion.whitening, clips), out)
@@ -127,7 +127,7 @@ def release(
 
 
 def main() -> None:
-    """Read the command line, write the release, and say what was written."""
+    """Parse the command line, write the release and print its files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, nargs="?", help="folder with stage1 and stage2, as .pt or .safetensors")
     parser.add_argument(
@@ -135,7 +135,7 @@ def main() -> None:
         type=Path,
         action="append",
         default=[],
-        help="averages that take the place of the run's, such as stage1.safetensors; may be given twice",
+        help="averages that replace the run's, such as stage1.safetensors; may be given twice",
     )
     parser.add_argument(
         "--clips",
@@ -143,7 +143,7 @@ def main() -> None:
         nargs="*",
         default=[],
         metavar="FOLDER",
-        help="of labelled clips, which the controls are fitted to; without any, controls leave motion as it is",
+        help="folders of labelled clips for the motion readout; without any, motion controls have no effect",
     )
     parser.add_argument("--preset", choices=PRESETS, default="base")
     parser.add_argument("--out", type=Path, default=RELEASED)

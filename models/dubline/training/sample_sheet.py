@@ -1,4 +1,4 @@
-"""Sample sheets: what the network sees and makes, side by side, to be looked at."""
+"""Sample sheets for visual inspection: inputs, targets and outputs side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A made-up corpus: blobs for faces that open and shut with the loudness of a tone."""
+"""Synthetic corpus: faces drawn as ellipses whose mouth follows the loudness of a tone."""
 
 from __future__ import annotations
 

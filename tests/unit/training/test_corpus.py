@@ -1,4 +1,4 @@
-"""Clips are read whole or thinned, with labels or without; broken files are left out."""
+"""Reading of clips: thinned or whole, with or without labels, and corrupt files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIDE_PX, FRAMES = 32, 9
 
 
 def write_clip(path: Path, *, labelled: bool, heldout: bool = False, sound: bool = True) -> None:
-    """A clip whose frame t has brightness 20 t, and whose landmarks and geometry tell t."""
+    """Write a clip whose frame t has brightness 20 t and labels t."""
     path.parent.mkdir(exist_ok=True)
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", 25, options={"crf": "5"})
@@ -51,7 +51,7 @@ def folders(tmp_path: Path) -> list[Path]:
     return [tmp_path / "rendered", tmp_path / "footage"]
 
 
-def test_thinning_keeps_frames_and_labels_together_and_the_speech_whole(folders: list[Path]) -> None:
+def test_thinning_keeps_frames_with_their_labels_and_all_speech(folders: list[Path]) -> None:
     whole = read_corpus(folders[0], SIDE_PX, heldout=False)[0]
     thin = read_corpus(folders[0], SIDE_PX, heldout=False, every=2)[0]
     assert len(whole.frames) == FRAMES
@@ -65,7 +65,7 @@ def test_thinning_keeps_frames_and_labels_together_and_the_speech_whole(folders:
     assert len(whole.speech) / 16_000 == pytest.approx(FRAMES / 25, abs=0.1)
 
 
-def test_folders_are_read_in_order_and_footage_has_no_labels(folders: list[Path]) -> None:
+def test_folders_are_read_in_order(folders: list[Path]) -> None:
     clips = read_corpus(folders, SIDE_PX, heldout=False)
     assert [(clip.name, clip.labelled) for clip in clips] == [("b", True), ("c", False)]
     assert clips[1].landmarks is None
@@ -74,7 +74,7 @@ def test_folders_are_read_in_order_and_footage_has_no_labels(folders: list[Path]
     assert [clip.name for clip in read_corpus(folders, SIDE_PX, heldout=True)] == ["a"]
 
 
-def test_streaming_gives_what_reading_gives_one_at_a_time(folders: list[Path]) -> None:
+def test_streaming_yields_the_same_clips_as_reading(folders: list[Path]) -> None:
     stream = stream_corpus(folders, SIDE_PX, heldout=False)
     assert isinstance(stream, Iterator)
     for streamed, read in zip(stream, read_corpus(folders, SIDE_PX, heldout=False), strict=True):
@@ -82,17 +82,17 @@ def test_streaming_gives_what_reading_gives_one_at_a_time(folders: list[Path]) -
         np.testing.assert_array_equal(streamed.speech, read.speech)
 
 
-def test_a_broken_clip_is_left_out_with_a_line(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_corrupt_clip_is_left_out_with_a_message(folders: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     (folders[0] / "d.mp4").write_bytes(b"no video")
     (folders[0] / "d.npz").write_bytes((folders[0] / "b.npz").read_bytes())
     write_clip(folders[0] / "e.mp4", labelled=True)
     (folders[0] / "e.npz").write_bytes(b"PK\x03\x04 cut short")
     assert [clip.name for clip in read_corpus(folders, SIDE_PX, heldout=False)] == ["b", "c"]
-    told = capsys.readouterr().err
-    assert "d.mp4" in told
-    assert "e.mp4" in told
+    output = capsys.readouterr().err
+    assert "d.mp4" in output
+    assert "e.mp4" in output
 
 
-def test_a_folder_without_the_split_is_an_error_that_names_it(folders: list[Path]) -> None:
+def test_a_folder_without_the_split_is_named_in_the_error(folders: list[Path]) -> None:
     with pytest.raises(FileNotFoundError, match=r"no held-out clips .* in .*footage"):
         read_corpus(folders[1], SIDE_PX, heldout=True)

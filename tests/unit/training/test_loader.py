@@ -1,4 +1,4 @@
-"""Frames are the same wherever they lie."""
+"""Frames drawn from the frame store."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("block", [False, True])
-def test_the_store_takes_the_frames_of_their_clips(clips: list[Clip], block: bool) -> None:
+def test_the_store_gathers_frames_of_several_clips(clips: list[Clip], block: bool) -> None:
     device = torch.device("cpu")
     store = FrameStore(clips, device)
     if block:
         store.block = torch.cat([torch.from_numpy(clip.frames) for clip in clips])
-    taken = store.take([2, 0, 1], [5, 79, 0])
+    taken = store.gather([2, 0, 1], [5, 79, 0])
     wanted = [clips[2].frames[5], clips[0].frames[79], clips[1].frames[0]]
     for frame, pixels in zip(taken, wanted, strict=True):
         torch.testing.assert_close(frame, torch.from_numpy(pixels).permute(2, 0, 1) / 127.5 - 1)

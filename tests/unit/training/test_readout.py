@@ -1,4 +1,4 @@
-"""The readings that controls need are found again in motion that was made of them."""
+"""Fit of the motion readout to synthetic motion with known readings."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MOTION, WHITENED = 20, 16
 
 
 class Encoder:
-    """Finds motion in pixels that spell it out."""
+    """Reads motion from pixels that encode it."""
 
     def encode_motion(self, frames: Tensor) -> Tensor:
         return frames[:, 0, 0, :MOTION]
 
 
 def clip(random: np.random.Generator, mixing: np.ndarray, *, labelled: bool = True) -> Clip:
-    """A person's clip: motion is what the rig did, mixed, somebody's own offset, and what no label names."""
+    """Create a clip whose motion is a linear mixture of the labels, a constant per person and unlabelled motion."""
     geometry = random.normal(0, 1, (200, 68)).astype(np.float32)
     read = readings_of(torch.from_numpy(geometry)).numpy()
     motion = read @ mixing[: len(READINGS)] + random.normal(0, 1, (200, 9)) @ mixing[len(READINGS) :]
@@ -48,7 +48,7 @@ def whitening_of(clips: list[Clip]) -> Whitening:
     return whitening
 
 
-def test_readings_are_found_again(mixing: np.ndarray) -> None:
+def test_the_readout_recovers_the_labels(mixing: np.ndarray) -> None:
     random = np.random.default_rng(1)
     clips = [clip(random, mixing) for _ in range(20)]
     whitening = whitening_of(clips)
@@ -61,7 +61,7 @@ def test_readings_are_found_again(mixing: np.ndarray) -> None:
         assert torch.corrcoef(torch.stack([found[:, row], truth[:, row]]))[0, 1] > 0.97, READINGS[row]
 
 
-def test_what_shut_lids_do_to_motion_is_found(mixing: np.ndarray) -> None:
+def test_the_direction_of_closed_lids_is_recovered(mixing: np.ndarray) -> None:
     random = np.random.default_rng(1)
     clips = [clip(random, mixing) for _ in range(20)]
     whitening = whitening_of(clips)
@@ -71,7 +71,7 @@ def test_what_shut_lids_do_to_motion_is_found(mixing: np.ndarray) -> None:
     torch.testing.assert_close(fit_rig(Encoder(), whitening, clips).shut, expected, atol=0.1, rtol=0)
 
 
-def test_clips_without_labels_teach_nothing(mixing: np.ndarray) -> None:
+def test_clips_without_labels_do_not_change_the_fit(mixing: np.ndarray) -> None:
     random = np.random.default_rng(1)
     clips = [clip(random, mixing) for _ in range(3)]
     whitening = whitening_of(clips)
@@ -83,7 +83,7 @@ def test_clips_without_labels_teach_nothing(mixing: np.ndarray) -> None:
     assert not untaught.shut.any()
 
 
-def test_the_table_of_tracks_reads_each_from_its_own_columns() -> None:
+def test_each_reading_has_columns_of_its_own() -> None:
     read = readings_of(torch.eye(68))
     assert read.shape == (68, len(READINGS))
     assert read.abs().sum(1).max() == 1, "no column counts twice"

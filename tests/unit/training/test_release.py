@@ -1,4 +1,4 @@
-"""What was trained is released, however it was kept; what does not fit is refused."""
+"""Release of trained averages from states and exported files; other weights are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def trained() -> dict[str, dict[str, Tensor]]:
-    """The averages of both sessions, as their states hold them: stage 1 with a teacher's head, stage 2 bare."""
+    """Return the averages of both sessions as in their states: stage 1 with a head, stage 2 without prefix."""
     torch.manual_seed(0)
     autoencoder = {f"autoencoder.{key}": tensor for key, tensor in Autoencoder(TINY.autoencoder).state_dict().items()}
     head = {"geometry_head.weight": torch.zeros(3, 192), "geometry_head.bias": torch.zeros(3)}
@@ -48,7 +48,7 @@ def released(stages: dict[str, dict[str, Tensor]], out: Path) -> dict[str, Tenso
     return autoencoder | dict(networks.diffusion.state_dict())
 
 
-def test_a_runs_averages_are_released_without_the_teacher(
+def test_a_runs_averages_are_released_without_the_heads(
     trained: dict[str, dict[str, Tensor]], run: Path, tmp_path: Path
 ) -> None:
     found = released(release.read_stages(TINY, run, []), tmp_path / "out")
@@ -58,7 +58,7 @@ def test_a_runs_averages_are_released_without_the_teacher(
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
-def test_averages_that_travelled_alone_are_released(run: Path, tmp_path: Path) -> None:
+def test_exported_averages_are_released(run: Path, tmp_path: Path) -> None:
     at_once = released(release.read_stages(TINY, run, []), tmp_path / "at_once")
     autoencoder, diffusion = Autoencoder(TINY.autoencoder), Diffusion(TINY)
     autoencoder.load_state_dict({k.removeprefix("autoencoder."): v for k, v in at_once.items() if "autoencoder." in k})
@@ -66,8 +66,8 @@ def test_averages_that_travelled_alone_are_released(run: Path, tmp_path: Path) -
     files = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
     for network, file, prefix in zip((autoencoder, diffusion), files, release.STAGES.values(), strict=True):
         save_average(network, file, prefix=prefix, steps=7)
-    travelled = released(release.read_stages(TINY, None, files), tmp_path / "travelled")
-    assert all(torch.equal(travelled[key], at_once[key]) for key in at_once)
+    exported = released(release.read_stages(TINY, None, files), tmp_path / "exported")
+    assert all(torch.equal(exported[key], at_once[key]) for key in at_once)
     for state in run.glob("*.pt"):
         state.unlink()
     (tmp_path / "one.safetensors").rename(run / "stage1.safetensors")
@@ -75,7 +75,7 @@ def test_averages_that_travelled_alone_are_released(run: Path, tmp_path: Path) -
     assert release.read_stages(TINY, run, []).keys() == release.STAGES.keys()
 
 
-def test_an_average_takes_the_place_of_the_runs(run: Path, tmp_path: Path) -> None:
+def test_an_average_replaces_that_of_the_run(run: Path, tmp_path: Path) -> None:
     newer = Diffusion(TINY)
     torch.nn.init.ones_(newer.denoiser.position)
     save_average(newer, tmp_path / "newer.safetensors", prefix="diffusion.")
@@ -83,21 +83,21 @@ def test_an_average_takes_the_place_of_the_runs(run: Path, tmp_path: Path) -> No
     assert found["denoiser.position"].min() == 1
 
 
-def test_a_stage_that_was_not_trained_is_missed(run: Path) -> None:
+def test_a_missing_stage_is_an_error(run: Path) -> None:
     (run / "stage2.pt").unlink()
     with pytest.raises(FileNotFoundError, match="stage2"):
         release.read_stages(TINY, run, [])
-    with pytest.raises(FileNotFoundError, match="name a run's folder"):
+    with pytest.raises(FileNotFoundError, match="give a run's folder"):
         release.read_stages(TINY, None, [run / "stage1.pt"])
 
 
-def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_either_stage_is_refused(tmp_path: Path) -> None:
     save_file({"backbone.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="holds neither"):
+    with pytest.raises(ValueError, match="contains neither"):
         release.read_stages(TINY, None, [tmp_path / "other.safetensors"])
 
 
-def test_a_stage_that_was_trained_for_another_objective_is_refused(run: Path) -> None:
+def test_a_stage_trained_with_another_objective_is_refused(run: Path) -> None:
     state = torch.load(run / "stage2.pt", weights_only=True)
     torch.save(state | {"companions": {"params": {"objective": "epsilon"}}}, run / "stage2.pt")
     with pytest.raises(ValueError, match="other parameters than those of tiny"):
@@ -112,14 +112,14 @@ def test_averages_of_another_preset_are_refused(run: Path, tmp_path: Path) -> No
     assert not (tmp_path / "out" / "tiny").exists()
 
 
-def test_averages_that_burst_in_fp16_are_refused(run: Path, tmp_path: Path) -> None:
+def test_averages_that_overflow_in_fp16_are_refused(run: Path, tmp_path: Path) -> None:
     stages = release.read_stages(TINY, run, [])
     stages["stage2"]["source_std"][0] = 1e6
     with pytest.raises(WeightsError, match="not finite"):
         release.release(TINY, stages, tmp_path / "out")
 
 
-def test_a_model_card_is_begun_once_and_never_replaced(
+def test_a_model_card_is_written_once_and_never_replaced(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["release", str(run), "--preset", "tiny", "--out", str(tmp_path)])

@@ -1,4 +1,4 @@
-"""A session goes on from its state, from averages alone, or from released weights; its curves go on with it."""
+"""Training sessions: resuming, starting from averages or released weights, reports and curves."""
 
 from __future__ import annotations
 
@@ -46,49 +46,49 @@ def same(one: nn.Module, other: nn.Module, tolerance: float = 0.0) -> bool:
     return all(torch.allclose(a.float(), b.float(), atol=tolerance, rtol=tolerance) for a, b in pairs)
 
 
-def test_resuming_goes_on_with_weights_moments_steps_time_and_companions(tmp_path: Path) -> None:
+def test_resuming_restores_weights_moments_steps_and_companions(tmp_path: Path) -> None:
     path, companion = tmp_path / "run.pt", nn.Linear(1, 1)
-    first = run(path, Model(), companions={"critic": companion})
+    first = run(path, Model(), companions={"discriminator": companion})
     first.save()
     model, other = Model(), nn.Linear(1, 1)
-    second = run(path, model, steps=0, resume=True, companions={"critic": other})
+    second = run(path, model, steps=0, resume=True, companions={"discriminator": other})
     assert same(model, first.network)
     assert same(second.average.network, first.average.network)
     assert same(other, companion)
     assert second.steps == second.average.steps == 3
     assert second.trained_s > 0
-    assert second.smooth["psnr"] == pytest.approx(20)
+    assert second.figures["psnr"] == pytest.approx(20)
     assert second.optimiser.state_dict()["state"][0]["step"] == 3
     assert second.learning_rate > 0.9 * 1e-2
 
 
-def test_a_budget_of_steps_does_not_ask_the_clock(tmp_path: Path) -> None:
+def test_a_budget_of_steps_does_not_depend_on_time(tmp_path: Path) -> None:
     running = run(tmp_path / "run.pt", Model(), minutes=1e-9, budget=5)
-    assert not running.over
-    assert running.share == pytest.approx(3 / 5)
+    assert not running.finished
+    assert running.progress == pytest.approx(3 / 5)
     running.step(Model().loss())
     running.step(Model().loss())
-    assert running.over
+    assert running.finished
     running.save()
     again = run(tmp_path / "run.pt", Model(), steps=1, resume=True, budget=2)
-    assert again.share == pytest.approx(1 / 2)
+    assert again.progress == pytest.approx(1 / 2)
 
 
-def test_a_session_must_end(tmp_path: Path) -> None:
+def test_a_session_needs_minutes_or_steps(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="minutes or of steps"):
         run(tmp_path / "run.pt", Model(), minutes=math.inf)
 
 
-def test_a_state_of_another_network_names_what_takes_it(tmp_path: Path) -> None:
+def test_resuming_another_networks_state_suggests_start_from(tmp_path: Path) -> None:
     run(tmp_path / "run.pt", Model()).save()
     with pytest.raises(ValueError, match="--start-from"):
         run(tmp_path / "run.pt", Model(readings=5), resume=True)
 
 
-def test_of_a_fresh_part_that_does_not_fit_nothing_is_taken(tmp_path: Path) -> None:
+def test_an_optional_part_is_loaded_completely_or_not_at_all(tmp_path: Path) -> None:
     first = run(tmp_path / "run.pt", Model())
     first.save()
-    # Its bias would fit.
+    # The weight does not fit, the bias would.
     wider = Model()
     wider.geometry_head = nn.Linear(6, 3)
     bias = wider.geometry_head.bias.clone()
@@ -97,9 +97,7 @@ def test_of_a_fresh_part_that_does_not_fit_nothing_is_taken(tmp_path: Path) -> N
     assert torch.equal(wider.geometry_head.bias, bias)
 
 
-def test_averages_that_travelled_resume_with_a_fresh_optimiser_and_a_warm_up(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_exported_averages_resume_with_a_fresh_optimiser(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = run(tmp_path / "run.pt", Model())
     written = first.save_average()
     assert [path.name for path in written] == ["run.safetensors"]
@@ -121,9 +119,7 @@ def test_a_state_without_moments_resumes_from_its_averages(tmp_path: Path) -> No
     assert same(model, truth, 1e-3)
 
 
-def test_released_weights_start_stage_one_and_its_head_stays_fresh(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_released_weights_start_stage_one_without_its_heads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth, other = Model(), nn.Linear(2, 2)
     whole = nn.ModuleDict({"autoencoder": truth.autoencoder, "diffusion": other})
     whole.register_buffer("count", torch.tensor(5))
@@ -141,9 +137,7 @@ def test_released_weights_start_stage_one_and_its_head_stays_fresh(
     assert set(checkpoint.read_average(average)[0]) == {"diffusion.weight", "diffusion.bias"}
 
 
-def test_large_averages_travel_in_parts_and_small_ones_replace_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_averages_are_written_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, truth = tmp_path / "run.safetensors", Model()
     monkeypatch.setattr(weights, "FILE_BYTES", 400)
     parts = checkpoint.save_average(truth, path, steps=8)
@@ -160,7 +154,7 @@ def test_large_averages_travel_in_parts_and_small_ones_replace_them(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_command_writes_the_average_of_a_state(
+def test_the_command_exports_the_average_of_a_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = nn.Linear(2, 2)
@@ -172,22 +166,22 @@ def test_the_command_writes_the_average_of_a_state(
     assert (set(tensors), steps) == ({"diffusion.weight", "diffusion.bias"}, 9)
 
 
-def test_weights_of_another_network_are_refused_by_name() -> None:
+def test_weights_of_another_network_are_refused_with_their_keys() -> None:
     with pytest.raises(ValueError, match=r"autoencoder\.weight"):
-        checkpoint.load_average(Model(), {"count": torch.tensor(1)}, fresh=["geometry_head."])
+        checkpoint.load_average(Model(), {"count": torch.tensor(1)}, optional=["geometry_head."])
     tensors = {**Model().state_dict(), "stranger": torch.zeros(1)}
     with pytest.raises(ValueError, match="stranger"):
         checkpoint.load_average(Model(), tensors)
 
 
-def test_resuming_what_is_not_there_is_an_error_unless_there_is_something_to_start_from(tmp_path: Path) -> None:
+def test_resuming_nothing_is_an_error_without_start_from(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="resume"):
         run(tmp_path / "run.pt", Model(), resume=True)
     (start,) = checkpoint.save_average(Model(), tmp_path / "start.safetensors", steps=50)
     assert run(tmp_path / "run.pt", Model(), steps=0, resume=True, start_from=start).steps == 0
 
 
-def test_a_step_whose_gradients_overflow_changes_no_weight(tmp_path: Path) -> None:
+def test_a_step_with_overflowing_gradients_changes_no_weight(tmp_path: Path) -> None:
     model = Model()
     running = run(tmp_path / "run.pt", model, steps=0)
     before = [parameter.clone() for parameter in model.parameters()]
@@ -195,10 +189,10 @@ def test_a_step_whose_gradients_overflow_changes_no_weight(tmp_path: Path) -> No
     running.step(model.loss() * torch.tensor(float("nan")), psnr=20.0)
     torch.testing.assert_close(list(model.parameters()), before)
     running.step(model.loss(), psnr=float("inf"))
-    assert running.smooth["psnr"] == 20
+    assert running.figures["psnr"] == 20
 
 
-def test_reports_show_and_keep_every_figure_and_resuming_appends(
+def test_reports_contain_all_figures_and_resuming_appends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(session, "REPORT_S", 0.0)
@@ -222,7 +216,7 @@ def test_reports_show_and_keep_every_figure_and_resuming_appends(
     assert len(read_rows(tmp_path / "run.jsonl")) == 1
 
 
-def test_rows_that_a_kill_cut_short_are_skipped(tmp_path: Path) -> None:
+def test_an_incomplete_last_row_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(json.dumps({"step": 1, "loss": None}) + '\n{"step": 2, "lo')
     assert read_rows(path) == [{"step": 1}]

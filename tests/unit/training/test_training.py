@@ -1,4 +1,4 @@
-"""Both stages train, stop in time, resume, and end as weights that load."""
+"""Training of both stages, from clips to weights that load."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dubline.training.corpus import Clip
 
 
-def test_both_stages_train_resume_and_release_loadable_weights(clips: list[Clip], tmp_path: Path) -> None:
+def test_both_stages_train_and_give_loadable_weights(clips: list[Clip], tmp_path: Path) -> None:
     minutes = 3 / 60
     stage1.train(clips, TINY, tmp_path, stage1.Plan(minutes=minutes, sources=2, drives=2))
     stage2.train(clips, TINY, tmp_path, minutes=minutes, resume=False)
@@ -35,7 +35,7 @@ def test_both_stages_train_resume_and_release_loadable_weights(clips: list[Clip]
     assert all(parameter.isfinite().all() for parameter in networks.diffusion.parameters())
 
 
-def test_whitening_is_undone_by_its_inverse() -> None:
+def test_the_inverse_of_whitening_restores_motion() -> None:
     torch.manual_seed(0)
     whitening = Diffusion(TINY).whitening
     basis = torch.randn(8, TINY.autoencoder.motion)
@@ -51,7 +51,7 @@ def test_whitening_is_undone_by_its_inverse() -> None:
     "command",
     [["stage1", "nowhere"], ["stage2", "nowhere"], ["footage", "nowhere", "--out", "o"], ["release", "nowhere"]],
 )
-def test_a_wrong_folder_is_answered_by_a_sentence(command: list[str], tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_in_one_line(command: list[str], tmp_path: Path) -> None:
     module, *words = command
     run = [sys.executable, "-m", f"dubline.training.{module}", *words]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)

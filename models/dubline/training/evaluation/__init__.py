@@ -1,1 +1,1 @@
-"""The measuring bench: plays released weights in three modes, compares them with baselines, and says what came out."""
+"""Evaluates trained networks on held-out material."""

@@ -1,4 +1,4 @@
-"""The contact sheet: for every row a source and frames of one performance, to be looked at."""
+"""Contact sheet for visual inspection: one row per video with its source and some frames."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PAPER: Final = (255, 255, 255)
 
 
 class ContactSheet:
-    """Rows of pictures with a label, shrunk as they come."""
+    """Rows of thumbnails with a label."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, list[Image.Image]]] = []
 
     def add(self, name: str, mode: str, source: NDArray[np.uint8], pictures: Sequence[NDArray[np.uint8]]) -> None:
-        """Append a row: what is to be seen and how it was driven, the source and pictures (S, S, 3) of it."""
+        """Append a row: name, mode, source and frames (S, S, 3)."""
         cells = [
             Image.fromarray(np.ascontiguousarray(picture)).resize((CELL_PX, CELL_PX), Image.Resampling.LANCZOS)
             for picture in (source, *pictures)
@@ -35,7 +35,7 @@ class ContactSheet:
         self.rows.append((f"{name}\n{mode}", cells))
 
     def save(self, path: Path) -> None:
-        """Write the sheet as a picture; nothing when it has no row."""
+        """Write the sheet as a picture; nothing without rows."""
         if not self.rows:
             return
         columns, pitch = max(len(cells) for _, cells in self.rows), CELL_PX + GAP_PX

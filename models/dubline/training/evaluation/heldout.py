@@ -1,4 +1,4 @@
-"""Chooses clips to score that nothing in training has anticipated: another person, another voice, other sentences."""
+"""Selects held-out clips whose person, voice and sentences occur in no training clip."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def unseen_clips(folder: Path, training: Sequence[Path] = ()) -> tuple[list[Path], int]:
-    """Held-out clips whose voice and sentences no training clip has.
+    """List the held-out clips whose voice and sentences occur in no training clip.
 
-    A clip that names neither (footage) is held out as a person, which takes the voice along.
+    A clip without these labels (footage) is held out by person, which includes the voice.
 
     Args:
-        folder: of the clips, the training clips among them.
+        folder: of the clips, training clips included.
         training: further folders that were trained on.
 
     Returns:
-        The clips' paths, and how many held-out clips were left out.
+        Paths of the clips, and the number of held-out clips that were excluded.
 
     Raises:
-        FileNotFoundError: none is left.
+        FileNotFoundError: no clip is left.
     """
     found = find_clips([folder], heldout=True)
     try:
@@ -44,12 +44,12 @@ def unseen_clips(folder: Path, training: Sequence[Path] = ()) -> tuple[list[Path
 
 
 def _is_new(path: Path, voices: set[str], sentences: set[str]) -> bool:
-    voice, said = _voice_and_sentences(path)
-    return voice not in voices and not said & sentences
+    voice, spoken = _voice_and_sentences(path)
+    return voice not in voices and not spoken & sentences
 
 
 def _voice_and_sentences(path: Path) -> tuple[str, set[str]]:
-    """A clip's voice and sentences; empty where nobody noted them, and for clips without speech."""
+    """Return a clip's voice and sentences; empty without these labels and for clips without speech."""
     with np.load(path.with_suffix(".npz")) as tracks:
         meta = json.loads(str(tracks["meta"]))
     if meta.get("kind") != "speech":

@@ -1,4 +1,4 @@
-"""Draws the mouth openings of a few clips against the true one, with the closures that the speech asks for."""
+"""Plots measured mouth openings of a few clips against the true opening, with the expected closures."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SCALE: Final = 2
 
 
 class OpeningPlot:
-    """One panel a clip, from frame 0 to its last; drawn twice as large and shrunk, for smooth lines."""
+    """One panel per clip over all its frames; drawn at twice the size and scaled down for smooth lines."""
 
     def __init__(self) -> None:
         self.panels: list[Image.Image] = []
 
     def add(self, title: str, curves: Mapping[str, NDArray[np.float64]], closures: Iterable[range]) -> None:
-        """Append a panel of curves (T,), keyed as `COLOURS` is; gaps where they are NaN."""
+        """Append a panel of curves (T,), keyed as `COLOURS`; NaN leaves a gap."""
         panel = Image.new("RGB", (WIDTH_PX * SCALE, HEIGHT_PX * SCALE), PAPER)
         draw = ImageDraw.Draw(panel)
         count = max(len(curve) for curve in curves.values())
@@ -65,7 +65,7 @@ class OpeningPlot:
         self.panels.append(panel)
 
     def save(self, path: Path) -> bool:
-        """Write the panels below each other; False when there is none."""
+        """Write the panels below each other; return False without panels."""
         if not self.panels:
             return False
         sheet = Image.new("RGB", (WIDTH_PX, HEIGHT_PX * len(self.panels)), PAPER)

@@ -1,4 +1,4 @@
-"""Says what came out: tables for people, `scores.json` for programs, one line for both."""
+"""Reports scores: tables for people, `scores.json` for programs, one line for both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-#: Heading and digits of every score; eighty columns hold them all.
+#: Heading and digits of each score; all of them fit into 80 columns.
 COLUMNS: Final = {
     "psnr": ("PSNR", 2),
     "ssim": ("SSIM", 3),
@@ -29,20 +29,20 @@ COLUMNS: Final = {
     "silence_motion": ("rest", 3),
 }
 LEGEND: Final = (
-    "PSNR, gain: dB; gain is inside the face box, over the still frame. lips: correlation with the true opening. "
-    "lag: ms. closed: share of /p b m/ with shut lips; false: of open vowels. rest: lip speed in silence over speech."
+    "PSNR, gain: dB; gain: inside the face box, relative to the still frame. lips: correlation with the true opening. "
+    "lag: ms. closed: share of /p b m/ with closed lips; false: of open vowels. rest: lip speed in silence over speech."
 )
 LINE: Final = (
     "psnr",
     "ssim",
     "face_gain_db",
     "lip_correlation",
-    "puppet_correlation",
+    "baseline_correlation",
     "av_lag_ms",
     "closure_rate",
     "false_closure_rate",
     "silence_motion",
-    "seam_ratio",
+    "boundary_ratio",
     "drift",
     "photo_faces",
     "photo_identity",
@@ -52,14 +52,14 @@ LINE: Final = (
 
 
 def headline(scores: Mapping[str, Any]) -> dict[str, float]:
-    """The scores of the last line, out of everything that was found; NaN where nothing was."""
+    """Select the scores of the last line; NaN where nothing was measured."""
     own, speech = scores["table"][OWN], scores["table"][SPEECH]
     found = {
         **{key: own.get(key) for key in ("psnr", "ssim", "face_gain_db")},
         **{key: speech[key] for key in ("lip_correlation", "av_lag_ms", "closure_rate", "false_closure_rate")},
         "silence_motion": speech["silence_motion"],
-        "puppet_correlation": scores["table"][BASELINE]["lip_correlation"],
-        "seam_ratio": scores["long"]["seam_ratio"],
+        "baseline_correlation": scores["table"][BASELINE]["lip_correlation"],
+        "boundary_ratio": scores["long"]["boundary_ratio"],
         "drift": scores["long"]["drift"],
         "photo_lip_correlation": scores["table"][PORTRAITS]["lip_correlation"],
         **{key: scores["portraits"][key] for key in ("photo_faces", "photo_identity", "photo_sharpness")},
@@ -68,12 +68,12 @@ def headline(scores: Mapping[str, Any]) -> dict[str, float]:
 
 
 def line(headline_scores: Mapping[str, float]) -> str:
-    """`psnr=25.051 ssim=.. ...`, in the order of `LINE`."""
+    """Format `psnr=25.051 ssim=.. ...`, in the order of `LINE`."""
     return " ".join(f"{key}={headline_scores[key]:.3f}" for key in LINE)
 
 
 def show(scores: Mapping[str, Any], console: Console) -> None:
-    """Print the tables and every note."""
+    """Print the tables and all notes."""
     table = Table(title=f"{scores['clips']} held-out clips", caption=LEGEND, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     for heading, _ in COLUMNS.values():
@@ -94,7 +94,7 @@ def show(scores: Mapping[str, Any], console: Console) -> None:
 
 
 def write(scores: Mapping[str, Any], path: Path) -> None:
-    """Write everything as JSON; what is not known is null."""
+    """Write all scores as JSON; unknown values become null."""
     path.write_text(json.dumps(_plain(scores), indent=1, ensure_ascii=False) + "\n")
 
 
@@ -105,7 +105,7 @@ def _cell(value: float | None, digits: int = 3) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The same without NaN, which JSON has no word for."""
+    """Replace NaN and infinity by None, because JSON has neither."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""One evaluation from beginning to end: what is asked for, filmed, read and found."""
+"""One complete evaluation: gather material, generate videos, measure faces, score, report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from dubline.models.weights import Networks
     from dubline.training.evaluation.generation.portrait import Portrait
-    from dubline.training.evaluation.landmarks.client import Reading
+    from dubline.training.evaluation.landmarks.client import FaceMeasurements
 
 HUMAN_S: Final = 6.0
 LONG_S: Final = 24.0
@@ -44,26 +44,28 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class Material:
-    """What to evaluate on: paths of held-out clips, photographs, recorded voices and dense pairs.
-
-    heard: how many held-out clips were left out, because their voice or a sentence occurs in training.
-    """
+    """Paths to evaluate on."""
 
     clips: list[Path]
+    """Held-out clips."""
     photos: list[Path] = field(default_factory=list)
+    """Photographs of faces."""
     voices: list[Path] = field(default_factory=list)
+    """Recorded human voices."""
     dense: list[Path] = field(default_factory=list)
-    heard: int = 0
+    """Files of frame pairs with exact flow."""
+    excluded: int = 0
+    """Number of held-out clips that were excluded because their voice or a sentence occurs in training."""
 
 
 def spread(paths: list[Path], limit: int | None) -> list[Path]:
-    """At most `limit` of the paths, evenly spread over them."""
+    """Select at most `limit` paths, evenly spread."""
     if not limit or limit >= len(paths):
         return paths
     return [paths[index] for index in np.linspace(0, len(paths) - 1, limit).round().astype(int)]
 
 
-def gather(  # noqa: PLR0913 - a folder for each kind of material
+def gather(  # noqa: PLR0913 - one folder for each kind of material
     clips: Path,
     *,
     photos: Path | None = None,
@@ -72,18 +74,26 @@ def gather(  # noqa: PLR0913 - a folder for each kind of material
     limit: int | None = None,
     training: Sequence[Path] = (),
 ) -> Material:
-    """List what folders hold; `limit` bounds clips and voices, `training` names further folders that were trained on.
+    """List the files of each folder.
+
+    Args:
+        clips: folder of clips.
+        photos: folder of photographs.
+        voices: folder of recordings.
+        dense: folder of frame pairs with exact flow.
+        limit: maximum number of clips and of voices.
+        training: further folders that were trained on.
 
     Raises:
-        FileNotFoundError: there is no held-out clip, or a folder that was named holds nothing of its kind.
+        FileNotFoundError: there is no held-out clip, or a given folder holds no file of its kind.
     """
-    kept, heard = unseen_clips(clips, training)
+    kept, excluded = unseen_clips(clips, training)
     return Material(
         spread(kept, limit),
         _files(photos, portrait.SUFFIXES),
         spread(_files(voices, recordings.SUFFIXES), limit),
         _files(dense, frozenset({".npz"})),
-        heard,
+        excluded,
     )
 
 
@@ -97,36 +107,36 @@ def _files(folder: Path | None, suffixes: Iterable[str]) -> list[Path]:
 
 
 class Study:
-    """Evaluates networks on material and leaves everything in one folder."""
+    """Evaluates networks on material and writes all results to one folder."""
 
     def __init__(self, networks: Networks, material: Material, out: Path, console: Console) -> None:
         self.networks, self.material, self.out, self.console = networks, material, out, console
         out.mkdir(parents=True, exist_ok=True)
         self.notes: list[str] = []
-        if material.heard:
-            self.notes.append(f"{material.heard} held-out clips share a voice or a sentence with training: left out")
+        if material.excluded:
+            self.notes.append(f"{material.excluded} held-out clips share a voice or a sentence with training: left out")
         self.sheet = ContactSheet()
         self.landmarks = LandmarkClient(out, console)
         self.generator = Generator(networks, out, self.landmarks, self.sheet)
 
     def run(self) -> dict[str, Any]:
-        """Film, read, score, write; returns what `scores.json` holds."""
+        """Generate, measure, score and write; return the content of `scores.json`."""
         with Progress(console=self.console, transient=True) as progress:
-            self._film(progress)
-            reading = progress.add_task("reading faces", total=None)
-            readings = self.landmarks.finish(lambda done, total: progress.update(reading, completed=done, total=total))
-        if self.landmarks.trouble:
-            self.notes.append(f"lips, faces and identity are not measured: {self.landmarks.trouble}")
-        scores = self._scores(Scores(self.generator, readings))
+            self._generate(progress)
+            task = progress.add_task("measuring faces", total=None)
+            faces = self.landmarks.finish(lambda done, total: progress.update(task, completed=done, total=total))
+        if self.landmarks.failure:
+            self.notes.append(f"lips, faces and identity are not measured: {self.landmarks.failure}")
+        scores = self._scores(Scores(self.generator, faces))
         report.write(scores, self.out / "scores.json")
         self.sheet.save(self.out / "contact.png")
-        self._plot(readings)
+        self._plot(faces)
         return scores
 
-    def _film(self, progress: Progress) -> None:
+    def _generate(self, progress: Progress) -> None:
         material = self.material
         portraits, humans = self._portraits(), self._humans()
-        bar = progress.add_task("filming", total=len(material.clips) + len(portraits) + len(material.voices) + 2)
+        bar = progress.add_task("generating", total=len(material.clips) + len(portraits) + len(material.voices) + 2)
 
         def step(what: str, act: Callable[[], object]) -> None:
             progress.update(bar, description=what)
@@ -146,19 +156,18 @@ class Study:
             step(f"voice {voice.name}", partial(self.generator.generate_portrait, person, voice))
         long = recordings.joined((voice.speech for voice in itertools.chain(humans, self.generator.voices)), LONG_S)
         for person in portraits[:: max(1, len(portraits) - 1)][:2] if len(long) else []:
-            video = partial(self.generator.generate_long_speech, person, long)
-            step("long speech", video)
+            step("long speech", partial(self.generator.generate_long_speech, person, long))
 
     def _portraits(self) -> list[Portrait]:
-        """Square around the photographs' faces, or around the astronaut's without photographs."""
+        """Cut the squares of the photographs; without photographs, of scikit-image's astronaut."""
         if not self.material.photos:
-            self.notes.append("no folder of photographs was named: scikit-image's astronaut stands for them")
+            self.notes.append("no folder of photographs was given (--photos): scikit-image's astronaut is used")
             found = [portrait.cut_portrait("astronaut", Image.fromarray(data.astronaut()))]
             return [person for person in found if person is not None]
         read = dict(self._readable(self.material.photos, portrait.read_portrait))
         faceless = [name for name, person in read.items() if person is None]
         if faceless:
-            self.notes.append(f"left out, because the product finds no face in them: {', '.join(faceless)}")
+            self.notes.append(f"photographs without a detected face are left out: {', '.join(faceless)}")
         return [person for person in read.values() if person is not None]
 
     def _humans(self) -> list[Voice]:
@@ -169,46 +178,44 @@ class Study:
         return voices
 
     def _readable(self, paths: list[Path], read: Callable[[Path], Read]) -> Iterator[tuple[str, Read]]:
-        """What can be read, by file name; one bad file must not cost the evaluation."""
+        """Yield the content of readable files by file name; note the others."""
         for path in paths:
             try:
                 yield path.name, read(path)
             except UNREADABLE as error:
                 self.notes.append(f"left out {path.name}: {error!r}")
 
-    def _scores(self, findings: Scores) -> dict[str, Any]:
+    def _scores(self, summary: Scores) -> dict[str, Any]:
         dense = dense_scores(self.generator.renderer, self.material.dense)
         if not dense:
-            self.notes.append(
-                "no held-out dense pairs were named (--dense): stage 1's ceiling, the exact flow, is not in the table"
-            )
+            self.notes.append("no held-out dense pairs were given (--dense): the upper bound of stage 1 is missing")
         if not self.material.voices:
-            self.notes.append("no recorded voices were named (--speech): nothing is said about human speech")
+            self.notes.append("no recorded voices were given (--speech): human speech is not scored")
         scores: dict[str, Any] = {
             "preset": self.networks.preset.name,
             "weights": self.networks.sha256,
             "clips": len(self.generator.clips),
-            "table": findings.table(),
+            "table": summary.table(),
             "dense": dense,
-            "portraits": findings.portraits(),
-            "human": findings.human() if self.material.voices else {},
-            "long": findings.long(),
-            "clip_identity": findings.clip_identity(),
-            "clip_faces": findings.clip_faces(),
+            "portraits": summary.portraits(),
+            "human": summary.human() if self.material.voices else {},
+            "long": summary.long(),
+            "clip_identity": summary.clip_identity(),
+            "clip_faces": summary.clip_faces(),
             "notes": self.notes,
-            "each_clip": findings.clips(),
+            "each_clip": summary.clips(),
         }
         return {"line": report.headline(scores), **scores}
 
-    def _plot(self, readings: Mapping[Path, Reading]) -> None:
+    def _plot(self, faces: Mapping[Path, FaceMeasurements]) -> None:
         plot = OpeningPlot()
         for result in self.generator.clips:
             modes = ("truth", "own", "speech")
             if result.kind != "speech" or len(plot.panels) == PLOTTED:
                 continue
-            if any(result.videos.get(mode) not in readings for mode in modes):
+            if any(result.videos.get(mode) not in faces for mode in modes):
                 continue
-            curves = {mode: readings[result.videos[mode]].opening for mode in modes}
+            curves = {mode: faces[result.videos[mode]].opening for mode in modes}
             plot.add(
                 result.name,
                 {"loudness": loudness_baseline(result, curves["truth"]), **curves},

@@ -126,12 +126,12 @@ def train(
         dense.seed(session.steps)
     # There is nothing to read without a rig, and nothing to learn for an encoder that is kept.
     warm_up = recipe.warm_up if any(clip.labelled for clip in clips) and not recipe.keeps_motion else 0
-    while not session.over:
+    while not session.finished:
         if session.steps < warm_up:
             misread = _misread(model, sampler, session, recipe.sources * recipe.drives)
             session.step(misread, read=misread.detach())
             if session.steps == warm_up:
-                session.warm_up()
+                session.restart_warm_up()
             continue
         # A lesson is about the deformation, which a retoucher leaves as it is.
         lesson = dense if session.steps % DENSE_EVERY_STEPS == 0 and not recipe.retouch else None
@@ -196,7 +196,7 @@ def _initialise_refiner(averaged: SupervisedAutoencoder, session: Session, sampl
         retoucher.begin_with(averaged.geometry_head.weight)
         fit_face_regions(averaged.autoencoder, sampler)
         session.average.reset()
-        session.warm_up()
+        session.restart_warm_up()
 
 
 def _adopt_refiner(averaged: SupervisedAutoencoder, formerly: Path, session: Session, sampler: PairSampler) -> None:
@@ -206,7 +206,7 @@ def _adopt_refiner(averaged: SupervisedAutoencoder, formerly: Path, session: Ses
         Console().print(f"{formerly} is left aside: this run's own retoucher goes on", markup=False)
         return
     former = deepcopy(averaged)
-    load_average(former, read_average(formerly)[0], fresh=HEADS)
+    load_average(former, read_average(formerly)[0], optional=HEADS)
     said = align_refiner(averaged.autoencoder, former.autoencoder, sampler)
     Console().print(f"these latents say {said:.0%} of what the retoucher heard before", markup=False)
 

@@ -146,7 +146,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
     workers = DRAWING_PROCESSES if device.type == "cuda" else 0
     batches = windows.stream(recipe.batch, int(recipe.batch * recipe.rollouts), workers)
     warm_up = recipe.warm_up if articulation else 0
-    while not session.over:
+    while not session.finished:
         loss, figures = torch.zeros((), device=device), {}
         if session.steps >= warm_up:
             batch = session.fetch(partial(next, batches)).to(device)
@@ -161,7 +161,7 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
         if articulation_head:
             articulation_head.step()
         if session.steps == warm_up:
-            session.warm_up()
+            session.restart_warm_up()
         if session.steps % CHECK_EVERY_STEPS == 0:
             _check_lips(session, checks, device)
     _check_lips(session, checks, device)
@@ -185,7 +185,7 @@ def _attention(device: torch.device) -> list[SDPBackend]:
 
 def _check_lips(session: Session, checks: Mapping[str, LipCheck], device: torch.device) -> None:
     # Set, not smoothed: each is an exam of its own.
-    session.smooth |= {name: check.score(_averaged(session), device) for name, check in checks.items()}
+    session.figures |= {name: check.score(_averaged(session), device) for name, check in checks.items()}
 
 
 def _averaged(session: Session) -> Diffusion:

@@ -1,4 +1,4 @@
-"""One small evaluation from clips on disk to the last line, with a bench that cannot be made; and who asks it."""
+"""A small evaluation from clips on disk to the last line, without a landmark environment, and its command line."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def corpus(tmp_path: Path, clips: list[Clip]) -> Path:
     return folder
 
 
-def test_without_landmarks_the_pictures_are_scored_and_a_sentence_says_why_the_rest_is_not(
+def test_without_landmarks_pictures_are_scored_and_a_note_gives_the_reason(
     networks: Networks, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(environment.VARIABLE, str(tmp_path / "nowhere"))
@@ -102,7 +102,7 @@ def test_without_landmarks_the_pictures_are_scored_and_a_sentence_says_why_the_r
     assert line["psnr"] > 0
     assert line["photo_sharpness"] > 0
     assert line["drift"] > 0
-    assert 0 < line["puppet_correlation"] <= 1
+    assert 0 < line["baseline_correlation"] <= 1
     assert np.isnan(line["lip_correlation"])
     assert np.isnan(line["photo_faces"])
     assert scores["dense"]["exact flow"]["psnr"] > scores["dense"]["still frame"]["psnr"] + 5
@@ -114,7 +114,7 @@ def test_without_landmarks_the_pictures_are_scored_and_a_sentence_says_why_the_r
     assert report.line(line).split(" ")[-1].startswith("photo_sharpness=")
 
 
-def test_pairs_that_training_saw_are_no_ceiling(tmp_path: Path) -> None:
+def test_training_pairs_are_not_scored(tmp_path: Path) -> None:
     write_dense(tmp_path, "train")
     write_dense(tmp_path)
     assert list(read_pairs(tmp_path / "train.npz", 32)) == []
@@ -124,51 +124,51 @@ def test_pairs_that_training_saw_are_no_ceiling(tmp_path: Path) -> None:
     assert max(errors) < 1
 
 
-def test_only_held_out_clips_are_gathered_and_a_limit_spreads_them(corpus: Path) -> None:
+def test_gather_lists_held_out_clips_and_a_limit_spreads_them(corpus: Path) -> None:
     assert [path.stem for path in gather(corpus).clips] == ["00000", "00001"]
     assert [path.stem for path in gather(corpus, limit=1).clips] == ["00000"]
     assert spread([Path(str(index)) for index in range(10)], 3) == [Path("0"), Path("4"), Path("9")]
 
 
-def test_a_folder_without_held_out_clips_is_refused_with_its_name(tmp_path: Path) -> None:
+def test_a_folder_without_held_out_clips_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=tmp_path.name):
         gather(tmp_path)
 
 
-def test_without_a_folder_the_command_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_folder_the_command_prints_how_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(evaluate.VARIABLE, raising=False)
     monkeypatch.setattr(sys, "argv", ["evaluate"])
     with pytest.raises(SystemExit, match="make evaluate CLIPS="):
         evaluate.main()
 
 
-def test_a_bench_that_cannot_be_made_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_environment_names_the_packages_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(LandmarkEnvironmentError, match=r"mediapipe==0\.10\.21.*DUBLINE_LANDMARKS"):
-        environment._make(tmp_path / "made")
+        environment._create(tmp_path / "made")
 
 
-def test_a_reader_that_dies_leaves_its_last_words_and_the_answers_before(
+def test_a_crash_of_the_landmark_process_keeps_earlier_responses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = tmp_path / "reader.py"
     reader.write_text(
         "import json, sys\n"
-        "question = json.loads(input())\n"
-        "answer = {'video': question['video'], 'opening': [0.1, None], 'identity': [[0, 0.9]], 'person': None}\n"
-        "open(sys.argv[1], 'w').write(json.dumps(answer) + '\\n')\n"
+        "request = json.loads(input())\n"
+        "response = {'video': request['video'], 'opening': [0.1, None], 'identity': [[0, 0.9]], 'person': None}\n"
+        "open(sys.argv[1], 'w').write(json.dumps(response) + '\\n')\n"
         "sys.exit('out of faces')\n"
     )
     monkeypatch.setattr("dubline.training.evaluation.landmarks.client.READER", reader)
-    monkeypatch.setattr(environment, "python", lambda _: Path(sys.executable))
+    monkeypatch.setattr(environment, "interpreter", lambda _: Path(sys.executable))
     landmarks = LandmarkClient(tmp_path, Console(quiet=True))
-    landmarks.ask(tmp_path / "a.mp4")
-    readings = landmarks.finish(lambda *_: None)
-    assert readings[tmp_path / "a.mp4"].faces == 0.5
-    assert "out of faces" in landmarks.trouble
+    landmarks.submit(tmp_path / "a.mp4")
+    measured = landmarks.finish(lambda *_: None)
+    assert measured[tmp_path / "a.mp4"].found_share == 0.5
+    assert "out of faces" in landmarks.failure
 
 
-def test_the_astronaut_is_framed_with_her_mouth_inside_her_face() -> None:
+def test_the_mouth_box_lies_inside_the_face_box() -> None:
     from PIL import Image  # noqa: PLC0415
     from skimage import data  # noqa: PLC0415
 
@@ -181,7 +181,7 @@ def test_the_astronaut_is_framed_with_her_mouth_inside_her_face() -> None:
     assert all(outer.start <= inner.start < inner.stop <= outer.stop for outer, inner in zip(face, mouth, strict=True))
 
 
-def test_sharpness_is_measured_where_the_face_has_moved_to(tmp_path: Path) -> None:
+def test_sharpness_is_measured_at_the_faces_current_position(tmp_path: Path) -> None:
     from PIL import Image  # noqa: PLC0415
     from skimage import data  # noqa: PLC0415
 
@@ -204,13 +204,13 @@ def test_sharpness_is_measured_where_the_face_has_moved_to(tmp_path: Path) -> No
     assert np.isnan(lost.sharpness["mouth"]).tolist() == [True, True]
 
 
-def test_a_picture_without_a_face_is_no_portrait() -> None:
+def test_a_picture_without_a_face_gives_no_portrait() -> None:
     from PIL import Image  # noqa: PLC0415
 
     assert portrait.cut_portrait("grey", Image.new("RGB", (120, 90), (128, 128, 128))) is None
 
 
-def test_recordings_are_cut_and_joined_to_the_seconds_that_are_asked_for(tmp_path: Path) -> None:
+def test_recordings_are_cut_and_joined_to_the_requested_length(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes((np.sin(np.arange(16_000)) * 9000).astype(np.int16).tobytes())
@@ -221,7 +221,7 @@ def test_recordings_are_cut_and_joined_to_the_seconds_that_are_asked_for(tmp_pat
     assert len(recordings.joined([voice], 9)) == 24_000
 
 
-def test_a_plot_leaves_gaps_where_no_face_was_found(tmp_path: Path) -> None:
+def test_a_plot_has_gaps_where_no_face_was_found(tmp_path: Path) -> None:
     plot = OpeningPlot()
     assert not plot.save(tmp_path / "none.png")
     curve = np.array([0.1, np.nan, 0.2, 0.1])

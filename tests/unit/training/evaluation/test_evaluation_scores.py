@@ -1,4 +1,4 @@
-"""The scores of the measuring bench, on signals whose scores are known."""
+"""Evaluation scores on signals with known scores."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def reference(opening: np.ndarray) -> Reference:
     return Reference(opening, opening, (range(50, 53), range(120, 122)), (80, 150), half, ~half)
 
 
-def test_a_mouth_that_comes_three_frames_late_is_found_to_lag_by_three() -> None:
+def test_a_delay_of_three_frames_is_a_lag_of_three() -> None:
     opening = talking()
     assert best_lag(np.roll(opening, 3), opening) == 3
     assert best_lag(np.roll(opening, -5), opening) == -5
     assert best_lag(opening, opening) == 0
 
 
-def test_a_mouth_that_does_not_move_has_neither_correlation_nor_lag() -> None:
+def test_a_constant_opening_has_no_correlation_and_no_lag() -> None:
     still = np.full(200, 0.05)
     assert correlation(still, talking()) == 0
     assert np.isnan(best_lag(still, talking()))
 
 
-def test_frames_without_a_face_do_not_count_against_a_mouth() -> None:
+def test_frames_without_a_face_are_ignored() -> None:
     opening = talking()
     lost = opening.copy()
     lost[::7] = np.nan
@@ -47,26 +47,26 @@ def test_frames_without_a_face_do_not_count_against_a_mouth() -> None:
     assert best_lag(lost, opening) == 0
 
 
-def test_lips_that_meet_two_frames_away_close_and_three_away_do_not() -> None:
+def test_a_closure_two_frames_away_counts_and_three_away_does_not() -> None:
     opening = np.full(200, 0.05)
     opening[48] = 0.001
     opening[124] = 0.001
     assert closed(opening, [range(50, 53), range(120, 122)]) == (1, 2)
 
 
-def test_a_closure_that_nobody_saw_is_not_judged() -> None:
+def test_a_closure_without_known_opening_is_not_counted() -> None:
     opening = np.full(200, np.nan)
     opening[120] = 0.0
     assert closed(opening, [range(50, 53), range(120, 122)]) == (1, 1)
 
 
-def test_a_mouth_that_never_opens_wins_closures_and_loses_vowels() -> None:
+def test_a_mouth_that_never_opens_meets_closures_and_fails_vowels() -> None:
     shut = np.zeros(200)
     assert closed(shut, [range(50, 53)]) == (1, 1)
     assert shut_vowels(shut, [80, 150, 999]) == (2, 2)
 
 
-def test_lips_that_move_half_as_fast_in_silence_score_a_half() -> None:
+def test_half_the_lip_speed_in_silence_scores_one_half() -> None:
     opening = np.zeros(200)
     opening[:100:2], opening[100::2] = 0.01, 0.02
     tally = LipTally()
@@ -74,7 +74,7 @@ def test_lips_that_move_half_as_fast_in_silence_score_a_half() -> None:
     assert tally.scores()["silence_motion"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_a_tally_of_the_truth_itself_is_perfect() -> None:
+def test_the_truth_itself_has_perfect_scores() -> None:
     opening = talking() + 0.02
     for span in ((50, 53), (120, 122)):
         opening[slice(*span)] = 0.0
@@ -85,39 +85,39 @@ def test_a_tally_of_the_truth_itself_is_perfect() -> None:
     assert (scores["av_lag_ms"], scores["closure_rate"], scores["false_closure_rate"]) == (0, 1, 0)
 
 
-def test_a_tally_of_nothing_knows_nothing() -> None:
+def test_an_empty_tally_scores_nan() -> None:
     assert all(np.isnan(score) for score in LipTally().scores().values())
 
 
-def test_a_jump_at_every_window_border_shows_as_a_seam() -> None:
+def test_a_jump_at_each_window_boundary_raises_the_metric() -> None:
     differences = np.random.default_rng(0).uniform(0.9, 1.1, 599)
     smooth, jumping = BoundaryTally(), BoundaryTally()
     smooth.add(differences, range(60, 600, 60))
     differences[59::60] *= 2
     jumping.add(differences, range(60, 600, 60))
-    assert smooth.scores()["seam_ratio"] == pytest.approx(1, abs=0.1)
+    assert smooth.scores()["boundary_ratio"] == pytest.approx(1, abs=0.1)
     assert 0.2 < smooth.scores()["above"] < 0.8
-    assert jumping.scores()["seam_ratio"] == pytest.approx(2, abs=0.2)
-    assert (jumping.scores()["borders"], jumping.scores()["above"]) == (9, 1)
+    assert jumping.scores()["boundary_ratio"] == pytest.approx(2, abs=0.2)
+    assert (jumping.scores()["boundaries"], jumping.scores()["above"]) == (9, 1)
 
 
-def test_a_slide_that_takes_the_place_of_a_jump_shows_as_a_seam_too() -> None:
+def test_a_slide_after_a_window_boundary_raises_the_metric_too() -> None:
     differences = np.random.default_rng(0).uniform(0.9, 1.1, 599)
-    for border in range(60, 600, 60):
-        differences[border : border + 14] *= 2
+    for boundary in range(60, 600, 60):
+        differences[boundary : boundary + 14] *= 2
     sliding = BoundaryTally()
     sliding.add(differences, range(60, 600, 60))
-    assert sliding.scores()["border_ratio"] == pytest.approx(1, abs=0.1)
-    assert sliding.scores()["seam_ratio"] == pytest.approx(2, abs=0.2)
+    assert sliding.scores()["step_ratio"] == pytest.approx(1, abs=0.1)
+    assert sliding.scores()["boundary_ratio"] == pytest.approx(2, abs=0.2)
 
 
-def test_a_video_of_one_window_has_no_seam_to_speak_of() -> None:
+def test_a_video_of_one_window_has_no_boundary_ratio() -> None:
     tally = BoundaryTally()
     tally.add(np.ones(50), range(60, 50, 60))
-    assert np.isnan(tally.scores()["seam_ratio"])
+    assert np.isnan(tally.scores()["boundary_ratio"])
 
 
-def test_a_video_that_loses_a_fifth_drifts_to_four_fifths() -> None:
+def test_drift_is_the_last_tenth_over_the_first_tenth() -> None:
     assert drift([10.0] * 10 + [9.0] * 80 + [8.0] * 10) == pytest.approx(0.8)
     assert drift([2.0] * 4 + [10.0] * 96) == 1
     assert drift([3.0] * 60 + [float("nan")] * 40) == 0
@@ -125,14 +125,14 @@ def test_a_video_that_loses_a_fifth_drifts_to_four_fifths() -> None:
     assert np.isnan(drift([]))
 
 
-def test_the_worse_of_two_ratios_is_the_one_farther_from_one() -> None:
+def test_the_worse_of_two_ratios_is_farther_from_one() -> None:
     assert worse(0.9, 1.05) == 0.9
     assert worse(0.9, 1.5) == 1.5
     assert worse(float("nan"), 1.01) == 1.01
     assert worse(-0.06, 1.0, 3.0) == 0
 
 
-def test_a_blurred_picture_is_less_sharp() -> None:
+def test_a_blurred_picture_has_less_sharpness() -> None:
     picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     image = Image.fromarray(picture)
     blurred = np.asarray(image.resize((32, 32)).resize((64, 64)))
@@ -140,7 +140,7 @@ def test_a_blurred_picture_is_less_sharp() -> None:
     assert sharpness(np.full((64, 64, 3), 9, np.uint8), WHOLE) == 0
 
 
-def test_a_perfect_video_scores_the_cap_and_a_changed_face_shows_inside_its_box() -> None:
+def test_a_changed_face_lowers_the_psnr_of_its_box_most() -> None:
     truth = np.random.default_rng(0).integers(0, 255, (9, 32, 32, 3), np.uint8)
     box = face_box(np.zeros((9, 68, 2), np.float32), 32)
     changed = truth.copy()
@@ -150,13 +150,13 @@ def test_a_perfect_video_scores_the_cap_and_a_changed_face_shows_inside_its_box(
     assert scores["face_psnr"] < scores["psnr"] < MAX_PSNR_DB
 
 
-def test_silence_begins_some_frames_away_from_speech() -> None:
+def test_silence_starts_some_frames_away_from_speech() -> None:
     silent = np.ones(40, bool)
     silent[10:20] = False
     assert runs(eroded(silent, 3)) == [range(7), range(23, 40)]
 
 
-def test_a_clip_asks_for_closures_and_for_open_vowels_away_from_them() -> None:
+def test_a_reference_has_closures_and_open_vowels_away_from_them() -> None:
     frames = np.zeros((50, 8, 8, 3), np.uint8)
     opening = np.linspace(-1, 5, 50, dtype=np.float32)
     clip = Clip("a", "speech", True, frames, np.zeros(32_000, np.float32), None, None, opening)
@@ -165,15 +165,15 @@ def test_a_clip_asks_for_closures_and_for_open_vowels_away_from_them() -> None:
     times = [[0.2, 0.4], [0.4, 0.48], [0.48, 0.56], [0.8, 1.0], [1.0, 1.2], [1.2, 2.0]]
     phonemes = ["ˈa", "m", "ɐ", "aɪ", "iː", "_:"]  # noqa: RUF001 - IPA
     tracks = {"bilabial": bilabial, "phoneme": phonemes, "phoneme_time": times}
-    asked = of_clip(clip, tracks)
-    assert asked.closures == (range(10, 13),)
-    assert asked.vowels == (8, 22)
-    assert runs(asked.spoken) == [range(5, 14), range(20, 30)]
-    assert runs(asked.silent) == [range(2), range(33, 50)]
-    assert asked.opening.min() == 0
+    expected = of_clip(clip, tracks)
+    assert expected.closures == (range(10, 13),)
+    assert expected.vowels == (8, 22)
+    assert runs(expected.spoken) == [range(5, 14), range(20, 30)]
+    assert runs(expected.silent) == [range(2), range(33, 50)]
+    assert expected.opening.min() == 0
 
 
-def test_a_recording_is_silent_where_it_is_soft() -> None:
+def test_a_recording_is_silent_where_its_loudness_is_low() -> None:
     tone = np.sin(np.arange(50 * 640) / 5).astype(np.float32)
     tone[20 * 640 : 40 * 640] *= 0.01
     known = of_recording(tone, 50)

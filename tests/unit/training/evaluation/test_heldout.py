@@ -1,4 +1,4 @@
-"""Only clips that nothing in training has anticipated are scored."""
+"""Selection of held-out clips whose person, voice and sentences occur in no training clip."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def clip(path: Path, split: str, voice: str, text: str, kind: str = "speech") ->
     np.savez(folder / f"{name}.npz", meta=json.dumps(meta))
 
 
-def test_a_clip_with_a_voice_or_a_sentence_of_training_is_left_out(tmp_path: Path) -> None:
+def test_a_clip_with_a_voice_or_sentence_of_training_is_excluded(tmp_path: Path) -> None:
     clips, more = tmp_path / "clips", tmp_path / "more"
     clip(clips / "0", "train", "ann", "Good morning. How are you?")
     clip(more / "1", "train", "bob", "It rains.")
@@ -31,19 +31,19 @@ def test_a_clip_with_a_voice_or_a_sentence_of_training_is_left_out(tmp_path: Pat
     clip(clips / "4", "heldout", "eve", "Something else. how are you?")
     clip(clips / "5", "heldout", "bob", "All is new!")
     clip(clips / "6", "heldout", "ann", "", kind="silent")
-    kept, heard = unseen_clips(clips, [more])
+    kept, excluded = unseen_clips(clips, [more])
     assert [path.stem for path in kept] == ["2", "6"]
-    assert heard == 3
+    assert excluded == 3
     assert [path.stem for path in unseen_clips(clips)[0]] == ["2", "5", "6"]
 
 
-def test_footage_without_voices_and_texts_is_held_out_by_person(tmp_path: Path) -> None:
+def test_footage_without_voice_and_text_is_held_out_by_person(tmp_path: Path) -> None:
     for name, split in (("0", "train"), ("1", "heldout")):
         clip(tmp_path / name, split, "", "")
     assert [path.stem for path in unseen_clips(tmp_path)[0]] == ["1"]
 
 
-def test_a_folder_of_nothing_new_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_unseen_clips_is_an_error(tmp_path: Path) -> None:
     for name, split in (("0", "train"), ("1", "heldout")):
         clip(tmp_path / name, split, "ann", "Hello.")
     with pytest.raises(FileNotFoundError, match="every held-out clip"):

@@ -33,7 +33,7 @@ def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
 def model() -> SupervisedAutoencoder:
     """With the encoder that is released."""
     model = SupervisedAutoencoder(TINY.autoencoder, geometry=2).eval()
-    load_average(model, read_average(RELEASED / "tiny")[0], fresh=HEADS)
+    load_average(model, read_average(RELEASED / "tiny")[0], optional=HEADS)
     return model
 
 

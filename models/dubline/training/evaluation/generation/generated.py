@@ -1,4 +1,4 @@
-"""What was filmed: a clip in its modes, a portrait that speaks, a long speech. Small: the pictures are in videos."""
+"""Records of generated videos. They hold paths and scores, not frames."""
 
 from __future__ import annotations
 
@@ -17,47 +17,51 @@ if TYPE_CHECKING:
 
 @dataclass
 class GeneratedClip:
-    """One held-out clip.
-
-    labelled: whether the true opening is known; without labels the one that is read off its own frames is taken.
-    reference: what its speech asks of the lips. driver: the clip whose motion it borrowed, if any.
-    videos: by mode: "truth", "own" motion, "speech", another clip's motion "driven".
-    pictures: by mode and "still": picture scores against the truth.
-    """
+    """The videos of one held-out clip."""
 
     name: str
     kind: str
     labelled: bool
+    """Whether the true mouth opening is known. Without labels the opening measured on the clip's own frames is used."""
     reference: Reference
+    """Expected mouth events of its speech."""
     driver: GeneratedClip | None = None
+    """The clip whose motion was transferred, if any."""
     videos: dict[str, Path] = field(default_factory=dict)
+    """By mode: "truth", "own" (encoded motion), "speech" (sampled motion), "driven" (another clip's motion)."""
     pictures: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Picture scores against the truth, by mode and for "still"."""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice to speak to portraits with: speech (N,) at 16 kHz, `count` frames of it, and what it asks of lips."""
+    """Speech for portraits."""
 
     name: str
     speech: NDArray[np.float32]
+    """(N,) at 16 kHz."""
     count: int
+    """Number of frames."""
     reference: Reference
+    """Expected mouth events of the speech."""
     human: bool
+    """Whether it is a recording of a person without labels."""
 
 
 @dataclass(frozen=True)
 class GeneratedPortrait:
-    """A portrait spoken to by a voice. sharpness: by box, the film's median over the portrait's own."""
+    """A video of a portrait driven by a voice."""
 
     portrait: str
     voice: Voice
     video: WrittenVideo
     sharpness: dict[str, float]
+    """By box: the video's median over the portrait's own sharpness."""
 
 
 @dataclass(frozen=True)
 class GeneratedLongSpeech:
-    """A source spoken to for long enough to see whether it drifts."""
+    """A video that is long enough to measure drift."""
 
     name: str
     seconds: float

@@ -1,4 +1,7 @@
-"""Films everything that is scored: clips in three modes, portraits that speak, long speech. Holds one clip at once."""
+"""Generates all videos that are scored: clips in three modes, portraits with speech, long speech.
+
+One clip is in memory at a time.
+"""
 
 from __future__ import annotations
 
@@ -36,22 +39,29 @@ if TYPE_CHECKING:
     from dubline.training.evaluation.landmarks.client import LandmarkClient
     from dubline.training.evaluation.scores.sharpness import Box
 
-#: A clip of this kind moves its face without a sound: its speech asks nothing of the lips.
-WORDLESS: Final = "expression"
+#: Clips of this kind have facial motion without speech.
+WITHOUT_SPEECH: Final = "expression"
 CLIPS_SHOWN: Final = 4
 PORTRAITS_SHOWN: Final = 8
 HUMANS_SHOWN: Final = 2
-#: Looks at the person in a long video: five a second.
+#: Identity is measured five times a second in long videos.
 LONG_IDENTITY_EVERY: Final = 5
 
 
 class Generator:
-    """Plays, films and has faces read; keeps what the scores need."""
+    """Generates videos, submits them for landmark detection and collects what the scores need.
+
+    Args:
+        networks: of one preset.
+        out: folder for videos and sources.
+        landmarks: client of the landmark process.
+        sheet: contact sheet to fill.
+    """
 
     def __init__(self, networks: Networks, out: Path, landmarks: LandmarkClient, sheet: ContactSheet) -> None:
         self.renderer, self.out, self.landmarks, self.sheet = MotionRenderer(networks), out, landmarks, sheet
-        self.borders = networks.preset.diffusion.borders
-        self.boundaries = BoundaryTally()
+        self.window_boundaries = networks.preset.diffusion.borders
+        self.boundary_tally = BoundaryTally()
         self.clips: list[GeneratedClip] = []
         self.portraits: list[GeneratedPortrait] = []
         self.longs: list[GeneratedLongSpeech] = []
@@ -60,19 +70,19 @@ class Generator:
         self.sources: dict[str, Path] = {}
 
     def prepare_driver(self, path: Path) -> None:
-        """Remember a clip's motion, for the next clip to borrow."""
+        """Encode a clip's motion, to be transferred to the next clip."""
         clip, result = self._read(path)
-        # Where its truth will lie, once it has been filmed itself.
+        # Path of the video that `generate_clip` writes later.
         result.videos["truth"] = self._video(result.name, "truth")
         self.driver = (result, self.renderer.encode_motion(clip.frames))
 
     def generate_clip(self, path: Path) -> None:
-        """Film a labelled clip with its own motion, its speech, and the motion of the clip before it."""
+        """Generate a clip from its own motion, from its speech, and from the motion of the clip before it."""
         clip, result = self._read(path)
-        source, count = self.renderer.source(clip.frames[0]), len(clip.frames)
+        source, count = self.renderer.encode_source(clip.frames[0]), len(clip.frames)
         own = self.renderer.encode_motion(clip.frames)
         motions = {"own": own}
-        if clip.kind != WORDLESS:
+        if clip.kind != WITHOUT_SPEECH:
             motions["speech"] = self.renderer.sample_motion(source, clip.speech, count)
         if self.driver is not None:
             result.driver, motion = self.driver
@@ -81,13 +91,13 @@ class Generator:
         shown = clip.frames[0] if len(self.clips) < CLIPS_SHOWN else None
         result.pictures["still"] = video_scores(np.broadcast_to(clip.frames[:1], clip.frames.shape), clip.frames, box)
         self._source(clip.name, clip.frames[0])
-        self._film(result, "truth", clip.frames, shown)
+        self._write(result, "truth", clip.frames, shown)
         for mode, motion in motions.items():
-            pictures = np.concatenate(list(self.renderer.play(source, motion)))
+            pictures = np.concatenate(list(self.renderer.render(source, motion)))
             result.pictures[mode] = video_scores(pictures, clip.frames[: len(pictures)], box)
-            video = self._film(result, mode, pictures, shown)
+            video = self._write(result, mode, pictures, shown)
             if mode == "speech":
-                self.boundaries.add(np.array(video.differences), self.borders(count))
+                self.boundary_tally.add(np.array(video.differences), self.window_boundaries(count))
         if clip.kind == "speech":
             self.driver = (result, own)
             if result.labelled:
@@ -95,10 +105,10 @@ class Generator:
         self.clips.append(result)
 
     def generate_portrait(self, portrait: Portrait, voice: Voice) -> None:
-        """Film a portrait that speaks with a voice."""
+        """Generate a portrait driven by a voice."""
         name = f"{portrait.name}.{voice.name}"
-        video = self._speak(name, portrait, voice.speech, voice.count)
-        self.landmarks.ask(video.path, self._source(f"photo.{portrait.name}", portrait.picture))
+        video = self._generate(name, portrait, voice.speech, voice.count)
+        self.landmarks.submit(video.path, self._source(f"photo.{portrait.name}", portrait.picture))
         before = sharpness_of(portrait.picture, portrait.face)
         ratios = {box: _median(video.sharpness[box]) / max(before[box], 1e-6) for box in before}
         shown = sum(result.voice.human == voice.human for result in self.portraits)
@@ -108,10 +118,10 @@ class Generator:
         self.portraits.append(GeneratedPortrait(portrait.name, voice, video, ratios))
 
     def generate_long_speech(self, person: Portrait, speech: NDArray[np.float32]) -> None:
-        """Film a long speech of one portrait, watching whether its face drifts."""
+        """Generate a long speech of one portrait, to measure drift."""
         count = max(1, round(len(speech) / self.renderer.networks.preset.sample_rate_hz * FPS))
-        video = self._speak(f"{person.name}.long", person, speech, count)
-        self.landmarks.ask(video.path, self._source(f"photo.{person.name}", person.picture), LONG_IDENTITY_EVERY)
+        video = self._generate(f"{person.name}.long", person, speech, count)
+        self.landmarks.submit(video.path, self._source(f"photo.{person.name}", person.picture), LONG_IDENTITY_EVERY)
         self.sheet.add(person.name, f"{count / FPS:.0f} s", person.picture, video.stills)
         video.stills.clear()
         self.longs.append(GeneratedLongSpeech(person.name, count / FPS, video))
@@ -124,24 +134,24 @@ class Generator:
     def _video(self, name: str, mode: str) -> Path:
         return self.out / "videos" / f"{name}.{mode}.mp4"
 
-    def _film(
+    def _write(
         self, result: GeneratedClip, mode: str, pictures: NDArray[np.uint8], shown: NDArray[np.uint8] | None
     ) -> WrittenVideo:
-        """Film a clip in one mode; on the contact sheet beside the source `shown`, if there is one."""
+        """Write a clip in one mode; add it to the contact sheet beside the source `shown`, if given."""
         video = write_video(self._video(result.name, mode), [pictures], len(pictures))
         result.videos[mode] = video.path
-        self.landmarks.ask(video.path, self.sources[result.name] if mode == "speech" else None)
+        self.landmarks.submit(video.path, self.sources[result.name] if mode == "speech" else None)
         if shown is not None:
             self.sheet.add(result.name, mode, shown, video.stills)
         return video
 
-    def _speak(self, name: str, portrait: Portrait, speech: NDArray[np.float32], count: int) -> WrittenVideo:
-        source = self.renderer.source(portrait.picture)
+    def _generate(self, name: str, portrait: Portrait, speech: NDArray[np.float32], count: int) -> WrittenVideo:
+        source = self.renderer.encode_source(portrait.picture)
         motion = self.renderer.sample_motion(source, speech, count)
         video = write_video(
-            self.out / "videos" / f"{name}.mp4", self.renderer.play(source, motion), count, portrait.face
+            self.out / "videos" / f"{name}.mp4", self.renderer.render(source, motion), count, portrait.face
         )
-        self.boundaries.add(np.array(video.differences), self.borders(count))
+        self.boundary_tally.add(np.array(video.differences), self.window_boundaries(count))
         return video
 
     def _source(self, name: str, picture: NDArray[np.uint8]) -> Path:
@@ -154,12 +164,12 @@ class Generator:
 
 
 def _median(values: Sequence[float]) -> float:
-    """Of those that are known; a face that is found nowhere has lost everything: 0."""
+    """Return the median of the finite values; 0 if there are none, because the face was never found."""
     return float(np.nanmedian(values)) if np.isfinite(values).any() else 0.0
 
 
 def _face(clip: Clip) -> Box:
-    """The box that holds the face in all frames; without labels, around the first frame's."""
+    """Return the box that contains the face in all frames; without labels, the box around the first frame's face."""
     side = clip.frames.shape[1]
     if clip.landmarks is not None:
         return face_box(clip.landmarks, side)

@@ -1,4 +1,4 @@
-"""Cuts the square out of a photograph that the product would animate."""
+"""Cuts the square out of a photograph in the same way as the worker does."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from dubline.training.evaluation.scores.sharpness import Box
 
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-#: Larger squares are shrunk, so that memory and minutes stay bounded.
+#: Larger squares are scaled down to limit memory and time.
 MAX_SIDE_PX: Final = 512
-#: Where the mouth lies in the detector's box, as shares of its side: half of its width, the third quarter downwards
-#: and some of the chin that an open mouth needs.
+#: Mouth box inside the detector's face box, as shares of its side: the middle half in width, the third quarter in
+#: height and part of the chin that an open mouth needs.
 MOUTH_X: Final = (0.25, 0.75)
 MOUTH_Y: Final = (0.62, 0.98)
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """A photograph's square (S, S, 3) uint8 and its face in it."""
+    """The square (S, S, 3) uint8 of a photograph and the face in it."""
 
     name: str
     picture: NDArray[np.uint8]
@@ -38,14 +38,14 @@ class Portrait:
 
 
 def read_portrait(path: Path) -> Portrait | None:
-    """Cut the square around a photograph's most prominent face; None when the product would find none."""
+    """Cut the square around the most prominent face of a photograph; None if no face is found."""
     with Image.open(path) as opened:
         image = ImageOps.exif_transpose(opened).convert("RGB")
     return cut_portrait(path.name, image)
 
 
 def cut_portrait(name: str, image: Image.Image) -> Portrait | None:
-    """The same for an RGB image of any size."""
+    """Cut the square out of an RGB image of any size; None if no face is found."""
     found = find(image)
     if found is None:
         return None
@@ -59,9 +59,9 @@ def cut_portrait(name: str, image: Image.Image) -> Portrait | None:
 
 
 def follow(face: FaceBox, picture: NDArray[np.uint8]) -> FaceBox | None:
-    """Where a source's face has moved to in a rendered picture (S, S, 3); None if none is found there.
+    """Return the source's face box at its position in a rendered frame (S, S, 3); None if no face is found.
 
-    Its size stays: the detector knows that less well than the place.
+    The size is kept: the detector's size is less accurate than its position.
     """
     found = find(Image.fromarray(picture))
     if found is None:
@@ -71,16 +71,16 @@ def follow(face: FaceBox, picture: NDArray[np.uint8]) -> FaceBox | None:
 
 
 def sharpness_of(picture: NDArray[np.uint8], face: FaceBox) -> dict[str, float]:
-    """Sharpness of a picture's face, and of its mouth."""
+    """Measure the sharpness of a frame's face and mouth."""
     return {name: sharpness(picture, box) for name, box in boxes_of(face).items()}
 
 
 def boxes_of(face: FaceBox) -> dict[str, Box]:
-    """Where sharpness is measured: rows and columns of the whole face, and of its mouth."""
-    return {"face": _share(face, (0, 1), (0, 1)), "mouth": _share(face, MOUTH_X, MOUTH_Y)}
+    """Return the rows and columns of the face and of the mouth."""
+    return {"face": _box(face, (0, 1), (0, 1)), "mouth": _box(face, MOUTH_X, MOUTH_Y)}
 
 
-def _share(face: FaceBox, x: tuple[float, float], y: tuple[float, float]) -> Box:
+def _box(face: FaceBox, x: tuple[float, float], y: tuple[float, float]) -> Box:
     left, right = (max(0, round(face.left + share * face.side)) for share in x)
     top, bottom = (max(0, round(face.top + share * face.side)) for share in y)
     return slice(top, bottom), slice(left, right)

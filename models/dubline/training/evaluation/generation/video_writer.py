@@ -1,4 +1,4 @@
-"""Writes a performance as a video and watches it pass: frame differences, sharpness, a few stills. Keeps no frames."""
+"""Writes rendered frames as a video and measures them on the way: frame differences, sharpness, stills."""
 
 from __future__ import annotations
 
@@ -21,39 +21,46 @@ if TYPE_CHECKING:
 
     from dubline.framing.face import FaceBox
 
-#: So good that only the network's own faults are seen.
+#: Quality at which compression artefacts are smaller than those of the networks.
 X264: Final = {"crf": "8", "preset": "veryfast"}
 STILLS: Final = 7
-#: Looking for a face takes as long as rendering two.
+#: Sharpness is measured on every n-th frame, because face detection takes as long as rendering two frames.
 SHARPNESS_EVERY: Final = 5
 
 
 @dataclass
 class WrittenVideo:
-    """One video as it was written.
-
-    frames: how many. differences: (T - 1,) grey levels. sharpness: by box, of every `SHARPNESS_EVERY`-th frame; NaN
-    where the face was not found. stills: `STILLS` pictures spread over it.
-    """
+    """One written video with its measurements."""
 
     path: Path
     frames: int = 0
+    """Number of frames."""
     differences: list[float] = field(default_factory=list)
+    """(T - 1,), mean absolute difference of consecutive frames in grey levels."""
     sharpness: dict[str, list[float]] = field(default_factory=dict)
+    """By box, of every `SHARPNESS_EVERY`-th frame; NaN where no face was found."""
     stills: list[NDArray[np.uint8]] = field(default_factory=list)
+    """`STILLS` frames spread over the video."""
 
-    def watch(self, picture: NDArray[np.uint8], face: FaceBox) -> None:
-        """Measure how sharp the face is, wherever it has moved to."""
-        there = follow(face, picture)
-        seen = sharpness_of(picture, there) if there else dict.fromkeys(self.sharpness, float("nan"))
-        for box, value in seen.items():
+    def measure_sharpness(self, picture: NDArray[np.uint8], face: FaceBox) -> None:
+        """Measure the sharpness of the face at its current position."""
+        moved = follow(face, picture)
+        values = sharpness_of(picture, moved) if moved else dict.fromkeys(self.sharpness, float("nan"))
+        for box, value in values.items():
             self.sharpness[box].append(value)
 
 
 def write_video(
     path: Path, batches: Iterable[NDArray[np.uint8]], count: int, face: FaceBox | None = None
 ) -> WrittenVideo:
-    """Encode `count` pictures, given in batches (t, S, S, 3) with an even side, as H.264; watch the source's face."""
+    """Encode `count` frames, given in batches (t, S, S, 3) with an even side, as H.264.
+
+    Args:
+        path: of the video.
+        batches: frames, uint8.
+        count: number of frames in all.
+        face: box of the source's face; if given, sharpness is measured.
+    """
     video = WrittenVideo(path, sharpness={box: [] for box in boxes_of(face)} if face else {})
     chosen = set(np.linspace(min(4, count - 1), count - 1, STILLS).round().astype(int).tolist())
     before = None
@@ -68,7 +75,7 @@ def write_video(
             if before is not None:
                 video.differences.append(difference(before, picture))
             if face and video.frames % SHARPNESS_EVERY == 0:
-                video.watch(picture, face)
+                video.measure_sharpness(picture, face)
             if video.frames in chosen:
                 video.stills.append(picture)
             before = picture

@@ -1,1 +1,1 @@
-"""Reads landmarks and identities off videos, in a process with its own environment."""
+"""Measures landmarks and identity on videos, in a process with its own environment."""

@@ -1,4 +1,4 @@
-"""Has faces read off videos in a process beside this one, while the next videos are still being rendered."""
+"""Client of the landmark process, which measures videos while the next ones are being rendered."""
 
 from __future__ import annotations
 
@@ -25,42 +25,46 @@ POLL_S: Final = 0.3
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What was read off one video.
-
-    opening: (T,), NaN where no face is found. identity: cosines of some frames' faces with the source's, NaN where
-    none was found. person: the source's embedding (128,), None when not asked for or not found.
-    """
+class FaceMeasurements:
+    """Measurements of one video."""
 
     opening: NDArray[np.float64]
+    """(T,), NaN where no face is found."""
     identity: NDArray[np.float64]
+    """Cosines of some frames' face embeddings with the source's; NaN where no face is found."""
     person: NDArray[np.float64] | None
+    """The source's embedding (128,); None if not requested or not found."""
 
     @property
-    def faces(self) -> float:
+    def found_share(self) -> float:
         """Share of frames in which a face is found."""
         return float(np.isfinite(self.opening).mean()) if len(self.opening) else float("nan")
 
 
 class LandmarkClient:
-    """Takes questions at once and answers them all at the end. `trouble` says why answers are missing, if any are."""
+    """Submits videos at once and collects all responses at the end. `failure` is the reason if responses are missing.
+
+    Args:
+        folder: for responses and log.
+        console: for progress messages.
+    """
 
     def __init__(self, folder: Path, console: Console) -> None:
-        self.answers, self.log = folder / "faces.jsonl", folder / "faces.log"
-        self.answers.unlink(missing_ok=True)
-        self.asked: list[Path] = []
-        self.trouble = ""
+        self.responses, self.log = folder / "faces.jsonl", folder / "faces.log"
+        self.responses.unlink(missing_ok=True)
+        self.submitted: list[Path] = []
+        self.failure = ""
         self.process: subprocess.Popen[str] | None = None
         try:
-            self._start(environment.python(console))
+            self._start(environment.interpreter(console))
         except (environment.LandmarkEnvironmentError, OSError) as error:
-            self.trouble = str(error)
+            self.failure = str(error)
 
     def _start(self, interpreter: Path) -> None:
         quiet = {**os.environ, "GLOG_minloglevel": "3", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [str(interpreter), str(READER), str(self.answers)],
+                [str(interpreter), str(READER), str(self.responses)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -68,43 +72,43 @@ class LandmarkClient:
                 env=quiet,
             )
 
-    def ask(self, video: Path, source: Path | None = None, every: int = 10) -> None:
-        """Have a video read; with a source, the person too in each `every`-th frame."""
-        if self.process is None or self.process.stdin is None or self.trouble:
+    def submit(self, video: Path, source: Path | None = None, every: int = 10) -> None:
+        """Submit a video; with a source, identity is measured in each `every`-th frame."""
+        if self.process is None or self.process.stdin is None or self.failure:
             return
-        question = {"video": str(video), "source": str(source) if source else None, "every": every}
+        request = {"video": str(video), "source": str(source) if source else None, "every": every}
         try:
-            self.process.stdin.write(json.dumps(question) + "\n")
+            self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
-            self.asked.append(video)
+            self.submitted.append(video)
         except OSError:
-            self.trouble = self._last_words()
+            self.failure = self._failed()
 
-    def finish(self, report: Callable[[int, int], None]) -> dict[Path, Reading]:
-        """Wait for all answers, telling `report` how many of how many are there; what was read of each video."""
+    def finish(self, report: Callable[[int, int], None]) -> dict[Path, FaceMeasurements]:
+        """Wait for all responses, reporting (done, total); return the measurements by video."""
         if self.process is not None:
-            if self.process.stdin is not None and not self.trouble:
+            if self.process.stdin is not None and not self.failure:
                 self.process.stdin.close()
             while self.process.poll() is None:
-                report(len(self._lines()), len(self.asked))
+                report(len(self._lines()), len(self.submitted))
                 time.sleep(POLL_S)
             if self.process.returncode:
-                self.trouble = self._last_words()
-        return {Path(answer["video"]): _reading(answer) for answer in map(json.loads, self._lines())}
+                self.failure = self._failed()
+        return {Path(response["video"]): _measurements(response) for response in map(json.loads, self._lines())}
 
     def _lines(self) -> list[str]:
-        """Answer so far; the last line may still be on its way."""
-        text = self.answers.read_text() if self.answers.exists() else ""
+        """Return the complete response lines so far; the last line may be incomplete."""
+        text = self.responses.read_text() if self.responses.exists() else ""
         return text.split("\n")[:-1]
 
-    def _last_words(self) -> str:
-        words = [line for line in self.log.read_text().splitlines() if line.strip()][-1:]
-        return f"reading faces ended early: {' '.join(words) or 'it said nothing'} (see {self.log})"
+    def _failed(self) -> str:
+        last = [line for line in self.log.read_text().splitlines() if line.strip()][-1:]
+        return f"the landmark process ended early: {' '.join(last) or 'no output'} (see {self.log})"
 
 
-def _reading(answer: dict[str, Any]) -> Reading:
-    return Reading(
-        np.array(answer["opening"], np.float64),
-        np.array([cosine for _, cosine in answer["identity"]], np.float64),
-        np.array(answer["person"]) if answer["person"] else None,
+def _measurements(response: dict[str, Any]) -> FaceMeasurements:
+    return FaceMeasurements(
+        np.array(response["opening"], np.float64),
+        np.array([cosine for _, cosine in response["identity"]], np.float64),
+        np.array(response["person"]) if response["person"] else None,
     )

@@ -1,10 +1,9 @@
-"""Reads faces off videos: mouth opening in every frame, identity in some. `python face_reader.py ANSWERS < QUESTIONS`.
+"""Landmark process: measures mouth opening and identity on videos. `python face_reader.py RESPONSES < REQUESTS`.
 
-Stands alone, in an environment of its own: MediaPipe 0.10.21, the last release with its models in the wheel, needs
-numpy < 2. Imports nothing of dubline. A question is a line of JSON: `video`, `source` (a picture whose person should
-be the same, or null) and `every` (frames between two looks at the person). An answer is a line of JSON: `video`,
-`opening` (T; null where no face is found), `identity` (pairs of frame and cosine) and `person` (the source's
-embedding).
+A standalone script for an environment of its own, without imports of dubline: MediaPipe 0.10.21, the last release with
+its models in the wheel, needs numpy < 2. A request is a line of JSON: `video`, `source` (a picture of the person, or
+null) and `every` (interval of frames for identity). A response is a line of JSON: `video`, `opening` (T; null where no
+face is found), `identity` (pairs of frame and cosine) and `person` (the source's embedding).
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: MediaPipe's face mesh: middle of the inner upper and lower lip, top of the forehead, chin.
+#: Points of MediaPipe's face mesh: middle of the inner upper and lower lip, top of the forehead, chin.
 UPPER_LIP: Final = 13
 LOWER_LIP: Final = 14
 FOREHEAD: Final = 10
 CHIN: Final = 152
-#: The mesh was trained on larger faces than a 128 px frame shows.
+#: Frames are scaled to this side: the mesh was trained on larger faces than a 128 px frame contains.
 SIDE_PX: Final = 384
-#: The embedding network and the landmarks it was trained with; the 68-point file beside them is never read.
+#: The embedding network and the landmarks it was trained with. The 68-point file of the same package is not used.
 LANDMARKS: Final = "shape_predictor_5_face_landmarks.dat"
 EMBEDDING: Final = "dlib_face_recognition_resnet_model_v1.dat"
 
 
 class FaceEmbedder:
-    """Tells people apart by dlib's face embedding."""
+    """Computes dlib's face embeddings."""
 
     def __init__(self) -> None:
-        # Found, not imported: its first line asks for a part of setuptools that is gone.
+        # Located without import: the package imports a removed part of setuptools.
         found = importlib.util.find_spec("face_recognition_models")
         if found is None or not found.submodule_search_locations:
             raise ImportError("face_recognition_models is not installed")
@@ -51,7 +50,7 @@ class FaceEmbedder:
         self.network = dlib.face_recognition_model_v1(str(folder / EMBEDDING))
 
     def embedding(self, picture: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-        """Unit vector (128,) of the largest face in a picture (H, W, 3); None without one."""
+        """Return the unit vector (128,) of the largest face in a picture (H, W, 3); None without a face."""
         boxes = self.detector(picture, 0)
         if not boxes:
             return None
@@ -61,7 +60,7 @@ class FaceEmbedder:
 
 
 def pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
-    """Every frame of a video (or the one of a picture), (SIDE_PX, SIDE_PX, 3)."""
+    """Yield each frame of a video, or one picture: (SIDE_PX, SIDE_PX, 3)."""
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             picture = frame.reformat(SIDE_PX, SIDE_PX, "rgb24", interpolation="BICUBIC").to_ndarray()
@@ -69,7 +68,7 @@ def pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
 
 
 def opening(mesh: Any, picture: NDArray[np.uint8]) -> float | None:
-    """Inner-lip gap over face height; None where no face is found."""
+    """Return the inner-lip gap over the face height; None if no face is found."""
     found = mesh.process(picture).multi_face_landmarks
     if not found:
         return None
@@ -78,26 +77,26 @@ def opening(mesh: Any, picture: NDArray[np.uint8]) -> float | None:
     return round(float(np.linalg.norm(points[UPPER_LIP] - points[LOWER_LIP]) / height), 5)
 
 
-def read(question: dict[str, Any], people: FaceEmbedder) -> dict[str, Any]:
-    """Answer one question."""
-    person = people.embedding(next(pictures(Path(question["source"])))) if question["source"] else None
+def measure(request: dict[str, Any], embedder: FaceEmbedder) -> dict[str, Any]:
+    """Measure one video."""
+    person = embedder.embedding(next(pictures(Path(request["source"])))) if request["source"] else None
     openings, identity = [], []
     with mediapipe.solutions.face_mesh.FaceMesh(refine_landmarks=True, max_num_faces=1) as mesh:
-        for number, picture in enumerate(pictures(Path(question["video"]))):
+        for number, picture in enumerate(pictures(Path(request["video"]))):
             openings.append(opening(mesh, picture))
-            if person is not None and number % question["every"] == 0:
-                seen = people.embedding(picture)
-                identity.append((number, None if seen is None else round(float(seen @ person), 5)))
+            if person is not None and number % request["every"] == 0:
+                vector = embedder.embedding(picture)
+                identity.append((number, None if vector is None else round(float(vector @ person), 5)))
     known = None if person is None else person.round(6).tolist()
-    return {"video": question["video"], "opening": openings, "identity": identity, "person": known}
+    return {"video": request["video"], "opening": openings, "identity": identity, "person": known}
 
 
-def main(answers: Path) -> None:
-    """Answer every line of standard input until it ends."""
-    people = FaceEmbedder()
-    with answers.open("w") as file:
+def main(responses: Path) -> None:
+    """Process each line of standard input."""
+    embedder = FaceEmbedder()
+    with responses.open("w") as file:
         for line in sys.stdin:
-            file.write(json.dumps(read(json.loads(line), people)) + "\n")
+            file.write(json.dumps(measure(json.loads(line), embedder)) + "\n")
             file.flush()
 
 

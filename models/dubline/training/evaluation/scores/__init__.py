@@ -1,1 +1,1 @@
-"""Scores of generated videos against references."""
+"""Scores of generated videos."""

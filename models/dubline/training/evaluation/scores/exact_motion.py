@@ -1,8 +1,8 @@
-"""Scores pairs of frames whose exact motion is known: what a perfect stage 1 would find, beside what ours finds.
+"""Scores on frame pairs with exact flow: the upper bound of warping beside the trained stage 1.
 
-A folder of npz files as `training.stage1.teacher` reads them, or of one pair each: a, b (..., S, S, 3) uint8, flow
-(..., S, S, 2) px, so that pixel p of b shows what a has at p + flow. `landmarks_b` (..., 68, 2) px, where it is there,
-gives the face box, else all that moves does. Files whose `split` is there and not "heldout" are left out.
+Reads npz files as `stage1.data.exact_geometry` does, or with one pair each: a, b (..., S, S, 3) uint8, flow (..., S, S,
+2) px; pixel p of b shows what a has at p + flow. The optional `landmarks_b` (..., 68, 2) px gives the face box; without
+it the box contains all moving pixels. Files whose `split` is given and not "heldout" are skipped.
 """
 
 from __future__ import annotations
@@ -30,16 +30,20 @@ CPU: Final = torch.device("cpu")
 
 
 class KnownPair(NamedTuple):
-    """Source a and driving b (S, S, 3) uint8; a warped by the exact flow, as large; the face box of b."""
+    """A frame pair with exact flow."""
 
     source: NDArray[np.uint8]
+    """(S, S, 3)."""
     driving: NDArray[np.uint8]
+    """(S, S, 3)."""
     warped: NDArray[np.uint8]
+    """The source warped by the exact flow, (S, S, 3)."""
     box: Box
+    """Face box of the driving frame."""
 
 
 def read_pairs(path: Path, size_px: int) -> Iterator[KnownPair]:
-    """The held-out pairs of one file, shrunk to the side that the networks see."""
+    """Yield the held-out pairs of one file, scaled to the side of the networks."""
     with np.load(path) as file:
         if "split" in file and str(file["split"]) != "heldout":
             return
@@ -52,13 +56,13 @@ def read_pairs(path: Path, size_px: int) -> Iterator[KnownPair]:
         small = to_pixels(F.interpolate(frames, size=(size_px, size_px), mode="area"))
         if points is None:
             moved = np.argwhere(np.abs(flow).sum(-1) > 0)[:, ::-1]
-            points = moved if len(moved) else np.array([[0, 0], [side, side]])  # noqa: PLW2901 - the best there is
+            points = moved if len(moved) else np.array([[0, 0], [side, side]])  # noqa: PLW2901 - default without landmarks
         box = face_box(np.asarray(points, np.float32) * 2 / side - 1, size_px)
         yield KnownPair(small[0], small[1], small[2], box)
 
 
 def _warped(picture: NDArray[np.uint8], flow: NDArray[np.float32]) -> torch.Tensor:
-    """A picture (S, S, 3) sampled at p + flow (S, S, 2): (1, 3, S, S) in [-1, 1]."""
+    """Sample a picture (S, S, 3) at p + flow (S, S, 2): (1, 3, S, S) in [-1, 1]."""
     side = picture.shape[0]
     axis = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
     grid = torch.from_numpy(np.stack(np.meshgrid(axis, axis), -1) + 2 * flow / side)[None]
@@ -66,14 +70,14 @@ def _warped(picture: NDArray[np.uint8], flow: NDArray[np.float32]) -> torch.Tens
 
 
 def dense_scores(renderer: MotionRenderer, paths: Iterable[Path]) -> dict[str, dict[str, float]]:
-    """Mean picture scores of the still frame, our reconstruction and the exact flow; {} without held-out pairs."""
+    """Average picture scores of the still frame, the reconstruction and the exact flow; {} without held-out pairs."""
     size_px = renderer.networks.preset.size_px
     rows: dict[str, list[dict[str, float]]] = {"still frame": [], "own motion": [], "exact flow": []}
     for path in paths:
         for pair in read_pairs(path, size_px):
             motion = renderer.encode_motion(pair.driving[None])
-            ours = next(renderer.play(renderer.source(pair.source), motion))[0]
-            for row, picture in zip(rows, (pair.source, ours, pair.warped), strict=True):
+            rendered = next(renderer.render(renderer.encode_source(pair.source), motion))[0]
+            for row, picture in zip(rows, (pair.source, rendered, pair.warped), strict=True):
                 rows[row].append(pair_scores(picture, pair.driving, pair.box))
     if not rows["still frame"]:
         return {}

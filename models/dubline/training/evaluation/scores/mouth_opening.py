@@ -1,6 +1,6 @@
-"""Scores of a mouth opening against what it should have been: timing, closures, vowels, rest in silence.
+"""Scores of a mouth opening against its reference: timing, closures, vowels, motion in silence.
 
-An opening is the inner-lip gap over the face's height, one value a frame, NaN where no face was found.
+An opening is the inner-lip gap over the height of the face, one value per frame, NaN where no face was found.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     Signal = NDArray[np.float64]
 
-#: Lips that touch measure less than this share of the face's height: on 1,000 true corpus frames at 128 px all of the
-#: shut ones did (median .001), and 4 % of those more than 2 mm apart. It is about 1.5 mm.
+#: Lips are closed below this share of the face height (about 1.5 mm). Of 1,000 true corpus frames at 128 px, all closed
+#: lips measured less (median .001), and so did 4 % of the lips that were more than 2 mm apart.
 SHUT: Final = 0.01
-#: Lips may meet this many frames before or after the phoneme's own.
+#: A closure may be this many frames before or after the phoneme.
 TOLERANCE_FRAMES: Final = 2
 MAX_LAG_FRAMES: Final = 15
 MS_PER_FRAME: Final = 40
 
 
 def correlation(a: Signal, b: Signal) -> float:
-    """Pearson correlation where both are known; 0 when one of them does not move."""
+    """Return the Pearson correlation where both values are known; 0 if one of them is constant."""
     known = np.isfinite(a) & np.isfinite(b)
     a, b = a[known], b[known]
     if len(a) < 2 or a.std() < 1e-9 or b.std() < 1e-9:  # noqa: PLR2004 - two points make a line
@@ -37,7 +37,7 @@ def correlation(a: Signal, b: Signal) -> float:
 
 
 def best_lag(a: Signal, b: Signal) -> float:
-    """By how many frames, at most `MAX_LAG_FRAMES`, `a` comes after `b`; NaN when no shift makes them rise together."""
+    """Return the lag of `a` behind `b` in frames, at most `MAX_LAG_FRAMES`; NaN without a positive correlation."""
     lags = range(-MAX_LAG_FRAMES, MAX_LAG_FRAMES + 1)
     spans = [(a[max(0, lag) : len(a) + min(0, lag)], b[max(0, -lag) : len(b) + min(0, -lag)]) for lag in lags]
     found = [correlation(*span) for span in spans]
@@ -46,20 +46,20 @@ def best_lag(a: Signal, b: Signal) -> float:
 
 
 def closed(opening: Signal, closures: Iterable[range]) -> tuple[int, int]:
-    """How many closures have the lips shut in some frame near them, and how many could be judged."""
+    """Count the closures with closed lips in some frame near them, and the closures with a known opening."""
     spans = [opening[max(0, span.start - TOLERANCE_FRAMES) : span.stop + TOLERANCE_FRAMES] for span in closures]
     seen = [span for span in spans if np.isfinite(span).any()]
     return sum(bool(np.nanmin(span) < SHUT) for span in seen), len(seen)
 
 
 def shut_vowels(opening: Signal, vowels: Iterable[int]) -> tuple[int, int]:
-    """How many open vowels have the lips shut in their middle frame, and how many could be judged."""
+    """Count the open vowels with closed lips in their middle frame, and the vowels with a known opening."""
     seen = [opening[frame] for frame in vowels if frame < len(opening) and np.isfinite(opening[frame])]
     return sum(bool(value < SHUT) for value in seen), len(seen)
 
 
 def speeds(opening: Signal, where: NDArray[np.bool_]) -> Signal:
-    """How fast the lips move, in face heights a frame, between neighbours that both lie in `where` (T,)."""
+    """Return the lip speed, in face heights per frame, between neighbouring frames that both lie in `where` (T,)."""
     count = min(len(opening), len(where))
     inside = where[: count - 1] & where[1:count]
     change = np.abs(np.diff(opening[:count]))[inside]
@@ -67,7 +67,7 @@ def speeds(opening: Signal, where: NDArray[np.bool_]) -> Signal:
 
 
 class LipTally:
-    """Gathers one performer's openings over many clips and scores them together."""
+    """Collects openings of many clips in one mode and scores them together."""
 
     def __init__(self) -> None:
         self.correlations: list[float] = []
@@ -77,7 +77,7 @@ class LipTally:
         self.spoken: list[Signal] = []
 
     def add(self, opening: Signal, reference: Reference) -> None:
-        """Score one opening (T,) against what its speech asked for; all of either's extra frames are left out."""
+        """Add one opening (T,) with its reference; the longer one is cut."""
         count = min(len(opening), len(reference.opening))
         opening, target = opening[:count], reference.opening[:count]
         known = target[np.isfinite(target)]
@@ -90,7 +90,7 @@ class LipTally:
         self.spoken.append(speeds(opening, reference.spoken))
 
     def scores(self) -> dict[str, float]:
-        """Mean of the correlations, median lag, and rates over all events of all clips; NaN where nothing was seen."""
+        """Return mean correlation, median lag, and rates over all events of all clips; NaN without events."""
         lags = [lag for lag in self.lags if np.isfinite(lag)]
         return {
             "lip_correlation": _mean(self.correlations),
@@ -110,7 +110,7 @@ def _share(counted: NDArray[np.int_]) -> float:
 
 
 def _ratio(above: list[Signal], below: list[Signal]) -> float:
-    """Mean of one list of samples over the mean of another."""
+    """Return the mean of one list of samples over the mean of another."""
     if not (any(map(len, above)) and any(map(len, below))):
         return float("nan")
     speed = float(np.concatenate(below).mean())

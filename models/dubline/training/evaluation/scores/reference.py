@@ -1,4 +1,4 @@
-"""What a recording asks of the lips: the true opening where it is known, closures, open vowels, silence, loudness."""
+"""Expected mouth events of a recording: opening, closures, open vowels, silence, loudness."""
 
 from __future__ import annotations
 
@@ -18,38 +18,43 @@ if TYPE_CHECKING:
 
 FPS: Final = 25
 OPEN_VOWELS: Final = frozenset("aɑɐʌæ")  # noqa: RUF001 - IPA
-#: An open vowel this close to a closure may rightly have the lips shut. In the corpus 17 % of the open vowels have,
-#: and of those 97 % lie this close.
+#: Open vowels this close to a closure are not scored: in the corpus the lips are closed in 17 % of the open vowels, and
+#: 97 % of those are this close.
 VOWEL_MARGIN_FRAMES: Final = 1
-#: A contact envelope of 1 means that a /p/, /b/ or /m/ sounds; half precision may miss it by a little.
+#: Contact envelope above which a /p/, /b/ or /m/ sounds; the envelope is 1 there, up to half-precision rounding.
 CONTACT: Final = 0.99
-#: Lips get ready before the sound and rest after it: silence is judged this far away from speech.
+#: Silence is scored at this distance from speech only, because lips move before the sound starts and after it ends.
 SILENCE_MARGIN_FRAMES: Final = 3
-#: A recording without phonemes is silent where it is this much softer than its loud parts (its 95th percentile).
+#: Without phonemes, frames are silent if their loudness is below this share of the recording's 95th percentile.
 SILENT_SHARE: Final = 0.05
 LOUD_PERCENTILE: Final = 95
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What T frames of speech ask of the lips.
-
-    opening: (T,), the true lip gap in mm, or the loudness where nothing better is known.
-    loudness: (T,), root mean square of the samples, smoothed over three frames.
-    closures: the frames of every /p b m/. vowels: the middle frame of every open vowel away from closures.
-    silent, spoken: (T,) bool; frames near the borders are neither.
-    """
+    """Expected mouth events of T frames of speech."""
 
     opening: NDArray[np.float64]
+    """(T,), the true lip gap in mm, or the loudness if the gap is unknown."""
     loudness: NDArray[np.float64]
+    """(T,), root mean square of the samples, smoothed over three frames."""
     closures: tuple[range, ...]
+    """Frames of each /p b m/."""
     vowels: tuple[int, ...]
+    """Middle frame of each open vowel away from closures."""
     silent: NDArray[np.bool_]
+    """(T,)."""
     spoken: NDArray[np.bool_]
+    """(T,); frames near the start or end of speech are neither silent nor spoken."""
 
 
 def of_clip(clip: Clip, tracks: Mapping[str, Any]) -> Reference:
-    """Read a clip's demands off its tracks: `bilabial` (T,), `phoneme` (P,), `phoneme_time` (P, 2) in s, if there."""
+    """Build the reference of a clip from its tracks.
+
+    Args:
+        clip: with or without labels.
+        tracks: of its npz: `bilabial` (T,), `phoneme` (P,), `phoneme_time` (P, 2) in s; needed for labelled clips.
+    """
     count = len(clip.frames)
     if clip.aperture_mm is None:
         return of_recording(clip.speech, count)
@@ -75,14 +80,14 @@ def of_clip(clip: Clip, tracks: Mapping[str, Any]) -> Reference:
 
 
 def of_recording(speech: NDArray[np.float32], count: int) -> Reference:
-    """What can be known of an unlabelled recording: how loud it is, and when it is silent."""
-    heard = loudness(speech, count)
-    quiet = heard <= SILENT_SHARE * np.percentile(heard, LOUD_PERCENTILE)
-    return Reference(heard, heard, (), (), eroded(quiet, SILENCE_MARGIN_FRAMES), ~quiet)
+    """Build the reference of an unlabelled recording from its loudness."""
+    level = loudness(speech, count)
+    quiet = level <= SILENT_SHARE * np.percentile(level, LOUD_PERCENTILE)
+    return Reference(level, level, (), (), eroded(quiet, SILENCE_MARGIN_FRAMES), ~quiet)
 
 
 def loudness(speech: NDArray[np.float32], count: int) -> NDArray[np.float64]:
-    """Loudness of `count` frames, smoothed over three: what an envelope puppet's jaw would do. (count,)."""
+    """Measure the loudness of `count` frames, smoothed over three frames: (count,)."""
     step = SAMPLE_RATE_HZ // FPS
     padded = np.pad(speech, (0, count * step))[: count * step]
     rms = np.sqrt((padded.reshape(count, step).astype(np.float64) ** 2).mean(1))
@@ -90,13 +95,13 @@ def loudness(speech: NDArray[np.float32], count: int) -> NDArray[np.float64]:
 
 
 def runs(flags: NDArray[np.bool_]) -> list[range]:
-    """Spans of consecutive true values of (T,)."""
+    """List the spans of consecutive true values of (T,)."""
     edges = np.flatnonzero(np.diff(np.pad(flags.astype(np.int8), 1)))
     return [range(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def eroded(flags: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
-    """True only where every frame within `margin` is true; the recording's own ends take nothing away."""
+    """Keep a true value only if all values within `margin` are true; positions outside the recording count as true."""
     padded = np.pad(flags, margin, constant_values=True)
     shifts = [padded[shift : shift + len(flags)] for shift in range(2 * margin + 1)]
     return np.asarray(np.all(shifts, axis=0))

@@ -1,4 +1,4 @@
-"""Measures how sharp a picture is: the variance of its Laplacian, and how that changes along a video."""
+"""Sharpness of a frame (variance of its Laplacian) and its drift along a video."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     Box = tuple[slice, slice]
 
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
-#: The tenth of a long video that its last tenth is compared with.
+#: Share of a video at its start and at its end that drift compares.
 DRIFT_SHARE: Final = 0.1
 
 
 def sharpness(picture: NDArray[np.uint8], box: Box) -> float:
-    """Variance of the Laplacian of luma inside a box of a picture (H, W, 3), in squared grey levels."""
+    """Return the variance of the Laplacian of luma inside a box of a frame (H, W, 3), in squared grey levels."""
     grey = picture[box].astype(np.float32) @ LUMA
     centre = grey[1:-1, 1:-1]
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * centre
@@ -27,10 +27,10 @@ def sharpness(picture: NDArray[np.uint8], box: Box) -> float:
 
 
 def drift(values: Sequence[float]) -> float:
-    """Median of the last tenth over that of the first tenth; 1 when nothing is lost, whenever a face blinks.
+    """Return the median of the last tenth over that of the first tenth.
 
-    Of fewer than ten values the first and the last are compared. A last tenth that knows none has lost everything: 0.
-    NaN where the first tenth knows none.
+    Medians make a blink no drift. Of fewer than ten values the first and the last are compared. 0 if the last tenth has
+    no finite value; NaN if the first tenth has none.
     """
     tenths = min(round(1 / DRIFT_SHARE), max(2, len(values)))
     first, *_, last = np.array_split(np.asarray(values, np.float64), tenths)
@@ -40,6 +40,6 @@ def drift(values: Sequence[float]) -> float:
 
 
 def worse(*ratios: float) -> float:
-    """Of several ratios the one farthest from 1, in factors; nothing is farther than 0. NaN ones do not count."""
+    """Return the ratio that is farthest from 1 as a factor. 0 is the farthest; NaN is ignored."""
     known = [max(ratio, 0.0) for ratio in ratios if np.isfinite(ratio)]
     return max(known, key=lambda ratio: abs(np.log(ratio)) if ratio else np.inf, default=float("nan"))

@@ -1,4 +1,4 @@
-"""Turns films and the faces read off them into scores: the table's rows, portraits, human voices, long speech."""
+"""Summarises measurements into scores: the table's rows, portraits, human voices, long speech."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dubline.training.evaluation.generation.generated import GeneratedClip, GeneratedPortrait
     from dubline.training.evaluation.generation.generator import Generator
-    from dubline.training.evaluation.landmarks.client import Reading
+    from dubline.training.evaluation.landmarks.client import FaceMeasurements
     from dubline.training.evaluation.scores.reference import Reference
 
     Rows = dict[str, dict[str, float]]
@@ -29,31 +29,36 @@ if TYPE_CHECKING:
 NAN: Final = float("nan")
 TRUTH: Final = "ground truth"
 STILL: Final = "still frame"
-BASELINE: Final = "envelope puppet"
+BASELINE: Final = "loudness baseline"
 OTHER_MOTION: Final = "other clip's motion"
 OWN: Final = "own motion"
 SPEECH: Final = "speech"
 DRIVEN: Final = "driven by a clip"
 PORTRAITS: Final = "speech on portraits"
-#: Frames of a human voice that are louder than this percentile ask for an open mouth.
+#: Frames of a human voice above this percentile of loudness should have an open mouth.
 LOUD_FRAMES_PERCENTILE: Final = 75
 
 
 class Scores:
-    """Every score of one evaluation; `readings` may be empty or lack videos, whose scores are then NaN."""
+    """All scores of one evaluation.
 
-    def __init__(self, generator: Generator, readings: Mapping[Path, Reading]) -> None:
-        self.generator, self.readings = generator, readings
+    Args:
+        generator: the generated videos.
+        faces: measurements by video; videos without measurements score NaN.
+    """
+
+    def __init__(self, generator: Generator, faces: Mapping[Path, FaceMeasurements]) -> None:
+        self.generator, self.faces = generator, faces
 
     def table(self) -> Rows:
-        """The clips' table: a row for each way of making the pictures, lips first measured, then compared."""
+        """Return the scores of the clips, one row for each way of making the frames."""
         tallies = {name: LipTally() for name in (TRUTH, STILL, BASELINE, OTHER_MOTION, OWN, SPEECH, DRIVEN, PORTRAITS)}
         for result in self.generator.clips:
             self._tally(result, tallies)
         for portrait in self.generator.portraits:
-            reading = self.readings.get(portrait.video.path)
-            if reading and not portrait.voice.human:
-                tallies[PORTRAITS].add(reading.opening, portrait.voice.reference)
+            measured = self.faces.get(portrait.video.path)
+            if measured and not portrait.voice.human:
+                tallies[PORTRAITS].add(measured.opening, portrait.voice.reference)
         table = {name: tally.scores() for name, tally in tallies.items()}
         table[BASELINE]["lip_correlation"] = self._baseline_correlation()
         for name, mode in ((STILL, "still"), (OTHER_MOTION, "driven"), (OWN, "own"), (SPEECH, "speech")):
@@ -80,17 +85,17 @@ class Scores:
             tallies[BASELINE].add(loudness_baseline(result, truth), reference)
 
     def _opening(self, path: Path | None) -> NDArray[np.float64] | None:
-        reading = self.readings.get(path) if path else None
-        return None if reading is None else reading.opening
+        measured = self.faces.get(path) if path else None
+        return None if measured is None else measured.opening
 
     def _reference(self, result: GeneratedClip) -> Reference:
-        """What a clip asks of the lips: of one without labels, what its own frames show."""
+        """Return a clip's reference; without labels its opening is the one measured on its own frames."""
         truth = None if result.labelled else self._opening(result.videos.get("truth"))
         return result.reference if truth is None else replace(result.reference, opening=truth)
 
     def _baseline_correlation(self) -> float:
-        """Loudness against the true opening; needs no face to be read."""
-        # Where nobody labelled the lips and none were read, the opening would be the loudness itself.
+        """Return the correlation of the loudness with the true opening."""
+        # Without labels and without measurements the opening would be the loudness itself.
         known = [
             self._reference(result)
             for result in self.generator.clips
@@ -100,22 +105,25 @@ class Scores:
         return _mean([correlation(reference.loudness, reference.opening) for reference in moving])
 
     def portraits(self) -> dict[str, float]:
-        """Scores on photographs that speak with a corpus voice; `identity_of_strangers` is what two people get."""
+        """Score photographs driven by corpus voices.
+
+        `identity_of_strangers` is the mean cosine of two different photographs.
+        """
         results = [result for result in self.generator.portraits if not result.voice.human]
-        seen = [self.readings[result.video.path] for result in results if result.video.path in self.readings]
-        # The first frame is all but the source itself.
-        later = [reading.identity[1:] for reading in seen]
+        seen = [self.faces[result.video.path] for result in results if result.video.path in self.faces]
+        # The first frame is nearly equal to the source.
+        later = [measured.identity[1:] for measured in seen]
         identity = [float(np.nanmean(cosines)) for cosines in later if np.isfinite(cosines).any()]
         people = {
-            result.portrait: self.readings[result.video.path].person
+            result.portrait: self.faces[result.video.path].person
             for result in results
-            if result.video.path in self.readings
+            if result.video.path in self.faces
         }
         known = [person for person in people.values() if person is not None]
         pairs = [float(a @ b) for a, b in itertools.combinations(known, 2)]
         return {
             "photos": len(results),
-            "photo_faces": _mean([reading.faces for reading in seen]),
+            "photo_faces": _mean([measured.found_share for measured in seen]),
             "photo_identity": _mean(identity),
             "identity_of_strangers": _mean(pairs),
             "photo_sharpness": _mean([result.sharpness["mouth"] for result in results]),
@@ -123,18 +131,18 @@ class Scores:
         }
 
     def clip_faces(self) -> float:
-        """Share of the frames of the clips' speech videos in which a face is found; the others score nothing."""
+        """Return the share of frames of the clips' speech videos in which a face is found."""
         paths = [result.videos["speech"] for result in self.generator.clips if "speech" in result.videos]
-        return _mean([self.readings[path].faces for path in paths if path in self.readings])
+        return _mean([self.faces[path].found_share for path in paths if path in self.faces])
 
     def clip_identity(self) -> float:
-        """Mean cosine of the faces in the clips' speech videos with their sources'."""
+        """Return the mean cosine of the faces in the clips' speech videos with the faces of their sources."""
         paths = [result.videos["speech"] for result in self.generator.clips if "speech" in result.videos]
-        seen = [self.readings[path].identity for path in paths if path in self.readings]
+        seen = [self.faces[path].identity for path in paths if path in self.faces]
         return _mean([float(np.nanmean(cosines)) for cosines in seen if np.isfinite(cosines).any()])
 
     def human(self) -> dict[str, float]:
-        """Scores of human voices, of which nothing but the sound is known."""
+        """Score human voices, for which only the loudness is known."""
         results = [result for result in self.generator.portraits if result.voice.human]
         tally, resting, loud = LipTally(), [], []
         for result in results:
@@ -155,20 +163,20 @@ class Scores:
         }
 
     def long(self) -> dict[str, Any]:
-        """Seam of everything that was spoken, and drift of the long speeches, the worst of them as `drift`."""
+        """Return the window-boundary scores of sampled videos and the drift of long speeches; `drift` is the worst."""
         drifts = {}
         for result in self.generator.longs:
-            reading = self.readings.get(result.video.path)
+            measured = self.faces.get(result.video.path)
             drifts[result.name] = {
                 "seconds": result.seconds,
                 "sharpness": drift(result.video.sharpness["face"]),
-                "identity": drift(reading.identity.tolist()) if reading else NAN,
+                "identity": drift(measured.identity.tolist()) if measured else NAN,
             }
         ratios = [ratio[key] for ratio in drifts.values() for key in ("sharpness", "identity")]
-        return {**self.generator.boundaries.scores(), "drift": worse(*ratios), "drifts": drifts}
+        return {**self.generator.boundary_tally.scores(), "drift": worse(*ratios), "drifts": drifts}
 
     def clips(self) -> list[dict[str, Any]]:
-        """What came of every clip by itself."""
+        """List the scores of each clip."""
         listed = []
         for result in self.generator.clips:
             lips = {}
@@ -183,7 +191,7 @@ class Scores:
 
 
 def loudness_baseline(result: GeneratedClip, truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The envelope puppet's opening (T,): loudness, scaled so that its loudest twentieth opens as far as the truth."""
+    """Return the baseline opening (T,): loudness, scaled so that the loudest 5 % open as wide as the truth."""
     loudness = result.reference.loudness
     loud, wide = np.percentile(loudness, LOUD_PERCENTILE), truth[np.isfinite(truth)]
     if loud == 0 or not len(wide):
@@ -192,7 +200,7 @@ def loudness_baseline(result: GeneratedClip, truth: NDArray[np.float64]) -> NDAr
 
 
 def _rest_and_loud(opening: NDArray[np.float64], result: GeneratedPortrait) -> tuple[float, float]:
-    """Share of silent, and of loud, frames with the lips shut."""
+    """Return the share of silent frames and the share of loud frames with closed lips."""
     known = result.voice.reference
     count = min(len(opening), len(known.loudness))
     shut, seen = opening[:count] < SHUT, np.isfinite(opening[:count])

@@ -87,8 +87,8 @@ class PairSampler:
         colours = augment.random_colours(sources, self.generator).to(self.device)
         labelled = torch.tensor([self.landmarks[clip] is not None for clip in repeated]).float().to(self.device)
         many_cameras, many_colours = cameras.repeat_interleave(drives, 0), colours.repeat_interleave(drives, 0)
-        source = augment.recolour(augment.view(self.store.take(chosen, starts), cameras), colours)
-        driving = augment.recolour(augment.view(self.store.take(repeated, ends), many_cameras), many_colours)
+        source = augment.recolour(augment.view(self.store.gather(chosen, starts), cameras), colours)
+        driving = augment.recolour(augment.view(self.store.gather(repeated, ends), many_cameras), many_colours)
         return Pairs(
             source,
             driving,
