@@ -1,18 +1,21 @@
-"""Chooses the numbers that frames are rendered in."""
+"""The number format of the networks' matrix products."""
 
 from __future__ import annotations
 
 import torch
 
 
-def halves(device: torch.device) -> bool:
-    """Whether a device multiplies bf16 matrices in hardware: there, rendering in bf16 takes half the time."""
+def supports_bf16(device: torch.device) -> bool:
+    """Return whether a device multiplies bf16 matrices in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # torch 2.11 to 2.13 have no public name for it.
     return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())  # noqa: SLF001
 
 
-def rendering(device: torch.device) -> torch.autocast:
-    """The context in which motion is rendered: for the product, and for whoever measures it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=halves(device))
+def bf16_autocast(device: torch.device) -> torch.autocast:
+    """Return the autocast context of rendering and training: bf16 where the hardware has it, otherwise fp32.
+
+    With matrix units bf16 takes half the time of fp32; emulated on a CPU it takes seven times as long.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=supports_bf16(device))

@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 
 from dubline.models.layers import resize
+from dubline.models.precision import bf16_autocast
 from dubline.training.checkpoint import load_average, read_average
 from dubline.training.cli_errors import UsageError
 from dubline.training.sample_sheet import save_sheet
@@ -136,7 +137,7 @@ def train(
         # A lesson is about the deformation, which a retoucher leaves as it is.
         lesson = dense if session.steps % DENSE_EVERY_STEPS == 0 and not recipe.retouch else None
         pairs = session.fetch(partial(_draw, sampler, recipe, lesson))
-        with torch.autocast(device.type, torch.bfloat16):
+        with bf16_autocast(device):
             rendering, read = model(pairs.sources, pairs.augmented, size_px, retouched=recipe.retouch)
         if recipe.retouch:
             pairs = registered(pairs, rendering.deformation.mixed)
@@ -214,7 +215,7 @@ def _adopt_refiner(averaged: SupervisedAutoencoder, formerly: Path, session: Ses
 def _misread(model: SupervisedAutoencoder, sampler: PairSampler, session: Session, count: int) -> Tensor:
     """How wrongly the motion encoder reads rig and landmarks off `count` frames of different clips."""
     pairs = session.fetch(partial(sampler.draw, count, 1))
-    with torch.autocast(sampler.device.type, torch.bfloat16):
+    with bf16_autocast(sampler.device):
         read = model.read(pairs.augmented)
     return head_loss(read, pairs)
 

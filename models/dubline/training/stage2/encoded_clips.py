@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from dubline.models.precision import bf16_autocast
 from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
 from dubline.models.stage2.log_mel import Loudness, stream_log_mel
 from dubline.training.cli_errors import UsageError
@@ -90,7 +91,7 @@ def encode(clip: Clip, autoencoder: Autoencoder, augmented: Iterable[AugmentedSp
         # A batch at a time: as floats a clip would take four times its pixels.
         part = to_frames(clip.frames[begin : begin + ENCODING_BATCH], device)
         part = part.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
+        with bf16_autocast(device):
             latents.append(autoencoder.encode_motion(part).half().cpu())
             appearance.append(autoencoder.appearance_extractor(part[::APPEARANCE_STEP]).half().cpu())
     voices = [to_recording(speech, len(clip.frames)) for speech in (AugmentedSpeech(clip.speech, 1.0), *augmented)]

@@ -16,6 +16,7 @@ from rich.console import Console
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from dubline.models.precision import bf16_autocast
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.training.checkpoint import read_average
@@ -151,10 +152,10 @@ def train(  # noqa: PLR0913 - each is a choice of the caller
         if session.steps >= warm_up:
             batch = session.fetch(partial(next, batches)).to(device)
             teacher = _averaged(session) if session.steps >= warm_up + ROLLOUT_AFTER_STEPS else None
-            with torch.autocast(device.type, torch.bfloat16), sdpa_kernel(_attention(device)):
+            with bf16_autocast(device), sdpa_kernel(_attention(device)):
                 loss = loss + loss_of(diffusion, lips, batch, draws=recipe.draws, teacher=teacher)
         if articulation_head:
-            with torch.autocast(device.type, torch.bfloat16):
+            with bf16_autocast(device):
                 recited = articulation_head.loss(diffusion.articulation_extractor, recipe.recited)
             loss, figures = loss + recited, {"recited": recited.detach()}
         session.step(loss, **figures)

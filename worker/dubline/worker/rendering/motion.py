@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dubline.models.motion.controls import USUAL, Controls
-from dubline.models.precision import rendering
+from dubline.models.precision import bf16_autocast
 from dubline.models.sampling import Speech, sample_motion
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class PreparedSource:
         stored = np.load(motion, mmap_mode="r")
         for start in range(span.start, span.stop, batch):
             latents = np.array(stored[start : min(start + batch, span.stop)], dtype=np.float32)
-            with rendering(self.device):
+            with bf16_autocast(self.device):
                 frames = self.networks.autoencoder.render(self.source, torch.from_numpy(latents).to(self.device))
             yield frames.float()
 

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 
 from dubline.models.motion.controls import USUAL, Controls
-from dubline.models.precision import rendering
+from dubline.models.precision import bf16_autocast
 from dubline.models.sampling import sample_motion
 from dubline.training.corpus import to_frames
 
@@ -68,7 +68,7 @@ class MotionRenderer:
     def render(self, source: Source, motion: Tensor) -> Iterator[NDArray[np.uint8]]:
         """Render motion (T, M) from a source in batches: frames (t, S, S, 3) at the source's size."""
         for latents in motion.float().split(self.networks.preset.render_batch):
-            with rendering(self.device):
+            with bf16_autocast(self.device):
                 frames = self.networks.autoencoder.render(source, latents)
             yield to_pixels(frames)
 
