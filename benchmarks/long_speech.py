@@ -24,7 +24,8 @@ from PIL import Image
 
 from dubline.framing import crop, face
 from dubline.models.sampling import FADE_FRAMES
-from dubline.worker.media import audio, frame, image, speech
+from dubline.worker.media import audio, frame, image
+from dubline.worker.media.container import identify
 from dubline.worker.rendering import device
 from dubline.worker.rendering.model_cache import ModelCache
 from dubline.worker.rendering.motion import PreparedSource, frame_count, segments
@@ -62,12 +63,12 @@ def babble(seconds: int, rate_hz: int, seed: int) -> Callable[[], Samples]:
 
 def repeated(path: Path, seconds: int, rate_hz: int) -> Callable[[], Samples]:
     """A recording, decoded again and again until it has lasted long enough."""
-    container = audio.identify(path)
+    container = identify(path)
 
     def samples() -> Samples:
         left = seconds * rate_hz
         for _ in count():
-            for part in speech.samples(path, container, rate_hz):
+            for part in audio.samples(path, container, rate_hz):
                 yield part[:left]
                 left -= len(part)
                 if left <= 0:

@@ -18,7 +18,8 @@ from dubline.framing import face
 from dubline.models.presets import PRESETS
 from dubline.options.render import RenderOptions
 from dubline.orchestration.domain.jobs import Stage
-from dubline.worker.media import audio
+from dubline.worker.media import track
+from dubline.worker.media.container import identify
 from dubline.worker.rendering import device
 from dubline.worker.rendering.job import RenderJob
 from dubline.worker.rendering.model_cache import ModelCache
@@ -55,8 +56,8 @@ def main(portrait: Path, speech: Path) -> None:
         found = face.find(picture.convert("RGB"))
     if found is None:
         raise SystemExit(f"there is no face in {portrait}")
-    container = audio.identify(speech)
-    duration_s = audio.measure(speech, 0.2, 3600).duration_s
+    container = identify(speech)
+    duration_s = track.measure(speech, 0.2, 3600).duration_s
     print(f"{processor()}, {torch.get_num_threads()} threads, {width} x {height} portrait")
     for preset in PRESETS:
         job = RenderJob(

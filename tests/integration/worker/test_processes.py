@@ -184,7 +184,7 @@ def test_a_job_killed_in_the_middle_of_a_segment_gives_the_bytes_of_one_that_was
     assert digest(killed) == digest(whole)
     first, second = store.jobs.attempts(tenant, killed)
     assert (first.cause, first.worker == second.worker) == (Cause.WORKER_LOST, False)
-    assert "pieces=2" in log.read_text()
+    assert "checkpoints=2" in log.read_text()
 
 
 def test_sigterm_lets_the_segment_end_and_another_worker_goes_on_after_it(

@@ -1,1 +1,1 @@
-"""One GPU, its networks in memory, one job at a time; and the CPU prober that looks at uploads."""
+"""The GPU worker, which renders one job at a time, and the CPU prober, which checks uploads."""

@@ -1,7 +1,7 @@
-"""Starts a worker: `python -m dubline.worker render` on a GPU, `python -m dubline.worker probe` on a CPU.
+"""The worker's parent process: `python -m dubline.worker render` on a GPU, `python -m dubline.worker probe` on a CPU.
 
-SIGTERM or SIGINT lets the segment or the upload at hand be finished, hands the job back and stops. A second one, or
-SIGQUIT, hands it back at once.
+The first SIGTERM or SIGINT requests a graceful shutdown: the current segment or probe is finished, then the job or
+upload is released. A second one, or SIGQUIT, forces the stop.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-#: What wakes each role, and where from.
+#: Task and queue of the wake-ups of each role.
 WAKE_UPS: Final = {"render": (RENDER, RENDER_QUEUE), "probe": (PROBE, PROBE_QUEUE)}
-#: Only the child reads these, but what is wrong with them should stop the parent before it starts.
-CHILDS_SETTINGS: Final = (DatabaseSettings, BucketSettings, LeaseSettings, LimitSettings)
-#: Threads of torch that spin at barriers starve ffmpeg and each other: on two shared cores, sleeping ones rendered
-#: eight times as fast. Read once, when torch is loaded in the child.
-SLEEPING_THREADS: Final = ("OMP_WAIT_POLICY", "PASSIVE")
+#: Settings that only the child uses; the parent validates them, so that it does not start with unusable ones.
+CHILD_SETTINGS: Final = (DatabaseSettings, BucketSettings, LeaseSettings, LimitSettings)
+#: With OpenMP's default, threads spin at barriers and take the processor from ffmpeg and each other: on two shared
+#: cores passive waiting renders eight times as fast. Read once, when torch is loaded in the child.
+PASSIVE_WAITING: Final = ("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one worker until a signal stops it.
 
     Returns:
-        As `serve`; 2 after settings that are missing or wrong.
+        As `serve`; 2 if a setting is missing or invalid.
     """
     parser = argparse.ArgumentParser(prog="python -m dubline.worker", description="Run one worker.")
     parser.add_argument("role", choices=sorted(WAKE_UPS))
     role = parser.parse_args(arguments).role
     try:
-        for group in CHILDS_SETTINGS:
+        for group in CHILD_SETTINGS:
             group.read()
         return serve(role, (sys.executable, "-m", "dubline.worker.child", role))
     except ValidationError as error:
@@ -63,16 +63,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def serve(role: str, command: Sequence[str]) -> int:
-    """Listen for wake-ups, and keeps a child at work.
+    """Consume wake-ups and keep a child running.
 
     Args:
         role: render or probe.
         command: starts a child that calls `child.work` with the two arguments that are appended.
 
     Returns:
-        0 after a stop, `channel.UNPREPARED` if the child could not load what it works with.
+        0 after a stop, `channel.UNPREPARED` if the child could not load its networks or decoders.
     """
-    os.environ.setdefault(*SLEEPING_THREADS)
+    os.environ.setdefault(*PASSIVE_WAITING)
     settings = WorkerSettings.read()
     logs.configure(LogSettings.read())
     log_renamed()
@@ -81,26 +81,26 @@ def serve(role: str, command: Sequence[str]) -> int:
     task, queue = WAKE_UPS[role]
     with scratch.home(settings.scratch_dir) as folder:
         supervisor = Supervisor(command, folder)
-        _obey_signals(supervisor)
+        _stop_on_signals(supervisor)
         supervisor.start()
         try:
             tasks.register(app, task, supervisor.notify)
-            tasks.listen(app, queue, lambda: supervisor.stopping)
+            tasks.consume(app, queue, lambda: supervisor.stopping)
         finally:
             if not supervisor.stopping:
                 supervisor.stop()
             supervisor.wait()
-            # One more signal must not turn a good end into a bad one.
+            # A further signal must not change the exit code of a complete shutdown.
             _handle_signals(signal.SIG_IGN)
     return UNPREPARED if supervisor.gave_up else 0
 
 
-def _obey_signals(supervisor: Supervisor) -> None:
-    def obey(number: int, _frame: FrameType | None) -> None:
+def _stop_on_signals(supervisor: Supervisor) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
         supervisor.stop(force=number == signal.SIGQUIT)
         tasks.stop()
 
-    _handle_signals(obey)
+    _handle_signals(stop)
 
 
 def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:

@@ -1,6 +1,7 @@
-"""The process that works: `python -m dubline.worker.child ROLE FD FOLDER`, started by the parent and by nobody else.
+"""The worker's child process, which does the work: `python -m dubline.worker.child ROLE FD FOLDER`.
 
-A fresh interpreter, because CUDA does not survive a fork. Its parent starts another when it ends.
+Only the parent process starts it, and starts a new one when it ends. It is a new interpreter, because CUDA cannot be
+used after a fork.
 """
 
 from __future__ import annotations
@@ -34,27 +35,27 @@ ROLES: Final[dict[str, Callable[[WorkerContext], Executor]]] = {"render": factor
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Works in one of the roles until the parent says stop; returns the exit code."""
+    """Work in one role until the parent requests a stop; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m dubline.worker.child")
     parser.add_argument("role", choices=sorted(ROLES))
     parser.add_argument("fd", type=int)
     parser.add_argument("folder", type=Path)
-    told = parser.parse_args(arguments)
-    return work(ROLES[told.role], told.fd, told.folder)
+    parsed = parser.parse_args(arguments)
+    return work(ROLES[parsed.role], parsed.fd, parsed.folder)
 
 
 def work(make: Callable[[WorkerContext], Executor], fd: int, folder: Path) -> int:
-    """The whole life of a child.
+    """Run a child from start to exit.
 
     Args:
-        make: the executor, once settings, folder and line are there.
-        fd: the child's end of the line to the parent.
+        make: makes the executor.
+        fd: file descriptor of the child's end of the parent's socket.
         folder: scratch folder of this worker.
 
     Returns:
-        0 after a stop, `UNPREPARED` if the executor could not be made, `DEVICE_FAILED` if it can go on no more.
+        0 after a stop, `UNPREPARED` if the executor could not be made, `DEVICE_FAILED` if the device failed.
     """
-    # The parent hears signals, and passes them on; a terminal sends them to both.
+    # The parent handles signals and forwards them; a terminal sends them to both processes.
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     shutdown = Shutdown()

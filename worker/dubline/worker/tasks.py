@@ -1,7 +1,7 @@
-"""The Celery side of a worker: it hears wake-ups and passes them on as nudges, and does no work itself.
+"""The Celery consumer of a worker: each wake-up becomes a notification of the child.
 
-A message carries nothing, and the store says what to work on. The solo pool runs the task in this process, so one
-wake-up is taken at a time and the next stays with the broker until the child is idle again.
+A message has no content; the database determines what to work on. The solo pool runs the task in this process, so a
+worker takes one wake-up at a time, and the next stays in the broker until the child is idle.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: Before a consumer that ended unasked is followed by another.
+#: Pause before a new consumer replaces one that ended without a stop.
 PAUSE_S: Final = 2.0
 
 
-def register(app: Celery, name: str, nudge: Callable[[], None]) -> None:
-    """Make a task known to a Celery application.
+def register(app: Celery, name: str, notify: Callable[[], None]) -> None:
+    """Register the task of a wake-up.
 
     Args:
-        app: of this worker.
-        name: of the task.
-        nudge: called for each message.
+        app: Celery application of this worker.
+        name: name of the task.
+        notify: called for each message.
     """
 
     @app.task(name=name)  # type: ignore[untyped-decorator]
-    def look() -> None:
-        nudge()
+    def wake_up() -> None:
+        notify()
 
 
-def listen(app: Celery, queue: str, stopping: Callable[[], bool]) -> None:
+def consume(app: Celery, queue: str, stopping: Callable[[], bool]) -> None:
     """Consume a queue until `stop`, through any outage of the broker.
 
     Args:
-        app: with the task.
-        queue: where its messages come from.
-        stopping: whether `stop` was called for good.
+        app: with the registered task.
+        queue: queue of the wake-ups.
+        stopping: whether the worker stops.
     """
     while not stopping():
-        # Without the command line's worker, which installs signal handlers and logs of its own.
+        # Celery's command-line worker would install its own signal handlers and logging.
         worker = app.WorkController(
             hostname=f"{queue}-{uuid.uuid4().hex[:8]}@{socket.gethostname()}",
             queues=[queue],
@@ -59,10 +59,10 @@ def listen(app: Celery, queue: str, stopping: Callable[[], bool]) -> None:
         )
         worker.start()
         if not stopping():
-            _log.error("listener_ended", exit_code=worker.exitcode)
+            _log.error("consumer_ended", exit_code=worker.exitcode)
             time.sleep(PAUSE_S)
 
 
 def stop() -> None:
-    """Let `listen` return within about a second; for signal handlers."""
+    """Make `consume` return within about a second; safe in signal handlers."""
     state.should_stop = 0

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.unit.worker import media_files as media
 
 from dubline.orchestration.domain.errors import EncoderFailedError
-from dubline.worker.media import audio, mux
-from dubline.worker.media import speech as voice
+from dubline.worker.media import audio, mux, track
+from dubline.worker.media.container import identify
 from dubline.worker.rendering import motion
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def made(folder: Path, speech: Path, lengths: list[int]) -> Path:
         parts.append(folder / f"segment-{number}.mp4")
         assert mux.encode_segment(frames(length, sum(lengths[:number])), SIDE, SIDE, parts[-1]) == length
     path = folder / "video.mp4"
-    container = audio.identify(speech)
-    channels = voice.channels(speech, container)
-    sound = voice.sound(speech, container, channels, mux.AUDIO_HZ)
+    container = identify(speech)
+    channels = audio.channel_count(speech, container)
+    sound = audio.soundtrack(speech, container, channels, mux.AUDIO_HZ)
     mux.join(parts, sound, channels, path, sum(lengths) / mux.FPS)
     return path
 
@@ -137,7 +137,7 @@ def test_video_and_audio_agree_within_a_frame(
 ) -> None:
     folder = tmp_path_factory.mktemp("lengths")
     speech = media.wav(folder / "speech.wav", media.tone(seconds, rate_hz), rate_hz)
-    count = motion.frame_count(audio.measure(speech, 0.1, 60).duration_s, mux.FPS)
+    count = motion.frame_count(track.measure(speech, 0.1, 60).duration_s, mux.FPS)
     found = facts(made(folder, speech, [count]))
     assert found["video_s"] == pytest.approx(count / 25)
     assert abs(found["video_s"] - found["audio_s"]) <= 0.04
@@ -160,7 +160,7 @@ def test_speech_of_any_format_becomes_mono_or_stereo(
 ) -> None:
     source = media.wav(tmp_path / "source.wav", media.tone(1.2))
     speech = media.convert(source, tmp_path / f"speech.{ending}", *options)
-    count = motion.frame_count(audio.measure(speech, 0.1, 60).duration_s, mux.FPS)
+    count = motion.frame_count(track.measure(speech, 0.1, 60).duration_s, mux.FPS)
     found = facts(made(tmp_path, speech, [count]))
     assert found["channels"] == channels
     assert abs(found["video_s"] - found["audio_s"]) <= 0.04
@@ -169,7 +169,7 @@ def test_speech_of_any_format_becomes_mono_or_stereo(
 @pytest.mark.parametrize("chain", media.CHAINS)
 def test_speech_that_changes_on_the_way_keeps_its_clock(tmp_path: Path, chain: str) -> None:
     speech = media.chained(tmp_path, chain, media.CHAINS[chain])
-    measured = audio.measure(speech, 0.1, 60).duration_s
+    measured = track.measure(speech, 0.1, 60).duration_s
     path = made(tmp_path, speech, [motion.frame_count(measured, mux.FPS)])
     found = facts(path)
     assert abs(found["video_s"] - found["audio_s"]) <= 0.04

@@ -170,7 +170,7 @@ def test_too_much_memory_for_decoding_is_the_files_fault(monkeypatch: pytest.Mon
     def greedy(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(examine.audio, "identify", greedy)
+    monkeypatch.setattr(examine, "identify", greedy)
     question = examine.Examination("x", "speech", "audio/wav", 1, 0.2, 60.0)
     with pytest.raises(MediaTruncatedError):
         examine.examine(question)

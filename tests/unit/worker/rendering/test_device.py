@@ -24,11 +24,11 @@ from dubline.worker.rendering import device
     ],
 )
 def test_faults_of_the_device_are_told_from_ours(error: Exception, named: type | None) -> None:
-    found = device.fault(error)
+    found = device.translate(error)
     assert found is None if named is None else type(found) is named
 
 
 def test_the_processor_really_runs_out_in_these_words() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60, dtype=torch.uint8)
-    assert isinstance(device.fault(caught.value), OutOfMemoryError)
+    assert isinstance(device.translate(caught.value), OutOfMemoryError)

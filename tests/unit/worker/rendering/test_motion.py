@@ -61,7 +61,7 @@ def test_motion_is_kept_in_half_precision_and_counted(tmp_path: Path, prepared: 
 
 def test_too_few_latents_are_noticed(tmp_path: Path, prepared: PreparedSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(motion, "sample_motion", lambda *_, **__: iter([torch.zeros(3, 4, dtype=torch.float16)]))
-    with pytest.raises(RuntimeError, match="3 motion latents came for 10"):
+    with pytest.raises(RuntimeError, match="3 motion latents were sampled for 10"):
         list(prepared.store_motion(voice, 10, 0, tmp_path / "m.npy"))
 
 

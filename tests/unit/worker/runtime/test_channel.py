@@ -14,52 +14,52 @@ from dubline.worker.runtime.shutdown import Shutdown, StoppedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Long enough for any machine; what is waited for comes at once.
+# Longest wait; the awaited events come at once.
 LONG_S = 30.0
 
 
 @pytest.fixture
-def line() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """The parent's end and the child's."""
+def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The parent's end and the child's end."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield ours, theirs
 
 
-def listening(theirs: socket.socket, shutdown: Shutdown) -> ParentChannel:
-    """One whose process outlives the end of the line."""
+def channel_to(theirs: socket.socket, shutdown: Shutdown) -> ParentChannel:
+    """Make a channel that does not end this process when the socket is closed."""
     return ParentChannel(theirs, shutdown, give_up=lambda: None)
 
 
-def test_a_nudge_is_heard_once_and_answered(line: tuple[socket.socket, socket.socket]) -> None:
-    parent, child = line
-    channel = listening(child, Shutdown())
-    assert not channel.take_notification()
+def test_a_notification_is_returned_once_and_acknowledged(sockets: tuple[socket.socket, socket.socket]) -> None:
+    parent, child = sockets
+    channel = channel_to(child, Shutdown())
+    assert not channel.pop_notification()
     parent.sendall(NOTIFY)
     channel.wait(LONG_S)
-    assert channel.take_notification()
-    assert not channel.take_notification()
+    assert channel.pop_notification()
+    assert not channel.pop_notification()
     channel.acknowledge()
     assert parent.recv(8) == POLLED
 
 
-@pytest.mark.parametrize(("word", "hurried"), [(SHUT_DOWN, False), (FORCE_STOP, True)])
-def test_stops_reach_the_drain_and_end_the_wait(
-    line: tuple[socket.socket, socket.socket], word: bytes, hurried: bool
+@pytest.mark.parametrize(("message", "forced"), [(SHUT_DOWN, False), (FORCE_STOP, True)])
+def test_a_stop_updates_the_shutdown_and_ends_the_wait(
+    sockets: tuple[socket.socket, socket.socket], message: bytes, forced: bool
 ) -> None:
-    (parent, child), shutdown = line, Shutdown()
-    channel = listening(child, shutdown)
-    parent.sendall(word)
+    (parent, child), shutdown = sockets, Shutdown()
+    channel = channel_to(child, shutdown)
+    parent.sendall(message)
     channel.wait(LONG_S)
     assert shutdown.requested
-    if hurried:
+    if forced:
         with pytest.raises(StoppedError):
             shutdown.raise_if_forced()
     else:
         shutdown.raise_if_forced()
 
 
-def test_a_child_does_not_outlive_its_parent() -> None:
+def test_a_child_ends_with_its_parent() -> None:
     ours, theirs = socket.socketpair()
     script = (
         "import socket, sys, threading\n"

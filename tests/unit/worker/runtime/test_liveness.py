@@ -13,37 +13,37 @@ if TYPE_CHECKING:
     import pytest
 
 
-def felt(path: Path, max_age_s: float) -> int:
+def exit_code(path: Path, max_age_s: float) -> int:
     command = [sys.executable, "-m", "dubline.worker.runtime.liveness", path, str(max_age_s)]
     return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
 
 
-def test_a_pulse_is_felt_while_it_is_fresh(tmp_path: Path) -> None:
+def test_the_check_succeeds_while_the_file_is_fresh(tmp_path: Path) -> None:
     path = tmp_path / "liveness"
     liveness = LivenessFile.at(str(path))
-    assert felt(path, 60) == 1
+    assert exit_code(path, 60) == 1
     liveness.touch()
-    assert felt(path, 60) == 0
+    assert exit_code(path, 60) == 0
     os.utime(path, (path.stat().st_mtime - 90,) * 2)
-    assert felt(path, 60) == 1
+    assert exit_code(path, 60) == 1
     liveness.touch()
-    assert felt(path, 60) == 0
+    assert exit_code(path, 60) == 0
     liveness.clear()
-    assert felt(path, 60) == 1
+    assert exit_code(path, 60) == 1
     liveness.clear()
 
 
-def test_a_disk_without_room_for_a_pulse_stops_nobody(tmp_path: Path) -> None:
+def test_a_missing_disk_raises_no_error(tmp_path: Path) -> None:
     LivenessFile(tmp_path / "gone" / "liveness").touch()
 
 
-def test_no_name_means_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_name_disables_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     LivenessFile.at("").touch()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_to_feel_a_pulse_loads_nothing_that_takes_long() -> None:
+def test_the_check_imports_only_the_standard_library() -> None:
     script = (
         "import sys; before = set(sys.modules); import dubline.worker.runtime.liveness; "
         "print(*set(sys.modules) - before)"

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 LONG_S = 30.0
 
 
-class Post:
-    """A loop in a thread, the parent's end of its line, and the work that it finds."""
+class RunningLoop:
+    """A loop in a thread, the parent's end of its socket, and an executor that calls `work` with a call count."""
 
     def __init__(self, work: Callable[[int], bool], poll_s: float, liveness: Path | None = None) -> None:
-        self.looks = 0
-        self.looked = Event()
+        self.calls = 0
+        self.called = Event()
         self.work = work
         self.parent, self.child = socket.socketpair()
         self.shutdown = Shutdown()
@@ -40,9 +40,9 @@ class Post:
         self.thread.start()
 
     def run_next(self) -> bool:
-        self.looks += 1
-        self.looked.set()
-        return self.work(self.looks)
+        self.calls += 1
+        self.called.set()
+        return self.work(self.calls)
 
     def stop(self) -> None:
         self.parent.sendall(SHUT_DOWN)
@@ -53,67 +53,67 @@ class Post:
 
 
 def test_an_idle_worker_stops_at_once() -> None:
-    post = Post(lambda _: False, poll_s=1e6)
-    assert post.looked.wait(LONG_S)
-    post.stop()
+    running = RunningLoop(lambda _: False, poll_s=1e6)
+    assert running.called.wait(LONG_S)
+    running.stop()
 
 
-def test_a_nudge_is_answered_when_nothing_is_left_to_do() -> None:
-    post = Post(lambda look: look % 4 != 0, poll_s=1e6)
+def test_a_notification_is_acknowledged_when_no_work_is_left() -> None:
+    running = RunningLoop(lambda calls: calls % 4 != 0, poll_s=1e6)
     try:
-        assert post.looked.wait(LONG_S)
-        post.parent.sendall(NOTIFY)
-        assert post.parent.recv(8) == POLLED
-        assert post.looks >= 4
-        assert post.looks % 4 == 0
+        assert running.called.wait(LONG_S)
+        running.parent.sendall(NOTIFY)
+        assert running.parent.recv(8) == POLLED
+        assert running.calls >= 4
+        assert running.calls % 4 == 0
     finally:
-        post.stop()
+        running.stop()
 
 
-def test_without_nudges_the_clock_makes_it_look() -> None:
+def test_the_worker_polls_without_notifications() -> None:
     enough = Event()
-    post = Post(lambda look: bool(look >= 5 and enough.set()), poll_s=0.01)
+    running = RunningLoop(lambda calls: bool(calls >= 5 and enough.set()), poll_s=0.01)
     try:
         assert enough.wait(LONG_S)
     finally:
-        post.stop()
+        running.stop()
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailableError(), KeyError("a defect")])
-def test_a_look_that_fails_is_repeated_soon(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_poll_is_repeated_soon(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "RETRY_S", 0.01)
     again = Event()
 
-    def work(look: int) -> bool:
-        if look == 1:
+    def work(calls: int) -> bool:
+        if calls == 1:
             raise error
         again.set()
         return False
 
-    post = Post(work, poll_s=1e6)
+    running = RunningLoop(work, poll_s=1e6)
     try:
         assert again.wait(LONG_S)
     finally:
-        post.stop()
+        running.stop()
 
 
-def test_a_stop_lets_nothing_new_begin() -> None:
+def test_no_work_begins_after_a_stop() -> None:
     started, stopped = Event(), Event()
 
-    def work(_look: int) -> bool:
+    def work(_calls: int) -> bool:
         started.set()
         assert stopped.wait(LONG_S)
         return True
 
-    post = Post(work, poll_s=1e6)
+    running = RunningLoop(work, poll_s=1e6)
     assert started.wait(LONG_S)
-    post.shutdown.request()
+    running.shutdown.request()
     stopped.set()
-    post.stop()
-    assert post.looks == 1
+    running.stop()
+    assert running.calls == 1
 
 
-def test_a_dead_device_ends_the_loop() -> None:
+def test_a_failed_device_ends_the_loop() -> None:
     class Broken:
         def run_next(self) -> bool:
             raise DeviceFailedError
@@ -126,10 +126,10 @@ def test_a_dead_device_ends_the_loop() -> None:
             Loop(executor=Broken(), channel=channel, shutdown=shutdown, liveness=LivenessFile(None), poll_s=1).run()
 
 
-def test_each_look_is_felt(tmp_path: Path) -> None:
-    post = Post(lambda _: False, poll_s=1e6, liveness=tmp_path / "liveness")
+def test_each_poll_touches_the_liveness_file(tmp_path: Path) -> None:
+    running = RunningLoop(lambda _: False, poll_s=1e6, liveness=tmp_path / "alive")
     try:
-        assert post.looked.wait(LONG_S)
-        assert (tmp_path / "liveness").exists()
+        assert running.called.wait(LONG_S)
+        assert (tmp_path / "alive").exists()
     finally:
-        post.stop()
+        running.stop()

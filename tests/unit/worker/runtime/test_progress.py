@@ -18,7 +18,7 @@ def nothing(_stage: Stage) -> None:
     pass
 
 
-def test_percents_are_written_at_most_once_per_second_and_stages_always() -> None:
+def test_percents_are_written_once_per_second_and_stages_always() -> None:
     written: list[tuple[Stage, float, float]] = []
     clock = Clock()
     progress = Progress(lambda *step: written.append(step), nothing, clock)
@@ -34,14 +34,14 @@ def test_percents_are_written_at_most_once_per_second_and_stages_always() -> Non
     ]
 
 
-def test_a_database_that_is_away_does_not_stop_the_work() -> None:
-    def away(*_: object) -> None:
+def test_a_database_outage_does_not_stop_the_work() -> None:
+    def unavailable(*_: object) -> None:
         raise DatabaseUnavailableError
 
-    Progress(away, nothing)(Stage.RENDERING, 50)
+    Progress(unavailable, nothing)(Stage.RENDERING, 50)
 
 
-def test_a_lost_lease_stops_the_work_even_between_writes() -> None:
+def test_a_lost_lease_stops_the_work_between_writes() -> None:
     def lost(_stage: Stage) -> None:
         raise LeaseLostError
 
@@ -49,7 +49,7 @@ def test_a_lost_lease_stops_the_work_even_between_writes() -> None:
         Progress(lambda *_: None, lost)(Stage.RENDERING, 50)
 
 
-def test_only_sampling_and_rendering_count_as_time_on_the_device() -> None:
+def test_only_sampling_and_rendering_count_as_device_time() -> None:
     written: list[tuple[Stage, float, float]] = []
     clock = Clock()
     progress = Progress(lambda *step: written.append(step), nothing, clock)
@@ -61,7 +61,7 @@ def test_only_sampling_and_rendering_count_as_time_on_the_device() -> None:
     assert [gpu_s for _, _, gpu_s in written] == [0, 0, 1, 7, 7]
 
 
-def test_the_time_of_a_step_that_fails_counts() -> None:
+def test_the_time_of_a_failed_step_counts() -> None:
     clock = Clock()
     progress = Progress(lambda *_: None, nothing, clock)
     progress(Stage.RENDERING, 10)
@@ -69,7 +69,7 @@ def test_the_time_of_a_step_that_fails_counts() -> None:
     assert progress.gpu_s == 4
 
 
-def test_a_step_that_goes_on_is_reported_again() -> None:
+def test_a_running_step_is_reported_again() -> None:
     written: list[tuple[Stage, float, float]] = []
     clock = Clock()
     progress = Progress(lambda *step: written.append(step), nothing, clock)

@@ -7,19 +7,19 @@ from dubline.worker.runtime import retry_write
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry_write, "PAUSE_S", 0.01)
 
 
 def test_an_outcome_survives_a_short_outage() -> None:
-    answers = [DatabaseUnavailableError, DatabaseUnavailableError, None]
+    results = [DatabaseUnavailableError, DatabaseUnavailableError, None]
 
     def write() -> None:
-        if answer := answers.pop(0):
-            raise answer
+        if error := results.pop(0):
+            raise error
 
     retry_write.retry_write(write, within_s=30)
-    assert answers == []
+    assert results == []
 
 
 def test_a_long_outage_is_left_to_the_rescuer() -> None:
@@ -30,13 +30,13 @@ def test_a_long_outage_is_left_to_the_rescuer() -> None:
         retry_write.retry_write(write, within_s=0.05)
 
 
-def test_a_refused_outcome_is_not_pressed() -> None:
-    asked = []
+def test_a_refused_outcome_is_not_retried() -> None:
+    calls = []
 
     def write() -> None:
-        asked.append(1)
+        calls.append(1)
         raise LeaseLostError
 
     with pytest.raises(LeaseLostError):
         retry_write.retry_write(write, within_s=30)
-    assert asked == [1]
+    assert calls == [1]

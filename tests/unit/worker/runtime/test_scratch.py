@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_worker_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_worker_removes_its_folder(tmp_path: Path) -> None:
     parent = tmp_path / "not" / "there" / "yet"
     with scratch.home(parent) as folder, scratch.attempt(folder) as attempt:
         (attempt / "segment.mp4").write_bytes(b"frames")
     assert list(parent.iterdir()) == []
 
 
-def test_an_attempt_that_fails_is_cleaned_up(tmp_path: Path) -> None:
+def test_the_folder_of_a_failed_attempt_is_removed(tmp_path: Path) -> None:
     def fail() -> None:
         with scratch.attempt(tmp_path) as attempt:
             (attempt / "motion.npy").write_bytes(b"latents")
@@ -31,7 +31,7 @@ def test_an_attempt_that_fails_is_cleaned_up(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_child_left_is_swept(tmp_path: Path) -> None:
+def test_the_files_of_a_killed_child_are_removed(tmp_path: Path) -> None:
     (tmp_path / "attempt-killed").mkdir()
     (tmp_path / "attempt-killed" / "motion.npy").write_bytes(b"latents")
     scratch.sweep(tmp_path)
@@ -44,7 +44,7 @@ def aged(folder: Path) -> Path:
     return folder
 
 
-def test_the_next_worker_removes_what_a_killed_one_left_and_nothing_of_a_living_one(tmp_path: Path) -> None:
+def test_a_worker_removes_folders_of_killed_workers_only(tmp_path: Path) -> None:
     script = (
         "import os, pathlib, signal, sys\n"
         "from dubline.worker.runtime import scratch\n"
@@ -55,12 +55,12 @@ def test_the_next_worker_removes_what_a_killed_one_left_and_nothing_of_a_living_
     subprocess.run([sys.executable, "-c", script, tmp_path], check=False)
     (left,) = tmp_path.iterdir()
     (tmp_path / "dubline-other").mkdir()
-    with scratch.home(tmp_path) as living:
-        # It may be another's, made a moment ago and not locked yet.
+    with scratch.home(tmp_path) as running:
+        # A young folder may belong to a worker that has not locked it yet.
         assert left.exists()
         aged(left)
-        aged(living)
+        aged(running)
         with scratch.home(tmp_path):
-            assert living.exists()
+            assert running.exists()
             assert not left.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["dubline-other"]

@@ -5,14 +5,14 @@ import pytest
 from dubline.worker.runtime.shutdown import Shutdown, StoppedError
 
 
-def test_work_goes_on_until_somebody_asks() -> None:
+def test_work_continues_without_a_request() -> None:
     shutdown = Shutdown()
     shutdown.raise_if_forced()
     shutdown.raise_if_requested()
     assert not shutdown.requested
 
 
-def test_the_first_stop_leaves_the_piece_at_hand_alone() -> None:
+def test_a_request_lets_the_current_unit_of_work_finish() -> None:
     shutdown = Shutdown()
     shutdown.request()
     assert shutdown.requested
@@ -21,7 +21,7 @@ def test_the_first_stop_leaves_the_piece_at_hand_alone() -> None:
         shutdown.raise_if_requested()
 
 
-def test_a_hurried_stop_ends_the_piece_too() -> None:
+def test_a_forced_stop_ends_the_current_unit_of_work() -> None:
     shutdown = Shutdown()
     shutdown.force()
     assert shutdown.requested

@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONG_S = 30.0
-# A child that writes down what it hears, and answers nudges; stops when it hears a stop.
+# A child that records the messages it receives, acknowledges notifications, and exits on the message in `exit-on`.
 CHILD = """
 import os, socket, sys
 from pathlib import Path
-line, folder = socket.socket(fileno=int(sys.argv[-2])), Path(sys.argv[-1])
-(folder / f"born-{os.getpid()}").touch()
-while word := line.recv(1):
-    with (folder / "heard").open("ab") as file:
-        file.write(word)
-    if word == b"n":
-        line.sendall(b".")
-    elif (folder / "obey").read_bytes() == word:
+connection, folder = socket.socket(fileno=int(sys.argv[-2])), Path(sys.argv[-1])
+(folder / f"started-{os.getpid()}").touch()
+while message := connection.recv(1):
+    with (folder / "received").open("ab") as file:
+        file.write(message)
+    if message == b"n":
+        connection.sendall(b".")
+    elif (folder / "exit-on").read_bytes() == message:
         break
 """
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "obey").write_bytes(b"d")
+    (tmp_path / "exit-on").write_bytes(b"d")
     return tmp_path
 
 
@@ -53,35 +53,35 @@ def supervised(folder: Path, script: str = CHILD) -> Iterator[Supervisor]:
         made.wait()
 
 
-def born(folder: Path, count: int) -> list[int]:
+def started(folder: Path, count: int) -> list[int]:
+    """Wait for `count` children; return their process ids."""
     until = time.monotonic() + LONG_S
-    while len(found := [int(path.name.split("-")[1]) for path in folder.glob("born-*")]) < count:
+    while len(found := [int(path.name.split("-")[1]) for path in folder.glob("started-*")]) < count:
         assert time.monotonic() < until
         time.sleep(0.01)
     return found
 
 
-def test_a_nudge_reaches_the_child_and_waits_for_its_look(folder: Path) -> None:
+def test_a_notification_waits_for_the_childs_poll(folder: Path) -> None:
     with supervised(folder) as made:
         made.notify()
-        assert (folder / "heard").read_bytes() == b"n"
-    assert (folder / "heard").read_bytes() == b"nd"
+        assert (folder / "received").read_bytes() == b"n"
+    assert (folder / "received").read_bytes() == b"nd"
     assert not made.gave_up
 
 
-def test_a_killed_child_is_followed_by_another(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_child_is_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.05)
     with supervised(folder) as made:
-        (first,) = born(folder, 1)
+        (first,) = started(folder, 1)
         os.kill(first, signal.SIGKILL)
-        born(folder, 2)
+        started(folder, 2)
         made.notify()
-        assert (folder / "heard").read_bytes() == b"n"
+        assert (folder / "received").read_bytes() == b"n"
 
 
-def test_a_nudge_outlives_no_child(folder: Path) -> None:
-    """Whoever is waiting for the end of a look hears of the child's death."""
-    script = CHILD.replace('line.sendall(b".")', "os.kill(os.getpid(), 9)")
+def test_a_notification_returns_when_the_child_ends(folder: Path) -> None:
+    script = CHILD.replace('connection.sendall(b".")', "os.kill(os.getpid(), 9)")
     with supervised(folder, script) as made:
         waiting = Thread(target=made.notify)
         waiting.start()
@@ -89,24 +89,24 @@ def test_a_nudge_outlives_no_child(folder: Path) -> None:
         assert not waiting.is_alive()
 
 
-def test_the_second_stop_is_a_hurried_one(folder: Path) -> None:
-    (folder / "obey").write_bytes(b"h")
+def test_the_second_stop_is_forced(folder: Path) -> None:
+    (folder / "exit-on").write_bytes(b"h")
     with supervised(folder) as made:
         made.notify()
         made.stop()
         made.stop()
-    assert (folder / "heard").read_bytes() == b"ndh"
+    assert (folder / "received").read_bytes() == b"ndh"
 
 
-def test_a_stop_before_the_child_listens_is_not_lost(folder: Path) -> None:
+def test_a_stop_before_the_child_is_ready_is_not_lost(folder: Path) -> None:
     with supervised(folder) as made:
         made.stop(force=True)
-        (folder / "obey").write_bytes(b"h")
+        (folder / "exit-on").write_bytes(b"h")
 
 
-def test_nudges_end_with_the_stop(folder: Path) -> None:
+def test_notifications_return_at_once_after_a_stop(folder: Path) -> None:
     with supervised(folder) as made:
-        born(folder, 1)
+        started(folder, 1)
     made.notify()
 
 
@@ -123,18 +123,16 @@ def test_a_child_that_cannot_work_ends_the_parent(folder: Path) -> None:
     assert received == [signal.SIGTERM]
 
 
-def test_children_that_die_young_are_followed_after_longer_and_longer_pauses(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paused: list[float] = []
+def test_the_pause_doubles_after_each_child_that_ends_early(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
 
     def pause(_self: Supervisor, seconds: float) -> None:
-        paused.append(seconds)
-        if len(paused) == 7:
+        seen.append(seconds)
+        if len(seen) == 7:
             made._stops = 1
 
     monkeypatch.setattr(Supervisor, "_pause", pause)
     made = Supervisor([sys.executable, "-S", "-c", "raise SystemExit(1)"], folder)
     made.start()
     made.wait()
-    assert paused == [0.5, 1, 2, 4, 8, 10, 10]
+    assert seen == [0.5, 1, 2, 4, 8, 10, 10]

@@ -1,4 +1,4 @@
-"""Names what a raw exception of an attempt means, where it is no defect of ours."""
+"""Translation of raw exceptions of an attempt that are not defects: a full disk."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Final
 
 from dubline.orchestration.domain.errors import DublineError, ScratchFullError
 
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def translate(error: Exception) -> Exception:
-    """The error of our tree that an exception stands for; itself where there is none.
+    """Translate an exception to the service's error for it; return others unchanged.
 
     Args:
-        error: what an attempt raised; what it was raised from counts too.
+        error: raised by an attempt; its chain of causes and contexts is searched too.
     """
     cause: BaseException | None = error
     seen: set[int] = set()
     while cause is not None and id(cause) not in seen:
-        if isinstance(cause, OSError) and cause.errno in FULL:
+        if isinstance(cause, OSError) and cause.errno in DISK_FULL:
             full: DublineError = ScratchFullError()
             return full
         seen.add(id(cause))

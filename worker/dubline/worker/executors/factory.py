@@ -1,18 +1,14 @@
-"""Makes the executors, once per child process. Networks and decoders are imported only where they are needed."""
+"""Construction of the executors, once per child process. Networks and decoders are imported only where needed."""
 
 from __future__ import annotations
 
 import os
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dubline.orchestration.database.store import Store
-from dubline.orchestration.settings import (
-    BucketSettings,
-    DatabaseSettings,
-    LimitSettings,
-)
+from dubline.orchestration.settings import BucketSettings, DatabaseSettings, LimitSettings
 from dubline.orchestration.storage.objects import Objects
 from dubline.worker.settings import LeaseSettings
 
@@ -29,26 +25,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
-    """What a child process knows of the world, besides its environment variables."""
+    """What the parent process and the child's main function give an executor."""
 
     settings: WorkerSettings
-    """Preset, device and period."""
+    """Preset, device and poll interval."""
     folder: Path
     """Scratch folder of this worker."""
     shutdown: Shutdown
-    """Whether it is to stop."""
+    """Shutdown state of this worker."""
     liveness: LivenessFile
-    """Shows that it goes round."""
+    """Liveness file of this worker."""
 
 
 def renderer(context: WorkerContext) -> RenderExecutor:
-    """Render with the released networks; the first preset is loaded by the end.
+    """Make the executor of renders with the released networks; load those of the configured preset.
 
     Raises:
-        dubline.models.weights.WeightsError: no such preset, or its weights are missing or altered.
-        RuntimeError: no such device.
+        dubline.models.weights.WeightsError: the preset does not exist, or its weights are missing or altered.
+        RuntimeError: the device does not exist.
     """
-    from dubline.worker.rendering import device  # noqa: PLC0415 - torch stays out of the prober
+    from dubline.worker.rendering import device  # noqa: PLC0415 - the prober must not import torch
     from dubline.worker.rendering.model_cache import ModelCache  # noqa: PLC0415
     from dubline.worker.rendering.pipeline import Renderer  # noqa: PLC0415
 
@@ -58,37 +54,28 @@ def renderer(context: WorkerContext) -> RenderExecutor:
     return renderer_with(context, Renderer(models))
 
 
-def renderer_with(context: WorkerContext, own: Renderer) -> RenderExecutor:
-    """Render with whatever makes videos."""
-    from dubline.worker.executors.render import RenderExecutor  # noqa: PLC0415 - torch stays out of the prober
+def renderer_with(context: WorkerContext, pipeline: Renderer) -> RenderExecutor:
+    """Make the executor of renders with a given pipeline."""
+    from dubline.worker.executors.render import RenderExecutor  # noqa: PLC0415 - the prober must not import torch
 
-    return RenderExecutor(
-        store=Store.connect(DatabaseSettings.read()),
-        objects=Objects(BucketSettings.read()),
-        renderer=own,
-        leases=LeaseSettings.read(),
-        folder=context.folder,
-        worker=_name(),
-        shutdown=context.shutdown,
-        liveness=context.liveness,
-    )
+    return RenderExecutor(renderer=pipeline, **_shared(context))
 
 
 def prober(context: WorkerContext) -> ProbeExecutor:
-    """Probe uploads."""
-    from dubline.worker.executors.probe import ProbeExecutor  # noqa: PLC0415 - as the others
+    """Make the executor of probes."""
+    from dubline.worker.executors.probe import ProbeExecutor  # noqa: PLC0415 - the renderer needs no decoder of it
 
-    return ProbeExecutor(
-        store=Store.connect(DatabaseSettings.read()),
-        objects=Objects(BucketSettings.read()),
-        leases=LeaseSettings.read(),
-        limits=LimitSettings.read(),
-        folder=context.folder,
-        worker=_name(),
-        shutdown=context.shutdown,
-        liveness=context.liveness,
-    )
+    return ProbeExecutor(limits=LimitSettings.read(), **_shared(context))
 
 
-def _name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+def _shared(context: WorkerContext) -> dict[str, Any]:
+    """Return the fields of `AttemptExecutor`."""
+    return {
+        "store": Store.connect(DatabaseSettings.read()),
+        "objects": Objects(BucketSettings.read()),
+        "leases": LeaseSettings.read(),
+        "folder": context.folder,
+        "worker": f"{socket.gethostname()}:{os.getpid()}",
+        "shutdown": context.shutdown,
+        "liveness": context.liveness,
+    }

@@ -1,25 +1,30 @@
-"""The audio containers that are accepted, told apart by their first bytes, never by a name."""
+"""The accepted audio containers, identified by their first bytes and never by a file name."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from dubline.orchestration.domain.errors import NotAudioError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SNIFF_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One accepted kind of file."""
+    """One accepted container."""
 
     name: str
-    """What people call it."""
+    """Its usual name."""
     demuxer: str
-    """Ffmpeg's short name; every opening of a file forces it, so that bytes never choose code."""
+    """Ffmpeg's short name. Each opening of a file forces it, so that a file's bytes cannot select a demuxer."""
     media_type: str
-    """IANA media type that is kept for the upload."""
+    """IANA media type that is stored for the upload."""
     declared_as: frozenset[str]
-    """Every media type under which senders declare it."""
+    """Media types under which senders declare it."""
 
 
 WAV: Final = Container(
@@ -46,29 +51,42 @@ _TAG_HAS_FOOTER: Final = 0x10
 _MOST_TAGS: Final = 8
 
 
+def identify(path: Path) -> Container:
+    """Identify the container of a file by its first bytes.
+
+    Raises:
+        NotAudioError: no accepted container.
+    """
+    with path.open("rb") as file:
+        container = recognise(file)
+    if container is None:
+        raise NotAudioError
+    return container
+
+
 def recognise(file: BinaryIO) -> Container | None:
-    """Name the container of an open file by the first bytes after the ID3 tags that programs put before any kind.
+    """Identify the container of an open file by the first bytes after its ID3 tags, which may precede any container.
 
     Args:
-        file: at its start.
+        file: positioned at its start.
 
     Returns:
-        The container, or None for anything that is not accepted.
+        The container, or None if it is not accepted.
     """
     tagged = skip_tags(file) > 0
-    # Some writers leave a gap after the tag; what else has one is MP3.
+    # Some writers leave a gap after the tag; only MP3 is accepted with such a gap.
     return sniff(file.read(SNIFF_BYTES)) or (MP3 if tagged else None)
 
 
 def skip_tags(file: BinaryIO) -> int:
-    """Move a file from its start past its ID3 tags, and tells where that is."""
+    """Move a file from its start past its ID3 tags; return the new position."""
     position = 0
     for _ in range(_MOST_TAGS):
         file.seek(position)
         head = file.read(_TAG_HEADER_BYTES)
         if not head.startswith(b"ID3") or len(head) < _TAG_HEADER_BYTES:
             break
-        # Seven bits per byte, so that no byte of the size looks like a frame's sync.
+        # Each byte of the size has seven bits, so that the size never contains a frame sync.
         size = sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
         footer = _TAG_HEADER_BYTES if head[5] & _TAG_HAS_FOOTER else 0
         position += _TAG_HEADER_BYTES + size + footer
@@ -76,13 +94,13 @@ def skip_tags(file: BinaryIO) -> int:
 
 
 def sniff(head: bytes) -> Container | None:
-    """Name the container that bytes announce.
+    """Identify a container by its magic bytes.
 
     Args:
-        head: the first bytes of the file, tags skipped; `SNIFF_BYTES` of them.
+        head: the first `SNIFF_BYTES` bytes of the file after its tags.
 
     Returns:
-        The container, or None for anything that is not accepted.
+        The container, or None if it is not accepted.
     """
     if head[:4] in {b"RIFF", b"RF64"} and head[8:12] == b"WAVE":
         return WAV
@@ -96,11 +114,11 @@ def sniff(head: bytes) -> Container | None:
 
 
 def _mpeg_frame(head: bytes) -> Container | None:
-    """Tell MPEG audio from AAC by the layer bits after eleven or twelve sync bits."""
+    """Distinguish MPEG audio from AAC by the layer bits after eleven or twelve sync bits."""
     if len(head) < SNIFF_BYTES or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:  # noqa: PLR2004 - sync bits
         return None
     layer = head[1] & _MPEG_LAYER_BITS
     if layer == 0:
         return AAC if head[1] & 0xF0 == 0xF0 else None  # noqa: PLR2004 - the twelfth sync bit
-    # Layer III alone: layers I and II are not what anyone means by speech today.
+    # Layers I and II are not accepted.
     return MP3 if layer == _MPEG_LAYER_3 else None

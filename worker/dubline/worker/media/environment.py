@@ -1,11 +1,11 @@
-"""What child processes that touch hostile files are told of their surroundings: no secret, no address."""
+"""The environment of child processes that read untrusted files: no credentials and no addresses."""
 
 from __future__ import annotations
 
 import os
 from typing import Final
 
-#: How to find programs, modules and scratch space, and how to write and count; nothing that opens a door.
+#: Variables for finding programs, modules and scratch space, for the locale and for thread counts.
 PASSED_ON: Final = (
     "LANG",
     "LC_ALL",
@@ -20,6 +20,6 @@ PASSED_ON: Final = (
 )
 
 
-def bare() -> dict[str, str]:
-    """The few variables of this process that a decoder or encoder may see."""
+def minimal() -> dict[str, str]:
+    """Return the variables of this process that a decoder or encoder may read."""
     return {name: os.environ[name] for name in PASSED_ON if name in os.environ}

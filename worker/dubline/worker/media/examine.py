@@ -1,7 +1,7 @@
-"""The process that decodes one uploaded file under limits: `python -m dubline.worker.media.examine QUESTION`.
+"""The process that decodes one uploaded file with limited resources: `python -m dubline.worker.media.examine JSON`.
 
-Started by `dubline.worker.media.probe` for each file. It prints the facts, or a code with a
-sentence, as one JSON object.
+Started by `dubline.worker.media.probe` for each file. It prints one JSON object: the facts, or an error code with a
+sentence.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ MEMORY_BYTES: Final = 2 << 30
 PROCESSOR_S: Final = 100
 
 if __name__ == "__main__":
-    # Before numpy and the decoders come in: they size their thread pools and arenas when they are imported.
+    # Before the imports of numpy and the decoders, which size thread pools and memory arenas at import.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # The soft limit sends SIGXCPU, which tells a slow file from a kill; the hard one cannot be caught.
+    # The soft limit sends SIGXCPU, which distinguishes a slow file from a kill; the hard limit sends SIGKILL.
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S + 5))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
@@ -34,48 +34,45 @@ from dubline.orchestration.domain.errors import (  # noqa: E402
     WrongContentTypeError,
 )
 from dubline.orchestration.domain.uploads import UploadKind  # noqa: E402
-from dubline.worker.media import (  # noqa: E402
-    audio,
-    frame,
-    image,
-)
+from dubline.worker.media import frame, image, track  # noqa: E402
+from dubline.worker.media.container import identify  # noqa: E402
 
-#: A face of fewer px has no mouth to speak of.
+#: A smaller face has too few pixels for its mouth.
 MIN_FACE_PX: Final = 32
-#: Senders that do not know, or do not say, contradict nothing.
+#: Declared types that match every file, because the sender did not name one.
 UNDECLARED: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 IMAGE_DECLARED_AS: Final = {"image/jpeg": frozenset({"image/jpeg", "image/jpg", "image/pjpeg"})}
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What the examining process is told, as JSON on its command line."""
+    """The arguments of the examination process, passed as JSON on its command line."""
 
     path: str
     """The file."""
     kind: str
-    """Portrait or speech."""
+    """portrait or speech."""
     content_type: str
-    """As the sender declared it."""
+    """Declared media type."""
     max_pixels: int
-    """Of a portrait."""
+    """Largest accepted portrait, width times height."""
     shortest_s: float
-    """Of a speech track."""
+    """Shortest accepted speech."""
     longest_s: float
-    """Of a speech track."""
+    """Longest accepted speech."""
 
 
 def examine(question: Examination) -> dict[str, object]:
     """Decode one file.
 
     Args:
-        question: which file, and what is expected of it.
+        question: the file, its declared kind and type, and the limits.
 
     Returns:
         Keyword arguments of `UploadFacts`, JSON types only.
 
     Raises:
-        BadInputError: some subclass that says what is wrong with the file.
+        BadInputError: the subclass for the fault of the file.
     """
     try:
         if question.kind == UploadKind.PORTRAIT:
@@ -110,9 +107,9 @@ def _portrait(question: Examination) -> dict[str, object]:
 
 def _speech(question: Examination) -> dict[str, object]:
     path = Path(question.path)
-    container = audio.identify(path)
+    container = identify(path)
     _compare(container.media_type, container.declared_as, question.content_type)
-    measured = audio.measure(path, question.shortest_s, question.longest_s)
+    measured = track.measure(path, question.shortest_s, question.longest_s)
     return {"media_type": container.media_type, "duration_s": measured.duration_s}
 
 
@@ -120,17 +117,21 @@ def _compare(media_type: str, declared_as: frozenset[str], declared: str) -> Non
     essence = declared.partition(";")[0].strip().lower()
     if essence not in declared_as | UNDECLARED:
         raise WrongContentTypeError(
-            f"The file was declared as {essence} but is {media_type}. Declare what it is, or send another."
+            f"The file was declared as {essence} but is {media_type}. Declare its type, or send another file."
         )
 
 
 def main(question: str) -> None:
-    """Answer one question, a JSON object with the fields of `Examination`, on standard output."""
+    """Examine one file and print the result.
+
+    Args:
+        question: a JSON object with the fields of `Examination`.
+    """
     try:
-        verdict = examine(Examination(**json.loads(question)))
+        result = examine(Examination(**json.loads(question)))
     except BadInputError as error:
-        verdict = {"code": error.code, "detail": error.detail}
-    sys.stdout.write(json.dumps(verdict))
+        result = {"code": error.code, "detail": error.detail}
+    sys.stdout.write(json.dumps(result))
 
 
 if __name__ == "__main__":

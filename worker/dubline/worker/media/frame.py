@@ -1,4 +1,4 @@
-"""The still frame that a portrait becomes in its video: within 1080 x 1920, of even sides for H.264."""
+"""The still frame that a portrait becomes in its video: within 1080 x 1920, with even sides for H.264."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ LONG_SIDE_PX: Final = 1920
 
 
 def scale(width: int, height: int) -> float:
-    """By how much a portrait of that size in px is shrunk for its video, at most 1."""
+    """Return the factor, at most 1, by which a portrait of that size in px is scaled for its video."""
     return min(1.0, SHORT_SIDE_PX / min(width, height), LONG_SIDE_PX / max(width, height))
 
 
 def size(width: int, height: int) -> tuple[int, int]:
-    """Width and height in px, each even, of the video made from an upright portrait of that size."""
+    """Return width and height in px, each even, of the video of an upright portrait of that size."""
     factor = scale(width, height)
     return max(2, 2 * round(width * factor / 2)), max(2, 2 * round(height * factor / 2))
 
 
 def still(portrait: Image.Image) -> NDArray[np.uint8]:
-    """Scale an upright RGB portrait to its video's frame, (H, W, 3) uint8."""
+    """Scale an upright RGB portrait to the size of its video, (H, W, 3) uint8."""
     target = size(*portrait.size)
     scaled = portrait if target == portrait.size else portrait.resize(target, Image.Resampling.LANCZOS)
     return np.array(scaled, dtype=np.uint8)

@@ -1,6 +1,6 @@
-"""What the headers of audio files say about how much should follow: tells truncated files from short ones.
+"""Sizes and durations that the headers of audio files state, for telling truncated files from short ones.
 
-Decoders happily stop where a file stops, so only a header's own count gives a cut file away.
+A decoder stops at the end of a file without an error, so only the header shows that a file is truncated.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from dubline.worker.media.container import FLAC, M4A, MP3, OGG, WAV, Container, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Programs that write WAV to a pipe do not know the size and put a number near 2^31 or 2^32.
+#: Programs that write WAV to a pipe cannot know its size and write a number near 2^31 or 2^32.
 _WAV_SIZE_UNKNOWN: Final = 0x7FFF_0000
 _OGG_PAGE_MAX_BYTES: Final = 65_307
 _OGG_HEADER_BYTES: Final = 27
 _XING_WITHIN_BYTES: Final = 200
 _XING_FRAMES: Final = 1
 _XING_BYTES: Final = 2
-#: The demuxer's own tolerance; beyond it, it guesses the duration from the bit rate.
+#: The demuxer's tolerance; beyond it the demuxer estimates the duration from the bit rate.
 _XING_SLACK: Final = 16
 
 
 def ends_early(path: Path, container: Container) -> bool:
-    """Whether the file is certainly shorter than its own headers say.
+    """Return whether the file is certainly shorter than its headers state.
 
     Args:
         path: the file.
-        container: what its first bytes announced.
+        container: the file's container.
     """
     with path.open("rb") as file:
         if container is WAV:
@@ -40,11 +40,11 @@ def ends_early(path: Path, container: Container) -> bool:
 
 
 def states_duration(path: Path, container: Container) -> bool:
-    """Whether the duration that a demuxer reports was written by the encoder, not guessed from the bit rate.
+    """Return whether the demuxer's duration was written by the encoder, not estimated from the bit rate.
 
     Args:
         path: the file.
-        container: what its first bytes announced.
+        container: the file's container.
     """
     if container in (FLAC, M4A):
         return True
@@ -66,7 +66,7 @@ def _mp3_states_duration(file: BinaryIO) -> bool:
     if not flags & _XING_BYTES:
         return True
     stated = int.from_bytes(counts[4:8])
-    # Where more follows than the header knows of, files were laid end to end; the first speaks for itself alone.
+    # A file that is longer than stated is a concatenation; the header covers its first part only.
     return file.seek(0, os.SEEK_END) - start <= stated + stated // _XING_SLACK
 
 
@@ -76,7 +76,7 @@ def _wav_ends_early(file: BinaryIO) -> bool:
     if head[:4] != b"RIFF" or stated >= _WAV_SIZE_UNKNOWN:
         return False
     missing = stated + 8 - file.seek(0, os.SEEK_END)
-    # Some writers are a chunk off; a cut recording misses more than that.
+    # Some writers miscount by a chunk; a truncated recording lacks more.
     return missing > max(512, stated // 100)
 
 

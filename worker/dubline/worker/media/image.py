@@ -1,4 +1,4 @@
-"""Decodes a portrait that nobody vouches for: type by bytes, size before pixels, upright, without alpha."""
+"""Decoding of an untrusted portrait: format by magic bytes, size limit before decoding, upright RGB without alpha."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MEDIA_TYPES: Final = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
-#: Below this no face can be as large as the networks need.
+#: A smaller portrait cannot contain a face of the size that the networks need.
 MIN_SIDE_PX: Final = 48
 SNIFF_BYTES: Final = 64
 
 
 def sniff(head: bytes) -> str | None:
-    """Name the image format that the first bytes of a file announce.
+    """Identify an image format by its magic bytes.
 
     Args:
-        head: the first bytes of the file, 12 or more of them.
+        head: the first bytes of the file, at least 12.
 
     Returns:
         "PNG", "JPEG", "WEBP", or None for anything else.
@@ -44,10 +44,10 @@ def sniff(head: bytes) -> str | None:
 
 
 def identify(path: Path) -> str:
-    """Name the media type of an image file by its first bytes.
+    """Return the media type of an image file, identified by its first bytes.
 
     Raises:
-        NotAnImageError: none that is accepted.
+        NotAnImageError: no accepted format.
     """
     return MEDIA_TYPES[_format(path)]
 
@@ -56,33 +56,33 @@ def load(path: Path, max_pixels: int) -> Image.Image:
     """Decode a portrait to upright RGB.
 
     Args:
-        path: a PNG, JPEG or WebP file; the name's ending does not matter.
-        max_pixels: the most that is decoded, of width times height.
+        path: a PNG, JPEG or WebP file; its suffix is ignored.
+        max_pixels: largest accepted product of width and height.
 
     Returns:
-        An RGB image, turned as its EXIF orientation asks, transparency over white.
+        An RGB image in its EXIF orientation, transparency blended over white.
 
     Raises:
-        NotAnImageError: the bytes are none of the three formats.
-        ImageTooLargeError: more pixels than `max_pixels`; nothing was decoded.
-        ImageTooSmallError: a side below `MIN_SIDE_PX`.
+        NotAnImageError: no accepted format.
+        ImageTooLargeError: more than `max_pixels` pixels; nothing was decoded.
+        ImageTooSmallError: a side is below `MIN_SIDE_PX`.
         MediaTruncatedError: the file ends early or is damaged.
     """
     image_format = _format(path)
     try:
         with warnings.catch_warnings():
-            # Our own cap is the stricter one, and says so with a code.
+            # `max_pixels` is the stricter limit and has an error code.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=(image_format,)) as image:
-                _refuse_odd_sizes(image, max_pixels)
+                _check_size(image, max_pixels)
                 image.load()
                 return _flatten(_upright(image))
     except Image.DecompressionBombError as error:
-        raise ImageTooLargeError(f"The portrait is huge. {_cap(max_pixels)}") from error
+        raise ImageTooLargeError(f"The portrait is huge. {_limit_sentence(max_pixels)}") from error
     except UnidentifiedImageError as error:
-        raise MediaTruncatedError(_damaged(image_format)) from error
+        raise MediaTruncatedError(_damaged_sentence(image_format)) from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise MediaTruncatedError(_damaged(image_format)) from error
+        raise MediaTruncatedError(_damaged_sentence(image_format)) from error
 
 
 def _format(path: Path) -> str:
@@ -93,10 +93,10 @@ def _format(path: Path) -> str:
     return image_format
 
 
-def _refuse_odd_sizes(image: Image.Image, max_pixels: int) -> None:
+def _check_size(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
-        raise ImageTooLargeError(f"The portrait is {width} x {height} px. {_cap(max_pixels)}")
+        raise ImageTooLargeError(f"The portrait is {width} x {height} px. {_limit_sentence(max_pixels)}")
     if min(width, height) < MIN_SIDE_PX:
         raise ImageTooSmallError(
             f"The portrait is {width} x {height} px, but each side needs {MIN_SIDE_PX} px or more. "
@@ -104,11 +104,11 @@ def _refuse_odd_sizes(image: Image.Image, max_pixels: int) -> None:
         )
 
 
-def _cap(max_pixels: int) -> str:
+def _limit_sentence(max_pixels: int) -> str:
     return f"At most {max_pixels / 1e6:g} megapixels are accepted. Scale it down and send it again."
 
 
-def _damaged(image_format: str) -> str:
+def _damaged_sentence(image_format: str) -> str:
     return f"The {image_format} data ends early or is damaged. Upload the whole file again."
 
 
@@ -116,7 +116,7 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, ZeroDivisionError, struct.error):
-        # Damaged metadata is no reason to refuse good pixels.
+        # An image with damaged metadata is accepted as it is stored.
         return image
 
 

@@ -1,7 +1,7 @@
-"""Turns frames and speech into an MP4: closed H.264 segments joined by stream copy, audio encoded once.
+"""Encoding of an MP4: closed H.264 segments, joined by stream copy, and one audio track.
 
-The only importer of ffmpeg-python. A segment begins with a key frame, looks at nothing before itself and has
-no B-frames, so any segments of equal settings can be laid end to end.
+The only importer of ffmpeg-python. A segment begins with a key frame, references no frame outside itself and has no
+B-frames, so segments of equal settings can be concatenated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from dubline.orchestration.domain.errors import EncoderFailedError
-from dubline.worker.media import encoder
+from dubline.worker.media import ffmpeg_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FPS: Final = 25
-#: One number of threads everywhere, whatever the machine: x264's output depends on it.
+#: Fixed on every machine, because x264's output depends on it.
 THREADS: Final = 2
 AUDIO_HZ: Final = 48_000
 PROTOCOLS: Final = "file,pipe"
@@ -33,7 +33,7 @@ def encode_segment(
     width: int,
     height: int,
     path: Path,
-    report: Callable[[], None] = encoder.keep_quiet,
+    report: Callable[[], None] = lambda: None,
 ) -> int:
     """Encode one segment.
 
@@ -42,14 +42,14 @@ def encode_segment(
         width: even, px.
         height: even, px.
         path: the MP4 to write.
-        report: called while ffmpeg is waited for; may raise to stop.
+        report: called while waiting for ffmpeg; may raise to stop.
 
     Returns:
-        How many frames it holds.
+        The number of frames in the segment.
 
     Raises:
         EncoderFailedError: with ffmpeg's exit code.
-        ScratchFullError: the disk took no more.
+        ScratchFullError: the disk is full.
     """
     video = (
         ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=FPS)
@@ -71,33 +71,33 @@ def encode_segment(
         map_metadata=-1,
         **{"flags:v": "+cgop+bitexact", "fflags": "+bitexact"},
     )
-    return encoder.run(_command(output), frames, report=report)
+    return ffmpeg_process.run(_command(output), frames, report=report)
 
 
-def join(  # noqa: PLR0913, PLR0917 - two kinds of input, one output, and a word on the way
+def join(  # noqa: PLR0913, PLR0917 - two inputs with their format, one output, a callback
     segments: Sequence[Path],
     sound: Iterable[NDArray[np.int32]],
     channels: int,
     path: Path,
     duration_s: float,
-    report: Callable[[], None] = encoder.keep_quiet,
+    report: Callable[[], None] = lambda: None,
 ) -> None:
-    """Lay segments end to end, adds the sound, and puts the index first so that a browser starts at once.
+    """Concatenate segments, add the soundtrack, and write the index first so that browsers can start playback early.
 
-    ffmpeg sees no file of the sender's: left to decode one whose rate or layout changes, it starts its clock
-    anew at the change.
+    The soundtrack is passed as samples and not as the sender's file: ffmpeg restarts its clock where a file changes its
+    rate or layout.
 
     Args:
-        segments: MP4 files of `encode_segment` in order, all in one folder.
-        sound: (n, channels) samples each at `AUDIO_HZ`, full scale = 2^31, C-contiguous.
+        segments: MP4 files of `encode_segment` in order, in one folder.
+        sound: chunks of (n, channels) samples at `AUDIO_HZ`, full scale = 2^31, C-contiguous.
         channels: 1 or 2.
         path: the MP4 to write, in the folder of the segments.
-        duration_s: of the video; sound beyond it is cut.
-        report: called while ffmpeg is waited for; may raise to stop.
+        duration_s: of the video; the soundtrack is cut to it.
+        report: called while waiting for ffmpeg; may raise to stop.
 
     Raises:
         EncoderFailedError: with ffmpeg's exit code.
-        ScratchFullError: the disk took no more.
+        ScratchFullError: the disk is full.
     """
     listing = path.with_suffix(".txt")
     listing.write_text("".join(f"file '{segment.name}'\n" for segment in segments))
@@ -117,12 +117,12 @@ def join(  # noqa: PLR0913, PLR0917 - two kinds of input, one output, and a word
         **{"b:a": "128k", "flags:a": "+bitexact", "fflags": "+bitexact"},
     )
     parts = (part.astype("<i4", copy=False) for part in sound)
-    encoder.run(_command(output), parts, limit_s=120 + duration_s, report=report)
+    ffmpeg_process.run(_command(output), parts, limit_s=120 + duration_s, report=report)
     if not path.exists():
-        raise EncoderFailedError("ffmpeg ended well but wrote no video.")
+        raise EncoderFailedError("ffmpeg exited without an error but wrote no video.")
 
 
 def _command(output: object) -> list[str]:
-    # ffmpeg-python has no types; compile gives the argument list.
+    # ffmpeg-python has no types; `compile` returns the argument list.
     quiet = ffmpeg.overwrite_output(output).global_args("-nostdin", "-hide_banner", "-loglevel", "warning")
     return list(ffmpeg.compile(quiet, cmd=imageio_ffmpeg.get_ffmpeg_exe()))

@@ -1,7 +1,7 @@
-"""Looks at one uploaded file and says what it is, or which typed error it deserves; knows no rows, no bucket.
+"""Probing of one uploaded file: its facts, or the error that explains why it cannot be used.
 
-The file is decoded in a process of its own (`dubline.worker.media.examine`) under limits on memory, processor and
-time: a file made to break a decoder can end that process, and then the file is refused, not the prober.
+The file is decoded in a separate process (`dubline.worker.media.examine`) with limits on memory, processor time and
+wall time. A file that crashes the decoder ends only that process, and is rejected. No database, no bucket.
 """
 
 from __future__ import annotations
@@ -30,14 +30,10 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 TIME_LIMIT_S: Final = 120.0
-#: How often it is reported that the examination goes on.
+#: Longest time between two reports during an examination.
 REPORT_S: Final = 0.5
-#: Signals that somebody else sends: an operator, the kernel short of memory. They say nothing about the file.
+#: Signals of an operator or of the kernel's out-of-memory killer, which do not depend on the file.
 FROM_OUTSIDE: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGQUIT, signal.SIGTERM})
-
-
-def keep_quiet() -> None:
-    """Report to nobody."""
 
 
 def probe(
@@ -45,23 +41,23 @@ def probe(
     kind: UploadKind,
     content_type: str,
     limits: LimitSettings,
-    report: Callable[[], None] = keep_quiet,
+    report: Callable[[], None] = lambda: None,
 ) -> UploadFacts:
     """Examine an uploaded file.
 
     Args:
         path: the file.
-        kind: what the sender wants to use it for.
-        content_type: media type as declared.
-        limits: on pixels and seconds.
-        report: called at least every `REPORT_S` while the file is examined; what it raises ends the examination.
+        kind: what the sender uploaded it as.
+        content_type: declared media type.
+        limits: largest image, shortest and longest speech.
+        report: called at least every `REPORT_S` during the examination; an exception stops it.
 
     Returns:
-        The facts to keep.
+        The facts to store.
 
     Raises:
-        BadInputError: some subclass that says what is wrong with the file.
-        RuntimeError: the examination itself is broken, which is no fault of the file.
+        BadInputError: the subclass for the fault of the file.
+        RuntimeError: the examination failed for a reason that does not depend on the file.
     """
     size_bytes = path.stat().st_size
     if size_bytes == 0:
@@ -83,9 +79,9 @@ def probe(
 
 
 def _examine(examination: Examination, report: Callable[[], None]) -> dict[str, Any]:
-    """Run the examining process and reads its verdict."""
-    question = json.dumps({name: getattr(examination, name) for name in Examination.__slots__})
-    command = [sys.executable, "-m", "dubline.worker.media.examine", question]
+    """Run the examination process and read its result."""
+    argument = json.dumps({name: getattr(examination, name) for name in Examination.__slots__})
+    command = [sys.executable, "-m", "dubline.worker.media.examine", argument]
     done = _run(command, report)
     if -done.returncode in FROM_OUTSIDE:
         raise RuntimeError(f"the examination was stopped by signal {-done.returncode}")
@@ -94,12 +90,12 @@ def _examine(examination: Examination, report: Callable[[], None]) -> dict[str, 
         raise MediaTruncatedError("The file cannot be decoded within limits. Encode it anew and upload it.")
     if done.returncode > 0:
         raise RuntimeError(done.stderr.decode(errors="replace")[-2000:])
-    verdict: dict[str, Any] = json.loads(done.stdout)
-    if "code" in verdict:
-        raise from_code(str(verdict["code"]), str(verdict["detail"]))
-    if "face_box" in verdict:
-        verdict["face_box"] = tuple(verdict["face_box"])
-    return verdict
+    result: dict[str, Any] = json.loads(done.stdout)
+    if "code" in result:
+        raise from_code(str(result["code"]), str(result["detail"]))
+    if "face_box" in result:
+        result["face_box"] = tuple(result["face_box"])
+    return result
 
 
 def _run(command: list[str], report: Callable[[], None]) -> subprocess.CompletedProcess[bytes]:
@@ -108,15 +104,15 @@ def _run(command: list[str], report: Callable[[], None]) -> subprocess.Completed
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Whoever breaks a decoder finds no key to the bucket or the database there.
-        env=environment.bare(),
+        # An exploited decoder must not find credentials of the bucket or the database.
+        env=environment.minimal(),
     )
     until = time.monotonic() + TIME_LIMIT_S
     with process:
         try:
             while True:
                 try:
-                    output, words = process.communicate(timeout=min(REPORT_S, TIME_LIMIT_S))
+                    stdout, stderr = process.communicate(timeout=min(REPORT_S, TIME_LIMIT_S))
                 except subprocess.TimeoutExpired as error:
                     if time.monotonic() >= until:
                         raise MediaTruncatedError(
@@ -124,7 +120,7 @@ def _run(command: list[str], report: Callable[[], None]) -> subprocess.Completed
                         ) from error
                     report()
                 else:
-                    return subprocess.CompletedProcess(command, process.returncode, output, words)
+                    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
         finally:
-            # Whatever ended the wait must not leave a process behind.
+            # No process is left behind, whatever ended the wait.
             process.kill()

@@ -1,1 +1,1 @@
-"""One job from two files to one video: the pipeline around the networks."""
+"""Rendering: from the two files of a job to one video, with checkpoints and a model cache."""

@@ -1,4 +1,4 @@
-"""What the pipeline asks of whoever keeps finished pieces of a job between its attempts."""
+"""The checkpoint interface of the pipeline: storage of finished parts of a job between its attempts."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ if TYPE_CHECKING:
 
 
 class Checkpoints(Protocol):
-    """The pieces of one job: its motion, number 0, and its segments."""
+    """The checkpoints of one job: its motion, with number 0, and its segments."""
 
     def begin(self, fingerprint: RenderFingerprint) -> None:
-        """Say how this attempt renders; pieces that were made otherwise are as good as absent."""
+        """Declare how this attempt renders; checkpoints with another fingerprint are not used."""
 
     def fetch(self, kind: CheckpointKind, number: int, path: Path) -> bool:
-        """Write a piece that an earlier attempt finished to `path`; tells whether there was one that is sound."""
+        """Write a checkpoint of an earlier attempt to `path`; return False if there is no intact one."""
 
     def keep(self, kind: CheckpointKind, number: int, path: Path) -> None:
-        """Take a finished piece. May raise to stop the job."""
+        """Store a finished checkpoint. May raise to stop the job."""
 
 
 class NoCheckpoints:
-    """For whoever renders without attempts: nothing is kept, nothing found."""
+    """Stores nothing; for rendering without attempts."""
 
     def begin(self, fingerprint: RenderFingerprint) -> None:
-        """Forget how."""
+        """Ignore the fingerprint."""
 
     def fetch(self, kind: CheckpointKind, number: int, path: Path) -> bool:  # noqa: ARG002 - the protocol's
-        """Find nothing."""
+        """Return False."""
         return False
 
     def keep(self, kind: CheckpointKind, number: int, path: Path) -> None:
-        """Keep nothing."""
+        """Store nothing."""

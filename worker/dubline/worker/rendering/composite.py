@@ -1,4 +1,4 @@
-"""Pastes rendered crops back into the still portrait behind a soft border, so that no seam shows."""
+"""Compositing of rendered crops into the still portrait, with a feathered border that hides the transition."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
     from dubline.framing.crop import Square
 
-#: Wide enough to hide the renderer's small shifts of tone, narrow enough to leave chin and hair alone.
+#: Width of the border as a share of the side: hides small colour shifts of the renderer, spares chin and hair.
 FEATHER: Final = 0.08
 
 
 def feather(square: Square, height: int, width: int) -> NDArray[np.float32]:
-    """How much of a rendered crop shows at each pixel of the part of it that lies inside the frame.
+    """Compute the opacity of a rendered crop at each pixel of its part inside the frame.
 
     Args:
-        square: where the crop sits.
+        square: position of the crop.
         height: of the frame, px.
         width: of the frame, px.
 
     Returns:
-        (h, w) in [0, 1]: 0 on the square's own border, 1 from `FEATHER` of its side inwards. Sides that lie
-        on or over the frame's edge have no border: nothing beyond them needs to be matched.
+        (h, w) in [0, 1]: 0 at the edge of the square, 1 from `FEATHER` of its side inwards. A side of the square on or
+        outside the frame's edge has no border, because no still pixels adjoin it.
     """
     rows, columns = square.inside(height, width)
     down = _ramp(square.top, square.side, height)[rows.start - square.top : rows.stop - square.top]
@@ -48,12 +48,12 @@ def _ramp(start: int, side: int, limit: int) -> NDArray[np.float64]:
 
 
 class Compositor:
-    """Holds the still frame, and what is needed to replace the animated square in it.
+    """Composites rendered crops into one still frame.
 
     Args:
         frame: the still portrait, (H, W, 3) uint8.
-        square: where the crop was cut.
-        device: where the rendered crops will be.
+        square: position of the crop.
+        device: device of the rendered crops.
     """
 
     def __init__(self, frame: NDArray[np.uint8], square: Square, device: torch.device) -> None:
@@ -62,8 +62,8 @@ class Compositor:
         rows, columns = self._inside
         self._rows = slice(rows.start - square.top, rows.stop - square.top)
         self._columns = slice(columns.start - square.left, columns.stop - square.left)
-        # still * (1 - alpha) + (crop + 1) * 127.5 * alpha + .5 as one multiplication and addition per
-        # pixel; the half makes the cut to integers a rounding.
+        # still * (1 - alpha) + (crop + 1) * 127.5 * alpha + .5 as one multiply-add per pixel. The half turns the
+        # truncation to integers into rounding.
         alpha = torch.from_numpy(feather(square, *frame.shape[:2])).to(device)
         still_part = torch.from_numpy(frame[self._inside].copy()).to(device).permute(2, 0, 1).float()
         self._slope = alpha * 127.5
@@ -76,13 +76,13 @@ class Compositor:
         return width, height
 
     def frames(self, crops: Iterable[Tensor]) -> Iterator[NDArray[np.uint8]]:
-        """Compose whole frames.
+        """Composite whole frames.
 
         Args:
             crops: batches of rendered crops, each (t, 3, side, side) in [-1, 1].
 
         Yields:
-            (H, W, 3) uint8, one per crop, in one buffer that the next frame overwrites.
+            (H, W, 3) uint8, one per crop. All frames share one buffer.
         """
         for batch in crops:
             for patch in self._blend(batch):
@@ -90,7 +90,7 @@ class Compositor:
                 yield self._frame
 
     def _blend(self, crops: Tensor) -> NDArray[np.uint8]:
-        """Mix crops (t, 3, side, side) with the still picture below; returns (t, h, w, 3) uint8."""
-        seen = crops[..., self._rows, self._columns].float()
-        pixels = torch.addcmul(self._offset, seen, self._slope).clamp_(0, 255).to(torch.uint8)
+        """Blend crops (t, 3, side, side) with the still frame; return (t, h, w, 3) uint8."""
+        visible = crops[..., self._rows, self._columns].float()
+        pixels = torch.addcmul(self._offset, visible, self._slope).clamp_(0, 255).to(torch.uint8)
         return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()

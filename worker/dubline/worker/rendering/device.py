@@ -1,4 +1,4 @@
-"""Device selection, deterministic settings, and translation of device errors."""
+"""The device of the networks: selection, deterministic settings, and translation of its errors."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 
 from dubline.orchestration.domain.errors import DeviceFailedError, DublineError, OutOfMemoryError
 
-#: Words of torch, CUDA's libraries and Triton. An allocation that failed leaves the device in order.
-SHORT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-#: After any other error every later call of this process fails too.
+#: Messages of torch, the CUDA libraries and Triton for a failed allocation, after which the device still works.
+OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+#: Messages of all other device errors, after which every later call of this process fails too.
 BROKEN: Final = ("CUDA error", "CUDA driver error", "cuDNN error", "CUDNN_STATUS_", "Triton Error [CUDA]")
 
 
 def choose(name: str) -> torch.device:
-    """Turn a setting into a device.
+    """Convert a setting to a device.
 
     Args:
-        name: "auto" (CUDA where there is one), "cpu", or any torch device name.
+        name: "auto" (CUDA if available, else the CPU), "cpu", or any torch device name.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -27,28 +27,28 @@ def choose(name: str) -> torch.device:
 
 
 def make_deterministic() -> None:
-    """Make a process compute the same bits for the same input every time. Call it before any network."""
-    # Sums are split by thread: one per processor that this process may use, and never another number.
+    """Make this process compute the same bits for the same input every time. Call it before any network."""
+    # Sums are split by thread, so the number of threads is fixed: one per processor that this process may use.
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(usable or 1)
-    # cuDNN's own benchmark picks kernels by the clock.
+    # cuDNN's benchmark mode selects kernels by measured time.
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
 
 
-def fault(error: BaseException) -> DublineError | None:
-    """What an exception says of the device: it had too little memory, or is of no more use to this process.
+def translate(error: BaseException) -> DublineError | None:
+    """Translate a device error: too little memory, or a device that this process can no longer use.
 
     Returns:
-        None where it says nothing of the kind.
+        None for every other exception.
     """
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return OutOfMemoryError()
     if not isinstance(error, RuntimeError):
         return None
-    words = str(error)
-    if any(short in words for short in SHORT_OF_MEMORY):
+    message = str(error)
+    if any(part in message for part in OUT_OF_MEMORY):
         return OutOfMemoryError()
-    if isinstance(error, torch.AcceleratorError) or any(broken in words for broken in BROKEN):
+    if isinstance(error, torch.AcceleratorError) or any(part in message for part in BROKEN):
         return DeviceFailedError()
     return None

@@ -1,4 +1,4 @@
-"""Keeps the networks of each preset in memory, once per process."""
+"""A cache of the networks of each preset, one per process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _log = structlog.get_logger(__name__)
 
 
 class ModelCache:
-    """Networks by preset, loaded when first asked for.
+    """Networks by preset, loaded at first use.
 
     Args:
-        device: where they are put.
+        device: the device they are moved to.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -28,10 +28,10 @@ class ModelCache:
         self._lock = Lock()
 
     def get(self, preset: str) -> Networks:
-        """The networks of a preset.
+        """Return the networks of a preset.
 
         Raises:
-            dubline.models.weights.WeightsError: no such preset, or its weights are missing or altered.
+            dubline.models.weights.WeightsError: the preset does not exist, or its weights are missing or altered.
         """
         with self._lock:
             if preset not in self._networks:

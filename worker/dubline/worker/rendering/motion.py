@@ -1,7 +1,6 @@
-"""Speech to motion on disk, and motion to frames: the two stages, each a generator of bounded memory.
+"""The two stages as generators of bounded memory: speech to a motion file, and the motion file to frames.
 
-The motion file is the checkpoint between them. A frame depends on the source and its own latent alone, so any
-segment can be rendered again, anywhere, from the file.
+A frame depends only on the source and its own latent, so any segment can be rendered from the file by any process.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ if TYPE_CHECKING:
     from dubline.models.stage1.autoencoder import Source
     from dubline.models.weights import Networks
 
-#: About five seconds: an attempt that lost its lease stops soon, and a redone segment costs little.
+#: About five seconds, so that a graceful shutdown ends soon and a segment that is rendered again costs little.
 SEGMENT_FRAMES: Final = 120
 
 
 def frame_count(duration_s: float, fps: int) -> int:
-    """How many frames cover the speech: video outlasts audio by less than one frame.
+    """Return the number of frames that cover the speech: the video is longer than the audio by less than one frame.
 
     Args:
         duration_s: of the speech.
         fps: of the video.
     """
-    # The thousandth of a frame forgives a duration that was rounded up to a double.
+    # A thousandth of a frame of tolerance for durations that were rounded up to a double.
     return max(1, math.ceil(duration_s * fps - 1e-3))
 
 
 def segment_frames(render_batch: int) -> int:
-    """Frames of every segment but the last: whole batches, so that batches never depend on where one resumes.
+    """Return the length of every segment but the last: whole batches, so that batches are the same after a resume.
 
     Args:
         render_batch: frames per call of the renderer.
@@ -55,7 +54,7 @@ def segments(frames: int, render_batch: int) -> list[range]:
     """Split a video into spans of `segment_frames`.
 
     Args:
-        frames: in the video.
+        frames: number of frames of the video.
         render_batch: frames per call of the renderer.
     """
     length = segment_frames(render_batch)
@@ -64,18 +63,18 @@ def segments(frames: int, render_batch: int) -> list[range]:
 
 @dataclass(frozen=True, slots=True)
 class PreparedSource:
-    """A portrait that the networks have looked at, ready to be animated."""
+    """A source crop that the networks have encoded."""
 
     networks: Networks
     """Both stages."""
     source: Source
-    """All that they read off the source crop."""
+    """The encoded source crop."""
     device: torch.device
-    """Where both are."""
+    """The device of both."""
 
     @classmethod
     def from_crop(cls, networks: Networks, crop: NDArray[np.uint8], device: torch.device) -> Self:
-        """Show a source crop, (side, side, 3) uint8 RGB, to the networks."""
+        """Encode a source crop, (side, side, 3) uint8 RGB."""
         pixels = torch.from_numpy(crop).to(device).permute(2, 0, 1)[None]
         return cls(networks, networks.autoencoder.encode_source(pixels.float() / 127.5 - 1), device)
 
@@ -85,17 +84,17 @@ class PreparedSource:
         """Sample the motion of a whole recording into a file.
 
         Args:
-            speech: gives a fresh stream of samples at each call.
-            frames: how many frames to sample.
-            seed: of the noise and the blinks.
+            speech: returns a new stream of samples at each call.
+            frames: number of frames to sample.
+            seed: seed of the noise and the blinks.
             path: the .npy file to write, (frames, M) float16; complete when the iterator ends.
-            controls: what to change about the motion.
+            controls: motion controls.
 
         Yields:
-            How many frames are done, after each window.
+            The number of frames that are done, after each window.
         """
         done = 0
-        # Written, not mapped: a disk that is full would kill a process that writes through a map.
+        # Written and not memory-mapped: on a full disk a write to a mapping kills the process.
         with path.open("wb") as file:
             for window in sample_motion(self.networks, self.source, speech, frames, seed, controls=controls):
                 if not done:
@@ -104,18 +103,18 @@ class PreparedSource:
                 done += len(window)
                 yield done
         if done != frames:
-            raise RuntimeError(f"{done} motion latents came for {frames} frames")
+            raise RuntimeError(f"{done} motion latents were sampled for {frames} frames")
 
     def render(self, motion: Path, span: range, batch: int) -> Iterator[Tensor]:
         """Render one segment from the stored motion.
 
         Args:
-            motion: the file of `store_motion`.
+            motion: file of `store_motion`.
             span: frame numbers, one of `segments`.
             batch: frames per call of the networks.
 
         Yields:
-            (t, 3, side, side) in [-1, 1], t frames at most `batch`.
+            (t, 3, side, side) in [-1, 1], t <= `batch`.
         """
         stored = np.load(motion, mmap_mode="r")
         for start in range(span.start, span.stop, batch):

@@ -1,8 +1,8 @@
-"""One job from two files to one video; set up once, run many times. Knows no queue, no row and no bucket.
+"""The rendering pipeline: from one portrait and one speech track to one video. No queue, no database, no bucket.
 
-Speech -> motion on disk -> rendered segments -> one MP4. Nothing grows with the length of the
-speech but files. Motion and segments that were kept from an earlier attempt are not made again: a segment is a
-function of the stored motion alone, so the video has the same bytes as one that was made in one go.
+Speech -> motion file -> segments -> one MP4. Only files grow with the length of the speech. The motion and the
+segments of an earlier attempt are reused: a segment is a function of the motion file alone, so a resumed video has the
+same bytes as one that was rendered in one attempt.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dubline.framing import crop
 from dubline.models.motion.controls import Controls
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.jobs import Stage
-from dubline.worker.media import frame, image, mux, speech
+from dubline.worker.media import audio, frame, image, mux
 from dubline.worker.rendering import device, motion
 from dubline.worker.rendering.checkpoints import Checkpoints, NoCheckpoints
 from dubline.worker.rendering.composite import Compositor
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: Percent of a job at which each stage ends, by measured time on a CPU: 6.6 and 96.5 with TINY, 8.9 and 96.9 with BASE.
+#: Percent of a job at the end of each stage, from times on a CPU: 6.6 and 96.5 with TINY, 8.9 and 96.9 with BASE.
 SAMPLED_PERCENT: Final = 8.0
 RENDERED_PERCENT: Final = 95.0
 
-NOTHING_KEPT: Final = NoCheckpoints()
+NO_CHECKPOINTS: Final = NoCheckpoints()
 
 
 class Renderer:
-    """Runs jobs one after another with the networks that it keeps.
+    """Renders one job after another with cached networks.
 
     Args:
         models: the networks.
@@ -55,33 +55,33 @@ class Renderer:
     def __init__(self, models: ModelCache) -> None:
         self._models = models
 
-    def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints = NOTHING_KEPT) -> Rendered:
-        """Make one video.
+    def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints = NO_CHECKPOINTS) -> Rendered:
+        """Render one video.
 
         Args:
-            job: what to make.
-            scratch: a folder; everything is written there.
-            report: told of each step, and may raise to stop.
-            checkpoints: asked for what is there already, and given each new piece that a later attempt could use.
+            job: inputs and options.
+            scratch: the folder for all files that are written.
+            report: called at each step; may raise to stop.
+            checkpoints: provides finished parts of earlier attempts and stores those of this one.
 
         Raises:
-            DublineError: a bad input, a failed encoder or device, too little memory, or what `report` or
-                `checkpoints` raised.
+            DublineError: a bad input, a failed encoder or device, too little memory, or an error of `report` or
+                `checkpoints`.
         """
-        with _faults_named(), torch.inference_mode():
+        with _device_errors_translated(), torch.inference_mode():
             report(Stage.PREPARING, 0.0)
             networks = self._models.get(job.options.preset)
             run = _Run(job, networks, self._models.device, scratch, report, checkpoints)
             checkpoints.begin(run.fingerprint)
-            prepared, compositor = run.stage()
+            prepared, compositor = run.prepare()
             motion_file = run.sample(prepared)
             return run.mux(run.render(prepared, compositor, motion_file))
 
 
 class _Run:
-    """One job on its way."""
+    """The rendering of one job."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the job, what it is made with, and who is told
+    def __init__(  # noqa: PLR0913, PLR0917 - the job, its networks and device, and two callbacks
         self,
         job: RenderJob,
         networks: Networks,
@@ -98,7 +98,7 @@ class _Run:
 
     @property
     def fingerprint(self) -> RenderFingerprint:
-        """What the bytes of each segment depend on, besides the motion."""
+        """What the bytes of a segment depend on besides the motion."""
         return RenderFingerprint(
             weights_sha256=self._networks.sha256,
             render_batch=self._batch,
@@ -106,8 +106,8 @@ class _Run:
             encoder_threads=mux.THREADS,
         )
 
-    def stage(self) -> tuple[PreparedSource, Compositor]:
-        """The person, and the still picture that the person moves in."""
+    def prepare(self) -> tuple[PreparedSource, Compositor]:
+        """Decode the portrait; return its encoded source crop and the compositor of its still frame."""
         picture = image.load(self._job.portrait, self._job.portrait_px)
         still = frame.still(picture)
         square = crop.around(self._job.face.scaled(frame.scale(*picture.size)))
@@ -115,30 +115,30 @@ class _Run:
         return prepared, Compositor(still, square, self._device)
 
     def sample(self, prepared: PreparedSource) -> Path:
-        """Put the motion of the whole recording into a file."""
+        """Write the motion of the whole recording to a file, or fetch it."""
         path, percent = self._scratch / "motion.npy", 0.0
         self._report(Stage.SAMPLING, percent)
         if self._checkpoints.fetch(CheckpointKind.MOTION, 0, path):
             return path
 
-        def listen() -> Iterator[NDArray[np.float32]]:
+        def speech() -> Iterator[NDArray[np.float32]]:
             rate_hz = self._networks.preset.sample_rate_hz
-            for second in speech.samples(self._job.speech, self._job.container, rate_hz):
-                # The whole recording is heard before the first window is drawn.
+            for second in audio.samples(self._job.speech, self._job.container, rate_hz):
+                # The whole recording is read before the first window is sampled.
                 self._report(Stage.SAMPLING, percent)
                 yield second
 
         controls = Controls(**asdict(self._job.options.controls))
-        for done in prepared.store_motion(listen, self._frames, self._job.options.fixed_seed, path, controls):
+        for done in prepared.store_motion(speech, self._frames, self._job.options.fixed_seed, path, controls):
             percent = SAMPLED_PERCENT * done / self._frames
             self._report(Stage.SAMPLING, percent)
         if len(self._spans) > 1:
-            # One segment alone is soon made anew.
+            # A video of one segment is rendered again sooner than its checkpoint is stored and fetched.
             self._checkpoints.keep(CheckpointKind.MOTION, 0, path)
         return path
 
     def render(self, prepared: PreparedSource, compositor: Compositor, motion_file: Path) -> list[Path]:
-        """The files of all segments, fetched or made."""
+        """Render or fetch all segments; return their files."""
         parts: list[Path] = []
         for number, span in enumerate(self._spans):
             path = self._scratch / f"segment-{number:06}.mp4"
@@ -146,18 +146,18 @@ class _Run:
             if not self._checkpoints.fetch(CheckpointKind.SEGMENT, number, path):
                 self._render_segment(compositor, prepared.render(motion_file, span, self._batch), span, path)
                 if number + 1 < len(self._spans):
-                    # After the last one little is left to do.
+                    # The last segment is not stored, because little work is left after it.
                     self._checkpoints.keep(CheckpointKind.SEGMENT, number, path)
             parts.append(path)
         return parts
 
     def mux(self, parts: list[Path]) -> Rendered:
-        """Join the segments and the sound."""
+        """Join the segments and the soundtrack."""
         job, path = self._job, self._scratch / "video.mp4"
         self._report(Stage.MUXING, RENDERED_PERCENT)
-        channels = speech.channels(job.speech, job.container)
+        channels = audio.channel_count(job.speech, job.container)
         duration_s = self._frames / self._networks.preset.fps
-        sound = _sound(job, channels, self._report)
+        sound = _soundtrack(job, channels, self._report)
         mux.join(parts, sound, channels, path, duration_s, lambda: self._report(Stage.MUXING, MUXED_PERCENT))
         _log.info("video_rendered", frames=self._frames, size_bytes=path.stat().st_size)
         return Rendered(path=path, duration_s=duration_s)
@@ -183,10 +183,10 @@ class _Run:
         self._report(Stage.RENDERING, SAMPLED_PERCENT + (RENDERED_PERCENT - SAMPLED_PERCENT) * share)
 
 
-def _sound(job: RenderJob, channels: int, report: Report) -> Iterator[NDArray[np.int32]]:
-    """The speech as the video's sound; reports as it goes."""
+def _soundtrack(job: RenderJob, channels: int, report: Report) -> Iterator[NDArray[np.int32]]:
+    """Decode the video's soundtrack and report each chunk."""
     done_s = 0.0
-    for part in speech.sound(job.speech, job.container, channels, mux.AUDIO_HZ):
+    for part in audio.soundtrack(job.speech, job.container, channels, mux.AUDIO_HZ):
         share = min(1.0, done_s / job.duration_s)
         report(Stage.MUXING, RENDERED_PERCENT + (MUXED_PERCENT - RENDERED_PERCENT) * share)
         yield part
@@ -194,11 +194,11 @@ def _sound(job: RenderJob, channels: int, report: Report) -> Iterator[NDArray[np
 
 
 @contextmanager
-def _faults_named() -> Iterator[None]:
+def _device_errors_translated() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        fault = device.fault(error)
-        if fault is None:
+        translated = device.translate(error)
+        if translated is None:
             raise
-        raise fault from error
+        raise translated from error

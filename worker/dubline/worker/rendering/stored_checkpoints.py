@@ -1,4 +1,4 @@
-"""Keeps the finished pieces of a job in the bucket, under the attempt's own keys, and names them in its rows."""
+"""Checkpoints in the bucket, under the keys of their attempt, with a database row for each."""
 
 from __future__ import annotations
 
@@ -28,72 +28,74 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 CONTENT_TYPES: Final = {CheckpointKind.MOTION: "application/octet-stream", CheckpointKind.SEGMENT: "video/mp4"}
-ENDINGS: Final = {CheckpointKind.MOTION: "npy", CheckpointKind.SEGMENT: "mp4"}
+SUFFIXES: Final = {CheckpointKind.MOTION: "npy", CheckpointKind.SEGMENT: "mp4"}
 
 
 @dataclass(slots=True, kw_only=True)
 class StoredCheckpoints:
-    """The pieces of the job that a lease is for."""
+    """The checkpoints of a leased job."""
 
     store: Store
-    """The rows."""
+    """The database."""
     objects: Objects
     """The bucket."""
     lease: Lease
-    """Of the attempt that works."""
+    """Lease of the current attempt."""
     shutdown: Shutdown
-    """The end of a piece is where a worker that is to stop leaves."""
+    """A graceful shutdown takes effect between two checkpoints."""
     report: Callable[[], None]
-    """Called while files are under way; may raise to stop."""
+    """Called during uploads and downloads; may raise to stop."""
     made_progress: bool = False
-    """Whether this attempt kept a piece."""
-    _left: dict[tuple[CheckpointKind, int], Checkpoint] = field(default_factory=dict)
+    """Whether this attempt stored a checkpoint."""
+    _earlier: dict[tuple[CheckpointKind, int], Checkpoint] = field(default_factory=dict)
 
     def begin(self, fingerprint: RenderFingerprint) -> None:
-        """Say how this attempt renders, and learns what earlier ones left that fits.
+        """Record how this attempt renders, and load the usable checkpoints of earlier attempts.
 
         Raises:
-            LeaseLostError: the job is no longer ours.
-            DatabaseUnavailableError: the rows cannot be asked.
+            LeaseLostError: the lease is lost.
+            DatabaseUnavailableError: the database cannot be reached.
         """
-        left = self.store.leases.begin(self.lease, fingerprint)
-        self._left = {(piece.kind, piece.number): piece for piece in left}
-        if self._left:
-            _log.info("job_resumed", pieces=len(self._left))
+        earlier = self.store.leases.begin(self.lease, fingerprint)
+        self._earlier = {(checkpoint.kind, checkpoint.number): checkpoint for checkpoint in earlier}
+        if self._earlier:
+            _log.info("job_resumed", checkpoints=len(self._earlier))
 
     def fetch(self, kind: CheckpointKind, number: int, path: Path) -> bool:
-        """Bring a piece from the bucket; one that is gone or damaged is made anew.
+        """Download a checkpoint; return False if it is missing or damaged.
 
         Raises:
             StoppedError: the worker stops.
-            StorageUnavailableError: the bucket does not answer.
+            StorageUnavailableError: the bucket cannot be reached.
         """
-        piece = self._left.get((kind, number))
-        if piece is None:
+        checkpoint = self._earlier.get((kind, number))
+        if checkpoint is None:
             return False
         self.shutdown.raise_if_requested()
         try:
-            self.objects.get(piece.object_key, path, limit_bytes=piece.size_bytes, report=self.report)
+            self.objects.get(checkpoint.object_key, path, limit_bytes=checkpoint.size_bytes, report=self.report)
         except (UploadMissingError, UploadSizeMismatchError) as error:
-            _log.warning("checkpoint_unusable", key=piece.object_key, code=error.code)
+            _log.warning("checkpoint_unusable", key=checkpoint.object_key, code=error.code)
             return False
-        if _sha256(path) != piece.sha256:
-            _log.warning("checkpoint_unusable", key=piece.object_key, code="altered")
+        if _sha256(path) != checkpoint.sha256:
+            _log.warning("checkpoint_unusable", key=checkpoint.object_key, code="altered")
             return False
         return True
 
     def keep(self, kind: CheckpointKind, number: int, path: Path) -> None:
-        """Store a piece and names it. A bucket or database that is away only costs what is kept.
+        """Upload a checkpoint and insert its row. Without the bucket or the database the attempt continues without it.
 
         Raises:
-            StoppedError: the worker stops, and this piece is safe.
-            LeaseLostError: the job is no longer ours.
+            StoppedError: the worker stops; the checkpoint is stored.
+            LeaseLostError: the lease is lost.
         """
-        key = f"{self.lease.attempt_prefix}{kind.value}-{number:06}.{ENDINGS[kind]}"
+        key = f"{self.lease.attempt_prefix}{kind.value}-{number:06}.{SUFFIXES[kind]}"
         try:
             size_bytes = self.objects.put(path, key, CONTENT_TYPES[kind], self.report)
-            piece = Checkpoint(kind=kind, number=number, object_key=key, size_bytes=size_bytes, sha256=_sha256(path))
-            self.store.leases.keep(self.lease, piece)
+            checkpoint = Checkpoint(
+                kind=kind, number=number, object_key=key, size_bytes=size_bytes, sha256=_sha256(path)
+            )
+            self.store.leases.keep(self.lease, checkpoint)
             self.made_progress = True
         except (StorageUnavailableError, DatabaseUnavailableError) as error:
             _log.warning("checkpoint_not_kept", key=key, code=error.code)

@@ -52,7 +52,7 @@ class ParentChannel:
         self._received.wait(seconds)
         self._received.clear()
 
-    def take_notification(self) -> bool:
+    def pop_notification(self) -> bool:
         """Return whether a notification arrived since the last call."""
         notified, self._notified = self._notified, False
         return notified

@@ -55,7 +55,7 @@ class Loop:
             DeviceFailedError: this process can no longer work.
         """
         while not self.shutdown.requested:
-            notified = self.channel.take_notification()
+            notified = self.channel.pop_notification()
             succeeded = self._poll()
             if notified:
                 self.channel.acknowledge()

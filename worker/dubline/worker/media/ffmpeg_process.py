@@ -1,4 +1,4 @@
-"""One run of the ffmpeg binary: raw data in by a pipe, words out by another, its exit code always looked at."""
+"""One run of the ffmpeg binary: raw data goes to stdin, diagnostics are read from stderr, the exit code is checked."""
 
 from __future__ import annotations
 
@@ -23,41 +23,40 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
+#: Last lines of stderr that are logged.
 KEPT_LINES: Final = 12
 EXIT_LIMIT_S: Final = 60.0
-#: A sound ffmpeg takes the next bytes within milliseconds, even where many share few processors within seconds.
+#: ffmpeg reads the next bytes within milliseconds, on overloaded machines within seconds.
 STALL_LIMIT_S: Final = 120.0
-#: How often it is reported that ffmpeg is being waited for.
+#: Longest time between two reports while waiting for ffmpeg.
 REPORT_S: Final = 0.5
-#: How ffmpeg names a disk that takes no more.
-FULL: Final = ("No space left on device", "Disk quota exceeded")
-ADVICE: Final = "The attempt is repeated by itself; if it goes on, ask the operator to look into the worker's log."
-
-
-def keep_quiet() -> None:
-    """Report to nobody."""
+#: Diagnostics of ffmpeg for a full disk.
+DISK_FULL: Final = ("No space left on device", "Disk quota exceeded")
+ADVICE: Final = (
+    "The attempt is retried automatically; if the error persists, ask the operator to check the worker's log."
+)
 
 
 def run(
     command: Sequence[str],
     frames: Iterable[NDArray[Any]] = (),
     limit_s: float = EXIT_LIMIT_S,
-    report: Callable[[], None] = keep_quiet,
+    report: Callable[[], None] = lambda: None,
 ) -> int:
-    """Run ffmpeg to its end. What it says goes into the log and to nobody else: its words name local paths.
+    """Run ffmpeg to its end. Its diagnostics are only logged, never sent to a tenant, because they contain local paths.
 
     Args:
         command: the binary and its arguments.
-        frames: raw frames or samples for its standard input, C-contiguous, written as they come.
-        limit_s: how long it may take after the last frame.
-        report: called at least every `REPORT_S` while ffmpeg is waited for; what it raises ends ffmpeg.
+        frames: raw frames or samples for stdin, C-contiguous, written one at a time.
+        limit_s: longest time between the last frame and the exit.
+        report: called at least every `REPORT_S` while waiting for ffmpeg; an exception kills ffmpeg.
 
     Returns:
-        How many frames were written.
+        The number of frames written.
 
     Raises:
-        EncoderFailedError: it could not be started, stopped with an error, or did not read or stop in time.
-        ScratchFullError: the disk took no more.
+        EncoderFailedError: ffmpeg cannot be started, exits with an error, or does not read or exit in time.
+        ScratchFullError: the disk is full.
     """
     try:
         process = subprocess.Popen(
@@ -66,25 +65,25 @@ def run(
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=environment.bare(),
+            env=environment.minimal(),
         )
     except OSError as error:
         raise EncoderFailedError(f"ffmpeg cannot be started: {error.strerror}. {ADVICE}") from error
-    words: deque[str] = deque(maxlen=KEPT_LINES)
+    lines: deque[str] = deque(maxlen=KEPT_LINES)
     with process:
-        # A pipe that nobody empties stops its writer: read while frames are written.
-        reader = Thread(target=_keep, args=(process.stderr, words), name="ffmpeg-words", daemon=True)
+        # ffmpeg blocks when the stderr pipe is full, so stderr is read while frames are written.
+        reader = Thread(target=_read_lines, args=(process.stderr, lines), name="ffmpeg-stderr", daemon=True)
         reader.start()
         try:
             count = _feed(cast("IO[bytes]", process.stdin), frames, report)
             code = _wait(process, limit_s, report)
         finally:
-            # Whatever ended the frames, a lost lease too, must not leave a process behind.
+            # No process is left behind, whatever ended the frames, for example a lost lease.
             process.kill()
             reader.join()
     if code != 0:
-        _log.warning("encoder_failed", exit_code=code, words=list(words))
-        if any(full in word for word in words for full in FULL):
+        _log.warning("encoder_failed", exit_code=code, stderr=list(lines))
+        if any(full in line for line in lines for full in DISK_FULL):
             raise ScratchFullError
         raise EncoderFailedError(f"ffmpeg stopped with exit code {code}. {ADVICE}")
     return count
@@ -93,7 +92,7 @@ def run(
 def _feed(pipe: IO[bytes], frames: Iterable[NDArray[Any]], report: Callable[[], None]) -> int:
     count = 0
     os.set_blocking(pipe.fileno(), False)
-    # ffmpeg may leave first; its exit code and last words tell why.
+    # ffmpeg may exit first; its exit code and diagnostics give the reason.
     with suppress(BrokenPipeError):
         for frame in frames:
             _write(pipe.fileno(), frame.data.cast("B"), report)
@@ -103,12 +102,12 @@ def _feed(pipe: IO[bytes], frames: Iterable[NDArray[Any]], report: Callable[[], 
 
 
 def _write(pipe: int, data: memoryview, report: Callable[[], None]) -> None:
-    """Write all of it, but waits for no reader that has stopped reading."""
-    room = select.poll()
-    room.register(pipe, select.POLLOUT)
+    """Write all of `data`; fail if nothing is read for `STALL_LIMIT_S`."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLOUT)
     stalled_at = time.monotonic() + STALL_LIMIT_S
     while data:
-        if room.poll(1000 * REPORT_S):
+        if poll.poll(1000 * REPORT_S):
             data = data[os.write(pipe, data) :]
             stalled_at = time.monotonic() + STALL_LIMIT_S
         elif time.monotonic() > stalled_at:
@@ -118,7 +117,7 @@ def _write(pipe: int, data: memoryview, report: Callable[[], None]) -> None:
 
 
 def _wait(process: subprocess.Popen[bytes], limit_s: float, report: Callable[[], None]) -> int:
-    """Wait for ffmpeg's exit code."""
+    """Wait for ffmpeg to exit; return its exit code."""
     until = time.monotonic() + limit_s
     while True:
         try:
@@ -129,6 +128,6 @@ def _wait(process: subprocess.Popen[bytes], limit_s: float, report: Callable[[],
             report()
 
 
-def _keep(pipe: IO[bytes], words: deque[str]) -> None:
+def _read_lines(pipe: IO[bytes], lines: deque[str]) -> None:
     for line in pipe:
-        words.append(line.decode(errors="replace").strip())
+        lines.append(line.decode(errors="replace").strip())

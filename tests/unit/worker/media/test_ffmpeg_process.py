@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dubline.orchestration.domain.errors import EncoderFailedError, LeaseLostError, ScratchFullError
-from dubline.worker.media import encoder
+from dubline.worker.media import ffmpeg_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,34 +22,34 @@ def python(script: str) -> list[str]:
 
 def test_frames_are_counted_and_written() -> None:
     script = "import sys; sys.exit(len(sys.stdin.buffer.read()) != 3 * 64 * 64 * 3)"
-    assert encoder.run(python(script), [FRAME] * 3) == 3
+    assert ffmpeg_process.run(python(script), [FRAME] * 3) == 3
 
 
 def test_a_failure_tells_its_exit_code_and_keeps_the_words_in_the_log() -> None:
     script = "import sys; sys.stdin.buffer.read(); print('no /tmp/secret.mp4', file=sys.stderr); sys.exit(7)"
     with capture_logs() as events, pytest.raises(EncoderFailedError, match=r"exit code 7\. The attempt") as caught:
-        encoder.run(python(script), [FRAME])
+        ffmpeg_process.run(python(script), [FRAME])
     assert "secret" not in caught.value.detail
     (event,) = events
-    assert (event["event"], event["words"]) == ("encoder_failed", ["no /tmp/secret.mp4"])
+    assert (event["event"], event["stderr"]) == ("encoder_failed", ["no /tmp/secret.mp4"])
 
 
 def test_an_encoder_that_leaves_early_is_a_failure() -> None:
     with pytest.raises(EncoderFailedError, match="exit code 1"):
-        encoder.run(python("import sys; sys.stdin.close(); sys.exit('out of disk')"), [FRAME] * 1000)
+        ffmpeg_process.run(python("import sys; sys.stdin.close(); sys.exit('out of disk')"), [FRAME] * 1000)
 
 
 def test_an_encoder_that_stops_reading_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "STALL_LIMIT_S", 0.3)
+    monkeypatch.setattr(ffmpeg_process, "STALL_LIMIT_S", 0.3)
     with pytest.raises(EncoderFailedError, match="read nothing"):
-        encoder.run(python("import signal; signal.pause()"), [FRAME] * 1000)
+        ffmpeg_process.run(python("import signal; signal.pause()"), [FRAME] * 1000)
 
 
 def test_an_encoder_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUBLINE_BUCKET_SECRET_KEY", "hush")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     script = "import os, sys; sys.stdin.buffer.read(); sys.exit('hush' in os.environ.values())"
-    assert encoder.run(python(script), [FRAME]) == 1
+    assert ffmpeg_process.run(python(script), [FRAME]) == 1
 
 
 def test_a_flood_of_words_stops_nobody() -> None:
@@ -58,17 +58,17 @@ def test_a_flood_of_words_stops_nobody() -> None:
         "for _ in range(20000): print('a warning that fills the pipe', file=sys.stderr)\n"
         "sys.stdin.buffer.read()"
     )
-    assert encoder.run(python(script), [FRAME] * 200) == 200
+    assert ffmpeg_process.run(python(script), [FRAME] * 200) == 200
 
 
 def test_an_encoder_that_hangs_is_stopped() -> None:
     with pytest.raises(EncoderFailedError, match="did not stop"):
-        encoder.run(python("import signal; signal.pause()"), limit_s=0.3)
+        ffmpeg_process.run(python("import signal; signal.pause()"), limit_s=0.3)
 
 
 def test_a_missing_encoder_is_a_failure() -> None:
     with pytest.raises(EncoderFailedError, match="cannot be started"):
-        encoder.run(["/nonexistent/ffmpeg"])
+        ffmpeg_process.run(["/nonexistent/ffmpeg"])
 
 
 def test_what_ends_the_frames_ends_the_encoder() -> None:
@@ -77,13 +77,13 @@ def test_what_ends_the_frames_ends_the_encoder() -> None:
         raise KeyError("the lease")
 
     with pytest.raises(KeyError):
-        encoder.run(python("import sys; sys.stdin.buffer.read()"), frames())
+        ffmpeg_process.run(python("import sys; sys.stdin.buffer.read()"), frames())
 
 
 def test_a_full_disk_is_no_defect_of_the_job() -> None:
     script = "import sys; sys.stdin.buffer.read(); sys.exit('av_interleaved_write_frame(): No space left on device')"
     with pytest.raises(ScratchFullError):
-        encoder.run(python(script), [FRAME])
+        ffmpeg_process.run(python(script), [FRAME])
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_a_job_that_was_taken_away_waits_for_no_encoder(script: str) -> None:
         raise LeaseLostError
 
     with pytest.raises(LeaseLostError):
-        encoder.run(python(script), [FRAME] * 100, report=lose)
+        ffmpeg_process.run(python(script), [FRAME] * 100, report=lose)

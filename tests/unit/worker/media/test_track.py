@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.unit.worker import media_files as media
+
+from dubline.orchestration.domain.errors import (
+    MediaTruncatedError,
+    NotAudioError,
+    SpeechSilentError,
+    SpeechTooLongError,
+    SpeechTooShortError,
+)
+from dubline.worker.media import container, track
+
+# Ending -> options of ffmpeg and how far, in seconds, the codec's frames may round the duration.
+FORMATS: dict[str, tuple[tuple[str, ...], float]] = {
+    "wav": ((), 0.0),
+    "flac": ((), 0.0),
+    "mp3": ((), 0.001),
+    "ogg": (("-c:a", "libvorbis"), 0.001),
+    "opus": (("-f", "ogg"), 0.01),
+    "m4a": ((), 0.065),
+    "aac": ((), 0.13),
+}
+
+
+def measured_s(path: Path) -> float:
+    return track.measure(path, shortest_s=0.2, longest_s=60).duration_s
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_each_format_is_measured_by_its_samples(tmp_path: Path, ending: str) -> None:
+    options, tolerance_s = FORMATS[ending]
+    source = media.wav(tmp_path / "source.wav", media.tone(2.345))
+    path = media.convert(source, tmp_path / f"speech.{ending}", *options)
+    assert measured_s(path) == pytest.approx(2.345, abs=tolerance_s + 1e-9)
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(8_000, 1), (11_025, 2), (12_345, 1), (48_000, 6), (96_000, 2)])
+def test_odd_rates_and_channels_are_taken(tmp_path: Path, rate_hz: int, channels: int) -> None:
+    path = media.wav(tmp_path / "odd.wav", media.tone(1.5, rate_hz), rate_hz, channels)
+    assert measured_s(path) == pytest.approx(1.5, abs=1 / rate_hz)
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "mp3", "ogg", "opus", "m4a"])
+def test_a_file_that_ends_early_is_truncated(tmp_path: Path, ending: str) -> None:
+    options, _ = FORMATS[ending]
+    source = media.wav(tmp_path / "source.wav", media.tone(8))
+    whole = media.convert(source, tmp_path / f"speech.{ending}", *options)
+    with pytest.raises(MediaTruncatedError):
+        measured_s(media.cut(whole, tmp_path / "cut", 0.6))
+
+
+def test_an_m4a_with_its_index_first_is_truncated_too(tmp_path: Path) -> None:
+    source = media.wav(tmp_path / "source.wav", media.tone(8))
+    whole = media.convert(source, tmp_path / "speech.m4a", "-movflags", "+faststart")
+    with pytest.raises(MediaTruncatedError):
+        measured_s(media.cut(whole, tmp_path / "cut", 0.6))
+
+
+def test_a_wav_streamed_through_a_pipe_has_no_size_and_is_taken(tmp_path: Path) -> None:
+    path = media.wav(tmp_path / "piped.wav", media.tone(1))
+    data = bytearray(path.read_bytes())
+    data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    assert measured_s(path) == pytest.approx(1, abs=1e-6)
+
+
+def test_silence_is_refused(tmp_path: Path, noise: np.random.Generator) -> None:
+    with pytest.raises(SpeechSilentError):
+        measured_s(media.wav(tmp_path / "zero.wav", np.zeros(16_000)))
+    with pytest.raises(SpeechSilentError):
+        measured_s(media.wav(tmp_path / "hiss.wav", noise.normal(0, 0.0005, 16_000)))
+
+
+def test_one_quiet_word_in_silence_is_speech(tmp_path: Path) -> None:
+    samples = np.concatenate([np.zeros(32_000), media.tone(0.3, level=0.02), np.zeros(32_000)])
+    assert measured_s(media.wav(tmp_path / "quiet.wav", samples)) == pytest.approx(4.3)
+
+
+def test_a_blink_of_sound_is_too_short(tmp_path: Path) -> None:
+    with pytest.raises(SpeechTooShortError, match=r"0\.050 s"):
+        measured_s(media.wav(tmp_path / "short.wav", media.tone(0.05)))
+
+
+def test_a_header_without_samples_is_too_short(tmp_path: Path) -> None:
+    with pytest.raises(SpeechTooShortError):
+        measured_s(media.wav(tmp_path / "none.wav", np.zeros(0)))
+
+
+def test_over_long_speech_is_refused(tmp_path: Path) -> None:
+    path = media.wav(tmp_path / "long.wav", media.tone(3))
+    with pytest.raises(SpeechTooLongError, match="2 s"):
+        track.measure(path, shortest_s=0.2, longest_s=2)
+
+
+def test_an_absurd_rate_is_not_audio(tmp_path: Path) -> None:
+    with pytest.raises(NotAudioError, match="1 Hz"):
+        measured_s(media.wav(tmp_path / "slow.wav", media.tone(1), rate_hz=1))
+
+
+@pytest.mark.parametrize("chain", media.CHAINS)
+def test_mp3s_laid_end_to_end_are_one_recording(tmp_path: Path, chain: str) -> None:
+    pieces = media.CHAINS[chain]
+    # Only the first file's padding is known; the others keep theirs.
+    assert measured_s(media.chained(tmp_path, chain, pieces)) == pytest.approx(2 * len(pieces), abs=0.08 * len(pieces))
+
+
+@pytest.mark.parametrize("channels", range(3, 9))
+def test_up_to_eight_channels_are_taken(tmp_path: Path, channels: int) -> None:
+    path = media.wav(tmp_path / "many.wav", media.tone(0.5, 8_000), 8_000, channels)
+    assert measured_s(path) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("channels", [9, 32])
+def test_more_channels_are_not_taken(tmp_path: Path, channels: int) -> None:
+    with pytest.raises(NotAudioError, match=f"{channels} channels"):
+        measured_s(media.wav(tmp_path / "many.wav", media.tone(0.5, 8_000), 8_000, channels))
+
+
+def test_a_wav_of_an_unknown_codec_is_not_audio(tmp_path: Path) -> None:
+    path = media.wav(tmp_path / "odd.wav", media.tone(1))
+    data = bytearray(path.read_bytes())
+    data[20:22] = b"\xad\xde"
+    path.write_bytes(data)
+    with pytest.raises(NotAudioError, match="codec of this file"):
+        measured_s(path)
+
+
+@pytest.mark.parametrize("ending", ["flac", "aac", "mp3"])
+def test_a_tag_in_front_hides_nothing(tmp_path: Path, ending: str) -> None:
+    source = media.wav(tmp_path / "source.wav", media.tone(2))
+    path = media.convert(source, tmp_path / f"speech.{ending}")
+    path.write_bytes(media.tagged(path.read_bytes()))
+    found = track.measure(path, 0.2, 60)
+    assert found.duration_s == pytest.approx(2, abs=0.15)
+    assert found.container.name.lower() == ending
+
+
+def test_a_video_without_sound_is_not_audio(tmp_path: Path) -> None:
+    picture = ("-f", "lavfi", "-t", "1")
+    source = Path("color=size=64x64:rate=25")
+    path = tmp_path / "mute.mp4"
+    command = [media.imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *picture, "-i", str(source), str(path)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    with pytest.raises(NotAudioError, match="no audio track"):
+        measured_s(path)
+
+
+@pytest.mark.parametrize(
+    "head", [b"fLaC", b"OggS", b"ID3\4\0\0\0\0\0\0", b"RIFF\xff\xff\0\0WAVE", b"\0\0\0\x20ftypM4A "]
+)
+def test_a_promise_without_data_is_damaged(tmp_path: Path, head: bytes, noise: np.random.Generator) -> None:
+    path = tmp_path / "promise"
+    path.write_bytes(head + noise.integers(0, 256, 4000, dtype=np.uint8).tobytes())
+    with pytest.raises((MediaTruncatedError, NotAudioError, SpeechTooShortError, SpeechSilentError)):
+        measured_s(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello, I am a letter", b"#EXTM3U\n/etc/passwd\n"])
+def test_other_files_are_not_audio(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "speech.wav"
+    path.write_bytes(data)
+    with pytest.raises(NotAudioError):
+        measured_s(path)
+
+
+def test_a_few_damaged_frames_are_stepped_over(tmp_path: Path, noise: np.random.Generator) -> None:
+    source = media.wav(tmp_path / "source.wav", media.tone(8))
+    path = media.convert(source, tmp_path / "speech.mp3")
+    data = bytearray(path.read_bytes())
+    data[9000:9040] = noise.integers(0, 256, 40, dtype=np.uint8).tobytes()
+    path.write_bytes(data)
+    assert measured_s(path) == pytest.approx(8, abs=0.3)
+
+
+def test_memory_does_not_grow_with_the_speech(tmp_path: Path) -> None:
+    path = media.wav(tmp_path / "ten-minutes.wav", np.tile(media.tone(10), 60))
+    script = (
+        "import resource, sys; from pathlib import Path; from dubline.worker.media import track;"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "track.measure(Path(sys.argv[1]), 0.2, 3600);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, check=True)
+    assert int(done.stdout) < 20_000  # KiB; the file alone has 19 MB, its samples as floats 38 MB
+
+
+def test_the_container_is_part_of_the_answer(speech_file: Path) -> None:
+    assert track.measure(speech_file, 0.2, 60) == track.Track(container.WAV, 1.0)

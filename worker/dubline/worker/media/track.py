@@ -1,0 +1,102 @@
+"""Measurement of an untrusted speech track: one streaming decode gives its duration and loudness.
+
+The stored duration is the number of decoded samples over their rate, because headers can be wrong. The video has
+exactly this duration, rounded up to a frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+import av
+import numpy as np
+
+from dubline.orchestration.domain.errors import SpeechSilentError, SpeechTooLongError, SpeechTooShortError
+from dubline.worker.media import audio, headers
+from dubline.worker.media.container import M4A, Container, identify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from av.audio.frame import AudioFrame
+
+#: RMS of the loudest frame of a recording that contains only microphone noise: -54 dBFS.
+SILENCE_RMS: Final = 0.002
+#: Loudness is measured at the sample rate of the networks' input.
+LOUDNESS_HZ: Final = 16_000
+#: Two frames of AAC at the lowest usual rate.
+PADDING_S: Final = 0.13
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A usable speech track."""
+
+    container: Container
+    """The file's container."""
+    duration_s: float
+    """Decoded samples over their rate."""
+
+
+def measure(path: Path, shortest_s: float, longest_s: float) -> Track:
+    """Decode a speech file from start to end and measure it.
+
+    Args:
+        path: the file; its suffix is ignored.
+        shortest_s: shortest accepted duration.
+        longest_s: longest accepted duration; decoding stops beyond it.
+
+    Raises:
+        NotAudioError: no accepted container or codec, or no audio stream.
+        MediaTruncatedError: the file is shorter than its headers state, or is damaged.
+        SpeechTooShortError: the duration is below `shortest_s`.
+        SpeechTooLongError: the duration is above `longest_s`.
+        SpeechSilentError: no frame is louder than `SILENCE_RMS`.
+    """
+    container = identify(path)
+    duration_s, loudest = _duration_and_loudness(audio.decode(path, container), longest_s)
+    stated_s = _stated_s(path, container)
+    if container is M4A and 0 < duration_s - stated_s < PADDING_S:
+        # The header states where the padding of the last frame begins; not every decoder removes it.
+        duration_s = stated_s
+    missing_s = stated_s - duration_s if headers.states_duration(path, container) else 0.0
+    if headers.ends_early(path, container) or missing_s > max(0.5, 0.02 * stated_s):
+        raise audio.damaged(container)
+    if duration_s < shortest_s:
+        raise SpeechTooShortError(
+            f"The speech lasts {duration_s:.3f} s, but {shortest_s:g} s are needed. Send a longer recording."
+        )
+    if loudest < SILENCE_RMS:
+        raise SpeechSilentError
+    return Track(container=container, duration_s=duration_s)
+
+
+def _stated_s(path: Path, container: Container) -> float:
+    """Return the duration that the demuxer reports, s; 0 if it reports none."""
+    with av.open(str(path), format=container.demuxer, metadata_errors="replace") as file:
+        stream = file.streams.audio[0]
+        return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+
+
+def _duration_and_loudness(frames: Iterator[AudioFrame], longest_s: float) -> tuple[float, float]:
+    """Return the duration in s and the highest RMS of a resampled frame, full scale = 1."""
+    duration_s = Fraction(0)
+
+    def counted() -> Iterator[AudioFrame]:
+        nonlocal duration_s
+        for frame in frames:
+            duration_s += Fraction(frame.samples, frame.sample_rate)
+            if duration_s > longest_s:
+                raise SpeechTooLongError(
+                    f"The speech is longer than {longest_s:g} s. Split it and send the parts as separate jobs."
+                )
+            yield frame
+
+    loudest = 0.0
+    for part in audio.mix(counted(), 1, LOUDNESS_HZ):
+        samples = audio.as_floats(part)
+        loudest = max(loudest, float(np.sqrt(np.mean(np.square(samples), dtype=np.float64))))
+    return float(duration_s), loudest
