@@ -1,1 +1,1 @@
-"""HTTP in, rows out: the public API over the store and the bucket."""
+"""The HTTP API over the database and the bucket."""

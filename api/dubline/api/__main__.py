@@ -1,4 +1,4 @@
-"""The API process: reads the environment once, connects the machinery, serves HTTP."""
+"""The API process: reads the settings, connects to the services and serves HTTP."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from dubline.orchestration.storage.objects import Objects
 
 
 def main() -> int:
-    """Serve until a signal; answers in flight are finished first.
+    """Serve until a signal, and finish the requests in flight.
 
     Returns:
-        0; 1 after a failure told in one sentence; 2 after settings that are missing or wrong.
+        0; 1 after an error, which is printed in one sentence; 2 if a setting is missing or not valid.
     """
     try:
         logs.configure(LogSettings.read())
         listen = ApiSettings.read()
-        services = _connected()
+        services = _connect()
     except ValidationError as error:
         sys.stderr.writelines(f"dubline: {message}\n" for message in validation_messages(error))
         return 2
@@ -40,12 +40,12 @@ def main() -> int:
         sys.stderr.write(f"dubline: {error.detail}\n")
         return 1
     app = create_app(services)
-    # The app logs each request itself, with its id and tenant; uvicorn's line would be a second one.
+    # uvicorn's access log is off, because the app logs each request with its id and tenant.
     uvicorn.run(app, host=listen.host, port=listen.port, access_log=False, log_config=None)
     return 0
 
 
-def _connected() -> Services:
+def _connect() -> Services:
     return Services(
         store=Store.connect(DatabaseSettings.read()),
         objects=Objects(BucketSettings.read()),

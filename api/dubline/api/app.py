@@ -1,4 +1,4 @@
-"""The composition root: puts the routes, the limits and the translation of errors around the services."""
+"""The application factory: routes, middleware and error handlers around the services."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 _DESCRIPTION: Final = """
 Give a portrait and a speech track, get a video of that person speaking.
 
-1. `POST /v1/uploads` for each file, PUT the bytes where the answer says, `POST .../complete`.
+1. `POST /v1/uploads` for each file, PUT the bytes to the URL in the response, `POST .../complete`.
 2. Poll `GET /v1/uploads/{id}` until it is ready.
 3. `POST /v1/jobs`, or `POST /v1/batches` for up to 10,000 jobs in one call.
-4. Poll until the state is final; the result's URL is signed anew at each read.
-5. `POST .../cancel` stops work that is no longer wanted; `DELETE` removes it and its files for good.
+4. Poll until the state is final; each read returns a new signed URL of the result.
+5. `POST .../cancel` stops a job or a batch; `DELETE` removes it and its files permanently.
 
-Every error is application/problem+json with a stable `code`.
+Every error is `application/problem+json` with a stable `code`.
 """
 
 
 def create_app(services: Services) -> FastAPI:
-    """Build the app around machinery that is already connected; nothing here reads the environment."""
+    """Create the app around connected services; no settings are read."""
     app = FastAPI(
         title="Dubline",
         version=version("dubline"),
@@ -37,11 +37,11 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    for room in (uploads, jobs, batches, health):
-        app.include_router(room.router)
+    for module in (uploads, jobs, batches, health):
+        app.include_router(module.router)
     problems.install(app)
     openapi.install(app)
-    # The last one added is the outermost: a refused body is named and logged like any other request.
+    # The middleware that is added last is the outermost, so a rejected body gets a request id and is logged too.
     app.add_middleware(BodyLimit, limit_bytes=services.limits.body_bytes)
     app.add_middleware(RequestIds)
     return app

@@ -1,4 +1,4 @@
-"""Who is calling: the tenant behind the API key in the Authorization header, and which of its keys it is."""
+"""Authentication: the tenant and the key of the Authorization header."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from dubline.api.services import Wired
+from dubline.api.services import ServicesDep
 from dubline.orchestration.database.store.keys import Caller
 from dubline.orchestration.domain.errors import UnauthorizedError
 
 _bearer = HTTPBearer(
     auto_error=False,
     scheme_name="API key",
-    description="`Authorization: Bearer KEY`; an operator makes keys with `create-key`.",
+    description="`Authorization: Bearer KEY`; an operator creates keys with `create-key`.",
 )
 
 
 def _caller(
     request: Request,
-    services: Wired,
+    services: ServicesDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
     caller = services.store.keys.authenticate(credentials.credentials) if credentials else None
     if caller is None:
         raise UnauthorizedError
-    # For the access log; a context variable set in this thread would not be seen there.
+    # For the access log, which runs in another thread and so cannot read a context variable of this one.
     request.state.tenant = caller.tenant
     return caller
 
@@ -41,4 +41,4 @@ def _actor(caller: Annotated[Caller, Depends(_caller)]) -> str:
 
 Tenant = Annotated[str, Depends(_tenant)]
 Actor = Annotated[str, Depends(_actor)]
-"""Who answers for a deletion, as audit entries say it: which key, never the key."""
+"""The key that a request was authenticated with, as written in audit entries; not the secret itself."""

@@ -1,4 +1,4 @@
-"""Batches: thousands of jobs in one call, accepted together and answered for one by one."""
+"""Routes of batches: many jobs that are accepted in one call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dubline.api.jobs import summary
 from dubline.api.openapi import problems
 from dubline.api.schemas.batches import BatchAnswer, BatchRequest
 from dubline.api.schemas.jobs import JobPageAnswer
-from dubline.api.services import Wired
+from dubline.api.services import ServicesDep
 from dubline.orchestration.domain.errors import TooManyRowsError
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
@@ -29,18 +29,18 @@ IdempotencyKey = Annotated[
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
         description=(
-            "Save a random key before you send. The same key with the same body answers with the batch "
-            "that exists and `Idempotency-Replayed: true`; with another body it is refused."
+            "A random key, to be stored before the request is sent. The same key with the same body returns the "
+            "existing batch and `Idempotency-Replayed: true`; with another body it is rejected."
         ),
     ),
 ]
-Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Jobs on one page.")]
+Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Number of jobs on one page.")]
 Cursor = Annotated[
-    str | None, Query(max_length=64, description="`next_cursor` of the page before; leave out at first.")
+    str | None, Query(max_length=64, description="`next_cursor` of the previous page; omit for the first page.")
 ]
 
 Inputs = Annotated[
-    bool, Query(description="Delete the batch's uploads too, except those that a job outside of it names.")
+    bool, Query(description="Delete the batch's uploads too, except those that a job outside the batch uses.")
 ]
 
 
@@ -48,19 +48,19 @@ Inputs = Annotated[
 def create_batch(
     request: BatchRequest,
     tenant: Tenant,
-    services: Wired,
+    services: ServicesDep,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> BatchAnswer:
-    """Queue many jobs at once.
+    """Queue many jobs in one call.
 
-    A malformed row refuses the whole batch and is named in `errors`. A row whose upload is missing or was
-    rejected becomes a failed job of its own; its neighbours go on.
+    If a row is malformed, the whole batch is rejected and the row is listed in `errors`. A row whose upload is missing
+    or was rejected becomes a failed job; the other rows are queued.
     """
     row_limit = services.limits.batch_rows
     if len(request.jobs) > row_limit:
         raise TooManyRowsError(
-            f"The batch has {len(request.jobs):,} rows; {row_limit:,} are accepted in one call. Split it."
+            f"The batch has {len(request.jobs):,} rows; at most {row_limit:,} are accepted in one call. Split it."
         )
     batch, replayed = services.store.batches.insert(
         tenant,
@@ -75,17 +75,17 @@ def create_batch(
     return BatchAnswer.of(batch)
 
 
-@router.get("/{batch_id}", summary="Look at a batch", responses=problems(401, 404, 422))
-def get_batch(batch_id: UUID, tenant: Tenant, services: Wired) -> BatchAnswer:
-    """Count the batch's jobs by state."""
+@router.get("/{batch_id}", summary="Get a batch", responses=problems(401, 404, 422))
+def get_batch(batch_id: UUID, tenant: Tenant, services: ServicesDep) -> BatchAnswer:
+    """Return a batch with the number of its jobs in each state."""
     return BatchAnswer.of(services.store.batches.get(tenant, batch_id))
 
 
 @router.get("/{batch_id}/jobs", summary="List a batch's jobs", responses=problems(401, 404, 422, 503))
 def list_jobs(
-    batch_id: UUID, tenant: Tenant, services: Wired, limit: Limit = 100, cursor: Cursor = None
+    batch_id: UUID, tenant: Tenant, services: ServicesDep, limit: Limit = 100, cursor: Cursor = None
 ) -> JobPageAnswer:
-    """List the jobs in the order of the batch's rows; attempts are shown with the single job."""
+    """List the jobs in the order of the batch's rows, without their attempts."""
     after = None if cursor is None else cursors.decode(batch_id, cursor)
     page = services.store.batches.jobs(tenant, batch_id, after, limit)
     following = None if page.next_after is None else cursors.encode(batch_id, page.next_after)
@@ -93,21 +93,20 @@ def list_jobs(
 
 
 @router.post("/{batch_id}/cancel", summary="Cancel a batch", responses=problems(401, 404, 422, 503))
-def cancel_batch(batch_id: UUID, tenant: Tenant, services: Wired) -> BatchAnswer:
-    """Stop every job of the batch that is not final; those that are stay as they are, with their videos.
-
-    Saying it again is harmless.
-    """
+def cancel_batch(batch_id: UUID, tenant: Tenant, services: ServicesDep) -> BatchAnswer:
+    """Cancel every job of the batch that is not final. Final jobs keep their state and video. Idempotent."""
     return BatchAnswer.of(services.store.batches.cancel(tenant, batch_id))
 
 
 @router.delete("/{batch_id}", summary="Delete a batch", **deletion.route(401, 404, 422, 503))
-def delete_batch(batch_id: UUID, tenant: Tenant, actor: Actor, services: Wired, *, inputs: Inputs = False) -> Response:
-    """Forget a batch with all its jobs, and remove their videos. Jobs that are not final are cancelled first."""
-    return deletion.answer(services.store.deletions.batch(tenant, batch_id, actor, inputs=inputs))
+def delete_batch(
+    batch_id: UUID, tenant: Tenant, actor: Actor, services: ServicesDep, *, inputs: Inputs = False
+) -> Response:
+    """Delete a batch with all its jobs and videos. Jobs that are not final are cancelled first."""
+    return deletion.response(services.store.deletions.batch(tenant, batch_id, actor, inputs=inputs))
 
 
 def _fingerprint(request: BatchRequest) -> str:
-    # Of the meaning, not of the bytes: a client that spells out a default or reorders fields still replays. And
-    # without the defaults: a field that a later version adds must not make another request of an old one.
+    # A hash of the parsed request without defaults: explicit defaults, the order of fields and fields that a later
+    # version adds do not change it.
     return hashlib.sha256(request.model_dump_json(exclude_defaults=True).encode()).hexdigest()

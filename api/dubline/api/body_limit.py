@@ -1,4 +1,4 @@
-"""The ceiling on a request's body, held while it arrives and not after it has filled the memory."""
+"""The limit on the size of a request body, enforced while it is received."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ if TYPE_CHECKING:
 
 
 class BodyLimit:
-    """ASGI middleware that answers 413 as soon as a body is, or says it will be, over the limit.
+    """ASGI middleware that responds with 413 once the declared or received length of a body exceeds the limit.
 
-    Media never passes here: files go straight to the bucket by presigned PUT, so that the largest honest
-    body is a batch of JSON rows.
+    Media files are not affected: they are sent to the bucket by presigned PUT. The largest valid body is a batch.
     """
 
     def __init__(self, app: ASGIApp, limit_bytes: int) -> None:
@@ -23,7 +22,7 @@ class BodyLimit:
         self._limit_bytes = limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection; raises HTTPException(413) inside the app's own error handling."""
+        """Handle one connection; HTTPException(413) is raised within the app, which translates it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -45,10 +44,10 @@ class BodyLimit:
     def _too_large(self) -> HTTPException:
         return HTTPException(
             413,
-            f"The body may have {self._limit_bytes} bytes at most. Split the batch into several requests.",
+            f"The body may have at most {self._limit_bytes} bytes. Split the batch into several requests.",
         )
 
 
 def _declares_more(declared: str, limit_bytes: int) -> bool:
-    # More digits than any file has bytes are not worth Python's time to parse.
+    # A number with more than 18 digits is over every limit; it is not parsed, because parsing takes quadratic time.
     return declared.isdecimal() and (len(declared) > 18 or int(declared) > limit_bytes)  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""Page cursors: a place in a batch, opaque to the caller and checked when it comes back."""
+"""Page cursors: an opaque encoding of a position in a batch."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from dubline.orchestration.domain.errors import InvalidRequestError
 if TYPE_CHECKING:
     from uuid import UUID
 
-#: Version, a mark of the batch, the position: a cursor of one batch is refused by every other.
+#: Version, last bytes of the batch id, position. The id makes the cursor of another batch invalid.
 _LAYOUT: Final = struct.Struct(">B4sI")
 _VERSION: Final = 1
 
 
 def encode(batch_id: UUID, position: int) -> str:
-    """Name the place after `position` (from 0) in the batch."""
+    """Encode the place after `position` (from 0) in the batch."""
     packed = _LAYOUT.pack(_VERSION, batch_id.bytes[-4:], position)
     return base64.urlsafe_b64encode(packed).decode()
 
 
 def decode(batch_id: UUID, cursor: str) -> int:
-    """Read a cursor back into the position that it stands after.
+    """Decode a cursor to the position before it.
 
     Raises:
-        InvalidRequestError: it is not a cursor of this batch.
+        InvalidRequestError: the cursor does not belong to this batch.
     """
     try:
         packed = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
-        version, mark, position = _LAYOUT.unpack(packed)
+        version, suffix, position = _LAYOUT.unpack(packed)
     except (UnicodeEncodeError, binascii.Error, struct.error):
-        raise _not_ours() from None
-    if version != _VERSION or mark != batch_id.bytes[-4:] or position >= 2**31:
-        raise _not_ours()
+        raise _invalid() from None
+    if version != _VERSION or suffix != batch_id.bytes[-4:] or position >= 2**31:
+        raise _invalid()
     return int(position)
 
 
-def _not_ours() -> InvalidRequestError:
-    return InvalidRequestError("The cursor is not one of this batch. Start again without a cursor.")
+def _invalid() -> InvalidRequestError:
+    return InvalidRequestError("The cursor does not belong to this batch. Start again without a cursor.")

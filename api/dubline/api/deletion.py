@@ -1,4 +1,4 @@
-"""Answers of deletions: nothing to show but the id of the audit entry that says who deleted what, and when."""
+"""Responses of deletions: no content, and the id of the audit entry in a header."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _NO_CONTENT: Final = 204
 
 
 def route(*statuses: int) -> dict[str, Any]:
-    """Declare a route that deletes and may answer with problems, for its decorator."""
+    """Return the decorator arguments of a deleting route with its error statuses."""
     schema = {"type": "string", "format": "uuid"}
     header = {
-        "description": "Id of the audit entry. It is complete once the last file has left the bucket.",
+        "description": "Id of the audit entry. It is complete once the last file is removed from the bucket.",
         "schema": schema,
         "example": "0198c2f5-1f0e-7a55-b1c4-5d1c7e9a4c33",
     }
-    gone = {"description": "It is gone; its files follow within seconds.", "headers": {HEADER: header}}
+    deleted = {"description": "Deleted; its files are removed within seconds.", "headers": {HEADER: header}}
     return {
         "status_code": _NO_CONTENT,
         "response_class": Response,
-        "responses": {_NO_CONTENT: gone, **problems(*statuses)},
+        "responses": {_NO_CONTENT: deleted, **problems(*statuses)},
     }
 
 
-def answer(audit_id: UUID) -> Response:
-    """Say that it is gone."""
+def response(audit_id: UUID) -> Response:
+    """Create the response of a deletion."""
     return Response(status_code=_NO_CONTENT, headers={HEADER: str(audit_id)})

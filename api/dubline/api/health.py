@@ -1,4 +1,4 @@
-"""Health: whether this process lives, and whether it can do its work."""
+"""Routes of liveness and readiness probes."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Literal
 from fastapi import APIRouter
 
 from dubline.api.openapi import problems
-from dubline.api.schemas.fields import AnswerModel
-from dubline.api.services import Wired
+from dubline.api.schemas.fields import ResponseModel
+from dubline.api.services import ServicesDep
 
 router = APIRouter(prefix="/health", tags=["health"])
 
 
-class Health(AnswerModel):
-    """A good answer; a bad one is a problem."""
+class Health(ResponseModel):
+    """The process is healthy; otherwise a problem is returned."""
 
     status: Literal["ok"] = "ok"
 
 
 @router.get("/live", summary="Is the process alive?")
 async def live() -> Health:
-    """Answer without asking anyone: restart the process only if even this fails."""
+    """Respond without checking any dependency; restart the process if this fails."""
     return Health()
 
 
 @router.get("/ready", summary="Can it take requests?", responses=problems(503))
-def ready(services: Wired) -> Health:
-    """Ask the database, the only part that every request needs; uploads and results need the bucket too."""
+def ready(services: ServicesDep) -> Health:
+    """Check the database, which every request needs. The bucket is not checked."""
     services.store.check()
     return Health()

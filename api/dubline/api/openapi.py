@@ -1,4 +1,4 @@
-"""The public description of the API: where problems are declared for every route."""
+"""The OpenAPI description, including the problem responses of all routes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _REF: Final = "#/components/schemas/{model}"
-_MEANINGS: Final = {
+_DESCRIPTIONS: Final = {
     401: "The API key is missing or unknown.",
-    404: "There is nothing with this id among the caller's own.",
+    404: "The caller's tenant has no object with this id.",
     409: "An upload is still being checked, or a job that is not final still needs it.",
-    413: "The body, the file or the batch is larger than is accepted.",
-    422: "The request is not valid; `errors` names each fault.",
-    503: "A part that the API stands on does not answer; `Retry-After` says when to try again.",
+    413: "The body, the file or the batch is too large.",
+    422: "The request is not valid; `errors` lists each fault.",
+    503: "The database or the bucket is unavailable; try again after `Retry-After` seconds.",
 }
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Declare the problems that a route may answer with, for its `responses`."""
+    """Return the `responses` argument of a route that may respond with these problems."""
     schema = {"$ref": _REF.format(model=Problem.__name__)}
     return {
-        status: {"description": _MEANINGS[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses
+        status: {"description": _DESCRIPTIONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in statuses
     }
 
 
 def install(app: FastAPI) -> None:
-    """Make the app describe itself with the schemas of its problems included."""
+    """Add the schemas of problems to the app's OpenAPI description."""
 
     def describe() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -50,4 +51,4 @@ def install(app: FastAPI) -> None:
             app.openapi_schema = description
         return app.openapi_schema
 
-    app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    app.openapi = describe  # type: ignore[method-assign]  # the way to extend it that FastAPI documents

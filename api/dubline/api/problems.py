@@ -1,7 +1,7 @@
-"""Errors as HTTP answers: every failure leaves as application/problem+json (RFC 9457) with a stable code.
+"""Error responses: every error is returned as application/problem+json (RFC 9457) with a stable code.
 
-The routes raise; the handlers here translate. Nothing that an exception carries, except the sentence of a
-DublineError, reaches the caller.
+Routes raise exceptions, and the handlers here translate them. Of an exception, only the `detail` of a DublineError is
+returned to the caller.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 MEDIA_TYPE: Final = "application/problem+json"
-#: A batch of 10,000 broken rows needs no longer list than a person would read.
+#: Most items in `errors`; a batch may have 10,000 faulty rows.
 ITEMS_SHOWN: Final = 1000
 RETRY_AFTER_S: Final = 5
 
@@ -37,9 +37,9 @@ _HTTP_CODES: Final = {
     415: "unsupported_media_type",
 }
 _HTTP_DETAILS: Final = {
-    400: "The body could not be read. Send one JSON object in UTF-8.",
-    404: "There is nothing at this path. The routes are listed in /openapi.json.",
-    405: "This path exists but not with this method; the Allow header lists those it has.",
+    400: "The body could not be parsed. Send one JSON object in UTF-8.",
+    404: "There is no route with this path. The routes are listed in /openapi.json.",
+    405: "This path does not support this method; the Allow header lists the supported ones.",
 }
 
 
@@ -51,7 +51,7 @@ def problem(
     errors: Sequence[ProblemItem] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """Build one problem answer; at most ITEMS_SHOWN of `errors` are kept."""
+    """Create a problem response with at most `ITEMS_SHOWN` of `errors`."""
     body = Problem(
         type=f"urn:dubline:problem:{code}",
         title=code.replace("_", " ").capitalize(),
@@ -70,19 +70,19 @@ def problem(
 
 
 def unexpected_problem() -> JSONResponse:
-    """Answer for an exception that nobody foresaw: an apology and the request's id, never a trace."""
-    return problem(500, "internal", "Something broke on our side. Try again; if it stays, send us the request_id.")
+    """Create the response for an unexpected exception; it contains the request id and no details."""
+    return problem(500, "internal", "An internal error occurred. Try again; if it persists, report the request_id.")
 
 
 def install(app: FastAPI) -> None:
-    """Translate every exception that a route may raise."""
+    """Register the handlers of all exceptions that a route may raise."""
     app.add_exception_handler(DublineError, _dubline_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
 
 
 async def _dubline_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, DublineError)  # noqa: S101  # the handler's registration promises it
+    assert isinstance(error, DublineError)  # noqa: S101  # guaranteed by the registration of the handler
     headers = {}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="dubline"'
@@ -96,7 +96,7 @@ async def _dubline_error(_: Request, error: Exception) -> JSONResponse:
 
 def _report(error: DublineError) -> None:
     if error.retryable:
-        # A part that is away is expected now and then: its reason is worth a line, not a trace per request.
+        # An unavailable dependency is expected at times, so the reason is logged without a traceback.
         _log.warning("request_failed", code=error.code, reason=repr(error.__cause__))
     else:
         _log.error("request_failed", code=error.code, exc_info=error)
@@ -109,7 +109,7 @@ async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     first = items[0]
     detail = first.detail if first.pointer == "#" else f"{first.pointer}: {first.detail}"
     if len(faults) > 1:
-        detail = f"The request has {len(faults)} faults; see `errors`."
+        detail = f"The request has {len(faults)} errors; see `errors`."
     return problem(422, "invalid_request", detail, errors=items)
 
 
@@ -121,13 +121,13 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
 
 
 def _items(error: InvalidRequestError) -> list[ProblemItem]:
-    # Only a batch's faults are somewhere below a row; those of a single job count it as row 0.
-    def place(fault: Mapping[str, object]) -> str:
+    # In a batch, a fault belongs to a row. The fault of a single job has row 0, which is omitted.
+    def item_pointer(fault: Mapping[str, object]) -> str:
         row = ("jobs", str(fault["row"])) if isinstance(error, InvalidBatchError) else ()
         return pointer(("body", *row, *str(fault["field"]).split(".")))
 
     return [
-        ProblemItem(pointer=place(fault), code=str(fault["code"]), detail=str(fault["detail"]))
+        ProblemItem(pointer=item_pointer(fault), code=str(fault["code"]), detail=str(fault["detail"]))
         for fault in error.errors[:ITEMS_SHOWN]
     ]
 
@@ -147,11 +147,11 @@ def _field_item(fault: Mapping[str, Any]) -> ProblemItem:
 
 
 def pointer(location: Iterable[str | int]) -> str:
-    """Turn pydantic's location into a JSON pointer for bodies and `query/limit` for everything else."""
+    """Convert a location of pydantic to a JSON pointer for bodies and to a form like `query/limit` otherwise."""
     where, *rest = location
     return "/".join(["#" if where == "body" else str(where), *map(_pointer_part, rest)])
 
 
 def _pointer_part(part: str | int) -> str:
-    # The name of an unknown field is the caller's text and may be endless.
+    # The name of an unknown field comes from the caller and may be very long.
     return str(part)[:64].replace("~", "~0").replace("/", "~1")

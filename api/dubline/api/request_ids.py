@@ -1,7 +1,7 @@
-"""The name of one request: taken from the caller or made here, bound to every log line, sent back.
+"""Request ids: accepted from the caller or generated, bound to every log event, and returned in a header.
 
-It is the outermost layer of the app, so it also writes the access log and turns an exception that nobody
-expected into a problem: whatever happens inside, the caller gets an answer with an id to quote.
+As the outermost middleware it also writes the access log and translates unexpected exceptions to problems, so that
+every response has a request id.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 HEADER: Final = "X-Request-ID"
 
 _log = structlog.get_logger(__name__)
-#: What a caller may choose ends up in logs and in a header, so only harmless characters pass.
+#: Ids of callers are written to logs and to a header, so only these characters are accepted.
 _ACCEPTABLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class RequestIds:
-    """ASGI middleware that names, times and logs each request."""
+    """ASGI middleware that adds an id to each request, measures it and logs it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection; everything but HTTP passes through untouched."""
+        """Handle one connection; other protocols than HTTP are passed through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -41,7 +41,7 @@ class RequestIds:
         state = scope.setdefault("state", {})
         status: int | None = None
 
-        async def name(message: Message) -> None:
+        async def add_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -51,11 +51,11 @@ class RequestIds:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             started_s = time.monotonic()
             try:
-                await self._app(scope, receive, name)
-            except Exception:  # noqa: BLE001  # the last one who can answer
+                await self._app(scope, receive, add_id)
+            except Exception:  # noqa: BLE001  # the outermost handler
                 _log.exception("request_crashed", method=scope["method"], path=scope["path"])
                 if status is None:
-                    await unexpected_problem()(scope, receive, name)
+                    await unexpected_problem()(scope, receive, add_id)
             _log.info(
                 "request_answered",
                 method=scope["method"],

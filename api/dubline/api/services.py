@@ -1,4 +1,4 @@
-"""What the routes work with, handed to them by the composition root."""
+"""The dependencies of the routes, provided by the application factory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dubline.orchestration.storage.objects import Objects
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The machinery behind the API; every part is safe to use from several threads."""
+    """The store, the bucket and the limits; all are thread-safe."""
 
     store: Store
     objects: Objects
@@ -23,8 +23,8 @@ class Services:
 
 def _services(request: Request) -> Services:
     services = request.app.state.services
-    assert isinstance(services, Services)  # noqa: S101  # create_app put it there
+    assert isinstance(services, Services)  # noqa: S101  # set by create_app
     return services
 
 
-Wired = Annotated[Services, Depends(_services)]
+ServicesDep = Annotated[Services, Depends(_services)]

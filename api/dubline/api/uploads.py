@@ -1,4 +1,4 @@
-"""Uploads: a sender declares a file, puts its bytes into the bucket, and says when they are there."""
+"""Routes of uploads: declare a file, PUT its bytes to the bucket, and complete it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dubline.api import deletion
 from dubline.api.auth import Actor, Tenant
 from dubline.api.openapi import problems
 from dubline.api.schemas.uploads import PutAnswer, UploadAnswer, UploadCreated, UploadRequest
-from dubline.api.services import Services, Wired
+from dubline.api.services import Services, ServicesDep
 from dubline.orchestration.domain.errors import (
     EmptyUploadError,
     UploadMissingError,
@@ -24,8 +24,8 @@ from dubline.orchestration.settings import LimitSettings
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
-#: Browsers and operating systems disagree about the names; what the bytes are is found out by the probe, which
-#: alone decides about a file of unknown type.
+#: Accepted for files of unknown type. The probe determines the type from the bytes in any case; browsers and
+#: operating systems use different names for one type.
 UNKNOWN_TYPE: Final = "application/octet-stream"
 PORTRAIT_TYPES: Final = frozenset({"image/jpeg", "image/jpg", "image/pjpeg", "image/png", "image/webp", UNKNOWN_TYPE})
 SPEECH_TYPES: Final = frozenset(
@@ -39,16 +39,16 @@ SPEECH_TYPES: Final = frozenset(
         UNKNOWN_TYPE,
     }
 )
-_ADVICE: Final = {
-    UploadKind.PORTRAIT: f"Send image/jpeg, image/png or image/webp; {UNKNOWN_TYPE} where the type is not known.",
+_EXPECTED: Final = {
+    UploadKind.PORTRAIT: f"Send image/jpeg, image/png or image/webp; {UNKNOWN_TYPE} if the type is unknown.",
     UploadKind.SPEECH: "Send audio/wav, audio/mpeg, audio/flac, audio/ogg, audio/mp4 or audio/aac; "
-    f"{UNKNOWN_TYPE} where the type is not known.",
+    f"{UNKNOWN_TYPE} if the type is unknown.",
 }
 
 
 @router.post("", status_code=201, summary="Declare a file", responses=problems(401, 413, 422, 503))
-def create_upload(request: UploadRequest, tenant: Tenant, services: Wired, response: Response) -> UploadCreated:
-    """Declare one file and get a presigned URL to PUT exactly its bytes to. Then call complete."""
+def create_upload(request: UploadRequest, tenant: Tenant, services: ServicesDep, response: Response) -> UploadCreated:
+    """Declare a file and get a presigned URL for a PUT of exactly its bytes. Then call `complete`."""
     content_type = _accepted_type(request)
     _check_size(request, services.limits)
     upload = services.store.uploads.insert(tenant, request.kind, content_type, request.size_bytes)
@@ -60,44 +60,46 @@ def create_upload(request: UploadRequest, tenant: Tenant, services: Wired, respo
 @router.post(
     "/{upload_id}/complete",
     status_code=202,
-    summary="Say that the bytes are there",
+    summary="Complete an upload",
     responses=problems(401, 404, 422, 503),
 )
-def complete_upload(upload_id: UUID, tenant: Tenant, services: Wired) -> UploadAnswer:
-    """Have the file checked, once; saying it again is harmless.
+def complete_upload(upload_id: UUID, tenant: Tenant, services: ServicesDep) -> UploadAnswer:
+    """Queue the file for its probe, after its bytes were sent. Idempotent.
 
-    Poll the upload until it is ready or rejected. A file of another length than declared is rejected at once.
+    Poll the upload until it is ready or rejected. A file of another length than declared is rejected immediately.
     """
     upload = services.store.uploads.get(tenant, upload_id)
     if upload.state is UploadState.PENDING:
         try:
-            _check_arrived(upload, services)
+            _check_received(upload, services)
         except UploadSizeMismatchError as error:
-            # Kept, so that a batch that names the upload tells the same.
+            # Stored, so that jobs with this upload fail with the same error.
             services.store.uploads.refuse(tenant, upload_id, error.code, error.detail)
             raise
         upload = services.store.uploads.mark_probing(tenant, upload_id)
     return UploadAnswer.of(upload)
 
 
-@router.get("/{upload_id}", summary="Look at an upload", responses=problems(401, 404, 422))
-def get_upload(upload_id: UUID, tenant: Tenant, services: Wired) -> UploadAnswer:
-    """Say whether a file was checked, and what was found in it."""
+@router.get("/{upload_id}", summary="Get an upload", responses=problems(401, 404, 422))
+def get_upload(upload_id: UUID, tenant: Tenant, services: ServicesDep) -> UploadAnswer:
+    """Return the state of an upload and the results of its probe."""
     return UploadAnswer.of(services.store.uploads.get(tenant, upload_id))
 
 
 @router.delete("/{upload_id}", summary="Delete an upload", **deletion.route(401, 404, 409, 422, 503))
-def delete_upload(upload_id: UUID, tenant: Tenant, actor: Actor, services: Wired) -> Response:
-    """Forget a file and remove its bytes. Refused with `upload_in_use` while a job that is not final names it."""
-    return deletion.answer(services.store.deletions.upload(tenant, upload_id, actor))
+def delete_upload(upload_id: UUID, tenant: Tenant, actor: Actor, services: ServicesDep) -> Response:
+    """Delete an upload and its file. Rejected with `upload_in_use` while a job that is not final uses it."""
+    return deletion.response(services.store.deletions.upload(tenant, upload_id, actor))
 
 
 def _accepted_type(request: UploadRequest) -> str:
-    """Reduce the declared type to its bare lower-case name; parameters such as codecs do not matter here."""
+    """Return the declared type in lower case without parameters such as codecs."""
     content_type = request.content_type.partition(";")[0].strip().lower()
     accepted = PORTRAIT_TYPES if request.kind is UploadKind.PORTRAIT else SPEECH_TYPES
     if content_type not in accepted:
-        raise WrongContentTypeError(f"A {request.kind.value} may not be declared as this. {_ADVICE[request.kind]}")
+        raise WrongContentTypeError(
+            f"The content type is not accepted for a {request.kind.value}. {_EXPECTED[request.kind]}"
+        )
     return content_type
 
 
@@ -107,16 +109,16 @@ def _check_size(request: UploadRequest, limits: LimitSettings) -> None:
         raise EmptyUploadError
     if request.size_bytes > limit_bytes:
         raise UploadTooLargeError(
-            f"A {request.kind.value} may have {limit_bytes:,} bytes at most. Send a smaller file."
+            f"A {request.kind.value} may have at most {limit_bytes:,} bytes. Send a smaller file."
         )
 
 
-def _check_arrived(upload: Upload, services: Services) -> None:
-    arrived_bytes = services.objects.size_bytes(upload.object_key)
-    if arrived_bytes is None:
-        raise UploadMissingError("The bytes have not arrived. PUT the file to its URL, then complete it.")
-    if arrived_bytes != upload.size_bytes:
+def _check_received(upload: Upload, services: Services) -> None:
+    received_bytes = services.objects.size_bytes(upload.object_key)
+    if received_bytes is None:
+        raise UploadMissingError("The file was not uploaded. PUT it to its URL, then complete the upload.")
+    if received_bytes != upload.size_bytes:
         raise UploadSizeMismatchError(
-            f"{upload.size_bytes:,} bytes were declared but {arrived_bytes:,} arrived. "
-            "Declare the file anew and send exactly its bytes."
+            f"{upload.size_bytes:,} bytes were declared but {received_bytes:,} were received. "
+            "Create a new upload and send exactly the declared bytes."
         )

@@ -1,4 +1,4 @@
-"""The client: what the service offers over HTTP as typed calls, and the `dubline` command line on top."""
+"""The client: typed calls of the HTTP API, and the `dubline` command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the `dubline` command starts: runs it, and says what went wrong in a sentence, no traceback."""
+"""Entry point of the `dubline` command; errors are printed as one sentence without a traceback."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import typer
 from dubline.client.cli.commands import app
 from dubline.client.errors import ClientError
 
-UNUSABLE: Final = 2
+#: Exit code of a command that cannot be run, as with wrong options.
+USAGE_ERROR: Final = 2
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line and exit with its exit code."""
     try:
         app()
     except ClientError as error:
         typer.echo(f"dubline: {error}", err=True)
-        sys.exit(UNUSABLE)
+        sys.exit(USAGE_ERROR)
 
 
 if __name__ == "__main__":

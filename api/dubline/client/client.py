@@ -1,4 +1,4 @@
-"""The way in for programs: one object with a group of calls for each noun."""
+"""The client object: one group of calls per resource of the API."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 
 class Client:
-    """Talks to one server with one API key; may be shared by threads.
+    """A connection to one server with one API key; thread-safe.
 
     Attributes:
-        uploads: files.
-        jobs: single jobs.
-        batches: many jobs in one call.
-        url: the server's address.
+        uploads: calls of uploads.
+        jobs: calls of jobs.
+        batches: calls of batches.
+        url: base URL of the server.
     """
 
-    def __init__(self, url: str, key: str, wire: httpx2.BaseTransport | None = None) -> None:
-        """Nothing is sent yet.
+    def __init__(self, url: str, key: str, transport: httpx2.BaseTransport | None = None) -> None:
+        """Create a client; no request is sent.
 
         Args:
-            url: the server's address.
+            url: base URL of the server.
             key: API key.
-            wire: carries the requests; the network if None.
+            transport: transport of httpx2; the network if None.
 
         Raises:
-            ClientError: the address or the key cannot be one.
+            ClientError: the URL or the key is not valid.
         """
         if not url.startswith(("http://", "https://")):
-            raise ClientError(f"{url!r} is no address of a server: it begins with neither http:// nor https://.")
+            raise ClientError(f"{url!r} is not the URL of a server: it must start with http:// or https://.")
         if not key.isascii() or not key.isprintable():
-            raise ClientError("The API key in DUBLINE_API_KEY has characters that no key has.")
+            raise ClientError("The API key in DUBLINE_API_KEY contains characters that are not valid in a key.")
         self.url = url.rstrip("/")
         self._closing = Event()
         try:
-            self._transport = Transport(self.url, key, self._closing, wire)
+            self._transport = Transport(self.url, key, self._closing, transport)
         except httpx2.InvalidURL as error:
-            raise ClientError(f"{url!r} is no address of a server: {error}.") from error
+            raise ClientError(f"{url!r} is not the URL of a server: {error}.") from error
         self.uploads = Uploads(self._transport, self._closing)
         self.jobs = Jobs(self._transport, self._closing)
         self.batches = Batches(self._transport, self._closing)
@@ -63,10 +63,10 @@ class Client:
         self.close()
 
     def stop_waiting(self) -> None:
-        """Make every call that waits give up, in whatever thread."""
+        """Make every waiting call, in any thread, raise StoppedError."""
         self._closing.set()
 
     def close(self) -> None:
-        """Give up what waits and close all connections."""
+        """Stop waiting calls and close all connections."""
         self.stop_waiting()
         self._transport.close()

@@ -1,4 +1,4 @@
-"""What can go wrong between a person and the service; each message is one that can be shown as it is."""
+"""Errors of the client. Each message can be shown to a user."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _SHOWN: Final = 20
 
 
 class ClientError(Exception):
-    """Something went wrong; the message says what, and what to do."""
+    """An error; the message states the cause and what to do."""
 
 
 class UnreachableError(ClientError):
-    """No answer from the server."""
+    """The server did not respond."""
 
 
 class StoppedError(ClientError):
-    """The client was closed while it worked."""
+    """The client was closed during a call."""
 
 
 class ManifestError(ClientError):
-    """The rows of a batch file do not make sense."""
+    """The rows of a batch file are not valid."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         more = [f"... and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
@@ -31,12 +31,12 @@ class ManifestError(ClientError):
 
 
 class RefusedError(ClientError):
-    """The server understood and said no.
+    """The server rejected the request.
 
     Attributes:
         status: HTTP status.
-        code: the stable snake_case code.
-        detail: the server's sentence.
+        code: error code in snake_case.
+        detail: error message of the server.
     """
 
     def __init__(self, status: int, code: str, detail: str, faults: Sequence[str] = ()) -> None:

@@ -64,7 +64,7 @@ def test_a_file_of_another_length_cannot_be_completed(
     services.objects.put(tmp_path / "short", key, "audio/wav")
     answer = client.post(f"/v1/uploads/{created['id']}/complete")
     assert (answer.status_code, answer.json()["code"]) == (422, "upload_size_mismatch")
-    assert "120 bytes were declared but 119 arrived" in answer.json()["detail"]
+    assert "120 bytes were declared but 119 were received" in answer.json()["detail"]
     shown = client.get(f"/v1/uploads/{created['id']}").json()
     assert (shown["state"], shown["error"]["code"]) == ("rejected", "upload_size_mismatch")
 

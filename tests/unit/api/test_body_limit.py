@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """An app that reads its whole body and remembers how much it got."""
+    """An app that reads the whole body and records its size."""
 
     def __init__(self) -> None:
         self.size_bytes = 0
@@ -37,26 +37,26 @@ def send_body(chunks: list[bytes], content_length: bytes | None = None) -> int:
 
     headers = [] if content_length is None else [(b"content-length", content_length)]
     scope: dict[str, Any] = {"type": "http", "headers": headers}
-    with pytest.raises(StopIteration):  # nothing in it waits, so one step is the whole of it
+    with pytest.raises(StopIteration):  # the coroutine never waits, so it ends in one step
         BodyLimit(reader, limit_bytes=10)(scope, receive, send).send(None)
     return reader.size_bytes
 
 
-def test_a_body_of_exactly_the_limit_passes() -> None:
+def test_a_body_of_exactly_the_limit_is_accepted() -> None:
     assert send_body([b"12345", b"67890"], b"10") == 10
 
 
-def test_a_body_that_says_it_is_larger_is_refused_unread() -> None:
+def test_a_body_with_a_larger_declared_length_is_not_read() -> None:
     with pytest.raises(HTTPException) as caught:
         send_body([b"1"], b"11")
     assert caught.value.status_code == 413
 
 
-def test_a_chunked_body_is_refused_when_it_passes_the_limit() -> None:
-    with pytest.raises(HTTPException, match="10 bytes at most"):
+def test_a_chunked_body_is_rejected_when_it_exceeds_the_limit() -> None:
+    with pytest.raises(HTTPException, match="at most 10 bytes"):
         send_body([b"12345", b"67890", b"1", b"never read"])
 
 
-def test_an_absurd_length_is_refused_without_being_computed_with() -> None:
+def test_an_absurd_declared_length_is_not_parsed() -> None:
     with pytest.raises(HTTPException):
         send_body([b"1"], b"9" * 5_000)

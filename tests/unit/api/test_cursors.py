@@ -13,11 +13,11 @@ OTHER = UUID("0198c2f4-5a51-7c3e-9d7a-0f6d8f0f3a12")
 
 
 @pytest.mark.parametrize("position", [0, 1, 9_999, 2**31 - 1])
-def test_a_cursor_comes_back_as_the_position_it_was_made_from(position: int) -> None:
+def test_a_cursor_decodes_to_its_position(position: int) -> None:
     assert cursors.decode(BATCH, cursors.encode(BATCH, position)) == position
 
 
-def test_a_cursor_needs_no_quoting_in_a_url() -> None:
+def test_a_cursor_needs_no_escaping_in_a_url() -> None:
     cursor = cursors.encode(BATCH, 255)
     assert cursor.replace("-", "").replace("_", "").isalnum()
 
@@ -36,11 +36,11 @@ def test_a_cursor_needs_no_quoting_in_a_url() -> None:
         base64.urlsafe_b64encode(b"\x01" + BATCH.bytes[-4:] + b"\xff" * 4).decode(),
     ],
 )
-def test_anything_else_is_refused(cursor: str) -> None:
+def test_an_invalid_cursor_is_rejected(cursor: str) -> None:
     with pytest.raises(InvalidRequestError, match="cursor"):
         cursors.decode(BATCH, cursor)
 
 
-def test_a_cursor_of_another_batch_is_refused() -> None:
+def test_a_cursor_of_another_batch_is_rejected() -> None:
     with pytest.raises(InvalidRequestError):
         cursors.decode(BATCH, cursors.encode(OTHER, 3))

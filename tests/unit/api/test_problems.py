@@ -30,7 +30,7 @@ REQUEST = Request({"type": "http", "method": "GET", "path": "/", "headers": []})
 
 
 def finished(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Drive a coroutine that never waits; an event loop would open a socket."""
+    """Run a coroutine that never waits, without an event loop, which would open a socket."""
     try:
         coroutine.send(None)
     except StopIteration as stop:
@@ -52,7 +52,7 @@ def refused(payload: object) -> RequestValidationError:
     return RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in caught.value.errors()])
 
 
-def test_an_error_of_ours_becomes_its_code_status_and_sentence() -> None:
+def test_a_dubline_error_becomes_its_code_status_and_detail() -> None:
     content = body(finished(problems._dubline_error(REQUEST, NoFaceError())))
     assert content["type"] == "urn:dubline:problem:no_face"
     assert (content["title"], content["status"], content["code"]) == ("No face", 422, "no_face")
@@ -60,7 +60,7 @@ def test_an_error_of_ours_becomes_its_code_status_and_sentence() -> None:
     assert "errors" not in content
 
 
-def test_every_error_of_ours_can_be_shown() -> None:
+def test_every_dubline_error_can_be_translated() -> None:
     tree = [DublineError]
     for kind in tree:
         tree.extend(kind.__subclasses__())
@@ -69,19 +69,19 @@ def test_every_error_of_ours_can_be_shown() -> None:
         assert content["detail"].endswith((".", '".'))
 
 
-def test_a_missing_key_is_told_how_to_authenticate() -> None:
+def test_a_missing_key_gets_a_www_authenticate_header() -> None:
     response = finished(problems._dubline_error(REQUEST, UnauthorizedError()))
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == 'Bearer realm="dubline"'
 
 
-def test_a_passing_failure_says_when_to_try_again() -> None:
+def test_a_retryable_error_gets_a_retry_after_header() -> None:
     response = finished(problems._dubline_error(REQUEST, StorageUnavailableError()))
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) > 0
 
 
-def test_each_bad_row_of_a_batch_is_named() -> None:
+def test_each_faulty_row_of_a_batch_is_listed() -> None:
     fault = {"row": 3, "field": "preset", "code": "unknown_preset", "detail": "There is no preset 'huge'."}
     content = body(finished(problems._dubline_error(REQUEST, InvalidBatchError(errors=[fault]))))
     assert content["errors"] == [
@@ -89,7 +89,7 @@ def test_each_bad_row_of_a_batch_is_named() -> None:
     ]
 
 
-def test_the_faults_of_a_single_job_name_its_fields() -> None:
+def test_the_faults_of_a_single_job_have_pointers_to_its_fields() -> None:
     fault = {"row": 0, "field": "preset", "code": "unknown_preset", "detail": "There is no preset 'huge'."}
     error = InvalidRequestError("There is no preset 'huge'.", [fault])
     content = body(finished(problems._dubline_error(REQUEST, error)))
@@ -97,7 +97,7 @@ def test_the_faults_of_a_single_job_name_its_fields() -> None:
     assert content["errors"][0]["pointer"] == "#/preset"
 
 
-def test_each_malformed_field_is_named_without_repeating_its_value() -> None:
+def test_each_invalid_field_is_listed_without_its_value() -> None:
     fault = refused({"jobs": [{"portrait_upload_id": "SECRET", "seed": "1"}]})
     content = body(finished(problems._validation_error(REQUEST, fault)))
     assert content["code"] == "invalid_request"
@@ -109,33 +109,33 @@ def test_each_malformed_field_is_named_without_repeating_its_value() -> None:
     assert "SECRET" not in json.dumps(content)
 
 
-def test_the_list_of_faults_has_an_end() -> None:
+def test_the_list_of_faults_is_limited() -> None:
     fault = refused({"jobs": [{}] * 4_000})
     content = body(finished(problems._validation_error(REQUEST, fault)))
     assert len(content["errors"]) == problems.ITEMS_SHOWN
-    assert "8000 faults" in content["detail"]
+    assert "8000 errors" in content["detail"]
 
 
-def test_an_endless_field_name_is_cut() -> None:
+def test_a_long_field_name_is_truncated() -> None:
     fault = refused({"jobs": [], "/~" + "x" * 9_000: 1})
     content = body(finished(problems._validation_error(REQUEST, fault)))
     assert "#/~1~0" + "x" * 62 in [item["pointer"] for item in content["errors"]]
 
 
-def test_a_field_name_that_is_no_text_is_refused_like_any_other_fault() -> None:
+def test_a_field_name_that_is_not_valid_text_is_reported() -> None:
     content = body(finished(problems._validation_error(REQUEST, refused({"jobs": [], "\ud800": 1}))))
     assert [item["code"] for item in content["errors"]] == ["string_unicode"]
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (405, "method_not_allowed"), (413, "body_too_large")])
-def test_errors_of_the_framework_look_like_ours(status: int, code: str) -> None:
+def test_errors_of_the_framework_become_problems(status: int, code: str) -> None:
     error = HTTPException(status, "Split it.", headers={"Allow": "GET"})
     response = finished(problems._http_error(REQUEST, error))
     assert body(response)["code"] == code
     assert response.headers["allow"] == "GET"
 
 
-def test_the_unexpected_says_nothing_about_its_cause() -> None:
+def test_an_unexpected_error_does_not_expose_its_cause() -> None:
     content = body(problems.unexpected_problem())
     assert content["code"] == "internal"
     assert content["status"] == 500

@@ -43,21 +43,21 @@ def job(state: JobState, percent: float) -> Job:
 
 
 @pytest.mark.parametrize(("percent", "expected_s"), [(25, 30.0), (50, 10.0), (100, 0.0)])
-def test_the_rest_takes_as_long_as_the_part_that_is_done(percent: float, expected_s: float) -> None:
+def test_the_remaining_time_is_proportional_to_the_remaining_work(percent: float, expected_s: float) -> None:
     started_at = NOW - timedelta(seconds=10)
     assert eta_s(job(JobState.RUNNING, percent), started_at, NOW) == expected_s
 
 
-def test_a_clock_that_runs_behind_never_gives_a_negative_time() -> None:
+def test_clock_skew_gives_no_negative_time() -> None:
     assert eta_s(job(JobState.RUNNING, 50), NOW + timedelta(seconds=5), NOW) == 0.0
 
 
 @pytest.mark.parametrize(
     ("state", "percent"), [(JobState.RUNNING, 0), (JobState.QUEUED, 50), (JobState.SUCCEEDED, 100)]
 )
-def test_there_is_no_time_to_tell_before_the_start_or_after_the_end(state: JobState, percent: float) -> None:
+def test_only_a_running_job_with_progress_has_an_estimate(state: JobState, percent: float) -> None:
     assert eta_s(job(state, percent), NOW - timedelta(seconds=10), NOW) is None
 
 
-def test_there_is_no_time_to_tell_when_the_start_is_not_known() -> None:
+def test_without_a_known_start_there_is_no_estimate() -> None:
     assert eta_s(job(JobState.RUNNING, 50), None, NOW) is None

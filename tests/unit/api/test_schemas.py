@@ -39,13 +39,13 @@ def test_a_custom_id_may_be_any_printable_text(custom_id: str) -> None:
 @pytest.mark.parametrize(
     "custom_id", ["", "a\x00b", "a\nb", "\ud800", "\u202e", "x" * (CUSTOM_ID_MAX_CHARS + 1), 7, ["a"]]
 )
-def test_a_custom_id_that_could_not_be_kept_or_shown_is_refused(custom_id: object) -> None:
+def test_a_custom_id_that_is_not_printable_is_rejected(custom_id: object) -> None:
     with pytest.raises(ValidationError):
         job(custom_id=custom_id)
 
 
 @pytest.mark.parametrize("seed", [-1, SEED_MAX + 1, 1.5, "1", True, float("inf")])
-def test_a_seed_is_a_whole_number_in_range(seed: object) -> None:
+def test_a_seed_is_an_integer_in_range(seed: object) -> None:
     with pytest.raises(ValidationError):
         job(seed=seed)
 
@@ -59,33 +59,33 @@ def test_a_deadline_is_passed_on_in_seconds(deadline_s: float) -> None:
     "deadline_s",
     [0, -1, DEADLINE_MIN_S / 2, DEADLINE_MAX_S + 1, float("nan"), float("inf"), "90", True, 10**400, [90]],
 )
-def test_a_deadline_that_is_no_number_of_seconds_in_range_is_refused(deadline_s: object) -> None:
+def test_an_invalid_deadline_is_rejected(deadline_s: object) -> None:
     with pytest.raises(ValidationError, match="deadline_s"):
         job(deadline_s=deadline_s)
 
 
 @pytest.mark.parametrize(
-    ("controls", "asked"),
+    ("controls", "expected"),
     [
         ({}, MotionControls()),
         ({"head_motion": 0}, MotionControls(head_motion=0.0)),
         (MOST, MotionControls(**MOST)),
     ],
 )
-def test_controls_are_passed_on_and_the_others_stay_usual(controls: dict[str, float], asked: MotionControls) -> None:
-    assert job(controls=controls).new_job().options.controls == asked
+def test_controls_that_are_not_set_have_their_default(controls: dict[str, float], expected: MotionControls) -> None:
+    assert job(controls=controls).new_job().options.controls == expected
     assert job().new_job().options.controls == MotionControls()
 
 
 @pytest.mark.parametrize("name", MOST)
 @pytest.mark.parametrize("value", [-0.01, 2.01, float("nan"), float("inf"), "1", True, None, 10**400, [1]])
-def test_a_control_that_is_no_number_in_range_is_refused(name: str, value: object) -> None:
+def test_an_invalid_control_is_rejected(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=f"controls.{name}"):
         job(controls={name: value})
 
 
 @pytest.mark.parametrize("controls", [None, 1, [], {"smile": 1}])
-def test_controls_of_another_form_are_refused(controls: object) -> None:
+def test_controls_that_are_no_object_are_rejected(controls: object) -> None:
     with pytest.raises(ValidationError, match="controls"):
         job(controls=controls)
 
@@ -110,35 +110,35 @@ def test_retention_is_passed_on_in_seconds(retention: dict[str, Any], kept: Rete
 
 @pytest.mark.parametrize("field", ["inputs_s", "results_s"])
 @pytest.mark.parametrize("seconds", [-1, 0, RETENTION_MIN_S - 1, RETENTION_MAX_S + 1, 3600.5, "3600", True, [1]])
-def test_retention_that_is_no_whole_number_of_seconds_in_range_is_refused(field: str, seconds: object) -> None:
+def test_an_invalid_retention_is_rejected(field: str, seconds: object) -> None:
     with pytest.raises(ValidationError, match=field):
         batch(retention={field: seconds})
 
 
 @pytest.mark.parametrize("retention", [None, 3600, [], {"videos_s": 3600}])
-def test_retention_of_another_form_is_refused(retention: object) -> None:
+def test_a_retention_that_is_no_object_is_rejected(retention: object) -> None:
     with pytest.raises(ValidationError, match="retention"):
         batch(retention=retention)
 
 
 @pytest.mark.parametrize("kind", [ControlsRequest, JobRequest, RetentionRequest, UploadRequest])
-def test_the_examples_of_the_description_make_a_valid_request(kind: type[RequestModel]) -> None:
+def test_the_examples_of_the_schemas_are_valid(kind: type[RequestModel]) -> None:
     fields = kind.model_json_schema()["properties"]
     examples = {name: _example(field) for name, field in fields.items()}
     assert kind.model_validate_json(json.dumps(examples)).model_dump(mode="json") == examples
 
 
 def _example(field: dict[str, Any]) -> object:
-    """The first example of a field; of one that may be null, of its other form."""
+    """Return the first example of a field, or of its type other than null."""
     return next(one["examples"][0] for one in (field, *field.get("anyOf", ())) if "examples" in one)
 
 
-def test_a_misspelt_field_is_an_error_not_a_default() -> None:
+def test_an_unknown_field_is_an_error() -> None:
     with pytest.raises(ValidationError, match="presett"):
         job(presett="tiny")
 
 
 @pytest.mark.parametrize("size_bytes", [1.0, "5", True, None])
-def test_a_size_is_a_whole_number(size_bytes: object) -> None:
+def test_a_size_is_an_integer(size_bytes: object) -> None:
     with pytest.raises(ValidationError):
         UploadRequest.model_validate({"kind": "speech", "content_type": "audio/wav", "size_bytes": size_bytes})

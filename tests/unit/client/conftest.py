@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "FIRST_LOOK_S", 0.0)
-    monkeypatch.setattr(backoff, "LAST_LOOK_S", 0.0)
-    monkeypatch.setattr(transport, "before_retry_s", lambda *_: 0.0)
+    monkeypatch.setattr(backoff, "POLL_MIN_S", 0.0)
+    monkeypatch.setattr(backoff, "POLL_MAX_S", 0.0)
+    monkeypatch.setattr(transport, "retry_delay_s", lambda *_: 0.0)
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def service() -> Service:
 
 @pytest.fixture
 def client(service: Service) -> Iterator[Client]:
-    with Client(URL, KEY, service.wire()) as opened:
+    with Client(URL, KEY, service.transport()) as opened:
         yield opened
 
 
 @pytest.fixture
 def media(tmp_path: Path) -> Path:
-    """A folder with a portrait, one without a face, an empty file, and speech."""
+    """A folder with a portrait, a picture without a face, an empty file and a speech track."""
     for name, content in {
         "face.jpg": b"a face",
         "wall.jpg": b"no face",

@@ -1,4 +1,4 @@
-"""A service in memory that speaks the HTTP of the real one, for tests of the client without a network."""
+"""An in-memory fake of the HTTP API and the bucket, for tests of the client."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ VIDEO = b"not really a video"
 
 
 class Service:
-    """Checks uploads by what they hold and finishes a job at the second look at it.
+    """The fake service: rejects uploads by their content and finishes a job at its second poll.
 
     Attributes:
         calls: method and path of each request, in order.
-        faults: answers or errors that come first instead of real ones, by method and path.
+        faults: responses or errors that replace the first real ones, by method and path.
     """
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class Service:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.batches: dict[str, str] = {}
 
-    def wire(self) -> httpx2.MockTransport:
-        """What a client sends its requests through."""
-        return httpx2.MockTransport(self.answer)
+    def transport(self) -> httpx2.MockTransport:
+        """Return the transport for a client of this service."""
+        return httpx2.MockTransport(self.respond)
 
-    def answer(self, request: httpx2.Request) -> httpx2.Response:
+    def respond(self, request: httpx2.Request) -> httpx2.Response:
         line = f"{request.method} {request.url.path}"
         self.calls.append(line)
         self.requests.append(request)
@@ -46,7 +46,7 @@ class Service:
                 raise fault
             return fault
         if str(request.url).startswith(BUCKET):
-            assert "Authorization" not in request.headers, "the key must not leave for the bucket"
+            assert "Authorization" not in request.headers, "the key must not be sent to the bucket"
             return self._bucket(request)
         assert request.headers["Authorization"] == f"Bearer {KEY}"
         return self._api(request)
@@ -62,15 +62,15 @@ class Service:
         _, noun, *rest = request.url.path.strip("/").split("/")
         routes: dict[tuple[str, str, int], Callable[..., httpx2.Response]] = {
             ("POST", "uploads", 0): lambda: self._create_upload(body),
-            ("POST", "uploads", 2): lambda: self._look_at_upload(rest[0], "probing"),
-            ("GET", "uploads", 1): lambda: self._look_at_upload(rest[0], None),
+            ("POST", "uploads", 2): lambda: self._get_upload(rest[0], "probing"),
+            ("GET", "uploads", 1): lambda: self._get_upload(rest[0], None),
             ("POST", "jobs", 0): lambda: httpx2.Response(201, json=self._create_job(body)),
-            ("GET", "jobs", 1): lambda: self._look_at_job(rest[0]),
+            ("GET", "jobs", 1): lambda: self._get_job(rest[0]),
             ("POST", "jobs", 2): lambda: self._cancel_job(rest[0]),
             ("DELETE", "jobs", 1): lambda: self._delete(self.jobs, rest[0]),
             ("DELETE", "uploads", 1): lambda: self._delete(self.uploads, rest[0]),
             ("POST", "batches", 0): lambda: self._create_batch(body, request.headers["Idempotency-Key"]),
-            ("GET", "batches", 1): lambda: self._look_at_batch(rest[0]),
+            ("GET", "batches", 1): lambda: self._get_batch(rest[0]),
             ("GET", "batches", 2): lambda: self._page(request.url.params),
             ("POST", "batches", 2): lambda: self._cancel_batch(rest[0]),
             ("DELETE", "batches", 1): lambda: self._delete_batch(rest[0]),
@@ -83,9 +83,9 @@ class Service:
         upload_id = f"upload-{len(self.uploads)}"
         put = {"url": f"{BUCKET}/{upload_id}", "headers": {"Content-Type": body["content_type"]}}
         self.uploads[upload_id] = {"id": upload_id, "state": "pending", "kind": body["kind"]}
-        return httpx2.Response(201, json={**self.uploads[upload_id], "put": put, "news": "ignored"})
+        return httpx2.Response(201, json={**self.uploads[upload_id], "put": put, "unknown": "ignored"})
 
-    def _look_at_upload(self, upload_id: str, state: str | None) -> httpx2.Response:
+    def _get_upload(self, upload_id: str, state: str | None) -> httpx2.Response:
         upload = self.uploads[upload_id]
         if state is None and upload["bytes"] == b"no face":
             upload["error"] = {"code": "no_face", "detail": "No face was found."}
@@ -97,12 +97,12 @@ class Service:
         error = self.uploads[body["portrait_upload_id"]].get("error")
         job_id = f"job-{len(self.jobs)}"
         state = "failed" if error else "queued"
-        self.jobs[job_id] = {"id": job_id, "state": state, "error": error, "asked": body} | {
+        self.jobs[job_id] = {"id": job_id, "state": state, "error": error, "request": body} | {
             "custom_id": body.get("custom_id")
         }
         return self.jobs[job_id]
 
-    def _look_at_job(self, job_id: str) -> httpx2.Response:
+    def _get_job(self, job_id: str) -> httpx2.Response:
         if job_id not in self.jobs:
             return problem(404, "not_found", "There is no job with this id.")
         job = self.jobs[job_id]
@@ -119,12 +119,12 @@ class Service:
                 self._create_job(job)
         return httpx2.Response(201, json={"id": self.batches[key], "job_count": len(body["jobs"])})
 
-    def _look_at_batch(self, batch_id: str) -> httpx2.Response:
+    def _get_batch(self, batch_id: str) -> httpx2.Response:
         if batch_id not in self.batches.values():
             return problem(404, "not_found", "There is no batch with this id.")
         for job_id, job in self.jobs.items():
             if job["state"] in {"queued", "running"}:
-                self._look_at_job(job_id)
+                self._get_job(job_id)
         states = [job["state"] for job in self.jobs.values()]
         finished = not {"queued", "running"} & set(states)
         counts = {state: states.count(state) for state in states}
@@ -141,12 +141,12 @@ class Service:
     def _cancel_batch(self, batch_id: str) -> httpx2.Response:
         for job_id in self.jobs:
             self._cancel_job(job_id)
-        return self._look_at_batch(batch_id)
+        return self._get_batch(batch_id)
 
-    def _delete(self, shelf: dict[str, dict[str, Any]], identifier: str) -> httpx2.Response:
-        if identifier not in shelf:
+    def _delete(self, resources: dict[str, dict[str, Any]], identifier: str) -> httpx2.Response:
+        if identifier not in resources:
             return problem(404, "not_found", "There is nothing with this id.")
-        del shelf[identifier]
+        del resources[identifier]
         return httpx2.Response(204, headers={"Dubline-Audit": f"audit-of-{identifier}"})
 
     def _delete_batch(self, batch_id: str) -> httpx2.Response:
@@ -157,7 +157,7 @@ class Service:
     def _page(self, params: httpx2.QueryParams) -> httpx2.Response:
         start = int(params.get("cursor", 0))
         jobs = list(self.jobs.values())
-        after = start + 2  # pages of two, whatever was asked for
+        after = start + 2  # two jobs a page, whatever the limit
         return httpx2.Response(
             200,
             json={"data": jobs[start:after], "next_cursor": str(after) if after < len(jobs) else None},
@@ -165,5 +165,5 @@ class Service:
 
 
 def problem(status: int, code: str, detail: str) -> httpx2.Response:
-    """An error as the service answers it."""
+    """Return an error response of the service."""
     return httpx2.Response(status, json={"status": status, "code": code, "detail": detail})

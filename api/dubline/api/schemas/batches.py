@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from dubline.api.schemas.fields import AnswerModel, KeptS, Percent, RequestModel
+from dubline.api.schemas.fields import KeptS, Percent, RequestModel, ResponseModel
 from dubline.api.schemas.jobs import JobRequest
 from dubline.orchestration.domain.batches import Batch, Retention
 from dubline.orchestration.domain.jobs import JobState
@@ -38,14 +38,14 @@ class BatchRequest(RequestModel):
     retention: RetentionRequest = RetentionRequest()
 
 
-class RetentionAnswer(AnswerModel):
+class RetentionAnswer(ResponseModel):
     """What the batch says about how long files are kept."""
 
     inputs_s: int | None = Field(description=INPUTS_KEPT, examples=[604_800])
     results_s: int | None = Field(description=RESULTS_KEPT, examples=[604_800])
 
 
-class BatchAnswer(AnswerModel):
+class BatchAnswer(ResponseModel):
     """One batch."""
 
     id: UUID

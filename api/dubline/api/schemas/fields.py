@@ -1,4 +1,4 @@
-"""Kinds of field that several requests and answers share."""
+"""Base models and field types that several schemas share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_
 
 
 class RequestModel(BaseModel):
-    """A request's body: a misspelt field is an error, not a silent default."""
+    """Base of request bodies; unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class AnswerModel(BaseModel):
-    """An answer's body."""
+class ResponseModel(BaseModel):
+    """Base of response bodies."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,7 +29,7 @@ def printable(text: str) -> str:
     Raises:
         ValueError: there is one.
     """
-    # Also keeps out NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot.
+    # This also rejects NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot encode.
     if not text.isprintable():
         raise ValueError("use printable characters only")
     return text
@@ -40,7 +40,7 @@ CustomId = Annotated[
     Field(
         min_length=1,
         max_length=CUSTOM_ID_MAX_CHARS,
-        description="Your own name for the job, unique in its batch, printable, returned unchanged.",
+        description="The sender's id for the job: printable, unique in its batch, returned unchanged.",
         examples=["greeting-de-0017"],
     ),
     AfterValidator(printable),
@@ -48,14 +48,14 @@ CustomId = Annotated[
 PortraitUploadId = Annotated[
     UUID,
     Field(
-        description="The upload of the portrait.",
+        description="Id of the portrait's upload.",
         examples=["0198c2f4-5a51-7c3e-9d7a-0f6d8f0f3a11"],
     ),
 ]
 SpeechUploadId = Annotated[
     UUID,
     Field(
-        description="The upload of the speech.",
+        description="Id of the speech's upload.",
         examples=["0198c2f4-6b02-7d1f-8a4b-3c9e5d7a2b22"],
     ),
 ]
@@ -70,14 +70,14 @@ DeadlineS = Annotated[
     ),
 ]
 KeptS = Annotated[int, Field(strict=True, ge=RETENTION_MIN_S, le=RETENTION_MAX_S, examples=[604_800])]
-Percent = Annotated[float, Field(ge=0, le=100, description="Work done, from 0 to 100.", examples=[42.0])]
+Percent = Annotated[float, Field(ge=0, le=100, description="Progress from 0 to 100.", examples=[42.0])]
 
 
-class Fault(AnswerModel):
-    """Why something failed: a stable code for programs and a sentence for people."""
+class Fault(ResponseModel):
+    """The reason of a failure: a stable code and a sentence."""
 
-    code: str = Field(description="Stable and snake_case; branch on this.", examples=["no_face"])
+    code: str = Field(description="Stable identifier in snake_case.", examples=["no_face"])
     detail: str = Field(
-        description="What was wrong, what was expected and what to do.",
+        description="What is wrong, what is expected and what to do.",
         examples=["No face was found in the portrait. Use a frontal photograph of one person."],
     )

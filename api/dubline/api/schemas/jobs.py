@@ -9,13 +9,13 @@ from uuid import UUID
 from pydantic import Field
 
 from dubline.api.schemas.fields import (
-    AnswerModel,
     CustomId,
     DeadlineS,
     Fault,
     Percent,
     PortraitUploadId,
     RequestModel,
+    ResponseModel,
     SpeechUploadId,
 )
 from dubline.api.schemas.options import RenderOptionsAnswer, RenderOptionsRequest
@@ -47,7 +47,7 @@ class JobRequest(RenderOptionsRequest, JobInputsRequest):
         )
 
 
-class ResultAnswer(AnswerModel):
+class ResultAnswer(ResponseModel):
     """The finished video: H.264 and AAC in MP4."""
 
     url: str = Field(description="Presigned, for an hour at most; every read of the job signs a new one.")
@@ -56,7 +56,7 @@ class ResultAnswer(AnswerModel):
     duration_s: float | None
 
 
-class AttemptAnswer(AnswerModel):
+class AttemptAnswer(ResponseModel):
     """One try at a job."""
 
     number: int = Field(description="From 1.", examples=[1])
@@ -115,7 +115,7 @@ class JobDetail(JobAnswer):
     attempts: list[AttemptAnswer] = Field(description="Oldest first.")
 
 
-class JobPageAnswer(AnswerModel):
+class JobPageAnswer(ResponseModel):
     """Some jobs of a batch, in the order of its rows."""
 
     data: list[JobAnswer]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from dubline.api.schemas.fields import AnswerModel, RequestModel, printable
+from dubline.api.schemas.fields import RequestModel, ResponseModel, printable
 from dubline.options.render import BY_NAME, DEFAULT, MotionControls, RenderOptions
 
 
@@ -65,7 +65,7 @@ class RenderOptionsRequest(RequestModel):
         return RenderOptions(preset=self.preset, seed=self.seed, controls=MotionControls(**self.controls.model_dump()))
 
 
-class ControlsAnswer(AnswerModel):
+class ControlsAnswer(ResponseModel):
     """The motion controls of a job."""
 
     expression: Expression
@@ -74,7 +74,7 @@ class ControlsAnswer(AnswerModel):
     shut_in_silence: ShutInSilence
 
 
-class RenderOptionsAnswer(AnswerModel):
+class RenderOptionsAnswer(ResponseModel):
     """The render options of a job."""
 
     preset: str

@@ -1,38 +1,38 @@
-"""Problem details (RFC 9457): the one shape of every error answer."""
+"""Problem details (RFC 9457), the schema of every error response."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from dubline.api.schemas.fields import AnswerModel
+from dubline.api.schemas.fields import ResponseModel
 
 
-class ProblemItem(AnswerModel):
-    """One fault among several in a request: of one field, or of one row of a batch."""
+class ProblemItem(ResponseModel):
+    """One of several faults in a request: of a field, or of a row of a batch."""
 
     pointer: str = Field(
         description="A JSON pointer into the body (`#/jobs/3/seed`), or `path/name`, `query/name` and so on.",
         examples=["#/jobs/3/preset"],
     )
-    code: str = Field(description="Stable and snake_case.", examples=["unknown_preset"])
-    detail: str = Field(description="A sentence that helps.", examples=["There is no preset 'huge'."])
+    code: str = Field(description="Stable identifier in snake_case.", examples=["unknown_preset"])
+    detail: str = Field(description="What is wrong, in one sentence.", examples=["There is no preset 'huge'."])
 
 
-class Problem(AnswerModel):
-    """An error, as application/problem+json."""
+class Problem(ResponseModel):
+    """An error as application/problem+json."""
 
-    type: str = Field(description="Names the kind of problem.", examples=["urn:dubline:problem:not_found"])
-    title: str = Field(description="The same for every problem of this type.", examples=["Not found"])
-    status: int = Field(description="The HTTP status of this answer.", examples=[404])
-    code: str = Field(description="Stable and snake_case; branch on this.", examples=["not_found"])
+    type: str = Field(description="URN of the problem type.", examples=["urn:dubline:problem:not_found"])
+    title: str = Field(description="Title of the problem type.", examples=["Not found"])
+    status: int = Field(description="HTTP status of this response.", examples=[404])
+    code: str = Field(description="Stable identifier in snake_case.", examples=["not_found"])
     detail: str = Field(
-        description="What was wrong, what was expected and what to do.",
+        description="What is wrong, what is expected and what to do.",
         examples=["There is no job with this id."],
     )
     request_id: str | None = Field(
-        description="Quote this when you ask for help; it is in our logs.",
+        description="Id of the request in the server's logs.",
         examples=["6f1d0c3c2f0e4ac9a4a2a9f5f6f2b0aa"],
     )
     errors: list[ProblemItem] | None = Field(
-        default=None, description="Each fault of a request that has several; the first 1,000 of them."
+        default=None, description="The faults of a request with several faults, at most 1,000."
     )

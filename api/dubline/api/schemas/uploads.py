@@ -1,4 +1,4 @@
-"""Uploads over HTTP: what a sender declares, where to PUT it, and what the probe found."""
+"""Schemas of uploads."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from uuid import UUID
 
 from pydantic import Field
 
-from dubline.api.schemas.fields import AnswerModel, Fault, RequestModel
+from dubline.api.schemas.fields import Fault, RequestModel, ResponseModel
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
 
 
 class UploadRequest(RequestModel):
-    """One file that is about to be sent."""
+    """Declaration of a file to be sent."""
 
-    kind: UploadKind = Field(description="What a job uses the file for.", examples=["portrait"])
+    kind: UploadKind = Field(description="Role of the file in a job.", examples=["portrait"])
     content_type: str = Field(
         min_length=1,
         max_length=255,
         description=(
             "Portraits: image/jpeg, image/png or image/webp. "
             "Speech: audio/wav, audio/mpeg, audio/flac, audio/ogg, audio/mp4 or audio/aac. "
-            "Not known: application/octet-stream."
+            "Unknown type: application/octet-stream."
         ),
         examples=["image/jpeg"],
     )
     size_bytes: int = Field(
         strict=True,
-        description="The file's exact length; the PUT accepts no other.",
+        description="Exact length of the file; a PUT of another length is rejected.",
         examples=[482113],
     )
 
 
-class PutAnswer(AnswerModel):
-    """Where and how to send the bytes."""
+class PutAnswer(ResponseModel):
+    """The request that sends the file."""
 
     method: Literal["PUT"] = "PUT"
-    url: str = Field(description="Presigned; needs no API key.")
+    url: str = Field(description="Presigned URL; no API key is needed.")
     headers: dict[str, str] = Field(
-        description="Send exactly these with the PUT.",
+        description="Headers of the PUT, to be sent unchanged.",
         examples=[{"Content-Type": "image/jpeg", "Content-Length": "482113"}],
     )
     expires_at: datetime
 
 
-class FaceBox(AnswerModel):
-    """The face in pixels of the upright picture; right and bottom are exclusive."""
+class FaceBox(ResponseModel):
+    """The face in pixels of the upright picture; `right` and `bottom` are exclusive."""
 
     left: int
     top: int
@@ -54,20 +54,20 @@ class FaceBox(AnswerModel):
     bottom: int
 
 
-class FactsAnswer(AnswerModel):
-    """What the probe found in the file."""
+class FactsAnswer(ResponseModel):
+    """Properties of the file that the probe found."""
 
-    media_type: str = Field(description="Of the bytes themselves.", examples=["image/jpeg"])
+    media_type: str = Field(description="Media type, detected from the bytes.", examples=["image/jpeg"])
     size_bytes: int
-    sha256: str = Field(description="64 hexadecimal digits.")
-    duration_s: float | None = Field(description="Of speech, in seconds.")
-    width_px: int | None = Field(description="Of a portrait.")
-    height_px: int | None = Field(description="Of a portrait.")
-    face_box: FaceBox | None = Field(description="Of a portrait.")
+    sha256: str = Field(description="SHA-256 of the file, 64 hexadecimal digits.")
+    duration_s: float | None = Field(description="Duration of speech.")
+    width_px: int | None = Field(description="Width of a portrait.")
+    height_px: int | None = Field(description="Height of a portrait.")
+    face_box: FaceBox | None = Field(description="Face in a portrait.")
 
     @classmethod
     def of(cls, facts: UploadFacts) -> Self:
-        """Show what the probe kept."""
+        """Build the schema of an upload's facts."""
         box = facts.face_box
         return cls(
             media_type=facts.media_type,
@@ -80,41 +80,40 @@ class FactsAnswer(AnswerModel):
         )
 
 
-class UploadAnswer(AnswerModel):
+class UploadAnswer(ResponseModel):
     """One upload."""
 
     id: UUID
     kind: UploadKind
     state: UploadState = Field(
         description=(
-            "pending: waiting for its bytes and for complete. probing: being checked. "
-            "ready: jobs may use it. rejected: see error."
+            "pending: not completed yet. probing: being checked. ready: usable in jobs. rejected: see `error`."
         )
     )
     content_type: str
     size_bytes: int
     created_at: datetime
-    facts: FactsAnswer | None = Field(description="Set once the upload is ready.")
-    error: Fault | None = Field(description="Set if the upload was rejected.")
+    facts: FactsAnswer | None = Field(description="Set if the upload is ready.")
+    error: Fault | None = Field(description="Set if the upload is rejected.")
 
     @classmethod
     def of(cls, upload: Upload) -> Self:
-        """Show an upload as its row says."""
-        return cls.model_validate(_shown(upload))
+        """Build the schema of an upload."""
+        return cls.model_validate(_fields(upload))
 
 
 class UploadCreated(UploadAnswer):
-    """A new upload and the place to PUT its bytes."""
+    """A new upload and the request that sends its file."""
 
     put: PutAnswer
 
     @classmethod
     def to(cls, upload: Upload, put: PutAnswer) -> Self:
-        """Show a new upload together with where its bytes go."""
-        return cls.model_validate({**_shown(upload), "put": put})
+        """Build the schema of a new upload."""
+        return cls.model_validate({**_fields(upload), "put": put})
 
 
-def _shown(upload: Upload) -> dict[str, object]:
+def _fields(upload: Upload) -> dict[str, object]:
     code = upload.error_code
     return {
         "id": upload.id,

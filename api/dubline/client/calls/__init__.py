@@ -1,1 +1,1 @@
-"""Typed HTTP calls, one module for each noun of the API."""
+"""Typed HTTP calls, one module per resource of the API."""

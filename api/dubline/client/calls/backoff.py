@@ -1,4 +1,4 @@
-"""How long to wait: between two looks at something, and before something is tried again."""
+"""Backoff: delays between two polls and before a retry."""
 
 from __future__ import annotations
 
@@ -10,54 +10,57 @@ from dubline.client.errors import StoppedError
 if TYPE_CHECKING:
     from threading import Event
 
-FIRST_LOOK_S: Final = 0.3
-LAST_LOOK_S: Final = 2.0
-TRIES: Final = 6
+POLL_MIN_S: Final = 0.3
+POLL_MAX_S: Final = 2.0
+MAX_TRIES: Final = 6
 
 _GROWTH: Final = 1.4
-_FIRST_RETRY_S: Final = 0.2
-_LAST_RETRY_S: Final = 5.0
-_LONGEST_RETRY_AFTER_S: Final = 30.0
-# Spreads out clients that failed together; nothing depends on its being hard to guess.
-_spread = random.Random()  # noqa: S311
+_RETRY_MIN_S: Final = 0.2
+_RETRY_MAX_S: Final = 5.0
+_RETRY_AFTER_MAX_S: Final = 30.0
+# Jitter, so that clients which failed together do not retry together.
+_jitter = random.Random()  # noqa: S311
 
 
-class Looks:
-    """The growing pauses of one that polls: from 0.3 s to 2 s while nothing changes."""
+class PollBackoff:
+    """Delays between two polls: they grow from 0.3 s to 2 s while nothing changes."""
 
     def __init__(self, closing: Event) -> None:
         self._closing = closing
-        self._next_s = FIRST_LOOK_S
+        self._next_s = POLL_MIN_S
 
     def wait(self, *, changed: bool = False) -> None:
-        """Pause.
+        """Wait for the next delay.
+
+        Args:
+            changed: the last poll found a change, so the delays start again.
 
         Raises:
-            StoppedError: the client was closed meanwhile.
+            StoppedError: the client was closed.
         """
         if changed:
-            self._next_s = FIRST_LOOK_S
-        rest(self._closing, self._next_s)
-        self._next_s = min(self._next_s * _GROWTH, LAST_LOOK_S)
+            self._next_s = POLL_MIN_S
+        wait(self._closing, self._next_s)
+        self._next_s = min(self._next_s * _GROWTH, POLL_MAX_S)
 
 
-def before_retry_s(failures: int, retry_after: str | None = None) -> float:
-    """Choose how long to wait after a number of failures: doubling, with jitter, or as the server asks.
+def retry_delay_s(failures: int, retry_after: str | None = None) -> float:
+    """Return the delay before a retry: exponential with jitter, or longer if the server requests it.
 
     Args:
-        failures: failures so far, 1 or more.
-        retry_after: the header, if there is one; seconds, dates are not understood.
+        failures: number of failures so far, at least 1.
+        retry_after: the Retry-After header; only seconds are supported, dates are ignored.
     """
-    asked_s = float(retry_after) if retry_after and retry_after.isdigit() else 0.0
-    ours_s = min(_FIRST_RETRY_S * 2.0 ** (failures - 1), _LAST_RETRY_S) * _spread.uniform(0.5, 1.0)
-    return max(ours_s, min(asked_s, _LONGEST_RETRY_AFTER_S))
+    requested_s = float(retry_after) if retry_after and retry_after.isdigit() else 0.0
+    delay_s = min(_RETRY_MIN_S * 2.0 ** (failures - 1), _RETRY_MAX_S) * _jitter.uniform(0.5, 1.0)
+    return max(delay_s, min(requested_s, _RETRY_AFTER_MAX_S))
 
 
-def rest(closing: Event, seconds: float) -> None:
-    """Do nothing for a while.
+def wait(closing: Event, seconds: float) -> None:
+    """Wait for a time.
 
     Raises:
-        StoppedError: the client was closed meanwhile.
+        StoppedError: the client was closed.
     """
     if closing.wait(seconds):
         raise StoppedError("Stopped.")

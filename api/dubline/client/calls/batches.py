@@ -1,4 +1,4 @@
-"""Batches: many jobs in one call that can be repeated without doing the work twice."""
+"""Calls of batches: many jobs in one idempotent call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from dubline.client.calls.backoff import Looks
+from dubline.client.calls.backoff import PollBackoff
 from dubline.client.calls.responses import Batch, Job, JobPage
 
 if TYPE_CHECKING:
@@ -22,18 +22,18 @@ _PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """For how many seconds files are kept once their jobs have ended; None leaves the choice to the server."""
+    """Seconds that files are kept after their jobs are final; None: the server's default."""
 
     inputs_s: int | None = None
     results_s: int | None = None
 
     def body(self) -> dict[str, Any]:
-        """Put it into the words of the API."""
+        """Return the JSON object of the API."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class Batches:
-    """The batch calls."""
+    """Calls of batches."""
 
     def __init__(self, transport: Transport, closing: Event) -> None:
         self._transport = transport
@@ -42,16 +42,16 @@ class Batches:
     def create(
         self, jobs: Sequence[NewJob], idempotency_key: str | None = None, retention: Retention | None = None
     ) -> Batch:
-        """Queue jobs together: all of them or none.
+        """Queue all jobs, or none.
 
         Args:
-            jobs: one or more, each `custom_id` once.
-            idempotency_key: the same key and jobs give the batch that exists; a new key if None, which all
-                retries of this call share.
-            retention: when its files are deleted; the tenant's rule if None.
+            jobs: at least one; each `custom_id` is unique.
+            idempotency_key: with the key and jobs of an earlier call, that call's batch is returned. None: a random
+                key, used for all retries of this call.
+            retention: retention of the batch's files; None: the tenant's.
 
         Raises:
-            ClientError: the server refused, or there is no answer.
+            ClientError: the server rejected the batch or did not respond.
         """
         body: dict[str, Any] = {"jobs": [job.body() for job in jobs]}
         if retention:
@@ -64,41 +64,41 @@ class Batches:
         )
 
     def get(self, batch_id: str) -> Batch:
-        """Look at a batch.
+        """Get a batch.
 
         Raises:
-            ClientError: there is no such batch, or no answer.
+            ClientError: the batch does not exist, or the server did not respond.
         """
         return self._transport.call(f"GET {_PATH}/{batch_id}", Batch)
 
     def cancel(self, batch_id: str) -> Batch:
-        """Stop every job of a batch that is not final; the others stay as they are.
+        """Cancel every job of a batch that is not final; final jobs keep their state.
 
         Raises:
-            ClientError: there is no such batch, or no answer.
+            ClientError: the batch does not exist, or the server did not respond.
         """
         return self._transport.call(f"POST {_PATH}/{batch_id}/cancel", Batch)
 
     def delete(self, batch_id: str, *, inputs: bool = False) -> str | None:
-        """Remove a batch with all its jobs and videos for good.
+        """Delete a batch with all its jobs and videos.
 
         Args:
-            batch_id: which batch.
-            inputs: its uploads too, except those that a job outside of it names.
+            batch_id: the batch.
+            inputs: also delete its uploads, except those that a job outside the batch uses.
 
         Returns:
-            As `Transport.delete`.
+            The id of the audit entry; None if an earlier try, whose response was lost, may have deleted it.
 
         Raises:
-            ClientError: there is no such batch, or no answer.
+            ClientError: the batch does not exist, or the server did not respond.
         """
         return self._transport.delete(f"{_PATH}/{batch_id}" + ("?inputs=true" if inputs else ""))
 
     def jobs(self, batch_id: str) -> Iterator[Job]:
-        """Look at all jobs of a batch, in the order of its rows.
+        """Iterate over the jobs of a batch in the order of its rows.
 
         Raises:
-            ClientError: there is no such batch, or no answer.
+            ClientError: the batch does not exist, or the server did not respond.
         """
         cursor = ""
         while True:
@@ -110,22 +110,22 @@ class Batches:
             cursor = page.next_cursor
 
     def follow(self, batch_id: str) -> Iterator[Job]:
-        """Look at the jobs of a batch again and again, until all are final.
+        """Poll the jobs of a batch until all are final.
 
         Yields:
-            Each job when it is first seen and whenever it has changed.
+            Each job once, and again whenever it has changed.
 
         Raises:
-            ClientError: there is no such batch, or no answer.
+            ClientError: the batch does not exist, or the server did not respond.
         """
-        looks = Looks(self._closing)
+        backoff = PollBackoff(self._closing)
         seen: dict[str, tuple[object, ...]] = {}
         while True:
-            # Asked before the jobs: if it is finished, the jobs that follow are final.
+            # Requested before the jobs: if the batch is finished, all jobs read afterwards are final.
             finished = self.get(batch_id).finished
             changed = False
             for job in self.jobs(batch_id):
-                # Not the result, whose address is new at each look.
+                # Without the result, whose URL is different in each response.
                 facts = (job.state, job.stage, job.percent)
                 if seen.get(job.id) != facts:
                     seen[job.id] = facts
@@ -133,4 +133,4 @@ class Batches:
                     yield job
             if finished:
                 return
-            looks.wait(changed=changed)
+            backoff.wait(changed=changed)

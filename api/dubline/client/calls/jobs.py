@@ -1,10 +1,10 @@
-"""Jobs: ask for a video, follow it, fetch it."""
+"""Calls of jobs: create, poll and cancel a job, and download its video."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from dubline.client.calls.backoff import Looks
+from dubline.client.calls.backoff import PollBackoff
 from dubline.client.calls.options import RequestedOptions
 from dubline.client.calls.responses import Job
 from dubline.client.errors import ClientError
@@ -20,13 +20,13 @@ _PATH: Final = "/v1/jobs"
 
 
 class NewJob(RequestedOptions):
-    """What to ask for; None leaves the choice to the server."""
+    """A job to be created; None: the server's default."""
 
     portrait_upload_id: str
     speech_upload_id: str
     custom_id: str | None = None
     deadline_s: float | None = None
-    """Seconds from acceptance until it fails unless it is final; None for no deadline."""
+    """Seconds from acceptance after which a job that is not final fails; None: no deadline."""
 
     def body(self) -> dict[str, Any]:
         """Return the request's body."""
@@ -35,7 +35,7 @@ class NewJob(RequestedOptions):
 
 
 class Jobs:
-    """The job calls."""
+    """Calls of jobs."""
 
     def __init__(self, transport: Transport, closing: Event) -> None:
         self._transport = transport
@@ -45,67 +45,67 @@ class Jobs:
         """Queue one job; its uploads must have been checked.
 
         Raises:
-            ClientError: the server refused, or there is no answer.
+            ClientError: the server rejected the job or did not respond.
         """
         # Sent twice it would be two jobs.
         return self._transport.call(f"POST {_PATH}", Job, body=new.body(), repeatable=False)
 
     def get(self, job_id: str) -> Job:
-        """Look at a job, with its attempts.
+        """Get a job with its attempts.
 
         Raises:
-            ClientError: there is no such job, or no answer.
+            ClientError: the job does not exist, or the server did not respond.
         """
         return self._transport.call(f"GET {_PATH}/{job_id}", Job)
 
     def cancel(self, job_id: str) -> Job:
-        """Stop a job; one that is final already stays as it is.
+        """Cancel a job; a final job keeps its state.
 
         Raises:
-            ClientError: there is no such job, or no answer.
+            ClientError: the job does not exist, or the server did not respond.
         """
         return self._transport.call(f"POST {_PATH}/{job_id}/cancel", Job)
 
     def delete(self, job_id: str) -> str | None:
-        """Remove a job and its video for good; its uploads stay.
+        """Delete a job and its video; its uploads are kept.
 
         Returns:
-            As `Transport.delete`.
+            The id of the audit entry; None if an earlier try, whose response was lost, may have deleted it.
 
         Raises:
-            ClientError: there is no such job, or no answer.
+            ClientError: the job does not exist, or the server did not respond.
         """
         return self._transport.delete(f"{_PATH}/{job_id}")
 
     def follow(self, job_id: str) -> Iterator[Job]:
-        """Look at a job again and again, until it is final.
+        """Poll a job until it is final.
 
         Yields:
-            The job as it was at each look.
+            The job at each poll.
 
         Raises:
-            ClientError: there is no such job, or no answer.
+            ClientError: the job does not exist, or the server did not respond.
         """
-        looks = Looks(self._closing)
+        backoff = PollBackoff(self._closing)
         before = None
         while True:
             job = self.get(job_id)
             yield job
             if job.is_final:
                 return
-            looks.wait(changed=job != before)
+            backoff.wait(changed=job != before)
             before = job
 
     def download(self, job_id: str, path: Path) -> None:
-        """Fetch the video of a job that succeeded; an existing file is replaced.
+        """Download the video of a succeeded job; an existing file is replaced.
 
         Raises:
-            ClientError: there is no video, it cannot be fetched, or the file cannot be written.
+            ClientError: there is no video, the download failed, or the file cannot be written.
         """
         job = self.get(job_id)
         if job.result is None:
-            why = f"it was deleted at {job.result_deleted_at}" if job.result_deleted_at else f"it is {job.state}"
-            raise ClientError(f"Job {job_id} has no video: {why}.")
+            reason = f"it was deleted at {job.result_deleted_at}" if job.result_deleted_at else f"it is {job.state}"
+            raise ClientError(f"Job {job_id} has no video: {reason}.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._transport.get_file(job.result.url, path)

@@ -1,4 +1,4 @@
-"""The server's answers as types. Fields that this version does not know are ignored: the server may grow."""
+"""Types of the server's responses. Unknown fields, of a later version of the server, are ignored."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 FINAL: Final = frozenset({"succeeded", "failed", "cancelled"})
 
 
-class _Answer(BaseModel):
+class _Response(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Fault(_Answer):
-    """Why something failed."""
+class Fault(_Response):
+    """The reason of a failure."""
 
     code: str
     detail: str = ""
@@ -23,15 +23,15 @@ class Fault(_Answer):
         return f"{self.code}: {self.detail}" if self.detail else self.code
 
 
-class Put(_Answer):
-    """Where and how to send a file's bytes."""
+class Put(_Response):
+    """The request that sends a file."""
 
     url: str
     headers: dict[str, str]
 
 
-class Upload(_Answer):
-    """One file at the server: pending, probing, ready or rejected."""
+class Upload(_Response):
+    """An upload; its state is pending, probing, ready or rejected."""
 
     id: str
     state: str
@@ -40,8 +40,8 @@ class Upload(_Answer):
     error: Fault | None = None
 
 
-class Attempt(_Answer):
-    """One try at a job, numbered from 1."""
+class Attempt(_Response):
+    """An attempt at a job, numbered from 1."""
 
     number: int
     outcome: str | None = None
@@ -50,18 +50,18 @@ class Attempt(_Answer):
     error: Fault | None = None
 
 
-class Result(_Answer):
-    """A finished video. `url` works for an hour at most; reading the job again gives a new one."""
+class Result(_Response):
+    """A finished video. `url` is valid for at most an hour; getting the job again returns a new one."""
 
     url: str
     size_bytes: int | None = None
     duration_s: float | None = None
 
 
-class Job(_Answer):
-    """One portrait and one speech track on the way to one video.
+class Job(_Response):
+    """A job.
 
-    `percent` is in [0, 100]; `attempts` is empty where a job is one of a list; times are in ISO 8601.
+    `percent` is in [0, 100]; `attempts` is empty in a list of jobs; times are in ISO 8601.
     """
 
     id: str
@@ -81,12 +81,12 @@ class Job(_Answer):
 
     @property
     def is_final(self) -> bool:
-        """Whether it will not change any more."""
+        """Whether the state is final."""
         return self.state in FINAL
 
 
-class Batch(_Answer):
-    """Jobs that were accepted together; `counts` has the number of jobs in each state."""
+class Batch(_Response):
+    """A batch; `counts` has the number of jobs in each state."""
 
     id: str
     job_count: int
@@ -95,8 +95,8 @@ class Batch(_Answer):
     finished: bool = False
 
 
-class JobPage(_Answer):
-    """Some jobs of a batch, in the order of its rows."""
+class JobPage(_Response):
+    """One page of the jobs of a batch, in the order of its rows."""
 
     data: tuple[Job, ...]
     next_cursor: str | None = None

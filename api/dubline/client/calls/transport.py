@@ -1,4 +1,4 @@
-"""HTTP: calls to the API with the key and with retries; files to and from the bucket without the key."""
+"""HTTP requests with retries: to the API with the key, to the bucket without it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from dubline.client.calls.backoff import TRIES, before_retry_s, rest
+from dubline.client.calls.backoff import MAX_TRIES, retry_delay_s, wait
 from dubline.client.errors import ClientError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
-Answered = TypeVar("Answered", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout)
-_HINT: Final = "Start a server with `dubline up`, or set DUBLINE_URL to the address of one."
+_HINT: Final = "Start a server with `dubline up`, or set DUBLINE_URL to the URL of a server."
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 _CHUNK_BYTES: Final = 1 << 16
 
 
 class Transport:
-    """Speaks HTTP for the client."""
+    """Sends the client's HTTP requests."""
 
-    def __init__(self, url: str, key: str, closing: Event, wire: httpx2.BaseTransport | None = None) -> None:
-        """Open connections lazily.
+    def __init__(self, url: str, key: str, closing: Event, transport: httpx2.BaseTransport | None = None) -> None:
+        """Create the HTTP clients; connections are opened lazily.
 
         Args:
-            url: the server's address.
-            key: API key; sent to this address only.
-            closing: once set, whatever waits here gives up.
-            wire: carries the requests; the network if None.
+            url: base URL of the server.
+            key: API key; sent to the server only.
+            closing: when set, waiting calls raise StoppedError.
+            transport: transport of httpx2; the network if None.
         """
         self._url = url
         self._closing = closing
         self._api = httpx2.Client(
-            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=_TIMEOUT, transport=wire
+            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=_TIMEOUT, transport=transport
         )
-        self._bucket = httpx2.Client(timeout=_TIMEOUT, transport=wire)
+        self._bucket = httpx2.Client(timeout=_TIMEOUT, transport=transport)
 
     def close(self) -> None:
         """Close all connections."""
@@ -53,46 +53,45 @@ class Transport:
     def call(
         self,
         line: str,
-        answer_type: type[Answered],
+        response_type: type[Model],
         *,
         body: object = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = True,
-    ) -> Answered:
+    ) -> Model:
         """Call the API.
 
         Args:
-            line: method and path, `GET /v1/jobs/17`.
-            answer_type: what the answer is read as.
-            body: sent as JSON.
-            headers: on top of the usual ones.
-            repeatable: whether the server may safely get it twice; if not, it is sent again only if it
-                certainly did not arrive.
+            line: method and path, such as `GET /v1/jobs/17`.
+            response_type: type of the response body.
+            body: request body, sent as JSON.
+            headers: additional headers.
+            repeatable: whether the call is idempotent; if not, it is retried only if it was certainly not received.
 
         Raises:
-            RefusedError: the server said no.
-            UnreachableError: there was no answer after several tries.
-            ClientError: the answer is not one that a Dubline server gives.
+            RefusedError: the server rejected the request.
+            UnreachableError: the server did not respond after several tries.
+            ClientError: the response is not valid.
         """
         method, path = line.split(" ", 1)
         request = self._api.build_request(method, path, json=body, headers=headers)
-        answer = self._insist(lambda: self._api.send(request), self._url, repeatable=repeatable)
-        if not answer.is_success:
-            raise _refusal(answer)
+        response = self._send_with_retries(lambda: self._api.send(request), self._url, repeatable=repeatable)
+        if not response.is_success:
+            raise _refused(response)
         try:
-            return answer_type.model_validate_json(answer.content)
+            return response_type.model_validate_json(response.content)
         except ValidationError as error:
-            raise ClientError(f"{self._url} answers, but not as a Dubline server of this version.") from error
+            raise ClientError(f"The response of {self._url} is not that of a Dubline server.") from error
 
     def delete(self, path: str) -> str | None:
-        """Have the API delete something.
+        """Delete a resource.
 
         Returns:
-            Id of the audit entry; None where an earlier try, whose answer was lost, may have deleted it.
+            The id of the audit entry; None if an earlier try, whose response was lost, may have deleted it.
 
         Raises:
-            RefusedError: the server said no.
-            UnreachableError: there was no answer after several tries.
+            RefusedError: the server rejected the request.
+            UnreachableError: the server did not respond after several tries.
         """
         request = self._api.build_request("DELETE", path)
         tries = 0
@@ -102,85 +101,87 @@ class Transport:
             tries += 1
             return self._api.send(request)
 
-        answer = self._insist(send, self._url)
-        if answer.status_code == HTTPStatus.NOT_FOUND and tries > 1:
+        response = self._send_with_retries(send, self._url)
+        if response.status_code == HTTPStatus.NOT_FOUND and tries > 1:
             return None
-        if not answer.is_success:
-            raise _refusal(answer)
-        return answer.headers.get("Dubline-Audit")
+        if not response.is_success:
+            raise _refused(response)
+        return response.headers.get("Dubline-Audit")
 
     def put_file(self, url: str, headers: Mapping[str, str], path: Path) -> None:
         """Send a file to the bucket.
 
         Raises:
-            ClientError: the bucket did not take it.
+            ClientError: the bucket rejected it.
         """
 
         def send() -> httpx2.Response:
             with path.open("rb") as file:
                 return self._bucket.put(url, headers=dict(headers), content=file)
 
-        answer = self._insist(send, "the bucket")
-        if not answer.is_success:
-            raise ClientError(f"The bucket did not take {path.name}: HTTP {answer.status_code}.")
+        response = self._send_with_retries(send, "the bucket")
+        if not response.is_success:
+            raise ClientError(f"The bucket rejected {path.name}: HTTP {response.status_code}.")
 
     def get_file(self, url: str, path: Path) -> None:
-        """Fetch a file from the bucket; it appears under its name only when it is whole.
+        """Download a file from the bucket; it is renamed to its path once it is complete.
 
         Raises:
-            ClientError: the bucket did not give it.
+            ClientError: the bucket rejected the request.
         """
         with _partial(path) as part:
-            answer = self._insist(lambda: self._save(url, part), "the bucket")
-            if not answer.is_success:
-                raise ClientError(f"The bucket did not give {path.name}: HTTP {answer.status_code}.")
+            response = self._send_with_retries(lambda: self._save(url, part), "the bucket")
+            if not response.is_success:
+                raise ClientError(f"The download of {path.name} failed: HTTP {response.status_code}.")
 
     def _save(self, url: str, path: Path) -> httpx2.Response:
-        with self._bucket.stream("GET", url) as answer:
-            if answer.is_success:
+        with self._bucket.stream("GET", url) as response:
+            if response.is_success:
                 with path.open("wb") as file:
-                    for chunk in answer.iter_bytes(_CHUNK_BYTES):
+                    for chunk in response.iter_bytes(_CHUNK_BYTES):
                         file.write(chunk)
-            return answer
+            return response
 
-    def _insist(self, send: Callable[[], httpx2.Response], where: str, *, repeatable: bool = True) -> httpx2.Response:
+    def _send_with_retries(
+        self, send: Callable[[], httpx2.Response], server: str, *, repeatable: bool = True
+    ) -> httpx2.Response:
         failures = 0
         while True:
             failures += 1
             try:
-                answer = send()
+                response = send()
             except httpx2.TransportError as error:
-                if failures == TRIES or not (repeatable or isinstance(error, _NEVER_SENT)):
-                    why = str(error) or type(error).__name__
-                    raise UnreachableError(f"No answer from {where} ({why}). {_HINT}") from error
+                if failures == MAX_TRIES or not (repeatable or isinstance(error, _NEVER_SENT)):
+                    reason = str(error) or type(error).__name__
+                    raise UnreachableError(f"No response from {server} ({reason}). {_HINT}") from error
                 retry_after = None
             else:
-                if failures == TRIES or not _try_again(answer.status_code, repeatable=repeatable):
-                    return answer
-                retry_after = answer.headers.get("Retry-After")
-            rest(self._closing, before_retry_s(failures, retry_after))
+                if failures == MAX_TRIES or not _is_retryable(response.status_code, repeatable=repeatable):
+                    return response
+                retry_after = response.headers.get("Retry-After")
+            wait(self._closing, retry_delay_s(failures, retry_after))
 
 
-def _try_again(status: int, *, repeatable: bool) -> bool:
+def _is_retryable(status: int, *, repeatable: bool) -> bool:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return True
     return repeatable and status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _refusal(answer: httpx2.Response) -> RefusedError:
+def _refused(response: httpx2.Response) -> RefusedError:
     try:
-        problem = answer.json()
+        problem = response.json()
         code, detail = str(problem["code"]), str(problem["detail"])
     except (ValueError, KeyError, TypeError):
         return RefusedError(
-            answer.status_code,
-            f"http_{answer.status_code}",
-            f"The server answered HTTP {answer.status_code}.",
+            response.status_code,
+            f"http_{response.status_code}",
+            f"The server responded with HTTP {response.status_code}.",
         )
     faults = [f"  {one.get('pointer')}: {one.get('detail')}" for one in problem.get("errors") or ()]
-    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
         detail = f"{detail} The key is read from DUBLINE_API_KEY."
-    return RefusedError(answer.status_code, code, detail, faults)
+    return RefusedError(response.status_code, code, detail, faults)
 
 
 @contextmanager

@@ -1,10 +1,10 @@
-"""Uploads: a file on this machine becomes a checked file at the server."""
+"""Calls of uploads: send a local file to the server and wait for its probe."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from dubline.client.calls.backoff import Looks
+from dubline.client.calls.backoff import PollBackoff
 from dubline.client.calls.responses import Upload
 from dubline.client.errors import ClientError
 
@@ -32,32 +32,32 @@ _CONTENT_TYPES: Final = {
     ".wav": "audio/wav",
     ".webp": "image/webp",
 }
-_UNKNOWN: Final = "application/octet-stream"
+_UNKNOWN_TYPE: Final = "application/octet-stream"
 
 
 class Uploads:
-    """The upload calls."""
+    """Calls of uploads."""
 
     def __init__(self, transport: Transport, closing: Event) -> None:
         self._transport = transport
         self._closing = closing
 
     def get(self, upload_id: str) -> Upload:
-        """Look at an upload.
+        """Get an upload.
 
         Raises:
-            ClientError: there is no such upload, or no answer.
+            ClientError: the upload does not exist, or the server did not respond.
         """
         return self._transport.call(f"GET {_PATH}/{upload_id}", Upload)
 
     def delete(self, upload_id: str) -> str | None:
-        """Remove an upload and its bytes for good.
+        """Delete an upload and its file.
 
         Returns:
-            As `Transport.delete`.
+            The id of the audit entry; None if an earlier try, whose response was lost, may have deleted it.
 
         Raises:
-            ClientError: there is no such upload, a job still needs it (`upload_in_use`), or no answer.
+            ClientError: the upload does not exist, a job uses it (`upload_in_use`), or the server did not respond.
         """
         return self._transport.delete(f"{_PATH}/{upload_id}")
 
@@ -68,19 +68,19 @@ class Uploads:
             The upload, ready or rejected.
 
         Raises:
-            ClientError: the file cannot be read, the server does not want it, or there is no answer.
+            ClientError: the file cannot be read, the server rejected it, or the server did not respond.
         """
         try:
             created = self._create(path, kind)
             if created.put is None:
-                raise ClientError("The server did not say where to send the file.")
+                raise ClientError("The response of the server contains no URL for the file.")
             self._transport.put_file(created.put.url, created.put.headers, path)
         except OSError as error:
             raise ClientError(f"Cannot read {path}: {error.strerror}.") from error
         upload = self._transport.call(f"POST {_PATH}/{created.id}/complete", Upload)
-        looks = Looks(self._closing)
+        backoff = PollBackoff(self._closing)
         while upload.state == "probing":
-            looks.wait()
+            backoff.wait()
             upload = self.get(upload.id)
         return upload
 
@@ -90,5 +90,5 @@ class Uploads:
 
 
 def content_type(path: Path) -> str:
-    """Name the media type that a file's ending promises; what it holds is found out by the server."""
-    return _CONTENT_TYPES.get(path.suffix.lower(), _UNKNOWN)
+    """Return the media type for a file's extension; the server detects the actual type."""
+    return _CONTENT_TYPES.get(path.suffix.lower(), _UNKNOWN_TYPE)

@@ -14,12 +14,12 @@ from rich.console import Console
 from dubline.client.calls.options import Controls, RequestedOptions
 from dubline.client.calls.responses import Batch, Job
 from dubline.client.cli import report
-from dubline.client.cli.display import board
+from dubline.client.cli.display import progress_display
 from dubline.client.client import DEFAULT_URL, Client
 from dubline.client.errors import ClientError, RefusedError
-from dubline.client.runs.bulk import Bulk
+from dubline.client.runs.batch import BatchRun
 from dubline.client.runs.manifest import read_rows
-from dubline.client.runs.single import Single, Wish
+from dubline.client.runs.submit import SubmitOptions, SubmitRun
 from dubline.options.render import BY_NAME
 
 FAILED: Final = 1
@@ -27,19 +27,19 @@ INTERRUPTED: Final = 130
 
 _NOT_FOUND: Final = 404
 
-Identifier = Annotated[str, typer.Argument(metavar="ID", help="Of a job or a batch.")]
+Identifier = Annotated[str, typer.Argument(metavar="ID", help="Id of a job or a batch.")]
 
 
 def _option(name: str) -> Any:
-    """Return the command line's form of one option of a render."""
+    """Return the command-line option of one render option."""
     one = BY_NAME[name]
     return typer.Option(min=one.least, max=one.most, callback=_number, show_default=False, help=one.description)
 
 
 def _number(value: float | None) -> float | None:
-    # The range lets it pass: it is neither less nor more than anything.
+    # The range check accepts NaN, because every comparison with it is false.
     if value is not None and math.isnan(value):
-        raise typer.BadParameter("nan is no number.")
+        raise typer.BadParameter("nan is not a number.")
     return value
 
 
@@ -61,9 +61,9 @@ app = typer.Typer(
 
 @app.command()
 def submit(  # noqa: PLR0913, PLR0917 - each is an option
-    portrait: Annotated[Path, typer.Option(help="A photograph of one face: JPEG, PNG or WebP.")],
-    speech: Annotated[Path, typer.Option(help="What to say: WAV, MP3, FLAC, Ogg or M4A.")],
-    out: Annotated[Path | None, typer.Option(help="The video; by default named after both files.")] = None,
+    portrait: Annotated[Path, typer.Option(help="Photograph of one face: JPEG, PNG or WebP.")],
+    speech: Annotated[Path, typer.Option(help="Speech track: WAV, MP3, FLAC, Ogg or M4A.")],
+    out: Annotated[Path | None, typer.Option(help="Path of the video; default: named after both files.")] = None,
     preset: Preset = None,
     seed: Seed = None,
     expression: Expression = None,
@@ -71,20 +71,20 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     blink: Blink = None,
     shut_in_silence: ShutInSilence = None,
 ) -> None:
-    """Make one video."""
+    """Render one video."""
     for file in (portrait, speech):
         if not file.is_file():
-            raise ClientError(f"There is no file {file}.")
-    target = out or _unused(Path(f"{portrait.stem}-{speech.stem}.mp4"))
+            raise ClientError(f"The file {file} does not exist.")
+    target = out or _new_file(Path(f"{portrait.stem}-{speech.stem}.mp4"))
     controls = Controls(expression=expression, head_motion=head_motion, blink=blink, shut_in_silence=shut_in_silence)
-    options = RequestedOptions(preset=preset, seed=seed, controls=controls)
-    wish = Wish(portrait=portrait, speech=speech, out=target, options=options)
-    with _client() as client, board(Console(), 1) as shown:
-        single = Single(client, wish, shown)
+    requested = RequestedOptions(preset=preset, seed=seed, controls=controls)
+    options = SubmitOptions(portrait=portrait, speech=speech, out=target, requested=requested)
+    with _client() as client, progress_display(Console(), 1) as display:
+        submission = SubmitRun(client, options, display)
         try:
-            outcome = single.run()
+            outcome = submission.run()
         except KeyboardInterrupt:
-            raise _interrupted(single.job_id) from None
+            raise _interrupted(submission.job_id) from None
     if outcome.fault:
         _error(str(outcome.fault))
         raise typer.Exit(FAILED)
@@ -92,19 +92,19 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
 
 @app.command()
 def batch(
-    file: Annotated[Path, typer.Argument(help='Lines of {"custom_id", "portrait", "speech"}.')],
+    file: Annotated[Path, typer.Argument(help='JSON Lines with "custom_id", "portrait" and "speech".')],
     out: Annotated[Path, typer.Option(help="Folder for the videos.")] = Path("out"),
 ) -> None:
-    """Make a video of each row of a file."""
+    """Render a video for each row of a file."""
     rows = read_rows(file)
-    began = time.monotonic()
-    with _client() as client, board(Console(), len(rows)) as shown:
-        bulk = Bulk(client, rows, out, shown)
+    started_s = time.monotonic()
+    with _client() as client, progress_display(Console(), len(rows)) as display:
+        submission = BatchRun(client, rows, out, display)
         try:
-            outcomes = bulk.run()
+            outcomes = submission.run()
         except KeyboardInterrupt:
-            raise _interrupted(bulk.batch_id) from None
-    for line in report.of_outcomes(outcomes, out, time.monotonic() - began):
+            raise _interrupted(submission.batch_id) from None
+    for line in report.of_outcomes(outcomes, out, time.monotonic() - started_s):
         typer.echo(line)
     if any(outcome.fault for outcome in outcomes):
         raise typer.Exit(FAILED)
@@ -112,7 +112,7 @@ def batch(
 
 @app.command()
 def status(identifier: Identifier) -> None:
-    """Tell how a job or a batch is."""
+    """Show the state of a job or a batch."""
     with _client() as client:
         found = _find(client, identifier)
         if isinstance(found, Job):
@@ -125,7 +125,7 @@ def status(identifier: Identifier) -> None:
 
 @app.command()
 def cancel(identifier: Identifier) -> None:
-    """Stop a job, or every job of a batch; what is finished already stays."""
+    """Cancel a job, or every job of a batch; final jobs keep their state."""
     with _client() as client:
         if isinstance(_find(client, identifier), Job):
             lines = list(report.of_job(client.jobs.cancel(identifier)))
@@ -139,15 +139,15 @@ def cancel(identifier: Identifier) -> None:
 def delete(
     identifier: Identifier,
     inputs: Annotated[
-        bool, typer.Option("--inputs", help="A batch's uploads too, where nothing else uses them.")
+        bool, typer.Option("--inputs", help="Also delete the batch's uploads, unless other jobs use them.")
     ] = False,
 ) -> None:
-    """Remove a job or a batch, with its videos, from the server for good."""
+    """Delete a job or a batch with its videos from the server."""
     with _client() as client:
         if not isinstance(_find(client, identifier), Job):
             line = report.of_deletion("batch", identifier, client.batches.delete(identifier, inputs=inputs))
         elif inputs:
-            raise ClientError(f"{identifier} is a job; --inputs goes with a batch. Delete the job without it.")
+            raise ClientError(f"{identifier} is a job; --inputs is for batches only. Delete the job without it.")
         else:
             line = report.of_deletion("job", identifier, client.jobs.delete(identifier))
     typer.echo(line)
@@ -157,11 +157,11 @@ def delete(
 def up(
     command: Annotated[
         list[str] | None,
-        typer.Argument(help="Run this against the stack, then stop; wait for Ctrl-C if none."),
+        typer.Argument(help="Command to run against the stack; default: wait for Ctrl-C."),
     ] = None,
 ) -> None:
-    """Start the whole service on this machine, with everything it needs, for as long as it is wanted."""
-    # The only command that needs the servers; the others run where only the client is installed.
+    """Run the whole service, including its servers, on this machine until the command ends or Ctrl-C."""
+    # Imported here, because the other commands must work without the embedded servers.
     from dubline.embedded import EmbeddedError, run  # noqa: PLC0415
 
     try:
@@ -180,24 +180,24 @@ def _find(client: Client, identifier: str) -> Job | Batch:
         return client.batches.get(identifier)
 
 
-def _unused(target: Path) -> Path:
-    # The name is ours, not the user's, so he has not agreed to lose what is there.
+def _new_file(target: Path) -> Path:
+    # A default name must not overwrite a file; a name given with --out may.
     if target.exists():
-        raise ClientError(f"There is a file {target} already. Name the video with --out, or move the old one away.")
+        raise ClientError(f"The file {target} already exists. Set another name with --out, or move the file.")
     return target
 
 
 def _client() -> Client:
     key = os.environ.get("DUBLINE_API_KEY", "")
     if not key:
-        raise ClientError("Set DUBLINE_API_KEY to your API key; `dubline up` prints one for its own server.")
+        raise ClientError("Set DUBLINE_API_KEY to your API key; `dubline up` prints the key of its server.")
     return Client(os.environ.get("DUBLINE_URL") or DEFAULT_URL, key)
 
 
 def _interrupted(identifier: str) -> typer.Exit:
-    """Say how to go on with what the server has, if it has anything."""
+    """Print the commands for the job or batch that is left on the server, if any."""
     if identifier:
-        _error("Interrupted; the server goes on. See how far it is, or stop it:")
+        _error("Interrupted; the server continues. To see the state or to cancel:")
         _error(f"dubline status {identifier}\ndubline cancel {identifier}")
     return typer.Exit(INTERRUPTED)
 

@@ -1,4 +1,4 @@
-"""What a person sees while jobs run: bars on a terminal, elsewhere a plain line for each change of state."""
+"""Progress displays: bars on a terminal; elsewhere a line for each change of state."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-#: More rows than this do not fit on a screen: only those that move get a bar.
+#: With more rows, only running ones have a bar, so that the bars fit on a screen.
 _MANY: Final = 24
-_WAITING: Final = "queued"
+_QUEUED: Final = "queued"
 
 
-class Board(Protocol):
-    """Shows how far each row is."""
+class ProgressDisplay(Protocol):
+    """Shows the progress of each row."""
 
     def __enter__(self) -> Self: ...
 
@@ -27,18 +27,18 @@ class Board(Protocol):
     ) -> None: ...
 
     def show(self, name: str, state: str, percent: float, note: str = "") -> None:
-        """Show a row that goes on; percent in [0, 100]."""
+        """Show the state of a row; percent in [0, 100]."""
 
     def finish(self, name: str, state: str, note: str = "") -> None:
-        """Show a row that has ended."""
+        """Show the final state of a row."""
 
 
-def board(console: Console, rows: int) -> Board:
-    """Choose how to show a number of rows."""
-    return Bars(console, rows) if console.is_terminal else Lines(console)
+def progress_display(console: Console, rows: int) -> ProgressDisplay:
+    """Create the display for a console and a number of rows."""
+    return ProgressBars(console, rows) if console.is_terminal else ProgressLines(console)
 
 
-class Bars:
+class ProgressBars:
     """A bar for each row, and one for all of them."""
 
     def __init__(self, console: Console, rows: int) -> None:
@@ -64,15 +64,15 @@ class Bars:
         self._progress.stop()
 
     def show(self, name: str, state: str, percent: float, note: str = "") -> None:
-        """Move a row's bar."""
+        """Update the bar of a row."""
         if name not in self._bars:
-            if state == _WAITING and not self._few:
+            if state == _QUEUED and not self._few:
                 return
             self._bars[name] = self._progress.add_task(name, total=100, state="")
         self._progress.update(self._bars[name], completed=percent, state=note or state)
 
     def finish(self, name: str, state: str, note: str = "") -> None:
-        """Complete a row's bar, and take it away if there are many."""
+        """Complete the bar of a row, and remove it if there are many rows."""
         self.show(name, state, 100 if state == "done" else 0, f"{state} {note}".strip())
         self._progress.advance(self._all)
         if name in self._bars:
@@ -82,7 +82,7 @@ class Bars:
                 self._progress.remove_task(self._bars.pop(name))
 
 
-class Lines:
+class ProgressLines:
     """A line for each change of a row's state."""
 
     def __init__(self, console: Console) -> None:
@@ -98,13 +98,13 @@ class Lines:
         pass
 
     def show(self, name: str, state: str, percent: float, note: str = "") -> None:  # noqa: ARG002
-        """Write a line if the state is a new one."""
+        """Write a line if the state has changed."""
         if self._states.get(name) != state:
             self._states[name] = state
             self._write(f"{name}: {state}")
 
     def finish(self, name: str, state: str, note: str = "") -> None:
-        """Write how it ended."""
+        """Write the final state."""
         self._write(f"{name}: {state} {note}".rstrip())
 
     def _write(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a person reads at the end, or when they ask how something is."""
+"""Text reports of jobs, batches and outcomes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FAULTS_SHOWN: Final = 50
 
 
 def of_outcomes(outcomes: Sequence[Outcome], out: Path, took_s: float) -> Iterator[str]:
-    """Sum up a batch file: each fault with its code and sentence, then the count and where to look."""
+    """Summarise a batch: each failure with its code and message, then the number of videos and their folder."""
     faults = [outcome for outcome in outcomes if outcome.fault]
     for outcome in faults[:_FAULTS_SHOWN]:
         yield f"  failed  {outcome.name}  {outcome.fault}"
@@ -26,7 +26,7 @@ def of_outcomes(outcomes: Sequence[Outcome], out: Path, took_s: float) -> Iterat
 
 
 def of_job(job: Job) -> Iterator[str]:
-    """Describe a job and its attempts."""
+    """Describe a job with its attempts."""
     name = f" ({job.custom_id})" if job.custom_id else ""
     stage = f", {job.stage}" if job.stage else ""
     yield f"job {job.id}{name}: {job.state}{stage}, {job.percent:.0f} %"
@@ -45,13 +45,13 @@ def of_job(job: Job) -> Iterator[str]:
 
 
 def of_deletion(noun: str, identifier: str, audit_id: str | None) -> str:
-    """Say that something is gone, and under which entry the server keeps that."""
+    """Describe a deletion with its audit entry."""
     kept = f" Audit entry: {audit_id}." if audit_id else ""
     return f"{noun} {identifier} is deleted.{kept}"
 
 
 def of_batch(batch: Batch, jobs: Sequence[Job]) -> Iterator[str]:
-    """Describe a batch, and each of its jobs that failed."""
+    """Describe a batch with its failed jobs."""
     counts = ", ".join(f"{count} {state}" for state, count in batch.counts.items() if count)
     yield f"batch {batch.id}: {counts or 'no jobs'}, {batch.percent:.0f} %"
     for job in jobs:

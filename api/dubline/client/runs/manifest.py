@@ -1,4 +1,4 @@
-"""Batch files: JSON lines, each a custom id, a portrait and a speech track."""
+"""Batch files in JSON Lines: a custom id, a portrait and a speech track in each row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _printable(text: str) -> str:
 
 
 class Row(RequestedOptions):
-    """One job of a batch file; paths are absolute once it was read."""
+    """A row of a batch file; `read_rows` makes its paths absolute."""
 
     custom_id: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
     portrait: Path
@@ -30,10 +30,10 @@ class Row(RequestedOptions):
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read a batch file; its paths are relative to its folder. Empty lines are skipped.
+    """Read a batch file. Paths are relative to its folder; empty lines are skipped.
 
     Raises:
-        ManifestError: naming each bad line, each missing file and each custom id that is there twice.
+        ManifestError: lists each invalid line, missing file and duplicate custom id.
         ClientError: the file cannot be read.
     """
     try:
@@ -47,10 +47,10 @@ def read_rows(path: Path) -> list[Row]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                rows.append((number, _at(path.parent, Row.model_validate_json(line))))
+                rows.append((number, _with_absolute_paths(path.parent, Row.model_validate_json(line))))
             except ValidationError as error:
-                faults += [f"{path}, line {number}: {_words(one)}." for one in error.errors()]
-    faults += [f"{path}, line {number}: {fault}." for number, fault in _doubtful(rows)]
+                faults += [f"{path}, line {number}: {_message(one)}." for one in error.errors()]
+    faults += [f"{path}, line {number}: {fault}." for number, fault in _row_faults(rows)]
     if not rows and not faults:
         faults = [f"{path} has no rows."]
     if faults:
@@ -58,22 +58,22 @@ def read_rows(path: Path) -> list[Row]:
     return [row for _, row in rows]
 
 
-def _at(folder: Path, row: Row) -> Row:
-    place = folder.resolve()
-    return row.model_copy(update={"portrait": place / row.portrait, "speech": place / row.speech})
+def _with_absolute_paths(folder: Path, row: Row) -> Row:
+    parent = folder.resolve()
+    return row.model_copy(update={"portrait": parent / row.portrait, "speech": parent / row.speech})
 
 
-def _doubtful(rows: Iterable[tuple[int, Row]]) -> Iterable[tuple[int, str]]:
+def _row_faults(rows: Iterable[tuple[int, Row]]) -> Iterable[tuple[int, str]]:
     first: dict[str, int] = {}
     for number, row in rows:
         for file in (row.portrait, row.speech):
             if not file.is_file():
-                yield number, f"there is no file {file}"
+                yield number, f"the file {file} does not exist"
         if first.setdefault(row.custom_id, number) != number:
-            yield number, f"custom_id {row.custom_id!r} is in line {first[row.custom_id]} already"
+            yield number, f"custom_id {row.custom_id!r} is already used in line {first[row.custom_id]}"
 
 
-def _words(error: object) -> str:
+def _message(error: object) -> str:
     facts = dict(error) if isinstance(error, dict) else {}
     where = ".".join(str(part) for part in facts.get("loc", ()))
     return f"{where}: {facts.get('msg')}" if where else str(facts.get("msg"))

@@ -1,4 +1,4 @@
-"""How the work on one video ended: with a file, or with a fault."""
+"""The outcome of one video: a file or a fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One video, or why there is none: exactly one of `path` and `fault` is set."""
+    """A video or the reason of its failure: exactly one of `path` and `fault` is set."""
 
     name: str
     path: Path | None
@@ -22,7 +22,7 @@ class Outcome:
 
 
 def fault_of(error: ClientError) -> Fault:
-    """Keep a failed call as the reason why there is no video."""
+    """Convert an error of a call to a fault."""
     if isinstance(error, RefusedError):
         return Fault(code=error.code, detail=error.detail)
     return Fault(code="client_error", detail=str(error))

@@ -18,33 +18,33 @@ class Recorder(Event):
         return self.is_set()
 
 
-def test_looks_grow_apart_and_come_closer_after_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "FIRST_LOOK_S", 0.3)
-    monkeypatch.setattr(backoff, "LAST_LOOK_S", 2.0)
+def test_poll_delays_grow_and_are_reset_by_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "POLL_MIN_S", 0.3)
+    monkeypatch.setattr(backoff, "POLL_MAX_S", 2.0)
     recorder = Recorder()
-    looks = backoff.Looks(recorder)
+    delays = backoff.PollBackoff(recorder)
     for _ in range(10):
-        looks.wait()
-    looks.wait(changed=True)
+        delays.wait()
+    delays.wait(changed=True)
     assert recorder.waits[0] == recorder.waits[-1] == 0.3
     assert recorder.waits[-2] == 2.0
     assert recorder.waits[:-1] == sorted(recorder.waits[:-1])
 
 
-def test_a_stop_ends_the_pause() -> None:
+def test_closing_the_client_ends_a_wait() -> None:
     closing = Event()
     closing.set()
     with pytest.raises(StoppedError):
-        backoff.rest(closing, 3600)
+        backoff.wait(closing, 3600)
 
 
-def test_retries_wait_longer_each_time_up_to_a_limit() -> None:
-    for failures, longest_s in ((1, 0.2), (2, 0.4), (3, 0.8), (50, 5.0)):
+def test_retry_delays_grow_up_to_a_limit() -> None:
+    for failures, max_s in ((1, 0.2), (2, 0.4), (3, 0.8), (50, 5.0)):
         for _ in range(20):
-            assert longest_s / 2 <= backoff.before_retry_s(failures) <= longest_s
+            assert max_s / 2 <= backoff.retry_delay_s(failures) <= max_s
 
 
-def test_retries_wait_as_long_as_the_server_asks_within_reason() -> None:
-    assert backoff.before_retry_s(1, "7") == 7
-    assert backoff.before_retry_s(1, "100000") == 30
-    assert backoff.before_retry_s(1, "Wed, 21 Oct 2026 07:28:00 GMT") <= 0.2
+def test_retry_delays_follow_retry_after_up_to_a_limit() -> None:
+    assert backoff.retry_delay_s(1, "7") == 7
+    assert backoff.retry_delay_s(1, "100000") == 30
+    assert backoff.retry_delay_s(1, "Wed, 21 Oct 2026 07:28:00 GMT") <= 0.2

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     service = Service()
     real = client.Client
-    monkeypatch.setattr(commands, "Client", lambda url, key: real(url, key, service.wire()))
+    monkeypatch.setattr(commands, "Client", lambda url, key: real(url, key, service.transport()))
     monkeypatch.setenv("DUBLINE_URL", URL)
     monkeypatch.setenv("DUBLINE_API_KEY", KEY)
     return service
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["dubline", *map(str, words)])
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["dubline", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         __main__.main()
     assert isinstance(ended.value.code, int)
@@ -35,50 +35,48 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 
 
 @pytest.mark.usefixtures("service")
-def test_submit_makes_a_video(monkeypatch: pytest.MonkeyPatch, media: Path) -> None:
+def test_submit_downloads_a_video(monkeypatch: pytest.MonkeyPatch, media: Path) -> None:
     monkeypatch.chdir(media)
     assert run(monkeypatch, "submit", "--portrait", "face.jpg", "--speech", "hello.mp3") == 0
     assert (media / "face-hello.mp4").is_file()
 
 
-def test_submit_asks_for_the_controls_that_were_given(
-    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service
-) -> None:
+def test_submit_sends_the_controls_that_are_set(monkeypatch: pytest.MonkeyPatch, media: Path, service: Service) -> None:
     monkeypatch.chdir(media)
     words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3", "--out", "o.mp4")
     assert run(monkeypatch, *words) == 0
     assert run(monkeypatch, *words, "--expression", 2, "--head-motion", 0, "--blink", 0.5, "--shut-in-silence", 1) == 0
-    plain, asked = (job["asked"] for job in service.jobs.values())
+    plain, controlled = (job["request"] for job in service.jobs.values())
     assert "controls" not in plain
-    assert asked["controls"] == {"expression": 2, "head_motion": 0, "blink": 0.5, "shut_in_silence": 1}
+    assert controlled["controls"] == {"expression": 2, "head_motion": 0, "blink": 0.5, "shut_in_silence": 1}
 
 
 @pytest.mark.parametrize("given", [("--blink", "2.1"), ("--shut-in-silence", "1.1"), ("--expression", "nan")])
-def test_submit_sends_nothing_for_a_control_out_of_range(
+def test_submit_rejects_a_control_out_of_range_before_sending(
     monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, given: tuple[str, str]
 ) -> None:
     monkeypatch.chdir(media)
     words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3")
-    assert run(monkeypatch, *words, *given) == __main__.UNUSABLE
+    assert run(monkeypatch, *words, *given) == __main__.USAGE_ERROR
     assert service.calls == []
 
 
-def test_submit_replaces_a_file_only_where_it_was_named(
+def test_submit_overwrites_a_file_only_if_it_is_named(
     monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(media)
     old = media / "face-hello.mp4"
-    old.write_bytes(b"of yesterday")
+    old.write_bytes(b"old")
     words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3")
-    assert run(monkeypatch, *words) == __main__.UNUSABLE
-    assert "face-hello.mp4 already. Name the video with --out" in capsys.readouterr().err
-    assert (old.read_bytes(), service.calls) == (b"of yesterday", [])
+    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
+    assert "face-hello.mp4 already exists. Set another name with --out" in capsys.readouterr().err
+    assert (old.read_bytes(), service.calls) == (b"old", [])
     assert run(monkeypatch, *words, "--out", old) == 0
-    assert old.read_bytes() != b"of yesterday"
+    assert old.read_bytes() != b"old"
 
 
 @pytest.mark.usefixtures("service")
-def test_submit_of_a_bad_portrait_exits_with_one_and_its_sentence(
+def test_submit_of_a_rejected_portrait_prints_the_reason(
     monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = (
@@ -95,7 +93,7 @@ def test_submit_of_a_bad_portrait_exits_with_one_and_its_sentence(
 
 
 @pytest.mark.usefixtures("service")
-def test_batch_makes_all_videos_it_can_and_sums_up(
+def test_batch_downloads_the_videos_and_prints_a_summary(
     monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     portraits = {"good": "face.jpg", "bad": "wall.jpg"}
@@ -111,25 +109,25 @@ def test_batch_makes_all_videos_it_can_and_sums_up(
 
 
 @pytest.mark.parametrize(
-    ("look", "identifier", "words"),
+    ("poll", "identifier", "words"),
     [
-        ("_look_at_job", "job-0", ["submit", "--portrait", "face.jpg", "--speech", "hello.mp3"]),
-        ("_look_at_batch", "batch-0", ["batch", "batch.jsonl"]),
+        ("_get_job", "job-0", ["submit", "--portrait", "face.jpg", "--speech", "hello.mp3"]),
+        ("_get_batch", "batch-0", ["batch", "batch.jsonl"]),
     ],
 )
-def test_who_interrupts_is_told_how_to_go_on(  # noqa: PLR0913, PLR0917 - fixtures and parameters
+def test_an_interrupt_prints_how_to_see_or_cancel_the_work(  # noqa: PLR0913, PLR0917 - fixtures and parameters
     monkeypatch: pytest.MonkeyPatch,
     media: Path,
     service: Service,
     capsys: pytest.CaptureFixture[str],
-    look: str,
+    poll: str,
     identifier: str,
     words: list[str],
 ) -> None:
     def interrupted(_identifier: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(service, look, interrupted)
+    monkeypatch.setattr(service, poll, interrupted)
     monkeypatch.chdir(media)
     row = {"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}
     (media / "batch.jsonl").write_text(json.dumps(row))
@@ -137,7 +135,7 @@ def test_who_interrupts_is_told_how_to_go_on(  # noqa: PLR0913, PLR0917 - fixtur
     assert f"dubline status {identifier}\ndubline cancel {identifier}" in capsys.readouterr().err
 
 
-def test_status_knows_jobs_and_batches(
+def test_status_accepts_jobs_and_batches(
     monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     attempts = [
@@ -151,10 +149,10 @@ def test_status_knows_jobs_and_batches(
     shown = capsys.readouterr().out
     assert "attempt 1: retried, worker_lost, 1.2 s on the device\n  attempt 2: running" in shown
     assert "batch batch-0: 1 succeeded" in shown
-    assert run(monkeypatch, "status", "nothing") == __main__.UNUSABLE
+    assert run(monkeypatch, "status", "nothing") == __main__.USAGE_ERROR
 
 
-def test_cancel_stops_a_job_or_a_batch_and_tells_how_it_is(
+def test_cancel_accepts_jobs_and_batches_and_prints_their_state(
     monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service.jobs["job-0"] = {"id": "job-0", "state": "retrying"}
@@ -167,16 +165,16 @@ def test_cancel_stops_a_job_or_a_batch_and_tells_how_it_is(
     service.faults["POST /v1/batches/batch-0/cancel"] = [httpx2.Response(200, json=cancelled)]
     assert run(monkeypatch, "cancel", "batch-0") == 0
     assert capsys.readouterr().out == "batch batch-0: 1 succeeded, 1 cancelled, 100 %\n"
-    assert run(monkeypatch, "cancel", "nothing") == __main__.UNUSABLE
+    assert run(monkeypatch, "cancel", "nothing") == __main__.USAGE_ERROR
 
 
-def test_delete_removes_a_job_or_a_batch_and_names_the_audit_entry(
+def test_delete_accepts_jobs_and_batches_and_prints_the_audit_entry(
     monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service.jobs["job-0"] = {"id": "job-0", "state": "succeeded"}
     service.batches["k"] = "batch-0"
-    assert run(monkeypatch, "delete", "job-0", "--inputs") == __main__.UNUSABLE
-    assert "--inputs goes with a batch" in capsys.readouterr().err
+    assert run(monkeypatch, "delete", "job-0", "--inputs") == __main__.USAGE_ERROR
+    assert "--inputs is for batches only" in capsys.readouterr().err
     assert "job-0" in service.jobs
     assert run(monkeypatch, "delete", "job-0") == 0
     assert capsys.readouterr().out == "job job-0 is deleted. Audit entry: audit-of-job-0.\n"
@@ -184,11 +182,11 @@ def test_delete_removes_a_job_or_a_batch_and_names_the_audit_entry(
     assert capsys.readouterr().out == "batch batch-0 is deleted. Audit entry: audit-of-batch-0.\n"
     assert service.requests[-1].url.query == b"inputs=true"
     assert (service.jobs, service.batches) == ({}, {})
-    assert run(monkeypatch, "delete", "job-0") == __main__.UNUSABLE
+    assert run(monkeypatch, "delete", "job-0") == __main__.USAGE_ERROR
     assert "There is no batch with this id." in capsys.readouterr().err
 
 
-def test_a_mistake_is_one_sentence_and_no_traceback(
+def test_an_error_is_printed_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("DUBLINE_API_KEY", raising=False)
@@ -197,13 +195,13 @@ def test_a_mistake_is_one_sentence_and_no_traceback(
         ("submit", "--portrait", media / "gone.jpg", "--speech", media / "hello.mp3"),
         ("batch", media / "gone.jsonl"),
     ):
-        assert run(monkeypatch, *words) == __main__.UNUSABLE
+        assert run(monkeypatch, *words) == __main__.USAGE_ERROR
         error = capsys.readouterr().err
         assert error.startswith("dubline: ")
         assert error.count("\n") == 1
 
 
-def test_up_runs_a_command_with_its_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_passes_options_to_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
 
     def fake(command: list[str], say: object) -> int:
@@ -217,10 +215,10 @@ def test_up_runs_a_command_with_its_own_options(monkeypatch: pytest.MonkeyPatch)
     assert seen == [["make", "-x", "--help"], []]
 
 
-def test_up_says_which_part_failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def fails(command: list[str], say: object) -> int:
+def test_up_prints_which_part_failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(command: list[str], say: object) -> int:
         raise dubline.embedded.PartFailed("renderer", "stopped with exit code 1", f"{command} {say}")
 
-    monkeypatch.setattr(dubline.embedded, "run", fails)
-    assert run(monkeypatch, "up") == __main__.UNUSABLE
+    monkeypatch.setattr(dubline.embedded, "run", fail)
+    assert run(monkeypatch, "up") == __main__.USAGE_ERROR
     assert "renderer stopped with exit code 1" in capsys.readouterr().err

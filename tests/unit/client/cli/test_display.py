@@ -4,17 +4,17 @@ import io
 
 from rich.console import Console
 
-from dubline.client.cli.display import Bars, Board, Lines, board
+from dubline.client.cli.display import ProgressBars, ProgressDisplay, ProgressLines, progress_display
 
 
-def drawn(rows: int, *, terminal: bool) -> tuple[Board, io.StringIO]:
+def displayed(rows: int, *, terminal: bool) -> tuple[ProgressDisplay, io.StringIO]:
     text = io.StringIO()
-    return board(Console(file=text, force_terminal=terminal, width=120), rows), text
+    return progress_display(Console(file=text, force_terminal=terminal, width=120), rows), text
 
 
-def test_without_a_terminal_each_change_of_state_is_one_plain_line() -> None:
-    lines, text = drawn(2, terminal=False)
-    assert isinstance(lines, Lines)
+def test_without_a_terminal_each_change_of_state_is_one_line() -> None:
+    lines, text = displayed(2, terminal=False)
+    assert isinstance(lines, ProgressLines)
     with lines:
         lines.show("[red]a", "queued", 0)
         lines.show("[red]a", "running", 10, "sampling")
@@ -24,8 +24,8 @@ def test_without_a_terminal_each_change_of_state_is_one_plain_line() -> None:
 
 
 def test_on_a_terminal_each_row_has_a_bar() -> None:
-    bars, text = drawn(2, terminal=True)
-    assert isinstance(bars, Bars)
+    bars, text = displayed(2, terminal=True)
+    assert isinstance(bars, ProgressBars)
     with bars:
         bars.show("a", "queued", 0)
         bars.show("b", "running", 40, "rendering")
@@ -35,13 +35,13 @@ def test_on_a_terminal_each_row_has_a_bar() -> None:
         assert shown in text.getvalue()
 
 
-def test_of_very_many_rows_only_those_that_move_have_a_bar() -> None:
-    bars, text = drawn(10_000, terminal=True)
+def test_with_many_rows_only_running_ones_have_a_bar() -> None:
+    bars, text = displayed(10_000, terminal=True)
     with bars:
-        bars.show("resting", "queued", 0)
-        bars.show("moving", "running", 40, "rendering")
-        bars.finish("resting", "failed", "no_face")
-        bars.finish("moving", "done", "out/moving.mp4")
+        bars.show("waiting", "queued", 0)
+        bars.show("running-row", "running", 40, "rendering")
+        bars.finish("waiting", "failed", "no_face")
+        bars.finish("running-row", "done", "out/running-row.mp4")
     last_frame = text.getvalue().split("all")[-1]
-    assert "moving" not in last_frame
-    assert "resting" not in last_frame
+    assert "running-row" not in last_frame
+    assert "waiting" not in last_frame

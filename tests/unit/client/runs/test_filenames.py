@@ -9,7 +9,7 @@ from dubline.client.runs.filenames import file_names
 ids = st.lists(st.text(min_size=1, max_size=300), unique=True, max_size=8)
 
 
-def test_a_good_file_name_is_kept() -> None:
+def test_a_safe_file_name_is_kept() -> None:
     assert file_names(["greeting-de_0017.v2"], ".mp4") == {"greeting-de_0017.v2": "greeting-de_0017.v2.mp4"}
 
 
@@ -25,7 +25,7 @@ def test_a_hostile_id_stays_in_its_folder(hostile: str) -> None:
 
 @settings(max_examples=60)
 @given(ids)
-def test_names_are_plain_and_differ_even_where_case_is_ignored(custom_ids: list[str]) -> None:
+def test_names_are_safe_and_unique_on_case_insensitive_systems(custom_ids: list[str]) -> None:
     names = file_names(custom_ids, ".mp4")
     assert set(names) == set(custom_ids)
     assert len({name.casefold() for name in names.values()}) == len(custom_ids)
@@ -35,6 +35,6 @@ def test_names_are_plain_and_differ_even_where_case_is_ignored(custom_ids: list[
         assert not name.startswith(".")
 
 
-def test_a_hash_in_an_id_does_not_take_the_name_of_another() -> None:
-    taken = file_names(["a/b"], "")["a/b"]
-    assert len(set(file_names([taken, "a/b"], "").values())) == 2
+def test_an_id_that_equals_a_generated_name_gets_another_name() -> None:
+    generated = file_names(["a/b"], "")["a/b"]
+    assert len(set(file_names([generated, "a/b"], "").values())) == 2

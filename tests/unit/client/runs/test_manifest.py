@@ -25,26 +25,26 @@ def test_paths_are_relative_to_the_file(media: Path) -> None:
     assert (rows[0].deadline_s, rows[1].seed, rows[1].deadline_s) == (None, 7, 90)
 
 
-def test_every_fault_is_named_with_its_line(media: Path) -> None:
+def test_every_fault_is_reported_with_its_line(media: Path) -> None:
     path = write(media, row("one"), row("one"), "{", row("x", speech="gone.mp3"), row("y", sed=1), {"custom_id": "z"})
     with pytest.raises(ManifestError) as caught:
         read_rows(path)
     text = str(caught.value)
-    assert "line 2: custom_id 'one' is in line 1 already" in text
+    assert "line 2: custom_id 'one' is already used in line 1" in text
     assert "line 3: " in text
-    assert "line 4: there is no file" in text
+    assert "line 4: the file" in text
     assert "line 5: sed: " in text
     assert "line 6: portrait: " in text
 
 
 @pytest.mark.parametrize("deadline", ["0", "-1", "NaN", "Infinity", "1e999", '"soon"'])
-def test_a_deadline_that_is_no_time_is_named_with_its_line(media: Path, deadline: str) -> None:
+def test_an_invalid_deadline_is_reported_with_its_line(media: Path, deadline: str) -> None:
     line = json.dumps(row("one", deadline_s=90)).replace("90", deadline)
     with pytest.raises(ManifestError, match=r"line 1: deadline_s: "):
         read_rows(write(media, line))
 
 
-def test_a_row_may_have_controls(media: Path) -> None:
+def test_controls_of_a_row_are_read(media: Path) -> None:
     plain, calm = read_rows(write(media, row("one"), row("two", controls={"head_motion": 0.5, "shut_in_silence": 0})))
     assert plain.controls == Controls()
     assert calm.controls == Controls(head_motion=0.5, shut_in_silence=0.0)
@@ -61,28 +61,28 @@ def test_a_row_may_have_controls(media: Path) -> None:
         ("1", "controls: "),
     ],
 )
-def test_a_control_that_makes_no_sense_is_named_with_its_line(media: Path, controls: str, place: str) -> None:
+def test_an_invalid_control_is_reported_with_its_line(media: Path, controls: str, place: str) -> None:
     line = json.dumps(row("one", controls=0)).replace(": 0", f": {controls}")
     with pytest.raises(ManifestError, match=f"line 1: {place}"):
         read_rows(write(media, line))
 
 
-def test_a_long_list_of_faults_is_cut(media: Path) -> None:
+def test_a_long_list_of_faults_is_truncated(media: Path) -> None:
     with pytest.raises(ManifestError, match=r"\.\.\. and 30 more"):
         read_rows(write(media, *["{"] * 50))
 
 
-def test_an_empty_file_has_no_rows(media: Path) -> None:
+def test_an_empty_file_is_rejected(media: Path) -> None:
     with pytest.raises(ManifestError, match="has no rows"):
         read_rows(write(media, ""))
 
 
-def test_control_characters_in_an_id_are_refused(media: Path) -> None:
+def test_control_characters_in_an_id_are_rejected(media: Path) -> None:
     with pytest.raises(ManifestError, match="printable"):
         read_rows(write(media, row("a\x1b[2Jb")))
 
 
-def test_a_file_that_is_no_text_or_not_there_gives_a_sentence(media: Path) -> None:
+def test_a_binary_or_missing_file_is_reported(media: Path) -> None:
     (media / "binary").write_bytes(b"\xff\xfe\xff")
     for name in ("binary", "absent", "."):
         with pytest.raises(ClientError, match=r"not UTF-8|Cannot read"):

@@ -1,4 +1,4 @@
-"""A batch file from start to end: each file sent once, one call for all jobs, each video fetched at once."""
+"""The run of `dubline batch`: sends each file once, creates one batch and downloads each finished video."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dubline.client.errors import ClientError, StoppedError, UnreachableError
 from dubline.client.calls.jobs import NewJob
 from dubline.client.runs.filenames import file_names
 from dubline.client.runs.outcome import Outcome, fault_of
-from dubline.client.runs.threads import Threads
+from dubline.client.runs.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,52 +17,52 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dubline.client.calls.responses import Job, Upload
-    from dubline.client.cli.display import Board
+    from dubline.client.cli.display import ProgressDisplay
     from dubline.client.client import Client
     from dubline.client.runs.manifest import Row
     from dubline.client.calls.uploads import Kind
 
 _SUFFIX: Final = ".mp4"
-_DELETED: Final = Fault(code="not_found", detail="The job was deleted while it was followed.")
+_DELETED: Final = Fault(code="not_found", detail="The job was deleted while it was running.")
 
 
-class Bulk:
+class BatchRun:
     """One run of a batch file.
 
     Attributes:
-        batch_id: the batch at the server; empty until there is one.
+        batch_id: id of the batch; empty until it is created.
     """
 
-    def __init__(self, client: Client, rows: Sequence[Row], out: Path, board: Board) -> None:
-        """Nothing is sent yet.
+    def __init__(self, client: Client, rows: Sequence[Row], out: Path, display: ProgressDisplay) -> None:
+        """Prepare a run; no request is sent.
 
         Args:
-            client: whom to send it to.
-            rows: one or more, each `custom_id` once.
-            out: folder for the videos.
-            board: shows how far it is.
+            client: the client.
+            rows: at least one; each `custom_id` is unique.
+            out: folder of the videos.
+            display: shows the progress.
         """
         self.batch_id = ""
         self._client = client
         self._rows = rows
-        self._board = board
+        self._display = display
         names = file_names((row.custom_id for row in rows), _SUFFIX)
         self._paths = {custom_id: out / name for custom_id, name in names.items()}
         self._outcomes: dict[str, Outcome] = {}
 
     def run(self) -> list[Outcome]:
-        """Do it all, and say how each row ended, in the order of the rows.
+        """Run to the end and return the outcome of each row, in order.
 
         Raises:
-            ClientError: the server cannot be reached or refused all of it.
+            ClientError: the server did not respond or rejected the batch.
         """
-        with Threads(self._client) as threads:
+        with ThreadPool(self._client) as threads:
             jobs = self._upload(threads)
             if jobs:
                 self._follow(threads, jobs)
         return [self._outcomes[row.custom_id] for row in self._rows]
 
-    def _upload(self, threads: Threads) -> list[NewJob]:
+    def _upload(self, threads: ThreadPool) -> list[NewJob]:
         sent: dict[tuple[Path, Kind], Future[Upload]] = {}
         for row in self._rows:
             for path, kind in _files(row):
@@ -70,7 +70,7 @@ class Bulk:
                     sent[path, kind] = threads.start(self._client.uploads.send, path, kind)
         jobs = []
         for row in self._rows:
-            self._board.show(row.custom_id, "uploading", 0)
+            self._display.show(row.custom_id, "uploading", 0)
             try:
                 portrait, speech = (sent[file].result() for file in _files(row))
             except (StoppedError, UnreachableError):
@@ -81,18 +81,18 @@ class Bulk:
                 jobs.append(_new_job(row, portrait, speech))
         return jobs
 
-    def _follow(self, threads: Threads, jobs: Sequence[NewJob]) -> None:
+    def _follow(self, threads: ThreadPool, jobs: Sequence[NewJob]) -> None:
         self.batch_id = self._client.batches.create(jobs).id
         fetching: list[Future[None]] = []
         for job in self._client.batches.follow(self.batch_id):
             name = job.custom_id or job.id
             if job.state == "succeeded":
-                self._board.show(name, "downloading", 100)
+                self._display.show(name, "downloading", 100)
                 fetching.append(threads.start(self._fetch, name, job))
             elif job.is_final:
                 self._end(name, None, job.error or Fault(code=job.state))
             else:
-                self._board.show(name, job.state, job.percent, job.stage or "")
+                self._display.show(name, job.state, job.percent, job.stage or "")
         for fetch in fetching:
             fetch.result()
         for new in jobs:
@@ -111,7 +111,7 @@ class Bulk:
 
     def _end(self, name: str, path: Path | None, fault: Fault | None) -> None:
         self._outcomes[name] = Outcome(name, path, fault)
-        self._board.finish(name, "failed" if fault else "done", fault.code if fault else str(path))
+        self._display.finish(name, "failed" if fault else "done", fault.code if fault else str(path))
 
 
 def _files(row: Row) -> tuple[tuple[Path, Kind], tuple[Path, Kind]]:
@@ -119,7 +119,7 @@ def _files(row: Row) -> tuple[tuple[Path, Kind], tuple[Path, Kind]]:
 
 
 def _new_job(row: Row, portrait: Upload, speech: Upload) -> NewJob:
-    # Rejected uploads too: the job then fails at once and keeps the reason where everybody looks for it.
+    # Also for rejected uploads: the job fails immediately, and the server stores the reason with it.
     return NewJob(
         portrait_upload_id=portrait.id,
         speech_upload_id=speech.id,

@@ -1,4 +1,4 @@
-"""A few threads for calls that wait, which give up as soon as the work is left by an exception."""
+"""A thread pool for blocking calls of one client."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
     from dubline.client.client import Client
 
-_AT_ONCE: Final = 8
+_THREADS: Final = 8
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Threads:
-    """Runs calls of one client side by side."""
+class ThreadPool:
+    """Runs calls of one client in parallel; on an exception in the block, waiting calls are stopped."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._pool = ThreadPoolExecutor(_AT_ONCE)
+        self._pool = ThreadPoolExecutor(_THREADS)
 
     def start(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have a call made as soon as a thread is free."""
+        """Submit a call to the pool."""
         return self._pool.submit(call, *args, **kwargs)
 
     def __enter__(self) -> Self:
