@@ -30,7 +30,7 @@ from dubline.training.corpus import Clip, read_clip, read_corpus, stream_corpus
 from dubline.training.evaluation.generation.motion_renderer import MotionRenderer
 from dubline.training.evaluation.scores.mouth_opening import correlation
 from dubline.training.evaluation.study import Material, Study, gather
-from dubline.training.readout import fit_rig
+from dubline.training.readout import fit_readout
 from dubline.training.session import training_device
 from dubline.training.stage1.data.exact_geometry import DensePairSampler
 from dubline.training.stage1.train import WARM_UP_STEPS
@@ -80,12 +80,12 @@ class Variant:
 
 VARIANTS: Final = (
     Variant(WHOLE),
-    Variant("without appearance", {"hears_appearance": False}, {"hears_appearance": False}),
-    Variant("without the transformer", {"transforms": False}),
-    Variant("without the attention map", {"attends": False}),
+    Variant("without appearance", {"uses_appearance": False}, {"uses_appearance": False}),
+    Variant("without the transformer", {"uses_transformer": False}),
+    Variant("without the attention map", {"uses_attention": False}),
     Variant("without the geometric teacher", teacher=0.0),
-    Variant("without Mamba-g", diffusion={"hears_style": False}),
-    Variant("without Mamba-l", diffusion={"hears_articulation": False}),
+    Variant("without Mamba-g", diffusion={"uses_style": False}),
+    Variant("without Mamba-l", diffusion={"uses_articulation": False}),
     Variant("x0 instead of flow", diffusion={"objective": "x0"}),
     Variant("epsilon instead of flow", diffusion={"objective": "epsilon"}),
 )
@@ -163,8 +163,8 @@ class Laboratory:
         for network in (autoencoder, diffusion):
             network.to(device).eval().requires_grad_(requires_grad=False)
         clips = islice(stream_corpus(self.folders[:1], preset.size_px, heldout=False), RIG_CLIPS)
-        rig = fit_rig(autoencoder, diffusion.whitening, clips).to(device)
-        return Networks(preset, autoencoder, diffusion, rig, sha256="")
+        readout = fit_readout(autoencoder, diffusion.whitening, clips).to(device)
+        return Networks(preset, autoencoder, diffusion, readout, sha256="")
 
 
 def _follows(renderer: MotionRenderer, clip: Clip) -> float:

@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import Tensor
 
 from dubline.models.motion.blinks import Blinks
-from dubline.models.motion.controls import Controls
+from dubline.models.motion.controls import MotionControls
 from dubline.models.motion.readout import HEAD, LIPS, MOOD
 from dubline.models.presets import PRESETS
 from dubline.models.weights import RELEASED, load_networks
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dubline.models.stage1.autoencoder import Source
 
 SEED: Final = 0
-AS_DRAWN: Final = Controls(shut_in_silence=0.0)
+AS_DRAWN: Final = MotionControls(shut_in_silence=0.0)
 PARTS: Final = {"head, rad": slice(HEAD.start, 3), "mood": MOOD}
 #: Lids are down that far in the middle of a blink.
 DOWN: Final = 0.8
@@ -55,13 +55,13 @@ class Score(NamedTuple):
     unrest: float
 
 
-def settings() -> Iterator[tuple[str, Controls]]:
+def settings() -> Iterator[tuple[str, MotionControls]]:
     """Every setting that is tried, the neutral one first."""
     yield "as drawn", AS_DRAWN
     for name in ("head_motion", "blink", "expression"):
         for factor in (0.0, 0.5, 1.5, 2.0):
-            yield f"{name} {factor:g}", Controls(**{name: factor, "shut_in_silence": 0.0})
-    yield "shut_in_silence 1", Controls()
+            yield f"{name} {factor:g}", MotionControls(**{name: factor, "shut_in_silence": 0.0})
+    yield "shut_in_silence 1", MotionControls()
 
 
 def speaks(path: Path) -> bool:
@@ -70,7 +70,7 @@ def speaks(path: Path) -> bool:
         return "landmarks" in tracks and json.loads(str(tracks["meta"]))["kind"] == "speech"
 
 
-def score(renderer: MotionRenderer, clip: Clip, silent: np.ndarray, controls: Controls) -> Score:
+def score(renderer: MotionRenderer, clip: Clip, silent: np.ndarray, controls: MotionControls) -> Score:
     """Sample, render and read one clip."""
     source = renderer.encode_source(clip.frames[0])
     sent = renderer.sample_motion(source, clip.speech, len(clip.frames), SEED, controls=controls)
@@ -89,7 +89,7 @@ def score(renderer: MotionRenderer, clip: Clip, silent: np.ndarray, controls: Co
 
 def lids_down(renderer: MotionRenderer, source: Source, motion: Tensor, shut: Tensor) -> float:
     """How much further lids are down in motion (T, M) in the middle of blinks than between them; NaN without blinks."""
-    whiten, direction = renderer.networks.diffusion.whitening, renderer.networks.rig.shut
+    whiten, direction = renderer.networks.diffusion.whitening, renderer.networks.readout.lid_closure
     lids = whiten(motion, source.motion) @ direction / direction.square().sum()
     down = lids[shut > DOWN]
     return float(down.mean() - lids[shut == 0].mean()) if len(down) else float("nan")

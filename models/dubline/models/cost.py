@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from dubline.models.motion.controls import Controls
-from dubline.models.motion.readout import Rig
+from dubline.models.motion.controls import MotionControls
+from dubline.models.motion.readout import LinearReadout
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.sampling import sample_motion
 from dubline.models.stage1.autoencoder import Autoencoder
@@ -109,9 +109,9 @@ def _sampling(preset: Preset, diffusion: Diffusion) -> float:
 
     with torch.inference_mode():
         source = autoencoder.encode_source(torch.zeros(1, 3, preset.size_px, preset.size_px))
-    networks = Networks(preset, autoencoder, diffusion, Rig(preset.diffusion.whitened), sha256="")
+    networks = Networks(preset, autoencoder, diffusion, LinearReadout(preset.diffusion.whitened), sha256="")
     # Resting lips would ask for a window more, once a recording.
-    asked = Controls(shut_in_silence=0.0)
+    asked = MotionControls(shut_in_silence=0.0)
     drawing = count(lambda: list(sample_motion(networks, source, speech, frames, seed=0, controls=asked)))
     return drawing["Global"] * preset.fps / frames
 

@@ -67,19 +67,19 @@ def upsample(features: Tensor, factor: int = 2) -> Tensor:
     return F.interpolate(features, scale_factor=factor, mode="nearest")
 
 
-def resize(image: Tensor, height: int, width: int, *, sharply: bool = False) -> Tensor:
+def resize(image: Tensor, height: int, width: int, *, bicubic: bool = False) -> Tensor:
     """Resample (B, C, h, w) to (B, C, height, width): bilinear, antialiased when it shrinks.
 
     Sharply is bicubic, for a picture that people see; it may leave the image's range a little.
     """
     if image.shape[-2:] == (height, width):
         return image
-    mode, shrinks = "bicubic" if sharply else "bilinear", height < image.shape[-2]
+    mode, shrinks = "bicubic" if bicubic else "bilinear", height < image.shape[-2]
     return F.interpolate(image, (height, width), mode=mode, align_corners=False, antialias=shrinks)
 
 
 def warp(
-    image: Tensor, displacement: Tensor, box: tuple[slice, slice] | None = None, *, sharply: bool = False
+    image: Tensor, displacement: Tensor, box: tuple[slice, slice] | None = None, *, bicubic: bool = False
 ) -> Tensor:
     """Sample an image where a displacement points.
 
@@ -88,7 +88,7 @@ def warp(
         displacement: (B, 2, H, W), x then y, in units of half the image's side: output pixel p shows
             the input at p + displacement. What lies outside is the nearest edge pixel.
         box: rows and columns of the output, when the displacement is given only for these; else all.
-        sharply: bicubic for a picture that people see, which may leave the image's range a little; bilinear takes the
+        bicubic: bicubic for a picture that people see, which may leave the image's range a little; bilinear takes the
             finest detail away from whatever moves by half a pixel.
 
     Returns:
@@ -102,5 +102,5 @@ def warp(
         ys, xs = ys[rows], xs[columns]
     base = torch.stack(torch.meshgrid(xs, ys, indexing="xy"))
     grid = (base + displacement.float()).permute(0, 2, 3, 1)
-    mode = "bicubic" if sharply else "bilinear"
+    mode = "bicubic" if bicubic else "bilinear"
     return F.grid_sample(image.float(), grid, mode, padding_mode="border", align_corners=False).to(image.dtype)

@@ -25,14 +25,15 @@ class AutoencoderParams:
     stride-2 convolution.
 
     `motion_neck`: channels left before the motion encoder's last linear layer; 0 keeps them all.
-    `refines`: the regions are mixed at a quarter of the frame's side, and a refiner parts lips and lids at half of it;
-    otherwise they are mixed at half of it.
-    `decoder_bottleneck`: channels of the frame decoder at an eighth of the side, where it also hears of motion in
-    place; 0 leaves that level out.
-    `retouch_widths`: channels at a half, a quarter and an eighth of `size_px` of the retoucher, which paints mouth and
-    eyes again at that side; None leaves it out. `retouch_motion`: how many readings of the motion it hears.
-    The switches are the paper's ablations: `hears_appearance` conditions the deviation decoder on the appearance
-    code, `transforms` runs the deviation image transformer, `attends` gates the source's features by an attention map.
+    `refines_deformation`: regions are mixed at a quarter of the frame's side, and a refiner adds the detail of lips and
+    lids at half of it; otherwise regions are mixed at half of it.
+    `decoder_bottleneck`: channels of the frame decoder at an eighth of the side, where it is conditioned on the motion
+    latent too; 0 leaves that level out.
+    `mouth_eye_widths`: channels of the mouth-eye refiner at a half, a quarter and an eighth of `size_px`; None leaves
+    it out. `mouth_eye_motion`: number of linear readings of the motion that condition it.
+    The switches are the paper's ablations: `uses_appearance` conditions the deviation decoder on the appearance code,
+    `uses_transformer` runs the deviation image transformer, `uses_attention` gates the source's features by an
+    attention map.
     """
 
     size_px: int
@@ -48,13 +49,13 @@ class AutoencoderParams:
     field_widths: tuple[int, int, int]
     decoder_widths: tuple[int, int]
     motion_neck: int = 0
-    refines: bool = False
+    refines_deformation: bool = False
     decoder_bottleneck: int = 0
-    retouch_widths: tuple[int, int, int] | None = None
-    retouch_motion: int = 144
-    hears_appearance: bool = True
-    transforms: bool = True
-    attends: bool = True
+    mouth_eye_widths: tuple[int, int, int] | None = None
+    mouth_eye_motion: int = 144
+    uses_appearance: bool = True
+    uses_transformer: bool = True
+    uses_attention: bool = True
 
     @property
     def motion(self) -> int:
@@ -71,9 +72,9 @@ class DiffusionParams:
     of the window before. `margin` frames of speech on either side of the window are heard as well, because lips move
     before the sound.
     `dropout` is the share of values that each block of the denoiser forgets in training.
-    The switches are the paper's ablations: `hears_style` runs the global Mamba over the recording,
-    `hears_articulation` the local one over the slice (without it only the pooled log-mel of each frame is left),
-    `hears_appearance` conditions the denoiser on the appearance code.
+    The switches are the paper's ablations: `uses_style` runs the global Mamba over the recording,
+    `uses_articulation` the local one over the slice (without it only the pooled log-mel of each frame is left),
+    `uses_appearance` conditions the denoiser on the appearance code.
     """
 
     whitened: int
@@ -92,16 +93,16 @@ class DiffusionParams:
     guidance: float = 2.0
     objective: Objective = "flow"
     dropout: float = 0.0
-    hears_style: bool = True
-    hears_articulation: bool = True
-    hears_appearance: bool = True
+    uses_style: bool = True
+    uses_articulation: bool = True
+    uses_appearance: bool = True
 
     @property
     def advance(self) -> int:
         """New frames in every window but the first."""
         return self.window - 1
 
-    def borders(self, frame_count: int) -> range:
+    def window_boundaries(self, frame_count: int) -> range:
         """The frames of a recording where a window's new motion begins; the first window's is not one."""
         return range(self.window, frame_count, self.advance)
 
@@ -168,9 +169,9 @@ BASE: Final = Preset(
         field_widths=(96, 64, 48),
         decoder_widths=(80, 32),
         motion_neck=48,
-        refines=True,
+        refines_deformation=True,
         decoder_bottleneck=128,
-        retouch_widths=(32, 64, 96),
+        mouth_eye_widths=(32, 64, 96),
     ),
     diffusion=DiffusionParams(
         whitened=96,

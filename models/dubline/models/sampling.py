@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubline.models.motion.blinks import Blinks
-from dubline.models.motion.controls import USUAL, Controls, Steering
+from dubline.models.motion.controls import DEFAULT_CONTROLS, MotionControls, MotionEditor
 from dubline.models.motion.readout import LIPS
 from dubline.models.motion.silence import silence
 from dubline.models.stage2 import schedule
@@ -42,7 +42,7 @@ def sample_motion(  # noqa: PLR0913 - each is a choice of the caller
     frame_count: int,
     seed: int,
     *,
-    controls: Controls = USUAL,
+    controls: MotionControls = DEFAULT_CONTROLS,
 ) -> Iterator[Tensor]:
     """Noise and speech -> motion latents.
 
@@ -91,7 +91,7 @@ def _hushed(diffusion: Diffusion, source: Source, style: Tensor) -> Condition:
     return Condition(diffusion.articulation_extractor(mel), style, appearance, motion, previous, known)
 
 
-def _steer(networks: Networks, source: Source, controls: Controls, hushed: Condition) -> Steering:
+def _steer(networks: Networks, source: Source, controls: MotionControls, hushed: Condition) -> MotionEditor:
     """Control for one source. Where its lips rest is what the networks draw for it while nobody speaks.
 
     Latents do not say it: read in absolute terms, shut lips are .35 cm off from face to face (docs/log.md).
@@ -102,8 +102,8 @@ def _steer(networks: Networks, source: Source, controls: Controls, hushed: Condi
     if controls.shut_in_silence:
         drawn = draw(diffusion, hushed, _noise(networks, 0, 0))[0]
         # No face rests with its lips further apart than in its portrait.
-        rest = PRESS * min(0.0, float(networks.rig(drawn - still)[:, LIPS].mean()))
-    return Steering(controls, networks.rig, still, rest)
+        rest = PRESS * min(0.0, float(networks.readout(drawn - still)[:, LIPS].mean()))
+    return MotionEditor(controls, networks.readout, still, rest)
 
 
 def _hear_whole(diffusion: Diffusion, mels: Iterator[Tensor], device: torch.device) -> tuple[Tensor, float]:
@@ -111,8 +111,8 @@ def _hear_whole(diffusion: Diffusion, mels: Iterator[Tensor], device: torch.devi
     extractor, loudness = diffusion.style_extractor, Loudness()
     heard = extractor.start(1)
     for mel in mels:
-        loudness.hear(mel)
-        heard = extractor.hear(mel[None].to(device), heard)
+        loudness.update(mel)
+        heard = extractor.update(mel[None].to(device), heard)
     style: Tensor = extractor(heard)
     return style, loudness.level
 
@@ -141,7 +141,7 @@ def _noise(networks: Networks, seed: int, index: int) -> Tensor:
     params = networks.diffusion.params
     generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
     noise = torch.randn(1, params.window, params.whitened, generator=generator)
-    return networks.rig.without(noise.to(networks.rig.weight.device), LIPS)
+    return networks.readout.without(noise.to(networks.readout.weight.device), LIPS)
 
 
 def join(last: Tensor, drawn: Tensor) -> Tensor:

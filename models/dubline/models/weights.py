@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from dubline.models.motion.readout import Rig
+from dubline.models.motion.readout import LinearReadout
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
@@ -42,7 +42,7 @@ class Networks:
     preset: Preset
     autoencoder: Autoencoder
     diffusion: Diffusion
-    rig: Rig
+    readout: LinearReadout
     sha256: str
 
 
@@ -66,19 +66,23 @@ def load_networks(name: str, device: torch.device, folder: Path = RELEASED) -> N
     target = folder / name
     sha256, files = _read_manifest(target)
     preset = PRESETS[name]
-    autoencoder, diffusion, rig = Autoencoder(preset.autoencoder), Diffusion(preset), Rig(preset.diffusion.whitened)
-    waiting = _tensors(autoencoder, diffusion, rig)
+    autoencoder, diffusion, readout = (
+        Autoencoder(preset.autoencoder),
+        Diffusion(preset),
+        LinearReadout(preset.diffusion.whitened),
+    )
+    waiting = _tensors(autoencoder, diffusion, readout)
     for file in files:
         _fill(waiting, target / file.name, _read(target, file))
     if waiting:
         raise WeightsError(f"the weights in {target} lack {len(waiting)} tensors, such as {min(waiting)}")
-    for network in (autoencoder, diffusion, rig):
+    for network in (autoencoder, diffusion, readout):
         network.to(device).eval().requires_grad_(requires_grad=False)
-    return Networks(preset, autoencoder, diffusion, rig, sha256)
+    return Networks(preset, autoencoder, diffusion, readout, sha256)
 
 
 def save_networks(
-    preset: Preset, autoencoder: Autoencoder, diffusion: Diffusion, rig: Rig, folder: Path = RELEASED
+    preset: Preset, autoencoder: Autoencoder, diffusion: Diffusion, readout: LinearReadout, folder: Path = RELEASED
 ) -> list[Path]:
     """Write weights in fp16, in files of at most 15 MB, with their manifest; files of older weights go.
 
@@ -92,7 +96,7 @@ def save_networks(
     """
     target = folder / preset.name
     target.mkdir(parents=True, exist_ok=True)
-    shards = shard({key: _half(key, tensor) for key, tensor in _tensors(autoencoder, diffusion, rig).items()})
+    shards = shard({key: _half(key, tensor) for key, tensor in _tensors(autoencoder, diffusion, readout).items()})
     files = []
     for index, tensors in enumerate(shards, 1):
         name = shard_name("weights", index, len(shards))
@@ -113,11 +117,11 @@ def whole_sha256(files: list[WeightsFile]) -> str:
     return hashlib.sha256("".join(f"{file.sha256}  {file.name}\n" for file in files).encode()).hexdigest()
 
 
-def _tensors(autoencoder: Autoencoder, diffusion: Diffusion, rig: Rig) -> dict[str, Tensor]:
+def _tensors(autoencoder: Autoencoder, diffusion: Diffusion, readout: LinearReadout) -> dict[str, Tensor]:
     """Every tensor by the name it has in the files; they share memory with the networks."""
     return {
         prefix + key: tensor
-        for prefix, network in (("autoencoder.", autoencoder), ("diffusion.", diffusion), ("rig.", rig))
+        for prefix, network in (("autoencoder.", autoencoder), ("diffusion.", diffusion), ("readout.", readout))
         for key, tensor in network.state_dict().items()
     }
 

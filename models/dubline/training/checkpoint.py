@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 #: Key prefixes of a released file. A network ignores the prefixes of networks that it does not contain.
-PARTS: Final = ("autoencoder.", "diffusion.", "rig.")
+PARTS: Final = ("autoencoder.", "diffusion.", "readout.")
 
 
 def save_average(network: nn.Module, path: Path, *, prefix: str = "", steps: int = 0) -> list[Path]:

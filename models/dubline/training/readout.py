@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from dubline.models.motion.readout import LIDS, READINGS, Rig
+from dubline.models.motion.readout import LIDS, READINGS, LinearReadout
 from dubline.training.corpus import to_frames
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ NOTHING: Final = 1e-9
 
 
 @torch.inference_mode()
-def fit_rig(autoencoder: Autoencoder, whitening: Whitening, clips: Iterable[Clip]) -> Rig:
+def fit_readout(autoencoder: Autoencoder, whitening: Whitening, clips: Iterable[Clip]) -> LinearReadout:
     """Least squares of what the rig did on the whitened motion that the encoder sees, both about each clip's mean.
 
-    `Rig.shut` is the other way round: motion on what the rig did.
+    `LinearReadout.lid_closure` is the other way round: motion on what the rig did.
 
     Stage 1's own geometry head reads absolute latents; about the mean, who somebody is stays out of it (docs/log.md).
 
@@ -62,12 +62,12 @@ def fit_rig(autoencoder: Autoencoder, whitening: Whitening, clips: Iterable[Clip
         read = _centred(readings_of(torch.from_numpy(clip.geometry[::FRAME_STEP])))
         variance, shared, done = variance + motion.T @ motion, shared + motion.T @ read, done + read.T @ read
         count += len(motion)
-    rig = Rig(size)
+    readout = LinearReadout(size)
     if count:
-        rig.weight.copy_(torch.linalg.solve(variance / count + RIDGE * torch.eye(size), shared / count).T)
+        readout.weight.copy_(torch.linalg.solve(variance / count + RIDGE * torch.eye(size), shared / count).T)
         # The other way round: what motion shows of lids while all other readings stay.
-        rig.shut.copy_((torch.linalg.pinv(done, rtol=NOTHING, hermitian=True) @ shared.T)[LIDS])
-    return rig
+        readout.lid_closure.copy_((torch.linalg.pinv(done, rtol=NOTHING, hermitian=True) @ shared.T)[LIDS])
+    return readout
 
 
 def readings_of(geometry: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from dubline.models.weights import RELEASED, save_networks
 from dubline.training.checkpoint import find_average, load_average, read_average
 from dubline.training.cli_errors import UsageError, exit_on_usage_error
 from dubline.training.corpus import stream_corpus
-from dubline.training.readout import fit_rig
+from dubline.training.readout import fit_readout
 from dubline.training.stage2.training_params import diffusion_params_of
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def release(
     # Fit the readout with the half-precision values that are released.
     autoencoder.half().float().eval()
     diffusion.half().float()
-    paths = save_networks(preset, autoencoder, diffusion, fit_rig(autoencoder, diffusion.whitening, clips), out)
+    paths = save_networks(preset, autoencoder, diffusion, fit_readout(autoencoder, diffusion.whitening, clips), out)
     card = out / preset.name / "MODEL_CARD.md"
     if not card.exists():
         cost = cost_of(preset)

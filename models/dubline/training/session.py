@@ -28,7 +28,7 @@ REPORT_S: Final = 10.0
 SAVE_S: Final = 120.0
 #: Key prefixes that averages may lack: the supervision heads, and the network that is trained last.
 HEADS: Final = ("geometry_head.", "landmark_head.")
-OPTIONAL: Final = (*HEADS, "autoencoder.retoucher.")
+OPTIONAL: Final = (*HEADS, "autoencoder.mouth_eye_refiner.")
 
 Drawn = TypeVar("Drawn")
 

@@ -27,7 +27,7 @@ def test_a_frame_becomes_a_latent_and_a_latent_becomes_a_frame(preset: Preset) -
     assert source.features.volume.shape == (1, params.plane_channels, params.planes, inner // 4, inner // 4)
     rendering = network(source.repeat(2), source.motion + torch.randn(2, params.motion))
     assert rendering.frame.shape == (2, 3, side, side)
-    assert rendering.paint.occlusion.shape == (2, 1, side, side)
+    assert rendering.generated.occlusion.shape == (2, 1, side, side)
     assert rendering.deformation.mixed.shape == (2, 2, inner // 2, inner // 2)
     assert rendering.deformation.planes.shape[1] == params.planes
 
@@ -66,9 +66,9 @@ def test_every_parameter_of_an_untrained_network_gets_a_gradient(preset: Preset)
 @pytest.mark.parametrize(
     ("switch", "part"),
     [
-        ("hears_appearance", "deviation_decoder.identity."),
-        ("transforms", "deviation_transformer.transformer."),
-        ("attends", "deviation_decoder.attention."),
+        ("uses_appearance", "deviation_decoder.identity."),
+        ("uses_transformer", "deviation_transformer.transformer."),
+        ("uses_attention", "deviation_decoder.attention."),
     ],
 )
 @torch.inference_mode()

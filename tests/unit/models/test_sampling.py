@@ -61,7 +61,7 @@ def test_another_seed_moves_the_head_otherwise_and_the_lips_alike(networks: Netw
 def _readings(networks: Networks, source: Source, seed: int) -> Tensor:
     motion = torch.cat(list(sample_motion(networks, source, babble(4), 100, seed=seed)))
     whiten = networks.diffusion.whitening
-    read: Tensor = networks.rig(whiten(motion.float(), source.motion) - whiten(source.motion, source.motion))
+    read: Tensor = networks.readout(whiten(motion.float(), source.motion) - whiten(source.motion, source.motion))
     return read
 
 
@@ -95,9 +95,9 @@ def test_an_ablated_network_samples_with_any_objective(
     params = replace(
         networks.preset.diffusion,
         objective=objective,
-        hears_style=False,
-        hears_articulation=False,
-        hears_appearance=False,
+        uses_style=False,
+        uses_articulation=False,
+        uses_appearance=False,
     )
     diffusion = Diffusion(replace(networks.preset, diffusion=params)).eval()
     ablated = replace(networks, diffusion=diffusion)
@@ -142,7 +142,7 @@ def test_borders_move_no_more_than_the_rest(networks: Networks, source: Source) 
     frames = 600
     motion = torch.cat(list(sample_motion(networks, source, babble(frames / 25), frames, seed=3))).float()
     moved = networks.diffusion.whitening(motion, source.motion).diff(dim=0).norm(dim=1)
-    borders = torch.tensor(networks.preset.diffusion.borders(frames)) - 1
+    borders = torch.tensor(networks.preset.diffusion.window_boundaries(frames)) - 1
     others = torch.ones(len(moved), dtype=torch.bool)
     others[borders] = False
     assert len(borders) == 10

@@ -30,7 +30,7 @@ def tiny(tmp_path: Path) -> Path:
 def shards(networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """TINY saved again as several files, as larger presets are."""
     monkeypatch.setattr(weights, "FILE_BYTES", SHARD_BYTES)
-    save_networks(TINY, networks.autoencoder, networks.diffusion, networks.rig, tmp_path)
+    save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, tmp_path)
     return tmp_path / "tiny"
 
 
@@ -57,7 +57,7 @@ def test_a_released_preset_is_within_budget_and_has_a_model_card(name: str) -> N
 
 
 def test_weights_saved_again_are_the_same_bytes(networks: Networks, tmp_path: Path) -> None:
-    (path,) = save_networks(TINY, networks.autoencoder, networks.diffusion, networks.rig, tmp_path)
+    (path,) = save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, tmp_path)
     assert path.read_bytes() == (RELEASED / "tiny" / path.name).read_bytes()
     assert (path.parent / "manifest.json").read_text() == (RELEASED / "tiny" / "manifest.json").read_text()
 
@@ -86,7 +86,7 @@ def test_saving_over_other_weights_leaves_nothing_of_them(
     networks: Networks, shards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    save_networks(TINY, networks.autoencoder, networks.diffusion, networks.rig, shards.parent)
+    save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, shards.parent)
     assert [path.name for path in shards.glob("*.safetensors")] == ["weights.safetensors"]
     assert load_networks("tiny", CPU, shards.parent).sha256 == networks.sha256
 
@@ -149,7 +149,7 @@ def test_files_that_lack_a_tensor_are_refused(shards: Path) -> None:
 def test_a_tensor_that_the_networks_do_not_have_is_refused(networks: Networks, tmp_path: Path) -> None:
     networks.diffusion.register_buffer("stowaway", torch.zeros(1))
     try:
-        save_networks(TINY, networks.autoencoder, networks.diffusion, networks.rig, tmp_path)
+        save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, tmp_path)
     finally:
         del networks.diffusion.stowaway
     with pytest.raises(WeightsError, match=r"diffusion\.stowaway"):
@@ -160,7 +160,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     spoilt = load_networks("tiny", CPU)
     spoilt.diffusion.source_mean[0] = 1e6
     with pytest.raises(WeightsError, match=r"diffusion\.source_mean is not finite in fp16"):
-        save_networks(TINY, spoilt.autoencoder, spoilt.diffusion, spoilt.rig, tmp_path)
+        save_networks(TINY, spoilt.autoencoder, spoilt.diffusion, spoilt.readout, tmp_path)
     assert list((tmp_path / "tiny").iterdir()) == []
 
 

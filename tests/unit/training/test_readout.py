@@ -10,7 +10,7 @@ from torch import Tensor
 from dubline.models.motion.readout import LIDS, READINGS
 from dubline.models.stage2.diffusion import Whitening
 from dubline.training.corpus import Clip
-from dubline.training.readout import fit_rig, readings_of
+from dubline.training.readout import fit_readout, readings_of
 
 MOTION, WHITENED = 20, 16
 
@@ -52,10 +52,10 @@ def test_the_readout_recovers_the_labels(mixing: np.ndarray) -> None:
     random = np.random.default_rng(1)
     clips = [clip(random, mixing) for _ in range(20)]
     whitening = whitening_of(clips)
-    rig = fit_rig(Encoder(), whitening, clips)
+    readout = fit_readout(Encoder(), whitening, clips)
     new = clip(random, mixing)
     frames = torch.from_numpy(new.frames / 127.5 - 1).permute(0, 3, 1, 2).float()
-    found = rig(whitening(Encoder().encode_motion(frames), torch.zeros(())))
+    found = readout(whitening(Encoder().encode_motion(frames), torch.zeros(())))
     truth = readings_of(torch.from_numpy(new.geometry))
     for row in range(len(READINGS)):
         assert torch.corrcoef(torch.stack([found[:, row], truth[:, row]]))[0, 1] > 0.97, READINGS[row]
@@ -68,7 +68,7 @@ def test_the_direction_of_closed_lids_is_recovered(mixing: np.ndarray) -> None:
     # Pixels are 8 / 127.5 of motion.
     lids = torch.from_numpy(mixing[LIDS]).float() * 8 / 127.5
     expected = whitening(whitening.mean + lids, torch.zeros(()))
-    torch.testing.assert_close(fit_rig(Encoder(), whitening, clips).shut, expected, atol=0.1, rtol=0)
+    torch.testing.assert_close(fit_readout(Encoder(), whitening, clips).lid_closure, expected, atol=0.1, rtol=0)
 
 
 def test_clips_without_labels_do_not_change_the_fit(mixing: np.ndarray) -> None:
@@ -76,11 +76,11 @@ def test_clips_without_labels_do_not_change_the_fit(mixing: np.ndarray) -> None:
     clips = [clip(random, mixing) for _ in range(3)]
     whitening = whitening_of(clips)
     unlabelled = clip(random, mixing, labelled=False)
-    with_it, without = (fit_rig(Encoder(), whitening, each).weight for each in ([*clips, unlabelled], clips))
+    with_it, without = (fit_readout(Encoder(), whitening, each).weight for each in ([*clips, unlabelled], clips))
     assert torch.equal(with_it, without)
-    untaught = fit_rig(Encoder(), whitening, [unlabelled])
+    untaught = fit_readout(Encoder(), whitening, [unlabelled])
     assert not untaught.weight.any()
-    assert not untaught.shut.any()
+    assert not untaught.lid_closure.any()
 
 
 def test_each_reading_has_columns_of_its_own() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from dubline.models.motion.readout import Rig
+from dubline.models.motion.readout import LinearReadout
 from dubline.models.presets import TINY
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import load_networks, save_networks
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 def test_both_stages_train_and_give_loadable_weights(clips: list[Clip], tmp_path: Path) -> None:
     minutes = 3 / 60
-    stage1.train(clips, TINY, tmp_path, stage1.Plan(minutes=minutes, sources=2, drives=2))
+    stage1.train(clips, TINY, tmp_path, stage1.Recipe(minutes=minutes, sources=2, drives=2))
     stage2.train(clips, TINY, tmp_path, minutes=minutes, resume=False)
     autoencoder, _ = stage2.load_stage1(TINY, tmp_path)
     diffusion = Diffusion(TINY)
     diffusion.load_state_dict(torch.load(tmp_path / "stage2.pt", weights_only=True)["average"])
-    save_networks(TINY, autoencoder, diffusion, Rig(TINY.diffusion.whitened), tmp_path)
+    save_networks(TINY, autoencoder, diffusion, LinearReadout(TINY.diffusion.whitened), tmp_path)
     networks = load_networks("tiny", torch.device("cpu"), tmp_path)
     assert (tmp_path / "stage1.png").exists()
     assert all(parameter.isfinite().all() for parameter in networks.diffusion.parameters())

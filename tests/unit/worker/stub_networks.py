@@ -15,7 +15,7 @@ from dubline.options.render import PRESETS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dubline.models.motion.controls import Controls
+    from dubline.models.motion.controls import MotionControls
 
 FPS = 25
 RATE_HZ = 16_000
@@ -56,7 +56,7 @@ def sample_motion(
     frame_count: int,
     seed: int,
     *,
-    controls: Controls,
+    controls: MotionControls,
 ) -> Iterator[Tensor]:
     """Stage 2: the loudness of each frame's samples, heard twice as the real one does."""
     loudest = max((float(np.abs(chunk).max()) for chunk in speech()), default=1.0)

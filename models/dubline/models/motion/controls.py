@@ -10,14 +10,14 @@ from dubline.models.motion.readout import HEAD, LIDS, LIPS, MOOD
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dubline.models.motion.readout import Rig
+    from dubline.models.motion.readout import LinearReadout
 
 #: Twice as much is as far as the released weights draw faces that hold together (docs/decisions/0013).
 MOST: Final = {"expression": 2.0, "head_motion": 2.0, "blink": 2.0, "shut_in_silence": 1.0}
 
 
 @dataclass(frozen=True)
-class Controls:
+class MotionControls:
     """How much of everything: 0 is the portrait's own state, 1 as usual, 2 twice as much.
 
     expression: brows, smile and cheeks.
@@ -41,10 +41,10 @@ class Controls:
                 raise ValueError(f"{name} is {value}; give 0 to {MOST[name]:g}")
 
 
-USUAL: Final = Controls()
+DEFAULT_CONTROLS: Final = MotionControls()
 
 
-class Steering:
+class MotionEditor:
     """Changes whitened motion as controls ask, frame by frame: windows that join stay joined.
 
     Lids stay as they are in the portrait: what is drawn of them is no blink, but a drift that follows nothing.
@@ -56,20 +56,20 @@ class Steering:
         rest: the lip gap of this face at rest less the portrait's, in cm.
     """
 
-    def __init__(self, controls: Controls, rig: Rig, still: Tensor, rest: float) -> None:
-        self.rig, self.still, self.rest, self.shut = rig, still, rest, controls.shut_in_silence
-        self.steps = rig.steps()
+    def __init__(self, controls: MotionControls, readout: LinearReadout, still: Tensor, rest: float) -> None:
+        self.readout, self.still, self.rest, self.shut = readout, still, rest, controls.shut_in_silence
+        self.steps = readout.steps()
         self.factors = self.steps.new_ones(len(self.steps))
         self.factors[HEAD], self.factors[LIDS], self.factors[MOOD] = controls.head_motion, 0.0, controls.expression
         # Without readings everything would count as the head, the lips too.
-        self.unread = controls.head_motion if rig.weight.any() else 1.0
+        self.unread = controls.head_motion if readout.weight.any() else 1.0
 
     def __call__(self, motion: Tensor, silence: Tensor, blinks: Tensor) -> Tensor:
         """Whitened motion (T, K), how silent its frames are (T,), how far lids are shut (T,) -> whitened motion."""
         moved = motion - self.still
-        read = self.rig(moved)
+        read = self.readout(moved)
         change = (self.factors - 1) * read
         change[:, LIPS] += self.shut * silence * (self.rest - read[:, LIPS])
         unread = moved - read @ self.steps
         steered: Tensor = motion + change @ self.steps + (self.unread - 1) * unread
-        return steered + blinks[:, None] * self.rig.shut
+        return steered + blinks[:, None] * self.readout.lid_closure

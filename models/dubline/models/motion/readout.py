@@ -18,7 +18,7 @@ LIPS: Final = 7
 MOOD: Final = slice(8, 11)
 
 
-class Rig(nn.Module):
+class LinearReadout(nn.Module):
     """Linear readings of whitened motion: what moved, not where it is in absolute terms.
 
     Zeros, as it begins, read nothing and have no steps. Fitted to labelled clips when weights are released.
@@ -29,14 +29,14 @@ class Rig(nn.Module):
 
     weight: Tensor
     """(11, K), the readings."""
-    shut: Tensor
+    lid_closure: Tensor
     """(K,), how whitened motion changes on average when open eyes shut and nothing else is done. A step of the lids'
     reading would not do: readings of seldom things are drawn to their mean, shut lids read as half shut."""
 
     def __init__(self, whitened: int) -> None:
         super().__init__()
         self.register_buffer("weight", torch.zeros(len(READINGS), whitened))
-        self.register_buffer("shut", torch.zeros(whitened))
+        self.register_buffer("lid_closure", torch.zeros(whitened))
 
     def forward(self, motion: Tensor) -> Tensor:
         """Whitened motion (..., K) -> readings (..., 11) in the units of `READINGS`."""

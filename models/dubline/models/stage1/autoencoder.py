@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from dubline.models.layers import resize, warp
-from dubline.models.stage1.deformation_refiner import Refiner
+from dubline.models.stage1.deformation_refiner import DeformationRefiner
 from dubline.models.stage1.deviation import Deformation, DeviationDecoder, DeviationImageTransformer
-from dubline.models.stage1.frame_decoder import FrameDecoder, Paint
+from dubline.models.stage1.frame_decoder import FrameDecoder, GeneratedPixels
 from dubline.models.stage1.motion_encoder import MotionEncoder
-from dubline.models.stage1.mouth_eye_refiner import Retoucher
+from dubline.models.stage1.mouth_eye_refiner import MouthEyeRefiner
 from dubline.models.stage1.source_encoder import AppearanceExtractor, SourceEncoder, SourceFeatures
 
 if TYPE_CHECKING:
@@ -52,12 +52,12 @@ class Rendering(NamedTuple):
 
     frame: Tensor
     warped: Tensor
-    paint: Paint
+    generated: GeneratedPixels
     deformation: Deformation
 
 
 class Autoencoder(nn.Module):
-    """Source encoder, motion encoder, deviation module, refiner, frame decoder and retoucher."""
+    """Source encoder, motion encoder, deviation module, refiner, frame decoder and mouth-eye refiner."""
 
     def __init__(self, params: AutoencoderParams) -> None:
         super().__init__()
@@ -67,9 +67,9 @@ class Autoencoder(nn.Module):
         self.motion_encoder = MotionEncoder(params)
         self.deviation_transformer = DeviationImageTransformer(params)
         self.deviation_decoder = DeviationDecoder(params)
-        self.refiner = Refiner(params) if params.refines else None
+        self.deformation_refiner = DeformationRefiner(params) if params.refines_deformation else None
         self.frame_decoder = FrameDecoder(params)
-        self.retoucher = Retoucher(params) if params.retouch_widths else None
+        self.mouth_eye_refiner = MouthEyeRefiner(params) if params.mouth_eye_widths else None
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 # The layout that matrix units read; features follow their weights.
@@ -108,16 +108,16 @@ class Autoencoder(nn.Module):
         deviation = self.deviation_transformer(motion, source.maps)
         deformation = self.deviation_decoder(deviation, source.features.volume, source.appearance)
         relative = motion - source.motion
-        if self.refiner is not None:
-            deformation = self.refiner(deformation, source.features, relative)
+        if self.deformation_refiner is not None:
+            deformation = self.deformation_refiner(deformation, source.features, relative)
         size = source.small.shape[-1]
         small_warped = warp(source.small, resize(deformation.mixed, size, size))
-        paint = self.frame_decoder(source.features, small_warped, deformation, relative)
-        if self.retoucher is not None and source.whole.shape[-1] > size:
-            paint = self.retoucher(source.whole, deformation.mixed, paint, motion, source.motion)
-        warped, paint = self._enlarge(source, small_warped, deformation, paint)
-        frame = warped + paint.occlusion * (paint.colour - warped)
-        return Rendering(frame, warped, paint, deformation)
+        generated = self.frame_decoder(source.features, small_warped, deformation, relative)
+        if self.mouth_eye_refiner is not None and source.whole.shape[-1] > size:
+            generated = self.mouth_eye_refiner(source.whole, deformation.mixed, generated, motion, source.motion)
+        warped, generated = self._enlarge(source, small_warped, deformation, generated)
+        frame = warped + generated.occlusion * (generated.colour - warped)
+        return Rendering(frame, warped, generated, deformation)
 
     def render(self, source: Source, motion: Tensor) -> Tensor:
         """Render T frames from one source.
@@ -133,7 +133,9 @@ class Autoencoder(nn.Module):
         return frame
 
     @staticmethod
-    def _enlarge(source: Source, warped: Tensor, deformation: Deformation, paint: Paint) -> tuple[Tensor, Paint]:
+    def _enlarge(
+        source: Source, warped: Tensor, deformation: Deformation, generated: GeneratedPixels
+    ) -> tuple[Tensor, GeneratedPixels]:
         """Bring the picture to the source's own resolution: its pixels stay sharp, only the paint is enlarged.
 
         Detail finer than the paint's pixels is the source's own there too, as in a blend of Laplacian pyramids (Burt
@@ -141,10 +143,10 @@ class Autoencoder(nn.Module):
         """
         height, width = source.frame.shape[-2:]
         if warped.shape[-2:] != (height, width):
-            warped = warp(source.frame, resize(deformation.mixed, height, width), sharply=True)
-        side = paint.colour.shape[-1]
-        occlusion = resize(paint.occlusion, height, width)
+            warped = warp(source.frame, resize(deformation.mixed, height, width), bicubic=True)
+        side = generated.colour.shape[-1]
+        occlusion = resize(generated.occlusion, height, width)
         if height <= side:
-            return warped, Paint(resize(paint.colour, height, width), occlusion)
-        change = paint.colour - resize(warped, side, side)
-        return warped, Paint(warped + resize(change, height, width, sharply=True), occlusion)
+            return warped, GeneratedPixels(resize(generated.colour, height, width), occlusion)
+        change = generated.colour - resize(warped, side, side)
+        return warped, GeneratedPixels(warped + resize(change, height, width, bicubic=True), occlusion)

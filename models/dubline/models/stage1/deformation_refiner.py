@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 REACH: Final = 0.15
 
 
-class Refiner(nn.Module):
+class DeformationRefiner(nn.Module):
     """Deformation, source features and motion -> the deformation at half the frame's side, with parted lips and lids.
 
     The regions are mixed from the source's features where the source has them; a turned head has them elsewhere, and
@@ -31,10 +31,10 @@ class Refiner(nn.Module):
         _, coarse, width = params.field_widths
         skip = params.decoder_widths[1]
         self.context = nn.Conv2d(params.planes * params.plane_channels, width, 1)
-        self.enter = ConvBlock(coarse + width, width)
+        self.input_block = ConvBlock(coarse + width, width)
         self.motion = Modulation(params.motion, width)
         self.body = nn.Sequential(ResidualBlock(width), nn.SiLU())
-        self.rise = nn.Conv2d(width, skip, 1)
+        self.up = nn.Conv2d(width, skip, 1)
         self.fine = ConvBlock(skip, skip)
         self.fine_motion = Modulation(params.motion, skip)
         self.head = nn.Conv2d(skip, 2, 3, padding=1)
@@ -57,11 +57,11 @@ class Refiner(nn.Module):
         context = self.context(source.volume.flatten(1, 2))
         height, width = context.shape[-2:]
         context = warp(context, resize(coarse.mixed, height, width))
-        features = self.motion(self.enter(torch.cat([coarse.features, context], dim=1)), motion)
+        features = self.motion(self.input_block(torch.cat([coarse.features, context], dim=1)), motion)
         features = self.body(features)
         height, width = source.skip.shape[-2:]
         mixed = resize(coarse.mixed, height, width)
-        fine = self.fine(upsample(self.rise(features)) + warp(source.skip, mixed))
+        fine = self.fine(upsample(self.up(features)) + warp(source.skip, mixed))
         detail = self.head(self.fine_motion(fine, motion)).float().tanh() * REACH
         height, width = coarse.planes.shape[-2:]
         planes = coarse.planes + resize(detail, height, width)[:, None]

@@ -32,8 +32,8 @@ class DeviationImageTransformer(nn.Module):
         super().__init__()
         self.grid = params.latent_grid
         channels, height, width = self.grid
-        self.transforms = params.transforms
-        if self.transforms:
+        self.uses_transformer = params.uses_transformer
+        if self.uses_transformer:
             self.embed = nn.Linear(channels, params.deviation_width)
             self.position = nn.Parameter(torch.randn(height * width, params.deviation_width) * 0.02)
             layer = nn.TransformerEncoderLayer(
@@ -58,7 +58,7 @@ class DeviationImageTransformer(nn.Module):
             latent = latent.float()
             channels, height, width = self.grid
             tokens = rearrange(latent, "b (c n) -> b n c", c=channels)
-            if self.transforms:
+            if self.uses_transformer:
                 tokens = tokens + self.project(self.transformer(self.embed(tokens) + self.position))
             image = rearrange(tokens, "b (h w) c -> b 1 c h w", h=height, w=width)
             maps: Tensor = image + self.convolve(image)
@@ -100,16 +100,16 @@ class DeviationDecoder(nn.Module):
         super().__init__()
         self.regions, self.planes = params.regions, params.planes
         # The finest grid that regions are ever mixed on: half the frame's side.
-        self.finely = not params.refines
+        self.finely = not params.refines_deformation
         first, middle, last = params.field_widths
         planar = params.planes * params.plane_channels
-        self.enter = ConvBlock(params.regions * params.latent_grid[0], first)
-        self.identity = Modulation(params.appearance, first) if params.hears_appearance else None
+        self.input_block = ConvBlock(params.regions * params.latent_grid[0], first)
+        self.identity = Modulation(params.appearance, first) if params.uses_appearance else None
         levels = (params.size_px // 4 // params.latent_grid[1]).bit_length() - 1
-        self.rise = nn.ModuleList(ConvBlock(first, first) for _ in range(levels - 1))
-        self.arrive = ConvBlock(first, middle)
+        self.up = nn.ModuleList(ConvBlock(first, first) for _ in range(levels - 1))
+        self.last_up = ConvBlock(first, middle)
         self.context = nn.Conv2d(planar, middle, 1)
-        self.attention = nn.Conv2d(2 * middle, 1, 3, padding=1) if params.attends else None
+        self.attention = nn.Conv2d(2 * middle, 1, 3, padding=1) if params.uses_attention else None
         self.fuse = ConvBlock(middle, middle)
         self.refine = ConvBlock(middle, last)
         outputs = 2 * params.regions + params.regions * params.planes + 2 * params.planes
@@ -121,12 +121,12 @@ class DeviationDecoder(nn.Module):
 
     def forward(self, deviation: Tensor, volume: Tensor, appearance: Tensor) -> Deformation:
         """Decode deviation (B, R, C, h, w), volume (B, C, D, H/4, W/4) and appearance (B, A)."""
-        features = self.enter(rearrange(deviation, "b r c h w -> b (r c) h w"))
+        features = self.input_block(rearrange(deviation, "b r c h w -> b (r c) h w"))
         if self.identity is not None:
             features = self.identity(features, appearance)
         context = self.context(rearrange(volume, "b c d h w -> b (c d) h w"))
         # Trained on smaller frames first, the same blocks have fewer levels to climb.
-        for block in (*self.rise, self.arrive):
+        for block in (*self.up, self.last_up):
             features = block(upsample(features) if features.shape[-1] < context.shape[-1] else features)
         if self.attention is not None:
             context = self.attention(torch.cat([features, context], dim=1)).sigmoid() * context

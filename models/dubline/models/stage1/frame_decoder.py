@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OCCLUSION_BIAS: Final = -2.0
 
 
-class Paint(NamedTuple):
+class GeneratedPixels(NamedTuple):
     """What the decoder adds: colour (B, 3, H, W) in [-1, 1] and occlusion (B, 1, H, W), 1 = show the colour."""
 
     colour: Tensor
@@ -35,11 +35,11 @@ class Hourglass(nn.Module):
         self.down = ConvBlock(channels, bottleneck, stride=2)
         self.motion = Modulation(motion, bottleneck)
         self.body = nn.Sequential(ResidualBlock(bottleneck), nn.SiLU(), ResidualBlock(bottleneck), nn.SiLU())
-        self.back = nn.Conv2d(bottleneck, channels, 1)
+        self.up = nn.Conv2d(bottleneck, channels, 1)
 
     def forward(self, features: Tensor, motion: Tensor) -> Tensor:
         """Refine features (B, C, H, W) by motion (B, M)."""
-        refined: Tensor = features + upsample(self.back(self.body(self.motion(self.down(features), motion))))
+        refined: Tensor = features + upsample(self.up(self.body(self.motion(self.down(features), motion))))
         return refined
 
 
@@ -54,24 +54,26 @@ class FrameDecoder(nn.Module):
         super().__init__()
         deep, shallow = params.decoder_widths
         planar = params.planes * params.plane_channels
-        self.articulation = nn.PReLU(planar)
-        self.sees_motion = params.refines
+        self.activation = nn.PReLU(planar)
+        self.uses_deformation_features = params.refines_deformation
         self.hourglass = None
         if params.decoder_bottleneck:
             self.hourglass = Hourglass(deep, params.decoder_bottleneck, params.motion)
         # The decoder also sees where the refiner found something to move.
-        seen = params.field_widths[2] if params.refines else 0
-        self.enter = ConvBlock(planar + seen, deep)
+        seen = params.field_widths[2] if params.refines_deformation else 0
+        self.input_block = ConvBlock(planar + seen, deep)
         self.motion = Modulation(params.motion, deep)
         self.body = nn.Identity() if self.hourglass else nn.Sequential(ResidualBlock(deep), nn.SiLU())
-        self.rise = ConvBlock(deep, shallow)
-        self.join = ConvBlock(2 * shallow + 12, shallow)
+        self.up = ConvBlock(deep, shallow)
+        self.merge = ConvBlock(2 * shallow + 12, shallow)
         self.fine_motion = Modulation(params.motion, shallow)
-        self.finish = nn.Sequential(
+        self.output = nn.Sequential(
             ConvBlock(shallow, shallow), nn.Conv2d(shallow, 16, 3, padding=1), nn.PixelShuffle(2)
         )
 
-    def forward(self, source: SourceFeatures, warped_frame: Tensor, deformation: Deformation, motion: Tensor) -> Paint:
+    def forward(
+        self, source: SourceFeatures, warped_frame: Tensor, deformation: Deformation, motion: Tensor
+    ) -> GeneratedPixels:
         """Decode.
 
         Args:
@@ -80,18 +82,18 @@ class FrameDecoder(nn.Module):
             deformation: of the source's volume and frame.
             motion: (B, M), the latent relative to the source's.
         """
-        features = self.articulation(self._blend(source.volume, deformation))
-        if self.sees_motion:
+        features = self.activation(self._blend(source.volume, deformation))
+        if self.uses_deformation_features:
             features = torch.cat([features, deformation.features], dim=1)
-        features = self.motion(self.enter(features), motion)
+        features = self.motion(self.input_block(features), motion)
         if self.hourglass is not None:
             features = self.hourglass(features, motion)
-        features = self.rise(upsample(self.body(features)))
+        features = self.up(upsample(self.body(features)))
         skip = warp(source.skip, deformation.mixed)
         seen = F.pixel_unshuffle(warped_frame, 2)
-        features = self.fine_motion(self.join(torch.cat([features, skip, seen], dim=1)), motion)
-        outputs = self.finish(features).float()
-        return Paint(outputs[:, :3].tanh(), (outputs[:, 3:] + OCCLUSION_BIAS).sigmoid())
+        features = self.fine_motion(self.merge(torch.cat([features, skip, seen], dim=1)), motion)
+        outputs = self.output(features).float()
+        return GeneratedPixels(outputs[:, :3].tanh(), (outputs[:, 3:] + OCCLUSION_BIAS).sigmoid())
 
     @staticmethod
     def _blend(volume: Tensor, deformation: Deformation) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dubline.models.layers import ConvBlock, Modulation, ResidualBlock, full_precision, resize, upsample, warp
-from dubline.models.stage1.frame_decoder import Paint
+from dubline.models.stage1.frame_decoder import GeneratedPixels
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
@@ -50,14 +50,14 @@ class Box(NamedTuple):
 BOXES: Final = {"mouth": Box(left=8, top=13, width=16, height=16), "eyes": Box(left=6, top=8, width=20, height=10)}
 
 
-class Retouch(nn.Module):
+class RegionRefiner(nn.Module):
     """One box of the paint: a small U-Net that hears the motion at every level, and changes nothing at first."""
 
     def __init__(self, widths: tuple[int, int, int], motion: int) -> None:
         super().__init__()
         fine, middle, coarse = widths
         # Warped, painted and unmoved picture and how much of it is paint, four pixels of each.
-        self.enter = ConvBlock(4 * (3 + 3 + 3 + 1), fine)
+        self.input_block = ConvBlock(4 * (3 + 3 + 3 + 1), fine)
         self.down = ConvBlock(fine, middle, stride=2)
         self.middle_motion = Modulation(motion, middle)
         self.middle = ResidualBlock(middle)
@@ -65,16 +65,16 @@ class Retouch(nn.Module):
         self.deep_motion = Modulation(motion, coarse)
         self.deep = nn.Sequential(ResidualBlock(coarse), nn.SiLU(), ResidualBlock(coarse), nn.SiLU())
         self.deep_up = nn.Conv2d(coarse, middle, 1)
-        self.rise = nn.Sequential(ConvBlock(middle, middle), nn.Conv2d(middle, fine, 1))
+        self.up = nn.Sequential(ConvBlock(middle, middle), nn.Conv2d(middle, fine, 1))
         self.fine_motion = Modulation(motion, fine)
-        self.finish = nn.Sequential(nn.SiLU(), ConvBlock(fine, fine), nn.Conv2d(fine, 16, 3, padding=1))
-        for parameter in self.finish[-1].parameters():
+        self.output = nn.Sequential(nn.SiLU(), ConvBlock(fine, fine), nn.Conv2d(fine, 16, 3, padding=1))
+        for parameter in self.output[-1].parameters():
             nn.init.zeros_(parameter)
 
     @property
-    def untouched(self) -> bool:
+    def is_untrained(self) -> bool:
         """Whether it has not learnt anything yet."""
-        return not any(parameter.any() for parameter in self.finish[-1].parameters())
+        return not any(parameter.any() for parameter in self.output[-1].parameters())
 
     def forward(self, pictures: Tensor, motion: Tensor) -> Tensor:
         """What to change.
@@ -86,15 +86,15 @@ class Retouch(nn.Module):
         Returns:
             (B, 4, h, w): of the colour, and of the occlusion's logit.
         """
-        fine = self.enter(F.pixel_unshuffle(pictures, 2))
+        fine = self.input_block(F.pixel_unshuffle(pictures, 2))
         middle = self.middle(self.middle_motion(self.down(fine), motion))
         deep = self.deep(self.deep_motion(self.deep_down(middle), motion))
         middle = middle + upsample(self.deep_up(deep))
-        fine = self.fine_motion(fine + upsample(self.rise(middle)), motion)
-        return F.pixel_shuffle(self.finish(fine), 2).float()
+        fine = self.fine_motion(fine + upsample(self.up(middle)), motion)
+        return F.pixel_shuffle(self.output(fine), 2).float()
 
 
-class Retoucher(nn.Module):
+class MouthEyeRefiner(nn.Module):
     """Paint at the rendering's side -> the same at the networks' full side, painted again in every box.
 
     The warped picture moves what the source shows. What it does not show (the inside of a mouth that was shut, lids
@@ -105,26 +105,26 @@ class Retoucher(nn.Module):
 
     def __init__(self, params: AutoencoderParams) -> None:
         super().__init__()
-        if params.retouch_widths is None:
-            raise ValueError("these parameters have no retoucher: give retouch_widths")
-        heard = params.retouch_motion
-        self.places = nn.Linear(params.motion, len(FRAMED))
-        nn.init.zeros_(self.places.weight)
-        self.places.bias = nn.Parameter(torch.tensor(FRAMED))
+        if params.mouth_eye_widths is None:
+            raise ValueError("these parameters have no mouth-eye refiner: give mouth_eye_widths")
+        heard = params.mouth_eye_motion
+        self.face_regions = nn.Linear(params.motion, len(FRAMED))
+        nn.init.zeros_(self.face_regions.weight)
+        self.face_regions.bias = nn.Parameter(torch.tensor(FRAMED))
         self.readings = nn.Linear(2 * params.motion, heard)
         self.motion = nn.Sequential(nn.Linear(heard, heard), nn.SiLU())
-        self.boxes = nn.ModuleDict({name: Retouch(params.retouch_widths, heard) for name in BOXES})
+        self.boxes = nn.ModuleDict({name: RegionRefiner(params.mouth_eye_widths, heard) for name in BOXES})
 
     @property
-    def untouched(self) -> bool:
+    def is_untrained(self) -> bool:
         """Whether it has not learnt anything yet."""
-        return all(retouch.untouched for retouch in self._retouches())
+        return all(retouch.is_untrained for retouch in self._retouches())
 
-    def _retouches(self) -> list[Retouch]:
-        return [cast("Retouch", self.boxes[name]) for name in BOXES]
+    def _retouches(self) -> list[RegionRefiner]:
+        return [cast("RegionRefiner", self.boxes[name]) for name in BOXES]
 
     @torch.no_grad()
-    def begin_with(self, head: Tensor) -> None:
+    def init_readings(self, head: Tensor) -> None:
         """Hear first of all what a linear head (G, M) has learnt to read off the motion, of which 2 G fit.
 
         Latents are anything but white: what lips and lids do is small in them, and found late from random weights.
@@ -139,18 +139,20 @@ class Retoucher(nn.Module):
     def _places(self, latent: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Middle and half axes (B, 2) of mouth and eyes, read off the source's latent (B, M)."""
         with full_precision(latent.device):
-            read = self.places(latent.float())
+            read = self.face_regions(latent.float())
         width = read[:, 2:3].clamp_min(NARROWEST)
         middles = {"mouth": read[:, :2], "eyes": read[:, 3:]}
         return {name: (middles[name], width * width.new_tensor(AXES[name])) for name in BOXES}
 
-    def forward(self, whole: Tensor, displacement: Tensor, paint: Paint, motion: Tensor, origin: Tensor) -> Paint:
+    def forward(
+        self, whole: Tensor, displacement: Tensor, generated: GeneratedPixels, motion: Tensor, origin: Tensor
+    ) -> GeneratedPixels:
         """Retouch.
 
         Args:
             whole: (B, 3, S, S), the source at the networks' side, a multiple of 4 * GRID.
             displacement: (B, 2, h, w), the mixed deformation.
-            paint: at any side.
+            generated: at any side.
             motion: (B, M), the latent.
             origin: (B, M), the source's latent.
 
@@ -158,7 +160,7 @@ class Retoucher(nn.Module):
             The paint at side S. What is painted again may leave [-1, 1] a little.
         """
         side = whole.shape[-1]
-        displacement, colour, occlusion = (resize(part, side, side) for part in (displacement, *paint))
+        displacement, colour, occlusion = (resize(part, side, side) for part in (displacement, *generated))
         heard = self.motion(self.readings(torch.cat([motion, motion - origin], dim=1)))
         places = self._places(origin)
         # Retouches are written into these.
@@ -174,7 +176,7 @@ class Retoucher(nn.Module):
             new_colour[..., rows, columns] = old_colour + change[:, :3]
             logit = old_occlusion.logit(LEAST_OCCLUSION) + change[:, 3:]
             new_occlusion[..., rows, columns] = logit.sigmoid()
-        return Paint(new_colour, new_occlusion)
+        return GeneratedPixels(new_colour, new_occlusion)
 
 
 def _near(displacement: Tensor, box: tuple[slice, slice], side: int, middle: Tensor, axes: Tensor) -> Tensor:

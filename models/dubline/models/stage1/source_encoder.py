@@ -30,13 +30,13 @@ class VolumeRefiner(nn.Module):
     def __init__(self, channels: int, planes: int) -> None:
         super().__init__()
         self.planes = planes
-        self.within = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.SiLU())
-        self.across = nn.Conv2d(channels * planes, channels * planes, 1)
+        self.within_planes = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.SiLU())
+        self.across_planes = nn.Conv2d(channels * planes, channels * planes, 1)
 
     def forward(self, volume: Tensor) -> Tensor:
         """Refine a volume (B, C, D, H, W)."""
-        filtered = self.within(rearrange(volume, "b c d h w -> (b d) c h w"))
-        mixed = self.across(rearrange(filtered, "(b d) c h w -> b (c d) h w", d=self.planes))
+        filtered = self.within_planes(rearrange(volume, "b c d h w -> (b d) c h w"))
+        mixed = self.across_planes(rearrange(filtered, "(b d) c h w -> b (c d) h w", d=self.planes))
         refined: Tensor = volume + rearrange(mixed, "b (c d) h w -> b c d h w", d=self.planes)
         return refined
 

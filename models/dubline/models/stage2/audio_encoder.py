@@ -44,7 +44,7 @@ class FrontEnd(nn.Module):
         return features
 
 
-class Heard(NamedTuple):
+class StyleState(NamedTuple):
     """What the global extractor carries along a recording: mixer states, sum of outputs (B, W), frames so far."""
 
     states: tuple[MambaState, ...]
@@ -62,21 +62,21 @@ class GlobalExtractor(nn.Module):
         self.blocks = nn.ModuleList(MambaBlock(width, params) for _ in range(params.audio_layers))
         self.style = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, params.style))
 
-    def start(self, batch: int) -> Heard:
+    def start(self, batch: int) -> StyleState:
         """Nothing heard yet."""
         states = tuple(block.mixer.start(batch) for block in self._blocks())
-        return Heard(states, states[0].recent.new_zeros(batch, self.width), 0)
+        return StyleState(states, states[0].recent.new_zeros(batch, self.width), 0)
 
-    def hear(self, mel: Tensor, heard: Heard) -> Heard:
+    def update(self, mel: Tensor, heard: StyleState) -> StyleState:
         """Go on with log-mel (B, 4 T, BANDS)."""
         features = self.front(mel)
         states = []
         for block, state in zip(self._blocks(), heard.states, strict=True):
             features, after = block(features, state)
             states.append(after)
-        return Heard(tuple(states), heard.total + features.sum(1), heard.frames + features.shape[1])
+        return StyleState(tuple(states), heard.total + features.sum(1), heard.frames + features.shape[1])
 
-    def forward(self, heard: Heard) -> Tensor:
+    def forward(self, heard: StyleState) -> Tensor:
         """The style of all that was heard: (B, Z)."""
         style: Tensor = self.style(heard.total / max(1, heard.frames))
         return style
@@ -88,15 +88,15 @@ class GlobalExtractor(nn.Module):
 class NoStyle(nn.Module):
     """Stands where the global extractor was taken out: a style of no values."""
 
-    def start(self, batch: int) -> Heard:
+    def start(self, batch: int) -> StyleState:
         """Nothing heard yet."""
-        return Heard((), torch.zeros(batch, 0), 0)
+        return StyleState((), torch.zeros(batch, 0), 0)
 
-    def hear(self, mel: Tensor, heard: Heard) -> Heard:
+    def update(self, mel: Tensor, heard: StyleState) -> StyleState:
         """Listen to nothing."""
         return heard._replace(total=mel.new_zeros(len(mel), 0))
 
-    def forward(self, heard: Heard) -> Tensor:
+    def forward(self, heard: StyleState) -> Tensor:
         """No style: (B, 0)."""
         return heard.total
 
@@ -105,7 +105,7 @@ class LocalExtractor(nn.Module):
     """The slice of speech around one window -> articulation per frame (B, T, W).
 
     Each layer runs forwards and backwards over the slice: lips get ready for a sound before it is heard. Without
-    `hears_articulation` only the front end is left: each frame knows its own 40 ms.
+    `uses_articulation` only the front end is left: each frame knows its own 40 ms.
     """
 
     def __init__(self, params: DiffusionParams) -> None:
@@ -113,7 +113,7 @@ class LocalExtractor(nn.Module):
         width = params.audio_width
         self.margin = params.margin
         self.front = FrontEnd(width)
-        layers = params.audio_layers if params.hears_articulation else 0
+        layers = params.audio_layers if params.uses_articulation else 0
         self.forwards = nn.ModuleList(MambaBlock(width, params) for _ in range(layers))
         self.backwards = nn.ModuleList(MambaBlock(width, params) for _ in range(layers))
         self.norm = nn.LayerNorm(width)

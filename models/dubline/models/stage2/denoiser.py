@@ -36,20 +36,20 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.forget = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
-        self.adapt = nn.Linear(width, 6 * width)
-        nn.init.zeros_(self.adapt.weight)
-        nn.init.zeros_(self.adapt.bias)
+        self.modulation = nn.Linear(width, 6 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Refine x (B, T, W) under condition (B, T, W)."""
-        scale_a, shift_a, gate_a, scale_m, shift_m, gate_m = self.adapt(F.silu(condition)).chunk(6, dim=-1)
-        x = x + gate_a * self.forget(self._attend(self.norm(x) * (1 + scale_a) + shift_a))
-        refined: Tensor = x + gate_m * self.forget(self.mlp(self.norm(x) * (1 + scale_m) + shift_m))
+        scale_a, shift_a, gate_a, scale_m, shift_m, gate_m = self.modulation(F.silu(condition)).chunk(6, dim=-1)
+        x = x + gate_a * self.dropout(self._attend(self.norm(x) * (1 + scale_a) + shift_a))
+        refined: Tensor = x + gate_m * self.dropout(self.mlp(self.norm(x) * (1 + scale_m) + shift_m))
         return refined
 
     def _attend(self, x: Tensor) -> Tensor:
@@ -66,34 +66,34 @@ class Denoiser(nn.Module):
     def __init__(self, params: DiffusionParams, motion: int, appearance: int) -> None:
         super().__init__()
         width, self.previous = params.width, params.previous
-        self.enter = nn.Linear(params.whitened, width)
-        self.enter_previous = nn.Linear(params.whitened + 1, width)
+        self.input_projection = nn.Linear(params.whitened, width)
+        self.previous_projection = nn.Linear(params.whitened + 1, width)
         self.position = nn.Parameter(torch.randn(params.previous + params.window, width) * 0.02)
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.audio = nn.Linear(params.audio_width, width)
-        self.hears_appearance = params.hears_appearance
-        known = motion + (params.style if params.hears_style else 0) + (appearance if params.hears_appearance else 0)
-        self.person = nn.Linear(known, width)
+        self.uses_appearance = params.uses_appearance
+        known = motion + (params.style if params.uses_style else 0) + (appearance if params.uses_appearance else 0)
+        self.identity = nn.Linear(known, width)
         self.blocks = nn.ModuleList(Block(width, params.heads, params.dropout) for _ in range(params.layers))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.adapt = nn.Linear(width, 2 * width)
-        self.leave = nn.Linear(width, params.whitened)
-        for layer in (self.adapt, self.leave):
+        self.modulation = nn.Linear(width, 2 * width)
+        self.output_projection = nn.Linear(width, params.whitened)
+        for layer in (self.modulation, self.output_projection):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, noisy: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """Predict velocity, clean motion or noise, as the objective is, for noisy (B, T, K) at time (B,)."""
         previous, known = condition.previous, condition.known[:, None].expand(-1, self.previous, 1)
-        past = self.enter_previous(torch.cat([previous * known, known], dim=-1))
-        x = torch.cat([past, self.enter(noisy)], dim=1) + self.position
-        appearance = [condition.appearance] if self.hears_appearance else []
-        person = self.person(torch.cat([condition.style, *appearance, condition.source], dim=-1))
+        past = self.previous_projection(torch.cat([previous * known, known], dim=-1))
+        x = torch.cat([past, self.input_projection(noisy)], dim=1) + self.position
+        appearance = [condition.appearance] if self.uses_appearance else []
+        person = self.identity(torch.cat([condition.style, *appearance, condition.source], dim=-1))
         adapting = self.audio(condition.audio) + (self.time(self._waves(time)) + person)[:, None]
         for block in self.blocks:
             x = block(x, adapting)
-        scale, shift = self.adapt(F.silu(adapting)).chunk(2, dim=-1)
-        prediction: Tensor = self.leave(self.norm(x) * (1 + scale) + shift)[:, self.previous :]
+        scale, shift = self.modulation(F.silu(adapting)).chunk(2, dim=-1)
+        prediction: Tensor = self.output_projection(self.norm(x) * (1 + scale) + shift)[:, self.previous :]
         return prediction
 
     def _waves(self, time: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class Diffusion(nn.Module):
         self.params = params = preset.diffusion
         motion, appearance = preset.autoencoder.motion, preset.autoencoder.appearance
         self.whitening = Whitening(motion, params.whitened)
-        self.style_extractor = GlobalExtractor(params) if params.hears_style else NoStyle()
+        self.style_extractor = GlobalExtractor(params) if params.uses_style else NoStyle()
         self.articulation_extractor = LocalExtractor(params)
         self.denoiser = Denoiser(params, motion, appearance)
         self.register_buffer("source_mean", torch.zeros(motion + appearance))

@@ -87,7 +87,7 @@ class Loudness:
     def __init__(self) -> None:
         self.counts = torch.zeros(self.BINS, dtype=torch.int64)
 
-    def hear(self, mel: Tensor) -> None:
+    def update(self, mel: Tensor) -> None:
         """Count log-mel frames (L, BANDS)."""
         energy = mel.logsumexp(dim=-1)
         index = ((energy - self.LOW) / self.STEP).long().clamp(0, self.BINS - 1)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+
+import structlog
 
 from dubline.models.presets import PRESETS
 from dubline.training.cli_errors import exit_on_usage_error
@@ -13,8 +16,10 @@ from dubline.training.corpus import read_corpus
 from dubline.training.stage1.data.exact_geometry import DensePairSampler
 from dubline.training.stage1.train import LEARNING_RATE, WARM_UP_STEPS, Recipe, train
 
+_log = structlog.get_logger(__name__)
+
 #: The paper's ablations by name, as switches of the preset.
-SWITCHES: Final = {"appearance": "hears_appearance", "transformer": "transforms", "attention": "attends"}
+SWITCHES: Final = {"appearance": "uses_appearance", "transformer": "uses_transformer", "attention": "uses_attention"}
 
 
 def main() -> None:
@@ -33,8 +38,14 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="continue from the state in --out")
     parser.add_argument("--start-from", type=Path, help="averages to begin from: a state or released weights")
     parser.add_argument("--keep-motion", action="store_true", help="train the renderer only; stage 2 stays valid")
-    parser.add_argument("--retouch", action="store_true", help="train the retoucher only; all else is kept")
-    parser.add_argument("--formerly", type=Path, help="averages of the run whose retoucher to carry over")
+    # `--retouch` is the name of earlier versions; it is accepted for one more release.
+    parser.add_argument(
+        "--refine-mouth-eyes",
+        "--retouch",
+        action="store_true",
+        help="train the mouth-eye refiner only; all else is kept",
+    )
+    parser.add_argument("--formerly", type=Path, help="averages of the run whose mouth-eye refiner to carry over")
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--readings", type=int, default=12, help="frames per step that are only read, not rendered")
     parser.add_argument("--warm-up", type=int, help="first steps, of the motion encoder alone; 0 with --start-from")
@@ -42,6 +53,8 @@ def main() -> None:
     parser.add_argument("--adversarial", type=float, default=Recipe.adversarial, help="weight, for a warm start")
     parser.add_argument("--teacher", type=float, default=Recipe.teacher, help="weight of the exact geometry")
     args = parser.parse_args()
+    if "--retouch" in sys.argv:
+        _log.warning("option_renamed", old="--retouch", new="--refine-mouth-eyes")
     preset = PRESETS[args.preset]
     switches: dict[str, Any] = {SWITCHES[name]: False for name in args.without}
     preset = replace(preset, autoencoder=replace(preset.autoencoder, **switches))
@@ -56,7 +69,7 @@ def main() -> None:
         resume=args.resume,
         start_from=args.start_from,
         keep_motion=args.keep_motion,
-        retouch=args.retouch,
+        refine_mouth_eyes=args.refine_mouth_eyes,
         formerly=args.formerly,
         learning_rate=args.learning_rate,
         readings=args.readings,

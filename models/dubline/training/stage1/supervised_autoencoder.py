@@ -40,7 +40,7 @@ class SupervisedAutoencoder(nn.Module):
             self.landmark_head.bias.copy_(torch.from_numpy(FRAMED_LANDMARKS).flatten())
 
     def forward(
-        self, sources: Tensor, augmented: Tensor, size_px: int, *, retouched: bool = False
+        self, sources: Tensor, augmented: Tensor, size_px: int, *, mouth_eyes_refined: bool = False
     ) -> tuple[Rendering, HeadOutputs]:
         """Render driving frames from their sources.
 
@@ -48,15 +48,17 @@ class SupervisedAutoencoder(nn.Module):
             sources: (B, 3, S, S).
             augmented: (N, 3, S, S), N / B driving frames of each source in a row, for the motion encoder.
             size_px: side at which to render.
-            retouched: let the retoucher go over it, at side S.
+            mouth_eyes_refined: apply the mouth-eye refiner, at side S.
 
         Returns:
-            The rendering at size_px, or retouched at S, and what is read off the driving frames.
+            The rendering at size_px, or with refined mouth and eyes at S, and what is read off the driving frames.
         """
         network = self.autoencoder
         source = network.encode_source(sources.contiguous(memory_format=torch.channels_last), size_px)
         read = self.read(augmented)
-        rendering: Rendering = network(_each(source, len(augmented) // len(sources), retouched=retouched), read.motion)
+        rendering: Rendering = network(
+            _each(source, len(augmented) // len(sources), mouth_eyes_refined=mouth_eyes_refined), read.motion
+        )
         return rendering, read
 
     def read(self, augmented: Tensor) -> HeadOutputs:
@@ -65,13 +67,13 @@ class SupervisedAutoencoder(nn.Module):
         return HeadOutputs(motion, self.geometry_head(motion), self.landmark_head(motion).unflatten(1, (-1, 2)))
 
 
-def _each(source: Source, drives: int, *, retouched: bool) -> Source:
-    """Every source of a batch `drives` times in a row, at the side of the retoucher or of the renderer only."""
+def _each(source: Source, drives: int, *, mouth_eyes_refined: bool) -> Source:
+    """Every source of a batch `drives` times in a row, at the side of the mouth-eye refiner or of the renderer only."""
 
     def repeat(tensor: Tensor) -> Tensor:
         return tensor.repeat_interleave(drives, 0)
 
     small = repeat(source.small)
-    whole = repeat(source.whole) if retouched else small
+    whole = repeat(source.whole) if mouth_eyes_refined else small
     features = SourceFeatures(*map(repeat, source.features))
     return Source(whole, whole, small, features, *map(repeat, (source.appearance, source.motion, source.maps)))

@@ -45,7 +45,7 @@ DENSE_EVERY_STEPS: Final = 3
 #: Beside it the gradient of the pictures' own loss is about as large.
 PERCEPTUAL: Final = 0.25
 WARM_UP_STEPS: Final = 2000
-#: A retoucher's driving frames are the most telling of so many.
+#: A mouth-eye refiner's driving frames are the most telling of so many.
 CANDIDATES: Final = 8
 
 
@@ -56,8 +56,8 @@ class Recipe:
     minutes: the time box. steps: taken instead, as in `Session`. sources, drives: clips a step and driving frames of
     each; what is read off a source serves all of its driving frames. size_px: side at which to render; None is the
     preset's `render_px`. resume, start_from: as in `Session`. keep_motion: leave motion latents and appearance codes
-    alone, so that stage 2 stays valid. retouch: train the retoucher only, at the networks' side; all else is kept.
-    formerly: averages whose retoucher to begin with, in latents that have changed since.
+    alone, so that stage 2 stays valid. refine_mouth_eyes: train the mouth-eye refiner only, at the networks' side.
+    formerly: averages whose mouth-eye refiner to begin with, in latents that have changed since.
     readings: further driving frames a step that only the motion encoder sees, for rig and landmarks of
     labelled clips.
     warm_up: steps at the beginning that do nothing else: a tenth of the price of a rendered step, and a renderer whose
@@ -74,7 +74,7 @@ class Recipe:
     resume: bool = False
     start_from: Path | None = None
     keep_motion: bool = False
-    retouch: bool = False
+    refine_mouth_eyes: bool = False
     formerly: Path | None = None
     learning_rate: float = LEARNING_RATE
     readings: int = 0
@@ -84,13 +84,15 @@ class Recipe:
     teacher: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.formerly and not self.retouch:
-            raise UsageError("only a retoucher is carried over from other averages: --formerly needs --retouch")
+        if self.formerly and not self.refine_mouth_eyes:
+            raise UsageError(
+                "only a mouth-eye refiner is carried over from other averages: --formerly needs --refine-mouth-eyes"
+            )
 
     @property
     def keeps_motion(self) -> bool:
         """Whether latents and appearance codes stay what they are."""
-        return self.keep_motion or self.retouch
+        return self.keep_motion or self.refine_mouth_eyes
 
 
 def train(
@@ -134,12 +136,14 @@ def train(
             if session.steps == warm_up:
                 session.restart_warm_up()
             continue
-        # A lesson is about the deformation, which a retoucher leaves as it is.
-        lesson = dense if session.steps % DENSE_EVERY_STEPS == 0 and not recipe.retouch else None
+        # A lesson is about the deformation, which a mouth-eye refiner leaves as it is.
+        lesson = dense if session.steps % DENSE_EVERY_STEPS == 0 and not recipe.refine_mouth_eyes else None
         pairs = session.fetch(partial(_draw, sampler, recipe, lesson))
         with bf16_autocast(device):
-            rendering, read = model(pairs.sources, pairs.augmented, size_px, retouched=recipe.retouch)
-        if recipe.retouch:
+            rendering, read = model(
+                pairs.sources, pairs.augmented, size_px, mouth_eyes_refined=recipe.refine_mouth_eyes
+            )
+        if recipe.refine_mouth_eyes:
             pairs = registered(pairs, rendering.deformation.mixed)
         verdict = objective(rendering, read, pairs)
         further = (
@@ -158,8 +162,8 @@ def train(
 def _side(recipe: Recipe, preset: Preset) -> int:
     """The side in px at which the renderer renders."""
     size_px = recipe.size_px or preset.autoencoder.render_px
-    if recipe.retouch and size_px >= preset.size_px and preset.autoencoder.retouch_widths:
-        raise UsageError(f"at {size_px} px there is nothing to retouch: render at less than {preset.size_px}")
+    if recipe.refine_mouth_eyes and size_px >= preset.size_px and preset.autoencoder.mouth_eye_widths:
+        raise UsageError(f"at {size_px} px there is nothing to refine: render at less than {preset.size_px}")
     return size_px
 
 
@@ -168,48 +172,48 @@ def _freeze(model: SupervisedAutoencoder, session: Session, recipe: Recipe, samp
     if not session.steps and not recipe.start_from:
         raise UsageError("there is no trained motion to keep: resume, or start from averages")
     averaged = cast("SupervisedAutoencoder", session.average.network)
-    if recipe.retouch:
+    if recipe.refine_mouth_eyes:
         if recipe.formerly:
             _adopt_refiner(averaged, recipe.formerly, session, sampler)
         _initialise_refiner(averaged, session, sampler)
     model.load_state_dict(averaged.state_dict())
     network = model.autoencoder
-    if network.retoucher is not None and recipe.retouch:
+    if network.mouth_eye_refiner is not None and recipe.refine_mouth_eyes:
         # Running statistics are kept as well.
         model.eval().requires_grad_(requires_grad=False)
-        network.retoucher.requires_grad_(requires_grad=True)
-        network.retoucher.places.requires_grad_(requires_grad=False)
+        network.mouth_eye_refiner.requires_grad_(requires_grad=True)
+        network.mouth_eye_refiner.face_regions.requires_grad_(requires_grad=False)
     else:
         network.motion_encoder.requires_grad_(requires_grad=False)
         network.appearance_extractor.requires_grad_(requires_grad=False)
 
 
 def _initialise_refiner(averaged: SupervisedAutoencoder, session: Session, sampler: PairSampler) -> None:
-    """Tell a retoucher that has learnt nothing yet what the geometry head reads, and where mouths and eyes are.
+    """Tell a mouth-eye refiner that has learnt nothing yet what the geometry head reads, and where mouths and eyes are.
 
     Raises:
-        UsageError: there is no retoucher.
+        UsageError: there is no mouth-eye refiner.
     """
-    retoucher = averaged.autoencoder.retoucher
-    if retoucher is None:
-        raise UsageError("this preset has no retoucher: train its renderer, or choose another preset")
-    if retoucher.untouched:
-        retoucher.begin_with(averaged.geometry_head.weight)
+    mouth_eye_refiner = averaged.autoencoder.mouth_eye_refiner
+    if mouth_eye_refiner is None:
+        raise UsageError("this preset has no mouth-eye refiner: train its renderer, or choose another preset")
+    if mouth_eye_refiner.is_untrained:
+        mouth_eye_refiner.init_readings(averaged.geometry_head.weight)
         fit_face_regions(averaged.autoencoder, sampler)
         session.average.reset()
         session.restart_warm_up()
 
 
 def _adopt_refiner(averaged: SupervisedAutoencoder, formerly: Path, session: Session, sampler: PairSampler) -> None:
-    """Go on with another run's retoucher, unless this run resumes one of its own."""
-    retoucher = averaged.autoencoder.retoucher
-    if session.steps and retoucher is not None and not retoucher.untouched:
-        Console().print(f"{formerly} is left aside: this run's own retoucher goes on", markup=False)
+    """Go on with another run's mouth-eye refiner, unless this run resumes one of its own."""
+    mouth_eye_refiner = averaged.autoencoder.mouth_eye_refiner
+    if session.steps and mouth_eye_refiner is not None and not mouth_eye_refiner.is_untrained:
+        Console().print(f"{formerly} is left aside: this run's own mouth-eye refiner goes on", markup=False)
         return
     former = deepcopy(averaged)
     load_average(former, read_average(formerly)[0], optional=HEADS)
     said = align_refiner(averaged.autoencoder, former.autoencoder, sampler)
-    Console().print(f"these latents say {said:.0%} of what the retoucher heard before", markup=False)
+    Console().print(f"these latents say {said:.0%} of what the mouth-eye refiner heard before", markup=False)
 
 
 def _misread(model: SupervisedAutoencoder, sampler: PairSampler, session: Session, count: int) -> Tensor:
@@ -222,5 +226,5 @@ def _misread(model: SupervisedAutoencoder, sampler: PairSampler, session: Sessio
 
 def _draw(sampler: PairSampler, recipe: Recipe, dense: DensePairSampler | None) -> Pairs:
     if dense is None:
-        return sampler.draw(recipe.sources, recipe.drives, CANDIDATES if recipe.retouch else 1)
+        return sampler.draw(recipe.sources, recipe.drives, CANDIDATES if recipe.refine_mouth_eyes else 1)
     return sampler.lesson(dense.draw(recipe.sources * recipe.drives, sampler.device))

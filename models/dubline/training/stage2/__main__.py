@@ -19,7 +19,7 @@ from dubline.training.stage2.train import RECIPE, Recipe, train
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SWITCHES: Final = {"style": "hears_style", "articulation": "hears_articulation", "appearance": "hears_appearance"}
+SWITCHES: Final = {"style": "uses_style", "articulation": "uses_articulation", "appearance": "uses_appearance"}
 
 
 def main() -> None:

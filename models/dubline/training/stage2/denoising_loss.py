@@ -43,12 +43,12 @@ def loss_of(
         # from there as the sampler's windows do teaches to go on.
         moved = (own[:, -1:] - batch.previous[:, -1:]) * sampling.fading(batch.clean.shape[1]).to(own.device)
         batch = batch._replace(previous=own, clean=batch.clean + moved)
-    heard = diffusion.style_extractor.hear(batch.recordings, diffusion.style_extractor.start(len(batch.clean)))
+    style_state = diffusion.style_extractor.update(batch.recordings, diffusion.style_extractor.start(len(batch.clean)))
     device = batch.clean.device
     listen = (torch.rand(len(batch.clean), 1, device=device) > SPEECH_DROPOUT).float()
     condition = Condition(
         diffusion.articulation_extractor(batch.slices) * listen[..., None],
-        diffusion.style_extractor(heard) * listen,
+        diffusion.style_extractor(style_state) * listen,
         batch.appearance,
         batch.source,
         batch.previous,
@@ -85,10 +85,10 @@ def own_past(teacher: Diffusion, batch: Batch) -> Tensor:
     if batch.earlier is None:
         return batch.previous
     count, params = len(batch.earlier.slices), teacher.params
-    heard = teacher.style_extractor.hear(batch.recordings[:count], teacher.style_extractor.start(count))
+    style_state = teacher.style_extractor.update(batch.recordings[:count], teacher.style_extractor.start(count))
     condition = Condition(
         teacher.articulation_extractor(batch.earlier.slices),
-        teacher.style_extractor(heard),
+        teacher.style_extractor(style_state),
         batch.appearance[:count],
         batch.source[:count],
         torch.zeros_like(batch.previous[:count]),

@@ -78,7 +78,7 @@ def to_recording(augmented: AugmentedSpeech, frames: int) -> Recording:
     count = int((frames - 1) / augmented.speed) + 1
     mel = torch.cat(list(stream_log_mel([augmented.speech], count * MEL_PER_FRAME)))
     loudness = Loudness()
-    loudness.hear(mel)
+    loudness.update(mel)
     return Recording(mel.half(), loudness.level, augmented.speed)
 
 

@@ -72,22 +72,22 @@ def _person(diffusion: Diffusion, clip: EncodedClip) -> Tensor:
     latents, appearances = clip.latents[::APPEARANCE_STEP].float().to(device), clip.appearance.float().to(device)
     latent, appearance = diffusion.standardise(latents, appearances)
     # Without the appearance code it is told of the latent alone.
-    return torch.cat([appearance, latent] if diffusion.params.hears_appearance else [latent], dim=-1)
+    return torch.cat([appearance, latent] if diffusion.params.uses_appearance else [latent], dim=-1)
 
 
 def _rotate_motion(diffusion: Diffusion, rotation: Tensor) -> None:
     """Let the denoiser read and write motion in a turned basis: old = turn @ new, (K, K)."""
     denoiser, whitened = diffusion.denoiser, len(rotation)
-    denoiser.enter.weight.copy_(denoiser.enter.weight @ rotation)
-    past = denoiser.enter_previous.weight[:, :whitened]
+    denoiser.input_projection.weight.copy_(denoiser.input_projection.weight @ rotation)
+    past = denoiser.previous_projection.weight[:, :whitened]
     past.copy_(past @ rotation)
-    denoiser.leave.weight.copy_(rotation.mT @ denoiser.leave.weight)
-    denoiser.leave.bias.copy_(rotation.mT @ denoiser.leave.bias)
+    denoiser.output_projection.weight.copy_(rotation.mT @ denoiser.output_projection.weight)
+    denoiser.output_projection.bias.copy_(rotation.mT @ denoiser.output_projection.bias)
 
 
 def _map_person(diffusion: Diffusion, weight: Tensor, offset: Tensor) -> None:
     """Let the denoiser be told of a source in new values: old = weight @ new + offset."""
-    person = diffusion.denoiser.person
+    person = diffusion.denoiser.identity
     told = person.weight[:, -len(weight) :]
     person.bias.add_(told @ offset)
     told.copy_(told @ weight)

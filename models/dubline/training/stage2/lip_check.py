@@ -65,11 +65,11 @@ class LipCheck:
         if not self.rows:
             return float("nan")
         slices, recordings, appearance, source, noise = (row.to(device) for row in self.rows)
-        heard = diffusion.style_extractor.hear(recordings, diffusion.style_extractor.start(len(noise)))
+        style_state = diffusion.style_extractor.update(recordings, diffusion.style_extractor.start(len(noise)))
         previous = noise.new_zeros(len(noise), diffusion.params.previous, diffusion.params.whitened)
         condition = Condition(
             diffusion.articulation_extractor(slices),
-            diffusion.style_extractor(heard),
+            diffusion.style_extractor(style_state),
             appearance,
             source,
             previous,

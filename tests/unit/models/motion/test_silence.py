@@ -20,7 +20,7 @@ def mel_of(*parts: tuple[float, float], noise: float = 0.0) -> Tensor:
     heard = (heard + noise * random.normal(0, 1, len(heard))).astype(np.float32)
     mel = torch.cat(list(stream_log_mel([heard], len(heard) // 160)))
     loudness = Loudness()
-    loudness.hear(mel)
+    loudness.update(mel)
     return normalise(mel, loudness.level)[None]
 
 

@@ -95,22 +95,22 @@ def test_a_displacement_shows_what_lies_where_it_points() -> None:
     displacement = torch.zeros(1, 2, 8, 8)
     displacement[:, 0] = 2 * 2 / 8
     assert warp(image, displacement)[0, 0, 2, 3] == 1
-    assert warp(image, displacement, sharply=True)[0, 0, 2, 3] == 1
+    assert warp(image, displacement, bicubic=True)[0, 0, 2, 3] == 1
 
 
 def test_a_picture_that_moves_by_half_a_pixel_keeps_more_of_its_detail_when_it_is_moved_sharply() -> None:
     image = torch.rand(1, 3, 32, 32)
     displacement = torch.full((1, 2, 32, 32), 0.5 * 2 / 32)
-    kept = [warp(image, displacement, sharply=sharply).diff(dim=-1).var() for sharply in (False, True)]
+    kept = [warp(image, displacement, bicubic=bicubic).diff(dim=-1).var() for bicubic in (False, True)]
     assert kept[1] > 1.3 * kept[0]
-    sides = [resize(image, 48, 48, sharply=sharply).diff(dim=-1).var() for sharply in (False, True)]
+    sides = [resize(image, 48, 48, bicubic=bicubic).diff(dim=-1).var() for bicubic in (False, True)]
     assert sides[1] > 1.1 * sides[0]
 
 
 def test_paint_keeps_the_detail_that_is_finer_than_its_pixels() -> None:
     torch.manual_seed(0)
     network = Autoencoder(TINY.autoencoder).eval()
-    convolution = network.frame_decoder.finish[1]
+    convolution = network.frame_decoder.output[1]
     assert isinstance(convolution, torch.nn.Conv2d)
     with torch.no_grad():
         # Everything is painted.

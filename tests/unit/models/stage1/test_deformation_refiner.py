@@ -10,18 +10,18 @@ from torch import Tensor
 
 from dubline.models.presets import TINY
 from dubline.models.stage1.autoencoder import Autoencoder
-from dubline.models.stage1.deformation_refiner import Refiner
+from dubline.models.stage1.deformation_refiner import DeformationRefiner
 from dubline.models.stage1.deviation import Deformation
 from dubline.models.stage1.source_encoder import SourceFeatures
 
-PARAMS = dataclasses.replace(TINY.autoencoder, refines=True)
+PARAMS = dataclasses.replace(TINY.autoencoder, refines_deformation=True)
 GRID, PLANAR = 16, PARAMS.planes * PARAMS.plane_channels
 
 
 @pytest.fixture
-def refiner() -> Refiner:
+def refiner() -> DeformationRefiner:
     torch.manual_seed(0)
-    return Refiner(PARAMS).eval()
+    return DeformationRefiner(PARAMS).eval()
 
 
 def features(shift: int = 0) -> SourceFeatures:
@@ -43,14 +43,14 @@ def middle(field: Tensor) -> Tensor:
     return field[..., edge:-edge, edge:-edge]
 
 
-def test_it_adds_next_to_nothing_before_it_has_learnt_and_doubles_the_grid(refiner: Refiner) -> None:
+def test_it_adds_next_to_nothing_before_it_has_learnt_and_doubles_the_grid(refiner: DeformationRefiner) -> None:
     refined = refiner(coarse(1.0), features(), torch.randn(2, PARAMS.motion))
     assert refined.mixed.shape == (2, 2, 2 * GRID, 2 * GRID)
     assert refined.planes.shape == (2, PARAMS.planes, 2, GRID, GRID)
     assert (refined.mixed[:, 0] - 2 / GRID).abs().mean() < 0.02
 
 
-def test_it_sees_features_where_the_coarse_deformation_has_moved_them(refiner: Refiner) -> None:
+def test_it_sees_features_where_the_coarse_deformation_has_moved_them(refiner: DeformationRefiner) -> None:
     motion = torch.zeros(2, PARAMS.motion)
     # A source two cells further to the right, moved back by two cells, is the same picture in the middle.
     here = refiner(coarse(), features(), motion).mixed

@@ -1,4 +1,4 @@
-"""The retoucher: nothing at first, nothing outside of its boxes, and seen where the deformation has moved things."""
+"""The mouth-eye refiner changes nothing at first, nothing outside its boxes, and follows the deformation."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from torch import Tensor
 from dubline.models.layers import resize, warp
 from dubline.models.presets import TINY
 from dubline.models.stage1.autoencoder import Autoencoder, Source
-from dubline.models.stage1.frame_decoder import Paint
-from dubline.models.stage1.mouth_eye_refiner import BOXES, GRID, Retouch, Retoucher
+from dubline.models.stage1.frame_decoder import GeneratedPixels
+from dubline.models.stage1.mouth_eye_refiner import BOXES, GRID, MouthEyeRefiner, RegionRefiner
 
 SIDE = 128
-PARAMS = dataclasses.replace(TINY.autoencoder, render_px=SIDE // 2, retouch_widths=(8, 16, 16), retouch_motion=16)
+PARAMS = dataclasses.replace(TINY.autoencoder, render_px=SIDE // 2, mouth_eye_widths=(8, 16, 16), mouth_eye_motion=16)
 
 
-def paint() -> Paint:
+def generated() -> GeneratedPixels:
     torch.manual_seed(2)
-    return Paint(torch.rand(1, 3, SIDE // 2, SIDE // 2) * 2 - 1, torch.rand(1, 1, SIDE // 2, SIDE // 2))
+    return GeneratedPixels(torch.rand(1, 3, SIDE // 2, SIDE // 2) * 2 - 1, torch.rand(1, 1, SIDE // 2, SIDE // 2))
 
 
-def awake(network: Retoucher) -> Retoucher:
+def awake(network: MouthEyeRefiner) -> MouthEyeRefiner:
     """As if it had learnt something: its last layers are not 0."""
     torch.manual_seed(3)
     for module in network.modules():
-        if isinstance(module, Retouch):
-            torch.nn.init.normal_(module.finish[-1].weight, std=0.1)
+        if isinstance(module, RegionRefiner):
+            torch.nn.init.normal_(module.output[-1].weight, std=0.1)
     return network
 
 
-def retouched(network: Retoucher, old: Paint, displacement: Tensor | None = None) -> Paint:
+def retouched(network: MouthEyeRefiner, old: GeneratedPixels, displacement: Tensor | None = None) -> GeneratedPixels:
     torch.manual_seed(4)
     whole, motion = torch.rand(1, 3, SIDE, SIDE) * 2 - 1, torch.randn(1, PARAMS.motion)
     moved = torch.zeros(1, 2, 8, 8) if displacement is None else displacement
-    new: Paint = network(whole, moved, old, motion, torch.zeros_like(motion))
+    new: GeneratedPixels = network(whole, moved, old, motion, torch.zeros_like(motion))
     return new
 
 
 @torch.inference_mode()
 def test_before_it_has_learnt_the_paint_is_only_enlarged() -> None:
-    old = paint()
-    new = retouched(Retoucher(PARAMS), old)
+    old = generated()
+    new = retouched(MouthEyeRefiner(PARAMS), old)
     assert torch.equal(new.colour, resize(old.colour, SIDE, SIDE))
     assert torch.allclose(new.occlusion, resize(old.occlusion, SIDE, SIDE), atol=2e-3)
 
 
 @torch.inference_mode()
 def test_it_changes_its_boxes_alone_and_fades_out_at_their_edges() -> None:
-    old = paint()
-    change = (retouched(awake(Retoucher(PARAMS)), old).colour - resize(old.colour, SIDE, SIDE)).abs().amax((0, 1))
+    old = generated()
+    change = (retouched(awake(MouthEyeRefiner(PARAMS)), old).colour - resize(old.colour, SIDE, SIDE)).abs().amax((0, 1))
     inside = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     for box in BOXES.values():
         inside[box.of(SIDE)] = True
@@ -64,13 +64,13 @@ def test_it_changes_its_boxes_alone_and_fades_out_at_their_edges() -> None:
 
 @torch.inference_mode()
 def test_where_boxes_overlap_both_retouch_and_nothing_jumps() -> None:
-    network, old = Retoucher(PARAMS), paint()
-    old = Paint(0 * old.colour, old.occlusion)
+    network, old = MouthEyeRefiner(PARAMS), generated()
+    old = GeneratedPixels(0 * old.colour, old.occlusion)
     for retouch in network.boxes.values():
         # Everything becomes a little lighter, by as much in either box.
-        cast("Tensor", cast("Retouch", retouch).finish[-1].bias)[:12] = 0.5
+        cast("Tensor", cast("RegionRefiner", retouch).output[-1].bias)[:12] = 0.5
     # A large mouth right under the eyes.
-    network.places.bias.copy_(torch.tensor((0.0, 0.1, 0.6, 0.0, 0.0)))
+    network.face_regions.bias.copy_(torch.tensor((0.0, 0.1, 0.6, 0.0, 0.0)))
     lighter = retouched(network, old).colour[0, 0]
     assert lighter.max() > 0.8
     # A box that wrote over the other one would end it with a step of .5.
@@ -80,8 +80,8 @@ def test_where_boxes_overlap_both_retouch_and_nothing_jumps() -> None:
 @torch.inference_mode()
 def test_only_what_shows_the_sources_mouth_and_eyes_is_painted_again() -> None:
     """A mouth where the networks read one, and nothing of a chin below it, wherever the head has gone."""
-    network = awake(Retoucher(PARAMS))
-    old = paint()
+    network = awake(MouthEyeRefiner(PARAMS))
+    old = generated()
     low = torch.zeros(1, 2, 8, 8)
     # Everything is shown .25 further down: what was at .35 is at .6.
     low[:, 1] = -0.25
@@ -95,15 +95,15 @@ def test_only_what_shows_the_sources_mouth_and_eyes_is_painted_again() -> None:
 
 @torch.inference_mode()
 def test_places_are_read_off_the_sources_latent_not_off_the_motion() -> None:
-    network, old = awake(Retoucher(PARAMS)), paint()
+    network, old = awake(MouthEyeRefiner(PARAMS)), generated()
     # The latent's first value says how much further down the mouth is.
-    network.places.weight[1, 0] = 0.25
+    network.face_regions.weight[1, 0] = 0.25
     rows = (torch.arange(SIDE) * 2 + 1) / SIDE - 1
 
     def lowest(motion: float, origin: float) -> float:
         latents = torch.zeros(2, 1, PARAMS.motion)
         latents[:, 0, 0] = torch.tensor([motion, origin])
-        new: Paint = network(torch.ones(1, 3, SIDE, SIDE), torch.zeros(1, 2, 8, 8), old, *latents)
+        new: GeneratedPixels = network(torch.ones(1, 3, SIDE, SIDE), torch.zeros(1, 2, 8, 8), old, *latents)
         change = (new.colour - resize(old.colour, SIDE, SIDE)).abs()[0].mean(0).amax(1)
         return float(rows[change > 0].max())
 
@@ -117,19 +117,19 @@ def test_it_begins_with_what_a_head_has_learnt_to_read() -> None:
     motion, source = torch.randn(2, 5, PARAMS.motion)
     together = torch.cat([motion, motion - source], dim=1)
     for count in (3, 40):
-        network, head = Retoucher(PARAMS), torch.randn(count, PARAMS.motion)
-        assert network.untouched
-        network.begin_with(head)
-        kept = min(count, PARAMS.retouch_motion // 2)
+        network, head = MouthEyeRefiner(PARAMS), torch.randn(count, PARAMS.motion)
+        assert network.is_untrained
+        network.init_readings(head)
+        kept = min(count, PARAMS.mouth_eye_motion // 2)
         heard = network.readings(together) - network.readings.bias
         assert torch.allclose(heard[:, :kept], motion @ head[-kept:].mT, atol=1e-3)
         assert torch.allclose(heard[:, kept : 2 * kept], (motion - source) @ head[-kept:].mT, atol=1e-3)
-    assert not awake(network).untouched
+    assert not awake(network).is_untrained
 
 
 @torch.inference_mode()
 def test_it_looks_at_what_the_deformation_moved_there() -> None:
-    network, old = awake(Retoucher(PARAMS)), paint()
+    network, old = awake(MouthEyeRefiner(PARAMS)), generated()
     shift = torch.full((1, 2, 8, 8), 0.1)
     assert not torch.equal(retouched(network, old).colour, retouched(network, old, shift).colour)
 
@@ -154,16 +154,16 @@ def test_a_box_of_a_warp_is_the_warp_s_box() -> None:
 def test_a_frame_is_retouched_where_it_is_larger_than_what_was_painted() -> None:
     torch.manual_seed(0)
     network = Autoencoder(PARAMS)
-    assert network.retoucher is not None
-    awake(network.retoucher)
+    assert network.mouth_eye_refiner is not None
+    awake(network.mouth_eye_refiner)
     source: Source = network.encode_source(torch.rand(1, 3, SIDE, SIDE) * 2 - 1)
     motion = source.motion + torch.randn_like(source.motion)
     rendering = network(source, motion)
-    assert rendering.paint.colour.shape[-1] == SIDE
+    assert rendering.generated.colour.shape[-1] == SIDE
     rendering.frame.square().mean().backward()
-    assert all(parameter.grad is not None for parameter in network.retoucher.parameters())
+    assert all(parameter.grad is not None for parameter in network.mouth_eye_refiner.parameters())
     small = network(source._replace(frame=source.small, whole=source.small), motion)
-    assert small.paint.colour.shape[-1] == SIDE // 2
+    assert small.generated.colour.shape[-1] == SIDE // 2
 
 
 @pytest.mark.parametrize("side", [SIDE // 2, SIDE, SIDE + 16])

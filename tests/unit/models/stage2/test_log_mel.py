@@ -57,6 +57,6 @@ def test_normalised_frames_do_not_depend_on_the_recordings_gain() -> None:
     results = []
     for gain in (1.0, 0.1):
         mel, loudness = mel_of(samples * np.float32(gain), 100), Loudness()
-        loudness.hear(mel)
+        loudness.update(mel)
         results.append(normalise(mel, loudness.level))
     torch.testing.assert_close(results[0], results[1], atol=0.05, rtol=0)

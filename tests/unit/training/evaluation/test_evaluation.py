@@ -15,7 +15,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from dubline.models.motion.readout import Rig
+from dubline.models.motion.readout import LinearReadout
 from dubline.models.presets import TINY
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
@@ -72,7 +72,11 @@ def write_dense(folder: Path, split: str = "heldout") -> None:
 def networks() -> Networks:
     torch.manual_seed(0)
     return Networks(
-        TINY, Autoencoder(TINY.autoencoder).eval(), Diffusion(TINY).eval(), Rig(TINY.diffusion.whitened), "0" * 64
+        TINY,
+        Autoencoder(TINY.autoencoder).eval(),
+        Diffusion(TINY).eval(),
+        LinearReadout(TINY.diffusion.whitened),
+        "0" * 64,
     )
 
 

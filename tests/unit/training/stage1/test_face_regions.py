@@ -18,7 +18,7 @@ from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS
 if TYPE_CHECKING:
     from dubline.training.corpus import Clip
 
-PARAMS = replace(TINY.autoencoder, render_px=64, retouch_widths=(8, 16, 16))
+PARAMS = replace(TINY.autoencoder, render_px=64, mouth_eye_widths=(8, 16, 16))
 
 
 def test_places_of_landmarks() -> None:
@@ -38,11 +38,11 @@ def test_a_fit_beats_the_mean_of_all_places(clips: list[Clip], monkeypatch: pyte
     torch.manual_seed(0)
     network, sampler = Autoencoder(PARAMS).eval(), PairSampler(clips, torch.device("cpu"))
     fit_face_regions(network, sampler)
-    assert network.retoucher is not None
+    assert network.mouth_eye_refiner is not None
     sampler.seed(9)
     with torch.inference_mode():
         pairs = sampler.draw(48, 1)
-        found = network.retoucher.places(network.encode_motion(pairs.sources))
+        found = network.mouth_eye_refiner.face_regions(network.encode_motion(pairs.sources))
     # Blobs have landmarks of their own; what the camera does to them is what can be seen.
     wanted = face_regions(pairs.source_landmarks)
     assert (found - wanted).square().mean() < 0.5 * (wanted - wanted.mean(0)).square().mean()

@@ -135,44 +135,51 @@ def test_keeping_the_motion_changes_the_renderer_alone(clips: list[Clip], tmp_pa
 
 
 def test_retouching_changes_the_retoucher_alone(clips: list[Clip], tmp_path: Path) -> None:
-    params = replace(TINY.autoencoder, render_px=64, retouch_widths=(8, 16, 16))
+    params = replace(TINY.autoencoder, render_px=64, mouth_eye_widths=(8, 16, 16))
     preset = replace(TINY, autoencoder=params)
     recipe = stage1.Recipe(steps=3, sources=2, drives=1, perceptual=0)
     path = stage1.train(clips, preset, tmp_path, recipe)
     before = torch.load(path, weights_only=True)["average"]
-    stage1.train(clips, preset, tmp_path, replace(recipe, resume=True, retouch=True))
+    stage1.train(clips, preset, tmp_path, replace(recipe, resume=True, refine_mouth_eyes=True))
     state = torch.load(path, weights_only=True)
     assert state["steps"] == 6
     for kind in ("network", "average"):
         changed = {key.split(".")[1] for key in before if not torch.equal(before[key], state[kind][key])}
-        assert changed == {"retoucher"}
-    with pytest.raises(UsageError, match="nothing to retouch"):
-        stage1.train(clips, preset, tmp_path, replace(recipe, resume=True, retouch=True, size_px=128))
-    with pytest.raises(UsageError, match="no retoucher"):
-        stage1.train(clips, TINY, tmp_path / "tiny", replace(recipe, start_from=_tiny(clips, tmp_path), retouch=True))
+        assert changed == {"mouth_eye_refiner"}
+    with pytest.raises(UsageError, match="nothing to refine"):
+        stage1.train(clips, preset, tmp_path, replace(recipe, resume=True, refine_mouth_eyes=True, size_px=128))
+    with pytest.raises(UsageError, match="no mouth-eye refiner"):
+        stage1.train(
+            clips, TINY, tmp_path / "tiny", replace(recipe, start_from=_tiny(clips, tmp_path), refine_mouth_eyes=True)
+        )
 
 
 def test_a_retoucher_goes_on_where_the_latents_have_changed(clips: list[Clip], tmp_path: Path) -> None:
-    params = replace(TINY.autoencoder, render_px=64, retouch_widths=(8, 16, 16))
+    params = replace(TINY.autoencoder, render_px=64, mouth_eye_widths=(8, 16, 16))
     preset, recipe = replace(TINY, autoencoder=params), stage1.Recipe(steps=2, sources=2, drives=1, perceptual=0)
     new = stage1.train(clips, preset, tmp_path / "new", recipe)
-    retouch = replace(recipe, start_from=new, retouch=True)
-    old = stage1.train(clips, preset, tmp_path / "old", replace(retouch, learning_rate=0.2))
-    on = stage1.train(clips, preset, tmp_path / "on", replace(retouch, formerly=old))
+    refine_mouth_eyes = replace(recipe, start_from=new, refine_mouth_eyes=True)
+    old = stage1.train(clips, preset, tmp_path / "old", replace(refine_mouth_eyes, learning_rate=0.2))
+    on = stage1.train(clips, preset, tmp_path / "on", replace(refine_mouth_eyes, formerly=old))
     trained, carried = (_finish(path, "average") for path in (old, on))
     assert trained.abs().max() > 1e-4
     torch.testing.assert_close(carried, trained, atol=3e-5, rtol=0)
     torch.testing.assert_close(_finish(on, "network"), trained, atol=3e-5, rtol=0)
-    # A run that goes on with a retoucher of its own is not given another.
+    # A run that goes on with a mouth-eye refiner of its own is not given another.
     stage1.train(
-        clips, preset, tmp_path / "on", replace(recipe, retouch=True, resume=True, formerly=new, learning_rate=0)
+        clips,
+        preset,
+        tmp_path / "on",
+        replace(recipe, refine_mouth_eyes=True, resume=True, formerly=new, learning_rate=0),
     )
     torch.testing.assert_close(_finish(on, "average"), trained, atol=1e-4, rtol=0)
-    with pytest.raises(UsageError, match="--formerly needs --retouch"):
+    with pytest.raises(UsageError, match="--formerly needs --refine-mouth-eyes"):
         replace(recipe, start_from=new, formerly=old)
     bare = _tiny(clips, tmp_path)
     with pytest.raises(UsageError, match="of another network"):
-        stage1.train(clips, preset, tmp_path / "bare", replace(recipe, start_from=new, retouch=True, formerly=bare))
+        stage1.train(
+            clips, preset, tmp_path / "bare", replace(recipe, start_from=new, refine_mouth_eyes=True, formerly=bare)
+        )
 
 
 def test_a_carried_over_retoucher_hears_the_same_in_other_words(
@@ -180,10 +187,10 @@ def test_a_carried_over_retoucher_hears_the_same_in_other_words(
 ) -> None:
     monkeypatch.setattr(latent_alignment, "FRAMES", 720)
     monkeypatch.setattr(face_regions, "SOURCES", 96)
-    params = replace(TINY.autoencoder, render_px=64, retouch_widths=(8, 16, 16))
+    params = replace(TINY.autoencoder, render_px=64, mouth_eye_widths=(8, 16, 16))
     sampler = PairSampler(clips, CPU)
     former = Autoencoder(params).eval()
-    former.retoucher.readings.bias.data.normal_()
+    former.mouth_eye_refiner.readings.bias.data.normal_()
     # The same encoder in other words: its last layer's values are permuted, scaled and shifted.
     network = deepcopy(former)
     last = network.motion_encoder.body[-1]
@@ -194,7 +201,7 @@ def test_a_carried_over_retoucher_hears_the_same_in_other_words(
 
     def augmented(spoken: Autoencoder) -> Tensor:
         motion, origin = spoken.encode_motion(one), spoken.encode_motion(other)
-        return spoken.retoucher.readings(torch.cat([motion, motion - origin], dim=1))
+        return spoken.mouth_eye_refiner.readings(torch.cat([motion, motion - origin], dim=1))
 
     with torch.inference_mode():
         wanted, told = augmented(former), augmented(network)
@@ -202,9 +209,9 @@ def test_a_carried_over_retoucher_hears_the_same_in_other_words(
 
 
 def _finish(path: Path, kind: str) -> Tensor:
-    """The last layer of a run's retoucher of mouths; zeros as it begins."""
+    """The last layer of a run's mouth-eye refiner of mouths; zeros as it begins."""
     tensors: dict[str, Tensor] = torch.load(path, weights_only=True)[kind]
-    last = max(key for key in tensors if key.startswith("autoencoder.retoucher.boxes.mouth.finish"))
+    last = max(key for key in tensors if key.startswith("autoencoder.mouth_eye_refiner.boxes.mouth.output"))
     return tensors[last]
 
 

@@ -52,10 +52,10 @@ SWITCHED: list[dict[str, Any]] = [
     {},
     {"objective": "x0"},
     {"objective": "epsilon"},
-    {"hears_style": False},
-    {"hears_articulation": False},
-    {"hears_appearance": False},
-    {"dropout": 0.1, "hears_style": False, "hears_articulation": False, "hears_appearance": False},
+    {"uses_style": False},
+    {"uses_articulation": False},
+    {"uses_appearance": False},
+    {"dropout": 0.1, "uses_style": False, "uses_articulation": False, "uses_appearance": False},
 ]
 switches = pytest.mark.parametrize("switched", SWITCHED, ids=lambda given: "-".join(map(str, given)) or "released")
 
@@ -279,7 +279,7 @@ def test_a_stage_two_of_another_stage_one_is_not_trained_on(clips: list[Clip], r
         stage2.train(clips, SMALL, run, minutes=1, resume=True, recipe=recipe)
 
 
-@pytest.mark.parametrize("switched", [{}, {"hears_style": False}, {"hears_appearance": False}])
+@pytest.mark.parametrize("switched", [{}, {"uses_style": False}, {"uses_appearance": False}])
 def test_a_translated_stage_two_says_the_same_in_latents_that_mean_the_same(switched: dict[str, Any]) -> None:
     torch.manual_seed(0)
     before = [EncodedClip(str(i), torch.randn(240, 192), torch.randn(48, 64), (), None) for i in range(8)]
@@ -291,7 +291,7 @@ def test_a_translated_stage_two_says_the_same_in_latents_that_mean_the_same(swit
     ]
     former = Diffusion(with_switches(switched)).eval()
     fit_statistics(former, before)
-    for parameter in (*former.denoiser.leave.parameters(), *former.denoiser.adapt.parameters()):
+    for parameter in (*former.denoiser.output_projection.parameters(), *former.denoiser.modulation.parameters()):
         nn.init.normal_(parameter, std=0.1)
     translated = Diffusion(with_switches(switched)).eval()
     translated.load_state_dict(former.state_dict())
@@ -302,7 +302,7 @@ def test_a_translated_stage_two_says_the_same_in_latents_that_mean_the_same(swit
         motion = diffusion.whitening(clip.latents, clip.latents[0])[: params.previous + params.window]
         latent, appearance = diffusion.standardise(clip.latents[:1], clip.appearance[:1])
         heard = torch.ones(1, params.previous + params.window, params.audio_width)
-        style = torch.ones(1, params.style if params.hears_style else 0)
+        style = torch.ones(1, params.style if params.uses_style else 0)
         previous = motion[None, : params.previous]
         condition = Condition(heard, style, appearance, latent, previous, torch.ones(1, 1))
         drawn = diffusion.denoiser(motion[None, params.previous :], torch.tensor([0.5]), condition)
@@ -335,13 +335,13 @@ def test_a_stage_two_begins_from_averages_that_spoke_in_other_latents(
         clips, SMALL, other, resume=False, recipe=once, names=names, start_from=former, formerly=formerly
     )
     expected = load_stage2(SMALL, former)
-    spoken = expected.denoiser.enter.weight.clone()
+    spoken = expected.denoiser.input_projection.weight.clone()
     align_latents(expected, formerly, read_encoded(other / "encoded.pt").training)
     state = torch.load(path, weights_only=True)
     for kind in ("network", "average"):
         torch.testing.assert_close(state[kind]["whitening.basis"], expected.whitening.basis)
-        entering = state[kind]["denoiser.enter.weight"]
-        torch.testing.assert_close(entering, expected.denoiser.enter.weight, atol=1e-4, rtol=0)
+        entering = state[kind]["denoiser.input_projection.weight"]
+        torch.testing.assert_close(entering, expected.denoiser.input_projection.weight, atol=1e-4, rtol=0)
         assert (entering - spoken).abs().max() > 1e-2
     with pytest.raises(UsageError, match="needs --start-from"):
         stage2.train(clips, SMALL, other, resume=False, recipe=once, formerly=formerly)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.worker import stub_networks
 
-from dubline.models.motion.controls import Controls
+from dubline.models.motion.controls import MotionControls
 from dubline.worker.rendering import motion
 from dubline.worker.rendering.motion import PreparedSource
 
@@ -51,7 +51,11 @@ def voice() -> Any:
 
 
 def test_motion_is_kept_in_half_precision_and_counted(tmp_path: Path, prepared: PreparedSource) -> None:
-    assert list(prepared.store_motion(voice, 70, 5, tmp_path / "m.npy", Controls(head_motion=0.5))) == [30, 60, 70]
+    assert list(prepared.store_motion(voice, 70, 5, tmp_path / "m.npy", MotionControls(head_motion=0.5))) == [
+        30,
+        60,
+        70,
+    ]
     stored = np.load(tmp_path / "m.npy")
     assert (stored.dtype, stored.shape) == (np.float16, (70, 4))
     assert (stored[:, 1] == 5).all()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dubline.models.motion.controls import USUAL, Controls
+from dubline.models.motion.controls import DEFAULT_CONTROLS, MotionControls
 from dubline.models.precision import bf16_autocast
 from dubline.models.sampling import Speech, sample_motion
 
@@ -79,7 +79,7 @@ class PreparedSource:
         return cls(networks, networks.autoencoder.encode_source(pixels.float() / 127.5 - 1), device)
 
     def store_motion(
-        self, speech: Speech, frames: int, seed: int, path: Path, controls: Controls = USUAL
+        self, speech: Speech, frames: int, seed: int, path: Path, controls: MotionControls = DEFAULT_CONTROLS
     ) -> Iterator[int]:
         """Sample the motion of a whole recording into a file.
 

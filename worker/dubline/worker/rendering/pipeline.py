@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dubline.framing import crop
-from dubline.models.motion.controls import Controls
+from dubline.models.motion.controls import MotionControls
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media import audio, frame, image, mux
@@ -128,7 +128,7 @@ class _Run:
                 self._report(Stage.SAMPLING, percent)
                 yield second
 
-        controls = Controls(**asdict(self._job.options.controls))
+        controls = MotionControls(**asdict(self._job.options.controls))
         for done in prepared.store_motion(speech, self._frames, self._job.options.fixed_seed, path, controls):
             percent = SAMPLED_PERCENT * done / self._frames
             self._report(Stage.SAMPLING, percent)

@@ -60,7 +60,7 @@ class Generator:
 
     def __init__(self, networks: Networks, out: Path, landmarks: LandmarkClient, sheet: ContactSheet) -> None:
         self.renderer, self.out, self.landmarks, self.sheet = MotionRenderer(networks), out, landmarks, sheet
-        self.window_boundaries = networks.preset.diffusion.borders
+        self.window_boundaries = networks.preset.diffusion.window_boundaries
         self.boundary_tally = BoundaryTally()
         self.clips: list[GeneratedClip] = []
         self.portraits: list[GeneratedPortrait] = []

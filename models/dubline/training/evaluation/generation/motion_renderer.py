@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from dubline.models.motion.controls import USUAL, Controls
+from dubline.models.motion.controls import DEFAULT_CONTROLS, MotionControls
 from dubline.models.precision import bf16_autocast
 from dubline.models.sampling import sample_motion
 from dubline.training.corpus import to_frames
@@ -46,7 +46,13 @@ class MotionRenderer:
         return torch.cat([self.networks.autoencoder.encode_motion(batch) for batch in batches])
 
     def sample_motion(
-        self, source: Source, speech: NDArray[np.float32], count: int, seed: int = 0, *, controls: Controls = USUAL
+        self,
+        source: Source,
+        speech: NDArray[np.float32],
+        count: int,
+        seed: int = 0,
+        *,
+        controls: MotionControls = DEFAULT_CONTROLS,
     ) -> Tensor:
         """Sample motion from a source and speech (N,) at 16 kHz with stage 2: (count, M)."""
         windows = sample_motion(self.networks, source, lambda: iter([speech]), count, seed, controls=controls)
@@ -55,8 +61,8 @@ class MotionRenderer:
     @torch.inference_mode()
     def readings(self, source: Source, motion: Tensor) -> Tensor:
         """Apply the linear motion readout to motion (T, M) relative to the source: (T, 11)."""
-        whiten, rig = self.networks.diffusion.whitening, self.networks.rig
-        read: Tensor = rig(whiten(motion, source.motion) - whiten(source.motion, source.motion))
+        whiten, readout = self.networks.diffusion.whitening, self.networks.readout
+        read: Tensor = readout(whiten(motion, source.motion) - whiten(source.motion, source.motion))
         return read
 
     @staticmethod

@@ -58,10 +58,10 @@ def random_cameras(batch: int, generator: torch.Generator) -> Tensor:
     return torch.stack([torch.stack([cos, -sin, shift[:, 0]], -1), torch.stack([sin, cos, shift[:, 1]], -1)], 1)
 
 
-def view(frames: Tensor, cameras: Tensor, *, sharply: bool = False) -> Tensor:
+def view(frames: Tensor, cameras: Tensor, *, bicubic: bool = False) -> Tensor:
     """Frames (B, 3, H, W) in [-1, 1] as seen by cameras (B, 2, 3); sharply for frames that have been seen by one."""
     grid = F.affine_grid(cameras, list(frames.shape), align_corners=False)
-    mode = "bicubic" if sharply else "bilinear"
+    mode = "bicubic" if bicubic else "bilinear"
     return F.grid_sample(frames, grid, mode, padding_mode="border", align_corners=False).clamp(-1, 1)
 
 

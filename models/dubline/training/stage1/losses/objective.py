@@ -88,7 +88,7 @@ class Stage1Objective:
         target = resize(pairs.driving, side, side)
         landmarks = pairs.driving_landmarks
         frame, warped = rendering.frame.float(), rendering.warped.float()
-        occlusion = rendering.paint.occlusion.float()
+        occlusion = rendering.generated.occlusion.float()
         weight = face_weight(landmarks, side)
         total = picture_loss(frame, target, weight) + WARPED * picture_loss(warped, target, weight)
         total = total + THRESHOLD * threshold_loss(frame, target)
@@ -96,7 +96,7 @@ class Stage1Objective:
         free = torch.maximum(lids, mouth_mask(landmarks, side))
         total = total + PAINTING * occlusion_loss(occlusion, warped.detach(), target, free)
         total = total + COVERING * lid_coverage_loss(occlusion, lids)
-        coloured = colour_loss(rendering.paint.colour.float(), warped.detach(), target, weight, free)
+        coloured = colour_loss(rendering.generated.colour.float(), warped.detach(), target, weight, free)
         total = total + COLOUR * coloured
         moved, misread = self._motion(rendering, pairs), head_loss(read, pairs)
         total = total + self.teacher * (moved + misread)
@@ -125,7 +125,7 @@ class Stage1Objective:
         opened = OPENED * opening_loss(mixed, *marks)
         if pairs.dense is None:
             return opened + MOVED * landmark_loss(mixed, *marks)
-        hidden = visibility_loss(rendering.paint.occlusion, pairs.dense)
+        hidden = visibility_loss(rendering.generated.occlusion, pairs.dense)
         return opened + MOVED * flow_loss(mixed, pairs.dense) + HIDDEN * hidden
 
     def _detect(self, frame: Tensor, target: Tensor, landmarks: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def registered(pairs: Pairs, displacement: Tensor) -> Pairs:
     off = displacement_error(displacement.float(), pairs.source_landmarks, pairs.driving_landmarks)
     cameras = fit(pairs.driving_landmarks - off, pairs.driving_landmarks, pairs.marked)
     return pairs._replace(
-        driving=augment.view(pairs.driving, cameras, sharply=True),
+        driving=augment.view(pairs.driving, cameras, bicubic=True),
         driving_landmarks=augment.project(pairs.driving_landmarks, cameras),
     )
 
