@@ -65,6 +65,6 @@ def test_a_refining_autoencoder_renders_and_teaches_its_refiner() -> None:
     source = network.encode_source(torch.rand(1, 3, 128, 128) * 2 - 1)
     motion = source.motion + 0.1 * torch.randn_like(source.motion)
     network(source, motion).warped.square().mean().backward()
-    assert network.refiner is not None
-    assert network.refiner.head.weight.grad is not None
-    assert network.refiner.head.weight.grad.abs().max() > 0
+    assert network.deformation_refiner is not None
+    assert network.deformation_refiner.head.weight.grad is not None
+    assert network.deformation_refiner.head.weight.grad.abs().max() > 0
