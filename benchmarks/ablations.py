@@ -1,9 +1,8 @@
-"""What each part of the method is worth: `python benchmarks/ablations.py CLIPS --dense PAIRS [--steps 1200]`.
+"""Ablations, one per part of the method: `python benchmarks/ablations.py CLIPS --dense PAIRS [--steps 1200]`.
 
-Every ablation is trained from scratch, for the same rendered steps as the whole method, and evaluated on the same
-held-out clips; nothing is switched off in trained weights. Without a teacher there is nothing to warm up on. Those of
-stage 2 stand on the stage 1 of the whole method. A finished variant is kept in --out, under its preset and budget: the
-command can be stopped and run again.
+Every variant is trained from scratch for the same number of rendered steps as the whole method and evaluated on the
+same held-out clips; nothing is switched off in trained weights. Variants of stage 2 use the stage 1 of the whole
+method. Finished variants are kept in --out by preset and budget, so that the command can be stopped and run again.
 """
 
 from __future__ import annotations
@@ -43,9 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 WHOLE: Final = "whole"
-#: Enough for the readings that keep lips shut in silence.
-RIG_CLIPS: Final = 100
-#: Printed beside ours: arXiv 2606.03402, on its own recordings; other data, sizes and scores, so only ratios compare.
+#: Clips on which the linear readouts are fitted.
+READOUT_CLIPS: Final = 100
+#: Figures of arXiv 2606.03402, printed next to ours. Data, sizes and scores differ: compare only ratios.
 PAPER: Final = {
     WHOLE: "PSNR 28.8, LSE-C 1.53, FID 19.2",
     "without the transformer": "PSNR 24.8, LSE-C .31",
@@ -57,20 +56,23 @@ PAPER: Final = {
 
 @dataclass(frozen=True)
 class Variant:
-    """One row: switches of stage 1 and of stage 2, and stage 1's weight of the exact geometry."""
+    """One row of the table."""
 
     name: str
     autoencoder: dict[str, Any] = field(default_factory=dict)
+    """Parameters of stage 1 that differ from the whole method."""
     diffusion: dict[str, Any] = field(default_factory=dict)
+    """Parameters of stage 2 that differ from the whole method."""
     teacher: float = 1.0
+    """Loss weight of the exact geometry in stage 1."""
 
     @property
     def own_stage1(self) -> bool:
-        """Whether its stage 1 is another than that of the whole method."""
+        """Whether stage 1 is trained for this variant, not shared with the whole method."""
         return self.name == WHOLE or bool(self.autoencoder) or self.teacher != 1
 
     def preset(self, base: Preset) -> Preset:
-        """The preset with this variant's switches."""
+        """Return the preset with the parameters of this variant."""
         return dataclasses.replace(
             base,
             autoencoder=dataclasses.replace(base.autoencoder, **self.autoencoder),
@@ -93,30 +95,31 @@ VARIANTS: Final = (
 
 @dataclass(frozen=True)
 class Laboratory:
-    """Trains and measures variants of one preset with one budget.
-
-    base: the whole method. folders: of clips to train on. dense: pairs with exact flow, for variants with a teacher.
-    steps: of stage 1, after WARM_UP_STEPS of the motion encoder alone, and of stage 2. material: to evaluate on.
-    out: where runs and scores lie.
-    """
+    """Trains and evaluates the variants of one preset with one budget."""
 
     base: Preset
+    """The whole method."""
     folders: Sequence[Path]
+    """Folders of clips to train on."""
     dense: Path | None
+    """Folder of pairs with exact flow, for variants with a teacher."""
     steps: int
+    """Steps of stage 1, after WARM_UP_STEPS of the motion encoder alone, and of stage 2."""
     material: Material
+    """Clips to evaluate on."""
     out: Path
+    """Folder of runs and scores."""
     console: Console = field(default_factory=Console)
 
     def scores(self, variant: Variant) -> dict[str, Any]:
-        """Train and evaluate, or read what an earlier run found."""
+        """Train and evaluate a variant, or read the scores of an earlier run."""
         run = self.out / variant.name.replace(" ", "_")
-        kept = run / "eval" / "scores.json"
-        if not kept.exists():
+        path = run / "eval" / "scores.json"
+        if not path.exists():
             self.console.rule(variant.name)
             self._train(variant, run)
             Study(self._networks(variant, run), self.material, run / "eval", self.console).run()
-        scores: dict[str, Any] = json.loads(kept.read_text())
+        scores: dict[str, Any] = json.loads(path.read_text())
         return scores | {"lips sent": self._lips_sent(variant, run)}
 
     def _train(self, variant: Variant, run: Path) -> None:
@@ -124,12 +127,12 @@ class Laboratory:
         run.mkdir(parents=True, exist_ok=True)
         if not variant.own_stage1:
             for name in ("stage1.pt", "encoded.pt"):
-                # The same latents: encoded once.
+                # The latents are the same, so they are encoded once.
                 (run / name).unlink(missing_ok=True)
                 (run / name).symlink_to(self.out.resolve() / WHOLE / name)
         elif not (run / "stage1.done").exists():
             clips = read_corpus(self.folders, preset.size_px, heldout=False, every=4)
-            # Without a teacher there is nothing that the motion encoder could learn alone.
+            # The warm-up trains the motion encoder on the exact geometry, which this variant may lack.
             warm_up = WARM_UP_STEPS if variant.teacher else 0
             recipe = Stage1Recipe(steps=warm_up + self.steps, teacher=variant.teacher, warm_up=warm_up)
             dense = DensePairSampler(self.dense, preset.size_px) if self.dense and variant.teacher else None
@@ -145,14 +148,14 @@ class Laboratory:
         )
 
     def _lips_sent(self, variant: Variant, run: Path) -> float:
-        """How the lips that stage 2 sends follow the truth, before a renderer of a small budget has lost most of it."""
-        kept = run / "eval" / "lips.json"
-        if not kept.exists():
+        """Return the lip correlation of the sampled motion, without the losses of an autoencoder of a small budget."""
+        path = run / "eval" / "lips.json"
+        if not path.exists():
             renderer = MotionRenderer(self._networks(variant, run))
             clips = [read_clip(path, self.base.size_px) for path in self.material.clips]
-            correlations = [_follows(renderer, clip) for clip in clips if clip.geometry is not None]
-            kept.write_text(json.dumps(float(np.mean(correlations))))
-        sent: float = json.loads(kept.read_text())
+            correlations = [_lip_correlation(renderer, clip) for clip in clips if clip.geometry is not None]
+            path.write_text(json.dumps(float(np.mean(correlations))))
+        sent: float = json.loads(path.read_text())
         return sent
 
     def _networks(self, variant: Variant, run: Path) -> Networks:
@@ -162,13 +165,13 @@ class Laboratory:
         load_average(diffusion, read_average(run / "stage2.pt")[0], prefix="diffusion.")
         for network in (autoencoder, diffusion):
             network.to(device).eval().requires_grad_(requires_grad=False)
-        clips = islice(stream_corpus(self.folders[:1], preset.size_px, heldout=False), RIG_CLIPS)
+        clips = islice(stream_corpus(self.folders[:1], preset.size_px, heldout=False), READOUT_CLIPS)
         readout = fit_readout(autoencoder, diffusion.whitening, clips).to(device)
         return Networks(preset, autoencoder, diffusion, readout, sha256="")
 
 
-def _follows(renderer: MotionRenderer, clip: Clip) -> float:
-    """Correlation of the lip gap that is sampled for a clip's speech with its true one."""
+def _lip_correlation(renderer: MotionRenderer, clip: Clip) -> float:
+    """Return the correlation of the lip gap sampled for a clip's speech with the true one."""
     source = renderer.encode_source(clip.frames[0])
     sent = renderer.sample_motion(source, clip.speech, len(clip.frames))
     gap = renderer.readings(source, sent)[:, LIPS].double().cpu().numpy()
@@ -176,7 +179,7 @@ def _follows(renderer: MotionRenderer, clip: Clip) -> float:
 
 
 def rows(laboratory: Laboratory) -> Iterator[list[str]]:
-    """A row of the table for each variant."""
+    """Yield a row of the table for each variant."""
     for variant in VARIANTS:
         scores = laboratory.scores(variant)
         own, spoken = scores["table"]["own motion"], scores["table"]["speech"]
@@ -194,14 +197,17 @@ def rows(laboratory: Laboratory) -> Iterator[list[str]]:
 
 
 def main() -> None:
-    """Read the command line, train everything that is missing, print the table."""
+    """Train what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "clips", type=Path, nargs="+", help="folders of clips; the first one's held-out ones are filmed"
+        "clips",
+        type=Path,
+        nargs="+",
+        help="folders of clips; the held-out clips of the first one are used for evaluation",
     )
     parser.add_argument("--dense", type=Path, help="folder of pairs with exact flow, for all but one variant")
     parser.add_argument("--preset", choices=PRESETS, default="tiny")
-    parser.add_argument("--steps", type=int, default=1200, help="of each stage, for every variant")
+    parser.add_argument("--steps", type=int, default=1200, help="steps of each stage, for every variant")
     parser.add_argument("--heldout", type=int, default=6, help="clips to evaluate on")
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
     args = parser.parse_args()

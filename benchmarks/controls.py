@@ -1,9 +1,9 @@
-"""What each control moves, and whether the lips stay: `python benchmarks/controls.py CLIPS [--preset tiny --clips 10]`.
+"""Effect of the motion controls: `python benchmarks/controls.py CLIPS [--preset tiny --clips 10]`.
 
-Held-out clips speak with every setting. Sizes are root mean squares relative to the portrait: once as the motion says
-it (`sent`), once as the motion encoder reads it off the rendered frames (`seen`). Of blinks it is their number, and how
-far lids are seen to come down in them: 1 is what the encoder sees in the blinks of clips, 0 is nothing. Lips are what
-is read as the lip gap against the clip's true one; a still picture of the mouth would score 0.
+Renders held-out clips from their speech with every setting. Amounts of motion are root mean squares relative to the
+portrait, measured in the sampled motion (`sent`) and in the motion that the motion encoder estimates from the rendered
+frames (`seen`). Blinks have their rate and the amount by which lids come down: 1 is the amount in the blinks of clips,
+0 is none. Lips have the correlation of the estimated lip gap with the true one of the clip; a still mouth scores 0.
 """
 
 from __future__ import annotations
@@ -39,24 +39,27 @@ if TYPE_CHECKING:
 SEED: Final = 0
 AS_DRAWN: Final = MotionControls(shut_in_silence=0.0)
 PARTS: Final = {"head, rad": slice(HEAD.start, 3), "mood": MOOD}
-#: Lids are down that far in the middle of a blink.
+#: Fraction of closure that counts as the middle of a blink.
 DOWN: Final = 0.8
 
 
 class Score(NamedTuple):
-    """One clip, one setting: sizes of `PARTS` sent and seen, blinks, lips, lip speed in silence in cm a frame."""
+    """Scores of one clip with one setting."""
 
     sent: list[float]
+    """Amounts of motion of `PARTS` in the sampled motion."""
     seen: list[float]
-    blinks_a_minute: float
+    """The same, estimated from the rendered frames."""
+    blinks_per_minute: float
     lids_seen: float
     lips_sent: float
     lips_seen: float
-    unrest: float
+    silent_lip_speed: float
+    """In cm per frame."""
 
 
 def settings() -> Iterator[tuple[str, MotionControls]]:
-    """Every setting that is tried, the neutral one first."""
+    """Yield every setting with its name, the neutral one first."""
     yield "as drawn", AS_DRAWN
     for name in ("head_motion", "blink", "expression"):
         for factor in (0.0, 0.5, 1.5, 2.0):
@@ -65,13 +68,13 @@ def settings() -> Iterator[tuple[str, MotionControls]]:
 
 
 def speaks(path: Path) -> bool:
-    """Whether a clip's true lip gap is known and follows its sound."""
+    """Tell whether a clip has a known lip gap that follows its speech."""
     with np.load(path.with_suffix(".npz")) as tracks:
         return "landmarks" in tracks and json.loads(str(tracks["meta"]))["kind"] == "speech"
 
 
 def score(renderer: MotionRenderer, clip: Clip, silent: np.ndarray, controls: MotionControls) -> Score:
-    """Sample, render and read one clip."""
+    """Sample, render and measure one clip."""
     source = renderer.encode_source(clip.frames[0])
     sent = renderer.sample_motion(source, clip.speech, len(clip.frames), SEED, controls=controls)
     seen = renderer.encode_motion(np.concatenate(list(renderer.render(source, sent))))
@@ -80,15 +83,15 @@ def score(renderer: MotionRenderer, clip: Clip, silent: np.ndarray, controls: Mo
     sizes = [[float(read[:, part].square().mean().sqrt()) for part in PARTS.values()] for read in readings]
     gaps = [read[:, LIPS].double().cpu().numpy() for read in readings]
     resting = speeds(gaps[0], silent)
-    unrest = float(resting.mean()) if len(resting) else float("nan")
+    silent_lip_speed = float(resting.mean()) if len(resting) else float("nan")
     shut = Blinks(controls.blink, SEED)(len(clip.frames))
-    often = 60 * renderer.networks.preset.fps * int(((shut[1:] > 0) & (shut[:-1] == 0)).sum()) / len(shut)
+    blinks_per_minute = 60 * renderer.networks.preset.fps * int(((shut[1:] > 0) & (shut[:-1] == 0)).sum()) / len(shut)
     lids = lids_down(renderer, source, seen, shut)
-    return Score(*sizes, often, lids, *(correlation(gap, truth) for gap in gaps), unrest)
+    return Score(*sizes, blinks_per_minute, lids, *(correlation(gap, truth) for gap in gaps), silent_lip_speed)
 
 
 def lids_down(renderer: MotionRenderer, source: Source, motion: Tensor, shut: Tensor) -> float:
-    """How much further lids are down in motion (T, M) in the middle of blinks than between them; NaN without blinks."""
+    """Return how much further lids of motion (T, M) are down within blinks than between them; NaN without blinks."""
     whiten, direction = renderer.networks.diffusion.whitening, renderer.networks.readout.lid_closure
     lids = whiten(motion, source.motion) @ direction / direction.square().sum()
     down = lids[shut > DOWN]
@@ -96,7 +99,7 @@ def lids_down(renderer: MotionRenderer, source: Source, motion: Tensor, shut: Te
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure all settings and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, metavar="CLIPS")
     parser.add_argument("--preset", choices=PRESETS, default="tiny")
@@ -113,10 +116,10 @@ def main() -> None:
             silent = of_clip(clip, tracks).silent
         for name, controls in settings():
             scores[name].append(score(renderer, clip, silent, controls))
-    heads = [f"{part} {how}" for how in ("sent", "seen") for part in PARTS]
-    table = Table("setting", *heads, "blinks/min", "lids down", "lips sent", "lips seen", "silence, cm")
+    columns = [f"{part} {how}" for how in ("sent", "seen") for part in PARTS]
+    table = Table("setting", *columns, "blinks/min", "lids down", "lips sent", "lips seen", "silence, cm")
     for name, each in scores.items():
-        # Without blinks, or without silence, there is nothing to average.
+        # NaN where no clip has blinks or silence.
         row = np.ma.masked_invalid([[*s.sent, *s.seen, *s[2:]] for s in each]).mean(axis=0).filled(np.nan)
         table.add_row(name, *(f"{value:.3f}" for value in row))
     Console(width=160).print(table, f"{len(scores['as drawn'])} clips")

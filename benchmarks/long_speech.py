@@ -1,7 +1,7 @@
-"""An hour of speech through sampling and rendering: memory, seams, drift: `python benchmarks/long_speech.py`.
+"""Long speech through sampling and rendering: memory, window boundaries, drift: `python benchmarks/long_speech.py`.
 
-Uses the worker's own two stages, without the video encoder. Without `--speech` the speech is babble made from noise:
-syllables, pauses, changing pitch and loudness, never twice the same. A `--speech` file is repeated until it is long
+Runs the two stages of the worker without the video encoder. Without `--speech` the speech is synthetic babble:
+syllables, pauses, changing pitch and loudness, without repetition. A `--speech` file is repeated until it is long
 enough. The last line has all figures.
 """
 
@@ -32,6 +32,7 @@ from dubline.worker.rendering.motion import PreparedSource, frame_count, segment
 
 DEMO: Final = Path(__file__).parents[1] / "demo"
 TENTHS: Final = 10
+#: Segments that are rendered a second time and compared.
 CHECKED_SEGMENTS: Final = 5
 HARMONICS: Final = 24
 
@@ -39,13 +40,14 @@ Samples = Iterator[NDArray[np.float32]]
 
 
 def babble(seconds: int, rate_hz: int, seed: int) -> Callable[[], Samples]:
-    """Speech-like noise, one second at a time: each is a function of the seed and its number alone."""
+    """Return speech-like noise in chunks of one second; each chunk depends on the seed and its index alone."""
     time_s = np.arange(rate_hz) / rate_hz
     harmonic = np.arange(1, HARMONICS + 1)[:, None]
 
     def second(index: int) -> NDArray[np.float32]:
         random = np.random.default_rng((seed, index))
-        # Four or five syllables a second, some of them and one second in six silent; each opens and closes.
+        # Four or five syllables per second, each with an onset and a decay. One syllable in six and one second in
+        # six are silent.
         syllables = int(random.integers(4, 6))
         phase = time_s * syllables % 1
         spoken = (random.random(syllables) > 1 / 6) * random.uniform(0.3, 1, syllables) * (random.random() > 1 / 6)
@@ -62,15 +64,15 @@ def babble(seconds: int, rate_hz: int, seed: int) -> Callable[[], Samples]:
 
 
 def repeated(path: Path, seconds: int, rate_hz: int) -> Callable[[], Samples]:
-    """A recording, decoded again and again until it has lasted long enough."""
+    """Return a recording that is decoded repeatedly up to a length in seconds."""
     container = identify(path)
 
     def samples() -> Samples:
         left = seconds * rate_hz
         for _ in count():
-            for part in audio.samples(path, container, rate_hz):
-                yield part[:left]
-                left -= len(part)
+            for chunk in audio.samples(path, container, rate_hz):
+                yield chunk[:left]
+                left -= len(chunk)
                 if left <= 0:
                     return
 
@@ -78,20 +80,24 @@ def repeated(path: Path, seconds: int, rate_hz: int) -> Callable[[], Samples]:
 
 
 def memory_mb() -> tuple[float, float, float]:
-    """What this process holds, in MiB: its own memory, files mapped into it (the kernel may drop them), its peak."""
+    """Return the memory of this process in MiB: private, mapped files (which the kernel may drop), peak of both."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     own, mapped, peak = (int(status[key].split()[0]) / 1024 for key in ("RssAnon", "RssFile", "VmHWM"))
     return own, mapped + int(status["RssShmem"].split()[0]) / 1024, peak
 
 
 class MemoryLog:
-    """Notes the process's memory as each tenth of a stage is done."""
+    """Records and prints the memory of the process after each tenth of a stage."""
 
     def __init__(self, stage: str) -> None:
         self.stage, self.own_mb, self.started = stage, [memory_mb()[0]], time.perf_counter()
 
-    def note(self, share: float) -> None:
-        """Called as often as one likes with the share done, 0 to 1."""
+    def update(self, share: float) -> None:
+        """Record the memory if another tenth is done.
+
+        Args:
+            share: finished share of the stage, 0 to 1.
+        """
         if share * TENTHS >= len(self.own_mb):
             own, mapped, peak = memory_mb()
             self.own_mb.append(own)
@@ -103,28 +109,34 @@ class MemoryLog:
 
     @property
     def growth_mb(self) -> float:
-        """From the end of the first tenth, when everything is warm, to the highest after it."""
+        """Growth from the end of the first tenth, when everything is loaded, to the later maximum."""
         return max(self.own_mb[1:]) - self.own_mb[1]
 
 
-def exceedance(borders: NDArray[np.float64], others: NDArray[np.float64]) -> float:
-    """How likely a border's difference exceeds another frame's: the Mann-Whitney statistic; .5 = no seam."""
+def exceedance(boundaries: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+    """Return the probability that a difference at a boundary exceeds one elsewhere (Mann-Whitney); .5 means no seam."""
     others = np.sort(others)
-    below = np.searchsorted(others, borders, side="left") + np.searchsorted(others, borders, side="right")
+    below = np.searchsorted(others, boundaries, side="left") + np.searchsorted(others, boundaries, side="right")
     return float(below.mean() / 2 / len(others))
 
 
-def compare(name: str, differences: NDArray[np.float64], borders: list[int]) -> dict[str, float]:
-    """Difference to the frame before, (frames,): those that begin a window, those while it fades in, all others.
+def compare(name: str, differences: NDArray[np.float64], boundaries: list[int]) -> dict[str, float]:
+    """Compare the change between frames at window boundaries, in fades and elsewhere.
 
-    Gives the ratio of medians of both and of the borders' 95th percentiles, and the exceedance; frames that are not
-    known are NaN.
+    Args:
+        name: prefix of the figures.
+        differences: difference of each frame to the one before, (frames,); NaN where it is unknown.
+        boundaries: first frames of windows.
+
+    Returns:
+        Ratios to the other frames: medians at boundaries and in the fades after them, 95th percentiles at boundaries;
+        and the exceedance.
     """
-    number, first = np.arange(len(differences)), np.array(borders)
-    border = np.isin(number, first)
-    fade = np.isin(number, first[:, None] + np.arange(1, FADE_FRAMES)) & ~border
+    number, first = np.arange(len(differences)), np.array(boundaries)
+    boundary = np.isin(number, first)
+    fade = np.isin(number, first[:, None] + np.arange(1, FADE_FRAMES)) & ~boundary
     at, fading, off = (
-        part[np.isfinite(part)] for part in (differences[border], differences[fade], differences[~border & ~fade])
+        part[np.isfinite(part)] for part in (differences[boundary], differences[fade], differences[~boundary & ~fade])
     )
     result = {
         f"{name}_seam_ratio": float(np.median(at) / np.median(off)),
@@ -132,23 +144,23 @@ def compare(name: str, differences: NDArray[np.float64], borders: list[int]) -> 
         f"{name}_seam_p95_ratio": float(np.quantile(at, 0.95) / np.quantile(off, 0.95)),
         f"{name}_exceedance": exceedance(at, off),
     }
-    print(f"{name:14} {len(at):6} borders, {len(off):7} others: " + figures(result))
+    print(f"{name:14} {len(at):6} boundaries, {len(off):7} others: " + figures(result))
     return result
 
 
 def figures(values: dict[str, float]) -> str:
-    """One line."""
+    """Format figures as one line of `key=value`."""
     return " ".join(f"{key}={value:.3f}" if value % 1 else f"{key}={value:.0f}" for key, value in values.items())
 
 
-def latent_figures(path: Path, borders: list[int]) -> dict[str, float]:
-    """Seam and drift of the stored motion."""
+def latent_figures(path: Path, boundaries: list[int]) -> dict[str, float]:
+    """Return the figures of window boundaries and of drift of the stored motion, (frames, features)."""
     motion = np.load(path).astype(np.float64)
     steps = np.diff(motion, axis=0)
     step = np.linalg.norm(steps, axis=1, keepdims=True)
-    bend = np.linalg.norm(np.diff(steps, axis=0), axis=1, keepdims=True)
-    result = compare("latent_step", np.append(np.nan, step), borders)
-    result |= compare("latent_bend", np.append([np.nan, np.nan], bend), borders)
+    second = np.linalg.norm(np.diff(steps, axis=0), axis=1, keepdims=True)
+    result = compare("latent_step", np.append(np.nan, step), boundaries)
+    result |= compare("latent_bend", np.append([np.nan, np.nan], second), boundaries)
     tenths = np.array_split(motion, TENTHS)
     spread = [float(tenth.std(0).mean()) for tenth in tenths]
     moved = np.abs(tenths[-1].mean(0) - tenths[0].mean(0)) / motion.std(0)
@@ -157,7 +169,13 @@ def latent_figures(path: Path, borders: list[int]) -> dict[str, float]:
 
 
 class FrameLog:
-    """Differences between neighbouring rendered frames in 8-bit steps, each frame's sharpness, segments' hashes."""
+    """Figures of rendered frames.
+
+    Attributes:
+        difference: mean difference of each frame to the one before, in 8-bit steps, (frames,); NaN if not rendered.
+        sharpness: mean absolute second difference of each frame, in 8-bit steps, (frames,); NaN if not rendered.
+        hashes: SHA-256 of the pixels of each segment.
+    """
 
     def __init__(self, frames: int) -> None:
         self.difference = np.full(frames, np.nan)
@@ -166,7 +184,7 @@ class FrameLog:
         self._last: tuple[int, torch.Tensor] | None = None
 
     def render(self, prepared: PreparedSource, motion: Path, span: range) -> str:
-        """Render one segment, keep its figures; returns the hash of its pixels."""
+        """Render one segment and record its figures; return the hash of its pixels."""
         digest, number = hashlib.sha256(), span.start
         for batch in prepared.render(motion, span, prepared.networks.preset.render_batch):
             digest.update(batch.numpy().tobytes())
@@ -175,37 +193,37 @@ class FrameLog:
             if self._last is not None and self._last[0] == number - 1:
                 self.difference[number] = (grey[0] - self._last[1]).abs().mean()
             self.difference[number + 1 : stop] = grey.diff(dim=0).abs().mean((1, 2)).numpy()
-            bend = grey.diff(n=2, dim=1)[:, :, 1:-1].abs() + grey.diff(n=2, dim=2)[:, 1:-1].abs()
-            self.sharpness[number:stop] = bend.mean((1, 2)).numpy()
+            second = grey.diff(n=2, dim=1)[:, :, 1:-1].abs() + grey.diff(n=2, dim=2)[:, 1:-1].abs()
+            self.sharpness[number:stop] = second.mean((1, 2)).numpy()
             self._last, number = (stop - 1, grey[-1].clone()), stop
         return digest.hexdigest()
 
     def drift(self) -> float:
-        """Sharpness of the last tenth over that of the first."""
+        """Return the sharpness of the last tenth over that of the first."""
         tenths = [float(np.nanmean(tenth)) for tenth in np.array_split(self.sharpness, TENTHS)]
         print("sharpness by tenth:", " ".join(f"{value:.3f}" for value in tenths))
         return tenths[-1] / tenths[0]
 
 
 def source_crop(path: Path, side_px: int) -> NDArray[np.uint8]:
-    """The face of a portrait as the worker cuts it, then of a side that keeps an hour affordable."""
+    """Return the face crop of the worker, resized to a side at which an hour can be rendered."""
     picture = image.load(path, 50_000_000)
     found = face.find(picture)
     if found is None:
-        raise SystemExit(f"there is no face in {path}")
+        raise SystemExit(f"no face found in {path}")
     square = crop.around(found.scaled(frame.scale(*picture.size)))
     cut = Image.fromarray(crop.cut(frame.still(picture), square))
     return np.array(cut.resize((side_px, side_px), Image.Resampling.LANCZOS))
 
 
 def render_all(prepared: PreparedSource, motion: Path, frames: int, every: int) -> tuple[FrameLog, dict[str, float]]:
-    """Render every n-th segment and the last, then some again by a new PreparedSource."""
+    """Render every n-th segment and the last one, then render some of them again and compare the bits."""
     spans = segments(frames, prepared.networks.preset.render_batch)
     spans = [span for index, span in enumerate(spans) if index % every == 0 or span is spans[-1]]
     log, memory = FrameLog(frames), MemoryLog("rendering")
     for done, span in enumerate(spans, 1):
         log.hashes[span] = log.render(prepared, motion, span)
-        memory.note(done / len(spans))
+        memory.update(done / len(spans))
     rendered = sum(map(len, spans))
     seconds = time.perf_counter() - memory.started
     chosen = np.random.default_rng(0).choice(len(spans), min(CHECKED_SEGMENTS, len(spans)), replace=False)
@@ -216,27 +234,27 @@ def render_all(prepared: PreparedSource, motion: Path, frames: int, every: int) 
 
 @torch.inference_mode()
 def main(args: argparse.Namespace) -> None:
-    """Sample, render, compare, print."""
+    """Run the benchmark and print the figures."""
     device.make_deterministic()
     torch.set_num_threads(args.threads)
     networks = ModelCache(torch.device("cpu")).get(args.preset)
     preset = networks.preset
     seconds = round(args.minutes * 60)
     rate_hz = preset.sample_rate_hz
-    listen = repeated(args.speech, seconds, rate_hz) if args.speech else babble(seconds, rate_hz, args.seed)
+    samples = repeated(args.speech, seconds, rate_hz) if args.speech else babble(seconds, rate_hz, args.seed)
     frames = frame_count(seconds, preset.fps)
     prepared = PreparedSource.from_crop(networks, source_crop(args.portrait, args.side_px), torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         motion, memory = Path(folder) / "motion.npy", MemoryLog("sampling")
-        borders = []
-        for done in prepared.store_motion(listen, frames, args.seed, motion):
-            borders.append(done)
-            memory.note(done / frames)
+        boundaries = []
+        for done in prepared.store_motion(samples, frames, args.seed, motion):
+            boundaries.append(done)
+            memory.update(done / frames)
         sampling_s = time.perf_counter() - memory.started
         log, result = render_all(prepared, motion, frames, args.render_every)
         peak_mb = memory_mb()[2]
-        result |= latent_figures(motion, borders)
-    result |= compare("frame", log.difference, borders) | {"drift_sharpness": log.drift()}
+        result |= latent_figures(motion, boundaries)
+    result |= compare("frame", log.difference, boundaries) | {"drift_sharpness": log.drift()}
     first = {"minutes": args.minutes, "frames": frames, "sampling_s_per_s": sampling_s / seconds, "peak_mb": peak_mb}
     print(figures(first | {"growth_sampling_mb": memory.growth_mb} | result))
 
@@ -244,7 +262,7 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--speech", type=Path, help="a recording to repeat; else babble")
+    parser.add_argument("--speech", type=Path, help="recording to repeat (default: babble)")
     parser.add_argument("--portrait", type=Path, default=DEMO / "portraits/ada.jpg")
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--side-px", type=int, default=128, help="side of the crop that is rendered")

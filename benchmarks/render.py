@@ -1,6 +1,7 @@
-"""Seconds of compute per second of video, by preset and stage: `python benchmarks/render.py [PORTRAIT SPEECH]`.
+"""Compute time per second of video, by preset and stage: `python benchmarks/render.py [PORTRAIT SPEECH]`.
 
-Times the worker's own pipeline on this machine, networks already loaded. The stages' shares are what to compare.
+Times the worker's pipeline on the CPU of this machine with loaded networks. Compare the shares of the
+stages rather than the times.
 """
 
 from __future__ import annotations
@@ -29,33 +30,37 @@ DEMO: Final = Path(__file__).parents[1] / "demo"
 
 
 def processor() -> str:
-    """The processor's name, as Linux gives it."""
+    """Return the model name of the processor."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 class StageClock:
-    """Adds up the wall seconds between reports by the stage that they report."""
+    """Measures the wall time of each stage from the progress reports of the pipeline.
+
+    Attributes:
+        seconds: wall time by stage.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[Stage, float] = {}
         self._stage, self._since = Stage.PREPARING, time.perf_counter()
 
     def __call__(self, stage: Stage, percent: float) -> None:  # noqa: ARG002 - the pipeline's callback
-        """Count the time since the last report for the stage that was then running."""
+        """Add the time since the last report to the stage of the last report."""
         now = time.perf_counter()
         self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + now - self._since
         self._stage, self._since = stage, now
 
 
 def main(portrait: Path, speech: Path) -> None:
-    """Render with every preset."""
+    """Measure every preset."""
     device.make_deterministic()
     with Image.open(portrait) as picture:
         width, height = picture.size
         found = face.find(picture.convert("RGB"))
     if found is None:
-        raise SystemExit(f"there is no face in {portrait}")
+        raise SystemExit(f"no face found in {portrait}")
     container = identify(speech)
     duration_s = track.measure(speech, 0.2, 3600).duration_s
     print(f"{processor()}, {torch.get_num_threads()} threads, {width} x {height} portrait")
@@ -73,7 +78,7 @@ def main(portrait: Path, speech: Path) -> None:
 
 
 def measure(job: RenderJob) -> None:
-    """Render twice; report the second, warm run."""
+    """Render twice and print the times of the second run, when everything is loaded."""
     renderer = Renderer(ModelCache(torch.device("cpu")))
     for _ in range(2):
         clock, started = StageClock(), time.perf_counter()
@@ -88,5 +93,5 @@ def measure(job: RenderJob) -> None:
 
 
 if __name__ == "__main__":
-    chosen = [Path(argument) for argument in sys.argv[1:3]] or [DEMO / "portraits/ada.jpg", DEMO / "speech/english.mp3"]
-    main(*chosen)
+    files = [Path(argument) for argument in sys.argv[1:3]] or [DEMO / "portraits/ada.jpg", DEMO / "speech/english.mp3"]
+    main(*files)
