@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
 def proxy() -> Iterator[Proxy]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)  # polls for the shutdown every 20 ms
     thread.start()
     with Proxy(server.server_address[1]) as proxy:
         yield proxy
