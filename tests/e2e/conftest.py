@@ -1,4 +1,4 @@
-"""The whole service as a user starts it, with leases short enough to lose one in a test."""
+"""Fixtures: the embedded stack with short leases, and the demo files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def client(stack: Stack) -> Iterator[Client]:
 
 @pytest.fixture(scope="session")
 def short_speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first 1.2 s of the demo's English, so that a test on two cores is quick."""
+    """The first 1.2 s of the demo's English speech."""
     path = tmp_path_factory.mktemp("speech") / "short.wav"
     with av.open(DEMO / "speech/english.mp3") as container, wave.open(str(path), "wb") as out:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
@@ -55,5 +55,5 @@ def short_speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def demo() -> Path:
-    """The folder of the demo's portraits and speech."""
+    """The folder with the portraits and speech of the demo."""
     return DEMO

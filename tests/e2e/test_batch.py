@@ -1,4 +1,4 @@
-"""One bad row and one lost worker: the neighbours do not notice, and no video is made twice."""
+"""A batch with a rejected row and a lost worker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HALF_WAY = {"sampling", "rendering"}
 
 @pytest.fixture
 def wall(tmp_path: Path) -> Path:
-    """A picture of nobody."""
+    """A picture without a face."""
     path = tmp_path / "wall.png"
     Image.linear_gradient("L").resize((512, 512)).save(path)
     return path
@@ -60,23 +60,23 @@ def keys_below(stack: Stack, prefix: str = "") -> list[str]:
         bucket.close()
 
 
-def kill_the_worker_half_way(stack: Stack, client: Client, batch_id: str) -> str:
-    """Kill the process that renders, in the middle of a job; tell which job."""
-    struck: list[str] = []
+def kill_worker_during_a_job(stack: Stack, client: Client, batch_id: str) -> str:
+    """Kill the rendering process during a job; return the job's id."""
+    hit: list[str] = []
 
-    def strike() -> bool:
+    def kill() -> bool:
         for job in client.batches.jobs(batch_id):
             if job.stage in HALF_WAY and job.percent > 0:
                 for child in children_of(stack.children["renderer"].pid):
                     os.kill(child, signal.SIGKILL)
-                struck.append(job.id)
-        return bool(struck)
+                hit.append(job.id)
+        return bool(hit)
 
-    eventually(strike, WITHIN_S)
-    return struck[0]
+    eventually(kill, WITHIN_S)
+    return hit[0]
 
 
-def test_a_bad_row_and_a_lost_worker_cost_no_other_job(
+def test_a_rejected_row_and_a_lost_worker_affect_no_other_job(
     stack: Stack, client: Client, uploads: dict[str, Upload]
 ) -> None:
     new = [
@@ -88,7 +88,7 @@ def test_a_bad_row_and_a_lost_worker_cost_no_other_job(
         for portrait in ("ada", "wall", "ben")
     ]
     batch = client.batches.create(new)
-    lost = kill_the_worker_half_way(stack, client, batch.id)
+    lost = kill_worker_during_a_job(stack, client, batch.id)
     eventually(lambda: client.batches.get(batch.id).finished, WITHIN_S)
 
     jobs = {job.custom_id: client.jobs.get(job.id) for job in client.batches.jobs(batch.id)}

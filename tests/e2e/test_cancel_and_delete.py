@@ -1,4 +1,4 @@
-"""A change of mind: a job that runs is stopped, and what was made goes for good, bytes included."""
+"""Cancelling a running batch and deleting it with its files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from dubline.client import Client
     from dubline.embedded import Stack
 
-LETS_GO_WITHIN_S = 20.0
-"""A third of what the whole job takes on two free cores."""
+RELEASED_WITHIN_S = 20.0
+"""A third of the job's duration on two free cores."""
 
 
 @pytest.fixture
 def long_speech(short_speech: Path, tmp_path: Path) -> Path:
-    """A minute, which takes much longer to render than a worker may take to let go of it."""
+    """A minute of speech, whose rendering takes much longer than releasing a cancelled job."""
     path = tmp_path / "long.wav"
     with wave.open(str(short_speech)) as short, wave.open(str(path), "wb") as out:
         out.setparams(short.getparams())
@@ -49,21 +49,21 @@ def test_a_running_batch_is_cancelled_and_deleted_with_its_files(
     assert refused.value.code == "upload_in_use"
 
     eventually(lambda: client.jobs.get(stopped.id).stage in HALF_WAY, WITHIN_S)
-    said = dubline(stack, "cancel", batch.id)
-    assert (said.returncode, said.stdout) == (0, f"batch {batch.id}: 1 succeeded, 1 cancelled, 100 %\n")
+    process = dubline(stack, "cancel", batch.id)
+    assert (process.returncode, process.stdout) == (0, f"batch {batch.id}: 1 succeeded, 1 cancelled, 100 %\n")
     assert [attempt.cause for attempt in client.jobs.get(stopped.id).attempts] == ["cancelled"]
     after = client.jobs.create(NewJob(portrait_upload_id=portrait.id, speech_upload_id=short.id))
-    eventually(lambda: client.jobs.get(after.id).attempt_count == 1, LETS_GO_WITHIN_S)
+    eventually(lambda: client.jobs.get(after.id).attempt_count == 1, RELEASED_WITHIN_S)
     eventually(lambda: client.jobs.get(after.id).state == "succeeded", WITHIN_S)
     assert client.jobs.get(stopped.id).state == "cancelled"
 
     assert len(keys_below(stack, f"results/{done.id}/")) == 1
-    said = dubline(stack, "delete", batch.id, "--inputs")
-    assert said.returncode == 0
-    assert said.stdout.startswith(f"batch {batch.id} is deleted. Audit entry: ")
+    process = dubline(stack, "delete", batch.id, "--inputs")
+    assert process.returncode == 0
+    assert process.stdout.startswith(f"batch {batch.id} is deleted. Audit entry: ")
     gone = {done.id, stopped.id, long.id}
     eventually(lambda: not [key for key in keys_below(stack) if any(name in key for name in gone)], WITHIN_S)
-    # The job that came after names the other two uploads and keeps its own video.
+    # The later job uses the other two uploads and keeps its video.
     assert len([key for key in keys_below(stack) if any(one in key for one in (portrait.id, short.id, after.id))]) == 3
     assert client.jobs.get(after.id).result
     for words in (("status", batch.id), ("status", done.id), ("delete", batch.id)):

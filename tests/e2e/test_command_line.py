@@ -1,4 +1,4 @@
-"""What a user does: files in, a video out that any player opens."""
+"""The command line with the whole service."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def dubline(stack: Stack, *words: object) -> subprocess.CompletedProcess[str]:
 
 
 def duration_s(speech: Path) -> float:
-    """Length of what is decoded, which headers only guess."""
+    """Return the duration of the decoded audio; headers may be inaccurate."""
     with av.open(speech) as container:
         return sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
 
 
-def test_submit_makes_a_video_as_long_as_the_speech(
+def test_submit_renders_a_video_as_long_as_the_speech(
     stack: Stack, demo: Path, short_speech: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "ben.mp4"
@@ -58,7 +58,7 @@ def test_submit_makes_a_video_as_long_as_the_speech(
     assert frames >= math.floor(duration_s(short_speech) * FPS)
 
 
-def test_submit_of_a_file_that_is_no_picture_says_so(stack: Stack, demo: Path, tmp_path: Path) -> None:
+def test_submit_of_a_file_that_is_not_an_image_prints_the_reason(stack: Stack, demo: Path, tmp_path: Path) -> None:
     fake = tmp_path / "fake.jpg"
     fake.write_bytes(b"not a picture at all")
     done = dubline(stack, "submit", "--portrait", fake, "--speech", demo / "speech/english.mp3")

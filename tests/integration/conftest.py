@@ -17,7 +17,7 @@ import pytest
 import redis
 from sqlalchemy import text
 
-from dubline.embedded.servers.account import others_reach, unprivileged
+from dubline.embedded.servers.account import is_accessible_to_others, unprivileged
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.database.store.schema import migrate
 from dubline.orchestration.database.store.transaction import transaction
@@ -102,8 +102,8 @@ def _postgres_for(home: Path) -> tuple[Path, dict[str, Any]]:
     if account is None:
         return install, {}
     home.chmod(0o700)
-    account.owns(home)
-    if not others_reach(install / "bin"):
+    account.chown(home)
+    if not is_accessible_to_others(install / "bin"):
         # A checkout below a private folder: nobody cannot reach it, and the folder is not ours to open.
         shutil.copytree(install, home / "pginstall", symlinks=True)
         install = home / "pginstall"

@@ -14,7 +14,7 @@ from benchmarks.chaos.testbed.proxy import Proxy
 
 from dubline.embedded import Stack
 from dubline.embedded.application import API, MAINTENANCE, RENDERER
-from dubline.embedded.ports import LOOPBACK, answers
+from dubline.embedded.ports import LOOPBACK, responds
 from dubline.embedded.servers.broker import NAME as BROKER
 from dubline.embedded.servers.database import NAME as DATABASE
 
@@ -105,7 +105,7 @@ class Testbed:
     def flush_broker(self) -> bool:
         """Delete everything in the broker; return whether the broker confirmed it."""
         port = urlsplit(self.stack.environ["DUBLINE_BROKER_URL"]).port or 0
-        return answers(port, b"FLUSHALL\r\n", b"+OK")
+        return responds(port, b"FLUSHALL\r\n", b"+OK")
 
     def _arrange(self, parts: tuple[Part, ...]) -> Iterable[Part]:
         environ = self.stack.environ

@@ -1,7 +1,7 @@
-"""The whole service on one machine: real servers as child processes in one temporary folder, gone at the end.
+"""The embedded stack: the whole service with real servers as child processes in a temporary folder.
 
-For demonstrations, tests and development. It knows how each program is started and nothing of what is inside:
-no other part of dubline is imported here.
+It is for demonstrations, tests and development. Programs are started by their command lines; no other package of
+dubline is imported.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Our own processes: what prepares the database and the bucket, and the four that serve."""
+"""The parts of the application: setup tasks, renderer, prober, maintenance process and API."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _READY_S: Final = 1.0
 
 
 def application(api_port: int) -> tuple[Part, ...]:
-    """Describe our own processes.
+    """Describe the processes of the application.
 
-    The workers and the control process count as ready once they run: nothing is lost by sending work before
-    they take it, and one that stops is reported.
+    Workers and the maintenance process count as ready once they are started, because jobs may be created before they
+    run. A process that stops is reported.
     """
     schema = frozenset({_MIGRATE})
-    everything = schema | {_CREATE_BUCKET, broker.NAME}
+    servers = schema | {_CREATE_BUCKET, broker.NAME}
     return (
         _task(_MIGRATE, "migrate", needs=frozenset({database.NAME})),
         _task(_CREATE_BUCKET, "create-bucket", needs=frozenset({bucket.NAME})),
         _task(KEY, "create-key", TENANT, needs=schema),
-        _server(RENDERER, "dubline.worker", "render", needs=everything),
-        _server(PROBER, "dubline.worker", "probe", needs=everything),
-        _server(MAINTENANCE, "dubline.orchestration", "maintenance", needs=everything),
+        _server(RENDERER, "dubline.worker", "render", needs=servers),
+        _server(PROBER, "dubline.worker", "probe", needs=servers),
+        _server(MAINTENANCE, "dubline.orchestration", "maintenance", needs=servers),
         Part(
             name=API,
             argv=(sys.executable, "-m", "dubline.api"),

@@ -1,4 +1,4 @@
-"""A running part: a process group with its output in files of its own."""
+"""A started part: a process group whose output is written to files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from dubline.embedded.cleanup import Sweeper
+    from dubline.embedded.cleanup import CleanupProcess
     from dubline.embedded.part import Part
 
 _TAIL_LINES: Final = 20
@@ -23,18 +23,20 @@ _TAIL_BYTES: Final = 16_384
 class Child:
     """A part that has been started.
 
-    A session of its own keeps the terminal's Ctrl-C away from it: the stack is taken down in order, by us.
+    It has a session of its own, so that Ctrl-C in the terminal does not stop it; the stack stops parts in order.
     """
 
-    def __init__(self, part: Part, logs: Path, environ: Mapping[str, str], folder: Path, sweeper: Sweeper) -> None:
+    def __init__(
+        self, part: Part, logs: Path, environ: Mapping[str, str], folder: Path, cleanup: CleanupProcess
+    ) -> None:
         self.part = part
         self.log = logs / f"{part.name}.log"
         self._output = logs / f"{part.name}.out"
-        self._sweeper = sweeper
-        self._began = time.monotonic()
-        self._gone = False
+        self._cleanup = cleanup
+        self._started_s = time.monotonic()
+        self._released = False
         account = part.account
-        # Appended, because a part that is started again must not wipe out why it ended.
+        # Appended, because the log of a restarted part contains the reason of its end.
         with self.log.open("ab") as log, self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 part.argv,
@@ -48,52 +50,52 @@ class Child:
                 group=account.gid if account else None,
                 extra_groups=[] if account else None,
             )
-        sweeper.watch(-self.pid, part.stop_signal)
+        cleanup.watch(-self.pid, part.stop_signal)
 
     @property
     def pid(self) -> int:
-        """Process id, which is the id of its group too."""
+        """Id of the process and of its process group."""
         return self._process.pid
 
     @property
     def age_s(self) -> float:
         """Seconds since its start."""
-        return time.monotonic() - self._began
+        return time.monotonic() - self._started_s
 
     def exit_code(self) -> int | None:
-        """Tell how it ended; None while it runs."""
+        """Return the exit code; None while it runs."""
         return self._process.poll()
 
     def output(self) -> str:
-        """Everything it wrote to standard output."""
+        """Return everything that was written to standard output."""
         return self._output.read_text(errors="replace")
 
     def tail(self) -> str:
-        """The last lines that it wrote."""
+        """Return the last lines of its output."""
         return "\n".join(line for path in (self._output, self.log) for line in _last_lines(path))
 
     def terminate(self) -> None:
-        """Ask it to stop."""
+        """Send the stop signal."""
         if self.exit_code() is None:
             self._process.send_signal(self.part.stop_signal)
 
     def kill(self) -> None:
-        """End its whole group by force, unless it was let go."""
-        if self._gone:
+        """Kill the process group, unless it was released."""
+        if self._released:
             return
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        self.let_go()
+        self.release()
 
-    def let_go(self) -> None:
-        """Forget the number of what has ended and left nothing: soon somebody else's group may have it."""
-        self._gone = True
-        self._sweeper.forget(-self.pid)
+    def release(self) -> None:
+        """Mark the process group as ended, so that no signal is sent to a reused process id."""
+        self._released = True
+        self._cleanup.forget(-self.pid)
 
     def reap(self, timeout_s: float) -> None:
-        """Wait for it to end, then end by force whatever is left of its group, unless it was let go."""
-        if not self._gone:
+        """Wait for the process to end, then kill the rest of its group, unless it was released."""
+        if not self._released:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(max(timeout_s, 0))
         self.kill()

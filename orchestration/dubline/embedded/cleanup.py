@@ -1,10 +1,10 @@
-"""The last one out: a process of its own that clears up when the process that runs the stack is gone.
+"""A process that stops the stack and removes its folder after the process that started the stack has ended.
 
-It holds the reading end of a pipe. The other end is open in one process only, so end-of-file means that this
-process has ended, even by SIGKILL. Then every process group it was told of is stopped and the folder removed.
-Whatever is taken down in order is told too: its number may soon belong to someone else.
+It reads a pipe whose other end is open in its parent only, so end-of-file means that the parent has ended, even by
+SIGKILL. It then stops all watched process groups and removes the folder. Groups that end before are unregistered,
+because their ids may be reused.
 
-The second half of this file is run as a script: standard library only, nothing of dubline.
+The second half of this file is run as a script, with the standard library only.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _GRACE_S: Final = 2.0
-_PAUSE_S: Final = 0.02
+_POLL_S: Final = 0.02
 
 
-class Sweeper:
-    """The handle of the process that clears up after this one."""
+class CleanupProcess:
+    """A handle of the cleanup process."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -39,28 +39,28 @@ class Sweeper:
 
     @property
     def pid(self) -> int:
-        """Process id."""
+        """Id of the process."""
         return self._process.pid
 
     def watch_folder(self, folder: Path) -> None:
-        """Name a folder to remove, before it is made."""
-        self._tell(f"folder {folder}")
+        """Register a folder to be removed, before it is created."""
+        self._send(f"folder {folder}")
 
     def watch(self, target: int, stop_signal: int) -> None:
-        """Name a process to stop, or by a negative number a process group."""
-        self._tell(f"watch {target} {int(stop_signal)}")
+        """Register a process to be stopped; a negative number is a process group."""
+        self._send(f"watch {target} {int(stop_signal)}")
 
     def forget(self, target: int) -> None:
-        """Say that a process or group has ended."""
-        self._tell(f"forget {target}")
+        """Unregister a process or group that has ended."""
+        self._send(f"forget {target}")
 
     def close(self) -> None:
-        """Let it go, after it has cleared up what is left."""
+        """Have it clean up everything that is registered, and wait until it ends."""
         if self._process.stdin and not self._process.stdin.closed:
             self._process.stdin.close()
             self._process.wait()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process.stdin and self._process.poll() is None:
             self._process.stdin.write(f"{line}\n".encode())
             self._process.stdin.flush()
@@ -74,19 +74,19 @@ def _signal(target: int, signum: int) -> bool:
     return True
 
 
-def _sweep(targets: dict[int, int], folders: list[str]) -> None:
+def _clean_up(targets: dict[int, int], folders: list[str]) -> None:
     for target, signum in targets.items():
         _signal(target, signum)
     deadline = time.monotonic() + _GRACE_S
     while time.monotonic() < deadline and any(_signal(target, 0) for target in targets):
-        time.sleep(_PAUSE_S)
+        time.sleep(_POLL_S)
     for target in targets:
         _signal(target, signal.SIGKILL)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _listen() -> None:
+def _read_commands() -> None:
     targets: dict[int, int] = {}
     folders: list[str] = []
     for line in sys.stdin:
@@ -98,10 +98,10 @@ def _listen() -> None:
             targets[int(target)] = int(signum)
         else:
             targets.pop(int(rest), None)
-    _sweep(targets, folders)
+    _clean_up(targets, folders)
 
 
 if __name__ == "__main__":
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    _listen()
+    _read_commands()

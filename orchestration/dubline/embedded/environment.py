@@ -1,4 +1,4 @@
-"""The environment that programs of the stack inherit: ours, without what would lead them away from loopback."""
+"""The environment of the stack's programs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Final
 
 from dubline.embedded.ports import LOOPBACK
 
-_EVERYWHERE: Final = "*"
-_OURS: Final = (LOOPBACK, "localhost")
+_ALL_HOSTS: Final = "*"
+_LOOPBACK_HOSTS: Final = (LOOPBACK, "localhost")
 
 
 def inherited() -> dict[str, str]:
-    """Copy this process's environment for a program of the stack, or one that talks to it.
+    """Return this process's environment for the programs and clients of the stack.
 
-    A proxy for HTTP is told to leave loopback alone, and AWS_* go: a profile or an endpoint meant for AWS
-    would turn clients of our own bucket away.
+    Loopback is excluded from HTTP proxies, and AWS_* variables are removed, because a profile or an endpoint of AWS
+    would redirect clients of the embedded bucket.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     direct = _direct(kept.get("no_proxy") or kept.get("NO_PROXY") or "")
@@ -23,8 +23,8 @@ def inherited() -> dict[str, str]:
 
 
 def _direct(hosts: str) -> str:
-    # Alone, the star means every host; in a list some programs take it for a name.
-    if hosts.strip() == _EVERYWHERE:
-        return _EVERYWHERE
+    # A single star means all hosts; within a list, some programs treat it as a host name.
+    if hosts.strip() == _ALL_HOSTS:
+        return _ALL_HOSTS
     named = [host for host in map(str.strip, hosts.split(",")) if host]
-    return ",".join((*named, *(host for host in _OURS if host not in named)))
+    return ",".join((*named, *(host for host in _LOOPBACK_HOSTS if host not in named)))

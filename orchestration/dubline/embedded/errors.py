@@ -1,4 +1,4 @@
-"""What can go wrong while the embedded stack starts or runs."""
+"""Errors of the embedded stack."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ class EmbeddedError(Exception):
     """The embedded stack cannot run."""
 
 
-class NotInstalled(EmbeddedError):  # noqa: N818 - reads as what happened
+class NotInstalled(EmbeddedError):  # noqa: N818 - part of the public interface
     """A server that the embedded stack needs is not installed."""
 
     def __init__(self, package: str) -> None:
@@ -15,7 +15,7 @@ class NotInstalled(EmbeddedError):  # noqa: N818 - reads as what happened
 
 
 class PartFailed(EmbeddedError):  # noqa: N818
-    """A part of the stack stopped, or was not ready in time."""
+    """A part of the stack has stopped, or was not ready in time."""
 
     def __init__(self, name: str, what: str, tail: str) -> None:
         super().__init__(f"{name} {what}. The end of its log:\n{tail or '(its log is empty)'}")
@@ -23,7 +23,7 @@ class PartFailed(EmbeddedError):  # noqa: N818
 
 
 class Interrupted(EmbeddedError):  # noqa: N818
-    """Somebody asked the stack to stop."""
+    """The stack was interrupted by a signal."""
 
     def __init__(self, signum: int) -> None:
         super().__init__("Stopped.")

@@ -1,6 +1,6 @@
-"""Requests to stop, kept as a fact to be asked for.
+"""Deferred handling of signals.
 
-An exception out of a signal handler could fly between the start of a process and the note that it exists.
+An exception raised by a signal handler could interrupt the code between starting a process and registering it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """Remembers the first SIGINT, SIGTERM or SIGHUP while it is entered; main thread only."""
+    """Records the first SIGINT, SIGTERM or SIGHUP within its block; for the main thread only."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
@@ -25,7 +25,7 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         for signum in _SIGNALS:
-            self._before[signum] = signal.signal(signum, self._keep)
+            self._before[signum] = signal.signal(signum, self._record)
         return self
 
     def __exit__(
@@ -35,14 +35,14 @@ class Interrupts:
             signal.signal(signum, handler)
 
     def check(self) -> None:
-        """Let a stop through.
+        """Raise if a signal was received.
 
         Raises:
-            Interrupted: somebody asked to stop.
+            Interrupted: a signal was received.
         """
         if self.signum is not None:
             raise Interrupted(self.signum)
 
-    def _keep(self, signum: int, _frame: FrameType | None) -> None:
+    def _record(self, signum: int, _frame: FrameType | None) -> None:
         if self.signum is None:
             self.signum = signum

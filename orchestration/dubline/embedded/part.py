@@ -1,4 +1,4 @@
-"""One part of the stack, described before it runs: what to start, after whom, how to see it is ready."""
+"""The description of one part of the stack: its command, dependencies and readiness."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class Part:
     """A program of the stack."""
 
     name: str
-    """Unique in the stack; also names its log."""
+    """Unique name, also of its log file."""
     argv: tuple[str, ...]
     """The program and its arguments."""
     needs: frozenset[str] = frozenset()
-    """Names of the parts that must be ready before it starts."""
+    """Names of the parts that must be ready before it is started."""
     is_ready: Callable[[], bool] | None = None
-    """Whether a server takes work; None for a task, which is ready when it has ended with code 0."""
+    """Readiness check of a server; None for a task, which is ready when it has ended with code 0."""
     environ: Mapping[str, str] = field(default_factory=dict)
-    """Variables on top of what every part gets."""
+    """Additional environment variables."""
     account: Account | None = None
-    """Who runs it; None for the user who runs the stack."""
+    """User of the process; None: the current user."""
     folder: Path | None = None
-    """Where it runs; None for the folder of the stack."""
+    """Working directory; None: the folder of the stack."""
     stop_signal: int = signal.SIGTERM
-    """What asks it to stop."""
+    """Signal that stops it gracefully."""
     last: bool = False
-    """Stops after the parts that are not, because those still talk to it while they stop."""
+    """Stopped after all other parts, because these use it until they have stopped."""

@@ -11,10 +11,10 @@ _PROBE_S: Final = 0.5
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on.
+    """Find unused ports.
 
-    All are held until the last is found, so they differ. Another program can still take one before it is
-    used; the part that wanted it then says so in its log.
+    All are bound until the last is found, so they are distinct. Another program may use one before its part does; the
+    part then fails and logs it.
     """
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
@@ -24,7 +24,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def accepts(port: int) -> bool:
-    """Tell whether something listens on a port."""
+    """Return whether a server accepts connections on a port."""
     try:
         socket.create_connection((LOOPBACK, port), _PROBE_S).close()
     except OSError:
@@ -32,11 +32,11 @@ def accepts(port: int) -> bool:
     return True
 
 
-def answers(port: int, question: bytes, answer: bytes) -> bool:
-    """Tell whether a server answers a question, both in its own protocol."""
+def responds(port: int, request: bytes, response: bytes) -> bool:
+    """Return whether a server responds to a request with the given bytes."""
     try:
         with socket.create_connection((LOOPBACK, port), _PROBE_S) as connection:
-            connection.sendall(question)
-            return connection.recv(len(answer)) == answer
+            connection.sendall(request)
+            return connection.recv(len(response)) == response
     except OSError:
         return False

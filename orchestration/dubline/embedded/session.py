@@ -1,4 +1,4 @@
-"""One life of the stack: up, then a command or a wait, then down, whatever happens."""
+"""A session of the stack: start it, run a command or wait, and always stop it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from dubline.embedded.environment import inherited
 from dubline.embedded.errors import EmbeddedError, Interrupted, PartFailed
 from dubline.embedded.interrupts import Interrupts
-from dubline.embedded.stack import PAUSE_S, Stack
+from dubline.embedded.stack import POLL_S, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,17 +21,16 @@ _COMMAND_GRACE_S: Final = 5.0
 _SIGNAL_EXIT: Final = 128
 
 
-def run(command: Sequence[str], *, say: Callable[[str], None], stack: Stack | None = None) -> int:
+def run(command: Sequence[str], *, show: Callable[[str], None], stack: Stack | None = None) -> int:
     """Start the stack, run a command against it or wait for Ctrl-C, and stop it.
 
     Args:
-        command: a program and its arguments, which gets DUBLINE_URL and DUBLINE_API_KEY; empty to wait.
-        say: shows one message to the person at the terminal.
-        stack: the stack to run; a new one if None.
+        command: a program and its arguments, run with DUBLINE_URL and DUBLINE_API_KEY; empty: wait.
+        show: prints a message to the terminal.
+        stack: the stack to run; None: a new one.
 
     Returns:
-        The exit code of the command; 128 + the signal's number after a signal, except that ending a wait by
-        Ctrl-C is no failure: 0.
+        The exit code of the command; 128 + the signal's number after a signal; 0 after Ctrl-C during a wait.
 
     Raises:
         EmbeddedError: a part is not installed or failed, or the command does not exist.
@@ -39,36 +38,36 @@ def run(command: Sequence[str], *, say: Callable[[str], None], stack: Stack | No
     stack = stack or Stack()
     with Interrupts() as interrupts:
         try:
-            return _live(stack, command, interrupts, say)
+            return _run(stack, command, interrupts, show)
         except Interrupted as stop:
             return 0 if stop.signum == signal.SIGINT and not command else _SIGNAL_EXIT + stop.signum
         finally:
-            _down(stack, say)
+            _stop(stack, show)
 
 
-def _live(stack: Stack, command: Sequence[str], interrupts: Interrupts, say: Callable[[str], None]) -> int:
-    began = time.monotonic()
+def _run(stack: Stack, command: Sequence[str], interrupts: Interrupts, show: Callable[[str], None]) -> int:
+    started_s = time.monotonic()
     try:
-        say("Starting Postgres, valkey, S3, the API and the workers ...")
+        show("Starting Postgres, valkey, S3, the API and the workers ...")
         stack.start(interrupts.check)
-        say(f"Up after {time.monotonic() - began:.1f} s.")
+        show(f"Up after {time.monotonic() - started_s:.1f} s.")
         if command:
             return _command(stack, command, interrupts)
-        say(_greeting(stack))
-        return _wait(stack, interrupts, say)
+        show(_greeting(stack))
+        return _wait(stack, interrupts, show)
     except PartFailed:
-        # Ctrl-C reaches a part that has not yet got its own session: then its end is no failure.
+        # A part that has no session of its own yet also receives Ctrl-C; that is not a failure.
         interrupts.check()
         raise
 
 
-def _down(stack: Stack, say: Callable[[str], None]) -> None:
-    # The terminal may be gone already, which must not keep anything alive.
+def _stop(stack: Stack, show: Callable[[str], None]) -> None:
+    # The terminal may be closed, which must not prevent the stop.
     with suppress(OSError):
-        say("Stopping ...")
+        show("Stopping ...")
     stack.stop()
     with suppress(OSError):
-        say("Stopped; nothing is left running and the data is gone.")
+        show("Stopped; all processes have ended and the data is removed.")
 
 
 def _greeting(stack: Stack) -> str:
@@ -87,21 +86,21 @@ def _greeting(stack: Stack) -> str:
     )
 
 
-def _wait(stack: Stack, interrupts: Interrupts, say: Callable[[str], None]) -> int:
+def _wait(stack: Stack, interrupts: Interrupts, show: Callable[[str], None]) -> int:
     while True:
         interrupts.check()
         try:
             stack.check()
         except PartFailed as failure:
-            say(str(failure))
+            show(str(failure))
             stack.forget(failure.name)
-        time.sleep(PAUSE_S)
+        time.sleep(POLL_S)
 
 
 def _command(stack: Stack, command: Sequence[str], interrupts: Interrupts) -> int:
     if shutil.which(command[0]) is None:
-        raise EmbeddedError(f"There is no command {command[0]!r}.")
-    # It stays in our process group, so that it can read from the terminal and gets the terminal's Ctrl-C.
+        raise EmbeddedError(f"The command {command[0]!r} does not exist.")
+    # It stays in this process group, so that it can read from the terminal and receives Ctrl-C.
     process = subprocess.Popen(
         list(command), env={**inherited(), "DUBLINE_URL": stack.url, "DUBLINE_API_KEY": stack.key}
     )
@@ -110,7 +109,7 @@ def _command(stack: Stack, command: Sequence[str], interrupts: Interrupts) -> in
         while (code := process.poll()) is None:
             interrupts.check()
             stack.check()
-            time.sleep(PAUSE_S)
+            time.sleep(POLL_S)
     finally:
         _end(process)
         stack.unwatch(process.pid)

@@ -1,4 +1,4 @@
-"""The stack: every process of the service, started as soon as its needs are met, taken down in order."""
+"""The stack: starts the processes of the service when their dependencies are ready, and stops them in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from dubline.embedded.application import KEY, application
 from dubline.embedded.child import Child
-from dubline.embedded.cleanup import Sweeper
+from dubline.embedded.cleanup import CleanupProcess
 from dubline.embedded.environment import inherited
 from dubline.embedded.errors import EmbeddedError, PartFailed
 from dubline.embedded.ports import LOOPBACK, free_ports
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
     Arrange = Callable[[tuple[Part, ...]], Iterable[Part]]
 
-PAUSE_S: Final = 0.02
+POLL_S: Final = 0.02
 READY_WITHIN_S: Final = 90.0
-#: What runs on is killed then: the data goes away with the stack, so there is nothing to wait for.
+#: Processes that run longer are killed, because the data is removed anyway.
 STOP_WITHIN_S: Final = 2.0
-#: What is to come back may end in its own time; then it is killed.
+#: Time for a graceful stop before a restart; longer, because the data is kept.
 RESTART_WITHIN_S: Final = 30.0
 
 INFRASTRUCTURE: Final = frozenset({"initdb", "database", "broker", "bucket"})
@@ -41,20 +41,20 @@ class Stack:
     """The service on loopback, in one temporary folder.
 
     Attributes:
-        folder: everything that the stack writes; made by `start`, removed by `stop`.
-        logs: in it, the output of each part.
-        url: the API's address.
-        environ: variables that every part gets, and by which a test can reach the same servers.
-        children: the parts that were started, by name.
+        folder: folder of all files; created by `start`, removed by `stop`.
+        logs: its folder with the output of each part.
+        url: URL of the API.
+        environ: environment variables of all parts, with the addresses of the servers.
+        children: started parts by name.
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None, arrange: Arrange | None = None) -> None:
-        """Plan a stack; nothing is started yet.
+        """Prepare a stack; nothing is started.
 
         Args:
-            environ: settings for its parts, on top of this process's environment.
-            arrange: gets the parts, all planned and none started, and returns those to run: the same, others in
-                their place, or more. The variables of the stack are set by then.
+            environ: settings of its parts, in addition to this process's environment.
+            arrange: returns the parts to run for the planned ones; it may replace, add and remove parts. `environ`
+                of the stack is complete when it is called.
         """
         self.folder = Path(tempfile.gettempdir()).resolve() / f"dubline-{secrets.token_hex(6)}"
         self.logs = self.folder / "logs"
@@ -63,7 +63,7 @@ class Stack:
         self.url = ""
         self._arrange: Arrange = arrange or tuple
         self._ready: set[str] = set()
-        self._sweeper: Sweeper | None = None
+        self._cleanup: CleanupProcess | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -80,35 +80,35 @@ class Stack:
 
     @property
     def key(self) -> str:
-        """An API key of the one tenant; there is one once the stack is up."""
+        """An API key of the only tenant, once the stack is started."""
         return self.children[KEY].output().split()[-1]
 
     def start(self, check: Callable[[], None] = lambda: None, only: Iterable[str] | None = None) -> None:
         """Start the parts and wait until they are ready.
 
         Args:
-            check: called often; what it raises ends the start.
-            only: names of the parts to start; all of them if None.
+            check: called between polls; an error that it raises ends the start.
+            only: names of the parts to start; None: all.
 
         Raises:
             EmbeddedError: a server is not installed, or a part failed or was not ready in time.
         """
-        self._sweeper = Sweeper()
-        parts = tuple(self._arrange(self._plan(self._sweeper)))
+        self._cleanup = CleanupProcess()
+        parts = tuple(self._arrange(self._plan(self._cleanup)))
         if only is not None:
-            wanted = frozenset(only)
-            parts = tuple(part for part in parts if part.name in wanted)
+            names = frozenset(only)
+            parts = tuple(part for part in parts if part.name in names)
         while len(self._ready) < len(parts):
             check()
-            self._launch(parts, self._sweeper)
-            self._look()
-            time.sleep(PAUSE_S)
+            self._launch(parts, self._cleanup)
+            self._update_ready()
+            time.sleep(POLL_S)
 
     def check(self) -> None:
-        """Look after the parts of a running stack.
+        """Check that the servers of the stack are running.
 
         Raises:
-            PartFailed: one that should serve has ended.
+            PartFailed: a server has ended.
         """
         for child in self.children.values():
             code = child.exit_code()
@@ -116,28 +116,28 @@ class Stack:
                 raise PartFailed(child.part.name, f"stopped with exit code {code}", child.tail())
 
     def restart(self, name: str) -> None:
-        """Start a part again, with everything it kept in its folder, and wait until it is ready.
+        """Restart a part with the data in its folder, and wait until it is ready.
 
-        One that still runs is asked to stop first. The bucket keeps its objects in memory and comes back empty.
+        A running part is stopped gracefully first. The bucket is empty afterwards, because it keeps objects in memory.
 
         Raises:
-            PartFailed: it ended, or was not ready in time.
+            PartFailed: the part has ended, or was not ready in time.
         """
-        if self._sweeper is None:
-            raise EmbeddedError("The stack is not up.")
+        if self._cleanup is None:
+            raise EmbeddedError("The stack is not started.")
         old = self.children[name]
         old.terminate()
         old.reap(RESTART_WITHIN_S)
-        again = self.children[name] = Child(old.part, self.logs, self.environ, self.folder, self._sweeper)
-        while not _is_ready(again):
-            time.sleep(PAUSE_S)
+        new = self.children[name] = Child(old.part, self.logs, self.environ, self.folder, self._cleanup)
+        while not _is_ready(new):
+            time.sleep(POLL_S)
 
     def forget(self, name: str) -> None:
-        """Stop looking after a part that has ended."""
+        """Remove a part that has ended from the checked ones."""
         self.children.pop(name).reap(0)
 
     def stop(self) -> None:
-        """Stop every process, those first that use the others, and remove the folder."""
+        """Stop every process, servers last, and remove the folder."""
         children = self.children.values()
         for last in (False, True):
             group = [child for child in children if child.part.last is last]
@@ -146,23 +146,23 @@ class Stack:
             deadline = time.monotonic() + STOP_WITHIN_S
             for child in group:
                 child.reap(deadline - time.monotonic())
-        if self._sweeper:
-            self._sweeper.close()
-            self._sweeper = None
+        if self._cleanup:
+            self._cleanup.close()
+            self._cleanup = None
 
     def watch(self, pid: int, stop_signal: int) -> None:
-        """Have another process stopped too if this one dies."""
-        if self._sweeper:
-            self._sweeper.watch(pid, stop_signal)
+        """Have the cleanup process stop another process if this one is killed."""
+        if self._cleanup:
+            self._cleanup.watch(pid, stop_signal)
 
     def unwatch(self, pid: int) -> None:
-        """Say that such a process has ended."""
-        if self._sweeper:
-            self._sweeper.forget(pid)
+        """Unregister such a process, which has ended."""
+        if self._cleanup:
+            self._cleanup.forget(pid)
 
-    def _plan(self, sweeper: Sweeper) -> tuple[Part, ...]:
-        sweeper.watch_folder(self.folder)
-        # PostgreSQL's own user has to pass through, but may not look around.
+    def _plan(self, cleanup: CleanupProcess) -> tuple[Part, ...]:
+        cleanup.watch_folder(self.folder)
+        # The user of PostgreSQL must be able to enter the folder, but not to list it.
         self.folder.mkdir(mode=0o711 if unprivileged() else 0o700)
         scratch = self.folder / "scratch"
         for private in (self.logs, scratch):
@@ -188,17 +188,17 @@ class Stack:
         servers = (*database.parts, broker(self.folder, broker_port), bucket(bucket_port))
         return (*servers, *application(api_port))
 
-    def _launch(self, parts: tuple[Part, ...], sweeper: Sweeper) -> None:
+    def _launch(self, parts: tuple[Part, ...], cleanup: CleanupProcess) -> None:
         for part in parts:
             if part.name not in self.children and part.needs <= self._ready:
-                self.children[part.name] = Child(part, self.logs, self.environ, self.folder, sweeper)
+                self.children[part.name] = Child(part, self.logs, self.environ, self.folder, cleanup)
 
-    def _look(self) -> None:
+    def _update_ready(self) -> None:
         for name, child in self.children.items():
             if name not in self._ready and _is_ready(child):
                 self._ready.add(name)
                 if child.part.is_ready is None:
-                    child.let_go()
+                    child.release()
         self.check()
 
 

@@ -1,4 +1,4 @@
-"""Looking at the machine's processes from outside, for tests of what is left running."""
+"""Lists of running processes, for tests of cleanup."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 WITHIN_S = 20.0
 
 
-def living_in(folder: Path) -> list[str]:
-    """Command lines of the processes that run in a folder or were told of it; the dead and unburied aside."""
+def running_in(folder: Path) -> list[str]:
+    """Return the command lines of processes, except zombies, that run in a folder or have it in their arguments."""
     found = []
     for process in Path("/proc").iterdir():
         if not process.name.isdigit() or int(process.name) == os.getpid():
@@ -32,7 +32,7 @@ def living_in(folder: Path) -> list[str]:
 
 
 def children_of(pid: int) -> list[int]:
-    """Process ids of the processes that a process has started and that are still there."""
+    """Return the ids of the existing child processes of a process."""
     found = []
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
@@ -49,5 +49,5 @@ def eventually(condition: Callable[[], object], within_s: float = WITHIN_S) -> N
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail("it did not happen in time")
+            pytest.fail(f"{condition} did not hold within {within_s} s")
         time.sleep(0.02)

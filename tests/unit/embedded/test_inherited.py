@@ -15,9 +15,7 @@ from dubline.embedded.stack import Stack
         ({"no_proxy": "*"}, "*"),
     ],
 )
-def test_loopback_is_reached_past_any_proxy(
-    monkeypatch: pytest.MonkeyPatch, before: dict[str, str], after: str
-) -> None:
+def test_loopback_is_excluded_from_proxies(monkeypatch: pytest.MonkeyPatch, before: dict[str, str], after: str) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name, value in before.items():
@@ -26,7 +24,7 @@ def test_loopback_is_reached_past_any_proxy(
     assert (environ["NO_PROXY"], environ["no_proxy"]) == (after, after)
 
 
-def test_what_is_meant_for_aws_does_not_reach_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aws_variables_are_not_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "stale")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://elsewhere.test")
     monkeypatch.setenv("KEPT", "yes")

@@ -10,7 +10,7 @@ from dubline.embedded.interrupts import Interrupts
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_is_kept_until_it_is_asked_for(signum: int) -> None:
+def test_a_signal_is_raised_at_the_next_check(signum: int) -> None:
     with Interrupts() as interrupts:
         interrupts.check()
         os.kill(os.getpid(), signum)
@@ -19,14 +19,14 @@ def test_a_signal_is_kept_until_it_is_asked_for(signum: int) -> None:
     assert caught.value.signum == signum
 
 
-def test_the_first_signal_counts() -> None:
+def test_only_the_first_signal_is_recorded() -> None:
     with Interrupts() as interrupts:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
     assert interrupts.signum == signal.SIGTERM
 
 
-def test_afterwards_signals_do_what_they_did() -> None:
+def test_the_previous_signal_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGINT)
     with Interrupts():
         assert signal.getsignal(signal.SIGINT) != before

@@ -165,7 +165,7 @@ def up(
     from dubline.embedded import EmbeddedError, run  # noqa: PLC0415
 
     try:
-        code = run(command or [], say=typer.echo)
+        code = run(command or [], show=typer.echo)
     except EmbeddedError as error:
         raise ClientError(str(error)) from error
     raise typer.Exit(code)

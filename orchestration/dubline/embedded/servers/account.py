@@ -1,4 +1,4 @@
-"""The user that PostgreSQL runs as: ourselves, or `nobody` where we are root, whom PostgreSQL refuses."""
+"""The user of PostgreSQL: the current user, or `nobody` for root, which PostgreSQL rejects."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _OTHERS_MAY_ENTER: Final = 0o001
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user of this machine, by numbers."""
+    """A user and group of this machine."""
 
     uid: int
     gid: int
 
-    def owns(self, folder: Path) -> None:
-        """Give a folder to this user."""
-        os.chown(folder, self.uid, self.gid)
+    def chown(self, path: Path) -> None:
+        """Make this user the owner of a path."""
+        os.chown(path, self.uid, self.gid)
 
 
 def unprivileged() -> Account | None:
-    """Choose whom PostgreSQL runs as; None means as we are.
+    """Return the user for PostgreSQL; None: the current user.
 
     Raises:
-        EmbeddedError: we are root and there is no user `nobody`.
+        EmbeddedError: the current user is root and there is no user `nobody`.
     """
     if os.geteuid() != 0:
         return None
@@ -44,6 +44,6 @@ def unprivileged() -> Account | None:
     return Account(nobody.pw_uid, nobody.pw_gid)
 
 
-def others_reach(path: Path) -> bool:
-    """Tell whether every user may enter all folders on the way to a path."""
+def is_accessible_to_others(path: Path) -> bool:
+    """Return whether every user may enter all parent folders of a path."""
     return all(parent.stat().st_mode & _OTHERS_MAY_ENTER for parent in path.resolve().parents)

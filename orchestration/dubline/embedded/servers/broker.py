@@ -1,4 +1,4 @@
-"""The broker: a real valkey-server, with the durability that production has."""
+"""The broker: a valkey-server with the durability settings of production."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dubline.embedded.errors import NotInstalled
 from dubline.embedded.part import Part
-from dubline.embedded.ports import LOOPBACK, answers
+from dubline.embedded.ports import LOOPBACK, responds
 from dubline.embedded.servers.installed import package_folder
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ NAME: Final = "broker"
 
 
 def broker(folder: Path, port: int) -> Part:
-    """Describe a broker that keeps its data in a folder.
+    """Describe the broker with its data below a folder.
 
     Raises:
-        NotInstalled: there is no valkey-server for this machine.
+        NotInstalled: there is no valkey-server for this platform.
     """
     data = folder / NAME
     data.mkdir()
@@ -28,7 +28,7 @@ def broker(folder: Path, port: int) -> Part:
         "port": str(port),
         "dir": str(data),
         "appendonly": "yes",
-        # A full broker must refuse wake-ups, never drop them silently.
+        # A full broker must refuse messages, not evict them.
         "maxmemory-policy": "noeviction",
         "save": "",
         "daemonize": "no",
@@ -36,13 +36,13 @@ def broker(folder: Path, port: int) -> Part:
     return Part(
         name=NAME,
         argv=(_program(), *(word for key, value in settings.items() for word in (f"--{key}", value))),
-        is_ready=lambda: answers(port, b"PING\r\n", b"+PONG"),
+        is_ready=lambda: responds(port, b"PING\r\n", b"+PONG"),
         last=True,
     )
 
 
 def broker_url(port: int) -> str:
-    """Say where the broker listens."""
+    """Return the URL of the broker."""
     return f"redis://{LOOPBACK}:{port}/0"
 
 

@@ -1,4 +1,4 @@
-"""The bucket: moto's S3 server as a process. It keeps objects in memory and checks no credentials."""
+"""The bucket: the S3 server of moto, which keeps objects in memory and does not check credentials."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ NAME: Final = "bucket"
 
 
 def bucket(port: int) -> Part:
-    """Describe an S3 server.
+    """Describe the S3 server.
 
-    Only S3 is ever asked for, so moto loads only S3: its `server` extra, with all of AWS, is not needed.
+    moto loads S3 only when only S3 is requested, so its `server` extra is not needed.
 
     Raises:
-        NotInstalled: moto or what its server stands on is missing.
+        NotInstalled: moto or a dependency of its server is missing.
     """
     for module, package in (("moto", "moto[s3]"), ("flask", "flask"), ("flask_cors", "flask-cors")):
         package_folder(module, package)
@@ -31,5 +31,5 @@ def bucket(port: int) -> Part:
 
 
 def bucket_url(port: int) -> str:
-    """Say where the bucket's server listens."""
+    """Return the URL of the S3 server."""
     return f"http://{LOOPBACK}:{port}"

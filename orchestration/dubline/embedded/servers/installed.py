@@ -1,4 +1,4 @@
-"""Where the wheels that carry servers put their files, found without importing them."""
+"""Finds the files of installed server packages without importing them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dubline.embedded.errors import NotInstalled
 
 
 def package_folder(module: str, package: str) -> Path:
-    """Find the folder of an installed module.
+    """Return the folder of an installed module.
 
     Raises:
-        NotInstalled: it is not there.
+        NotInstalled: the package is not installed.
     """
     spec = find_spec(module)
     if spec is None or spec.origin is None:

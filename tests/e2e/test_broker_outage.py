@@ -1,4 +1,4 @@
-"""The broker only hurries workers on: without it, work is accepted and done, a little later."""
+"""Without its broker, the service accepts and renders jobs; workers find them by polling."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _no_broker(stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_no_broker")
-def test_without_its_broker_the_service_takes_work_and_does_it(client: Client, demo: Path, short_speech: Path) -> None:
+def test_jobs_are_accepted_and_rendered_without_the_broker(client: Client, demo: Path, short_speech: Path) -> None:
     portrait = client.uploads.send(demo / "portraits/ada.jpg", "portrait")
     speech = client.uploads.send(short_speech, "speech")
     assert (portrait.state, speech.state) == ("ready", "ready")
