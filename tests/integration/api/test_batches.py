@@ -14,7 +14,7 @@ from dubline.orchestration.domain.jobs import Stage
 from dubline.orchestration.queue import RENDER
 
 if TYPE_CHECKING:
-    from tests.integration.api.conftest import Janitor, Prober, Renderer
+    from tests.integration.api.conftest import Outbox, Prober, Renderer
 
     from dubline.api.services import Services
 
@@ -28,27 +28,27 @@ parsed = datetime.fromisoformat
 
 
 def submit(client: TestClient, rows: list[dict[str, Any]], **headers: str) -> dict[str, Any]:
-    answer = client.post("/v1/batches", json={"jobs": rows}, headers=headers)
-    assert answer.status_code == 201, answer.text
-    created: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == f"/v1/batches/{created['id']}"
+    response = client.post("/v1/batches", json={"jobs": rows}, headers=headers)
+    assert response.status_code == 201, response.text
+    created: dict[str, Any] = response.json()
+    assert response.headers["location"] == f"/v1/batches/{created['id']}"
     return created
 
 
-def test_a_batch_is_queued_whole_together_with_its_wake_ups(
-    client: TestClient, janitor: Janitor, row: dict[str, Any]
+def test_a_batch_is_queued_together_with_its_notifications(
+    client: TestClient, outbox: Outbox, row: dict[str, Any]
 ) -> None:
-    janitor.wake_ups()
+    outbox.publish()
     created = submit(client, [row] * 100)
     assert (created["job_count"], created["counts"]["queued"], created["percent"]) == (100, 100, 0)
     assert created["finished"] is False
     assert created["retention"] == {"inputs_s": None, "results_s": None}
     assert set(created["counts"]) == {"queued", "running", "retrying", "succeeded", "failed", "cancelled"}
-    assert janitor.wake_ups() == {RENDER: 100}
+    assert outbox.publish() == {RENDER: 100}
     assert client.get(f"/v1/batches/{created['id']}").json() == created
 
 
-def test_a_row_without_its_upload_fails_alone(client: TestClient, row: dict[str, Any]) -> None:
+def test_a_row_without_its_upload_is_the_only_one_to_fail(client: TestClient, row: dict[str, Any]) -> None:
     lost = {**row, "speech_upload_id": str(uuid4()), "custom_id": "lost"}
     created = submit(client, [row, lost, row])
     assert (created["counts"]["queued"], created["counts"]["failed"]) == (2, 1)
@@ -57,27 +57,29 @@ def test_a_row_without_its_upload_fails_alone(client: TestClient, row: dict[str,
     assert (page["data"][1]["custom_id"], page["data"][1]["error"]["code"]) == ("lost", "upload_missing")
 
 
-def test_a_malformed_row_refuses_the_batch_and_is_named(client: TestClient, row: dict[str, Any]) -> None:
+def test_a_malformed_row_rejects_the_batch_and_is_listed(client: TestClient, row: dict[str, Any]) -> None:
     rows = [{**row, "custom_id": "a"}, {**row, "preset": "huge"}, {**row, "custom_id": "a"}]
-    answer = client.post("/v1/batches", json={"jobs": rows})
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_batch")
-    assert [(item["pointer"], item["code"]) for item in answer.json()["errors"]] == [
+    response = client.post("/v1/batches", json={"jobs": rows})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_batch")
+    assert [(item["pointer"], item["code"]) for item in response.json()["errors"]] == [
         ("#/jobs/0/custom_id", "duplicate_custom_id"),
         ("#/jobs/1/preset", "unknown_preset"),
         ("#/jobs/2/custom_id", "duplicate_custom_id"),
     ]
 
 
-def test_a_batch_waits_for_the_probes_of_its_uploads(client: TestClient, prober: Prober, row: dict[str, Any]) -> None:
+def test_a_batch_with_an_upload_that_is_being_probed_is_rejected(
+    client: TestClient, prober: Prober, row: dict[str, Any]
+) -> None:
     rows = [row, {**row, "portrait_upload_id": prober.probing("portrait")}]
-    answer = client.post("/v1/batches", json={"jobs": rows})
-    assert (answer.status_code, answer.json()["code"]) == (409, "upload_not_ready")
+    response = client.post("/v1/batches", json={"jobs": rows})
+    assert (response.status_code, response.json()["code"]) == (409, "upload_not_ready")
 
 
-def test_the_same_key_and_body_give_the_same_batch(client: TestClient, row: dict[str, Any]) -> None:
+def test_the_same_key_and_body_return_the_same_batch(client: TestClient, row: dict[str, Any]) -> None:
     headers = {"Idempotency-Key": uuid4().hex}
     first = client.post("/v1/batches", json={"jobs": [row]}, headers=headers)
-    # Spelling out a default does not make it another request.
+    # Explicit defaults do not change the request.
     second = client.post(
         "/v1/batches", json={"jobs": [{"seed": None, "controls": {"blink": 1}, **row}]}, headers=headers
     )
@@ -88,24 +90,24 @@ def test_the_same_key_and_body_give_the_same_batch(client: TestClient, row: dict
 
 
 @pytest.mark.parametrize("more", [{"seed": 0}, {"controls": {"blink": 0}}])
-def test_the_same_key_with_another_body_is_refused(
+def test_the_same_key_with_another_body_is_rejected(
     client: TestClient, row: dict[str, Any], more: dict[str, Any]
 ) -> None:
     key = uuid4().hex
     submit(client, [row], **{"Idempotency-Key": key})
-    answer = client.post("/v1/batches", json={"jobs": [row | more]}, headers={"Idempotency-Key": key})
-    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+    response = client.post("/v1/batches", json={"jobs": [row | more]}, headers={"Idempotency-Key": key})
+    assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
 
 
 @pytest.mark.parametrize("offered", [b"", b"x" * 256, b"two words", b"\xff"])
-def test_a_key_that_could_not_be_kept_is_refused(client: TestClient, row: dict[str, Any], offered: bytes) -> None:
-    answer = client.post("/v1/batches", json={"jobs": [row]}, headers=[(b"idempotency-key", offered)])
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
-    assert answer.json()["errors"][0]["pointer"] == "header/Idempotency-Key"
+def test_an_invalid_idempotency_key_is_rejected(client: TestClient, row: dict[str, Any], offered: bytes) -> None:
+    response = client.post("/v1/batches", json={"jobs": [row]}, headers=[(b"idempotency-key", offered)])
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+    assert response.json()["errors"][0]["pointer"] == "header/Idempotency-Key"
 
 
 @pytest.mark.parametrize("limit", [1, 7, 10, 500])
-def test_walking_the_pages_visits_every_job_once_in_order(client: TestClient, row: dict[str, Any], limit: int) -> None:
+def test_the_pages_contain_every_job_once_in_order(client: TestClient, row: dict[str, Any], limit: int) -> None:
     created = submit(client, [{**row, "custom_id": f"row-{number}"} for number in range(20)])
     seen: list[str] = []
     cursor: str | None = None
@@ -131,39 +133,37 @@ def test_walking_the_pages_visits_every_job_once_in_order(client: TestClient, ro
         ({"cursor": "AAAAAAAAAAAA"}, None),
     ],
 )
-def test_a_page_that_makes_no_sense_is_refused(
+def test_invalid_page_parameters_are_rejected(
     client: TestClient, row: dict[str, Any], query: dict[str, Any], pointer: str | None
 ) -> None:
     created = submit(client, [row])
-    answer = client.get(f"/v1/batches/{created['id']}/jobs", params=query)
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
-    assert [item["pointer"] for item in answer.json().get("errors", [])] == ([pointer] if pointer else [])
+    response = client.get(f"/v1/batches/{created['id']}/jobs", params=query)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+    assert [item["pointer"] for item in response.json().get("errors", [])] == ([pointer] if pointer else [])
 
 
-def test_a_batch_over_the_row_limit_is_refused(services: Services, key: str, row: dict[str, Any]) -> None:
+def test_a_batch_over_the_row_limit_is_rejected(services: Services, key: str, row: dict[str, Any]) -> None:
     small = replace(services, limits=services.limits.model_copy(update={"batch_rows": 2}))
     with TestClient(create_app(small), headers={"Authorization": f"Bearer {key}"}) as client:
-        answer = client.post("/v1/batches", json={"jobs": [row] * 3})
-    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_rows")
+        response = client.post("/v1/batches", json={"jobs": [row] * 3})
+    assert (response.status_code, response.json()["code"]) == (413, "too_many_rows")
 
 
-def test_a_tenants_batch_does_not_exist_for_another(
-    client: TestClient, stranger: TestClient, row: dict[str, Any]
-) -> None:
+def test_a_batch_is_not_found_for_another_tenant(client: TestClient, stranger: TestClient, row: dict[str, Any]) -> None:
     created = submit(client, [row])
     path = f"/v1/batches/{created['id']}"
-    for answer in (
+    for response in (
         stranger.get(path),
         stranger.get(f"{path}/jobs"),
         stranger.post(f"{path}/cancel"),
         stranger.delete(path),
         stranger.delete(path, params={"inputs": True}),
     ):
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
     assert client.get(path).json() == created
 
 
-def test_cancelling_a_batch_stops_what_is_not_final_and_leaves_the_rest(
+def test_cancelling_a_batch_changes_only_jobs_that_are_not_final(
     client: TestClient, services: Services, renderer: Renderer, row: dict[str, Any]
 ) -> None:
     lost = {**row, "speech_upload_id": str(uuid4())}
@@ -171,9 +171,9 @@ def test_cancelling_a_batch_stops_what_is_not_final_and_leaves_the_rest(
     first, second, *_ = client.get(f"{path}/jobs").json()["data"]
     renderer.finish(renderer.claim(first["id"]), size_bytes=6, duration_s=2.5)
     running = renderer.claim(second["id"])
-    answer = client.post(f"{path}/cancel")
-    assert answer.status_code == 200
-    cancelled = answer.json()
+    response = client.post(f"{path}/cancel")
+    assert response.status_code == 200
+    cancelled = response.json()
     counts = {state: count for state, count in cancelled["counts"].items() if count}
     assert counts == {"succeeded": 1, "failed": 1, "cancelled": 2}
     assert (cancelled["percent"], cancelled["finished"]) == (100, True)
@@ -183,38 +183,38 @@ def test_cancelling_a_batch_stops_what_is_not_final_and_leaves_the_rest(
     assert client.post(f"{path}/cancel").json() == client.get(path).json() == cancelled
 
 
-def test_a_row_has_a_deadline_of_its_own(client: TestClient, row: dict[str, Any]) -> None:
+def test_each_row_has_its_own_deadline(client: TestClient, row: dict[str, Any]) -> None:
     created = submit(client, [row, {**row, "deadline_s": 90}])
-    easy, urgent = client.get(f"/v1/batches/{created['id']}/jobs").json()["data"]
-    assert easy["deadline_at"] is None
+    without, urgent = client.get(f"/v1/batches/{created['id']}/jobs").json()["data"]
+    assert without["deadline_at"] is None
     assert (parsed(urgent["deadline_at"]) - parsed(urgent["created_at"])).total_seconds() == 90
 
 
-def test_a_row_whose_deadline_makes_no_sense_is_named(client: TestClient, row: dict[str, Any]) -> None:
-    answer = client.post("/v1/batches", json={"jobs": [row, {**row, "deadline_s": 0}]})
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
-    assert [item["pointer"] for item in answer.json()["errors"]] == ["#/jobs/1/deadline_s"]
+def test_a_row_with_an_invalid_deadline_is_listed(client: TestClient, row: dict[str, Any]) -> None:
+    response = client.post("/v1/batches", json={"jobs": [row, {**row, "deadline_s": 0}]})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+    assert [item["pointer"] for item in response.json()["errors"]] == ["#/jobs/1/deadline_s"]
 
 
-def test_retention_that_makes_no_sense_is_named(client: TestClient, row: dict[str, Any]) -> None:
+def test_an_invalid_retention_is_listed(client: TestClient, row: dict[str, Any]) -> None:
     retention = {"inputs_s": 0, "results_s": "soon"}
-    answer = client.post("/v1/batches", json={"jobs": [row], "retention": retention})
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
-    assert [item["pointer"] for item in answer.json()["errors"]] == [
+    response = client.post("/v1/batches", json={"jobs": [row], "retention": retention})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+    assert [item["pointer"] for item in response.json()["errors"]] == [
         "#/retention/inputs_s",
         "#/retention/results_s",
     ]
 
 
-def test_the_same_key_with_another_retention_or_deadline_is_refused(client: TestClient, row: dict[str, Any]) -> None:
+def test_the_same_key_with_another_retention_or_deadline_is_rejected(client: TestClient, row: dict[str, Any]) -> None:
     headers = {"Idempotency-Key": uuid4().hex}
     submit(client, [row], **headers)
     for body in (
         {"jobs": [row], "retention": {"results_s": 3600}},
         {"jobs": [{**row, "deadline_s": 90}]},
     ):
-        answer = client.post("/v1/batches", json=body, headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+        response = client.post("/v1/batches", json=body, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
     unchanged = {"jobs": [{**row, "deadline_s": None}], "retention": {"results_s": None}}
-    answer = client.post("/v1/batches", json=unchanged, headers=headers)
-    assert (answer.status_code, answer.headers["idempotency-replayed"]) == (201, "true")
+    response = client.post("/v1/batches", json=unchanged, headers=headers)
+    assert (response.status_code, response.headers["idempotency-replayed"]) == (201, "true")

@@ -18,13 +18,13 @@ def test_health_needs_no_key(anonymous: TestClient) -> None:
     assert anonymous.get("/health/ready").json() == {"status": "ok"}
 
 
-def test_without_its_database_the_api_lives_but_is_not_ready(services: Services) -> None:
-    nowhere = DatabaseSettings.model_validate({"url": "postgresql+psycopg://dubline@127.0.0.1:1/dubline"})
-    with Store.connect(nowhere) as store, TestClient(create_app(replace(services, store=store))) as client:
+def test_without_its_database_the_api_is_live_but_not_ready(services: Services) -> None:
+    unavailable = DatabaseSettings.model_validate({"url": "postgresql+psycopg://dubline@127.0.0.1:1/dubline"})
+    with Store.connect(unavailable) as store, TestClient(create_app(replace(services, store=store))) as client:
         assert client.get("/health/live").status_code == 200
         ready = client.get("/health/ready")
         request = client.get("/v1/jobs/00000000-0000-4000-8000-000000000000", headers={"Authorization": "Bearer x"})
-    for answer in (ready, request):
-        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
-        assert "retry-after" in answer.headers
-        assert "127.0.0.1" not in answer.text
+    for response in (ready, request):
+        assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
+        assert "retry-after" in response.headers
+        assert "127.0.0.1" not in response.text

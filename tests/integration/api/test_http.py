@@ -20,15 +20,15 @@ PROBLEM = "application/problem+json"
     "authorization",
     [None, "", "Bearer", "Bearer wrong", "Basic dXNlcjpwYXNz", "Bearer \x7f" + "x" * 5_000, "Bearer ü"],
 )
-def test_a_request_without_a_known_key_is_refused(anonymous: TestClient, authorization: str | None) -> None:
+def test_a_request_without_a_known_key_is_rejected(anonymous: TestClient, authorization: str | None) -> None:
     offered = [] if authorization is None else [(b"authorization", authorization.encode("latin-1"))]
-    answer = anonymous.get("/v1/jobs/00000000-0000-4000-8000-000000000000", headers=offered)
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"].startswith("Bearer")
-    assert answer.json()["code"] == "unauthorized"
+    response = anonymous.get("/v1/jobs/00000000-0000-4000-8000-000000000000", headers=offered)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    assert response.json()["code"] == "unauthorized"
 
 
-def test_what_does_not_exist_is_a_problem_too(client: TestClient) -> None:
+def test_unknown_routes_and_methods_are_problems(client: TestClient) -> None:
     missing, wrong_method = client.get("/v2/jobs"), client.delete("/v1/jobs")
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
     assert (wrong_method.status_code, wrong_method.json()["code"]) == (405, "method_not_allowed")
@@ -53,37 +53,37 @@ def test_what_does_not_exist_is_a_problem_too(client: TestClient) -> None:
         b'{"jobs": ' + b"9" * 10_000 + b"}",
     ],
 )
-def test_a_body_that_is_no_batch_is_a_problem(client: TestClient, body: bytes) -> None:
-    answer = client.post("/v1/batches", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code in {400, 422}
-    assert answer.headers["content-type"] == PROBLEM
-    assert answer.json()["code"] == "invalid_request"
+def test_a_body_that_is_not_a_batch_is_a_problem(client: TestClient, body: bytes) -> None:
+    response = client.post("/v1/batches", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code in {400, 422}
+    assert response.headers["content-type"] == PROBLEM
+    assert response.json()["code"] == "invalid_request"
 
 
-def test_a_body_that_is_not_sent_as_json_is_told_so(client: TestClient) -> None:
-    answer = client.post("/v1/batches", content=b'{"jobs": []}', headers={"Content-Type": "text/plain"})
-    assert answer.status_code == 422
-    assert "application/json" in answer.json()["detail"]
+def test_a_body_with_another_content_type_is_a_problem(client: TestClient) -> None:
+    response = client.post("/v1/batches", content=b'{"jobs": []}', headers={"Content-Type": "text/plain"})
+    assert response.status_code == 422
+    assert "application/json" in response.json()["detail"]
 
 
-def test_a_body_over_the_limit_is_refused_while_it_arrives(client: TestClient, services: Services) -> None:
+def test_a_body_over_the_limit_is_rejected_while_it_is_received(client: TestClient, services: Services) -> None:
     def endless() -> Iterator[bytes]:
         for _ in range(services.limits.body_bytes // 65_536 + 2):
             yield b" " * 65_536
 
-    answer = client.post("/v1/batches", content=endless(), headers={"Content-Type": "application/json"})
-    assert answer.status_code == 413
-    assert answer.json()["code"] == "body_too_large"
+    response = client.post("/v1/batches", content=endless(), headers={"Content-Type": "application/json"})
+    assert response.status_code == 413
+    assert response.json()["code"] == "body_too_large"
 
 
 @pytest.mark.parametrize("job_id", ["1", "not-a-uuid", "%00", "..%2f..%2fetc", "0" * 4_000])
-def test_an_id_that_is_no_uuid_is_a_problem(client: TestClient, job_id: str) -> None:
-    answer = client.get(f"/v1/jobs/{job_id}")
-    assert answer.status_code in {404, 422}
-    assert answer.headers["content-type"] == PROBLEM
+def test_an_id_that_is_not_a_uuid_is_a_problem(client: TestClient, job_id: str) -> None:
+    response = client.get(f"/v1/jobs/{job_id}")
+    assert response.status_code in {404, 422}
+    assert response.headers["content-type"] == PROBLEM
 
 
-def test_every_answer_carries_the_id_of_its_request(client: TestClient) -> None:
+def test_every_response_has_the_id_of_its_request(client: TestClient) -> None:
     named = client.get("/health/live", headers={"X-Request-ID": "mine-1"})
     renamed = client.get("/v2", headers={"X-Request-ID": "no good\t" * 40})
     assert named.headers["x-request-id"] == "mine-1"
@@ -99,7 +99,7 @@ def test_each_request_is_logged_once_with_its_tenant(client: TestClient, tenant:
     assert event["duration_ms"] >= 0
 
 
-def test_a_crash_is_answered_with_an_id_and_without_a_trace(
+def test_an_unexpected_error_has_an_id_and_no_traceback(
     services: Services, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(*_: object) -> None:
@@ -107,11 +107,11 @@ def test_a_crash_is_answered_with_an_id_and_without_a_trace(
 
     monkeypatch.setattr(services.store.jobs, "get", crash)
     with TestClient(create_app(services), headers={"Authorization": f"Bearer {key}"}) as client:
-        answer = client.get("/v1/jobs/00000000-0000-4000-8000-000000000000")
-    assert answer.status_code == 500
-    assert answer.headers["content-type"] == PROBLEM
-    content = answer.json()
+        response = client.get("/v1/jobs/00000000-0000-4000-8000-000000000000")
+    assert response.status_code == 500
+    assert response.headers["content-type"] == PROBLEM
+    content = response.json()
     assert content["code"] == "internal"
-    assert content["request_id"] == answer.headers["x-request-id"]
-    assert "hunter2" not in answer.text
-    assert "Traceback" not in answer.text
+    assert content["request_id"] == response.headers["x-request-id"]
+    assert "hunter2" not in response.text
+    assert "Traceback" not in response.text

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.testclient import TestClient
-    from tests.integration.api.conftest import Janitor, Prober, Renderer
+    from tests.integration.api.conftest import Outbox, Prober, Renderer
 
     from dubline.api.services import Services
 
@@ -31,24 +31,24 @@ def submit(client: TestClient, prober: Prober, **fields: Any) -> dict[str, Any]:
         "speech_upload_id": prober.ready("speech"),
         **fields,
     }
-    answer = client.post("/v1/jobs", json=request)
-    assert answer.status_code == 201
-    created: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == f"/v1/jobs/{created['id']}"
+    response = client.post("/v1/jobs", json=request)
+    assert response.status_code == 201
+    created: dict[str, Any] = response.json()
+    assert response.headers["location"] == f"/v1/jobs/{created['id']}"
     return created
 
 
-def test_a_job_is_queued_together_with_its_wake_up(client: TestClient, prober: Prober, janitor: Janitor) -> None:
+def test_a_job_is_queued_together_with_its_notification(client: TestClient, prober: Prober, outbox: Outbox) -> None:
     created = submit(client, prober, custom_id="hello", seed=7)
     assert (created["state"], created["percent"], created["attempts"]) == ("queued", 0, [])
     assert (created["custom_id"], created["seed"], created["preset"]) == ("hello", 7, "base")
     assert created["result"] is created["error"] is created["eta_s"] is created["batch_id"] is None
     assert created["deadline_at"] is created["result_deleted_at"] is None
-    assert janitor.wake_ups()[RENDER] == 1
+    assert outbox.publish()[RENDER] == 1
     assert client.get(f"/v1/jobs/{created['id']}").json() == created
 
 
-def test_a_job_that_names_no_seed_shows_its_files_own_and_is_rendered_with_it(
+def test_the_default_seed_is_derived_from_the_files_and_shown(
     client: TestClient, prober: Prober, renderer: Renderer
 ) -> None:
     own = seed_of(*(FACTS[kind].sha256 for kind in (UploadKind.PORTRAIT, UploadKind.SPEECH)))
@@ -60,7 +60,7 @@ def test_a_job_that_names_no_seed_shows_its_files_own_and_is_rendered_with_it(
     assert [job["seed"] for job in page["data"]] == [own, 0]
 
 
-def test_a_running_job_shows_stage_percent_and_the_time_it_will_take(
+def test_a_running_job_shows_stage_percent_and_remaining_time(
     client: TestClient, prober: Prober, services: Services, renderer: Renderer
 ) -> None:
     lease = renderer.claim(submit(client, prober)["id"])
@@ -74,7 +74,7 @@ def test_a_running_job_shows_stage_percent_and_the_time_it_will_take(
     assert "worker" not in attempt
 
 
-def test_a_finished_job_gives_its_video_under_a_fresh_url(
+def test_a_finished_job_has_a_signed_url_of_its_video(
     client: TestClient, prober: Prober, services: Services, renderer: Renderer, tmp_path: Path
 ) -> None:
     lease = renderer.claim(submit(client, prober)["id"])
@@ -90,11 +90,11 @@ def test_a_finished_job_gives_its_video_under_a_fresh_url(
     assert f"{lease.job_id}.mp4" in download.headers["content-disposition"]
 
 
-def test_a_failed_job_and_each_of_its_attempts_say_why(
+def test_a_failed_job_and_its_attempts_have_their_errors(
     client: TestClient, prober: Prober, services: Services, renderer: Renderer
 ) -> None:
     lease = renderer.claim(submit(client, prober)["id"])
-    services.store.leases.retry(lease, Cause.TRANSIENT, "storage_unavailable", "It was away.", 0.0, 2.5)
+    services.store.leases.retry(lease, Cause.TRANSIENT, "storage_unavailable", "Unavailable.", 0.0, 2.5)
     lease = renderer.claim(lease.job_id)
     services.store.leases.fail(lease, Cause.BAD_INPUT, "no_face", "No face was found.", 0.5)
     shown = client.get(f"/v1/jobs/{lease.job_id}").json()
@@ -106,13 +106,13 @@ def test_a_failed_job_and_each_of_its_attempts_say_why(
     assert shown["gpu_s"] == 3.0
 
 
-def test_a_job_waits_for_the_probe_of_its_uploads(client: TestClient, prober: Prober) -> None:
+def test_a_job_with_an_upload_that_is_being_probed_is_rejected(client: TestClient, prober: Prober) -> None:
     request = {"portrait_upload_id": prober.probing("portrait"), "speech_upload_id": prober.ready("speech")}
-    answer = client.post("/v1/jobs", json=request)
-    assert (answer.status_code, answer.json()["code"]) == (409, "upload_not_ready")
+    response = client.post("/v1/jobs", json=request)
+    assert (response.status_code, response.json()["code"]) == (409, "upload_not_ready")
 
 
-def test_a_job_of_a_missing_a_rejected_or_a_wrong_upload_is_refused(client: TestClient, prober: Prober) -> None:
+def test_a_job_with_an_unusable_upload_or_preset_is_rejected(client: TestClient, prober: Prober) -> None:
     portrait, speech = prober.ready("portrait"), prober.ready("speech")
     rejected = prober.rejected("portrait", "no_face", "No face was found.")
     for portrait_id, code in (
@@ -121,25 +121,25 @@ def test_a_job_of_a_missing_a_rejected_or_a_wrong_upload_is_refused(client: Test
         (speech, "wrong_content_type"),
     ):
         request = {"portrait_upload_id": portrait_id, "speech_upload_id": speech}
-        answer = client.post("/v1/jobs", json=request)
-        assert (answer.status_code, answer.json()["code"]) == (422, code)
+        response = client.post("/v1/jobs", json=request)
+        assert (response.status_code, response.json()["code"]) == (422, code)
     unknown = {"portrait_upload_id": portrait, "speech_upload_id": speech, "preset": "huge"}
-    answer = client.post("/v1/jobs", json=unknown)
-    assert answer.status_code == 422
-    assert [item["pointer"] for item in answer.json()["errors"]] == ["#/preset"]
+    response = client.post("/v1/jobs", json=unknown)
+    assert response.status_code == 422
+    assert [item["pointer"] for item in response.json()["errors"]] == ["#/preset"]
 
 
-def test_a_tenants_job_and_uploads_do_not_exist_for_another(
+def test_a_job_and_its_uploads_are_not_found_for_another_tenant(
     client: TestClient, stranger: TestClient, prober: Prober
 ) -> None:
     created = submit(client, prober)
     path = f"/v1/jobs/{created['id']}"
-    for answer in (stranger.get(path), stranger.post(f"{path}/cancel"), stranger.delete(path)):
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    for response in (stranger.get(path), stranger.post(f"{path}/cancel"), stranger.delete(path)):
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
     assert client.get(path).json() == created
-    borrowed = {name: created[name] for name in ("portrait_upload_id", "speech_upload_id")}
-    answer = stranger.post("/v1/jobs", json=borrowed)
-    assert (answer.status_code, answer.json()["code"]) == (422, "upload_missing")
+    foreign = {name: created[name] for name in ("portrait_upload_id", "speech_upload_id")}
+    response = stranger.post("/v1/jobs", json=foreign)
+    assert (response.status_code, response.json()["code"]) == (422, "upload_missing")
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "retrying"])
@@ -150,16 +150,16 @@ def test_cancelling_a_job_that_is_not_final_stops_it(
     path = f"/v1/jobs/{submit(client, prober)['id']}"
     lease = None if state == "queued" else renderer.claim(path.rpartition("/")[-1])
     if lease and state == "retrying":
-        leases.retry(lease, Cause.TRANSIENT, "storage_unavailable", "It was away.", 0.0)
+        leases.retry(lease, Cause.TRANSIENT, "storage_unavailable", "Unavailable.", 0.0)
     assert client.get(path).json()["state"] == state
-    answer = client.post(f"{path}/cancel")
-    assert answer.status_code == 200
-    cancelled = answer.json()
+    response = client.post(f"{path}/cancel")
+    assert response.status_code == 200
+    cancelled = response.json()
     assert (cancelled["state"], cancelled["stage"], cancelled["error"]) == ("cancelled", None, None)
     assert cancelled["finalized_at"]
-    ends = [(attempt["outcome"], attempt["cause"]) for attempt in cancelled["attempts"]]
+    outcomes = [(attempt["outcome"], attempt["cause"]) for attempt in cancelled["attempts"]]
     assert (
-        ends
+        outcomes
         == {
             "queued": [],
             "running": [("cancelled", "cancelled")],
@@ -173,7 +173,7 @@ def test_cancelling_a_job_that_is_not_final_stops_it(
     assert client.post(f"{path}/cancel").json() == client.get(path).json() == cancelled
 
 
-def test_cancelling_a_job_that_is_final_changes_nothing(
+def test_cancelling_a_final_job_changes_nothing(
     client: TestClient, prober: Prober, services: Services, renderer: Renderer
 ) -> None:
     done = renderer.claim(submit(client, prober)["id"])
@@ -182,10 +182,10 @@ def test_cancelling_a_job_that_is_final_changes_nothing(
     services.store.leases.fail(failed, Cause.BAD_INPUT, "no_face", "No face was found.")
     for lease, state in ((done, "succeeded"), (failed, "failed")):
         before = client.get(f"/v1/jobs/{lease.job_id}").json()
-        answer = client.post(f"/v1/jobs/{lease.job_id}/cancel")
-        after = answer.json()
-        assert (answer.status_code, after["state"]) == (200, state)
-        # The URL is signed anew at each look.
+        response = client.post(f"/v1/jobs/{lease.job_id}/cancel")
+        after = response.json()
+        assert (response.status_code, after["state"]) == (200, state)
+        # Each response has a new signed URL.
         assert {**after, "result": None} == {**before, "result": None}
         assert bool(after["result"]) == (state == "succeeded")
 
@@ -207,17 +207,19 @@ def test_a_job_that_is_not_final_at_its_deadline_fails(
 
 
 @pytest.mark.parametrize("deadline_s", [0, -1, 0.5, 31 * 86_400, "90", True, 10**400, 1e308])
-def test_a_deadline_out_of_range_is_refused_and_named(client: TestClient, prober: Prober, deadline_s: object) -> None:
+def test_an_invalid_deadline_is_rejected_with_its_pointer(
+    client: TestClient, prober: Prober, deadline_s: object
+) -> None:
     request = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
-    answer = client.post("/v1/jobs", json=request | {"deadline_s": deadline_s})
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
-    assert [item["pointer"] for item in answer.json()["errors"]] == ["#/deadline_s"]
+    response = client.post("/v1/jobs", json=request | {"deadline_s": deadline_s})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+    assert [item["pointer"] for item in response.json()["errors"]] == ["#/deadline_s"]
 
 
-def test_controls_are_shown_as_they_were_asked_for(client: TestClient, prober: Prober) -> None:
-    usual = {"expression": 1, "head_motion": 1, "blink": 1, "shut_in_silence": 1}
-    assert submit(client, prober)["controls"] == usual
-    assert submit(client, prober, controls={"head_motion": 0.5})["controls"] == usual | {"head_motion": 0.5}
+def test_controls_are_returned_with_their_defaults(client: TestClient, prober: Prober) -> None:
+    default = {"expression": 1, "head_motion": 1, "blink": 1, "shut_in_silence": 1}
+    assert submit(client, prober)["controls"] == default
+    assert submit(client, prober, controls={"head_motion": 0.5})["controls"] == default | {"head_motion": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -229,11 +231,11 @@ def test_controls_are_shown_as_they_were_asked_for(client: TestClient, prober: P
         ('{"smile": 1}', "#/controls/smile"),
     ],
 )
-def test_a_control_that_makes_no_sense_is_refused_and_named(
+def test_an_invalid_control_is_rejected_with_its_pointer(
     client: TestClient, prober: Prober, controls: str, pointer: str
 ) -> None:
     portrait, speech = prober.ready("portrait"), prober.ready("speech")
     body = f'{{"portrait_upload_id": "{portrait}", "speech_upload_id": "{speech}", "controls": {controls}}}'
-    answer = client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
-    assert [item["pointer"] for item in answer.json()["errors"]] == [pointer]
+    response = client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+    assert [item["pointer"] for item in response.json()["errors"]] == [pointer]

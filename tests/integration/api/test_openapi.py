@@ -29,24 +29,24 @@ ROUTES = {
 
 @pytest.fixture
 def description(anonymous: TestClient) -> dict[str, Any]:
-    answer = anonymous.get("/openapi.json")
-    assert answer.status_code == 200
-    described: dict[str, Any] = answer.json()
+    response = anonymous.get("/openapi.json")
+    assert response.status_code == 200
+    described: dict[str, Any] = response.json()
     return described
 
 
-def test_the_description_is_openapi_3_1_and_lists_every_route(description: dict[str, Any]) -> None:
+def test_the_description_is_openapi_3_1_with_every_route(description: dict[str, Any]) -> None:
     OpenAPI.model_validate(description)
     assert description["openapi"].startswith("3.1")
     assert {path: set(methods) for path, methods in description["paths"].items()} == ROUTES
 
 
-def test_every_reference_in_the_description_leads_somewhere(description: dict[str, Any]) -> None:
+def test_every_reference_in_the_description_is_defined(description: dict[str, Any]) -> None:
     references = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(description)))
     assert references == set(description["components"]["schemas"])
 
 
-def test_every_operation_has_a_name_of_its_own_a_summary_and_its_problems(
+def test_every_operation_has_a_unique_id_a_summary_and_problems(
     description: dict[str, Any],
 ) -> None:
     operations = [one for methods in description["paths"].values() for one in methods.values()]
@@ -59,7 +59,7 @@ def test_every_operation_has_a_name_of_its_own_a_summary_and_its_problems(
             assert set(response.get("content", {})) == (set() if status == "204" else {kind})
 
 
-def test_every_deletion_describes_the_header_that_names_its_audit_entry(description: dict[str, Any]) -> None:
+def test_every_deletion_describes_its_audit_header(description: dict[str, Any]) -> None:
     deletions = [methods["delete"] for methods in description["paths"].values() if "delete" in methods]
     assert len(deletions) == 3
     for one in deletions:
@@ -71,7 +71,7 @@ def test_every_deletion_describes_the_header_that_names_its_audit_entry(descript
         UUID(header[1]["example"])
 
 
-def test_everything_but_health_asks_for_a_key(description: dict[str, Any]) -> None:
+def test_every_route_but_health_requires_a_key(description: dict[str, Any]) -> None:
     for path, methods in description["paths"].items():
         for operation in methods.values():
             assert ("security" in operation) == path.startswith("/v1/")

@@ -37,7 +37,7 @@ def environment(database: DatabaseSettings, bucket: BucketSettings) -> dict[str,
     }
 
 
-def test_the_process_takes_work_without_a_broker_logs_in_json_and_stops_when_told(
+def test_the_process_serves_without_a_broker_and_stops_on_a_signal(
     environment: dict[str, str], tmp_path: Path, store: Store, prober: Prober, key: str
 ) -> None:
     row = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
@@ -51,7 +51,7 @@ def test_the_process_takes_work_without_a_broker_logs_in_json_and_stops_when_tol
             return False
 
     with (
-        # One client: making its TLS context takes more processor time than the process needs to start.
+        # One client, because creating a TLS context takes more time than the process needs to start.
         httpx2.Client() as http,
         (tmp_path / "log").open("w+") as log,
         subprocess.Popen(COMMAND, env=environment, stderr=log) as process,
@@ -64,26 +64,26 @@ def test_the_process_takes_work_without_a_broker_logs_in_json_and_stops_when_tol
             assert accepted.status_code == 201
         finally:
             process.terminate()
-            # uvicorn ends an orderly stop by the signal that asked for it.
+            # After a graceful stop, uvicorn raises the signal again.
             assert process.wait(timeout=10) in {0, -signal.SIGTERM}
         log.seek(0)
         events = [json.loads(line) for line in log]
     answered = [event for event in events if event["event"] == "request_answered"]
     assert {event["path"] for event in answered} == {"/health/ready", "/v1/batches", "/v1/jobs"}
-    kept: dict[str, int] = {}
-    store.outbox.publish(kept.update)
-    assert kept == {RENDER: 1}
+    published: dict[str, int] = {}
+    store.outbox.publish(published.update)
+    assert published == {RENDER: 1}
 
 
-def test_a_missing_setting_is_named_in_one_line(environment: dict[str, str]) -> None:
+def test_a_missing_setting_is_reported_in_one_line(environment: dict[str, str]) -> None:
     del environment["DUBLINE_DATABASE_URL"]
     ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 2
-    named = "the environment variable DUBLINE_DATABASE_URL is not usable: Field required."
-    assert ended.stderr == f"dubline: {named}\n"
+    message = "the environment variable DUBLINE_DATABASE_URL is not usable: Field required."
+    assert ended.stderr == f"dubline: {message}\n"
 
 
-def test_a_profile_of_aws_that_is_gone_is_told_in_one_line(environment: dict[str, str]) -> None:
+def test_an_unknown_aws_profile_is_reported_in_one_line(environment: dict[str, str]) -> None:
     environment["AWS_PROFILE"] = "gone"
     ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 1

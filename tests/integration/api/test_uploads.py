@@ -14,7 +14,7 @@ from dubline.orchestration.storage.objects import Objects
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.integration.api.conftest import Janitor, Prober
+    from tests.integration.api.conftest import Outbox, Prober
 
     from dubline.api.services import Services
     from dubline.orchestration.settings import BucketSettings
@@ -24,10 +24,10 @@ CONTENT = b"RIFF....WAVE" * 10
 
 def declare(client: TestClient, **fields: Any) -> dict[str, Any]:
     request = {"kind": "speech", "content_type": "audio/wav", "size_bytes": len(CONTENT), **fields}
-    answer = client.post("/v1/uploads", json=request)
-    assert answer.status_code == 201
-    created: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == f"/v1/uploads/{created['id']}"
+    response = client.post("/v1/uploads", json=request)
+    assert response.status_code == 201
+    created: dict[str, Any] = response.json()
+    assert response.headers["location"] == f"/v1/uploads/{created['id']}"
     return created
 
 
@@ -36,40 +36,40 @@ def put(created: dict[str, Any], content: bytes = CONTENT) -> None:
     httpx2.put(target["url"], content=content, headers=target["headers"]).raise_for_status()
 
 
-def test_a_file_is_declared_put_completed_and_queued_for_its_probe(client: TestClient, janitor: Janitor) -> None:
+def test_a_completed_upload_is_queued_for_its_probe(client: TestClient, outbox: Outbox) -> None:
     created = declare(client)
     assert created["state"] == "pending"
     put(created)
-    answer = client.post(f"/v1/uploads/{created['id']}/complete")
-    assert (answer.status_code, answer.json()["state"]) == (202, "probing")
-    assert janitor.wake_ups() == {PROBE: 1}
+    response = client.post(f"/v1/uploads/{created['id']}/complete")
+    assert (response.status_code, response.json()["state"]) == (202, "probing")
+    assert outbox.publish() == {PROBE: 1}
     again = client.post(f"/v1/uploads/{created['id']}/complete")
     assert (again.status_code, again.json()["state"]) == (202, "probing")
-    assert janitor.wake_ups() == {}
+    assert outbox.publish() == {}
 
 
-def test_a_file_that_never_arrived_cannot_be_completed(client: TestClient) -> None:
+def test_an_upload_without_a_file_cannot_be_completed(client: TestClient) -> None:
     created = declare(client)
-    answer = client.post(f"/v1/uploads/{created['id']}/complete")
-    assert (answer.status_code, answer.json()["code"]) == (422, "upload_missing")
+    response = client.post(f"/v1/uploads/{created['id']}/complete")
+    assert (response.status_code, response.json()["code"]) == (422, "upload_missing")
     assert client.get(f"/v1/uploads/{created['id']}").json()["state"] == "pending"
 
 
-def test_a_file_of_another_length_cannot_be_completed(
+def test_a_file_of_another_length_is_rejected(
     client: TestClient, services: Services, tenant: str, tmp_path: Path
 ) -> None:
     created = declare(client)
     (tmp_path / "short").write_bytes(CONTENT[:-1])
     key = services.store.uploads.get(tenant, created["id"]).object_key
     services.objects.put(tmp_path / "short", key, "audio/wav")
-    answer = client.post(f"/v1/uploads/{created['id']}/complete")
-    assert (answer.status_code, answer.json()["code"]) == (422, "upload_size_mismatch")
-    assert "120 bytes were declared but 119 were received" in answer.json()["detail"]
+    response = client.post(f"/v1/uploads/{created['id']}/complete")
+    assert (response.status_code, response.json()["code"]) == (422, "upload_size_mismatch")
+    assert "120 bytes were declared but 119 were received" in response.json()["detail"]
     shown = client.get(f"/v1/uploads/{created['id']}").json()
     assert (shown["state"], shown["error"]["code"]) == ("rejected", "upload_size_mismatch")
 
 
-def test_a_batch_tells_of_a_file_of_another_length(
+def test_a_job_with_a_file_of_another_length_has_its_error(
     client: TestClient, prober: Prober, services: Services, tenant: str, tmp_path: Path
 ) -> None:
     created = declare(client)
@@ -83,16 +83,20 @@ def test_a_batch_tells_of_a_file_of_another_length(
     assert (job["state"], job["error"]["code"]) == ("failed", "upload_size_mismatch")
 
 
-def test_a_checked_file_shows_what_was_found(client: TestClient, prober: Prober) -> None:
+def test_a_ready_upload_shows_the_results_of_its_probe(client: TestClient, prober: Prober) -> None:
     speech, portrait = prober.ready("speech"), prober.ready("portrait")
-    heard = client.get(f"/v1/uploads/{speech}").json()
-    seen = client.get(f"/v1/uploads/{portrait}").json()
-    assert (heard["state"], heard["facts"]["duration_s"], heard["facts"]["face_box"]) == ("ready", 2.5, None)
-    assert seen["facts"]["face_box"] == {"left": 10, "top": 20, "right": 110, "bottom": 140}
-    assert heard["error"] is seen["error"] is None
+    speech_upload = client.get(f"/v1/uploads/{speech}").json()
+    portrait_upload = client.get(f"/v1/uploads/{portrait}").json()
+    assert (speech_upload["state"], speech_upload["facts"]["duration_s"], speech_upload["facts"]["face_box"]) == (
+        "ready",
+        2.5,
+        None,
+    )
+    assert portrait_upload["facts"]["face_box"] == {"left": 10, "top": 20, "right": 110, "bottom": 140}
+    assert speech_upload["error"] is portrait_upload["error"] is None
 
 
-def test_a_rejected_file_says_why(client: TestClient, prober: Prober) -> None:
+def test_a_rejected_upload_has_its_error(client: TestClient, prober: Prober) -> None:
     upload_id = prober.rejected("portrait", "no_face", "No face was found.")
     shown = client.get(f"/v1/uploads/{upload_id}").json()
     assert (shown["state"], shown["facts"]) == ("rejected", None)
@@ -107,7 +111,7 @@ def test_a_rejected_file_says_why(client: TestClient, prober: Prober) -> None:
         *(("speech", kind) for kind in ("audio/aac", "audio/x-m4a", "application/ogg")),
     ],
 )
-def test_the_usual_types_are_accepted(client: TestClient, kind: str, content_type: str) -> None:
+def test_common_content_types_are_accepted(client: TestClient, kind: str, content_type: str) -> None:
     created = declare(client, kind=kind, content_type=content_type)
     assert created["put"]["headers"]["Content-Type"] == created["content_type"]
 
@@ -129,30 +133,30 @@ def test_the_usual_types_are_accepted(client: TestClient, kind: str, content_typ
         ({"file_name": "../../etc/passwd"}, 422, "invalid_request"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_before_it_is_sent(
+def test_an_unusable_file_is_rejected_before_it_is_sent(
     client: TestClient, fields: dict[str, Any], status: int, code: str
 ) -> None:
     request = {"kind": "speech", "content_type": "audio/wav", "size_bytes": 10, **fields}
-    answer = client.post("/v1/uploads", json=request)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    response = client.post("/v1/uploads", json=request)
+    assert (response.status_code, response.json()["code"]) == (status, code)
 
 
-def test_a_tenants_upload_does_not_exist_for_another(client: TestClient, stranger: TestClient) -> None:
+def test_an_upload_is_not_found_for_another_tenant(client: TestClient, stranger: TestClient) -> None:
     created = declare(client)
     put(created)
-    for answer in (
+    for response in (
         stranger.get(f"/v1/uploads/{created['id']}"),
         stranger.post(f"/v1/uploads/{created['id']}/complete"),
         stranger.delete(f"/v1/uploads/{created['id']}"),
     ):
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
     assert client.get(f"/v1/uploads/{created['id']}").json()["state"] == "pending"
 
 
-def test_a_bucket_that_is_away_is_said_to_be_away(services: Services, key: str, dead_bucket: BucketSettings) -> None:
-    away = replace(services, objects=Objects(dead_bucket))
-    with TestClient(create_app(away), headers={"Authorization": f"Bearer {key}"}) as client:
+def test_an_unavailable_bucket_is_reported(services: Services, key: str, unavailable_bucket: BucketSettings) -> None:
+    unavailable = replace(services, objects=Objects(unavailable_bucket))
+    with TestClient(create_app(unavailable), headers={"Authorization": f"Bearer {key}"}) as client:
         created = declare(client)
-        answer = client.post(f"/v1/uploads/{created['id']}/complete")
-    assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
-    assert "retry-after" in answer.headers
+        response = client.post(f"/v1/uploads/{created['id']}/complete")
+    assert (response.status_code, response.json()["code"]) == (503, "storage_unavailable")
+    assert "retry-after" in response.headers
