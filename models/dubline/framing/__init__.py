@@ -1,1 +1,1 @@
-"""Where the face is and which square around it the networks see: the product and its training frame alike."""
+"""Face detection and the square crop around a face, shared by the worker and the training code."""

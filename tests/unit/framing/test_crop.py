@@ -9,7 +9,7 @@ from dubline.framing.face import FaceBox
 
 
 @given(left=st.floats(-200, 2000), top=st.floats(-200, 2000), width=st.floats(32, 1080), stretch=st.floats(0.8, 1.2))
-def test_a_square_is_even_divisible_and_holds_the_face(left: float, top: float, width: float, stretch: float) -> None:
+def test_a_square_is_even_divisible_and_contains_the_face(left: float, top: float, width: float, stretch: float) -> None:
     box = FaceBox(left, top, left + width, top + width * stretch)
     square = crop.around(box)
     assert square.side >= crop.MIN_SIDE_PX
@@ -21,7 +21,7 @@ def test_a_square_is_even_divisible_and_holds_the_face(left: float, top: float, 
     assert square.top + square.side >= box.bottom
 
 
-def test_the_box_sits_in_the_square_as_in_the_corpus() -> None:
+def test_the_box_is_placed_in_the_square_as_in_the_training_clips() -> None:
     box = FaceBox(400, 300, 600, 500)
     square = crop.around(box)
     assert abs(box.side / square.side - 0.53) < 0.03
@@ -35,7 +35,7 @@ def test_a_square_inside_the_frame_is_copied(noise: np.random.Generator) -> None
 
 
 @given(left=st.integers(-70, 110), top=st.integers(-70, 90))
-def test_what_lies_outside_repeats_the_nearest_pixel_of_the_frame(left: int, top: int) -> None:
+def test_pixels_outside_the_frame_repeat_the_nearest_pixel(left: int, top: int) -> None:
     frame = np.arange(100 * 120 * 3, dtype=np.uint32).reshape(100, 120, 3).astype(np.uint8)
     square = crop.Square(left, top, 64)
     picture = crop.cut(frame, square)

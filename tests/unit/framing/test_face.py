@@ -14,7 +14,7 @@ def on_canvas(picture: Image.Image, canvas: tuple[int, int], place: tuple[int, i
     return page
 
 
-def test_the_astronaut_is_found_where_she_is(astronaut: Image.Image) -> None:
+def test_a_face_is_found_at_its_position(astronaut: Image.Image) -> None:
     box = face.find(astronaut)
     assert box.centre == pytest.approx((224, 120), abs=12)
     assert 80 < box.side < 115
@@ -26,19 +26,19 @@ def test_a_small_face_in_a_large_picture_is_found(astronaut: Image.Image) -> Non
     assert box.centre == pytest.approx((700 + 224 * 0.39, 500 + 120 * 0.39), abs=8)
 
 
-def test_a_tiny_picture_is_enlarged_for_the_search(astronaut: Image.Image) -> None:
+def test_a_small_picture_is_enlarged_before_detection(astronaut: Image.Image) -> None:
     box = face.find(astronaut.crop((140, 40, 310, 210)).resize((80, 80), Image.Resampling.LANCZOS))
     assert box.centre == pytest.approx((39, 38), abs=5)
 
 
-def test_the_largest_face_wins(astronaut: Image.Image) -> None:
+def test_the_largest_face_is_chosen(astronaut: Image.Image) -> None:
     crop = astronaut.crop((100, 0, 340, 240))
     page = on_canvas(crop.resize((160, 160)), (800, 500), (30, 30))
     page.paste(crop.resize((400, 400)), (380, 60))
     assert face.find(page).centre[0] > 400
 
 
-def test_of_equal_faces_the_central_one_wins(astronaut: Image.Image) -> None:
+def test_of_equal_faces_the_central_one_is_chosen(astronaut: Image.Image) -> None:
     crop = astronaut.crop((100, 0, 340, 240))
     page = on_canvas(crop, (900, 400), (5, 100))
     page.paste(crop, (330, 100))

@@ -15,13 +15,14 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from dubline.framing.face import FaceBox
 from dubline.training.corpus import read_corpus
 from dubline.training.footage import clips as footage
 from dubline.training.footage import video
 from dubline.training.footage.__main__ import main
 from dubline.training.footage.clip_selection import ClipSelector, SelectionRules, select_clips
 from dubline.training.footage.clips import Outcome, extract_clips, find_videos
-from dubline.training.footage.face_track import Box, FaceTrack, around
+from dubline.training.footage.face_track import FaceTrack, around
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,7 +135,7 @@ def test_a_clip_contains_one_scene_only(tmp_path: Path) -> None:
 
 
 def boxes(xs: list[float], side: float = 100) -> FaceTrack:
-    return FaceTrack([(5 * i, Box(x, 150, x + side, 150 + side)) for i, x in enumerate(xs)])
+    return FaceTrack([(5 * i, FaceBox(x, 150, x + side, 150 + side)) for i, x in enumerate(xs)])
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_a_head_that_leaves_the_square_starts_a_new_square() -> None:
 
 
 def test_a_square_has_the_mean_size_and_the_median_position() -> None:
-    square = around([Box(0, 0, 90, 90), Box(0, 0, 110, 110), Box(0, 0, 100, 100)])
+    square = around([FaceBox(0, 0, 90, 90), FaceBox(0, 0, 110, 110), FaceBox(0, 0, 100, 100)])
     assert square.side == round(100 / 0.53)
 
 

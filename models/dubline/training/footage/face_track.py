@@ -1,19 +1,15 @@
-"""Tracks one face through a video and frames it as a portrait is framed for rendering.
-
-dlib's HOG detector is compiled into the library: no weights file is needed.
-"""
+"""Tracks one face through a video and frames it as a portrait is framed for rendering."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-import dlib
 import numpy as np
 
 from dubline.framing.crop import BOX_CENTRE_Y, SIDE_PER_BOX, Square
+from dubline.framing.face import detect
 from dubline.training.footage.video import shown_size, upright
 
 if TYPE_CHECKING:
@@ -21,9 +17,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dubline.framing.face import Detection, FaceBox
     from dubline.training.footage.video import Tick
 
-#: Ticks between two detections (0.2 s). A head moves less in between than `Box.is_same` allows.
+#: Ticks between two detections (0.2 s). A head moves less in between than `FaceBox.is_same` allows.
 DETECTION_TICKS: Final = 5
 #: Longer sides at which the detector runs. Its window is 80 px, so the second side finds faces of 6 % of the frame's
 #: side.
@@ -46,36 +43,11 @@ OTHER_FACE: Final = 0.6
 SURE: Final = 0.4
 
 
-class Box(NamedTuple):
-    """A detected face in px of the upright frame, with the detector's score."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-    score: float = 1.0
-
-    @property
-    def side(self) -> float:
-        """Mean of width and height."""
-        return (self.right - self.left + self.bottom - self.top) / 2
-
-    @property
-    def centre(self) -> tuple[float, float]:
-        """(x, y)."""
-        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
-
-    def is_same(self, other: Box) -> bool:
-        """Return whether two consecutive detections can be one face."""
-        near = math.dist(self.centre, other.centre) < self.side / 3
-        return near and 2 / 3 < self.side / other.side < 3 / 2
-
-
 @dataclass
 class FaceTrack:
     """Detections of one face within one scene."""
 
-    detections: list[tuple[int, Box]]
+    detections: list[tuple[int, FaceBox]]
     """(tick, box) of each detection."""
     other_faces: int = 0
     """Detections that found a second face."""
@@ -130,7 +102,8 @@ class Tracker:
 
     def _detect(self, tick: Tick) -> Iterator[FaceTrack]:
         self.detections += 1
-        boxes = self._find(tick)
+        found = self._find(tick)
+        boxes = [detection.box for detection in found]
         width, height = shown_size(tick)
         if self.current is None:
             box = max(
@@ -148,30 +121,26 @@ class Tracker:
                 yield from self.end()
             return
         self.misses = 0
-        other = any(other is not box and other.score > SURE and other.side > OTHER_FACE * box.side for other in boxes)
+        other = any(other is not box and score > SURE and other.side > OTHER_FACE * box.side for other, score in found)
         if self.current is None:
             self.current = FaceTrack([])
         self.current.detections.append((tick.number, box))
         self.current.other_faces += other
 
-    def _find(self, tick: Tick) -> list[Box]:
+    def _find(self, tick: Tick) -> list[Detection]:
         sides = [self.side_px, *(side for side in SEARCH_SIDES_PX if side != self.side_px)]
         for side in sides if self.current is None else sides[:1]:
             picture = upright(tick, round(side * STEPS[self.detections % len(STEPS)]))
             scale = max(shown_size(tick)) / max(picture.shape[:2])
-            rectangles, scores, _ = _detector().run(np.ascontiguousarray(picture), 0, 0.0)
-            found = [
-                Box(f.left() * scale, f.top() * scale, (f.right() + 1) * scale, (f.bottom() + 1) * scale, score)
-                for f, score in zip(rectangles, scores, strict=True)
-                if self.current is not None or score > SURE
-            ]
+            detections = detect(np.ascontiguousarray(picture), scale)
+            found = [one for one in detections if self.current is not None or one.score > SURE]
             if found:
                 self.side_px = side
                 return found
         return []
 
 
-def contains(square: Square, box: Box) -> bool:
+def contains(square: Square, box: FaceBox) -> bool:
     """Return whether a face, with chin, brow and ears, lies inside a square."""
     right, bottom = square.left + square.side, square.top + square.side
     return square.left <= box.left and square.top <= box.top and box.right <= right and box.bottom <= bottom
@@ -183,15 +152,9 @@ def overhang(square: Square, width: int, height: int) -> float:
     return max(0, *beyond) / square.side
 
 
-def around(boxes: list[Box]) -> Square:
+def around(boxes: list[FaceBox]) -> Square:
     """Return one fixed square for all detections of a span."""
-    edges = np.array(boxes)
     # The mean of the sizes, because they are quantised; the median of the positions, because a nodding head returns.
     side = round(float(np.mean([box.side for box in boxes])) * SIDE_PER_BOX)
-    x, y = np.median((edges[:, :2] + edges[:, 2:4]) / 2, axis=0)
+    x, y = np.median([box.centre for box in boxes], axis=0)
     return Square(round(x - side / 2), round(y - side * BOX_CENTRE_Y), side)
-
-
-@cache
-def _detector() -> Any:
-    return dlib.get_frontal_face_detector()
