@@ -148,7 +148,7 @@ def _work(url: str, seconds: float) -> tuple[list[float], list[float]]:
             claimed = time.perf_counter()
             if lease is None:
                 raise SystemExit("no claimable job is left: choose fewer --seconds")
-            store.leases.finish(lease, lease.result_key, 1, 5.0)
+            store.leases.finish(lease, 1, 5.0)
             claims.append(claimed - started)
             finishes.append(time.perf_counter() - claimed)
     return claims, finishes

@@ -76,7 +76,7 @@ class Renderer:
         return lease
 
     def finish(self, lease: Lease, size_bytes: int, duration_s: float) -> None:
-        self._leases.finish(lease, lease.result_key, size_bytes, duration_s)
+        self._leases.finish(lease, size_bytes, duration_s)
 
 
 class Outbox:

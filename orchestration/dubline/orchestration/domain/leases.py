@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dubline.orchestration.domain import object_keys
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -36,9 +38,9 @@ class Lease:
     @property
     def result_key(self) -> str:
         """Key in the bucket that belongs to this attempt alone."""
-        return f"results/{self.job_id}/{self.attempt}-{self.token}.mp4"
+        return object_keys.result_key(self.job_id, self.attempt, self.token)
 
     @property
     def attempt_prefix(self) -> str:
         """Where in the bucket the checkpoints of this attempt go."""
-        return f"checkpoints/{self.job_id}/{self.attempt}-{self.token}/"
+        return object_keys.checkpoint_prefix(self.job_id, self.attempt, self.token)

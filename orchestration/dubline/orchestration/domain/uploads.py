@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from dubline.orchestration.domain.object_keys import upload_key
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -80,8 +81,3 @@ class ProbeLease:
     """From 1; probes given back at a shutdown do not count. Sets the pause before the next one, no budget."""
     token: UUID
     expires_at: datetime
-
-
-def upload_key(tenant: str, upload_id: UUID) -> str:
-    """Key of an upload in the bucket; the tenant's name is hashed, so no chosen text enters a key."""
-    return f"uploads/{hashlib.sha256(tenant.encode()).hexdigest()[:16]}/{upload_id}"

@@ -49,7 +49,7 @@ def test_progress_and_counts_come_from_the_jobs(store: Store, factory: JobFactor
     assert set(batch.counts) == set(JobState)
     lease = store.leases.claim("worker", 10)
     assert lease is not None
-    store.leases.finish(lease, lease.result_key, 1, 1.0)
+    store.leases.finish(lease, 1, 1.0)
     half = store.batches.get("acme", batch.id)
     assert (half.counts[JobState.SUCCEEDED], half.progress_percent, half.finished) == (1, 50.0, False)
 

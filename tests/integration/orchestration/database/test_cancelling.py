@@ -41,7 +41,7 @@ def test_the_worker_at_a_cancelled_job_is_refused(store: Store, factory: JobFact
     with pytest.raises(LeaseLostError):
         store.leases.progress(lease, Stage.RENDERING, 50)
     with pytest.raises(LeaseLostError):
-        store.leases.finish(lease, lease.result_key, 1, 1.0)
+        store.leases.finish(lease, 1, 1.0)
     assert store.jobs.get("acme", job.id).state is JobState.CANCELLED
     (attempt,) = store.jobs.attempts("acme", job.id)
     assert (attempt.outcome, attempt.cause, attempt.refused_writes) == (Outcome.CANCELLED, Cause.CANCELLED, 2)
@@ -58,7 +58,7 @@ def test_a_job_between_two_attempts_is_cancelled(store: Store, factory: JobFacto
 def test_a_finished_job_stays_as_it_is(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     lease = claimed(store)
-    store.leases.finish(lease, lease.result_key, 1, 1.0)
+    store.leases.finish(lease, 1, 1.0)
     assert store.jobs.cancel("acme", job.id) == store.jobs.get("acme", job.id)
     assert store.jobs.get("acme", job.id).state is JobState.SUCCEEDED
 
@@ -77,7 +77,7 @@ def test_a_cancelled_batch_keeps_what_is_finished(store: Store, factory: JobFact
     rows = [factory.new(), factory.new(), factory.new(portrait=uuid4()), factory.new()]
     batch, _ = store.batches.insert("acme", rows, None, "hash")
     done, working = claimed(store), claimed(store)
-    store.leases.finish(done, done.result_key, 1, 1.0)
+    store.leases.finish(done, 1, 1.0)
     cancelled = store.batches.cancel("acme", batch.id)
     assert cancelled.finished
     assert {state: count for state, count in cancelled.counts.items() if count} == {
@@ -97,7 +97,7 @@ def test_a_cancel_and_a_finish_at_once_have_one_winner(store: Store, factory: Jo
 
         def finish(lease: Lease = lease) -> bool:
             try:
-                store.leases.finish(lease, lease.result_key, 1, 1.0)
+                store.leases.finish(lease, 1, 1.0)
             except LeaseLostError:
                 return False
             return True
@@ -127,7 +127,7 @@ def test_a_job_past_its_deadline_fails(store: Store, factory: JobFactory, begun:
     assert (late.state, late.error_code) == (JobState.FAILED, "deadline_exceeded")
     if lease and begun == "running":
         with pytest.raises(LeaseLostError):
-            store.leases.finish(lease, lease.result_key, 1, 1.0)
+            store.leases.finish(lease, 1, 1.0)
         (attempt,) = store.jobs.attempts("acme", job.id)
         assert (attempt.outcome, attempt.cause) == (Outcome.FAILED, Cause.DEADLINE)
         assert attempt.error_code == "deadline_exceeded"
@@ -137,7 +137,7 @@ def test_a_result_that_comes_before_the_deadline_is_noticed_counts(store: Store,
     job = store.jobs.insert("acme", factory.new(deadline_s=60))
     lease = claimed(store)
     change(store, PASSED)
-    store.leases.finish(lease, lease.result_key, 1, 1.0)
+    store.leases.finish(lease, 1, 1.0)
     assert store.leases.expire_deadlines() == 0
     assert store.jobs.get("acme", job.id).state is JobState.SUCCEEDED
 

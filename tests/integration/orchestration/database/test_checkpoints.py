@@ -21,7 +21,7 @@ EXPIRED_S = -1.0
 FINGERPRINT = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
 
 ENDS: dict[str, Callable[[Store, Lease], object]] = {
-    "finish": lambda store, lease: store.leases.finish(lease, lease.result_key, 1, 1.0),
+    "finish": lambda store, lease: store.leases.finish(lease, 1, 1.0),
     "fail": lambda store, lease: store.leases.fail(lease, Cause.DEFECT, "x", "y"),
     "cancel": lambda store, lease: store.jobs.cancel(lease.tenant, lease.job_id),
 }
@@ -167,7 +167,7 @@ def test_a_job_given_up_by_the_rescue_has_no_checkpoints(store: Store, factory: 
 def test_the_weights_of_a_result_are_those_of_the_pin(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     lease, _ = begun(store)
-    store.leases.finish(lease, lease.result_key, 1, 1.0)
+    store.leases.finish(lease, 1, 1.0)
     assert store.jobs.get("acme", job.id).weights_sha256 == FINGERPRINT.weights_sha256
 
 
@@ -181,6 +181,6 @@ def test_the_seconds_of_the_device_add_up_over_attempts_and_not_over_reports(sto
     second = again(store)
     store.leases.progress(second, Stage.RENDERING, 20, gpu_s=4.0)
     assert store.jobs.get("acme", job.id).gpu_s == 6.5
-    store.leases.finish(second, second.result_key, 1, 1.0, gpu_s=4.5)
+    store.leases.finish(second, 1, 1.0, gpu_s=4.5)
     assert store.jobs.get("acme", job.id).gpu_s == 7.0
     assert [attempt.gpu_s for attempt in store.jobs.attempts("acme", job.id)] == [2.5, 4.5]

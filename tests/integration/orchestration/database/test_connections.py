@@ -62,7 +62,7 @@ def test_a_restart_between_two_calls_is_not_noticed(store: Store, other: Store, 
     sever(store)
     lease = claimed.result()
     assert lease is not None
-    other.leases.finish(lease, lease.result_key, 1, 1.0)
+    other.leases.finish(lease, 1, 1.0)
     assert store.jobs.get("acme", job.id).state is JobState.SUCCEEDED
 
 
@@ -115,5 +115,5 @@ def test_a_job_whose_claim_had_no_answer_is_given_back_uncharged(store: Store, f
     assert lease is not None
     assert (lease.job_id, lease.attempt, lease.charged) == (job.id, 2, {})
     assert store.jobs.attempts("acme", job.id)[0].outcome is Outcome.RELEASED
-    leases.finish(lease, lease.result_key, 1, 1.0)
+    leases.finish(lease, 1, 1.0)
     assert leases.claim("worker", 60) is None

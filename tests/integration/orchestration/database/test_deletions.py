@@ -32,7 +32,7 @@ def claimed(store: Store) -> Lease:
 
 def finished(store: Store) -> Lease:
     lease = claimed(store)
-    store.leases.finish(lease, lease.result_key, 1, 1.0)
+    store.leases.finish(lease, 1, 1.0)
     return lease
 
 
@@ -142,7 +142,7 @@ def test_the_worker_at_a_deleted_job_is_refused(store: Store, factory: JobFactor
     with pytest.raises(LeaseLostError):
         store.leases.renew(lease, 10)
     with pytest.raises(LeaseLostError):
-        store.leases.finish(lease, lease.result_key, 1, 1.0)
+        store.leases.finish(lease, 1, 1.0)
     assert column(store, "SELECT count(*) FROM jobs") == [0]
 
 
@@ -261,7 +261,7 @@ def test_deleting_what_is_done_does_not_turn_the_queue_back(store: Store, factor
     done, _waiting = factory.job(), factory.job()
     lease = store.leases.claim("worker-1", 10)
     assert lease is not None
-    store.leases.finish(lease, lease.result_key, 1, 1.0)
+    store.leases.finish(lease, 1, 1.0)
     store.deletions.job("acme", done.id, "key:0123")
     (first,) = column(store, "SELECT order_key FROM jobs")
     type(factory)(store, "newcomer").job()

@@ -33,7 +33,7 @@ def segment(lease: Lease, number: int, name: str = "") -> Checkpoint:
 WRITES: dict[str, Callable[[Store, Lease], object]] = {
     "renew": lambda store, lease: store.leases.renew(lease, 10),
     "progress": lambda store, lease: store.leases.progress(lease, Stage.MUXING, 50),
-    "finish": lambda store, lease: store.leases.finish(lease, lease.result_key, 1, 1.0),
+    "finish": lambda store, lease: store.leases.finish(lease, 1, 1.0),
     "retry": lambda store, lease: store.leases.retry(lease, Cause.TRANSIENT, "x", "y", 0),
     "fail": lambda store, lease: store.leases.fail(lease, Cause.DEFECT, "x", "y"),
     "release": lambda store, lease: store.leases.release(lease),
@@ -90,7 +90,7 @@ def test_a_finished_job_has_its_result_and_a_closed_attempt(store: Store, factor
     lease = claimed(store)
     store.leases.progress(lease, Stage.RENDERING, 140.0)
     assert store.jobs.get("acme", job.id).progress_percent == 100
-    store.leases.finish(lease, lease.result_key, 1234, 3.0)
+    store.leases.finish(lease, 1234, 3.0)
     done = store.jobs.get("acme", job.id)
     assert (done.state, done.stage, done.progress_percent) == (JobState.SUCCEEDED, None, 100)
     assert (done.result_key, done.result_size_bytes, done.result_duration_s) == (lease.result_key, 1234, 3.0)
@@ -204,14 +204,14 @@ def test_a_zombie_is_refused_every_write(store: Store, factory: JobFactory, name
     refused, untouched = store.jobs.attempts("acme", job.id)
     assert (refused.refused_writes, untouched.refused_writes) == (1, 0)
     assert (store.jobs.get("acme", job.id), (replace(refused, refused_writes=0), untouched)) == before
-    store.leases.finish(heir, heir.result_key, 1, 1.0)
+    store.leases.finish(heir, 1, 1.0)
 
 
 @pytest.mark.parametrize("name", WRITES)
 def test_a_finished_attempt_takes_no_more_writes(store: Store, factory: JobFactory, name: str) -> None:
     factory.job()
     lease = claimed(store)
-    store.leases.finish(lease, lease.result_key, 1, 1.0)
+    store.leases.finish(lease, 1, 1.0)
     with pytest.raises(LeaseLostError):
         WRITES[name](store, lease)
 
@@ -223,7 +223,7 @@ def test_a_rescue_and_a_finish_at_once_have_one_winner(store: Store, factory: Jo
 
         def finish(lease: Lease = lease) -> bool:
             try:
-                store.leases.finish(lease, lease.result_key, 1, 1.0)
+                store.leases.finish(lease, 1, 1.0)
             except LeaseLostError:
                 return False
             return True
@@ -235,7 +235,7 @@ def test_a_rescue_and_a_finish_at_once_have_one_winner(store: Store, factory: Jo
         assert state is (JobState.SUCCEEDED if finished.result() else JobState.RETRYING)
         if rescued.result():
             again = claimed(store)
-            store.leases.finish(again, again.result_key, 1, 1.0)
+            store.leases.finish(again, 1, 1.0)
 
 
 def test_a_single_job_of_another_tenant_overtakes_a_large_batch(store: Store, factory: JobFactory) -> None:

@@ -24,7 +24,7 @@ HOUR_S = 3600
 def finished(store: Store) -> Lease:
     lease = store.leases.claim("worker-1", 10)
     assert lease is not None
-    store.leases.finish(lease, lease.result_key, 1, 1.0)
+    store.leases.finish(lease, 1, 1.0)
     return lease
 
 

@@ -85,7 +85,9 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         with transaction(self.store._engine) as session:
             session.execute(
-                text("TRUNCATE doomed_objects, audit, outbox, checkpoints, attempts, jobs, uploads, tenants CASCADE")
+                text(
+                    "TRUNCATE doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, uploads, tenants CASCADE"
+                )
             )
         self.factory = JobFactory(self.store, TENANT)
         self.model: dict[UUID, ModelJob] = {}
@@ -183,7 +185,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(lease=leases)
     def finish(self, lease: Lease) -> None:
-        if model := self.write(lease, lambda: self.store.leases.finish(lease, lease.result_key, 1, 1.0)):
+        if model := self.write(lease, lambda: self.store.leases.finish(lease, 1, 1.0)):
             model.end(JobState.SUCCEEDED, Outcome.SUCCEEDED)
 
     @rule(lease=leases)

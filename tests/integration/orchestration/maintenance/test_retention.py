@@ -35,7 +35,7 @@ def finished(store: Store, factory: JobFactory, objects: Objects, file: Path) ->
     lease = store.leases.claim("worker", 10)
     assert lease is not None
     objects.put(file, lease.result_key, "video/mp4")
-    store.leases.finish(lease, lease.result_key, 10, 1.0)
+    store.leases.finish(lease, 10, 1.0)
     return job.id, lease.result_key
 
 

@@ -144,7 +144,7 @@ def test_rescue_is_not_delayed_by_a_hanging_bucket_or_broker(store: Store, facto
     done = factory.job()
     lease = store.leases.claim("worker", 10)
     assert lease is not None
-    store.leases.finish(lease, lease.result_key, 10, 1.0)
+    store.leases.finish(lease, 10, 1.0)
     store.deletions.job("acme", done.id, "test")
     with closing(SilentServer()) as bucket, closing(SilentServer()) as broker:
         endpoint = {"name": "dubline", "endpoint_url": f"http://{bucket.address}", "access_key": "a", "secret_key": "b"}

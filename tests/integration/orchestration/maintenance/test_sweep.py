@@ -47,7 +47,7 @@ def keys(store: Store, factory: JobFactory, objects: Objects, file: Path) -> dic
         lease = store.leases.claim("worker", 60)
         assert lease is not None
         keys[name] = lease.result_key
-        store.leases.finish(lease, lease.result_key, 10, 1.0)
+        store.leases.finish(lease, 10, 1.0)
         assert lease.job_id == (done if name == "result" else deleted).id
     store.deletions.job("acme", deleted.id, "key:0123")
     lease = store.leases.claim("worker", 60)

@@ -93,7 +93,7 @@ class RenderExecutor(AttemptExecutor):
 
     def _finish(self, lease: Lease, rendered: Rendered, size_bytes: int, gpu_s: float) -> None:
         retry_write(
-            lambda: self.store.leases.finish(lease, lease.result_key, size_bytes, rendered.duration_s, gpu_s),
+            lambda: self.store.leases.finish(lease, size_bytes, rendered.duration_s, gpu_s),
             self.leases.duration_s,
         )
         _log.info("job_succeeded", size_bytes=size_bytes, duration_s=rendered.duration_s, gpu_s=round(gpu_s, 3))

@@ -6,6 +6,7 @@ from dubline.orchestration.database.rows.audit import AuditRow, DoomedObjectRow
 from dubline.orchestration.database.rows.base import Base
 from dubline.orchestration.database.rows.batches import BatchRow
 from dubline.orchestration.database.rows.checkpoints import CheckpointRow
+from dubline.orchestration.database.rows.events import EventRow
 from dubline.orchestration.database.rows.jobs import AttemptRow, JobRow
 from dubline.orchestration.database.rows.outbox import OutboxRow
 from dubline.orchestration.database.rows.tenants import ApiKeyRow, TenantRow
@@ -19,6 +20,7 @@ __all__ = [
     "BatchRow",
     "CheckpointRow",
     "DoomedObjectRow",
+    "EventRow",
     "JobRow",
     "OutboxRow",
     "TenantRow",

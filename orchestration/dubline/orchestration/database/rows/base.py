@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, Double, Integer, MetaData, Text, Uuid
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import UserDefinedType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +39,16 @@ class Base(DeclarativeBase):
 
 
 BIG: Final = BigInteger
+
+
+class TransactionId(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id, xid8."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the type's name in SQL."""
+        return "xid8"
 
 
 def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:

@@ -12,13 +12,14 @@ from dubline.orchestration.database.rows.base import Base, same
 
 
 class BatchRow(Base):
-    """One accepted batch; its progress is counted from its jobs."""
+    """One accepted batch."""
 
     __tablename__ = "batches"
     __table_args__ = (
         # NULLs differ from each other, so batches without a key never clash.
         UniqueConstraint("tenant", "idempotency_key", name="batches_idempotency_key"),
         CheckConstraint("row_count >= 0", name="row_count"),
+        CheckConstraint("open_count >= 0", name="open_count"),
         CheckConstraint("char_length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key"),
         CheckConstraint("inputs_s > 0 AND results_s > 0", name="retention"),
         same("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
@@ -35,6 +36,8 @@ class BatchRow(Base):
     request_sha256: Mapped[str | None]
     row_count: Mapped[int]
     """Its jobs; fewer after some were deleted."""
+    open_count: Mapped[int | None]
+    """Its jobs that are not final; NULL if a version without events accepted it."""
     inputs_s: Mapped[int | None]
     results_s: Mapped[int | None]
     inputs_deleted_at: Mapped[datetime | None]

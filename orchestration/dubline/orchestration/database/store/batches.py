@@ -9,10 +9,10 @@ from sqlalchemy import case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from dubline.orchestration.database.rows import BatchRow, JobRow
+from dubline.orchestration.database.store import finalize
 from dubline.orchestration.database.store.jobs import queue, uploads_of
 from dubline.orchestration.database.store.outbox import RENDER, wake
 from dubline.orchestration.database.store.records import job_of
-from dubline.orchestration.database.store.terminal_transitions import cancel
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.admission import admit, faults
 from dubline.orchestration.domain.batches import Batch, JobPage, Retention
@@ -82,6 +82,7 @@ class Batches:
             uploads = uploads_of(session, tenant, rows)
             admissions = [admit(row, uploads) for row in rows]
             queue(session, tenant, admissions, batch_id)
+            finalize.admitted(session, batch_id)
             wake(session, RENDER, sum(admission.state is JobState.QUEUED for admission in admissions))
             return _read(session, tenant, batch_id), False
 
@@ -104,7 +105,7 @@ class Batches:
             _row(session, tenant, batch_id)
             # In one order, so that two calls cannot wait for each other.
             unfinished = select(JobRow.id).where(JobRow.batch_id == batch_id, JobRow.finalized_at.is_(None))
-            cancel(session, session.scalars(unfinished.order_by(JobRow.id).with_for_update()).all())
+            finalize.cancel(session, session.scalars(unfinished.order_by(JobRow.id).with_for_update()).all())
             return _read(session, tenant, batch_id)
 
     def jobs(self, tenant: str, batch_id: UUID, after: int | None, limit: int) -> JobPage:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _UPLOAD: Final = text("SELECT id FROM uploads WHERE id = :id AND tenant = :tenant FOR UPDATE")
-_BATCH_OF: Final = text("SELECT batch_id FROM jobs WHERE id = :id AND tenant = :tenant")
 _BATCH: Final = text("SELECT id FROM batches WHERE id = :id AND tenant = :tenant FOR UPDATE")
-_JOBS_OF_BATCH: Final = text("SELECT id FROM jobs WHERE batch_id = :id ORDER BY id FOR UPDATE")
-_JOB: Final = text("SELECT id FROM jobs WHERE id = :id FOR UPDATE")
+_JOBS_OF_BATCH: Final = text("""
+SELECT id FROM jobs WHERE batch_id = :id AND tenant = :tenant ORDER BY id FOR UPDATE
+""")
+_JOB: Final = text("SELECT batch_id FROM jobs WHERE id = :id AND tenant = :tenant FOR UPDATE")
 #: The batch finds its inputs through its jobs: those of one that goes get their date here.
 _DATED: Final = text("""
 UPDATE uploads SET expire_at = LEAST(uploads.expire_at, now() + make_interval(secs => batches.inputs_s))
@@ -78,11 +79,8 @@ class Deletions:
         """
         audit_id = uuid4()
         with transaction(self._engine) as session:
-            found = session.execute(_BATCH_OF, {"id": job_id, "tenant": tenant}).one_or_none()
-            # Batch before job, in the order in which a whole batch is deleted.
-            if found is not None and found.batch_id is not None:
-                session.execute(_BATCH, {"id": found.batch_id, "tenant": tenant})
-            if found is None or session.scalar(_JOB, {"id": job_id}) is None:
+            found = session.execute(_JOB, {"id": job_id, "tenant": tenant}).one_or_none()
+            if found is None:
                 raise NotFoundError(f"There is no job {job_id}.")
             session.execute(_DATED, {"id": job_id})
             entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.JOB, job_id)
@@ -105,9 +103,10 @@ class Deletions:
         """
         audit_id = uuid4()
         with transaction(self._engine) as session:
+            # Jobs before their batch, the order of every transaction that makes jobs final.
+            jobs = session.scalars(_JOBS_OF_BATCH, {"id": batch_id, "tenant": tenant}).all()
             if session.scalar(_BATCH, {"id": batch_id, "tenant": tenant}) is None:
                 raise NotFoundError(f"There is no batch {batch_id}.")
-            jobs = list(session.scalars(_JOBS_OF_BATCH, {"id": batch_id}))
             entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.BATCH, batch_id)
             spare = removal.spare_uploads(session, tenant, batch_id) if inputs else []
             count = removal.jobs(session, jobs, audit_id) + removal.uploads(session, spare, audit_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dubline.orchestration.database.store.terminal_transitions import UNLEASED
+from dubline.orchestration.database.store.finalize import RECORDED, RETURNED, UNLEASED
 
 #: The token is new with every claim, so holding it is proof that nobody claimed the job since. The device's seconds
 #: come as the sum of this attempt so far, so a report that is repeated is not counted twice.
@@ -13,18 +13,14 @@ WITH mine AS (
     UPDATE jobs SET {changes}, gpu_s = jobs.gpu_s + greatest(0, %(gpu_s)s - held.gpu_s)
     FROM attempts AS held
     WHERE held.token {held} AND jobs.id = held.job_id AND jobs.lease_token = held.token
-    RETURNING jobs.id, held.token
+    RETURNING {returned}, held.token
 ), reported AS (
     UPDATE attempts SET gpu_s = greatest(attempts.gpu_s, %(gpu_s)s) {attempt}
     FROM mine WHERE attempts.token = mine.token
 ) {more}
 SELECT id FROM mine
 """
-_DOOMED: Final = """, gone AS (
-    DELETE FROM checkpoints USING mine WHERE checkpoints.job_id = mine.id RETURNING object_key
-), doomed AS (
-    INSERT INTO doomed_objects (object_key) SELECT object_key FROM gone ON CONFLICT DO NOTHING
-)"""
+_FINALIZED: Final = f", finalized AS (SELECT {RETURNED.replace('jobs.', '')} FROM mine), {RECORDED}"  # noqa: S608 - our own text
 _WOKEN: Final = """, woken AS (
     INSERT INTO outbox (task, count) SELECT 'render', count(*) FROM mine HAVING count(*) > 0
 )"""
@@ -36,7 +32,7 @@ _BLAMED: Final = "cause = %(cause)s, error_code = %(code)s, error_detail = %(det
 
 
 def _fenced(changes: str, attempt: str = "", more: str = "", held: str = "= %(token)s") -> str:
-    return _FENCE.format(changes=changes, attempt=attempt, more=more, held=held)
+    return _FENCE.format(changes=changes, attempt=attempt, more=more, held=held, returned=RETURNED)
 
 
 RENEW: Final = """
@@ -49,7 +45,7 @@ FINISH: Final = _fenced(
         result_key = %(result_key)s, result_size_bytes = %(size_bytes)s, result_duration_s = %(duration_s)s,
         results_expire_at = now() + make_interval(secs => ({_KEPT_S}))""",
     ", ended_at = now(), outcome = 'succeeded'",
-    _DOOMED,
+    _FINALIZED,
 )
 RETRY: Final = _fenced(
     f"""state = 'retrying', available_at = now() + make_interval(secs => %(delay_s)s), progress_percent = 0,
@@ -59,7 +55,7 @@ RETRY: Final = _fenced(
 FAIL: Final = _fenced(
     f"state = 'failed', finalized_at = now(), error_code = %(code)s, error_detail = %(detail)s, {UNLEASED}",
     f", ended_at = now(), outcome = 'failed', {_BLAMED}",
-    _DOOMED,
+    _FINALIZED,
 )
 _RELEASED: Final = (
     f"state = 'queued', available_at = now(), progress_percent = 0, {UNLEASED}",

@@ -11,9 +11,9 @@ from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, s
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import AttemptRow, JobRow, TenantRow, UploadRow
 from dubline.orchestration.database.rows.base import listed
+from dubline.orchestration.database.store import finalize
 from dubline.orchestration.database.store.outbox import RENDER, wake
 from dubline.orchestration.database.store.records import attempt_of, job_of, upload_of
-from dubline.orchestration.database.store.terminal_transitions import cancel
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.admission import Admission, admit, faults
 from dubline.orchestration.domain.errors import InvalidRequestError, NotFoundError, from_code
@@ -82,7 +82,7 @@ class Jobs:
         with transaction(self._engine) as session:
             row = _row(session, tenant, job_id, locked=True)
             if row.finalized_at is None:
-                cancel(session, [job_id])
+                finalize.cancel(session, [job_id])
                 session.refresh(row)
             return job_of(row)
 

@@ -120,12 +120,11 @@ class Leases:
         if not self._run(fenced_statements.KEEP, job_id=lease.job_id, token=lease.token, **values):
             self._refuse(lease)
 
-    def finish(self, lease: Lease, result_key: str, size_bytes: int, duration_s: float, gpu_s: float = 0.0) -> None:
-        """Publish the result and forget the checkpoints.
+    def finish(self, lease: Lease, size_bytes: int, duration_s: float, gpu_s: float = 0.0) -> None:
+        """Publish the video at `lease.result_key` and delete the checkpoints.
 
         Args:
             lease: the attempt that made it.
-            result_key: where it lies in the bucket, `lease.result_key`.
             size_bytes: its length.
             duration_s: of the video.
             gpu_s: as for `progress`; so below.
@@ -133,7 +132,7 @@ class Leases:
         Raises:
             LeaseLostError: the result is not published.
         """
-        result = {"result_key": result_key, "size_bytes": size_bytes, "duration_s": duration_s}
+        result = {"result_key": lease.result_key, "size_bytes": size_bytes, "duration_s": duration_s}
         self._write(fenced_statements.FINISH, lease, gpu_s, **result)
 
     def retry(  # noqa: PLR0913, PLR0917 - a decision of retry.decide, spread out

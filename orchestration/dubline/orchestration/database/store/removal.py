@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from sqlalchemy import text
 
+from dubline.orchestration.database.store import finalize
 from dubline.orchestration.database.store.pending_deletion import doom, doom_checkpoints
-from dubline.orchestration.domain.uploads import upload_key
+from dubline.orchestration.domain import object_keys
+from dubline.orchestration.domain.object_keys import upload_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -28,11 +29,12 @@ UNION SELECT speech_upload_id FROM jobs WHERE speech_upload_id = ANY(:ids) AND f
 _LOCKED: Final = text("SELECT id FROM uploads WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _NO_UPLOADS: Final = text("DELETE FROM uploads WHERE id = ANY(:ids)")
 #: Also what an attempt wrote that published nothing; what it writes from now on is found by the sweep.
-_RESULTS: Final = text("""
-SELECT 'results/' || job_id || '/' || number || '-' || token || '.mp4' FROM attempts
+_RESULTS: Final = text(f"""
+SELECT format('{object_keys.RESULT}', job_id, number, token) FROM attempts
 WHERE job_id = ANY(:ids) AND outcome IS DISTINCT FROM 'succeeded'
 UNION SELECT result_key FROM jobs WHERE id = ANY(:ids) AND result_key IS NOT NULL AND result_deleted_at IS NULL
-""")
+""")  # noqa: S608 - our own text
+_OPEN: Final = text("SELECT id FROM jobs WHERE id = ANY(:ids) AND finalized_at IS NULL")
 _NO_ATTEMPTS: Final = text("DELETE FROM attempts WHERE job_id = ANY(:ids)")
 _NO_JOBS: Final = text("DELETE FROM jobs WHERE id = ANY(:ids)")
 #: Another job keeps an upload, unless its own batch has had its inputs deleted.
@@ -62,10 +64,6 @@ UNION SELECT key FROM asked JOIN checkpoints ON object_key = key
 UNION SELECT key FROM asked JOIN doomed_objects ON object_key = key
 """)
 _UPLOADS: Final = text("SELECT id, tenant FROM uploads WHERE id = ANY(:ids)")
-
-_ID: Final = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-_OF_ATTEMPT: Final = re.compile(rf"(?:results|checkpoints)/{_ID}/[0-9]+-{_ID}[./]")
-_OF_UPLOAD: Final = re.compile(rf"uploads/[0-9a-f]+/{_ID}")
 
 
 def unused(session: Session, ids: Collection[UUID]) -> set[UUID]:
@@ -99,13 +97,15 @@ def spare_uploads(session: Session, tenant: str, batch_id: UUID) -> list[tuple[U
 
 
 def jobs(session: Session, ids: Sequence[UUID], audit_id: UUID) -> int:
-    """Remove jobs that the caller has locked, with all that belongs to them.
+    """Delete jobs that the caller has locked, with their attempts, checkpoints and videos; open ones are cancelled.
 
     Returns:
-        How many objects are to go.
+        How many objects are marked for deletion.
     """
     values = {"ids": list(ids)}
+    # Before the cancellation, so that the audit entry counts them.
     count = doom_checkpoints(session, ids, audit_id)
+    finalize.cancel(session, session.scalars(_OPEN, values).all())
     count += doom(session, session.scalars(_RESULTS, values), audit_id)
     session.execute(_NO_ATTEMPTS, values)
     session.execute(_NO_JOBS, values)
@@ -115,14 +115,16 @@ def jobs(session: Session, ids: Sequence[UUID], audit_id: UUID) -> int:
 def referenced(session: Session, keys: Collection[str]) -> frozenset[str]:
     """Say which objects a row needs, an attempt that runs may be writing, or the janitor will remove."""
     asked = list(keys)
-    found = [_OF_ATTEMPT.match(key) for key in asked]
+    found = [object_keys.attempt_of(key) for key in asked]
     values = {
         "keys": asked,
-        "jobs": [match and match[1] for match in found],
-        "tokens": [match and match[2] for match in found],
+        "jobs": [ids and ids[0] for ids in found],
+        "tokens": [ids and ids[1] for ids in found],
     }
-    ids = {match[1] for key in asked if (match := _OF_UPLOAD.fullmatch(key))}
-    kept = {upload_key(tenant, upload_id) for upload_id, tenant in session.execute(_UPLOADS, {"ids": _uuids(ids)})}
+    uploads_asked = {upload_id for key in asked if (upload_id := object_keys.upload_of(key))}
+    kept = {
+        upload_key(tenant, upload_id) for upload_id, tenant in session.execute(_UPLOADS, {"ids": _uuids(uploads_asked)})
+    }
     return frozenset(session.scalars(_REFERENCED, values)) | kept.intersection(asked)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from dubline.orchestration.database.store.claim import CHARGED
+from dubline.orchestration.database.store.finalize import UNLEASED, end_attempts, fail
 from dubline.orchestration.database.store.outbox import RENDER, wake
-from dubline.orchestration.database.store.terminal_transitions import UNLEASED, end_attempts, fail
 from dubline.orchestration.domain.errors import DeadlineExceededError, WorkerLostError
 from dubline.orchestration.domain.jobs import Cause, Outcome
 from dubline.orchestration.domain.retry import Fail, decide

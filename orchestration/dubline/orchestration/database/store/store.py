@@ -11,6 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 from dubline.orchestration.database.store import connections
 from dubline.orchestration.database.store.batches import Batches
 from dubline.orchestration.database.store.deletions import Deletions
+from dubline.orchestration.database.store.events import Events
 from dubline.orchestration.database.store.jobs import Jobs
 from dubline.orchestration.database.store.keys import Keys
 from dubline.orchestration.database.store.leases import Leases
@@ -46,6 +47,7 @@ class Store:
         self.leases = Leases(engine)
         self.outbox = Outbox(engine)
         self.deletions = Deletions(engine)
+        self.events = Events(engine)
 
     @classmethod
     def connect(cls, settings: DatabaseSettings) -> Self:

@@ -1,0 +1,35 @@
+"""Events: facts about jobs and batches, for webhooks, metrics and other readers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dubline.orchestration.database.rows.base import BIG, Base, TransactionId, one_of
+from dubline.orchestration.domain.events import EventKind
+
+
+class EventRow(Base):
+    """One event. It has no foreign key to its subject: an event outlives the job or batch."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        one_of("kind", EventKind),
+        CheckConstraint("pg_column_size(payload) <= 1024", name="payload"),
+        # The order in which readers see events: ids alone are drawn before their transaction commits.
+        Index("events_order", "transaction_id", "id"),
+        Index("events_created", "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    transaction_id: Mapped[int] = mapped_column(TransactionId, server_default=text("pg_current_xact_id()"))
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"))
+    kind: Mapped[str]
+    subject_id: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)

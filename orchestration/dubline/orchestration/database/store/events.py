@@ -1,0 +1,71 @@
+"""Events as their readers take them: in order, from a cursor on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.events import RETENTION_DAYS, Cursor, Event, EventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import Engine
+
+#: A transaction that began earlier may still write events with smaller ids, so newer ones wait until it has ended.
+_AFTER: Final = text("""
+SELECT transaction_id::text::bigint AS transaction_id, id, tenant, kind, subject_id, created_at, payload FROM events
+WHERE (transaction_id, id) > (CAST(CAST(:transaction_id AS text) AS xid8), :event_id)
+AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) AND kind = ANY(:kinds)
+ORDER BY events.transaction_id, id LIMIT :limit
+""")
+_PRUNE: Final = text(f"""
+DELETE FROM events WHERE id IN (
+    SELECT id FROM events WHERE created_at < now() - interval '{RETENTION_DAYS} days'
+    ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+""")  # noqa: S608 - our own text
+
+
+class Events:
+    """What happened to jobs and batches, of all tenants."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def after(self, cursor: Cursor, kinds: Collection[EventKind], limit: int = 1000) -> tuple[Event, ...]:
+        """Read the events after a cursor, oldest first.
+
+        Each event is read once by a reader that stores the cursor of the last one, and at least once by a reader that
+        stores it after its work.
+
+        Args:
+            cursor: of the last event that was read; `Cursor()` at first.
+            kinds: which events.
+            limit: most events in one call.
+        """
+        values = {
+            "transaction_id": str(cursor.transaction_id),
+            "event_id": cursor.event_id,
+            "kinds": [kind.value for kind in kinds],
+            "limit": limit,
+        }
+        with transaction(self._engine) as session:
+            return tuple(
+                Event(
+                    cursor=Cursor(row.transaction_id, row.id),
+                    tenant=row.tenant,
+                    kind=EventKind(row.kind),
+                    subject_id=row.subject_id,
+                    at=row.created_at,
+                    payload=row.payload,
+                )
+                for row in session.execute(_AFTER, values)
+            )
+
+    def prune(self, limit: int) -> int:
+        """Delete events older than `RETENTION_DAYS`; return how many."""
+        with transaction(self._engine) as session:
+            return session.execute(_PRUNE, {"limit": limit}).rowcount  # type: ignore[attr-defined, no-any-return]

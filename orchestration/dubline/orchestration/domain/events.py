@@ -1,0 +1,44 @@
+"""Events: facts about jobs and batches, written in the transaction that makes them true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+#: Days for which events are kept.
+RETENTION_DAYS: Final = 7
+
+
+class EventKind(StrEnum):
+    """What happened to the subject."""
+
+    JOB_FINISHED = "job.finished"
+    BATCH_FINISHED = "batch.finished"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cursor:
+    """Place of an event in the order in which events become visible; `Cursor()` is before the first one."""
+
+    transaction_id: int = 0
+    event_id: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact."""
+
+    cursor: Cursor
+    tenant: str
+    kind: EventKind
+    subject_id: UUID
+    """Id of the job or batch, which may have been deleted since."""
+    at: datetime
+    payload: Mapping[str, Any]
+    """Of `job.finished`: state, batch_id, error_code, absent where null. Of `batch.finished`: job_count."""

@@ -1,0 +1,43 @@
+"""Keys of objects in the bucket. They consist of ids, so no text that a user chose enters a key."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+#: Of a video: job id, number and token of the attempt. Python's `%` and PostgreSQL's `format` take it alike.
+RESULT: Final = "results/%s/%s-%s.mp4"
+_ID: Final = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+_OF_ATTEMPT: Final = re.compile(rf"(?:results|checkpoints)/{_ID}/[0-9]+-{_ID}[./]")
+_OF_UPLOAD: Final = re.compile(rf"uploads/[0-9a-f]+/{_ID}")
+
+
+def result_key(job_id: UUID, attempt: int, token: UUID) -> str:
+    """Return the key of the video of one attempt; no other attempt writes to it."""
+    return RESULT % (job_id, attempt, token)
+
+
+def checkpoint_prefix(job_id: UUID, attempt: int, token: UUID) -> str:
+    """Return the prefix of the checkpoints of one attempt."""
+    return f"checkpoints/{job_id}/{attempt}-{token}/"
+
+
+def upload_key(tenant: str, upload_id: UUID) -> str:
+    """Return the key of an upload; it contains a hash of the tenant's name."""
+    return f"uploads/{hashlib.sha256(tenant.encode()).hexdigest()[:16]}/{upload_id}"
+
+
+def attempt_of(key: str) -> tuple[str, str] | None:
+    """Read the job id and the token in the key of a video or a checkpoint; None for any other key."""
+    found = _OF_ATTEMPT.match(key)
+    return None if found is None else (found[1], found[2])
+
+
+def upload_of(key: str) -> str | None:
+    """Read the upload id in the key of an upload; None for any other key."""
+    found = _OF_UPLOAD.fullmatch(key)
+    return None if found is None else found[1]
