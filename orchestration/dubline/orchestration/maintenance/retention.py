@@ -16,10 +16,13 @@ _log = structlog.get_logger(__name__)
 
 
 def expire(store: Store) -> int:
-    """Mark the objects of expired rows for deletion; return the number of rows."""
+    """Mark the objects of expired rows for deletion and prune old events; return the number of expired rows."""
     expired = 0
     while found := store.deletions.expire(LIMIT):
         expired += found
-    if expired:
-        _log.info("retention_ended", count=expired)
+    pruned = 0
+    while found := store.events.prune(LIMIT):
+        pruned += found
+    if expired or pruned:
+        _log.info("retention_ended", count=expired, events=pruned)
     return expired

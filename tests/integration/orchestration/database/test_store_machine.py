@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import text
 from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import change
@@ -86,13 +94,15 @@ class StoreMachine(RuleBasedStateMachine):
         with transaction(self.store._engine) as session:
             session.execute(
                 text(
-                    "TRUNCATE doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, uploads, tenants CASCADE"
+                    "TRUNCATE doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, batches, uploads, tenants"
+                    " CASCADE"
                 )
             )
         self.factory = JobFactory(self.store, TENANT)
         self.model: dict[UUID, ModelJob] = {}
         self.kept: set[str] = set()
         self.removed: set[str] = set()
+        self.deleted: set[UUID] = set()
         self.number = 0
 
     # What tenants do.
@@ -102,6 +112,13 @@ class StoreMachine(RuleBasedStateMachine):
         job = self.store.jobs.insert(TENANT, self.factory.new(deadline_s=deadline_s))
         self.model[job.id] = ModelJob()
         return job.id
+
+    @rule(target=jobs, count=st.integers(1, 3))
+    def submit_batch(self, count: int) -> MultipleResults[UUID]:
+        batch, _ = self.store.batches.insert(TENANT, [self.factory.new() for _ in range(count)], None, "hash")
+        ids = [job.id for job in self.store.batches.jobs(TENANT, batch.id, None, count).jobs]
+        self.model |= {job_id: ModelJob() for job_id in ids}
+        return multiple(*ids)
 
     @rule(job_id=jobs)
     def cancel(self, job_id: UUID) -> None:
@@ -119,6 +136,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(job_id=jobs)
     def delete(self, job_id: UUID) -> None:
         model = self.model.pop(job_id, None)
+        self.deleted |= {job_id} if model is not None else set()
         try:
             self.store.deletions.job(TENANT, job_id, "key:0")
         except NotFoundError:
@@ -254,6 +272,28 @@ class StoreMachine(RuleBasedStateMachine):
         self.removed.update(keys)
 
     # What must hold after each of them.
+
+    @invariant()
+    def each_final_job_has_one_event(self) -> None:
+        with transaction(self.store._engine) as session:
+            finished = list(session.scalars(text("SELECT subject_id FROM events WHERE kind = 'job.finished'")))
+        assert len(finished) == len(set(finished))
+        final = {job_id for job_id, model in self.model.items() if model.state in FINAL}
+        assert {job_id for job_id in finished if job_id in self.model} == final
+        assert set(finished) == final | self.deleted
+
+    @invariant()
+    def batches_count_their_open_jobs_down(self) -> None:
+        with transaction(self.store._engine) as session:
+            counted = session.execute(
+                text(
+                    "SELECT batches.id, open_count, (SELECT count(*) FROM events WHERE subject_id = batches.id) AS events,"
+                    " (SELECT count(*) FROM jobs WHERE batch_id = batches.id AND finalized_at IS NULL) AS open"
+                    " FROM batches"
+                )
+            ).all()
+        assert [row.open_count for row in counted] == [row.open for row in counted]
+        assert [row.events for row in counted] == [int(row.open == 0) for row in counted]
 
     @invariant()
     def the_rows_say_what_the_model_says(self) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.batches import Retention
 from dubline.orchestration.domain.errors import NotFoundError
+from dubline.orchestration.domain.events import Cursor, EventKind
 from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.domain.uploads import UploadKind
 from dubline.orchestration.maintenance import cleaner, retention
@@ -79,3 +80,13 @@ def test_a_tenant_without_retention_keeps_everything(
     assert retention.expire(store) == 0
     assert cleaner.clean(store, objects) == 0
     assert objects.size_bytes(key) == 10
+
+
+def test_old_events_are_pruned(store: Store, factory: JobFactory) -> None:
+    store.jobs.cancel("acme", factory.job().id)
+    retention.expire(store)
+    assert len(store.events.after(Cursor(), list(EventKind))) == 1
+    with transaction(store._engine) as session:
+        session.execute(text("UPDATE events SET created_at = created_at - interval '8 days'"))
+    assert retention.expire(store) == 0
+    assert store.events.after(Cursor(), list(EventKind)) == ()
