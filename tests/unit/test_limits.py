@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 from pydantic import AliasChoices
 
+from dubline.options.render import OPTIONS
 from dubline.orchestration import settings
 from dubline.orchestration.domain import errors
 from dubline.worker import settings as worker_settings
@@ -133,6 +134,19 @@ def test_a_variable_belongs_to_the_setting_of_its_row(row: dict[str, str]) -> No
 def test_every_limit_and_lease_setting_is_documented(group: type[settings.Settings]) -> None:
     documented = {name for row in CHECKED for name in quoted(row["defined in"])}
     assert {f"{group.__name__}.{field}" for field in group.model_fields} <= documented
+
+
+def test_every_render_option_is_documented_with_its_range() -> None:
+    documented = {quoted(row["option"])[0]: row["values"] for row in rows("option", "values", "default")}
+    assert documented == {option.name: option.range for option in OPTIONS}
+
+
+def test_a_documented_default_of_a_render_option_is_its_default() -> None:
+    documented = {quoted(row["option"])[0]: row["default"] for row in rows("option", "values", "default")}
+    fixed = {option.name: option.default for option in OPTIONS if option.default is not None}
+    assert {name: documented[name] for name in fixed} == {
+        name: value if isinstance(value, str) else f"{value:g}" for name, value in fixed.items()
+    }
 
 
 def tree(error: type[errors.DublineError]) -> set[type[errors.DublineError]]:
