@@ -62,7 +62,7 @@ def test_helm_lint_passes(helm: Helm, chart: Path, values: tuple[str, ...]) -> N
     "wrong",
     [
         "worker.replica=2",
-        "control.relay=1",
+        "control.publishS=1",
         "worker.preset=huge",
         "podSecurityContext.runAsUser=0",
         "limits.resultUrlS=7200",

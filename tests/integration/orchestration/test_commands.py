@@ -87,7 +87,7 @@ def lose_one(store: Store, factory: JobFactory) -> None:
     store.jobs.cancel("acme", job.id)
 
 
-def test_a_standby_takes_over_from_a_killed_maintenance_process(
+def test_a_standby_replaces_a_killed_maintenance_process(
     store: Store, factory: JobFactory, environment: dict[str, str], notifier: Notifier, tmp_path: Path
 ) -> None:
     with maintenance(environment, tmp_path / "one") as one, maintenance(environment, tmp_path / "two") as two:

@@ -41,18 +41,18 @@ def known(*uploads: Upload) -> dict[object, Upload]:
     return {upload.id: upload for upload in uploads}
 
 
-def test_a_job_with_ready_uploads_is_queued_and_costs_its_speech() -> None:
+def test_a_job_with_ready_uploads_is_queued_at_the_cost_of_its_speech() -> None:
     admission = admit(JOB, known(PORTRAIT, SPEECH))  # type: ignore[arg-type]
     assert (admission.state, admission.speech_s) == (JobState.QUEUED, 4.5)
 
 
-def test_without_a_seed_files_have_one_of_their_own_and_keep_it_when_sent_again() -> None:
-    def seed(portrait: str, speech: str, named: int | None = None) -> int:
+def test_the_default_seed_is_derived_from_both_files() -> None:
+    def seed(portrait: str, speech: str, given: int | None = None) -> int:
         files = [
             replace(upload(kind), facts=UploadFacts(media_type="x/y", size_bytes=1, sha256=digit * 64, duration_s=4.5))
             for kind, digit in ((UploadKind.PORTRAIT, portrait), (UploadKind.SPEECH, speech))
         ]
-        job = NewJob(portrait_upload_id=files[0].id, speech_upload_id=files[1].id, options=RenderOptions(seed=named))
+        job = NewJob(portrait_upload_id=files[0].id, speech_upload_id=files[1].id, options=RenderOptions(seed=given))
         return admit(job, known(*files)).options.seed  # type: ignore[arg-type]
 
     assert seed("a", "b") == seed("a", "b")
@@ -73,18 +73,18 @@ def test_without_a_seed_files_have_one_of_their_own_and_keep_it_when_sent_again(
         ),
     ],
 )
-def test_a_job_with_a_bad_upload_is_failed_from_the_start(portrait: Upload | None, code: str) -> None:
+def test_a_job_with_an_unusable_upload_is_failed_immediately(portrait: Upload | None, code: str) -> None:
     admission = admit(JOB, known(SPEECH, *([portrait] if portrait else [])))  # type: ignore[arg-type]
     assert (admission.state, admission.error_code, admission.speech_s) == (JobState.FAILED, code, 0.0)
     assert admission.error_detail
 
 
-def test_an_upload_being_checked_is_waited_for() -> None:
+def test_a_job_with_an_upload_being_probed_is_rejected() -> None:
     with pytest.raises(UploadNotReadyError):
         admit(JOB, known(PORTRAIT, replace(SPEECH, state=UploadState.PROBING)))  # type: ignore[arg-type]
 
 
-def test_rows_that_are_well_have_no_faults() -> None:
+def test_valid_rows_have_no_faults() -> None:
     assert (
         faults(
             [
@@ -113,14 +113,14 @@ def test_rows_that_are_well_have_no_faults() -> None:
         (replace(JOB, custom_id="a\x00b"), "invalid_custom_id"),
     ],
 )
-def test_a_fault_names_its_row_and_code(row: NewJob, code: str) -> None:
+def test_a_fault_has_its_row_and_code(row: NewJob, code: str) -> None:
     (fault,) = faults([JOB, row])
     assert (fault["row"], fault["code"]) == (1, code)
 
 
 @pytest.mark.parametrize("name", MOST)
 @pytest.mark.parametrize("beyond", [-0.01, 2.01, float("nan"), float("inf")])
-def test_a_control_out_of_range_is_named(name: str, beyond: float) -> None:
+def test_a_control_out_of_range_is_a_fault_with_its_field(name: str, beyond: float) -> None:
     (fault,) = faults([chosen(controls=MotionControls(**{name: beyond}))])
     assert (fault["field"], fault["code"]) == (f"controls.{name}", "control_out_of_range")
     assert f"Use 0 to {MOST[name]:g}." in str(fault["detail"])

@@ -9,12 +9,12 @@ from dubline.orchestration.domain.batches import Batch
 from dubline.orchestration.domain.jobs import CLAIMABLE, FINAL, INITIAL_STATES, TRANSITIONS, JobState
 
 
-def test_every_state_says_what_may_follow_it() -> None:
+def test_every_state_has_its_transitions() -> None:
     assert set(TRANSITIONS) == set(JobState)
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))
-def test_nothing_follows_a_final_state(state: JobState) -> None:
+def test_a_final_state_has_no_transitions(state: JobState) -> None:
     assert not TRANSITIONS[state]
 
 
@@ -23,15 +23,15 @@ def test_a_claimable_job_can_run(state: JobState) -> None:
     assert JobState.RUNNING in TRANSITIONS[state]
 
 
-def test_every_state_can_be_reached_and_ends() -> None:
+def test_every_state_is_reachable_and_leads_to_a_final_one() -> None:
     reached: set[JobState] = set(INITIAL_STATES)
     for _ in JobState:
         reached |= {after for state in reached for after in TRANSITIONS[state]}
     assert reached == set(JobState)
-    ending = set(FINAL)
+    terminating = set(FINAL)
     for _ in JobState:
-        ending |= {state for state in JobState if TRANSITIONS[state] & ending}
-    assert ending == set(JobState)
+        terminating |= {state for state in JobState if TRANSITIONS[state] & terminating}
+    assert terminating == set(JobState)
 
 
 @pytest.mark.parametrize(

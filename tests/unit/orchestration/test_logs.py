@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def as_before() -> Iterator[None]:
+def restored_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -24,28 +24,28 @@ def as_before() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.mark.usefixtures("as_before")
+@pytest.mark.usefixtures("restored_logging")
 def test_an_event_is_one_line_of_json_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(LogSettings.model_validate({"format": "json", "level": "info"}))
     structlog.get_logger().info("job_leased", job_id="7", token="t0p", url="redis://:pass@host/0")
     logging.getLogger("vendor").warning("GET /?X-Amz-Signature=abc&X-Amz-Expires=5")
-    ours, theirs = (json.loads(line) for line in capsys.readouterr().err.splitlines())
-    assert (ours["event"], ours["job_id"], ours["level"]) == ("job_leased", "7", "info")
-    assert ours["token"] == logs.REDACTED
-    assert ours["url"] == f"redis://:{logs.REDACTED}@host/0"
-    assert "abc" not in theirs["event"]
-    assert theirs["event"].endswith("&X-Amz-Expires=5")
+    event, foreign = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (event["event"], event["job_id"], event["level"]) == ("job_leased", "7", "info")
+    assert event["token"] == logs.REDACTED
+    assert event["url"] == f"redis://:{logs.REDACTED}@host/0"
+    assert "abc" not in foreign["event"]
+    assert foreign["event"].endswith("&X-Amz-Expires=5")
 
 
-def test_secrets_are_found_at_every_depth() -> None:
+def test_secrets_are_redacted_at_every_depth() -> None:
     event = {
         "a": {"api_key": "k"},
         "b": [{"secret_key": "k"}, "Bearer k"],
         "c": ("postgresql://u:k@h/db",),
         "tokens": 5,
     }
-    cleaned = json.dumps(logs.redact(None, "info", event))
-    assert "k@" not in cleaned
-    assert '"k"' not in cleaned
-    assert "Bearer k" not in cleaned
-    assert '"tokens": 5' in cleaned
+    redacted = json.dumps(logs.redact(None, "info", event))
+    assert "k@" not in redacted
+    assert '"k"' not in redacted
+    assert "Bearer k" not in redacted
+    assert '"tokens": 5' in redacted

@@ -9,18 +9,18 @@ from dubline.orchestration.domain.jobs import Cause
 from dubline.orchestration.domain.retry import BUDGETS, LONGEST_DELAY_S, Fail, Retry, decide, pause_s
 
 
-def test_bad_input_is_never_tried_again() -> None:
-    decision = decide(errors.NoFaceError("Only a cat."), {})
-    assert decision == Fail(cause=Cause.BAD_INPUT, code="no_face", detail="Only a cat.")
+def test_bad_input_is_never_retried() -> None:
+    decision = decide(errors.NoFaceError("The picture shows a cat."), {})
+    assert decision == Fail(cause=Cause.BAD_INPUT, code="no_face", detail="The picture shows a cat.")
 
 
-def test_a_transient_failure_is_tried_again_after_a_pause() -> None:
+def test_a_transient_failure_is_retried_after_a_delay() -> None:
     decision = decide(errors.StorageUnavailableError(), {}, jitter=0)
     assert isinstance(decision, Retry)
     assert (decision.cause, decision.code, decision.delay_s) == (Cause.TRANSIENT, "storage_unavailable", 2.0)
 
 
-def test_the_last_attempt_ends_the_job_and_names_what_it_ended_with() -> None:
+def test_the_last_attempt_fails_the_job_with_its_last_error() -> None:
     decision = decide(errors.EncoderFailedError("Exit code 1."), {Cause.DEFECT: 2})
     assert isinstance(decision, Fail)
     assert (decision.cause, decision.code) == (Cause.DEFECT, "attempts_exhausted")
@@ -28,7 +28,7 @@ def test_the_last_attempt_ends_the_job_and_names_what_it_ended_with() -> None:
     assert "encoder_failed: Exit code 1." in decision.detail
 
 
-def test_a_storage_that_is_away_for_an_hour_fails_no_job() -> None:
+def test_a_storage_outage_of_an_hour_fails_no_job() -> None:
     waited_s, failures = 0.0, 0
     while isinstance(
         decision := decide(errors.StorageUnavailableError(), {Cause.TRANSIENT: failures}, jitter=-1), Retry
@@ -39,7 +39,7 @@ def test_a_storage_that_is_away_for_an_hour_fails_no_job() -> None:
     assert 3600 < waited_s < 2 * 3600
 
 
-def test_causes_do_not_eat_each_others_budgets() -> None:
+def test_each_cause_has_its_own_budget() -> None:
     charged = {Cause.TRANSIENT: 47, Cause.WORKER_LOST: 1, Cause.DEFECT: 2}
     lost = decide(errors.WorkerLostError(), charged, jitter=0)
     assert isinstance(lost, Retry)
@@ -49,12 +49,12 @@ def test_causes_do_not_eat_each_others_budgets() -> None:
 
 
 @pytest.mark.parametrize("error", [errors.OutOfMemoryError(), MemoryError()])
-def test_a_job_that_does_not_fit_is_tried_once_more(error: BaseException) -> None:
+def test_an_out_of_memory_error_is_retried_once(error: BaseException) -> None:
     assert isinstance(decide(error, {}), Retry)
     assert isinstance(decide(error, {Cause.OUT_OF_MEMORY: 1}), Fail)
 
 
-def test_a_defect_tells_the_tenant_nothing_of_our_insides() -> None:
+def test_a_defect_does_not_expose_internals() -> None:
     decision = decide(ZeroDivisionError("secret path"), {})
     assert isinstance(decision, Retry)
     assert (decision.cause, decision.code) == (Cause.DEFECT, "internal")
@@ -62,18 +62,18 @@ def test_a_defect_tells_the_tenant_nothing_of_our_insides() -> None:
 
 
 @given(st.integers(1, 10**6))
-def test_pauses_grow_and_stay_bounded(charged: int) -> None:
+def test_delays_grow_up_to_a_limit(charged: int) -> None:
     assert 0 < pause_s(charged, 0) <= pause_s(charged + 1, 0) <= LONGEST_DELAY_S
 
 
 @given(st.integers(1, 50))
-def test_a_pause_is_shifted_by_a_quarter_at_most(count: int) -> None:
+def test_jitter_changes_a_delay_by_at_most_a_quarter(count: int) -> None:
     middle = pause_s(count, 0)
     assert (pause_s(count, -1), pause_s(count, 1)) == (0.75 * middle, 1.25 * middle)
     assert 0.75 * middle <= pause_s(count) <= 1.25 * middle
 
 
-def test_pauses_that_are_drawn_differ() -> None:
+def test_random_delays_differ() -> None:
     assert len({pause_s(5) for _ in range(20)}) > 1
 
 
@@ -85,12 +85,12 @@ def test_pauses_that_are_drawn_differ() -> None:
         (errors.BrokerUnavailableError(), Cause.TRANSIENT),
     ],
 )
-def test_a_failure_of_the_machine_is_no_fault_of_the_job(error: errors.DublineError, cause: Cause) -> None:
+def test_failures_of_the_machine_are_retried(error: errors.DublineError, cause: Cause) -> None:
     decision = decide(error, {})
     assert isinstance(decision, Retry)
     assert decision.cause is cause
 
 
 @given(st.sampled_from(errors._tree(errors.DublineError)), st.integers(0, 50))
-def test_no_error_is_retried_beyond_the_budget_of_its_cause(cls: type[errors.DublineError], more: int) -> None:
+def test_no_error_is_retried_beyond_its_budget(cls: type[errors.DublineError], more: int) -> None:
     assert isinstance(decide(cls(), {cause: budget - 1 + more for cause, budget in BUDGETS.items()}), Fail)

@@ -67,7 +67,7 @@ def test_an_old_variable_is_read_and_logged(monkeypatch: pytest.MonkeyPatch) -> 
     assert (event["old"], event["new"]) == ("DUBLINE_CONTROL_RELAY_S", "DUBLINE_MAINTENANCE_PUBLISH_S")
 
 
-def test_a_new_variable_takes_precedence_over_its_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_variable_has_precedence_over_its_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUBLINE_CONTROL_RELAY_S", "0.7")
     monkeypatch.setenv("DUBLINE_MAINTENANCE_PUBLISH_S", "0.9")
     with structlog.testing.capture_logs() as events:
