@@ -105,7 +105,8 @@ class Files:
         return self._put(self._services.store.uploads.get(self._tenant, UUID(upload_id)).object_key)
 
     def put_result(self, lease: Lease) -> str:
-        self._services.store.leases.finish(lease, self._put(lease.result_key), 5, 2.5)
+        self._put(lease.result_key)
+        self._services.store.leases.finish(lease, 5, 2.5)
         return lease.result_key
 
     def has(self, key: str) -> bool:
