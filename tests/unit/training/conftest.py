@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final
+
 import numpy as np
 import pytest
 
+from dubline.models.presets import TINY, Preset
 from dubline.training.corpus import Clip
+from dubline.training.stage1 import face_regions, latent_alignment, probe_fitting
+
+#: TINY with few channels, for tests of training runs: a step takes a tenth of the time.
+NARROW: Final = replace(
+    TINY,
+    autoencoder=replace(
+        TINY.autoencoder,
+        plane_channels=8,
+        regions=4,
+        encoder_widths=(8, 16, 16, 24, 32),
+        deviation_width=24,
+        deviation_layers=1,
+        field_widths=(24, 16, 16),
+        decoder_widths=(16, 16),
+    ),
+)
+#: NARROW with a mouth-eye refinement network.
+REFINED: Final[Preset] = replace(
+    NARROW, autoencoder=replace(NARROW.autoencoder, render_px=64, mouth_eye_widths=(8, 16, 16))
+)
 
 
 def blob_clip(seed: int, frames: int = 80, size_px: int = 128) -> Clip:
@@ -35,3 +59,11 @@ def blob_clip(seed: int, frames: int = 80, size_px: int = 128) -> Clip:
 @pytest.fixture(scope="session")
 def clips() -> list[Clip]:
     return [blob_clip(seed) for seed in range(3)]
+
+
+@pytest.fixture
+def _few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit linear maps to as few frames as give a usable fit on blobs."""
+    monkeypatch.setattr(latent_alignment, "FRAMES", 168)
+    monkeypatch.setattr(face_regions, "SOURCES", 96)
+    monkeypatch.setattr(probe_fitting, "FRAMES", 720)
