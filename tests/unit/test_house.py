@@ -102,6 +102,9 @@ ALIASES: Final = r"\bDUBLINE_CONTROL_(RELAY|JANITOR)_S\b|\b(relayS|janitorS)\b"
 EXCEPTIONS: Final[tuple[tuple[str, str], ...]] = (
     # The former name of a phase on the command line, accepted for one release.
     ("benchmarks/chaos/__main__.py", "rival"),
+    # The changelog gives the old names of what was renamed.
+    ("CHANGELOG.md", "pulse"),
+    ("CHANGELOG.md", "retouch"),
     # The decision is about the old names of tensors.
     ("docs/decisions/0022", "retoucher"),
     # The actor of an audit entry: a column, and a word in the output of `audit`.
