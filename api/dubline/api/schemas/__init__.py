@@ -1,1 +1,1 @@
-"""What travels over HTTP: one pydantic model per request and answer, a module per noun."""
+"""Pydantic models of requests and responses, one module per resource."""

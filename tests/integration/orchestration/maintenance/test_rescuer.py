@@ -30,18 +30,18 @@ def test_an_expired_lease_is_rescued_at_the_next_run(store: Store, factory: JobF
 
 
 def test_after_an_outage_workers_have_time_to_renew_their_leases(store: Store, factory: JobFactory) -> None:
-    alive, dead = factory.job(), factory.job()
+    renewed, lost = factory.job(), factory.job()
     clock = Clock()
     rescuer = Rescuer(store, clock)
     leases = [store.leases.claim(worker, EXPIRED_S) for worker in ("one", "two")]
-    held = next(lease for lease in leases if lease is not None and lease.job_id == alive.id)
+    held = next(lease for lease in leases if lease is not None and lease.job_id == renewed.id)
     clock.now_s += 3 * OUTAGE_S
     back = clock.now_s
     rescuer.run()
     store.leases.renew(held, 60)
     while clock.now_s < back + GRACE_PERIOD_S:
-        assert store.jobs.get(dead.tenant, dead.id).state is JobState.RUNNING
+        assert store.jobs.get(lost.tenant, lost.id).state is JobState.RUNNING
         clock.now_s += 1
         rescuer.run()
-    assert store.jobs.get(dead.tenant, dead.id).state is JobState.RETRYING
-    assert store.jobs.get(alive.tenant, alive.id).state is JobState.RUNNING
+    assert store.jobs.get(lost.tenant, lost.id).state is JobState.RETRYING
+    assert store.jobs.get(renewed.tenant, renewed.id).state is JobState.RUNNING

@@ -57,7 +57,7 @@ def keys(store: Store, factory: JobFactory, objects: Objects, file: Path) -> dic
     keys["checkpoint of a running job"] = f"{lease.attempt_prefix}motion.npy"
     keys["orphan"] = f"results/{uuid4()}/1-{uuid4()}.mp4"
     keys["lost checkpoint"] = f"checkpoints/{uuid4()}/1-{uuid4()}/motion.npy"
-    keys["not ours"] = "backups/database.sql"
+    keys["foreign object"] = "backups/database.sql"
     for key in keys.values():
         objects.put(file, key, "video/mp4")
     return keys

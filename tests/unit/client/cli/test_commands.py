@@ -204,8 +204,8 @@ def test_an_error_is_printed_in_one_sentence(
 def test_up_passes_options_to_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
 
-    def fake(command: list[str], say: object) -> int:
-        assert callable(say)
+    def fake(command: list[str], show: object) -> int:
+        assert callable(show)
         seen.append(command)
         return 3
 
@@ -216,8 +216,8 @@ def test_up_passes_options_to_its_command(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_up_prints_which_part_failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def fail(command: list[str], say: object) -> int:
-        raise dubline.embedded.PartFailed("renderer", "stopped with exit code 1", f"{command} {say}")
+    def fail(command: list[str], show: object) -> int:
+        raise dubline.embedded.PartFailed("renderer", "stopped with exit code 1", f"{command} {show}")
 
     monkeypatch.setattr(dubline.embedded, "run", fail)
     assert run(monkeypatch, "up") == __main__.USAGE_ERROR
