@@ -103,7 +103,9 @@ EXCEPTIONS: Final[tuple[tuple[str, str], ...]] = (
     # The former name of a phase on the command line, accepted for one release.
     ("benchmarks/chaos/__main__.py", "rival"),
     # The changelog gives the old names of what was renamed.
+    ("CHANGELOG.md", "janitor"),
     ("CHANGELOG.md", "pulse"),
+    ("CHANGELOG.md", "relay"),
     ("CHANGELOG.md", "retouch"),
     # The decision is about the old names of tensors.
     ("docs/decisions/0022", "retoucher"),
