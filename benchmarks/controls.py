@@ -20,10 +20,10 @@ from rich.table import Table
 from torch import Tensor
 
 from dubline.models.motion.blinks import Blinks
-from dubline.models.motion.controls import MotionControls
 from dubline.models.motion.readout import HEAD, LIPS, MOOD
 from dubline.models.presets import PRESETS
 from dubline.models.weights import RELEASED, load_networks
+from dubline.options.render import MotionControls
 from dubline.training.corpus import Clip, read_clip
 from dubline.training.evaluation.generation.motion_renderer import MotionRenderer
 from dubline.training.evaluation.heldout import unseen_clips

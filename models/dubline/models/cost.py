@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from dubline.models.motion.controls import MotionControls
 from dubline.models.motion.readout import LinearReadout
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.sampling import sample_motion
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import Networks
+from dubline.options.render import MotionControls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

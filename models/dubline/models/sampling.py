@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubline.models.motion.blinks import Blinks
-from dubline.models.motion.controls import DEFAULT_CONTROLS, MotionControls, MotionEditor
+from dubline.models.motion.editor import MotionEditor
 from dubline.models.motion.readout import LIPS
 from dubline.models.motion.silence import silence
 from dubline.models.stage2 import schedule
 from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
 from dubline.models.stage2.denoiser import Condition
 from dubline.models.stage2.log_mel import BANDS, Loudness, normalise, stream_log_mel
+from dubline.options.render import DEFAULT_CONTROLS, MotionControls
 
 if TYPE_CHECKING:
     from dubline.models.stage1.autoencoder import Source

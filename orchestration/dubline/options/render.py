@@ -48,6 +48,9 @@ class MotionControls:
     )
 
 
+DEFAULT_CONTROLS: Final = MotionControls()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderOptions:
     """All that a sender chooses about one video, beside the two files."""
@@ -66,7 +69,7 @@ class RenderOptions:
         code="seed_out_of_range",
         example=0,
     )
-    controls: MotionControls = MotionControls()
+    controls: MotionControls = DEFAULT_CONTROLS
 
     @property
     def fixed_seed(self) -> int:

@@ -9,7 +9,9 @@ from dubline.framing.face import FaceBox
 
 
 @given(left=st.floats(-200, 2000), top=st.floats(-200, 2000), width=st.floats(32, 1080), stretch=st.floats(0.8, 1.2))
-def test_a_square_is_even_divisible_and_contains_the_face(left: float, top: float, width: float, stretch: float) -> None:
+def test_a_square_is_even_divisible_and_contains_the_face(
+    left: float, top: float, width: float, stretch: float
+) -> None:
     box = FaceBox(left, top, left + width, top + width * stretch)
     square = crop.around(box)
     assert square.side >= crop.MIN_SIDE_PX

@@ -15,7 +15,7 @@ from dubline.options.render import PRESETS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dubline.models.motion.controls import MotionControls
+    from dubline.options.render import MotionControls
 
 FPS = 25
 RATE_HZ = 16_000

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.worker import stub_networks
 
-from dubline.models.motion.controls import MotionControls
+from dubline.options.render import MotionControls
 from dubline.worker.rendering import motion
 from dubline.worker.rendering.motion import PreparedSource
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dubline.models.motion.controls import DEFAULT_CONTROLS, MotionControls
 from dubline.models.precision import bf16_autocast
 from dubline.models.sampling import Speech, sample_motion
+from dubline.options.render import DEFAULT_CONTROLS, MotionControls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,6 @@ same bytes as one that was rendered in one attempt.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -16,7 +15,6 @@ import torch
 from torch import Tensor
 
 from dubline.framing import crop
-from dubline.models.motion.controls import MotionControls
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media import audio, frame, image, mux
@@ -128,7 +126,7 @@ class _Run:
                 self._report(Stage.SAMPLING, percent)
                 yield second
 
-        controls = MotionControls(**asdict(self._job.options.controls))
+        controls = self._job.options.controls
         for done in prepared.store_motion(speech, self._frames, self._job.options.fixed_seed, path, controls):
             percent = SAMPLED_PERCENT * done / self._frames
             self._report(Stage.SAMPLING, percent)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from dubline.models.motion.controls import DEFAULT_CONTROLS, MotionControls
 from dubline.models.precision import bf16_autocast
 from dubline.models.sampling import sample_motion
+from dubline.options.render import DEFAULT_CONTROLS, MotionControls
 from dubline.training.corpus import to_frames
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from dubline.models.motion.blinks import SHAPE
-from dubline.models.motion.controls import MotionControls, MotionEditor
+from dubline.models.motion.editor import MotionEditor
 from dubline.models.motion.readout import HEAD, LIDS, LIPS, MOOD, READINGS, LinearReadout
 from dubline.models.sampling import sample_motion
 from dubline.models.weights import RELEASED, Networks, load_networks
+from dubline.options.render import MotionControls
 
 if TYPE_CHECKING:
     from dubline.models.stage1.autoencoder import Source
@@ -135,9 +136,9 @@ def test_a_rig_that_was_never_fitted_leaves_motion_as_it_is(motion: Tensor, stil
 
 @pytest.mark.parametrize("name", ["expression", "head_motion", "blink", "shut_in_silence"])
 @pytest.mark.parametrize("value", [-0.1, 2.1, float("nan"), float("inf")])
-def test_a_value_out_of_range_is_refused(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"{name} is .*; give 0 to"):
-        replace(DRAWN, **{name: value})
+def test_a_value_out_of_range_is_refused(readout: LinearReadout, name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"The control {name} is .* Use 0 to"):
+        steer(readout, torch.zeros(1, readout.weight.shape[1]), torch.zeros(1), replace(DRAWN, **{name: value}))
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in RELEASED.glob("*/manifest.json")))

@@ -1,47 +1,17 @@
-"""What a user may ask of motion beside the speech: more or less of the head and the mood, blinks, lips that rest."""
+"""Edits whitened motion by the motion controls: head, expression, blinks and lips in silence."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from dubline.models.motion.readout import HEAD, LIDS, LIPS, MOOD
+from dubline.options.render import RenderOptions, faults_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from dubline.models.motion.readout import LinearReadout
-
-#: Twice as much is as far as the released weights draw faces that hold together (docs/decisions/0013).
-MOST: Final = {"expression": 2.0, "head_motion": 2.0, "blink": 2.0, "shut_in_silence": 1.0}
-
-
-@dataclass(frozen=True)
-class MotionControls:
-    """How much of everything: 0 is the portrait's own state, 1 as usual, 2 twice as much.
-
-    expression: brows, smile and cheeks.
-    head_motion: where the head is and where it turns, and all that the rig cannot read: most of that moves heads too.
-    blink: how often the eyes blink (`dubline.models.motion.blinks`).
-    shut_in_silence: 0 to 1, how far the lips leave what was sampled for this face's rest where nobody speaks.
-
-    Raises:
-        ValueError: a value is out of its range.
-    """
-
-    expression: float = 1.0
-    head_motion: float = 1.0
-    blink: float = 1.0
-    shut_in_silence: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            # Written so that NaN is refused too.
-            if not 0 <= value <= MOST[name]:
-                raise ValueError(f"{name} is {value}; give 0 to {MOST[name]:g}")
-
-
-DEFAULT_CONTROLS: Final = MotionControls()
+    from dubline.options.render import MotionControls
 
 
 class MotionEditor:
@@ -54,9 +24,14 @@ class MotionEditor:
         rig: of the networks that draw the motion; one that was never fitted leaves all motion as it is.
         still: (K,), the whitened motion that leaves the portrait as it is.
         rest: the lip gap of this face at rest less the portrait's, in cm.
+
+    Raises:
+        ValueError: a control is out of its bounds.
     """
 
     def __init__(self, controls: MotionControls, readout: LinearReadout, still: Tensor, rest: float) -> None:
+        for option, value in faults_of(RenderOptions(controls=controls)):
+            raise ValueError(f"The {option.label} is {value}. Use {option.range}.")
         self.readout, self.still, self.rest, self.shut = readout, still, rest, controls.shut_in_silence
         self.steps = readout.steps()
         self.factors = self.steps.new_ones(len(self.steps))
