@@ -97,7 +97,7 @@ IDENTIFIERS: Final = (
 #: Names of tables and columns that stay: rows of released versions have them.
 STORED: Final = r"\bdoomed_(objects|at)\b"
 #: Old names of settings and chart values, accepted for one release.
-ALIASES: Final = r"\bDUBLINE_CONTROL_(RELAY|JANITOR)_S\b|\b(relayS|janitorS)\b"
+ALIASES: Final = r"\bDUBLINE_CONTROL_(RELAY|JANITOR)_S\b|\bDUBLINE_WORKER_PULSE_FILE\b|\b(relayS|janitorS)\b"
 #: (part of a path, word): uses that are not the old word. Each has its reason beside it.
 EXCEPTIONS: Final[tuple[tuple[str, str], ...]] = (
     # The former name of a phase on the command line, accepted for one release.
@@ -134,7 +134,7 @@ def sources() -> list[Path]:
 
 
 def spaced(text: str) -> str:
-    """Split identifiers into words: `gotOn`, `made_progress` and `got-on` become `got on`."""
+    """Split identifiers into words: `gotOn`, `got_on` and `got-on` become `got on`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_-]", " ", text)
 
 

@@ -1,4 +1,4 @@
-"""Uploads and jobs in real tables and a real bucket, and executors that work on them."""
+"""Fixtures: uploads and jobs in a real database and bucket, and executors that process them."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ Send = Callable[[UploadKind, bytes, str], Upload]
 
 
 def expire(store: Store) -> int:
-    """Lets every lease run out, and the rescuer come by; how many jobs it took back, due at once."""
-    # In one transaction: a heartbeat in between would renew the lease, as it may while nobody took the job.
+    """Let every lease expire and rescue the jobs, due at once; return how many were rescued."""
+    # In one transaction, so that no heartbeat renews an expired lease before the rescue.
     with transaction(store._engine) as session:
         session.execute(text("UPDATE jobs SET lease_expires_at = now() - interval '1 s' WHERE state = 'running'"))
-        taken = rescue_expired(session)
+        rescued = rescue_expired(session)
         session.execute(text("UPDATE jobs SET available_at = now() WHERE state = 'retrying'"))
-    return taken
+    return rescued
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def tenant(store: Store) -> str:
 
 @pytest.fixture
 def send(store: Store, objects: Objects, tenant: str, tmp_path: Path) -> Send:
-    """Does what a sender and the API do: declare, put, announce."""
+    """Upload a file as a sender does through the API: declare it, store it, complete it."""
 
     def send(kind: UploadKind, data: bytes, content_type: str) -> Upload:
         upload = store.uploads.insert(tenant, kind, content_type, len(data))
@@ -106,7 +106,7 @@ def prober(store: Store, objects: Objects, leases: LeaseSettings, scratch_folder
 
 @pytest.fixture
 def renderer(monkeypatch: pytest.MonkeyPatch) -> Renderer:
-    """The real pipeline around stub networks."""
+    """The real pipeline with stub networks."""
     monkeypatch.setattr(motion, "sample_motion", stub_networks.sample_motion)
     torch.set_num_threads(1)
     return Renderer(stub_networks.StubModels())
@@ -130,7 +130,7 @@ def worker(
 
 @pytest.fixture
 def ready(send: Send, prober: ProbeExecutor, portrait_bytes: bytes, speech_bytes: bytes) -> tuple[UUID, UUID]:
-    """Ids of a portrait and a speech track that were probed."""
+    """Ids of a probed portrait and a probed speech track."""
     portrait = send(UploadKind.PORTRAIT, portrait_bytes, "image/jpeg")
     speech = send(UploadKind.SPEECH, speech_bytes, "audio/wav")
     assert prober.run_next()

@@ -1,7 +1,7 @@
-"""A worker process whose renderer only waits: real loop, heartbeat, rows and bucket, no network.
+"""A worker process without networks, with the real loop, heartbeat, database and bucket.
 
-Run as `python light.py`, with GATES naming a folder: segment n ends once a file `n` is in it. A job of seed `POISON`
-kills the process that renders it, one of seed `BROKEN` finds its device dead there the first time.
+Run as `python light.py`. Segment n ends once the folder in the variable GATES contains a file `n`. A job with the seed
+`POISON` kills its process; in the first attempt at a job with the seed `BROKEN` the device fails.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 POISON, BROKEN = 13, 14
 SEGMENTS = 3
 FINGERPRINT = RenderFingerprint(weights_sha256="1" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
-# Between two reports.
+#: Time between two reports.
 STEP_S = 0.02
 
 
 class LightRenderer:
-    """Segments are their numbers; the video is all of them."""
+    """Makes a video that is the concatenation of its segments' numbers."""
 
     def __init__(self, gates: Path) -> None:
         self._gates = gates
 
     def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
-        """Makes one, as slowly as the gates say."""
+        """Make one, and wait for the file of each segment."""
         checkpoints.begin(FINGERPRINT)
         if job.options.seed == POISON:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -67,7 +67,7 @@ class LightRenderer:
 
 
 def make(context: WorkerContext) -> RenderExecutor:
-    """The child's executor."""
+    """Make the child's executor."""
     return factory.renderer_with(context, LightRenderer(Path(os.environ["GATES"])))
 
 

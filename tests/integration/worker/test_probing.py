@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dubline.worker.executors.probe import ProbeExecutor
 
 
-def test_nothing_to_probe_is_no_event(prober: ProbeExecutor) -> None:
+def test_without_uploads_nothing_is_claimed(prober: ProbeExecutor) -> None:
     assert not prober.run_next()
 
 
@@ -34,7 +34,7 @@ def test_a_good_portrait_becomes_ready_with_facts(
     assert list(scratch_folder.iterdir()) == []
 
 
-def test_bad_files_are_rejected_with_their_codes_and_stop_nobody(
+def test_bad_files_are_rejected_and_good_ones_still_probed(
     store: Store, send: Send, prober: ProbeExecutor, tenant: str, speech_bytes: bytes
 ) -> None:
     uploads = [
@@ -51,7 +51,7 @@ def test_bad_files_are_rejected_with_their_codes_and_stop_nobody(
     assert all(upload.error_detail for upload in probed[:3])
 
 
-def test_an_object_that_is_gone_is_rejected(
+def test_an_upload_without_its_object_is_rejected(
     store: Store, objects: Objects, send: Send, prober: ProbeExecutor, tenant: str, speech_bytes: bytes
 ) -> None:
     upload = send(UploadKind.SPEECH, speech_bytes, "audio/wav")
@@ -60,7 +60,7 @@ def test_an_object_that_is_gone_is_rejected(
     assert store.uploads.get(tenant, upload.id).error_code == "upload_missing"
 
 
-def test_a_broken_prober_blames_no_file_and_leaves_the_lease_to_run_out(
+def test_a_defect_of_the_prober_rejects_no_file(
     store: Store,
     send: Send,
     prober: ProbeExecutor,

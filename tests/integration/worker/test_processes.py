@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
-"""Workers as they are deployed: two processes each, woken through a real broker, stopped and killed by signals."""
+"""Workers as deployed: two processes each, wake-ups from a real broker, stopped and killed by signals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.storage.objects import Objects
 
 WITHIN_S = 120.0
-NOWHERE = "redis://127.0.0.1:1/0"
+NO_BROKER = "redis://127.0.0.1:1/0"
 HERE = Path(__file__).parent
 RENDERER = (sys.executable, "-m", "dubline.worker", "render")
 PROBER = (sys.executable, "-m", "dubline.worker", "probe")
@@ -54,7 +54,7 @@ def environment(database: DatabaseSettings, bucket: BucketSettings, broker_url: 
         "DUBLINE_BUCKET_ACCESS_KEY": bucket.access_key.get_secret_value(),
         "DUBLINE_BUCKET_SECRET_KEY": bucket.secret_key.get_secret_value(),
         "DUBLINE_WORKER_SCRATCH_DIR": str(tmp_path / "work"),
-        "DUBLINE_WORKER_LIVENESS_FILE": str(tmp_path / "liveness"),
+        "DUBLINE_WORKER_LIVENESS_FILE": str(tmp_path / "alive"),
         "DUBLINE_WORKER_POLL_S": "0.5",
         "DUBLINE_LOG_FORMAT": "console",
         "GATES": str(tmp_path / "gates"),
@@ -81,7 +81,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def running(environment: dict[str, str], log: Path) -> Running:
-    """Starts a worker that has taken SIGTERM well by the end of the block, if it has not stopped before."""
+    """Start a worker; at the end of the block it must exit with 0, after a SIGTERM if it is still running."""
 
     @contextmanager
     def running(command: tuple[str, ...], **settings: str) -> Iterator[Process]:
@@ -111,7 +111,7 @@ def insert(store: Store, tenant: str, ready: Ready) -> Callable[..., UUID]:
 
 
 @pytest.fixture
-def look(store: Store, tenant: str) -> Callable[[UUID], Job]:
+def job_of(store: Store, tenant: str) -> Callable[[UUID], Job]:
     return lambda job_id: store.jobs.get(tenant, job_id)
 
 
@@ -121,7 +121,7 @@ def children(process: Process) -> list[int]:
 
 
 def began(gates: Path, segment: int) -> int:
-    """How often a segment was begun."""
+    """Return how many times a segment was begun."""
     return len(list(gates.glob(f"began-{segment}-*")))
 
 
@@ -130,7 +130,7 @@ def open_gates(gates: Path) -> None:
         (gates / str(number)).touch()
 
 
-def test_a_woken_prober_decides_and_stops_cleanly(
+def test_a_wake_up_makes_the_prober_probe(
     running: Running,
     notifier: Notifier,
     store: Store,
@@ -141,8 +141,8 @@ def test_a_woken_prober_decides_and_stops_cleanly(
     log: Path,
 ) -> None:
     with running(PROBER, DUBLINE_WORKER_POLL_S="3600"):
-        # Its first look found nothing, and the clock makes it look no more.
-        wait_until((tmp_path / "liveness").exists, WITHIN_S)
+        # Its first poll finds nothing, and the poll interval is too long for a second.
+        wait_until((tmp_path / "alive").exists, WITHIN_S)
         upload = send(UploadKind.PORTRAIT, portrait_bytes, "image/jpeg")
         notifier.notify_probers()
         wait_until(lambda: store.uploads.get(tenant, upload.id).state is UploadState.READY, WITHIN_S)
@@ -150,28 +150,28 @@ def test_a_woken_prober_decides_and_stops_cleanly(
     assert "Traceback" not in log.read_text()
 
 
-def test_a_job_killed_in_the_middle_of_a_segment_gives_the_bytes_of_one_that_was_not(
+def test_a_job_killed_within_a_segment_gives_the_same_bytes(
     running: Running,
     store: Store,
     objects: Objects,
     tenant: str,
     insert: Callable[..., UUID],
-    look: Callable[[UUID], Job],
+    job_of: Callable[[UUID], Job],
     gates: Path,
     tmp_path: Path,
     log: Path,
 ) -> None:
-    """The released tiny networks; the second worker finds the motion and the first segment."""
+    """With the released tiny networks; the second child fetches the motion and the first segment."""
 
     def digest(job_id: UUID) -> str:
-        key = look(job_id).result_key
+        key = job_of(job_id).result_key
         assert key is not None, log.read_text()
         objects.get(key, tmp_path / "video.mp4", limit_bytes=10**9)
         return hashlib.sha256((tmp_path / "video.mp4").read_bytes()).hexdigest()
 
     whole = insert(3)
     with running(TINY) as process:
-        wait_until(lambda: look(whole).state is JobState.SUCCEEDED, WITHIN_S)
+        wait_until(lambda: job_of(whole).state is JobState.SUCCEEDED, WITHIN_S)
         (gates / "held").unlink()
         (gates / "hold").touch()
         killed = insert(3)
@@ -180,19 +180,19 @@ def test_a_job_killed_in_the_middle_of_a_segment_gives_the_bytes_of_one_that_was
             os.kill(child, signal.SIGKILL)
         (gates / "hold").unlink()
         expire(store)
-        wait_until(lambda: look(killed).state is JobState.SUCCEEDED, WITHIN_S)
+        wait_until(lambda: job_of(killed).state is JobState.SUCCEEDED, WITHIN_S)
     assert digest(killed) == digest(whole)
     first, second = store.jobs.attempts(tenant, killed)
     assert (first.cause, first.worker == second.worker) == (Cause.WORKER_LOST, False)
     assert "checkpoints=2" in log.read_text()
 
 
-def test_sigterm_lets_the_segment_end_and_another_worker_goes_on_after_it(
+def test_sigterm_finishes_the_segment_and_another_worker_resumes(
     running: Running,
     store: Store,
     tenant: str,
     insert: Callable[..., UUID],
-    look: Callable[[UUID], Job],
+    job_of: Callable[[UUID], Job],
     gates: Path,
     tmp_path: Path,
 ) -> None:
@@ -202,24 +202,24 @@ def test_sigterm_lets_the_segment_end_and_another_worker_goes_on_after_it(
         process.send_signal(signal.SIGTERM)
         (gates / "0").touch()
         assert process.wait(WITHIN_S) == 0
-    assert look(job_id).state is JobState.QUEUED
+    assert job_of(job_id).state is JobState.QUEUED
     (attempt,) = store.jobs.attempts(tenant, job_id)
     assert attempt.cause is Cause.SHUTDOWN
     assert attempt.gpu_s > 0
     assert list((tmp_path / "work").iterdir()) == []
     open_gates(gates)
     with running(LIGHT):
-        wait_until(lambda: look(job_id).state is JobState.SUCCEEDED, WITHIN_S)
+        wait_until(lambda: job_of(job_id).state is JobState.SUCCEEDED, WITHIN_S)
     assert [began(gates, number) for number in range(light.SEGMENTS)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_a_second_signal_hands_the_job_back_at_once(
+def test_a_second_signal_releases_the_job_at_once(
     running: Running,
     store: Store,
     tenant: str,
     insert: Callable[..., UUID],
-    look: Callable[[UUID], Job],
+    job_of: Callable[[UUID], Job],
     gates: Path,
     number: signal.Signals,
 ) -> None:
@@ -228,96 +228,96 @@ def test_a_second_signal_hands_the_job_back_at_once(
         wait_until(lambda: began(gates, 0), WITHIN_S)
         process.send_signal(number)
         if number != signal.SIGQUIT:
-            # Two of a kind that come too close are one.
+            # The kernel merges pending signals of one kind, so send until the process ends.
             wait_until(lambda: process.send_signal(number) or process.poll() is not None, WITHIN_S)
         assert process.wait(WITHIN_S) == 0
-    assert look(job_id).state is JobState.QUEUED
+    assert job_of(job_id).state is JobState.QUEUED
     (attempt,) = store.jobs.attempts(tenant, job_id)
     assert (attempt.cause, attempt.refused_writes) == (Cause.SHUTDOWN, 0)
 
 
-def test_without_a_broker_jobs_are_done_and_stops_are_heard(
-    running: Running, insert: Callable[..., UUID], look: Callable[[UUID], Job], gates: Path, log: Path, tmp_path: Path
+def test_without_a_broker_jobs_are_rendered_and_stops_work(
+    running: Running, insert: Callable[..., UUID], job_of: Callable[[UUID], Job], gates: Path, log: Path, tmp_path: Path
 ) -> None:
     open_gates(gates)
     first = insert()
-    with running(LIGHT, DUBLINE_BROKER_URL=NOWHERE) as process:
-        wait_until(lambda: look(first).state is JobState.SUCCEEDED, WITHIN_S)
-        # The parent does not need the broker to see that its child is gone, either.
+    with running(LIGHT, DUBLINE_BROKER_URL=NO_BROKER) as process:
+        wait_until(lambda: job_of(first).state is JobState.SUCCEEDED, WITHIN_S)
+        # The parent also replaces its child without a broker.
         for child in children(process):
             os.kill(child, signal.SIGKILL)
         second = insert()
-        wait_until(lambda: look(second).state is JobState.SUCCEEDED, WITHIN_S)
+        wait_until(lambda: job_of(second).state is JobState.SUCCEEDED, WITHIN_S)
     assert "child_ended" in log.read_text()
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_a_cancelled_job_is_left_by_its_worker(
+def test_a_worker_stops_rendering_a_cancelled_job(
     running: Running,
     store: Store,
     tenant: str,
     insert: Callable[..., UUID],
-    look: Callable[[UUID], Job],
+    job_of: Callable[[UUID], Job],
     gates: Path,
 ) -> None:
     cancelled = insert()
     with running(LIGHT):
         wait_until(lambda: began(gates, 0), WITHIN_S)
-        neighbour = insert()
+        other = insert()
         store.jobs.cancel(tenant, cancelled)
-        # Its worker is free again although the gate never opened.
+        # The worker continues although the gate never opened.
         wait_until(lambda: began(gates, 0) == 2, WITHIN_S)
         open_gates(gates)
-        wait_until(lambda: look(neighbour).state is JobState.SUCCEEDED, WITHIN_S)
-    assert look(cancelled).state is JobState.CANCELLED
+        wait_until(lambda: job_of(other).state is JobState.SUCCEEDED, WITHIN_S)
+    assert job_of(cancelled).state is JobState.CANCELLED
     (attempt,) = store.jobs.attempts(tenant, cancelled)
     assert (attempt.cause, attempt.refused_writes) == (Cause.CANCELLED, 1)
 
 
-def test_a_job_that_kills_its_workers_is_given_up_and_its_neighbour_is_not(
+def test_a_poison_pill_fails_and_other_jobs_succeed(
     running: Running,
     store: Store,
     tenant: str,
     insert: Callable[..., UUID],
-    look: Callable[[UUID], Job],
+    job_of: Callable[[UUID], Job],
     gates: Path,
 ) -> None:
     open_gates(gates)
     poison = insert(light.POISON)
-    neighbour = insert()
+    other = insert()
     with running(LIGHT) as process:
         for attempt in (1, 2, 3):
-            wait_until(lambda: look(poison).attempt_count == attempt, WITHIN_S)  # noqa: B023
+            wait_until(lambda: job_of(poison).attempt_count == attempt, WITHIN_S)  # noqa: B023
             workers = [one.worker for one in store.jobs.attempts(tenant, poison)]
             pid = int(workers[-1].rpartition(":")[2])
             wait_until(lambda: pid not in children(process), WITHIN_S)  # noqa: B023
             expire(store)
         assert len(set(workers)) == 3
-        wait_until(lambda: look(neighbour).state is JobState.SUCCEEDED, WITHIN_S)
-    failed = look(poison)
+        wait_until(lambda: job_of(other).state is JobState.SUCCEEDED, WITHIN_S)
+    failed = job_of(poison)
     assert (failed.state, failed.error_code) == (JobState.FAILED, "attempts_exhausted")
 
 
-def test_a_dead_device_ends_the_child_and_the_job_goes_on_in_the_next(
+def test_a_failed_device_ends_the_child_and_the_next_resumes(
     running: Running,
     store: Store,
     tenant: str,
     insert: Callable[..., UUID],
-    look: Callable[[UUID], Job],
+    job_of: Callable[[UUID], Job],
     gates: Path,
     log: Path,
 ) -> None:
     open_gates(gates)
     job_id = insert(light.BROKEN)
     with running(LIGHT):
-        wait_until(lambda: look(job_id).state is JobState.SUCCEEDED, WITHIN_S)
+        wait_until(lambda: job_of(job_id).state is JobState.SUCCEEDED, WITHIN_S)
     first, second = store.jobs.attempts(tenant, job_id)
     assert (first.error_code, first.worker == second.worker) == ("device_failed", False)
     assert f"exit_code={DEVICE_FAILED}" in log.read_text()
 
 
 @pytest.mark.parametrize("wrong", [{"DUBLINE_WORKER_PRESET": "gigantic"}, {"DUBLINE_WORKER_DEVICE": "abacus"}])
-def test_a_renderer_that_cannot_work_stops_and_says_why(
+def test_a_renderer_without_its_networks_stops_and_logs_why(
     environment: dict[str, str], log: Path, tmp_path: Path, wrong: dict[str, str]
 ) -> None:
     with log.open("wb") as file:
@@ -326,13 +326,13 @@ def test_a_renderer_that_cannot_work_stops_and_says_why(
     (line,) = [line for line in log.read_text().splitlines() if "worker_not_prepared" in line]
     assert next(iter(wrong.values())) in line
     assert list((tmp_path / "work").iterdir()) == []
-    assert not (tmp_path / "liveness").exists()
+    assert not (tmp_path / "alive").exists()
 
 
-def test_a_killed_worker_leaves_no_process_behind(environment: dict[str, str], log: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_leaves_no_child_process(environment: dict[str, str], log: Path, tmp_path: Path) -> None:
     with log.open("wb") as file:
         process = subprocess.Popen(PROBER, env=environment, stderr=file)
-        wait_until((tmp_path / "liveness").exists, WITHIN_S)
+        wait_until((tmp_path / "alive").exists, WITHIN_S)
         (child,) = children(process)
         process.kill()
         process.wait()

@@ -39,7 +39,7 @@ def fetched(objects: Objects, key: str | None, folder: Path) -> bytes:
     return (folder / "result.mp4").read_bytes()
 
 
-def test_nothing_to_render_is_no_event(store: Store, worker: RenderExecutor) -> None:
+def test_without_jobs_nothing_is_claimed(store: Store, worker: RenderExecutor) -> None:
     assert not worker.run_next()
     assert store.jobs.queued_counts().claimable == 0
 
@@ -68,7 +68,7 @@ def test_a_job_is_rendered_stored_and_published(
     assert not worker.run_next()
 
 
-def test_a_jobs_controls_reach_the_renderer(
+def test_the_motion_controls_reach_the_renderer(
     store: Store, tenant: str, worker: RenderExecutor, ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = MotionControls(expression=0.5, head_motion=0.0, blink=2.0, shut_in_silence=0.25)
@@ -78,11 +78,11 @@ def test_a_jobs_controls_reach_the_renderer(
     seen: list[MotionControls] = []
     real = pipeline.Renderer.run
 
-    def look(renderer: pipeline.Renderer, job: RenderJob, *rest: Any) -> Rendered:
+    def spy(renderer: pipeline.Renderer, job: RenderJob, *rest: Any) -> Rendered:
         seen.append(job.options.controls)
         return real(renderer, job, *rest)
 
-    monkeypatch.setattr(pipeline.Renderer, "run", look)
+    monkeypatch.setattr(pipeline.Renderer, "run", spy)
     assert worker.run_next()
     assert seen == [asked]
 
@@ -103,7 +103,7 @@ def test_a_failing_encoder_is_retried_with_its_code(
     )
 
 
-def test_a_defect_is_retried_and_tells_the_tenant_no_secret(
+def test_a_defect_is_retried_and_its_message_is_not_shown(
     store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -118,7 +118,7 @@ def test_a_defect_is_retried_and_tells_the_tenant_no_secret(
     assert "secret" not in (attempt.error_detail or "")
 
 
-def test_a_portrait_that_changed_after_its_probe_fails_the_job(
+def test_a_portrait_changed_after_its_probe_fails_the_job(
     store: Store,
     objects: Objects,
     tenant: str,
@@ -138,7 +138,7 @@ def test_a_portrait_that_changed_after_its_probe_fails_the_job(
     assert "changed" in (job.error_detail or "")
 
 
-def test_a_job_taken_away_is_dropped_and_the_other_worker_wins(
+def test_a_lost_lease_ends_the_attempt_and_the_next_succeeds(
     store: Store,
     objects: Objects,
     tenant: str,
@@ -146,7 +146,7 @@ def test_a_job_taken_away_is_dropped_and_the_other_worker_wins(
     job_id: UUID,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The lease runs out in the middle of the first attempt; the second finishes the job."""
+    """The lease expires during the first attempt; the second finishes the job."""
     join = pipeline.mux.join
 
     def lose_the_lease(*arguments: object) -> None:
@@ -165,17 +165,17 @@ def test_a_job_taken_away_is_dropped_and_the_other_worker_wins(
     assert [attempt.number for attempt in store.jobs.attempts(tenant, job_id)] == [1, 2]
 
 
-def test_progress_is_seen_while_the_job_runs(
+def test_progress_is_written_while_the_job_runs(
     store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     join = pipeline.mux.join
 
-    def look(*arguments: object) -> None:
+    def spy(*arguments: object) -> None:
         job = store.jobs.get(tenant, job_id)
         seen.append((job.state, job.stage, job.progress_percent))
         join(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pipeline.mux, "join", look)
+    monkeypatch.setattr(pipeline.mux, "join", spy)
     assert worker.run_next()
     assert seen == [(JobState.RUNNING, Stage.MUXING, pipeline.RENDERED_PERCENT)]

@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
-"""What is left of an attempt that did not finish, and what the next one makes of it; stub networks."""
+"""Interrupted attempts and their continuation from checkpoints, with stub networks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dubline.worker.executors.render import RenderExecutor
 
 Ready = tuple[UUID, UUID]
-Watch = Callable[[Stage, float], None]
+Hook = Callable[[Stage, float], None]
 
 
 @pytest.fixture
@@ -37,22 +37,22 @@ def job_id(store: Store, tenant: str, ready: Ready, monkeypatch: pytest.MonkeyPa
     return store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1])).id
 
 
-def watched(worker: RenderExecutor, watch: Watch) -> RenderExecutor:
-    """A worker of its own shutdown whose every report is seen before it is made."""
+def with_hook(worker: RenderExecutor, hook: Hook) -> RenderExecutor:
+    """Copy a worker, with a shutdown of its own, and call `hook` before each of its reports."""
 
-    class Watched:
-        def run(self, job: Any, scratch: Path, report: Watch, checkpoints: Any) -> Any:
-            def tell(stage: Stage, percent: float) -> None:
-                watch(stage, percent)
+    class HookedRenderer:
+        def run(self, job: Any, scratch: Path, report: Hook, checkpoints: Any) -> Any:
+            def hooked_report(stage: Stage, percent: float) -> None:
+                hook(stage, percent)
                 report(stage, percent)
 
-            return worker.renderer.run(job, scratch, tell, checkpoints)
+            return worker.renderer.run(job, scratch, hooked_report, checkpoints)
 
-    return replace(worker, renderer=Watched(), shutdown=Shutdown())
+    return replace(worker, renderer=HookedRenderer(), shutdown=Shutdown())
 
 
-def late(percent: float) -> bool:
-    """In the middle of the second segment."""
+def in_second_segment(percent: float) -> bool:
+    """Return whether half of the second segment is rendered."""
     return percent > 60
 
 
@@ -67,33 +67,33 @@ def video(store: Store, objects: Objects, tenant: str, job_id: UUID, folder: Pat
 def whole(
     store: Store, objects: Objects, tenant: str, worker: RenderExecutor, ready: Ready, job_id: UUID, tmp_path: Path
 ) -> bytes:
-    """The video of a job that nobody disturbed, equal to the one that is looked at."""
-    undisturbed = store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1])).id
-    held = store.leases.claim("nobody", 600)
+    """The video of an uninterrupted job with the same inputs."""
+    uninterrupted = store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1])).id
+    held = store.leases.claim("other", 600)
     assert held is not None
     assert held.job_id == job_id
     assert worker.run_next()
     store.leases.release(held)
-    return video(store, objects, tenant, undisturbed, tmp_path)[1]
+    return video(store, objects, tenant, uninterrupted, tmp_path)[1]
 
 
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the checkpoints that come from the bucket."""
+    """Names of the checkpoints that are downloaded."""
     names: list[str] = []
     get = Objects.get
 
-    def listen(self: Objects, key: str, *rest: Any, **named: Any) -> int:
+    def spy(self: Objects, key: str, *rest: Any, **named: Any) -> int:
         if key.startswith("checkpoints/"):
             names.append(key.rpartition("/")[2])
         return get(self, key, *rest, **named)
 
-    monkeypatch.setattr(Objects, "get", listen)
+    monkeypatch.setattr(Objects, "get", spy)
     return names
 
 
-@pytest.mark.parametrize("hurried", [False, True])
-def test_a_stop_hands_the_job_back_uncharged_and_the_next_worker_goes_on(
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_stopped_job_is_released_uncharged_and_resumed(
     store: Store,
     objects: Objects,
     tenant: str,
@@ -102,13 +102,13 @@ def test_a_stop_hands_the_job_back_uncharged_and_the_next_worker_goes_on(
     job_id: UUID,
     tmp_path: Path,
     fetched: list[str],
-    hurried: bool,
+    forced: bool,
 ) -> None:
     def stop(_stage: Stage, percent: float) -> None:
-        if late(percent):
-            (stopping.shutdown.force if hurried else stopping.shutdown.request)()
+        if in_second_segment(percent):
+            (stopping.shutdown.force if forced else stopping.shutdown.request)()
 
-    stopping = watched(worker, stop)
+    stopping = with_hook(worker, stop)
     assert stopping.run_next()
     left = store.jobs.get(tenant, job_id)
     attempt = store.jobs.attempts(tenant, job_id)[-1]
@@ -117,14 +117,16 @@ def test_a_stop_hands_the_job_back_uncharged_and_the_next_worker_goes_on(
     assert worker.run_next()
     done, made = video(store, objects, tenant, job_id, tmp_path)
     assert made == whole
-    # The second segment is finished first, unless there is no time for it.
+    # A graceful shutdown finishes the second segment.
     kept = ["motion-000000.npy", "segment-000000.mp4", "segment-000001.mp4"]
-    assert fetched == (kept[:2] if hurried else kept)
+    assert fetched == (kept[:2] if forced else kept)
     assert done.gpu_s == pytest.approx(sum(attempt.gpu_s for attempt in store.jobs.attempts(tenant, job_id)))
     assert all(attempt.refused_writes == 0 for attempt in store.jobs.attempts(tenant, job_id))
 
 
-def test_a_stop_waits_for_no_sampling(store: Store, tenant: str, worker: RenderExecutor, job_id: UUID) -> None:
+def test_a_graceful_shutdown_interrupts_sampling(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID
+) -> None:
     seen: list[Stage] = []
 
     def stop(stage: Stage, _percent: float) -> None:
@@ -132,25 +134,23 @@ def test_a_stop_waits_for_no_sampling(store: Store, tenant: str, worker: RenderE
         if stage is Stage.SAMPLING:
             stopping.shutdown.request()
 
-    stopping = watched(worker, stop)
+    stopping = with_hook(worker, stop)
     assert stopping.run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.QUEUED
     assert seen.count(Stage.SAMPLING) == 1
 
 
-def test_what_follows_the_last_segment_is_finished_before_a_stop(
-    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID
-) -> None:
+def test_a_graceful_shutdown_finishes_muxing(store: Store, tenant: str, worker: RenderExecutor, job_id: UUID) -> None:
     def stop(stage: Stage, _percent: float) -> None:
         if stage is Stage.MUXING:
             stopping.shutdown.request()
 
-    stopping = watched(worker, stop)
+    stopping = with_hook(worker, stop)
     assert stopping.run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.SUCCEEDED
 
 
-def test_a_cancelled_job_is_left_at_the_next_write(
+def test_a_cancelled_job_ends_at_the_next_write(
     store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dubline.worker.runtime.progress.PERIOD_S", 0.0)
@@ -158,21 +158,21 @@ def test_a_cancelled_job_is_left_at_the_next_write(
 
     def cancel(_stage: Stage, percent: float) -> None:
         seen.append(percent)
-        if late(percent):
+        if in_second_segment(percent):
             store.jobs.cancel(tenant, job_id)
 
-    assert watched(worker, cancel).run_next()
+    assert with_hook(worker, cancel).run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.CANCELLED
-    assert len([percent for percent in seen if late(percent)]) == 1
+    assert len([percent for percent in seen if in_second_segment(percent)]) == 1
     (attempt,) = store.jobs.attempts(tenant, job_id)
     assert attempt.cause is Cause.CANCELLED
-    # A heartbeat may have been refused just before.
+    # A renewal may have been refused before.
     assert attempt.refused_writes in {1, 2}
     assert not worker.run_next()
 
 
-@pytest.mark.parametrize("damage", ["altered", "gone"])
-def test_a_damaged_checkpoint_is_made_anew(
+@pytest.mark.parametrize("damage", ["altered", "missing"])
+def test_a_damaged_checkpoint_is_rendered_again(
     store: Store,
     objects: Objects,
     tenant: str,
@@ -185,36 +185,36 @@ def test_a_damaged_checkpoint_is_made_anew(
 ) -> None:
     keep = type(store.leases).keep
 
-    def spoil(self: Any, lease: Lease, piece: Checkpoint) -> None:
-        keep(self, lease, piece)
-        if (piece.kind, piece.number) == (CheckpointKind.SEGMENT, 0):
-            objects.delete_many([piece.object_key])
+    def damage_first(self: Any, lease: Lease, checkpoint: Checkpoint) -> None:
+        keep(self, lease, checkpoint)
+        if (checkpoint.kind, checkpoint.number) == (CheckpointKind.SEGMENT, 0):
+            objects.delete_many([checkpoint.object_key])
             if damage == "altered":
-                (tmp_path / "other").write_bytes(b"x" * piece.size_bytes)
-                objects.put(tmp_path / "other", piece.object_key, "video/mp4")
+                (tmp_path / "other").write_bytes(b"x" * checkpoint.size_bytes)
+                objects.put(tmp_path / "other", checkpoint.object_key, "video/mp4")
 
     def stop(_stage: Stage, percent: float) -> None:
-        if late(percent):
+        if in_second_segment(percent):
             stopping.shutdown.force()
 
-    stopping = watched(worker, stop)
-    with monkeypatch.context() as spoilt:
-        spoilt.setattr(type(store.leases), "keep", spoil)
+    stopping = with_hook(worker, stop)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store.leases), "keep", damage_first)
         assert stopping.run_next()
     assert worker.run_next()
     assert video(store, objects, tenant, job_id, tmp_path)[1] == whole
 
 
-def test_too_little_memory_halves_the_batch_once_and_then_gives_up(
+def test_too_little_memory_halves_the_batch_once(
     store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
 
-    def starve(_self: stub_networks.StubAutoencoder, _source: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
+    def exhaust(_self: stub_networks.StubAutoencoder, _source: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
         sizes.append(len(motion))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(stub_networks.StubAutoencoder, "render", starve)
+    monkeypatch.setattr(stub_networks.StubAutoencoder, "render", exhaust)
     monkeypatch.setattr("dubline.orchestration.domain.retry.FIRST_DELAY_S", 0.0)
     assert worker.run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
@@ -224,13 +224,13 @@ def test_too_little_memory_halves_the_batch_once_and_then_gives_up(
     assert (failed.state, failed.error_code) == (JobState.FAILED, "attempts_exhausted")
 
 
-def test_a_dead_device_charges_the_worker_and_ends_it(
+def test_a_failed_device_is_recorded_and_ends_the_worker(
     store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(*_: object) -> torch.Tensor:
+    def fail(*_: object) -> torch.Tensor:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(stub_networks.StubAutoencoder, "render", die)
+    monkeypatch.setattr(stub_networks.StubAutoencoder, "render", fail)
     with pytest.raises(DeviceFailedError):
         worker.run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
@@ -238,20 +238,20 @@ def test_a_dead_device_charges_the_worker_and_ends_it(
     assert (attempt.cause, attempt.error_code) == (Cause.WORKER_LOST, "device_failed")
 
 
-@pytest.mark.parametrize("place", ["the download", "the motion", "the encoder"])
-def test_a_full_disk_is_no_fault_of_the_job(
+@pytest.mark.parametrize("place", ["download", "motion", "encoder"])
+def test_a_full_disk_is_a_transient_error(
     store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/scratch/secret")
 
-    if place == "the download":
+    if place == "download":
         monkeypatch.setattr(Objects, "get", full)
-    elif place == "the motion":
+    elif place == "motion":
         monkeypatch.setattr(pipeline.motion, "_write_header", full)
     else:
         encode = pipeline.mux.encode_segment
-        # ffmpeg itself meets the full disk.
+        # The write of ffmpeg itself fails.
         monkeypatch.setattr(
             pipeline.mux,
             "encode_segment",
@@ -263,7 +263,7 @@ def test_a_full_disk_is_no_fault_of_the_job(
     assert "secret" not in (attempt.error_detail or "")
 
 
-def test_a_bucket_that_takes_no_checkpoints_costs_only_them(
+def test_a_job_succeeds_without_stored_checkpoints(
     store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = Objects.put
@@ -278,7 +278,7 @@ def test_a_bucket_that_takes_no_checkpoints_costs_only_them(
     assert store.jobs.get(tenant, job_id).state is JobState.SUCCEEDED
 
 
-def test_losses_before_a_kept_piece_do_not_make_a_device_failure_final(
+def test_progress_resets_the_charges_for_lost_workers(
     store: Store, tenant: str, worker: RenderExecutor, job_id: UUID
 ) -> None:
     for _ in range(2):
@@ -286,9 +286,9 @@ def test_losses_before_a_kept_piece_do_not_make_a_device_failure_final(
         store.leases.rescue_expired()
 
     def fail(_stage: Stage, percent: float) -> None:
-        if late(percent):
+        if in_second_segment(percent):
             raise DeviceFailedError
 
     with pytest.raises(DeviceFailedError):
-        watched(worker, fail).run_next()
+        with_hook(worker, fail).run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.RETRYING

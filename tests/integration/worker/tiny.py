@@ -1,7 +1,7 @@
-"""A worker process with the released tiny networks and short segments, which can be held in the middle of one.
+"""A worker process with the released tiny networks and short segments, which can be paused within a segment.
 
-Run as `python tiny.py`, with GATES naming a folder: while a file `hold` is in it, the second segment goes no further
-than its second batch, and says so by a file `held`.
+Run as `python tiny.py`. While the folder in the variable GATES contains a file `hold`, the second segment waits after
+its second batch, and a file `held` is written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ render = PreparedSource.render
 
 
 def held(self: PreparedSource, motion: Path, span: range, batch: int) -> Iterator[Tensor]:
-    """Renders as the real one does."""
+    """Render as the original, and wait while `hold` exists."""
     gates = Path(os.environ["GATES"])
     for number, frames in enumerate(render(self, motion, span, batch)):
         if (span.start, number) == (SEGMENT_FRAMES, 1):

@@ -13,6 +13,7 @@ from dubline.orchestration.settings import (
     MaintenanceSettings,
     validation_messages,
 )
+from dubline.worker.settings import WorkerSettings
 
 
 def test_a_group_is_read_from_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,5 +77,8 @@ def test_a_new_variable_has_precedence_over_its_old_one(monkeypatch: pytest.Monk
 
 
 def test_every_new_name_is_a_field() -> None:
-    prefix = MaintenanceSettings.model_config["env_prefix"]
-    assert set(RENAMED.values()) <= {f"{prefix}{field}".upper() for field in MaintenanceSettings.model_fields}
+    groups = (MaintenanceSettings, WorkerSettings)
+    variables = {
+        f"{group.model_config['env_prefix']}{field}".upper() for group in groups for field in group.model_fields
+    }
+    assert set(RENAMED.values()) <= variables

@@ -1,4 +1,4 @@
-"""A real face, a short buzz, and networks that are quick enough for a unit test."""
+"""Fixtures: a portrait with a face, a short tone as speech, and the pipeline with stub networks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def speech_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def renderer(monkeypatch: pytest.MonkeyPatch) -> Renderer:
-    """The real pipeline around stub networks."""
+    """The real pipeline with stub networks."""
     monkeypatch.setattr(motion, "sample_motion", stub_networks.sample_motion)
     torch.set_num_threads(1)
     return Renderer(stub_networks.StubModels())

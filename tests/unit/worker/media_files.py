@@ -1,4 +1,4 @@
-"""Makes the files that the tests look at: pictures by Pillow, sound by ffmpeg, both in every accepted format."""
+"""Generated media files for tests: pictures by Pillow, speech by ffmpeg, in every accepted format."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ RATE_HZ = 16_000
 
 
 def tone(seconds: float, rate_hz: int = RATE_HZ, level: float = 0.3) -> np.ndarray:
-    """A voice-like buzz, (n,) float64."""
+    """Make a voice-like tone, (n,) float64."""
     time_s = np.arange(round(seconds * rate_hz)) / rate_hz
     return level * np.sin(2 * np.pi * 220 * time_s) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time_s))
 
 
 def wav(path: Path, samples: np.ndarray, rate_hz: int = RATE_HZ, channels: int = 1) -> Path:
-    """Writes 16-bit PCM, the same samples in every channel."""
+    """Write 16-bit PCM with the same samples in every channel."""
     pcm = np.repeat((samples * 32767).astype("<i2")[:, None], channels, axis=1)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(channels)
@@ -33,34 +33,34 @@ def wav(path: Path, samples: np.ndarray, rate_hz: int = RATE_HZ, channels: int =
 
 
 def convert(source: Path, target: Path, *options: str) -> Path:
-    """Lets ffmpeg write another format, chosen by the target's ending."""
+    """Convert a file with ffmpeg to the format of the target's suffix."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-i", source, *options, target]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return target
 
 
 def mp3(path: Path, seconds: float, rate_hz: int, channels: int, bit_rate: str = "64k") -> Path:
-    """Writes a buzz as MP3."""
+    """Write a tone as MP3."""
     source = wav(path.with_suffix(".wav"), tone(seconds, rate_hz), rate_hz, channels)
     return convert(source, path, "-b:a", bit_rate)
 
 
-def chained(folder: Path, name: str, pieces: list[tuple[int, int, str]]) -> Path:
-    """Lays MP3s of two seconds each end to end, (Hz, channels, bit rate) each, as text-to-speech programs do."""
-    made = [mp3(folder / f"{name}-{number}.mp3", 2.0, *piece) for number, piece in enumerate(pieces)]
+def concatenated(folder: Path, name: str, parts: list[tuple[int, int, str]]) -> Path:
+    """Concatenate MP3s of two seconds, each with its (Hz, channels, bit rate), as text-to-speech programs do."""
+    made = [mp3(folder / f"{name}-{number}.mp3", 2.0, *part) for number, part in enumerate(parts)]
     path = folder / f"{name}.mp3"
-    path.write_bytes(b"".join(piece.read_bytes() for piece in made))
+    path.write_bytes(b"".join(part.read_bytes() for part in made))
     return path
 
 
 def tagged(data: bytes, tag_bytes: int = 3000) -> bytes:
-    """Puts an ID3 tag in front that holds nothing."""
+    """Prepend an empty ID3 tag."""
     size = bytes((tag_bytes >> shift) & 0x7F for shift in (21, 14, 7, 0))
     return b"ID3\4\0\0" + size + bytes(tag_bytes) + data
 
 
-# Files laid end to end that differ in rate, channels, bit rate, or all of them.
-CHAINS: dict[str, list[tuple[int, int, str]]] = {
+# Concatenated parts of different rates, channel counts, bit rates, or all of them.
+CONCATENATIONS: dict[str, list[tuple[int, int, str]]] = {
     "alike": [(44_100, 1, "64k"), (44_100, 1, "64k")],
     "faster": [(22_050, 1, "64k"), (44_100, 1, "64k")],
     "slower": [(48_000, 1, "64k"), (44_100, 1, "64k")],
@@ -70,8 +70,8 @@ CHAINS: dict[str, list[tuple[int, int, str]]] = {
 }
 
 
-def cut(source: Path, target: Path, share: float) -> Path:
-    """Copies the first `share` of a file's bytes."""
+def truncated(source: Path, target: Path, share: float) -> Path:
+    """Copy the first `share` of a file's bytes."""
     data = source.read_bytes()
     target.write_bytes(data[: int(len(data) * share)])
     return target

@@ -1,4 +1,4 @@
-"""Networks that move the whole crop up and down with the loudness of the speech: quick, exact, never convincing."""
+"""Stub networks: they shift the whole crop vertically by the loudness of the speech. Fast and deterministic."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RATE_HZ = 16_000
 
 
 class StubAutoencoder:
-    """Stage 1: a latent's first value is a shift in px."""
+    """Stub of stage 1: the first value of a latent is a shift in px."""
 
     def encode_source(self, crop: Tensor) -> Tensor:
         assert crop.shape[0] == 1
@@ -35,7 +35,7 @@ class StubAutoencoder:
 
 @dataclass(frozen=True)
 class StubModels:
-    """Stands where the worker keeps its networks."""
+    """Stub of the worker's model cache."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
@@ -58,7 +58,7 @@ def sample_motion(
     *,
     controls: MotionControls,
 ) -> Iterator[Tensor]:
-    """Stage 2: the loudness of each frame's samples, heard twice as the real one does."""
+    """Stub of stage 2: the loudness of each frame's samples. Reads the speech twice, as the real one does."""
     loudest = max((float(np.abs(chunk).max()) for chunk in speech()), default=1.0)
     samples = np.concatenate(list(speech()))
     per_frame = RATE_HZ // FPS

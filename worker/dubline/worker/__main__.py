@@ -29,7 +29,7 @@ from dubline.worker.runtime import scratch
 from dubline.worker.runtime.channel import UNPREPARED
 from dubline.worker.runtime.liveness import LivenessFile
 from dubline.worker.runtime.supervisor import Supervisor
-from dubline.worker.settings import LeaseSettings, WorkerSettings, log_renamed
+from dubline.worker.settings import LeaseSettings, WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,9 +73,8 @@ def serve(role: str, command: Sequence[str]) -> int:
         0 after a stop, `channel.UNPREPARED` if the child could not load its networks or decoders.
     """
     os.environ.setdefault(*PASSIVE_WAITING)
-    settings = WorkerSettings.read()
     logs.configure(LogSettings.read())
-    log_renamed()
+    settings = WorkerSettings.read()
     app = create_app(BrokerSettings.read().url.get_secret_value())
     LivenessFile.at(settings.liveness_file).clear()
     task, queue = WAKE_UPS[role]

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
-import structlog
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import Field, model_validator
 
 from dubline.orchestration.settings import Settings, group
-
-_log = structlog.get_logger(__name__)
-
-#: Old name of a variable -> its name. Old names are accepted for one release.
-RENAMED: Final = {"DUBLINE_WORKER_PULSE_FILE": "DUBLINE_WORKER_LIVENESS_FILE"}
 
 
 class WorkerSettings(Settings):
@@ -30,9 +23,7 @@ class WorkerSettings(Settings):
     """Parent of the worker's scratch folder."""
     poll_s: float = Field(default=5.0, gt=0)
     """Seconds between two polls of an idle worker without a wake-up; each is up to a fifth shorter or longer."""
-    liveness_file: str = Field(
-        default="", validation_alias=AliasChoices("DUBLINE_WORKER_LIVENESS_FILE", "DUBLINE_WORKER_PULSE_FILE")
-    )
+    liveness_file: str = ""
     """Touched at each poll and each step, for probes on the same machine; empty disables it."""
 
 
@@ -50,10 +41,3 @@ class LeaseSettings(Settings):
         if self.duration_s < 2 * self.heartbeat_s:
             raise ValueError("DUBLINE_LEASE_DURATION_S must be at least twice DUBLINE_LEASE_HEARTBEAT_S")
         return self
-
-
-def log_renamed() -> None:
-    """Log each variable that is set under its old name."""
-    for old, new in RENAMED.items():
-        if old in os.environ:
-            _log.warning("setting_renamed", old=old, new=new)

@@ -20,7 +20,7 @@ def read(path: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(("rate_hz", "channels"), [(8_000, 1), (12_345, 2), (16_000, 1), (44_100, 2), (48_000, 6)])
-def test_speech_arrives_as_mono_seconds_at_16_khz(tmp_path: Path, rate_hz: int, channels: int) -> None:
+def test_speech_is_decoded_to_mono_seconds_at_16_khz(tmp_path: Path, rate_hz: int, channels: int) -> None:
     path = media.wav(tmp_path / "speech.wav", media.tone(2.5, rate_hz), rate_hz, channels)
     chunks = read(path)
     assert [len(chunk) for chunk in chunks[:2]] == [RATE_HZ, RATE_HZ]
@@ -29,31 +29,31 @@ def test_speech_arrives_as_mono_seconds_at_16_khz(tmp_path: Path, rate_hz: int, 
     assert np.abs(np.concatenate(chunks)).max() == pytest.approx(0.3, rel=0.5)
 
 
-def test_samples_are_the_files_own(speech_file: Path) -> None:
+def test_samples_equal_those_of_the_file(speech_file: Path) -> None:
     assert np.abs(np.concatenate(read(speech_file)) - media.tone(1)).max() < 1e-4
 
 
-@pytest.mark.parametrize("ending", ["mp3", "flac", "ogg", "m4a", "aac"])
-def test_compressed_speech_stays_in_its_place_in_time(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("suffix", ["mp3", "flac", "ogg", "m4a", "aac"])
+def test_compressed_speech_keeps_its_position_in_time(tmp_path: Path, suffix: str) -> None:
     samples = np.zeros(48_000)
     samples[24_000:25_600] = media.tone(0.1)  # a beep at 1.5 s
     source = media.wav(tmp_path / "beep.wav", samples)
-    options = ("-c:a", "libvorbis") if ending == "ogg" else ()
-    sound = np.concatenate(read(media.convert(source, tmp_path / f"beep.{ending}", *options)))
+    options = ("-c:a", "libvorbis") if suffix == "ogg" else ()
+    sound = np.concatenate(read(media.convert(source, tmp_path / f"beep.{suffix}", *options)))
     loud = np.flatnonzero(np.abs(sound) > 0.08)
-    # Raw AAC has nowhere to say how much silence its encoder put first.
-    assert loud[0] / RATE_HZ == pytest.approx(1.5, abs=0.075 if ending == "aac" else 0.01)
+    # Raw AAC cannot state the encoder's delay.
+    assert loud[0] / RATE_HZ == pytest.approx(1.5, abs=0.075 if suffix == "aac" else 0.01)
 
 
-def test_a_second_pass_hears_the_same(tmp_path: Path) -> None:
+def test_two_passes_give_equal_samples(tmp_path: Path) -> None:
     path = media.wav(tmp_path / "speech.wav", media.tone(1.7, 22_050), 22_050)
     first, second = read(path), read(path)
     assert (np.concatenate(first) == np.concatenate(second)).all()
 
 
-@pytest.mark.parametrize("chain", media.CHAINS)
-def test_a_recording_that_changes_on_the_way_is_heard_in_full(tmp_path: Path, chain: str) -> None:
-    path = media.chained(tmp_path, chain, media.CHAINS[chain])
+@pytest.mark.parametrize("name", media.CONCATENATIONS)
+def test_all_parts_of_a_concatenation_are_decoded(tmp_path: Path, name: str) -> None:
+    path = media.concatenated(tmp_path, name, media.CONCATENATIONS[name])
     measured = track.measure(path, 0.2, 60)
     sound = np.concatenate(read(path))
     assert len(sound) / RATE_HZ == pytest.approx(measured.duration_s, abs=0.001)
@@ -61,7 +61,7 @@ def test_a_recording_that_changes_on_the_way_is_heard_in_full(tmp_path: Path, ch
     assert np.abs(seconds).max(axis=1).min() > 0.1
 
 
-def test_the_videos_sound_is_mono_or_stereo(tmp_path: Path) -> None:
+def test_the_soundtrack_is_mono_or_stereo(tmp_path: Path) -> None:
     for channels, expected in ((1, 1), (2, 2), (6, 2)):
         path = media.wav(tmp_path / "speech.wav", media.tone(0.5, 8_000), 8_000, channels)
         assert audio.channel_count(path, identify(path)) == expected
@@ -70,7 +70,7 @@ def test_the_videos_sound_is_mono_or_stereo(tmp_path: Path) -> None:
         assert len(sound) == pytest.approx(24_000, abs=4)
 
 
-def test_impossible_values_are_bounded(tmp_path: Path) -> None:
+def test_infinities_and_nans_are_bounded(tmp_path: Path) -> None:
     source = media.wav(tmp_path / "source.wav", media.tone(1))
     path = media.convert(source, tmp_path / "float.wav", "-c:a", "pcm_f32le")
     data = bytearray(path.read_bytes())

@@ -22,18 +22,18 @@ CODECS = {
 }
 
 
-@pytest.mark.parametrize("ending", CODECS)
-def test_each_container_is_known_by_its_bytes(tmp_path: Path, speech_file: Path, ending: str) -> None:
-    expected, options = CODECS[ending]
-    path = media.convert(speech_file, tmp_path / f"made.{ending}", *options)
+@pytest.mark.parametrize("suffix", CODECS)
+def test_each_container_is_identified_by_its_bytes(tmp_path: Path, speech_file: Path, suffix: str) -> None:
+    expected, options = CODECS[suffix]
+    path = media.convert(speech_file, tmp_path / f"made.{suffix}", *options)
     with path.open("rb") as file:
         assert container.recognise(file) is expected
 
 
-@pytest.mark.parametrize("ending", CODECS)
-def test_what_follows_tags_is_what_counts(speech_file: Path, tmp_path: Path, ending: str) -> None:
-    expected, options = CODECS[ending]
-    made = media.convert(speech_file, tmp_path / f"made.{ending}", *options).read_bytes()
+@pytest.mark.parametrize("suffix", CODECS)
+def test_tags_are_skipped(speech_file: Path, tmp_path: Path, suffix: str) -> None:
+    expected, options = CODECS[suffix]
+    made = media.convert(speech_file, tmp_path / f"made.{suffix}", *options).read_bytes()
     assert container.recognise(io.BytesIO(media.tagged(media.tagged(made, 20), 500_000))) is expected
 
 
@@ -42,11 +42,11 @@ def test_a_gap_after_a_tag_means_mp3() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"ID3", b"I" * 64, b"a letter"])
-def test_less_than_a_tag_is_nothing(data: bytes) -> None:
+def test_other_or_fewer_bytes_are_no_container(data: bytes) -> None:
     assert container.recognise(io.BytesIO(data)) is None
 
 
-def test_an_mp3_without_a_tag_is_known_by_its_frame(tmp_path: Path, speech_file: Path) -> None:
+def test_an_mp3_without_a_tag_is_identified_by_its_frame(tmp_path: Path, speech_file: Path) -> None:
     path = media.convert(speech_file, tmp_path / "bare.mp3", "-id3v2_version", "0", "-write_xing", "0")
     assert container.sniff(path.read_bytes()[:64]) is container.MP3
 
@@ -64,9 +64,9 @@ def test_an_mp3_without_a_tag_is_known_by_its_frame(tmp_path: Path, speech_file:
         b"<svg>",
     ],
 )
-def test_nothing_else_is_taken(head: bytes) -> None:
+def test_other_magic_bytes_are_no_container(head: bytes) -> None:
     assert container.sniff(head) is None
 
 
-def test_every_container_is_declared_by_its_own_media_type() -> None:
+def test_every_container_may_be_declared_by_its_media_type() -> None:
     assert all(known.media_type in known.declared_as for known in container.CONTAINERS)

@@ -25,7 +25,7 @@ def test_frames_are_counted_and_written() -> None:
     assert ffmpeg_process.run(python(script), [FRAME] * 3) == 3
 
 
-def test_a_failure_tells_its_exit_code_and_keeps_the_words_in_the_log() -> None:
+def test_a_failure_has_its_exit_code_and_logs_the_diagnostics() -> None:
     script = "import sys; sys.stdin.buffer.read(); print('no /tmp/secret.mp4', file=sys.stderr); sys.exit(7)"
     with capture_logs() as events, pytest.raises(EncoderFailedError, match=r"exit code 7\. The attempt") as caught:
         ffmpeg_process.run(python(script), [FRAME])
@@ -34,25 +34,25 @@ def test_a_failure_tells_its_exit_code_and_keeps_the_words_in_the_log() -> None:
     assert (event["event"], event["stderr"]) == ("encoder_failed", ["no /tmp/secret.mp4"])
 
 
-def test_an_encoder_that_leaves_early_is_a_failure() -> None:
+def test_an_early_exit_is_a_failure() -> None:
     with pytest.raises(EncoderFailedError, match="exit code 1"):
         ffmpeg_process.run(python("import sys; sys.stdin.close(); sys.exit('out of disk')"), [FRAME] * 1000)
 
 
-def test_an_encoder_that_stops_reading_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ffmpeg_is_killed_when_it_stops_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ffmpeg_process, "STALL_LIMIT_S", 0.3)
     with pytest.raises(EncoderFailedError, match="read nothing"):
         ffmpeg_process.run(python("import signal; signal.pause()"), [FRAME] * 1000)
 
 
-def test_an_encoder_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ffmpeg_gets_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUBLINE_BUCKET_SECRET_KEY", "hush")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     script = "import os, sys; sys.stdin.buffer.read(); sys.exit('hush' in os.environ.values())"
     assert ffmpeg_process.run(python(script), [FRAME]) == 1
 
 
-def test_a_flood_of_words_stops_nobody() -> None:
+def test_many_diagnostics_do_not_block() -> None:
     script = (
         "import sys\n"
         "for _ in range(20000): print('a warning that fills the pipe', file=sys.stderr)\n"
@@ -61,17 +61,17 @@ def test_a_flood_of_words_stops_nobody() -> None:
     assert ffmpeg_process.run(python(script), [FRAME] * 200) == 200
 
 
-def test_an_encoder_that_hangs_is_stopped() -> None:
+def test_ffmpeg_is_killed_when_it_does_not_exit() -> None:
     with pytest.raises(EncoderFailedError, match="did not stop"):
         ffmpeg_process.run(python("import signal; signal.pause()"), limit_s=0.3)
 
 
-def test_a_missing_encoder_is_a_failure() -> None:
+def test_a_missing_binary_is_a_failure() -> None:
     with pytest.raises(EncoderFailedError, match="cannot be started"):
         ffmpeg_process.run(["/nonexistent/ffmpeg"])
 
 
-def test_what_ends_the_frames_ends_the_encoder() -> None:
+def test_an_error_in_the_frames_is_raised() -> None:
     def frames() -> Iterator[np.ndarray]:
         yield FRAME
         raise KeyError("the lease")
@@ -80,7 +80,7 @@ def test_what_ends_the_frames_ends_the_encoder() -> None:
         ffmpeg_process.run(python("import sys; sys.stdin.buffer.read()"), frames())
 
 
-def test_a_full_disk_is_no_defect_of_the_job() -> None:
+def test_a_full_disk_has_its_own_error() -> None:
     script = "import sys; sys.stdin.buffer.read(); sys.exit('av_interleaved_write_frame(): No space left on device')"
     with pytest.raises(ScratchFullError):
         ffmpeg_process.run(python(script), [FRAME])
@@ -89,9 +89,9 @@ def test_a_full_disk_is_no_defect_of_the_job() -> None:
 @pytest.mark.parametrize(
     "script",
     ["import signal; signal.pause()", "import sys, signal; sys.stdin.buffer.read(); signal.pause()"],
-    ids=["that reads nothing", "that does not end"],
+    ids=["reads nothing", "does not exit"],
 )
-def test_a_job_that_was_taken_away_waits_for_no_encoder(script: str) -> None:
+def test_a_lost_lease_ends_the_wait_for_ffmpeg(script: str) -> None:
     def lose() -> None:
         raise LeaseLostError
 

@@ -19,7 +19,7 @@ from dubline.worker.media import frame
         ((1080, 1920), (1080, 1920)),
     ],
 )
-def test_a_video_is_as_large_as_its_portrait_up_to_full_hd(portrait: tuple[int, int], video: tuple[int, int]) -> None:
+def test_a_video_has_the_size_of_its_portrait_up_to_full_hd(portrait: tuple[int, int], video: tuple[int, int]) -> None:
     assert frame.size(*portrait) == video
 
 
@@ -31,5 +31,5 @@ def test_sides_are_even_and_bounded(width: int, height: int) -> None:
     assert max(size) <= frame.LONG_SIDE_PX
 
 
-def test_the_still_has_the_size_of_the_video() -> None:
+def test_the_still_frame_has_the_size_of_the_video() -> None:
     assert frame.still(Image.new("RGB", (2161, 1001))).shape == (890, 1920, 3)

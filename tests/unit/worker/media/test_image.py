@@ -25,7 +25,7 @@ CAP = 50_000_000
 
 
 def huge_png(width: int, height: int) -> bytes:
-    """A header that announces pixels which are not there."""
+    """Make a PNG whose header states more pixels than it has."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -43,7 +43,7 @@ def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
 @pytest.mark.parametrize(
     ("image_format", "media_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp")]
 )
-def test_each_format_is_known_by_its_bytes_and_decoded(
+def test_each_format_is_identified_by_its_bytes_and_decoded(
     tmp_path: Path, astronaut: Image.Image, image_format: str, media_type: str
 ) -> None:
     path = tmp_path / "no-ending"
@@ -55,7 +55,7 @@ def test_each_format_is_known_by_its_bytes_and_decoded(
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"GIF89a" + bytes(100), b"%PDF-1.7" + bytes(100), b"BM" + bytes(99)])
-def test_other_files_are_not_images(tmp_path: Path, data: bytes) -> None:
+def test_other_files_are_rejected(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "portrait.png"
     path.write_bytes(data)
     with pytest.raises(NotAnImageError):
@@ -63,7 +63,7 @@ def test_other_files_are_not_images(tmp_path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [(30_000, 30_000), (8_000, 7_000), (2_000_000_000, 2)])
-def test_too_many_pixels_are_refused_before_any_is_decoded(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_too_many_pixels_are_rejected_before_decoding(tmp_path: Path, size: tuple[int, int]) -> None:
     path = tmp_path / "bomb"
     path.write_bytes(huge_png(*size))
     with pytest.raises(ImageTooLargeError, match="50 megapixels"):
@@ -71,7 +71,7 @@ def test_too_many_pixels_are_refused_before_any_is_decoded(tmp_path: Path, size:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (47, 400), (400, 47)])
-def test_too_few_pixels_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_too_few_pixels_are_rejected(tmp_path: Path, size: tuple[int, int]) -> None:
     path = tmp_path / "dot.png"
     Image.new("RGB", size).save(path)
     with pytest.raises(ImageTooSmallError, match=f"{size[0]} x {size[1]}"):
@@ -80,9 +80,7 @@ def test_too_few_pixels_are_refused(tmp_path: Path, size: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("share", [0.002, 0.3, 0.95])
-def test_a_file_that_ends_early_is_truncated(
-    tmp_path: Path, astronaut: Image.Image, image_format: str, share: float
-) -> None:
+def test_a_truncated_file_is_rejected(tmp_path: Path, astronaut: Image.Image, image_format: str, share: float) -> None:
     data = encoded(astronaut, image_format)
     path = tmp_path / "cut"
     path.write_bytes(data[: max(20, int(len(data) * share))])
@@ -90,7 +88,7 @@ def test_a_file_that_ends_early_is_truncated(
         image.load(path, CAP)
 
 
-def test_noise_in_the_data_gives_a_typed_error_or_a_picture(
+def test_damaged_data_gives_a_typed_error_or_a_picture(
     tmp_path: Path, astronaut: Image.Image, noise: np.random.Generator
 ) -> None:
     path = tmp_path / "damaged"
@@ -107,19 +105,19 @@ def test_noise_in_the_data_gives_a_typed_error_or_a_picture(
 
 def test_the_exif_orientation_is_applied(tmp_path: Path, astronaut: Image.Image) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned a quarter to the left
+    exif[0x0112] = 6  # rotate 90 degrees clockwise
     path = tmp_path / "turned.jpg"
     astronaut.resize((300, 200)).save(path, exif=exif)
     assert image.load(path, CAP).size == (200, 300)
 
 
-def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
+def test_transparency_is_blended_over_white(tmp_path: Path) -> None:
     path = tmp_path / "clear.png"
     Image.new("RGBA", (64, 64), (255, 0, 0, 0)).save(path)
     assert image.load(path, CAP).getpixel((5, 5)) == (255, 255, 255)
 
 
-def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
+def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.fromarray(np.full((64, 64), 0x8000, dtype=np.uint16)).save(path)
     assert image.load(path, CAP).getpixel((5, 5)) == (128, 128, 128)

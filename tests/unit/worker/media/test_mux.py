@@ -22,7 +22,7 @@ SIDE = 64
 
 
 def frames(count: int, first: int = 0) -> Iterator[np.ndarray]:
-    """A bright bar that moves on by two px per frame."""
+    """Make frames with a bright bar that moves by two px per frame."""
     for number in range(first, first + count):
         frame = np.full((SIDE, SIDE, 3), 40, dtype=np.uint8)
         column = 2 * number % SIDE
@@ -73,7 +73,7 @@ def long_speech(tmp_path: Path) -> Path:
     return media.wav(tmp_path / "speech.wav", media.tone(3.0))
 
 
-def test_joined_segments_hold_every_frame_once_at_25_fps(tmp_path: Path, long_speech: Path) -> None:
+def test_joined_segments_contain_every_frame_once_at_25_fps(tmp_path: Path, long_speech: Path) -> None:
     path = made(tmp_path, long_speech, [32, 32, 11])
     pictures = decoded(path)
     assert len(pictures) == 75
@@ -83,7 +83,7 @@ def test_joined_segments_hold_every_frame_once_at_25_fps(tmp_path: Path, long_sp
     assert set(np.diff(times)) == {times[1] - times[0]}
 
 
-def test_a_joined_video_looks_like_one_that_was_encoded_in_one_go(tmp_path: Path, long_speech: Path) -> None:
+def test_a_joined_video_is_close_to_one_encoded_as_a_whole(tmp_path: Path, long_speech: Path) -> None:
     (tmp_path / "whole").mkdir()
     whole = decoded(made(tmp_path / "whole", long_speech, [75]))
     parts = decoded(made(tmp_path, long_speech, [40, 35]))
@@ -91,7 +91,7 @@ def test_a_joined_video_looks_like_one_that_was_encoded_in_one_go(tmp_path: Path
     assert worst < 2
 
 
-def test_segments_open_with_a_key_frame_and_reorder_nothing(tmp_path: Path) -> None:
+def test_segments_begin_with_a_key_frame_and_have_no_b_frames(tmp_path: Path) -> None:
     path = tmp_path / "segment.mp4"
     mux.encode_segment(frames(20), SIDE, SIDE, path)
     with av.open(str(path)) as file:
@@ -107,7 +107,7 @@ def test_the_same_frames_give_the_same_bytes(tmp_path: Path, long_speech: Path) 
     assert first == second
 
 
-def test_the_video_is_what_browsers_play(tmp_path: Path, long_speech: Path) -> None:
+def test_the_video_can_be_played_by_browsers(tmp_path: Path, long_speech: Path) -> None:
     path = made(tmp_path, long_speech, [75])
     found = facts(path)
     assert found["codecs"] == ("h264", "aac")
@@ -145,7 +145,7 @@ def test_video_and_audio_agree_within_a_frame(
 
 
 @pytest.mark.parametrize(
-    ("ending", "options", "channels"),
+    ("suffix", "options", "channels"),
     [
         ("mp3", (), 1),
         ("flac", ("-ac", "2"), 2),
@@ -156,19 +156,19 @@ def test_video_and_audio_agree_within_a_frame(
     ],
 )
 def test_speech_of_any_format_becomes_mono_or_stereo(
-    tmp_path: Path, ending: str, options: tuple[str, ...], channels: int
+    tmp_path: Path, suffix: str, options: tuple[str, ...], channels: int
 ) -> None:
     source = media.wav(tmp_path / "source.wav", media.tone(1.2))
-    speech = media.convert(source, tmp_path / f"speech.{ending}", *options)
+    speech = media.convert(source, tmp_path / f"speech.{suffix}", *options)
     count = motion.frame_count(track.measure(speech, 0.1, 60).duration_s, mux.FPS)
     found = facts(made(tmp_path, speech, [count]))
     assert found["channels"] == channels
     assert abs(found["video_s"] - found["audio_s"]) <= 0.04
 
 
-@pytest.mark.parametrize("chain", media.CHAINS)
-def test_speech_that_changes_on_the_way_keeps_its_clock(tmp_path: Path, chain: str) -> None:
-    speech = media.chained(tmp_path, chain, media.CHAINS[chain])
+@pytest.mark.parametrize("name", media.CONCATENATIONS)
+def test_concatenated_speech_has_continuous_timestamps(tmp_path: Path, name: str) -> None:
+    speech = media.concatenated(tmp_path, name, media.CONCATENATIONS[name])
     measured = track.measure(speech, 0.1, 60).duration_s
     path = made(tmp_path, speech, [motion.frame_count(measured, mux.FPS)])
     found = facts(path)
@@ -179,7 +179,7 @@ def test_speech_that_changes_on_the_way_keeps_its_clock(tmp_path: Path, chain: s
     assert set(np.diff(times)) == {1024}
 
 
-def test_speech_stays_in_its_place_in_time(tmp_path: Path) -> None:
+def test_speech_keeps_its_position_in_time(tmp_path: Path) -> None:
     samples = np.zeros(48_000)
     samples[24_000:25_600] = media.tone(0.1)
     path = made(tmp_path, media.wav(tmp_path / "beep.wav", samples), [75])
@@ -188,11 +188,11 @@ def test_speech_stays_in_its_place_in_time(tmp_path: Path) -> None:
     assert np.flatnonzero(np.abs(sound) > 0.08)[0] / 48_000 == pytest.approx(1.5, abs=0.01)
 
 
-def test_sound_that_outlasts_the_video_is_cut(tmp_path: Path, long_speech: Path) -> None:
+def test_sound_that_is_longer_than_the_video_is_cut(tmp_path: Path, long_speech: Path) -> None:
     assert facts(made(tmp_path, long_speech, [25]))["audio_s"] == pytest.approx(1, abs=0.03)
 
 
-def test_a_segment_that_is_gone_is_an_encoder_failure(tmp_path: Path) -> None:
+def test_a_missing_segment_is_an_encoder_failure(tmp_path: Path) -> None:
     sound = [np.zeros((48_000, 1), dtype=np.int32)]
     with pytest.raises(EncoderFailedError, match="exit code") as caught:
         mux.join([tmp_path / "segment.mp4"], sound, 1, tmp_path / "video.mp4", 0.2)

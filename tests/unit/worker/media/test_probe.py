@@ -42,7 +42,7 @@ def test_the_facts_of_a_speech_track(tmp_path: Path, speech_file: Path) -> None:
 
 
 @pytest.mark.parametrize("declared", ["Audio/X-WAV; codecs=1", "application/octet-stream", ""])
-def test_other_names_of_a_type_contradict_nothing(speech_file: Path, declared: str) -> None:
+def test_aliases_of_a_media_type_are_accepted(speech_file: Path, declared: str) -> None:
     assert probed(speech_file, SPEECH, declared).media_type == "audio/wav"
 
 
@@ -67,16 +67,16 @@ def bad_files(folder: Path, astronaut: Image.Image) -> dict[str, tuple[bytes, Up
         "not_audio": (png(astronaut), SPEECH, "audio/wav"),
         "speech_silent": (wav(np.zeros(16_000)), SPEECH, "audio/wav"),
         "speech_too_short": (wav(media.tone(0.05)), SPEECH, "audio/wav"),
-        "a face of a few pixels: image_too_small": (png(faint), PORTRAIT, "image/png"),
-        "a lie about sound: wrong_content_type": (wav(media.tone(1)), SPEECH, "audio/mpeg"),
-        "half a sound: media_truncated": (wav(media.tone(1))[:9000], SPEECH, "audio/wav"),
+        "a small face: image_too_small": (png(faint), PORTRAIT, "image/png"),
+        "speech of another type: wrong_content_type": (wav(media.tone(1)), SPEECH, "audio/mpeg"),
+        "truncated speech: media_truncated": (wav(media.tone(1))[:9000], SPEECH, "audio/wav"),
     }
 
 
 def test_each_bad_file_gives_its_code_and_a_sentence(
     tmp_path: Path, astronaut: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # In this process: the other tests start enough of them.
+    # In this process, because a process per file is slow; other tests start processes.
     monkeypatch.setattr(probe, "_examine", lambda question, _: examine.examine(question))
     for name, (data, kind, declared) in bad_files(tmp_path, astronaut).items():
         path = tmp_path / "upload"
@@ -88,7 +88,7 @@ def test_each_bad_file_gives_its_code_and_a_sentence(
         assert str(tmp_path) not in caught.value.detail
 
 
-def test_over_long_speech_is_refused_by_its_limit(speech_file: Path) -> None:
+def test_speech_above_the_limit_is_too_long(speech_file: Path) -> None:
     limits = LimitSettings().model_copy(update={"speech_s": 0.5})
     with pytest.raises(DublineError) as caught:
         probe.probe(speech_file, SPEECH, "audio/wav", limits)
@@ -96,7 +96,7 @@ def test_over_long_speech_is_refused_by_its_limit(speech_file: Path) -> None:
 
 
 def replaced(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """Puts a script in the place of the examining process."""
+    """Start a script instead of the examination process."""
     start = subprocess.Popen
 
     def instead(_command: list[str], **options: Any) -> Any:
@@ -105,30 +105,26 @@ def replaced(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     monkeypatch.setattr(subprocess, "Popen", instead)
 
 
-def test_a_file_that_kills_its_examiner_is_refused(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
+def test_a_file_that_crashes_its_examination_is_rejected(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
     replaced(monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(MediaTruncatedError, match="within limits"):
         probed(speech_file, SPEECH, "audio/wav")
 
 
-def test_an_examiner_that_somebody_stops_does_not_condemn_the_file(
-    monkeypatch: pytest.MonkeyPatch, speech_file: Path
-) -> None:
+def test_an_examination_killed_from_outside_rejects_no_file(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
     replaced(monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(RuntimeError, match="signal 9"):
         probed(speech_file, SPEECH, "audio/wav")
 
 
-def test_a_file_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
+def test_a_file_that_decodes_too_slowly_is_rejected(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
     replaced(monkeypatch, "import signal; signal.pause()")
     monkeypatch.setattr(probe, "TIME_LIMIT_S", 0.2)
     with pytest.raises(MediaTruncatedError, match="too long to decode"):
         probed(speech_file, SPEECH, "audio/wav")
 
 
-def test_an_examination_that_nobody_wants_any_more_is_stopped(
-    monkeypatch: pytest.MonkeyPatch, speech_file: Path
-) -> None:
+def test_a_lost_lease_stops_the_examination(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
     replaced(monkeypatch, "import signal; signal.pause()")
 
     def lose() -> None:
@@ -138,13 +134,13 @@ def test_an_examination_that_nobody_wants_any_more_is_stopped(
         probe.probe(speech_file, SPEECH, "audio/wav", LimitSettings(), lose)
 
 
-def test_a_broken_examiner_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
+def test_a_failed_examination_rejects_no_file(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
     replaced(monkeypatch, "raise ImportError('no decoder')")
     with pytest.raises(RuntimeError, match="no decoder"):
         probed(speech_file, SPEECH, "audio/wav")
 
 
-def test_the_examiner_knows_no_secret(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
+def test_the_examination_gets_no_credentials(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
     monkeypatch.setenv("DUBLINE_DATABASE_URL", "postgresql+psycopg://dubline:hush@db/dubline")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     replaced(monkeypatch, "import os, json; raise SystemExit(json.dumps(dict(os.environ)))")
@@ -155,7 +151,7 @@ def test_the_examiner_knows_no_secret(monkeypatch: pytest.MonkeyPatch, speech_fi
     assert "DUBLINE_" not in str(caught.value)
 
 
-def test_the_examiner_may_not_take_much_memory() -> None:
+def test_the_memory_of_the_examination_is_limited() -> None:
     script = (
         "import runpy, sys; sys.argv = ['examine', '{}'];\n"
         "try: runpy.run_module('dubline.worker.media.examine', run_name='__main__')\n"
@@ -166,16 +162,16 @@ def test_the_examiner_may_not_take_much_memory() -> None:
     assert b"MemoryError" in done.stderr
 
 
-def test_too_much_memory_for_decoding_is_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    def greedy(*_: object) -> None:
+def test_a_file_that_needs_too_much_memory_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhaust(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(examine, "identify", greedy)
+    monkeypatch.setattr(examine, "identify", exhaust)
     question = examine.Examination("x", "speech", "audio/wav", 1, 0.2, 60.0)
     with pytest.raises(MediaTruncatedError):
         examine.examine(question)
 
 
-def test_the_prober_and_the_parent_never_import_torch() -> None:
+def test_the_prober_and_the_parent_do_not_import_torch() -> None:
     script = "import sys, dubline.worker.executors.probe, dubline.worker.__main__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -17,7 +17,7 @@ from dubline.orchestration.domain.errors import (
 )
 from dubline.worker.media import container, track
 
-# Ending -> options of ffmpeg and how far, in seconds, the codec's frames may round the duration.
+# Suffix -> options of ffmpeg, and the tolerance in s by which the codec's frames round the duration.
 FORMATS: dict[str, tuple[tuple[str, ...], float]] = {
     "wav": ((), 0.0),
     "flac": ((), 0.0),
@@ -33,37 +33,37 @@ def measured_s(path: Path) -> float:
     return track.measure(path, shortest_s=0.2, longest_s=60).duration_s
 
 
-@pytest.mark.parametrize("ending", FORMATS)
-def test_each_format_is_measured_by_its_samples(tmp_path: Path, ending: str) -> None:
-    options, tolerance_s = FORMATS[ending]
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_the_duration_of_each_format_is_that_of_its_samples(tmp_path: Path, suffix: str) -> None:
+    options, tolerance_s = FORMATS[suffix]
     source = media.wav(tmp_path / "source.wav", media.tone(2.345))
-    path = media.convert(source, tmp_path / f"speech.{ending}", *options)
+    path = media.convert(source, tmp_path / f"speech.{suffix}", *options)
     assert measured_s(path) == pytest.approx(2.345, abs=tolerance_s + 1e-9)
 
 
 @pytest.mark.parametrize(("rate_hz", "channels"), [(8_000, 1), (11_025, 2), (12_345, 1), (48_000, 6), (96_000, 2)])
-def test_odd_rates_and_channels_are_taken(tmp_path: Path, rate_hz: int, channels: int) -> None:
-    path = media.wav(tmp_path / "odd.wav", media.tone(1.5, rate_hz), rate_hz, channels)
+def test_unusual_rates_and_channel_counts_are_accepted(tmp_path: Path, rate_hz: int, channels: int) -> None:
+    path = media.wav(tmp_path / "unusual.wav", media.tone(1.5, rate_hz), rate_hz, channels)
     assert measured_s(path) == pytest.approx(1.5, abs=1 / rate_hz)
 
 
-@pytest.mark.parametrize("ending", ["wav", "flac", "mp3", "ogg", "opus", "m4a"])
-def test_a_file_that_ends_early_is_truncated(tmp_path: Path, ending: str) -> None:
-    options, _ = FORMATS[ending]
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg", "opus", "m4a"])
+def test_a_truncated_file_is_rejected(tmp_path: Path, suffix: str) -> None:
+    options, _ = FORMATS[suffix]
     source = media.wav(tmp_path / "source.wav", media.tone(8))
-    whole = media.convert(source, tmp_path / f"speech.{ending}", *options)
+    whole = media.convert(source, tmp_path / f"speech.{suffix}", *options)
     with pytest.raises(MediaTruncatedError):
-        measured_s(media.cut(whole, tmp_path / "cut", 0.6))
+        measured_s(media.truncated(whole, tmp_path / "cut", 0.6))
 
 
-def test_an_m4a_with_its_index_first_is_truncated_too(tmp_path: Path) -> None:
+def test_a_truncated_m4a_with_its_index_first_is_rejected(tmp_path: Path) -> None:
     source = media.wav(tmp_path / "source.wav", media.tone(8))
     whole = media.convert(source, tmp_path / "speech.m4a", "-movflags", "+faststart")
     with pytest.raises(MediaTruncatedError):
-        measured_s(media.cut(whole, tmp_path / "cut", 0.6))
+        measured_s(media.truncated(whole, tmp_path / "cut", 0.6))
 
 
-def test_a_wav_streamed_through_a_pipe_has_no_size_and_is_taken(tmp_path: Path) -> None:
+def test_a_wav_without_a_stated_size_is_accepted(tmp_path: Path) -> None:
     path = media.wav(tmp_path / "piped.wav", media.tone(1))
     data = bytearray(path.read_bytes())
     data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
@@ -71,19 +71,19 @@ def test_a_wav_streamed_through_a_pipe_has_no_size_and_is_taken(tmp_path: Path) 
     assert measured_s(path) == pytest.approx(1, abs=1e-6)
 
 
-def test_silence_is_refused(tmp_path: Path, noise: np.random.Generator) -> None:
+def test_silence_is_rejected(tmp_path: Path, noise: np.random.Generator) -> None:
     with pytest.raises(SpeechSilentError):
         measured_s(media.wav(tmp_path / "zero.wav", np.zeros(16_000)))
     with pytest.raises(SpeechSilentError):
         measured_s(media.wav(tmp_path / "hiss.wav", noise.normal(0, 0.0005, 16_000)))
 
 
-def test_one_quiet_word_in_silence_is_speech(tmp_path: Path) -> None:
+def test_one_quiet_word_in_silence_is_accepted(tmp_path: Path) -> None:
     samples = np.concatenate([np.zeros(32_000), media.tone(0.3, level=0.02), np.zeros(32_000)])
     assert measured_s(media.wav(tmp_path / "quiet.wav", samples)) == pytest.approx(4.3)
 
 
-def test_a_blink_of_sound_is_too_short(tmp_path: Path) -> None:
+def test_speech_below_the_shortest_duration_is_too_short(tmp_path: Path) -> None:
     with pytest.raises(SpeechTooShortError, match=r"0\.050 s"):
         measured_s(media.wav(tmp_path / "short.wav", media.tone(0.05)))
 
@@ -93,38 +93,38 @@ def test_a_header_without_samples_is_too_short(tmp_path: Path) -> None:
         measured_s(media.wav(tmp_path / "none.wav", np.zeros(0)))
 
 
-def test_over_long_speech_is_refused(tmp_path: Path) -> None:
+def test_speech_above_the_longest_duration_is_too_long(tmp_path: Path) -> None:
     path = media.wav(tmp_path / "long.wav", media.tone(3))
     with pytest.raises(SpeechTooLongError, match="2 s"):
         track.measure(path, shortest_s=0.2, longest_s=2)
 
 
-def test_an_absurd_rate_is_not_audio(tmp_path: Path) -> None:
+def test_a_rate_outside_the_range_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(NotAudioError, match="1 Hz"):
         measured_s(media.wav(tmp_path / "slow.wav", media.tone(1), rate_hz=1))
 
 
-@pytest.mark.parametrize("chain", media.CHAINS)
-def test_mp3s_laid_end_to_end_are_one_recording(tmp_path: Path, chain: str) -> None:
-    pieces = media.CHAINS[chain]
-    # Only the first file's padding is known; the others keep theirs.
-    assert measured_s(media.chained(tmp_path, chain, pieces)) == pytest.approx(2 * len(pieces), abs=0.08 * len(pieces))
+@pytest.mark.parametrize("name", media.CONCATENATIONS)
+def test_concatenated_mp3s_are_one_recording(tmp_path: Path, name: str) -> None:
+    parts = media.CONCATENATIONS[name]
+    # The padding of the first part alone is removed.
+    assert measured_s(media.concatenated(tmp_path, name, parts)) == pytest.approx(2 * len(parts), abs=0.08 * len(parts))
 
 
 @pytest.mark.parametrize("channels", range(3, 9))
-def test_up_to_eight_channels_are_taken(tmp_path: Path, channels: int) -> None:
+def test_up_to_eight_channels_are_accepted(tmp_path: Path, channels: int) -> None:
     path = media.wav(tmp_path / "many.wav", media.tone(0.5, 8_000), 8_000, channels)
     assert measured_s(path) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("channels", [9, 32])
-def test_more_channels_are_not_taken(tmp_path: Path, channels: int) -> None:
+def test_more_than_eight_channels_are_rejected(tmp_path: Path, channels: int) -> None:
     with pytest.raises(NotAudioError, match=f"{channels} channels"):
         measured_s(media.wav(tmp_path / "many.wav", media.tone(0.5, 8_000), 8_000, channels))
 
 
-def test_a_wav_of_an_unknown_codec_is_not_audio(tmp_path: Path) -> None:
-    path = media.wav(tmp_path / "odd.wav", media.tone(1))
+def test_a_wav_of_an_unknown_codec_is_rejected(tmp_path: Path) -> None:
+    path = media.wav(tmp_path / "unusual.wav", media.tone(1))
     data = bytearray(path.read_bytes())
     data[20:22] = b"\xad\xde"
     path.write_bytes(data)
@@ -132,17 +132,17 @@ def test_a_wav_of_an_unknown_codec_is_not_audio(tmp_path: Path) -> None:
         measured_s(path)
 
 
-@pytest.mark.parametrize("ending", ["flac", "aac", "mp3"])
-def test_a_tag_in_front_hides_nothing(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("suffix", ["flac", "aac", "mp3"])
+def test_a_tag_before_the_audio_is_skipped(tmp_path: Path, suffix: str) -> None:
     source = media.wav(tmp_path / "source.wav", media.tone(2))
-    path = media.convert(source, tmp_path / f"speech.{ending}")
+    path = media.convert(source, tmp_path / f"speech.{suffix}")
     path.write_bytes(media.tagged(path.read_bytes()))
     found = track.measure(path, 0.2, 60)
     assert found.duration_s == pytest.approx(2, abs=0.15)
-    assert found.container.name.lower() == ending
+    assert found.container.name.lower() == suffix
 
 
-def test_a_video_without_sound_is_not_audio(tmp_path: Path) -> None:
+def test_a_video_without_sound_is_rejected(tmp_path: Path) -> None:
     picture = ("-f", "lavfi", "-t", "1")
     source = Path("color=size=64x64:rate=25")
     path = tmp_path / "mute.mp4"
@@ -155,22 +155,22 @@ def test_a_video_without_sound_is_not_audio(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "head", [b"fLaC", b"OggS", b"ID3\4\0\0\0\0\0\0", b"RIFF\xff\xff\0\0WAVE", b"\0\0\0\x20ftypM4A "]
 )
-def test_a_promise_without_data_is_damaged(tmp_path: Path, head: bytes, noise: np.random.Generator) -> None:
-    path = tmp_path / "promise"
+def test_magic_bytes_without_valid_data_are_rejected(tmp_path: Path, head: bytes, noise: np.random.Generator) -> None:
+    path = tmp_path / "noise"
     path.write_bytes(head + noise.integers(0, 256, 4000, dtype=np.uint8).tobytes())
     with pytest.raises((MediaTruncatedError, NotAudioError, SpeechTooShortError, SpeechSilentError)):
         measured_s(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"hello, I am a letter", b"#EXTM3U\n/etc/passwd\n"])
-def test_other_files_are_not_audio(tmp_path: Path, data: bytes) -> None:
+def test_other_files_are_rejected(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "speech.wav"
     path.write_bytes(data)
     with pytest.raises(NotAudioError):
         measured_s(path)
 
 
-def test_a_few_damaged_frames_are_stepped_over(tmp_path: Path, noise: np.random.Generator) -> None:
+def test_a_few_damaged_frames_are_skipped(tmp_path: Path, noise: np.random.Generator) -> None:
     source = media.wav(tmp_path / "source.wav", media.tone(8))
     path = media.convert(source, tmp_path / "speech.mp3")
     data = bytearray(path.read_bytes())
@@ -191,5 +191,5 @@ def test_memory_does_not_grow_with_the_speech(tmp_path: Path) -> None:
     assert int(done.stdout) < 20_000  # KiB; the file alone has 19 MB, its samples as floats 38 MB
 
 
-def test_the_container_is_part_of_the_answer(speech_file: Path) -> None:
+def test_a_track_has_its_container(speech_file: Path) -> None:
     assert track.measure(speech_file, 0.2, 60) == track.Track(container.WAV, 1.0)

@@ -28,12 +28,12 @@ def frame(noise: np.random.Generator) -> np.ndarray:
 
 
 @pytest.mark.parametrize("square", SQUARES)
-def test_pasting_back_the_source_crop_changes_no_pixel(frame: np.ndarray, square: Square) -> None:
+def test_compositing_the_source_crop_changes_no_pixel(frame: np.ndarray, square: Square) -> None:
     assert (one(frame, square, as_crop(crop.cut(frame, square))) == frame).all()
 
 
 @pytest.mark.parametrize("square", SQUARES)
-def test_pixels_outside_the_square_are_untouched(frame: np.ndarray, square: Square) -> None:
+def test_pixels_outside_the_square_are_unchanged(frame: np.ndarray, square: Square) -> None:
     result = one(frame, square, torch.ones(1, 3, square.side, square.side))
     outside = np.ones(frame.shape[:2], dtype=bool)
     outside[square.inside(*frame.shape[:2])] = False
@@ -78,7 +78,7 @@ def test_values_beyond_the_range_are_clamped(frame: np.ndarray) -> None:
     assert (result[62, 52] == 255).all()
 
 
-def test_each_frame_of_a_batch_comes_out_in_order(frame: np.ndarray) -> None:
+def test_the_frames_of_a_batch_keep_their_order(frame: np.ndarray) -> None:
     levels = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 3, 64, 64)
     compositor = Compositor(frame, Square(20, 30, 64), CPU)
     seen = [int(result[62, 52, 0]) for result in compositor.frames(levels.split(2))]

@@ -8,7 +8,7 @@ from dubline.worker.rendering import device
 
 
 @pytest.mark.parametrize(
-    ("error", "named"),
+    ("error", "translated"),
     [
         (MemoryError(), OutOfMemoryError),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), OutOfMemoryError),
@@ -23,12 +23,12 @@ from dubline.worker.rendering import device
         (ValueError("CUDA error"), None),
     ],
 )
-def test_faults_of_the_device_are_told_from_ours(error: Exception, named: type | None) -> None:
+def test_errors_of_the_device_are_translated(error: Exception, translated: type | None) -> None:
     found = device.translate(error)
-    assert found is None if named is None else type(found) is named
+    assert found is None if translated is None else type(found) is translated
 
 
-def test_the_processor_really_runs_out_in_these_words() -> None:
+def test_the_cpu_allocator_uses_a_known_message() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60, dtype=torch.uint8)
     assert isinstance(device.translate(caught.value), OutOfMemoryError)

@@ -1,4 +1,4 @@
-"""Long speech with the released TINY: memory stays flat, windows join, and any segment equals the same of the whole."""
+"""Long speech with the released TINY: constant memory, continuous windows, segments equal to the whole."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def prepared(networks: Networks, face: NDArray[np.uint8]) -> PreparedSource:
 
 
 def babble(seconds: int) -> Callable[[], Iterator[NDArray[np.float32]]]:
-    """Noise that swells and fades, one second at a time; nothing of it is kept."""
+    """Make noise of changing loudness, one second at a time, without storing it."""
 
     def second(index: int) -> NDArray[np.float32]:
         random = np.random.default_rng(index)
@@ -53,50 +53,50 @@ def babble(seconds: int) -> Callable[[], Iterator[NDArray[np.float32]]]:
     return lambda: (second(index) for index in range(seconds))
 
 
-def live_bytes() -> int:
-    """Held by tensors, arrays and everything else that was made since `gc.freeze` and `tracemalloc.start`."""
+def allocated_bytes() -> int:
+    """Return the bytes of tensors, arrays and other objects made since `gc.freeze` and `tracemalloc.start`."""
     gc.collect()
-    # By type and not by isinstance, which asks objects for their class: some answer with a warning.
+    # By type and not by isinstance, which reads `__class__`: some objects then emit a warning.
     tensors = [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
     storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
     return sum(storages.values()) + tracemalloc.get_traced_memory()[0]
 
 
-def most_held(prepared: PreparedSource, seconds: int) -> int:
-    """The most that sampling a recording holds between two windows, in bytes."""
-    held = []
+def peak_between_windows(prepared: PreparedSource, seconds: int) -> int:
+    """Return the highest number of bytes allocated between two windows of a recording."""
+    allocated = []
     gc.freeze()
     tracemalloc.start()
     for window in sample_motion(prepared.networks, prepared.source, babble(seconds), seconds * 25, seed=0):
         assert len(window)
-        held.append(live_bytes())
+        allocated.append(allocated_bytes())
     tracemalloc.stop()
     gc.unfreeze()
-    return max(held)
+    return max(allocated)
 
 
-def test_four_times_the_speech_takes_no_more_memory_to_sample(
+def test_sampling_memory_does_not_grow_with_the_speech(
     prepared: PreparedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # One step instead of eight: what is held between windows does not depend on it.
+    # One step instead of eight: the memory between windows does not depend on it.
     diffusion = prepared.networks.diffusion
     monkeypatch.setattr(diffusion, "params", replace(diffusion.params, steps=1))
-    most_held(prepared, 5)
+    peak_between_windows(prepared, 5)
     half_a_minute_of_mel = 30 * 100 * 80 * 4
-    assert most_held(prepared, 120) - most_held(prepared, 30) < half_a_minute_of_mel / 2
+    assert peak_between_windows(prepared, 120) - peak_between_windows(prepared, 30) < half_a_minute_of_mel / 2
 
 
-def test_windows_join_without_a_seam(prepared: PreparedSource) -> None:
+def test_motion_is_continuous_at_window_boundaries(prepared: PreparedSource) -> None:
     windows = [window.float() for window in sample_motion(prepared.networks, prepared.source, babble(60), 1500, seed=0)]
     steps = torch.cat(windows).diff(dim=0).norm(dim=1)
     # Between the last frame of one window and the first of the next.
-    borders = torch.tensor([len(window) for window in windows[:-1]]).cumsum(0) - 1
-    around = [steps[(borders + place).clamp_max(len(steps) - 1)].median() for place in range(-4, 13)]
-    assert max(around) < 2.5 * steps.median(), "no frame at, before or after a border moves more than others"
-    assert min(around) > 0.3 * steps.median(), "nor freezes"
+    boundaries = torch.tensor([len(window) for window in windows[:-1]]).cumsum(0) - 1
+    around = [steps[(boundaries + place).clamp_max(len(steps) - 1)].median() for place in range(-4, 13)]
+    assert max(around) < 2.5 * steps.median(), "no frame near a boundary moves more than others"
+    assert min(around) > 0.3 * steps.median(), "no frame near a boundary moves less than others"
 
 
-def test_any_segment_rendered_by_another_actor_is_the_same_bits_as_in_the_whole(
+def test_a_segment_rendered_alone_equals_that_of_the_whole(
     prepared: PreparedSource,
     networks: Networks,
     face: NDArray[np.uint8],
@@ -108,6 +108,6 @@ def test_any_segment_rendered_by_another_actor_is_the_same_bits_as_in_the_whole(
     with torch.inference_mode():
         assert list(prepared.store_motion(babble(2), frames, 0, path))[-1] == frames
         whole = torch.cat(list(prepared.render(path, range(frames), 8)))
-        late = PreparedSource.from_crop(networks, face, CPU)
+        other = PreparedSource.from_crop(networks, face, CPU)
         for span in reversed(motion.segments(frames, networks.preset.render_batch)):
-            assert torch.equal(torch.cat(list(late.render(path, span, 8))), whole[span.start : span.stop])
+            assert torch.equal(torch.cat(list(other.render(path, span, 8))), whole[span.start : span.stop])

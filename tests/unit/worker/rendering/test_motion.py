@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @given(samples=st.integers(1, 10**8), rate_hz=st.sampled_from([8_000, 12_345, 16_000, 44_100, 48_000]))
-def test_video_outlasts_speech_by_less_than_a_frame(samples: int, rate_hz: int) -> None:
+def test_video_is_longer_than_speech_by_less_than_a_frame(samples: int, rate_hz: int) -> None:
     frames = motion.frame_count(samples / rate_hz, 25)
     assert frames >= 1
     assert -0.001 <= frames - 25 * samples / rate_hz < 1
@@ -50,12 +50,9 @@ def voice() -> Any:
     return iter([np.linspace(-1, 1, 16_000, dtype=np.float32)] * 3)
 
 
-def test_motion_is_kept_in_half_precision_and_counted(tmp_path: Path, prepared: PreparedSource) -> None:
-    assert list(prepared.store_motion(voice, 70, 5, tmp_path / "m.npy", MotionControls(head_motion=0.5))) == [
-        30,
-        60,
-        70,
-    ]
+def test_motion_is_stored_in_half_precision_and_counted(tmp_path: Path, prepared: PreparedSource) -> None:
+    controls = MotionControls(head_motion=0.5)
+    assert list(prepared.store_motion(voice, 70, 5, tmp_path / "m.npy", controls)) == [30, 60, 70]
     stored = np.load(tmp_path / "m.npy")
     assert (stored.dtype, stored.shape) == (np.float16, (70, 4))
     assert (stored[:, 1] == 5).all()
@@ -63,7 +60,9 @@ def test_motion_is_kept_in_half_precision_and_counted(tmp_path: Path, prepared: 
     assert stored[:, 0].any()
 
 
-def test_too_few_latents_are_noticed(tmp_path: Path, prepared: PreparedSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_latents_are_an_error(
+    tmp_path: Path, prepared: PreparedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(motion, "sample_motion", lambda *_, **__: iter([torch.zeros(3, 4, dtype=torch.float16)]))
     with pytest.raises(RuntimeError, match="3 motion latents were sampled for 10"):
         list(prepared.store_motion(voice, 10, 0, tmp_path / "m.npy"))
@@ -77,7 +76,7 @@ def test_segments_rendered_in_any_order_equal_the_whole(tmp_path: Path, prepared
     assert torch.equal(torch.cat([early, late]), whole)
 
 
-def test_no_batch_is_larger_than_it_is_asked_for(tmp_path: Path, prepared: PreparedSource) -> None:
+def test_no_batch_is_larger_than_requested(tmp_path: Path, prepared: PreparedSource) -> None:
     path = tmp_path / "m.npy"
     list(prepared.store_motion(voice, 21, 0, path))
     assert [len(batch) for batch in prepared.render(path, range(21), 8)] == [8, 8, 5]

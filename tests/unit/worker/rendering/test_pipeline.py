@@ -52,7 +52,7 @@ def scratch(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_jobs_controls_reach_the_sampler(
+def test_the_motion_controls_of_a_job_are_applied(
     renderer: Renderer, portrait_file: Path, speech_file: Path, scratch: Path
 ) -> None:
     asked = replace(
@@ -63,15 +63,15 @@ def test_a_jobs_controls_reach_the_sampler(
     assert (np.load(scratch / "motion.npy")[:, 2] == 0.25).all()
 
 
-def test_a_job_becomes_a_video_and_tells_its_stages(
+def test_a_job_is_rendered_and_reports_its_stages(
     renderer: Renderer, portrait_file: Path, tmp_path: Path, scratch: Path
 ) -> None:
     speech = media.wav(tmp_path / "six.wav", media.tone(6.01))
-    told: list[tuple[Stage, float]] = []
-    video = renderer.run(job(portrait_file, speech, 6.01), scratch, lambda *step: told.append(step))
+    reported: list[tuple[Stage, float]] = []
+    video = renderer.run(job(portrait_file, speech, 6.01), scratch, lambda *step: reported.append(step))
     assert video.duration_s == pytest.approx(6.04)
-    assert [stage for stage, _ in told] == sorted((stage for stage, _ in told), key=list(Stage).index)
-    percents = [percent for stage, percent in told]
+    assert [stage for stage, _ in reported] == sorted((stage for stage, _ in reported), key=list(Stage).index)
+    percents = [percent for stage, percent in reported]
     assert percents == sorted(percents)
     assert len(list(scratch.glob("segment-*.mp4"))) == 2
     with av.open(str(video.path)) as file:
@@ -117,21 +117,21 @@ def test_a_lost_lease_stops_the_job_between_batches(
         (RuntimeError("a defect"), RuntimeError),
     ],
 )
-def test_what_the_device_lacks_has_a_code(
+def test_device_errors_are_translated(
     renderer: Renderer, portrait_file: Path, speech_file: Path, scratch: Path, case: tuple[Exception, type[Exception]]
 ) -> None:
-    raised, named = case
+    raised, expected = case
 
-    def starve(stage: Stage, _percent: float) -> None:
+    def fail(stage: Stage, _percent: float) -> None:
         if stage is Stage.SAMPLING:
             raise raised
 
-    with pytest.raises(named):
-        renderer.run(job(portrait_file, speech_file, 1.0), scratch, starve)
+    with pytest.raises(expected):
+        renderer.run(job(portrait_file, speech_file, 1.0), scratch, fail)
 
 
-class Shelf:
-    """Keeps pieces in a folder."""
+class FolderCheckpoints:
+    """Stores checkpoints in a folder."""
 
     def __init__(self, folder: Path, stop_after: str | None = None) -> None:
         folder.mkdir(exist_ok=True)
@@ -161,7 +161,7 @@ class Shelf:
 
 
 @pytest.mark.parametrize("last", ["motion-0", "segment-0", "segment-1"])
-def test_a_job_that_goes_on_elsewhere_gives_the_same_bytes(  # noqa: PLR0913, PLR0917 - the fixtures it needs
+def test_a_resumed_job_gives_the_same_bytes(  # noqa: PLR0913, PLR0917 - the fixtures it needs
     renderer: Renderer,
     portrait_file: Path,
     speech_file: Path,
@@ -175,26 +175,26 @@ def test_a_job_that_goes_on_elsewhere_gives_the_same_bytes(  # noqa: PLR0913, PL
     asked = job(portrait_file, speech_file, 0.9)
     whole = renderer.run(asked, tmp_path / "whole", ignore)
     with pytest.raises(LeaseLostError):
-        renderer.run(asked, tmp_path / "first", ignore, Shelf(tmp_path / "shelf", stop_after=last))
-    shelf = Shelf(tmp_path / "shelf")
-    kept = shelf.names
-    resumed = renderer.run(asked, tmp_path / "second", ignore, shelf)
+        renderer.run(asked, tmp_path / "first", ignore, FolderCheckpoints(tmp_path / "checkpoints", stop_after=last))
+    checkpoints = FolderCheckpoints(tmp_path / "checkpoints")
+    kept = checkpoints.names
+    resumed = renderer.run(asked, tmp_path / "second", ignore, checkpoints)
     assert last in kept
-    assert shelf.fetched == kept
+    assert checkpoints.fetched == kept
     assert resumed.path.read_bytes() == whole.path.read_bytes()
-    # The third and last is joined at once.
-    assert shelf.names == ["motion-0", "segment-0", "segment-1"]
+    # The third and last segment is not stored.
+    assert checkpoints.names == ["motion-0", "segment-0", "segment-1"]
 
 
-def test_a_job_of_one_segment_keeps_nothing(
+def test_a_job_of_one_segment_stores_no_checkpoint(
     renderer: Renderer, portrait_file: Path, speech_file: Path, tmp_path: Path, scratch: Path
 ) -> None:
-    shelf = Shelf(tmp_path / "shelf")
-    renderer.run(job(portrait_file, speech_file, 1.0), scratch, ignore, shelf)
-    assert shelf.names == []
+    checkpoints = FolderCheckpoints(tmp_path / "checkpoints")
+    renderer.run(job(portrait_file, speech_file, 1.0), scratch, ignore, checkpoints)
+    assert checkpoints.names == []
 
 
-def test_less_memory_means_smaller_batches_of_the_same_segments(
+def test_halving_the_batch_keeps_the_segments(
     renderer: Renderer, portrait_file: Path, speech_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[int] = []
@@ -208,15 +208,15 @@ def test_less_memory_means_smaller_batches_of_the_same_segments(
     for halvings, batch in ((0, 8), (1, 4), (9, 1)):
         folder = tmp_path / str(halvings)
         folder.mkdir()
-        shelf, batches[:] = Shelf(tmp_path / "shelf"), []
-        renderer.run(replace(job(portrait_file, speech_file, 1.0), halvings=halvings), folder, ignore, shelf)
+        checkpoints, batches[:] = FolderCheckpoints(tmp_path / "checkpoints"), []
+        renderer.run(replace(job(portrait_file, speech_file, 1.0), halvings=halvings), folder, ignore, checkpoints)
         assert max(batches) == batch
-        assert shelf.fingerprint == RenderFingerprint(
+        assert checkpoints.fingerprint == RenderFingerprint(
             weights_sha256="0" * 64, render_batch=batch, segment_frames=120, encoder_threads=2
         )
 
 
-def test_frames_are_not_collected_in_memory(
+def test_memory_does_not_grow_with_the_number_of_frames(
     renderer: Renderer, tmp_path: Path, astronaut: Image.Image, scratch: Path
 ) -> None:
     portrait = tmp_path / "portrait.png"
@@ -228,4 +228,4 @@ def test_frames_are_not_collected_in_memory(
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 20e6  # the frames together have 236 MB
+    assert peak < 20e6  # all frames together take 236 MB
