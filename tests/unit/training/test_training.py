@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def test_both_stages_train_and_give_loadable_weights(clips: list[Clip], tmp_path: Path) -> None:
-    minutes = 3 / 60
+    minutes = 1 / 60
     stage1.train(clips, TINY, tmp_path, stage1.Recipe(minutes=minutes, sources=2, drives=2))
     stage2.train(clips, TINY, tmp_path, minutes=minutes, resume=False)
     autoencoder, _ = stage2.load_stage1(TINY, tmp_path)
