@@ -74,7 +74,7 @@ def complete_upload(upload_id: UUID, tenant: Tenant, services: ServicesDep) -> U
             _check_received(upload, services)
         except UploadSizeMismatchError as error:
             # Stored, so that jobs with this upload fail with the same error.
-            services.store.uploads.refuse(tenant, upload_id, error.code, error.detail)
+            services.store.uploads.reject_pending(tenant, upload_id, error.code, error.detail)
             raise
         upload = services.store.uploads.mark_probing(tenant, upload_id)
     return UploadAnswer.of(upload)

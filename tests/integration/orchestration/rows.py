@@ -23,5 +23,5 @@ def change(store: Store, statement: str, **values: Any) -> None:
         session.execute(text(statement), values)
 
 
-def doomed(store: Store) -> set[str]:
+def pending_deletion(store: Store) -> set[str]:
     return set(column(store, "SELECT object_key FROM doomed_objects"))

@@ -183,7 +183,7 @@ def test_a_damaged_checkpoint_is_rendered_again(
     monkeypatch: pytest.MonkeyPatch,
     damage: str,
 ) -> None:
-    keep = type(store.leases).keep
+    keep = type(store.leases).save_checkpoint
 
     def damage_first(self: Any, lease: Lease, checkpoint: Checkpoint) -> None:
         keep(self, lease, checkpoint)
@@ -199,7 +199,7 @@ def test_a_damaged_checkpoint_is_rendered_again(
 
     stopping = with_hook(worker, stop)
     with monkeypatch.context() as patch:
-        patch.setattr(type(store.leases), "keep", damage_first)
+        patch.setattr(type(store.leases), "save_checkpoint", damage_first)
         assert stopping.run_next()
     assert worker.run_next()
     assert video(store, objects, tenant, job_id, tmp_path)[1] == whole

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def places(queue_s: float, tenant_s: float, costs_s: Sequence[float]) -> tuple[list[float], float]:
+def order_keys(queue_s: float, tenant_s: float, costs_s: Sequence[float]) -> tuple[list[float], float]:
     """Give each job its place.
 
     Args:

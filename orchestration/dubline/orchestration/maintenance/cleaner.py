@@ -25,7 +25,7 @@ def clean(store: Store, objects: Objects) -> int:
         StorageUnavailableError: the remaining objects are removed by a later run.
     """
     removed = 0
-    while keys := store.deletions.doomed(LIMIT):
+    while keys := store.deletions.pending(LIMIT):
         gone = objects.delete_many(keys)
         store.deletions.removed(gone)
         removed += len(gone)

@@ -88,7 +88,7 @@ def sweep_bucket(
 
 def _pass(store: Store, objects: Objects, orphan_age_s: float, *, dry_run: bool) -> SweepResult:
     oldest_young = datetime.now(UTC) - timedelta(seconds=orphan_age_s)
-    pending = frozenset(store.deletions.doomed(PENDING_LIMIT))
+    pending = frozenset(store.deletions.pending(PENDING_LIMIT))
     result = SweepResult()
     for page in _pages(objects):
         known = store.deletions.referenced([one.key for one in page])

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.integration.orchestration.rows import column, doomed
+from tests.integration.orchestration.rows import column, pending_deletion
 
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.jobs import Cause, JobState, Stage
@@ -40,13 +40,13 @@ def begun(store: Store, lease_s: float = 10.0) -> tuple[Lease, tuple[Checkpoint,
     """An attempt that left the motion and two segments behind."""
     lease = store.leases.claim("worker-1", lease_s)
     assert lease is not None
-    assert store.leases.begin(lease, FINGERPRINT) == ()
+    assert store.leases.load_checkpoints(lease, FINGERPRINT) == ()
     pieces = (
         piece(lease, CheckpointKind.MOTION),
         *(piece(lease, CheckpointKind.SEGMENT, number) for number in (0, 1)),
     )
     for kept in reversed(pieces):
-        store.leases.keep(lease, kept)
+        store.leases.save_checkpoint(lease, kept)
     return lease, pieces
 
 
@@ -61,15 +61,15 @@ def test_the_next_attempt_gets_what_was_kept_motion_first(store: Store, factory:
     factory.job()
     lease, pieces = begun(store)
     PAUSES[name](store, lease)
-    assert store.leases.begin(again(store), FINGERPRINT) == pieces
-    assert not doomed(store)
+    assert store.leases.load_checkpoints(again(store), FINGERPRINT) == pieces
+    assert not pending_deletion(store)
 
 
 def test_the_attempt_after_a_lost_worker_gets_what_was_kept(store: Store, factory: JobFactory) -> None:
     factory.job()
     _, pieces = begun(store, EXPIRED_S)
     store.leases.rescue_expired()
-    assert store.leases.begin(again(store), FINGERPRINT) == pieces
+    assert store.leases.load_checkpoints(again(store), FINGERPRINT) == pieces
 
 
 def test_lost_workers_end_no_job_that_gets_on_and_end_one_that_does_not(store: Store, factory: JobFactory) -> None:
@@ -77,8 +77,8 @@ def test_lost_workers_end_no_job_that_gets_on_and_end_one_that_does_not(store: S
     for number in range(4):
         lease = store.leases.claim("worker", EXPIRED_S)
         assert lease is not None
-        store.leases.begin(lease, FINGERPRINT)
-        store.leases.keep(lease, piece(lease, CheckpointKind.SEGMENT, number))
+        store.leases.load_checkpoints(lease, FINGERPRINT)
+        store.leases.save_checkpoint(lease, piece(lease, CheckpointKind.SEGMENT, number))
         store.leases.rescue_expired()
         assert store.jobs.get(job.tenant, job.id).state is JobState.RETRYING
     for charged in ({}, {Cause.WORKER_LOST: 1}, {Cause.WORKER_LOST: 2}):
@@ -94,12 +94,12 @@ def test_other_weights_do_not_bring_old_losses_back(store: Store, factory: JobFa
     for _ in range(3):
         lease = store.leases.claim("worker", EXPIRED_S)
         assert lease is not None
-        store.leases.begin(lease, FINGERPRINT)
-        store.leases.keep(lease, piece(lease, CheckpointKind.SEGMENT))
+        store.leases.load_checkpoints(lease, FINGERPRINT)
+        store.leases.save_checkpoint(lease, piece(lease, CheckpointKind.SEGMENT))
         store.leases.rescue_expired()
     lease = store.leases.claim("worker", EXPIRED_S)
     assert lease is not None
-    store.leases.begin(lease, replace(FINGERPRINT, weights_sha256="c" * 64))
+    store.leases.load_checkpoints(lease, replace(FINGERPRINT, weights_sha256="c" * 64))
     store.leases.rescue_expired()
     assert store.jobs.get(job.tenant, job.id).state is JobState.RETRYING
 
@@ -109,8 +109,8 @@ def test_other_weights_forget_everything(store: Store, factory: JobFactory) -> N
     lease, pieces = begun(store)
     store.leases.release(lease)
     other = replace(FINGERPRINT, weights_sha256="c" * 64)
-    assert store.leases.begin(again(store), other) == ()
-    assert doomed(store) == {kept.object_key for kept in pieces}
+    assert store.leases.load_checkpoints(again(store), other) == ()
+    assert pending_deletion(store) == {kept.object_key for kept in pieces}
     assert store.jobs.get("acme", job.id).weights_sha256 == "c" * 64
 
 
@@ -129,20 +129,20 @@ def test_another_way_of_rendering_keeps_the_motion_alone(
     lease, (motion, *segments) = begun(store)
     store.leases.release(lease)
     heir = again(store)
-    assert store.leases.begin(heir, other) == (motion,)
-    assert doomed(store) == {kept.object_key for kept in segments}
+    assert store.leases.load_checkpoints(heir, other) == (motion,)
+    assert pending_deletion(store) == {kept.object_key for kept in segments}
     store.leases.release(heir)
-    assert store.leases.begin(again(store), other) == (motion,)
+    assert store.leases.load_checkpoints(again(store), other) == (motion,)
 
 
 def test_a_piece_made_again_takes_the_place_of_the_old_one(store: Store, factory: JobFactory) -> None:
     factory.job()
     lease, (motion, old, other) = begun(store)
     new = piece(lease, CheckpointKind.SEGMENT, 0, "-again")
-    store.leases.keep(lease, new)
-    store.leases.keep(lease, new)
-    assert doomed(store) == {old.object_key}
-    assert store.leases.begin(lease, FINGERPRINT) == (motion, new, other)
+    store.leases.save_checkpoint(lease, new)
+    store.leases.save_checkpoint(lease, new)
+    assert pending_deletion(store) == {old.object_key}
+    assert store.leases.load_checkpoints(lease, FINGERPRINT) == (motion, new, other)
 
 
 @pytest.mark.parametrize("name", ENDS)
@@ -151,7 +151,7 @@ def test_no_final_job_has_checkpoints(store: Store, factory: JobFactory, name: s
     lease, pieces = begun(store)
     ENDS[name](store, lease)
     assert column(store, "SELECT object_key FROM checkpoints") == []
-    assert doomed(store) == {kept.object_key for kept in pieces}
+    assert pending_deletion(store) == {kept.object_key for kept in pieces}
 
 
 def test_a_job_given_up_by_the_rescue_has_no_checkpoints(store: Store, factory: JobFactory) -> None:
@@ -161,7 +161,7 @@ def test_a_job_given_up_by_the_rescue_has_no_checkpoints(store: Store, factory: 
         store.leases.rescue_expired()
         store.leases.claim("lost", EXPIRED_S)
     assert store.jobs.get("acme", job.id).error_code == "attempts_exhausted"
-    assert doomed(store) == {kept.object_key for kept in pieces}
+    assert pending_deletion(store) == {kept.object_key for kept in pieces}
 
 
 def test_the_weights_of_a_result_are_those_of_the_pin(store: Store, factory: JobFactory) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
-from tests.integration.orchestration.rows import column, doomed
+from tests.integration.orchestration.rows import column, pending_deletion
 
 from dubline.orchestration.domain.audit import SWEEP_ACTOR, AuditAction, AuditSubject
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
@@ -39,8 +39,8 @@ def finished(store: Store) -> Lease:
 def kept(store: Store, lease: Lease) -> Checkpoint:
     key = f"{lease.attempt_prefix}segment-0.mp4"
     piece = Checkpoint(kind=CheckpointKind.SEGMENT, number=0, object_key=key, size_bytes=1, sha256="b" * 64)
-    store.leases.begin(lease, FINGERPRINT)
-    store.leases.keep(lease, piece)
+    store.leases.load_checkpoints(lease, FINGERPRINT)
+    store.leases.save_checkpoint(lease, piece)
     return piece
 
 
@@ -54,7 +54,7 @@ def test_a_deleted_upload_is_gone_and_its_object_doomed(store: Store, factory: J
     audit_id = store.deletions.upload("acme", upload.id, ACTOR)
     with pytest.raises(NotFoundError):
         store.uploads.get("acme", upload.id)
-    assert store.deletions.doomed(10) == (upload.object_key,)
+    assert store.deletions.pending(10) == (upload.object_key,)
     said = entry(store, upload.id)
     assert (said.id, said.actor, said.action, said.subject_kind) == (
         audit_id,
@@ -73,7 +73,7 @@ def test_an_upload_that_a_job_still_needs_is_not_deleted(store: Store, factory: 
     claimed(store)
     with pytest.raises(UploadInUseError):
         store.deletions.upload("acme", factory.speech.id, ACTOR)
-    assert not doomed(store)
+    assert not pending_deletion(store)
     assert store.deletions.audit("acme", factory.speech.id) == ()
     store.jobs.cancel("acme", job.id)
     store.deletions.upload("acme", factory.speech.id, ACTOR)
@@ -98,13 +98,13 @@ def test_a_deletion_is_complete_when_its_last_object_is_gone(store: Store, facto
     job = factory.job()
     kept(store, claimed(store))
     store.deletions.job("acme", job.id, ACTOR)
-    first, *others = store.deletions.doomed(10)
+    first, *others = store.deletions.pending(10)
     store.deletions.removed([first])
     assert entry(store, job.id).completed_at is None
     store.deletions.removed([*others, "of nobody"])
     said = entry(store, job.id)
     assert (said.objects, said.completed_at is not None) == (2, True)
-    assert store.deletions.doomed(10) == ()
+    assert store.deletions.pending(10) == ()
 
 
 def test_a_deletion_without_objects_is_complete_at_once(store: Store, factory: JobFactory) -> None:
@@ -120,7 +120,7 @@ def test_a_deleted_job_leaves_nothing_and_its_video_is_doomed(store: Store, fact
     with pytest.raises(NotFoundError):
         store.jobs.get("acme", job.id)
     assert column(store, "SELECT count(*) FROM attempts") == [0]
-    assert doomed(store) == {lease.result_key}
+    assert pending_deletion(store) == {lease.result_key}
     with pytest.raises(NotFoundError):
         store.deletions.job("acme", job.id, ACTOR)
 
@@ -132,7 +132,7 @@ def test_what_earlier_attempts_may_have_written_goes_too(store: Store, factory: 
     lease = claimed(store)
     piece = kept(store, lease)
     store.deletions.job("acme", job.id, ACTOR)
-    assert doomed(store) == {lost.result_key, lease.result_key, piece.object_key}
+    assert pending_deletion(store) == {lost.result_key, lease.result_key, piece.object_key}
 
 
 def test_the_worker_at_a_deleted_job_is_refused(store: Store, factory: JobFactory) -> None:
@@ -167,7 +167,7 @@ def test_a_deleted_batch_takes_its_jobs_and_leaves_its_uploads(store: Store, fac
     with pytest.raises(NotFoundError):
         store.batches.get("acme", batch.id)
     assert column(store, "SELECT id FROM jobs") == [other.id]
-    assert doomed(store) == {lease.result_key, running.result_key, piece.object_key}
+    assert pending_deletion(store) == {lease.result_key, running.result_key, piece.object_key}
     assert entry(store, batch.id).objects == 3
     assert store.uploads.get("acme", factory.speech.id) == factory.speech
     # The key is free again.
@@ -181,7 +181,7 @@ def test_a_batch_deleted_with_its_inputs_leaves_those_that_others_name(store: St
     face = factory.ready(UploadKind.PORTRAIT)
     store.jobs.insert("acme", factory.new(portrait=face.id, speech=shared.id))
     store.deletions.batch("acme", batch.id, ACTOR, inputs=True)
-    assert doomed(store) == {own.object_key, factory.portrait.object_key}
+    assert pending_deletion(store) == {own.object_key, factory.portrait.object_key}
     assert store.uploads.get("acme", shared.id) == shared
     with pytest.raises(NotFoundError):
         store.uploads.get("acme", own.id)
@@ -214,7 +214,7 @@ def test_every_object_that_a_row_needs_is_referenced(store: Store, factory: JobF
     piece = kept(store, running)
     writing = f"{running.attempt_prefix}segment-1.mp4"
     store.deletions.upload("acme", factory.ready(UploadKind.SPEECH).id, ACTOR)
-    (waiting,) = store.deletions.doomed(1)
+    (waiting,) = store.deletions.pending(1)
     pending = factory.pending(UploadKind.PORTRAIT)
     needed = {
         done.result_key,
@@ -243,7 +243,7 @@ def test_an_object_that_nobody_knows_is_doomed_and_written_down(store: Store, fa
     stray = f"results/{uuid4()}/1-{uuid4()}.mp4"
     assert store.deletions.orphaned([stray, factory.portrait.object_key]) == 1
     assert store.deletions.orphaned([stray]) == 0
-    assert doomed(store) == {stray}
+    assert pending_deletion(store) == {stray}
     store.deletions.removed([stray])
     swept = column(store, "SELECT actor FROM audit WHERE action = 'orphan' AND completed_at IS NOT NULL")
     assert swept == [SWEEP_ACTOR]

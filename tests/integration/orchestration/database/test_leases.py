@@ -37,8 +37,8 @@ WRITES: dict[str, Callable[[Store, Lease], object]] = {
     "retry": lambda store, lease: store.leases.retry(lease, Cause.TRANSIENT, "x", "y", 0),
     "fail": lambda store, lease: store.leases.fail(lease, Cause.DEFECT, "x", "y"),
     "release": lambda store, lease: store.leases.release(lease),
-    "begin": lambda store, lease: store.leases.begin(lease, FINGERPRINT),
-    "keep": lambda store, lease: store.leases.keep(lease, segment(lease, 0)),
+    "begin": lambda store, lease: store.leases.load_checkpoints(lease, FINGERPRINT),
+    "keep": lambda store, lease: store.leases.save_checkpoint(lease, segment(lease, 0)),
 }
 
 

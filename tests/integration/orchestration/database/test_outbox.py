@@ -59,7 +59,7 @@ def test_an_upload_announced_leaves_a_wake_up_once(store: Store, quiet: JobFacto
     upload = quiet.probing(UploadKind.SPEECH)
     assert sent(store) == {PROBE: 1}
     store.uploads.mark_probing("acme", upload.id)
-    store.uploads.refuse("acme", quiet.pending(UploadKind.SPEECH).id, "x", "y")
+    store.uploads.reject_pending("acme", quiet.pending(UploadKind.SPEECH).id, "x", "y")
     assert sent(store) == {}
     store.uploads.claim("lost", EXPIRED_S)
     store.uploads.rescue_expired()

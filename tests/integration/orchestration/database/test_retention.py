@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.integration.orchestration.rows import change, column, doomed
+from tests.integration.orchestration.rows import change, column, pending_deletion
 
 from dubline.orchestration.database.store import tenants
 from dubline.orchestration.domain.audit import RETENTION_ACTOR, AuditAction
@@ -56,7 +56,7 @@ def test_a_video_goes_when_its_time_is_over_and_its_job_stays(store: Store, fact
     assert store.deletions.expire() == 0
     gone = store.jobs.get("acme", job.id)
     assert (gone.state, gone.result_deleted_at is not None) == (JobState.SUCCEEDED, True)
-    assert doomed(store) == {lease.result_key}
+    assert pending_deletion(store) == {lease.result_key}
     (said,) = store.deletions.audit("acme", job.id)
     assert (said.actor, said.action, said.objects) == (RETENTION_ACTOR, AuditAction.EXPIRE, 1)
     store.deletions.removed([lease.result_key])
@@ -107,7 +107,7 @@ def test_the_inputs_of_a_batch_go_after_its_last_job(store: Store, factory: JobF
     pass_time(store, HOUR_S + 1)
     other, _ = store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=HOUR_S))
     assert store.deletions.expire() == 1
-    assert doomed(store) == {own.object_key}
+    assert pending_deletion(store) == {own.object_key}
     assert store.deletions.expire() == 0
     # The files that the other batch named as well go with it.
     finished(store)
@@ -146,7 +146,7 @@ def test_a_checkpoint_that_outlived_its_job_is_forgotten(store: Store, factory: 
     late = "INSERT INTO checkpoints VALUES (:job_id, 'motion', 0, 'late', 1, repeat('b', 64), 1)"
     change(store, late, job_id=lease.job_id)
     assert store.deletions.expire() == 0
-    assert doomed(store) == {"late"}
+    assert pending_deletion(store) == {"late"}
 
 
 def test_the_inputs_of_a_job_deleted_out_of_its_batch_go_with_those_of_the_batch(
@@ -159,4 +159,4 @@ def test_the_inputs_of_a_job_deleted_out_of_its_batch_go_with_those_of_the_batch
     assert store.deletions.expire() == 0
     pass_time(store, HOUR_S + 1)
     assert store.deletions.expire() == 2
-    assert {lease.portrait.object_key, lease.speech.object_key} <= doomed(store)
+    assert {lease.portrait.object_key, lease.speech.object_key} <= pending_deletion(store)

@@ -94,8 +94,8 @@ class StoreMachine(RuleBasedStateMachine):
         with transaction(self.store._engine) as session:
             session.execute(
                 text(
-                    "TRUNCATE doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, batches, uploads, tenants"
-                    " CASCADE"
+                    "TRUNCATE doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, batches, uploads,"
+                    " tenants CASCADE"
                 )
             )
         self.factory = JobFactory(self.store, TENANT)
@@ -177,7 +177,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(lease=leases, fingerprint=st.sampled_from(FINGERPRINTS))
     def begin(self, lease: Lease, fingerprint: RenderFingerprint) -> None:
         given: list[Checkpoint] = []
-        if not (model := self.write(lease, lambda: given.extend(self.store.leases.begin(lease, fingerprint)))):
+        if not (
+            model := self.write(lease, lambda: given.extend(self.store.leases.load_checkpoints(lease, fingerprint)))
+        ):
             return
         if model.fingerprint and model.fingerprint.weights_sha256 != fingerprint.weights_sha256:
             model.checkpoints = {}
@@ -196,7 +198,7 @@ class StoreMachine(RuleBasedStateMachine):
         kind, number = piece
         key = f"{lease.attempt_prefix}{kind}-{number}-{self.number}"
         checkpoint = Checkpoint(kind=kind, number=number, object_key=key, size_bytes=1, sha256="b" * 64)
-        if model := self.write(lease, lambda: self.store.leases.keep(lease, checkpoint)):
+        if model := self.write(lease, lambda: self.store.leases.save_checkpoint(lease, checkpoint)):
             self.kept.add(key)
             model.checkpoints[piece] = checkpoint
             model.attempts[-1].kept = True
@@ -267,7 +269,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def clean(self) -> None:
-        keys = self.store.deletions.doomed(2)
+        keys = self.store.deletions.pending(2)
         self.store.deletions.removed(keys)
         self.removed.update(keys)
 
@@ -287,7 +289,8 @@ class StoreMachine(RuleBasedStateMachine):
         with transaction(self.store._engine) as session:
             counted = session.execute(
                 text(
-                    "SELECT batches.id, open_count, (SELECT count(*) FROM events WHERE subject_id = batches.id) AS events,"
+                    "SELECT batches.id, open_count,"
+                    " (SELECT count(*) FROM events WHERE subject_id = batches.id) AS events,"
                     " (SELECT count(*) FROM jobs WHERE batch_id = batches.id AND finalized_at IS NULL) AS open"
                     " FROM batches"
                 )

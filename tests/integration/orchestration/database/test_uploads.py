@@ -91,11 +91,11 @@ def test_probes_that_failed_for_a_while_do_not_count_as_lost_probers(store: Stor
 
 def test_only_a_pending_upload_is_refused_without_a_probe(store: Store, factory: JobFactory) -> None:
     pending, probing = factory.pending(UploadKind.SPEECH), factory.probing(UploadKind.SPEECH)
-    refused = store.uploads.refuse("acme", pending.id, "upload_size_mismatch", "One byte short.")
+    refused = store.uploads.reject_pending("acme", pending.id, "upload_size_mismatch", "One byte short.")
     assert (refused.state, refused.error_code) == (UploadState.REJECTED, "upload_size_mismatch")
-    assert store.uploads.refuse("acme", probing.id, "upload_size_mismatch", "Late.") == probing
+    assert store.uploads.reject_pending("acme", probing.id, "upload_size_mismatch", "Late.") == probing
     with pytest.raises(NotFoundError):
-        store.uploads.refuse("other", pending.id, "upload_size_mismatch", "Not yours.")
+        store.uploads.reject_pending("other", pending.id, "upload_size_mismatch", "Not yours.")
 
 
 def test_a_probe_given_back_at_shutdown_is_not_charged(store: Store, factory: JobFactory) -> None:

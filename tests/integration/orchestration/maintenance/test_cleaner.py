@@ -62,7 +62,7 @@ def test_marks_are_kept_while_the_bucket_is_unavailable(
     store.deletions.job("acme", job_id, "key:0123")
     with pytest.raises(StorageUnavailableError):
         cleaner.clean(store, unavailable)
-    assert store.deletions.doomed(10) == (key,)
+    assert store.deletions.pending(10) == (key,)
     assert cleaner.clean(store, objects) == 1
     assert objects.size_bytes(key) is None
 
@@ -79,7 +79,7 @@ def test_an_object_that_the_storage_does_not_remove_stays_marked(
     remove = objects.delete_many
     monkeypatch.setattr(objects, "delete_many", lambda wanted: remove(set(wanted) - {refused}))
     assert cleaner.clean(store, objects) == 1
-    assert store.deletions.doomed(10) == (refused,)
+    assert store.deletions.pending(10) == (refused,)
 
 
 def test_an_object_that_is_not_removed_does_not_block_others(
@@ -88,12 +88,12 @@ def test_an_object_that_is_not_removed_does_not_block_others(
     for _ in range(2):
         job_id, _key = finished(store, factory, objects, file)
         store.deletions.job("acme", job_id, "key:0123")
-    (refused, _) = store.deletions.doomed(2)
+    (refused, _) = store.deletions.pending(2)
     remove = objects.delete_many
     monkeypatch.setattr(cleaner, "LIMIT", 1)
     monkeypatch.setattr(objects, "delete_many", lambda wanted: remove(set(wanted) - {refused}))
     assert [cleaner.clean(store, objects) for _ in range(2)] == [0, 1]
-    assert store.deletions.doomed(2) == (refused,)
+    assert store.deletions.pending(2) == (refused,)
 
 
 def test_one_run_sends_as_many_delete_requests_as_it_needs(

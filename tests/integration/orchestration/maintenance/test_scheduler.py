@@ -160,4 +160,4 @@ def test_rescue_is_not_delayed_by_a_hanging_bucket_or_broker(store: Store, facto
             assert time.monotonic() - began < min(READ_TIMEOUT_S, SOCKET_TIMEOUT_S)
             bucket.close()
             broker.close()
-    assert store.deletions.doomed(10) == (lease.result_key,)
+    assert store.deletions.pending(10) == (lease.result_key,)

@@ -92,7 +92,7 @@ def test_young_objects_without_a_row_are_kept(store: Store, objects: Objects, ke
 
 def test_a_dry_run_marks_nothing(store: Store, objects: Objects, keys: dict[str, str]) -> None:
     assert sweep_bucket(store, objects, OLD, dry_run=True).orphans == 2
-    assert store.deletions.doomed(10) == (keys["pending deletion"],)
+    assert store.deletions.pending(10) == (keys["pending deletion"],)
 
 
 def test_a_bucket_with_mostly_orphans_is_swept_only_if_forced(
@@ -101,13 +101,13 @@ def test_a_bucket_with_mostly_orphans_is_swept_only_if_forced(
     monkeypatch.setattr(sweep, "MOST_MIN", 1)
     monkeypatch.setattr(sweep, "MOST_SHARE", 0.2)
     assert sweep_bucket(store, objects, OLD).refused
-    assert store.deletions.doomed(10) == (keys["pending deletion"],)
+    assert store.deletions.pending(10) == (keys["pending deletion"],)
     assert sweep_bucket(store, objects, OLD, even_most=True).orphans == 2
-    assert len(store.deletions.doomed(10)) == 3
+    assert len(store.deletions.pending(10)) == 3
 
 
 def test_an_unavailable_bucket_marks_nothing(store: Store, bucket: BucketSettings) -> None:
     unavailable = Objects(bucket.model_copy(update={"endpoint_url": "http://127.0.0.1:1"}))
     with pytest.raises(StorageUnavailableError):
         sweep_bucket(store, unavailable, OLD)
-    assert store.deletions.doomed(10) == ()
+    assert store.deletions.pending(10) == ()

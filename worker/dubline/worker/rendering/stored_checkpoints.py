@@ -56,7 +56,7 @@ class StoredCheckpoints:
             LeaseLostError: the lease is lost.
             DatabaseUnavailableError: the database cannot be reached.
         """
-        earlier = self.store.leases.begin(self.lease, fingerprint)
+        earlier = self.store.leases.load_checkpoints(self.lease, fingerprint)
         self._earlier = {(checkpoint.kind, checkpoint.number): checkpoint for checkpoint in earlier}
         if self._earlier:
             _log.info("job_resumed", checkpoints=len(self._earlier))
@@ -95,7 +95,7 @@ class StoredCheckpoints:
             checkpoint = Checkpoint(
                 kind=kind, number=number, object_key=key, size_bytes=size_bytes, sha256=_sha256(path)
             )
-            self.store.leases.keep(self.lease, checkpoint)
+            self.store.leases.save_checkpoint(self.lease, checkpoint)
             self.made_progress = True
         except (StorageUnavailableError, DatabaseUnavailableError) as error:
             _log.warning("checkpoint_not_kept", key=key, code=error.code)

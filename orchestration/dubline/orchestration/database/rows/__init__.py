@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dubline.orchestration.database.rows.audit import AuditRow, DoomedObjectRow
+from dubline.orchestration.database.rows.audit import AuditRow, PendingDeletionRow
 from dubline.orchestration.database.rows.base import Base
 from dubline.orchestration.database.rows.batches import BatchRow
 from dubline.orchestration.database.rows.checkpoints import CheckpointRow
@@ -19,10 +19,10 @@ __all__ = [
     "Base",
     "BatchRow",
     "CheckpointRow",
-    "DoomedObjectRow",
     "EventRow",
     "JobRow",
     "OutboxRow",
+    "PendingDeletionRow",
     "TenantRow",
     "UploadRow",
 ]

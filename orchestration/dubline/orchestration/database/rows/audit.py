@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dubline.orchestration.database.rows.base import Base, one_of, same
+from dubline.orchestration.database.rows.base import Base, equivalent, one_of
 from dubline.orchestration.domain.audit import AuditAction, AuditSubject
 
 
@@ -20,7 +20,7 @@ class AuditRow(Base):
         one_of("action", AuditAction),
         one_of("subject_kind", AuditSubject),
         # What no row knows belongs to nobody.
-        same("orphan", "action = 'orphan'", "tenant IS NULL", "subject_id IS NULL", "subject_kind = 'object'"),
+        equivalent("orphan", "action = 'orphan'", "tenant IS NULL", "subject_id IS NULL", "subject_kind = 'object'"),
         CheckConstraint("objects >= 0", name="objects"),
     )
 
@@ -37,7 +37,7 @@ class AuditRow(Base):
     """When the last of them was gone."""
 
 
-class DoomedObjectRow(Base):
+class PendingDeletionRow(Base):
     """An object that no row needs any more."""
 
     __tablename__ = "doomed_objects"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Double, Integer, MetaData, Text, Uuid
+from sqlalchemy import CheckConstraint, DateTime, Double, Integer, MetaData, Text, Uuid
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import UserDefinedType
 
@@ -38,9 +38,6 @@ class Base(DeclarativeBase):
     }
 
 
-BIG: Final = BigInteger
-
-
 class TransactionId(UserDefinedType[int]):
     """PostgreSQL's 64-bit transaction id, xid8."""
 
@@ -53,15 +50,15 @@ class TransactionId(UserDefinedType[int]):
 
 def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
     """CHECK that a column holds one of the values (or NULL, where it may)."""
-    return CheckConstraint(f"{column} IN ({listed(values)})", name=column)
+    return CheckConstraint(f"{column} IN ({sql_list(values)})", name=column)
 
 
-def listed(values: Iterable[StrEnum]) -> str:
-    """SQL list of values, sorted so that the text does not depend on the order of a set."""
+def sql_list(values: Iterable[StrEnum]) -> str:
+    """Return a SQL list of values, sorted so that the text does not depend on the order of a set."""
     return ", ".join(f"'{value}'" for value in sorted(values))
 
 
-def same(name: str, condition: str, *others: str) -> CheckConstraint:
+def equivalent(name: str, condition: str, *others: str) -> CheckConstraint:
     """CHECK that conditions are all true or all false, never unknown."""
     return CheckConstraint(" AND ".join(f"({condition}) = ({other})" for other in others), name=name)
 

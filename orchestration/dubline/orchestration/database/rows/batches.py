@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dubline.orchestration.database.rows.base import Base, same
+from dubline.orchestration.database.rows.base import Base, equivalent
 
 
 class BatchRow(Base):
@@ -22,7 +22,7 @@ class BatchRow(Base):
         CheckConstraint("open_count >= 0", name="open_count"),
         CheckConstraint("char_length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key"),
         CheckConstraint("inputs_s > 0 AND results_s > 0", name="retention"),
-        same("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
+        equivalent("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
         Index(
             "batches_inputs_expire",
             "created_at",

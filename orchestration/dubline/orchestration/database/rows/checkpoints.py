@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, func
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dubline.orchestration.database.rows.base import BIG, Base, one_of
+from dubline.orchestration.database.rows.base import Base, one_of
 from dubline.orchestration.domain.checkpoints import CheckpointKind
 
 
@@ -27,7 +27,7 @@ class CheckpointRow(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     object_key: Mapped[str] = mapped_column(unique=True)
-    size_bytes: Mapped[int] = mapped_column(BIG)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str]
     attempt: Mapped[int]
     """Number of the attempt that made it."""

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dubline.orchestration.database.rows.base import BIG, Base, TransactionId, one_of
+from dubline.orchestration.database.rows.base import Base, TransactionId, one_of
 from dubline.orchestration.domain.events import EventKind
 
 
@@ -26,7 +26,7 @@ class EventRow(Base):
         Index("events_created", "created_at"),
     )
 
-    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     transaction_id: Mapped[int] = mapped_column(TransactionId, server_default=text("pg_current_xact_id()"))
     tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"))
     kind: Mapped[str]

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dubline.options.render import OPTIONS
-from dubline.orchestration.database.rows.base import BIG, Base, bounded, listed, one_of, same
+from dubline.orchestration.database.rows.base import Base, bounded, equivalent, one_of, sql_list
 from dubline.orchestration.domain.jobs import (
     CLAIMABLE,
     CUSTOM_ID_MAX_CHARS,
@@ -21,7 +21,7 @@ from dubline.orchestration.domain.jobs import (
     Stage,
 )
 
-_CLAIMABLE: Final = text(f"state IN ({listed(CLAIMABLE)})")
+_CLAIMABLE: Final = text(f"state IN ({sql_list(CLAIMABLE)})")
 
 
 class JobRow(Base):
@@ -31,7 +31,7 @@ class JobRow(Base):
     __table_args__ = (
         one_of("state", JobState),
         one_of("stage", Stage),
-        same(
+        equivalent(
             "running",
             "state = 'running'",
             "lease_token IS NOT NULL",
@@ -39,27 +39,27 @@ class JobRow(Base):
             "lease_worker IS NOT NULL",
             "stage IS NOT NULL",
         ),
-        same("final", f"state IN ({listed(FINAL)})", "finalized_at IS NOT NULL"),
-        same(
+        equivalent("final", f"state IN ({sql_list(FINAL)})", "finalized_at IS NOT NULL"),
+        equivalent(
             "succeeded",
             "state = 'succeeded'",
             "result_key IS NOT NULL",
             "result_size_bytes IS NOT NULL",
             "result_duration_s IS NOT NULL",
         ),
-        same("failed", "state = 'failed'", "error_code IS NOT NULL", "error_detail IS NOT NULL"),
+        equivalent("failed", "state = 'failed'", "error_code IS NOT NULL", "error_detail IS NOT NULL"),
         CheckConstraint(
             "state = 'succeeded' OR (results_expire_at IS NULL AND result_deleted_at IS NULL)", name="retained"
         ),
         # Weights without the rest: the row is older than the other three columns.
-        same("pinned", "render_batch IS NULL", "segment_frames IS NULL", "encoder_threads IS NULL"),
+        equivalent("pinned", "render_batch IS NULL", "segment_frames IS NULL", "encoder_threads IS NULL"),
         CheckConstraint("render_batch IS NULL OR weights_sha256 IS NOT NULL", name="weighed"),
         CheckConstraint("gpu_s >= 0", name="gpu"),
         CheckConstraint("state <> 'succeeded' OR progress_percent = 100", name="complete"),
         CheckConstraint("progress_percent BETWEEN 0 AND 100", name="progress"),
-        same("started", "attempt_count > 0", "started_at IS NOT NULL"),
+        equivalent("started", "attempt_count > 0", "started_at IS NOT NULL"),
         CheckConstraint("attempt_count > 0 OR state NOT IN ('running', 'retrying', 'succeeded')", name="attempted"),
-        same("batch", "batch_id IS NULL", "position IS NULL"),
+        equivalent("batch", "batch_id IS NULL", "position IS NULL"),
         CheckConstraint("position >= 0", name="position"),
         CheckConstraint(f"char_length(custom_id) BETWEEN 1 AND {CUSTOM_ID_MAX_CHARS}", name="custom_id"),
         CheckConstraint("speech_s >= 0", name="speech"),
@@ -93,7 +93,7 @@ class JobRow(Base):
     render_batch: Mapped[int | None]
     segment_frames: Mapped[int | None]
     encoder_threads: Mapped[int | None]
-    seed: Mapped[int] = mapped_column(BIG)
+    seed: Mapped[int] = mapped_column(BigInteger)
     expression: Mapped[float] = mapped_column(server_default=text("1"))
     head_motion: Mapped[float] = mapped_column(server_default=text("1"))
     blink: Mapped[float] = mapped_column(server_default=text("1"))
@@ -113,7 +113,7 @@ class JobRow(Base):
     error_code: Mapped[str | None]
     error_detail: Mapped[str | None]
     result_key: Mapped[str | None]
-    result_size_bytes: Mapped[int | None] = mapped_column(BIG)
+    result_size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     result_duration_s: Mapped[float | None]
     results_expire_at: Mapped[datetime | None]
     result_deleted_at: Mapped[datetime | None]
@@ -131,10 +131,10 @@ class AttemptRow(Base):
         one_of("outcome", Outcome),
         one_of("cause", Cause),
         CheckConstraint("number >= 1", name="number"),
-        same("ended", "ended_at IS NULL", "outcome IS NULL"),
+        equivalent("ended", "ended_at IS NULL", "outcome IS NULL"),
         # Only a success, or an attempt still open, needs no cause.
         CheckConstraint("(outcome IS NULL OR outcome = 'succeeded') = (cause IS NULL)", name="caused"),
-        same("error", "error_code IS NULL", "error_detail IS NULL"),
+        equivalent("error", "error_code IS NULL", "error_detail IS NULL"),
         CheckConstraint("error_code IS NULL OR outcome IN ('retried', 'failed')", name="blamed"),
         CheckConstraint(
             "(outcome IS NOT DISTINCT FROM 'cancelled') = (cause IS NOT DISTINCT FROM 'cancelled')", name="cancelled"

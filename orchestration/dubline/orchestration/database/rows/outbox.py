@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, func
+from sqlalchemy import BigInteger, CheckConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dubline.orchestration.database.rows.base import BIG, Base
+from dubline.orchestration.database.rows.base import Base
 
 
 class OutboxRow(Base):
@@ -19,7 +19,7 @@ class OutboxRow(Base):
         CheckConstraint("count > 0", name="count"),
     )
 
-    id: Mapped[int] = mapped_column(BIG, primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     task: Mapped[str]
     count: Mapped[int]
     """Jobs or uploads that became claimable."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, Integer, func, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, Integer, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dubline.orchestration.database.rows.base import BIG, Base, one_of, same
+from dubline.orchestration.database.rows.base import Base, equivalent, one_of
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
 
 
@@ -22,20 +22,20 @@ class UploadRow(Base):
         CheckConstraint("size_bytes > 0", name="size_bytes"),
         CheckConstraint("probe_losses BETWEEN 0 AND probe_attempts", name="probe_losses"),
         # A lease is whole or absent, and only an upload being probed has one.
-        same("lease", "lease_token IS NULL", "lease_expires_at IS NULL", "lease_worker IS NULL"),
+        equivalent("lease", "lease_token IS NULL", "lease_expires_at IS NULL", "lease_worker IS NULL"),
         CheckConstraint("lease_token IS NULL OR state = 'probing'", name="leased"),
-        same("final", "state IN ('ready', 'rejected')", "finalized_at IS NOT NULL"),
-        same("rejected", "state = 'rejected'", "error_code IS NOT NULL", "error_detail IS NOT NULL"),
-        same("ready", "state = 'ready'", "media_type IS NOT NULL", "sha256 IS NOT NULL"),
+        equivalent("final", "state IN ('ready', 'rejected')", "finalized_at IS NOT NULL"),
+        equivalent("rejected", "state = 'rejected'", "error_code IS NOT NULL", "error_detail IS NOT NULL"),
+        equivalent("ready", "state = 'ready'", "media_type IS NOT NULL", "sha256 IS NOT NULL"),
         CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
-        same(
+        equivalent(
             "portrait",
             "state = 'ready' AND kind = 'portrait'",
             "width_px IS NOT NULL",
             "height_px IS NOT NULL",
             "face_box IS NOT NULL",
         ),
-        same("speech", "state = 'ready' AND kind = 'speech'", "duration_s IS NOT NULL"),
+        equivalent("speech", "state = 'ready' AND kind = 'speech'", "duration_s IS NOT NULL"),
         CheckConstraint("duration_s > 0", name="duration"),
         CheckConstraint("width_px > 0 AND height_px > 0", name="pixels"),
         CheckConstraint(
@@ -57,7 +57,7 @@ class UploadRow(Base):
     kind: Mapped[str]
     state: Mapped[str] = mapped_column(server_default=UploadState.PENDING.value)
     content_type: Mapped[str]
-    size_bytes: Mapped[int] = mapped_column(BIG)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expire_at: Mapped[datetime | None]
     """When its tenant's retention removes it, unless a job at work still names it."""

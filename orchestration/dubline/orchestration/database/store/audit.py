@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-_BEGIN: Final = text("""
+_INSERT: Final = text("""
 INSERT INTO audit (id, tenant, actor, action, subject_kind, subject_id, objects)
 VALUES (:id, :tenant, :actor, :action, :subject_kind, :subject_id, 0)
 """)
-_CLOSE: Final = text("""
+_SET_OBJECTS: Final = text("""
 UPDATE audit SET objects = :objects, completed_at = CASE WHEN :objects = 0 THEN now() END WHERE id = :id
 """)
-_REMOVED: Final = text("DELETE FROM doomed_objects WHERE object_key = ANY(:keys) RETURNING audit_id")
-_COMPLETE: Final = text("""
+_DELETE_PENDING: Final = text("DELETE FROM doomed_objects WHERE object_key = ANY(:keys) RETURNING audit_id")
+_SET_COMPLETED: Final = text("""
 UPDATE audit SET completed_at = now()
 WHERE id = ANY(:ids) AND completed_at IS NULL
 AND NOT EXISTS (SELECT FROM doomed_objects WHERE audit_id = audit.id)
@@ -40,7 +40,7 @@ class Entry:
 
     def close(self, objects: int) -> None:
         """Say how many objects are to go; with none, the deletion is complete."""
-        self.session.execute(_CLOSE, {"id": self.id, "objects": objects})
+        self.session.execute(_SET_OBJECTS, {"id": self.id, "objects": objects})
 
 
 def begin(  # noqa: PLR0913, PLR0917 - the columns of an entry
@@ -61,14 +61,14 @@ def begin(  # noqa: PLR0913, PLR0917 - the columns of an entry
         "subject_kind": kind.value,
         "subject_id": subject_id,
     }
-    session.execute(_BEGIN, values)
+    session.execute(_INSERT, values)
     return Entry(session, audit_id)
 
 
 def complete(session: Session, keys: Collection[str]) -> None:
     """Note that objects are gone from the bucket, and complete the entries that waited for the last of them."""
-    ids = {found for found in session.scalars(_REMOVED, {"keys": list(keys)}) if found is not None}
-    session.execute(_COMPLETE, {"ids": list(ids)})
+    ids = {found for found in session.scalars(_DELETE_PENDING, {"keys": list(keys)}) if found is not None}
+    session.execute(_SET_COMPLETED, {"ids": list(ids)})
 
 
 def read(session: Session, tenant: str, subject_id: UUID) -> tuple[AuditEntry, ...]:

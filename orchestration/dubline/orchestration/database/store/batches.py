@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from dubline.orchestration.database.rows import BatchRow, JobRow
 from dubline.orchestration.database.store import finalize
 from dubline.orchestration.database.store.jobs import queue, uploads_of
-from dubline.orchestration.database.store.outbox import RENDER, wake
+from dubline.orchestration.database.store.outbox import RENDER, notify
 from dubline.orchestration.database.store.records import job_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.admission import admit, faults
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-KEPT: Final = Retention()
+UNLIMITED: Final = Retention()
 
 
 class Batches:
@@ -41,7 +41,7 @@ class Batches:
         rows: Sequence[NewJob],
         idempotency_key: str | None,
         request_sha256: str,
-        retention: Retention = KEPT,
+        retention: Retention = UNLIMITED,
     ) -> tuple[Batch, bool]:
         """Accept a batch, whole or not at all.
 
@@ -83,7 +83,7 @@ class Batches:
             admissions = [admit(row, uploads) for row in rows]
             queue(session, tenant, admissions, batch_id)
             finalize.admitted(session, batch_id)
-            wake(session, RENDER, sum(admission.state is JobState.QUEUED for admission in admissions))
+            notify(session, RENDER, sum(admission.state is JobState.QUEUED for admission in admissions))
             return _read(session, tenant, batch_id), False
 
     def get(self, tenant: str, batch_id: UUID) -> Batch:

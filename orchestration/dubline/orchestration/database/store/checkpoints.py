@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select, text
 
 from dubline.orchestration.database.rows import CheckpointRow
-from dubline.orchestration.database.store.pending_deletion import ALL_KINDS, doom_checkpoints
+from dubline.orchestration.database.store.pending_deletion import ALL_KINDS, mark_checkpoints_for_deletion
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import LeaseLostError
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.domain.leases import Lease
 
-_PINNED: Final = text("""
+_LOCK_FINGERPRINT: Final = text("""
 SELECT weights_sha256, render_batch, segment_frames, encoder_threads FROM jobs
 WHERE id = :job_id AND lease_token = :token FOR UPDATE
 """)
-_PIN: Final = text("""
+_SET_FINGERPRINT: Final = text("""
 UPDATE jobs SET weights_sha256 = :weights_sha256, render_batch = :render_batch, segment_frames = :segment_frames,
     encoder_threads = :encoder_threads
 WHERE id = :job_id
 """)
 
 
-def begin(session: Session, lease: Lease, fingerprint: RenderFingerprint) -> tuple[Checkpoint, ...]:
+def load(session: Session, lease: Lease, fingerprint: RenderFingerprint) -> tuple[Checkpoint, ...]:
     """Pin how the job is rendered and read what fits, motion first, then segments in order.
 
     Raises:
         LeaseLostError: the token is not in force.
     """
-    row = session.execute(_PINNED, {"job_id": lease.job_id, "token": lease.token}).one_or_none()
+    row = session.execute(_LOCK_FINGERPRINT, {"job_id": lease.job_id, "token": lease.token}).one_or_none()
     if row is None:
         raise LeaseLostError
     if tuple(row) != (
@@ -45,8 +45,8 @@ def begin(session: Session, lease: Lease, fingerprint: RenderFingerprint) -> tup
     ):
         # The motion is made by the networks alone; frames depend on the rest too.
         unfit = ALL_KINDS if row.weights_sha256 != fingerprint.weights_sha256 else (CheckpointKind.SEGMENT.value,)
-        doom_checkpoints(session, [lease.job_id], kinds=unfit)
-        session.execute(_PIN, asdict(fingerprint) | {"job_id": lease.job_id})
+        mark_checkpoints_for_deletion(session, [lease.job_id], kinds=unfit)
+        session.execute(_SET_FINGERPRINT, asdict(fingerprint) | {"job_id": lease.job_id})
     kept = session.scalars(
         select(CheckpointRow)
         .where(CheckpointRow.job_id == lease.job_id)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import UploadRow
-from dubline.orchestration.database.rows.base import listed
+from dubline.orchestration.database.rows.base import sql_list
 from dubline.orchestration.database.store.records import options_of, upload_of
 from dubline.orchestration.domain.jobs import CLAIMABLE, Cause
 from dubline.orchestration.domain.leases import Lease
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 #: By name: a column that a newer version adds must not change what a prepared statement gives.
 _UPLOAD: Final = ", ".join(f"uploads.{column.name}" for column in UploadRow.__table__.columns)
 #: SQL condition on attempts that count against a budget (see `domain.retry`).
-CHARGED: Final = f"""outcome = 'retried' AND (cause NOT IN ({listed(RESET_ON_PROGRESS)}) OR number > coalesce((
+CHARGED: Final = f"""outcome = 'retried' AND (cause NOT IN ({sql_list(RESET_ON_PROGRESS)}) OR number > coalesce((
     SELECT max(earlier.number) FROM attempts AS earlier WHERE earlier.job_id = attempts.job_id AND earlier.kept
 ), 0))"""  # noqa: S608 - our own text
 CLAIM: Final = f"""
 WITH best AS (
     SELECT id FROM jobs
-    WHERE state IN ({listed(CLAIMABLE)}) AND available_at <= now() AND (deadline_at IS NULL OR deadline_at > now())
+    WHERE state IN ({sql_list(CLAIMABLE)}) AND available_at <= now() AND (deadline_at IS NULL OR deadline_at > now())
     ORDER BY order_key, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE jobs SET

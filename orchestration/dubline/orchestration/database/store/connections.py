@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S: Final = 5
 STATEMENT_TIMEOUT_MS: Final = 30_000
 #: A server that vanished without a word is noticed after about this long.
-SILENCE_S: Final = 10
+KEEPALIVE_S: Final = 10
 #: The server's side of the same: locks of a machine that lost its power are not held for two hours.
-_SERVER_SIDE: Final = (
-    f"-c tcp_keepalives_idle={SILENCE_S} -c tcp_keepalives_interval={SILENCE_S // 5} -c tcp_keepalives_count=3"
+_SERVER_KEEPALIVES: Final = (
+    f"-c tcp_keepalives_idle={KEEPALIVE_S} -c tcp_keepalives_interval={KEEPALIVE_S // 5} -c tcp_keepalives_count=3"
 )
 
 
@@ -32,31 +32,31 @@ def create(settings: DatabaseSettings) -> Engine:
         max_overflow=settings.pool_size,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
-            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} {_SERVER_SIDE}",
-            "keepalives_idle": SILENCE_S,
-            "keepalives_interval": SILENCE_S // 5,
+            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} {_SERVER_KEEPALIVES}",
+            "keepalives_idle": KEEPALIVE_S,
+            "keepalives_interval": KEEPALIVE_S // 5,
             "keepalives_count": 3,
-            "tcp_user_timeout": (CONNECT_TIMEOUT_S + SILENCE_S) * 1000,
+            "tcp_user_timeout": (CONNECT_TIMEOUT_S + KEEPALIVE_S) * 1000,
         },
     )
-    event.listen(engine, "checkout", _refuse_dead)
+    event.listen(engine, "checkout", _discard_broken)
     return engine
 
 
-def _refuse_dead(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
+def _discard_broken(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
     # A restarted server must not fail the first request after it. What a server says to an idle connection is that
     # it ends, and that lies in our own socket already: no ping, so no round trip for those that live.
-    heard = select.poll()
-    heard.register(connection.fileno(), select.POLLIN)
-    last_words: list[psycopg.errors.Diagnostic] = []
-    connection.add_notice_handler(last_words.append)
+    readable = select.poll()
+    readable.register(connection.fileno(), select.POLLIN)
+    notices: list[psycopg.errors.Diagnostic] = []
+    connection.add_notice_handler(notices.append)
     try:
-        while heard.poll(0) and not last_words:
+        while readable.poll(0) and not notices:
             connection.pgconn.consume_input()
             connection.pgconn.is_busy()  # reads what was consumed
     except psycopg.Error as error:
         raise InvalidatePoolError from error
     finally:
-        connection.remove_notice_handler(last_words.append)
-    if last_words:
+        connection.remove_notice_handler(notices.append)
+    if notices:
         raise InvalidatePoolError

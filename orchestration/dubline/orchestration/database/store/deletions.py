@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from dubline.orchestration.database.store import audit, removal, retention
-from dubline.orchestration.database.store.pending_deletion import doom
+from dubline.orchestration.database.store.pending_deletion import mark_for_deletion
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.audit import SWEEP_ACTOR, AuditAction, AuditEntry, AuditSubject
 from dubline.orchestration.domain.errors import NotFoundError, UploadInUseError
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-_UPLOAD: Final = text("SELECT id FROM uploads WHERE id = :id AND tenant = :tenant FOR UPDATE")
-_BATCH: Final = text("SELECT id FROM batches WHERE id = :id AND tenant = :tenant FOR UPDATE")
-_JOBS_OF_BATCH: Final = text("""
+_LOCK_UPLOAD: Final = text("SELECT id FROM uploads WHERE id = :id AND tenant = :tenant FOR UPDATE")
+_LOCK_BATCH: Final = text("SELECT id FROM batches WHERE id = :id AND tenant = :tenant FOR UPDATE")
+_LOCK_JOBS_OF_BATCH: Final = text("""
 SELECT id FROM jobs WHERE batch_id = :id AND tenant = :tenant ORDER BY id FOR UPDATE
 """)
-_JOB: Final = text("SELECT batch_id FROM jobs WHERE id = :id AND tenant = :tenant FOR UPDATE")
+_LOCK_JOB: Final = text("SELECT batch_id FROM jobs WHERE id = :id AND tenant = :tenant FOR UPDATE")
 #: The batch finds its inputs through its jobs: those of one that goes get their date here.
-_DATED: Final = text("""
+_SET_INPUTS_EXPIRY: Final = text("""
 UPDATE uploads SET expire_at = LEAST(uploads.expire_at, now() + make_interval(secs => batches.inputs_s))
 FROM jobs JOIN batches ON batches.id = jobs.batch_id
 WHERE jobs.id = :id AND batches.inputs_s IS NOT NULL
 AND uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
 """)
-_ONE_LESS: Final = text("UPDATE batches SET row_count = row_count - 1 WHERE id = :id")
-_NO_BATCH: Final = text("DELETE FROM batches WHERE id = :id")
-_DOOMED: Final = text("SELECT object_key FROM doomed_objects ORDER BY doomed_at LIMIT :limit")
+_DECREMENT_ROW_COUNT: Final = text("UPDATE batches SET row_count = row_count - 1 WHERE id = :id")
+_DELETE_BATCH: Final = text("DELETE FROM batches WHERE id = :id")
+_SELECT_PENDING: Final = text("SELECT object_key FROM doomed_objects ORDER BY doomed_at LIMIT :limit")
 
-_POSTPONED: Final = text("UPDATE doomed_objects SET doomed_at = now() WHERE object_key = ANY(:keys)")
+_POSTPONE: Final = text("UPDATE doomed_objects SET doomed_at = now() WHERE object_key = ANY(:keys)")
 
 
 class Deletions:
@@ -61,12 +61,12 @@ class Deletions:
         """
         audit_id = uuid4()
         with transaction(self._engine) as session:
-            if session.scalar(_UPLOAD, {"id": upload_id, "tenant": tenant}) is None:
+            if session.scalar(_LOCK_UPLOAD, {"id": upload_id, "tenant": tenant}) is None:
                 raise NotFoundError(f"There is no upload {upload_id}.")
             if removal.in_use(session, upload_id):
                 raise UploadInUseError
             entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.UPLOAD, upload_id)
-            entry.close(removal.uploads(session, [(upload_id, tenant)], audit_id))
+            entry.close(removal.delete_uploads(session, [(upload_id, tenant)], audit_id))
         return audit_id
 
     def job(self, tenant: str, job_id: UUID, actor: str) -> UUID:
@@ -79,14 +79,14 @@ class Deletions:
         """
         audit_id = uuid4()
         with transaction(self._engine) as session:
-            found = session.execute(_JOB, {"id": job_id, "tenant": tenant}).one_or_none()
+            found = session.execute(_LOCK_JOB, {"id": job_id, "tenant": tenant}).one_or_none()
             if found is None:
                 raise NotFoundError(f"There is no job {job_id}.")
-            session.execute(_DATED, {"id": job_id})
+            session.execute(_SET_INPUTS_EXPIRY, {"id": job_id})
             entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.JOB, job_id)
-            entry.close(removal.jobs(session, [job_id], audit_id))
+            entry.close(removal.delete_jobs(session, [job_id], audit_id))
             if found.batch_id is not None:
-                session.execute(_ONE_LESS, {"id": found.batch_id})
+                session.execute(_DECREMENT_ROW_COUNT, {"id": found.batch_id})
         return audit_id
 
     def batch(self, tenant: str, batch_id: UUID, actor: str, *, inputs: bool = False) -> UUID:
@@ -104,13 +104,13 @@ class Deletions:
         audit_id = uuid4()
         with transaction(self._engine) as session:
             # Jobs before their batch, the order of every transaction that makes jobs final.
-            jobs = session.scalars(_JOBS_OF_BATCH, {"id": batch_id, "tenant": tenant}).all()
-            if session.scalar(_BATCH, {"id": batch_id, "tenant": tenant}) is None:
+            jobs = session.scalars(_LOCK_JOBS_OF_BATCH, {"id": batch_id, "tenant": tenant}).all()
+            if session.scalar(_LOCK_BATCH, {"id": batch_id, "tenant": tenant}) is None:
                 raise NotFoundError(f"There is no batch {batch_id}.")
             entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.BATCH, batch_id)
-            spare = removal.spare_uploads(session, tenant, batch_id) if inputs else []
-            count = removal.jobs(session, jobs, audit_id) + removal.uploads(session, spare, audit_id)
-            session.execute(_NO_BATCH, {"id": batch_id})
+            unshared = removal.unshared_uploads(session, tenant, batch_id) if inputs else []
+            count = removal.delete_jobs(session, jobs, audit_id) + removal.delete_uploads(session, unshared, audit_id)
+            session.execute(_DELETE_BATCH, {"id": batch_id})
             entry.close(count)
         return audit_id
 
@@ -131,10 +131,10 @@ class Deletions:
         with transaction(self._engine) as session:
             return expired + retention.inputs(session, limit)
 
-    def doomed(self, limit: int) -> tuple[str, ...]:
+    def pending(self, limit: int) -> tuple[str, ...]:
         """Read keys of objects to remove from the bucket, those that wait longest first."""
         with transaction(self._engine) as session:
-            return tuple(session.scalars(_DOOMED, {"limit": limit}))
+            return tuple(session.scalars(_SELECT_PENDING, {"limit": limit}))
 
     def removed(self, keys: Collection[str]) -> None:
         """Note that doomed objects are gone; an audit entry is complete with its last one."""
@@ -144,7 +144,7 @@ class Deletions:
     def postpone(self, keys: Collection[str]) -> None:
         """Put doomed objects that the bucket does not let go of behind all others."""
         with transaction(self._engine) as session:
-            session.execute(_POSTPONED, {"keys": list(keys)})
+            session.execute(_POSTPONE, {"keys": list(keys)})
 
     def referenced(self, keys: Collection[str]) -> frozenset[str]:
         """Say which of some objects are accounted for: a row needs them, an attempt writes them, or they are doomed."""
@@ -162,7 +162,7 @@ class Deletions:
             if lost:
                 audit_id = uuid4()
                 entry = audit.begin(session, audit_id, None, SWEEP_ACTOR, AuditSubject.OBJECT, None, AuditAction.ORPHAN)
-                entry.close(doom(session, lost, audit_id))
+                entry.close(mark_for_deletion(session, lost, audit_id))
             return len(lost)
 
     def audit(self, tenant: str, subject_id: UUID) -> tuple[AuditEntry, ...]:

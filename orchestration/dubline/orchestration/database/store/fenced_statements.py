@@ -8,7 +8,7 @@ from dubline.orchestration.database.store.finalize import RECORDED, RETURNED, UN
 
 #: The token is new with every claim, so holding it is proof that nobody claimed the job since. The device's seconds
 #: come as the sum of this attempt so far, so a report that is repeated is not counted twice.
-_FENCE: Final = """
+_FENCED_UPDATE: Final = """
 WITH mine AS (
     UPDATE jobs SET {changes}, gpu_s = jobs.gpu_s + greatest(0, %(gpu_s)s - held.gpu_s)
     FROM attempts AS held
@@ -20,58 +20,58 @@ WITH mine AS (
 ) {more}
 SELECT id FROM mine
 """
-_FINALIZED: Final = f", finalized AS (SELECT {RETURNED.replace('jobs.', '')} FROM mine), {RECORDED}"  # noqa: S608 - our own text
-_WOKEN: Final = """, woken AS (
+_FINALIZE: Final = f", finalized AS (SELECT {RETURNED.replace('jobs.', '')} FROM mine), {RECORDED}"  # noqa: S608 - our own text
+_NOTIFY: Final = """, notified AS (
     INSERT INTO outbox (task, count) SELECT 'render', count(*) FROM mine HAVING count(*) > 0
 )"""
-_KEPT_S: Final = """
+_RESULT_RETENTION_S: Final = """
 SELECT LEAST(tenants.results_s, batches.results_s)
 FROM tenants LEFT JOIN batches ON batches.id = jobs.batch_id WHERE tenants.name = jobs.tenant
 """
-_BLAMED: Final = "cause = %(cause)s, error_code = %(code)s, error_detail = %(detail)s"
+_ATTEMPT_ERROR: Final = "cause = %(cause)s, error_code = %(code)s, error_detail = %(detail)s"
 
 
-def _fenced(changes: str, attempt: str = "", more: str = "", held: str = "= %(token)s") -> str:
-    return _FENCE.format(changes=changes, attempt=attempt, more=more, held=held, returned=RETURNED)
+def _fenced_update(changes: str, attempt: str = "", more: str = "", held: str = "= %(token)s") -> str:
+    return _FENCED_UPDATE.format(changes=changes, attempt=attempt, more=more, held=held, returned=RETURNED)
 
 
 RENEW: Final = """
 UPDATE jobs SET lease_expires_at = now() + make_interval(secs => %(lease_s)s)
 WHERE id = %(job_id)s AND lease_token = %(token)s RETURNING lease_expires_at
 """
-PROGRESS: Final = _fenced("stage = %(stage)s, progress_percent = %(percent)s")
-FINISH: Final = _fenced(
+PROGRESS: Final = _fenced_update("stage = %(stage)s, progress_percent = %(percent)s")
+FINISH: Final = _fenced_update(
     f"""state = 'succeeded', finalized_at = now(), progress_percent = 100, {UNLEASED},
         result_key = %(result_key)s, result_size_bytes = %(size_bytes)s, result_duration_s = %(duration_s)s,
-        results_expire_at = now() + make_interval(secs => ({_KEPT_S}))""",
+        results_expire_at = now() + make_interval(secs => ({_RESULT_RETENTION_S}))""",
     ", ended_at = now(), outcome = 'succeeded'",
-    _FINALIZED,
+    _FINALIZE,
 )
-RETRY: Final = _fenced(
+RETRY: Final = _fenced_update(
     f"""state = 'retrying', available_at = now() + make_interval(secs => %(delay_s)s), progress_percent = 0,
         {UNLEASED}""",
-    f", ended_at = now(), outcome = 'retried', {_BLAMED}",
+    f", ended_at = now(), outcome = 'retried', {_ATTEMPT_ERROR}",
 )
-FAIL: Final = _fenced(
+FAIL: Final = _fenced_update(
     f"state = 'failed', finalized_at = now(), error_code = %(code)s, error_detail = %(detail)s, {UNLEASED}",
-    f", ended_at = now(), outcome = 'failed', {_BLAMED}",
-    _FINALIZED,
+    f", ended_at = now(), outcome = 'failed', {_ATTEMPT_ERROR}",
+    _FINALIZE,
 )
-_RELEASED: Final = (
+_RELEASE_PARTS: Final = (
     f"state = 'queued', available_at = now(), progress_percent = 0, {UNLEASED}",
     ", ended_at = now(), outcome = 'released', cause = 'shutdown'",
-    _WOKEN,
+    _NOTIFY,
 )
-RELEASE: Final = _fenced(*_RELEASED)
+RELEASE: Final = _fenced_update(*_RELEASE_PARTS)
 #: An array in the others would have the server plan them anew each time: it guesses its length.
-RELEASE_MANY: Final = _fenced(*_RELEASED, held="= ANY(%(tokens)s)")
-KEEP: Final = """
+RELEASE_MANY: Final = _fenced_update(*_RELEASE_PARTS, held="= ANY(%(tokens)s)")
+SAVE_CHECKPOINT: Final = """
 WITH mine AS (
     SELECT id, attempt_count FROM jobs WHERE id = %(job_id)s AND lease_token = %(token)s FOR UPDATE
 ), replaced AS (
     SELECT object_key FROM checkpoints JOIN mine ON checkpoints.job_id = mine.id
     WHERE kind = %(kind)s AND number = %(number)s AND object_key <> %(object_key)s
-), doomed AS (
+), marked AS (
     INSERT INTO doomed_objects (object_key) SELECT object_key FROM replaced ON CONFLICT DO NOTHING
 ), noted AS (
     UPDATE attempts SET kept = true FROM mine
@@ -85,4 +85,4 @@ WITH mine AS (
 )
 SELECT id FROM mine
 """
-REFUSED: Final = "UPDATE attempts SET refused_writes = refused_writes + 1 WHERE token = %(token)s"
+COUNT_REFUSED: Final = "UPDATE attempts SET refused_writes = refused_writes + 1 WHERE token = %(token)s"

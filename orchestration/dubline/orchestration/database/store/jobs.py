@@ -10,14 +10,14 @@ from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, s
 
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import AttemptRow, JobRow, TenantRow, UploadRow
-from dubline.orchestration.database.rows.base import listed
+from dubline.orchestration.database.rows.base import sql_list
 from dubline.orchestration.database.store import finalize
-from dubline.orchestration.database.store.outbox import RENDER, wake
+from dubline.orchestration.database.store.outbox import RENDER, notify
 from dubline.orchestration.database.store.records import attempt_of, job_of, upload_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.admission import Admission, admit, faults
 from dubline.orchestration.domain.errors import InvalidRequestError, NotFoundError, from_code
-from dubline.orchestration.domain.fairness import places
+from dubline.orchestration.domain.fairness import order_keys
 from dubline.orchestration.domain.jobs import CLAIMABLE, Attempt, Job, JobState, NewJob, QueueCounts
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.uploads import Upload
 
 #: Each half has an index of its own that is as small as the work that is left.
-_QUEUED: Final = text(f"""
+_COUNT_QUEUE: Final = text(f"""
 SELECT count(*) FILTER (WHERE available_at <= now()) AS claimable,
     count(*) FILTER (WHERE available_at > now()) AS delayed,
     (SELECT count(*) FROM jobs WHERE state = 'running') AS running,
     extract(epoch FROM now() - min(available_at) FILTER (WHERE available_at <= now())) AS oldest_s
-FROM jobs WHERE state IN ({listed(CLAIMABLE)})
+FROM jobs WHERE state IN ({sql_list(CLAIMABLE)})
 """)  # noqa: S608 - our own text
 
 
@@ -61,7 +61,7 @@ class Jobs:
             if admission.error_code is not None:
                 raise from_code(admission.error_code, admission.error_detail)
             (job_id,) = queue(session, tenant, [admission], batch_id=None)
-            wake(session, RENDER, 1)
+            notify(session, RENDER, 1)
             return job_of(session.scalars(select(JobRow).where(JobRow.id == job_id)).one())
 
     def get(self, tenant: str, job_id: UUID) -> Job:
@@ -100,7 +100,7 @@ class Jobs:
     def queued_counts(self) -> QueueCounts:
         """Count what waits and what runs, over all tenants."""
         with transaction(self._engine) as session:
-            counted = session.execute(_QUEUED).one()
+            counted = session.execute(_COUNT_QUEUE).one()
         return QueueCounts(
             claimable=counted.claimable,
             delayed=counted.delayed,
@@ -145,7 +145,7 @@ def queue(session: Session, tenant: str, admissions: Sequence[Admission], batch_
     # Where the jobs that were claimed have been deleted, the first that waits tells how far the queue is.
     first = select(func.min(JobRow.order_key)).where(JobRow.state.in_(CLAIMABLE)).scalar_subquery()
     queue_s = session.scalar(select(func.greatest(claimed, first))) or 0.0
-    keys, tenant_s = places(queue_s, tenant_s, [admission.speech_s for admission in admissions])
+    keys, tenant_s = order_keys(queue_s, tenant_s, [admission.speech_s for admission in admissions])
     session.execute(update(TenantRow).where(TenantRow.name == tenant).values(virtual_time_s=tenant_s))
     ids = [uuid4() for _ in admissions]
     _insert_all(session, tenant, batch_id, _columns(ids, keys, admissions, at))

@@ -33,7 +33,7 @@ class Leases:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._run = OneStatement(engine)
-        self._unanswered: set[UUID] = set()
+        self._unconfirmed: set[UUID] = set()
 
     def claim(self, worker: str, lease_s: float) -> Lease | None:
         """Take the job that is next in the fair order for `lease_s` seconds; None where nothing is due.
@@ -44,14 +44,14 @@ class Leases:
             worker: name of the worker, for people.
             lease_s: seconds until the job may be rescued, unless renewed.
         """
-        self._give_back()
+        self._release_unconfirmed()
         while True:
             token = uuid4()
             try:
                 rows = self._run(CLAIM, token=token, worker=worker, lease_s=lease_s)
             except DatabaseUnavailableError:
                 # It may have been carried out, and then nobody works on that job.
-                self._unanswered.add(token)
+                self._unconfirmed.add(token)
                 raise
             if not rows:
                 return None
@@ -59,7 +59,12 @@ class Leases:
             if lease is not None:
                 return lease
             gone = UploadMissingError("An upload of this job was deleted. Send the file and the job again.")
-            self._run(fenced_statements.FAIL, token=token, gpu_s=0.0, **_blame(Cause.BAD_INPUT, gone.code, gone.detail))
+            self._run(
+                fenced_statements.FAIL,
+                token=token,
+                gpu_s=0.0,
+                **_error_columns(Cause.BAD_INPUT, gone.code, gone.detail),
+            )
 
     def renew(self, lease: Lease, lease_s: float) -> Lease:
         """Keep the job for `lease_s` seconds from now. One past its time is renewed if nobody took the job.
@@ -86,7 +91,7 @@ class Leases:
         """
         self._write(fenced_statements.PROGRESS, lease, gpu_s, stage=stage.value, percent=min(100.0, max(0.0, percent)))
 
-    def begin(self, lease: Lease, fingerprint: RenderFingerprint) -> tuple[Checkpoint, ...]:
+    def load_checkpoints(self, lease: Lease, fingerprint: RenderFingerprint) -> tuple[Checkpoint, ...]:
         """Say how this attempt renders, and learn what earlier attempts left that fits.
 
         A job that was rendered otherwise before is pinned anew: other weights forget all its checkpoints, any
@@ -100,11 +105,11 @@ class Leases:
         """
         try:
             with transaction(self._engine) as session:
-                return checkpoints.begin(session, lease, fingerprint)
+                return checkpoints.load(session, lease, fingerprint)
         except LeaseLostError:
             self._refuse(lease)
 
-    def keep(self, lease: Lease, checkpoint: Checkpoint) -> None:
+    def save_checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint whose object is in the bucket. One of the same kind and number gives way to it.
 
         Raises:
@@ -117,7 +122,7 @@ class Leases:
             "size_bytes": checkpoint.size_bytes,
             "sha256": checkpoint.sha256,
         }
-        if not self._run(fenced_statements.KEEP, job_id=lease.job_id, token=lease.token, **values):
+        if not self._run(fenced_statements.SAVE_CHECKPOINT, job_id=lease.job_id, token=lease.token, **values):
             self._refuse(lease)
 
     def finish(self, lease: Lease, size_bytes: int, duration_s: float, gpu_s: float = 0.0) -> None:
@@ -143,7 +148,7 @@ class Leases:
         Raises:
             LeaseLostError: nothing was written.
         """
-        self._write(fenced_statements.RETRY, lease, gpu_s, delay_s=delay_s, **_blame(cause, code, detail))
+        self._write(fenced_statements.RETRY, lease, gpu_s, delay_s=delay_s, **_error_columns(cause, code, detail))
 
     def fail(self, lease: Lease, cause: Cause, code: str, detail: str, gpu_s: float = 0.0) -> None:
         """End the attempt and the job, and forget the checkpoints.
@@ -151,7 +156,7 @@ class Leases:
         Raises:
             LeaseLostError: nothing was written.
         """
-        self._write(fenced_statements.FAIL, lease, gpu_s, **_blame(cause, code, detail))
+        self._write(fenced_statements.FAIL, lease, gpu_s, **_error_columns(cause, code, detail))
 
     def release(self, lease: Lease, gpu_s: float = 0.0) -> None:
         """Give the job back because this worker shuts down: due at once, and the attempt is not charged.
@@ -186,16 +191,16 @@ class Leases:
     def _refuse(self, lease: Lease) -> NoReturn:
         # The count may be lost, the refusal may not.
         with suppress(DatabaseUnavailableError):
-            self._run(fenced_statements.REFUSED, token=lease.token)
+            self._run(fenced_statements.COUNT_REFUSED, token=lease.token)
         raise LeaseLostError
 
-    def _give_back(self) -> None:
-        if not self._unanswered:
+    def _release_unconfirmed(self) -> None:
+        if not self._unconfirmed:
             return
-        tokens = list(self._unanswered)
+        tokens = list(self._unconfirmed)
         self._run(fenced_statements.RELEASE_MANY, tokens=tokens, gpu_s=0.0)
-        self._unanswered.difference_update(tokens)
+        self._unconfirmed.difference_update(tokens)
 
 
-def _blame(cause: Cause, code: str, detail: str) -> dict[str, Any]:
+def _error_columns(cause: Cause, code: str, detail: str) -> dict[str, Any]:
     return {"cause": cause.value, "code": code, "detail": detail}

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 RENDER: Final = "render"
 PROBE: Final = "probe"
 
-_WAKE: Final = text("INSERT INTO outbox (task, count) VALUES (:task, :count)")
-_LOCKED: Final = text("SELECT id, task, count FROM outbox ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED")
-_SENT: Final = text("DELETE FROM outbox WHERE id = ANY(:ids)")
+_INSERT: Final = text("INSERT INTO outbox (task, count) VALUES (:task, :count)")
+_LOCK_OLDEST: Final = text("SELECT id, task, count FROM outbox ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED")
+_DELETE_SENT: Final = text("DELETE FROM outbox WHERE id = ANY(:ids)")
 
 
 class Outbox:
@@ -43,18 +43,18 @@ class Outbox:
             How many rows were sent.
         """
         with transaction(self._engine) as session:
-            rows = session.execute(_LOCKED, {"limit": limit}).all()
+            rows = session.execute(_LOCK_OLDEST, {"limit": limit}).all()
             if not rows:
                 return 0
             counts: Counter[str] = Counter()
             for _, task, count in rows:
                 counts[f"dubline.{task}"] += count
             send(counts)
-            session.execute(_SENT, {"ids": [row.id for row in rows]})
+            session.execute(_DELETE_SENT, {"ids": [row.id for row in rows]})
             return len(rows)
 
 
-def wake(session: Session, task: str, count: int) -> None:
+def notify(session: Session, task: str, count: int) -> None:
     """Have workers told about new work, once the caller's transaction commits."""
     if count > 0:
-        session.execute(_WAKE, {"task": task, "count": count})
+        session.execute(_INSERT, {"task": task, "count": count})

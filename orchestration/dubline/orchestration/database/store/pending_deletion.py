@@ -13,35 +13,35 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 #: One that waits already is counted by the first deletion that asked for it.
-_UNLESS_CLAIMED: Final = """
+_UNLESS_AUDITED: Final = """
 ON CONFLICT (object_key) DO UPDATE SET audit_id = excluded.audit_id
     WHERE doomed_objects.audit_id IS NULL AND excluded.audit_id IS NOT NULL
 RETURNING 1
 """
-_DOOM: Final = text(f"""
+_MARK: Final = text(f"""
 INSERT INTO doomed_objects (object_key, audit_id)
 SELECT DISTINCT object_key, CAST(:audit_id AS uuid) FROM unnest(CAST(:keys AS text[])) AS object_key
-{_UNLESS_CLAIMED}
+{_UNLESS_AUDITED}
 """)  # noqa: S608 - our own text
-_DOOM_CHECKPOINTS: Final = text(f"""
+_MARK_CHECKPOINTS: Final = text(f"""
 WITH gone AS (DELETE FROM checkpoints WHERE job_id = ANY(:job_ids) AND kind = ANY(:kinds) RETURNING object_key)
 INSERT INTO doomed_objects (object_key, audit_id) SELECT object_key, CAST(:audit_id AS uuid) FROM gone
-{_UNLESS_CLAIMED}
+{_UNLESS_AUDITED}
 """)  # noqa: S608 - our own text
 
 ALL_KINDS: Final = ("motion", "segment")
 
 
-def doom(session: Session, keys: Iterable[str], audit_id: UUID | None = None) -> int:
+def mark_for_deletion(session: Session, keys: Iterable[str], audit_id: UUID | None = None) -> int:
     """Let the janitor remove objects.
 
     Returns:
         How many of them wait for it on account of this call.
     """
-    return len(session.execute(_DOOM, {"keys": list(keys), "audit_id": audit_id}).all())
+    return len(session.execute(_MARK, {"keys": list(keys), "audit_id": audit_id}).all())
 
 
-def doom_checkpoints(
+def mark_checkpoints_for_deletion(
     session: Session, job_ids: Sequence[UUID], audit_id: UUID | None = None, kinds: Sequence[str] = ALL_KINDS
 ) -> int:
     """Forget checkpoints of jobs and let the janitor remove their objects.
@@ -52,4 +52,4 @@ def doom_checkpoints(
         As `doom`.
     """
     values = {"job_ids": list(job_ids), "kinds": list(kinds), "audit_id": audit_id}
-    return len(session.execute(_DOOM_CHECKPOINTS, values).all())
+    return len(session.execute(_MARK_CHECKPOINTS, values).all())

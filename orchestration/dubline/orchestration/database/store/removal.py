@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from dubline.orchestration.database.store import finalize
-from dubline.orchestration.database.store.pending_deletion import doom, doom_checkpoints
+from dubline.orchestration.database.store.pending_deletion import mark_checkpoints_for_deletion, mark_for_deletion
 from dubline.orchestration.domain import object_keys
 from dubline.orchestration.domain.object_keys import upload_key
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-_IN_USE: Final = text("""
+_IS_IN_USE: Final = text("""
 SELECT EXISTS (
     SELECT FROM jobs WHERE (portrait_upload_id = :id OR speech_upload_id = :id) AND finalized_at IS NULL
 )
 """)
-_LIVE: Final = text("""
+_SELECT_IN_USE: Final = text("""
 SELECT portrait_upload_id FROM jobs WHERE portrait_upload_id = ANY(:ids) AND finalized_at IS NULL
 UNION SELECT speech_upload_id FROM jobs WHERE speech_upload_id = ANY(:ids) AND finalized_at IS NULL
 """)
-_LOCKED: Final = text("SELECT id FROM uploads WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
-_NO_UPLOADS: Final = text("DELETE FROM uploads WHERE id = ANY(:ids)")
+_LOCK_UPLOADS: Final = text("SELECT id FROM uploads WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+_DELETE_UPLOADS: Final = text("DELETE FROM uploads WHERE id = ANY(:ids)")
 #: Also what an attempt wrote that published nothing; what it writes from now on is found by the sweep.
-_RESULTS: Final = text(f"""
+_SELECT_VIDEO_KEYS: Final = text(f"""
 SELECT format('{object_keys.RESULT}', job_id, number, token) FROM attempts
 WHERE job_id = ANY(:ids) AND outcome IS DISTINCT FROM 'succeeded'
 UNION SELECT result_key FROM jobs WHERE id = ANY(:ids) AND result_key IS NOT NULL AND result_deleted_at IS NULL
 """)  # noqa: S608 - our own text
-_OPEN: Final = text("SELECT id FROM jobs WHERE id = ANY(:ids) AND finalized_at IS NULL")
-_NO_ATTEMPTS: Final = text("DELETE FROM attempts WHERE job_id = ANY(:ids)")
-_NO_JOBS: Final = text("DELETE FROM jobs WHERE id = ANY(:ids)")
+_SELECT_OPEN_JOBS: Final = text("SELECT id FROM jobs WHERE id = ANY(:ids) AND finalized_at IS NULL")
+_DELETE_ATTEMPTS: Final = text("DELETE FROM attempts WHERE job_id = ANY(:ids)")
+_DELETE_JOBS: Final = text("DELETE FROM jobs WHERE id = ANY(:ids)")
 #: Another job keeps an upload, unless its own batch has had its inputs deleted.
-_SPARE: Final = text("""
+_SELECT_UNSHARED_UPLOADS: Final = text("""
 SELECT DISTINCT uploads.id FROM jobs
 JOIN uploads ON uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
 WHERE jobs.batch_id = :batch_id AND uploads.tenant = :tenant AND NOT EXISTS (
@@ -52,7 +52,7 @@ WHERE jobs.batch_id = :batch_id AND uploads.tenant = :tenant AND NOT EXISTS (
 )
 """)
 #: A key holds the ids of its rows, so each is found by an index that is there for other reasons.
-_REFERENCED: Final = text("""
+_SELECT_REFERENCED: Final = text("""
 WITH asked AS (
     SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:jobs AS uuid[]), CAST(:tokens AS uuid[]))
         AS asked (key, job_id, token)
@@ -63,40 +63,40 @@ UNION SELECT key FROM asked JOIN attempts USING (job_id, token) WHERE ended_at I
 UNION SELECT key FROM asked JOIN checkpoints ON object_key = key
 UNION SELECT key FROM asked JOIN doomed_objects ON object_key = key
 """)
-_UPLOADS: Final = text("SELECT id, tenant FROM uploads WHERE id = ANY(:ids)")
+_SELECT_UPLOADS: Final = text("SELECT id, tenant FROM uploads WHERE id = ANY(:ids)")
 
 
 def unused(session: Session, ids: Collection[UUID]) -> set[UUID]:
     """Those of some uploads, locked by the caller, that no job names by now that is not final."""
-    return set(ids) - set(session.scalars(_LIVE, {"ids": list(ids)}))
+    return set(ids) - set(session.scalars(_SELECT_IN_USE, {"ids": list(ids)}))
 
 
 def in_use(session: Session, upload_id: UUID) -> bool:
     """Whether a job that is not final names an upload."""
-    return bool(session.scalar(_IN_USE, {"id": upload_id}))
+    return bool(session.scalar(_IS_IN_USE, {"id": upload_id}))
 
 
-def uploads(session: Session, doomed: Sequence[tuple[UUID, str]], audit_id: UUID) -> int:
+def delete_uploads(session: Session, rows: Sequence[tuple[UUID, str]], audit_id: UUID) -> int:
     """Remove uploads, given as id and tenant.
 
     Returns:
         How many objects are to go.
     """
-    session.execute(_NO_UPLOADS, {"ids": [upload_id for upload_id, _ in doomed]})
-    return doom(session, (upload_key(tenant, upload_id) for upload_id, tenant in doomed), audit_id)
+    session.execute(_DELETE_UPLOADS, {"ids": [upload_id for upload_id, _ in rows]})
+    return mark_for_deletion(session, (upload_key(tenant, upload_id) for upload_id, tenant in rows), audit_id)
 
 
-def spare_uploads(session: Session, tenant: str, batch_id: UUID) -> list[tuple[UUID, str]]:
+def unshared_uploads(session: Session, tenant: str, batch_id: UUID) -> list[tuple[UUID, str]]:
     """Find the uploads that only the jobs of one batch name."""
     values = {"tenant": tenant, "batch_id": batch_id}
-    found = list(session.scalars(_SPARE, values))
+    found = list(session.scalars(_SELECT_UNSHARED_UPLOADS, values))
     # A job may have been accepted while the locks were waited for: asked again, its row is seen.
-    session.execute(_LOCKED, {"ids": found})
-    still = set(session.scalars(_SPARE, values))
+    session.execute(_LOCK_UPLOADS, {"ids": found})
+    still = set(session.scalars(_SELECT_UNSHARED_UPLOADS, values))
     return [(upload_id, tenant) for upload_id in found if upload_id in still]
 
 
-def jobs(session: Session, ids: Sequence[UUID], audit_id: UUID) -> int:
+def delete_jobs(session: Session, ids: Sequence[UUID], audit_id: UUID) -> int:
     """Delete jobs that the caller has locked, with their attempts, checkpoints and videos; open ones are cancelled.
 
     Returns:
@@ -104,11 +104,11 @@ def jobs(session: Session, ids: Sequence[UUID], audit_id: UUID) -> int:
     """
     values = {"ids": list(ids)}
     # Before the cancellation, so that the audit entry counts them.
-    count = doom_checkpoints(session, ids, audit_id)
-    finalize.cancel(session, session.scalars(_OPEN, values).all())
-    count += doom(session, session.scalars(_RESULTS, values), audit_id)
-    session.execute(_NO_ATTEMPTS, values)
-    session.execute(_NO_JOBS, values)
+    count = mark_checkpoints_for_deletion(session, ids, audit_id)
+    finalize.cancel(session, session.scalars(_SELECT_OPEN_JOBS, values).all())
+    count += mark_for_deletion(session, session.scalars(_SELECT_VIDEO_KEYS, values), audit_id)
+    session.execute(_DELETE_ATTEMPTS, values)
+    session.execute(_DELETE_JOBS, values)
     return count
 
 
@@ -123,9 +123,10 @@ def referenced(session: Session, keys: Collection[str]) -> frozenset[str]:
     }
     uploads_asked = {upload_id for key in asked if (upload_id := object_keys.upload_of(key))}
     kept = {
-        upload_key(tenant, upload_id) for upload_id, tenant in session.execute(_UPLOADS, {"ids": _uuids(uploads_asked)})
+        upload_key(tenant, upload_id)
+        for upload_id, tenant in session.execute(_SELECT_UPLOADS, {"ids": _uuids(uploads_asked)})
     }
-    return frozenset(session.scalars(_REFERENCED, values)) | kept.intersection(asked)
+    return frozenset(session.scalars(_SELECT_REFERENCED, values)) | kept.intersection(asked)
 
 
 def _uuids(texts: Collection[str]) -> list[UUID]:

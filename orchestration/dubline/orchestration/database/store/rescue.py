@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from dubline.orchestration.database.store.claim import CHARGED
 from dubline.orchestration.database.store.finalize import UNLEASED, end_attempts, fail
-from dubline.orchestration.database.store.outbox import RENDER, wake
+from dubline.orchestration.database.store.outbox import RENDER, notify
 from dubline.orchestration.domain.errors import DeadlineExceededError, WorkerLostError
 from dubline.orchestration.domain.jobs import Cause, Outcome
 from dubline.orchestration.domain.retry import Fail, decide
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 #: Most jobs in one transaction; the next turn takes the rest.
 LIMIT: Final = 1000
 
-_EXPIRED: Final = text(f"""
+_LOCK_EXPIRED: Final = text(f"""
 SELECT id FROM jobs WHERE state = 'running' AND lease_expires_at < now()
 LIMIT {LIMIT} FOR UPDATE SKIP LOCKED
 """)  # noqa: S608 - our own text
-_LATE: Final = text(f"""
+_LOCK_OVERDUE: Final = text(f"""
 SELECT id FROM jobs WHERE deadline_at < now() AND finalized_at IS NULL
 LIMIT {LIMIT} FOR UPDATE SKIP LOCKED
 """)  # noqa: S608 - our own text
-_LOSSES: Final = text(f"""
+_COUNT_LOSSES: Final = text(f"""
 SELECT lost.id, count(attempts.number)
 FROM unnest(CAST(:ids AS uuid[])) AS lost (id)
 LEFT JOIN attempts ON attempts.job_id = lost.id AND cause = 'worker_lost' AND {CHARGED}
 GROUP BY lost.id
 """)  # noqa: S608 - our own text
-_AGAIN: Final = text(
+_RETRY: Final = text(
     "UPDATE jobs SET state = 'retrying', available_at = now(), progress_percent = 0,"  # noqa: S608
     f" {UNLEASED} WHERE id = ANY(:ids)"
 )
@@ -45,16 +45,16 @@ _AGAIN: Final = text(
 
 def rescue_expired(session: Session) -> int:
     """Take jobs back from workers whose lease expired; return how many."""
-    expired = list(session.scalars(_EXPIRED))
+    expired = list(session.scalars(_LOCK_EXPIRED))
     by_losses: dict[int, list[UUID]] = defaultdict(list)
-    for job_id, losses in session.execute(_LOSSES, {"ids": expired}):
+    for job_id, losses in session.execute(_COUNT_LOSSES, {"ids": expired}):
         by_losses[losses].append(job_id)
     for losses, ids in by_losses.items():
-        _give_up_or_retry(session, ids, losses)
+        _fail_or_retry(session, ids, losses)
     return len(expired)
 
 
-def _give_up_or_retry(session: Session, ids: Sequence[UUID], losses: int) -> None:
+def _fail_or_retry(session: Session, ids: Sequence[UUID], losses: int) -> None:
     lost = WorkerLostError()
     decision = decide(lost, {Cause.WORKER_LOST: losses})
     if isinstance(decision, Fail):
@@ -62,14 +62,14 @@ def _give_up_or_retry(session: Session, ids: Sequence[UUID], losses: int) -> Non
         fail(session, ids, decision.code, decision.detail)
         return
     # No pause: it is the worker that is gone, and another may be idle.
-    session.execute(_AGAIN, {"ids": list(ids)})
+    session.execute(_RETRY, {"ids": list(ids)})
     end_attempts(session, ids, Outcome.RETRIED, decision.cause, lost.code, lost.detail)
-    wake(session, RENDER, len(ids))
+    notify(session, RENDER, len(ids))
 
 
 def expire_deadlines(session: Session) -> int:
     """Fail jobs that are past their deadline and not final; return how many."""
-    late = list(session.scalars(_LATE))
+    late = list(session.scalars(_LOCK_OVERDUE))
     error = DeadlineExceededError()
     end_attempts(session, late, Outcome.FAILED, Cause.DEADLINE, error.code, error.detail)
     fail(session, late, error.code, error.detail)

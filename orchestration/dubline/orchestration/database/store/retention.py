@@ -8,13 +8,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from dubline.orchestration.database.store import audit, removal
-from dubline.orchestration.database.store.pending_deletion import doom, doom_checkpoints
+from dubline.orchestration.database.store.pending_deletion import mark_checkpoints_for_deletion, mark_for_deletion
 from dubline.orchestration.domain.audit import RETENTION_ACTOR, AuditAction, AuditSubject
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-_RESULTS: Final = text("""
+_EXPIRE_RESULTS: Final = text("""
 WITH old AS (
     SELECT id FROM jobs WHERE results_expire_at < now() AND result_deleted_at IS NULL
     ORDER BY results_expire_at LIMIT :limit FOR UPDATE SKIP LOCKED
@@ -22,7 +22,7 @@ WITH old AS (
 UPDATE jobs SET result_deleted_at = now() FROM old WHERE jobs.id = old.id
 RETURNING jobs.id, jobs.tenant, jobs.result_key
 """)
-_UPLOADS: Final = text("""
+_LOCK_EXPIRED_UPLOADS: Final = text("""
 SELECT id, tenant FROM uploads
 WHERE expire_at < now() AND NOT EXISTS (
     SELECT FROM jobs WHERE portrait_upload_id = uploads.id AND finalized_at IS NULL
@@ -31,7 +31,7 @@ WHERE expire_at < now() AND NOT EXISTS (
 )
 ORDER BY expire_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
-_BATCHES: Final = text("""
+_LOCK_EXPIRED_BATCHES: Final = text("""
 SELECT id, tenant FROM batches
 WHERE inputs_s IS NOT NULL AND inputs_deleted_at IS NULL
 AND created_at < now() - make_interval(secs => inputs_s)
@@ -41,48 +41,48 @@ AND NOT EXISTS (
 )
 ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
-_STRAY_CHECKPOINTS: Final = text("""
+_SELECT_FINAL_JOBS_WITH_CHECKPOINTS: Final = text("""
 SELECT DISTINCT job_id FROM checkpoints JOIN jobs ON jobs.id = job_id WHERE finalized_at IS NOT NULL
 """)
-_INPUTS_DELETED: Final = text("UPDATE batches SET inputs_deleted_at = now() WHERE id = :id")
+_SET_INPUTS_DELETED: Final = text("UPDATE batches SET inputs_deleted_at = now() WHERE id = :id")
 
 
 def checkpoints(session: Session) -> None:
     """Forget checkpoints of final jobs: a write whose connection broke may come in after the one that ended the job."""
-    stray = session.scalars(_STRAY_CHECKPOINTS).all()
-    doom_checkpoints(session, stray)
+    stray = session.scalars(_SELECT_FINAL_JOBS_WITH_CHECKPOINTS).all()
+    mark_checkpoints_for_deletion(session, stray)
 
 
 def results(session: Session, limit: int) -> int:
     """Let go of videos; their jobs stay. Return how many."""
-    old = session.execute(_RESULTS, {"limit": limit}).all()
+    old = session.execute(_EXPIRE_RESULTS, {"limit": limit}).all()
     for job_id, tenant, key in old:
         entry = _begin(session, tenant, AuditSubject.JOB, job_id)
-        entry.close(doom(session, [key], entry.id))
+        entry.close(mark_for_deletion(session, [key], entry.id))
     return len(old)
 
 
 def uploads(session: Session, limit: int) -> int:
     """Remove uploads that no job at work names; return how many."""
-    old = session.execute(_UPLOADS, {"limit": limit}).all()
+    old = session.execute(_LOCK_EXPIRED_UPLOADS, {"limit": limit}).all()
     # A job may have been accepted between the look and the lock.
     unused = removal.unused(session, [upload_id for upload_id, _ in old])
     for upload_id, tenant in old:
         if upload_id in unused:
             entry = _begin(session, tenant, AuditSubject.UPLOAD, upload_id)
-            entry.close(removal.uploads(session, [(upload_id, tenant)], entry.id))
+            entry.close(removal.delete_uploads(session, [(upload_id, tenant)], entry.id))
     return len(unused)
 
 
 def inputs(session: Session, limit: int) -> int:
     """Remove the uploads of batches whose jobs ended long enough ago; return how many uploads."""
     count = 0
-    for batch_id, tenant in session.execute(_BATCHES, {"limit": limit}).all():
-        spare = removal.spare_uploads(session, tenant, batch_id)
+    for batch_id, tenant in session.execute(_LOCK_EXPIRED_BATCHES, {"limit": limit}).all():
+        unshared = removal.unshared_uploads(session, tenant, batch_id)
         entry = _begin(session, tenant, AuditSubject.BATCH, batch_id)
-        entry.close(removal.uploads(session, spare, entry.id))
-        session.execute(_INPUTS_DELETED, {"id": batch_id})
-        count += len(spare)
+        entry.close(removal.delete_uploads(session, unshared, entry.id))
+        session.execute(_SET_INPUTS_DELETED, {"id": batch_id})
+        count += len(unshared)
     return count
 
 

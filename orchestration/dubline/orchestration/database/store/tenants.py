@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 #: Rows dated again in one transaction.
 PAGE: Final = 10_000
 
-_SET: Final = text(
+_SET_RETENTION: Final = text(
     "UPDATE tenants SET inputs_s = :inputs_s, results_s = :results_s WHERE name = :tenant RETURNING name"
 )
-_DATE_UPLOADS: Final = text("""
+_UPDATE_UPLOADS_EXPIRY: Final = text("""
 WITH other AS (
     SELECT uploads.id, uploads.created_at + make_interval(secs => tenants.inputs_s) AS due
     FROM uploads JOIN tenants ON tenants.name = uploads.tenant
@@ -30,7 +30,7 @@ WITH other AS (
 )
 UPDATE uploads SET expire_at = other.due FROM other WHERE uploads.id = other.id RETURNING uploads.id
 """)
-_DATE_RESULTS: Final = text("""
+_UPDATE_RESULTS_EXPIRY: Final = text("""
 WITH other AS (
     SELECT id, due FROM (
         SELECT jobs.id, jobs.results_expire_at,
@@ -61,12 +61,12 @@ class Tenants:
         """
         values = {"tenant": tenant, "inputs_s": retention.inputs_s, "results_s": retention.results_s}
         with transaction(self._engine) as session:
-            if session.scalar(_SET, values) is None:
+            if session.scalar(_SET_RETENTION, values) is None:
                 raise NotFoundError(f"There is no tenant {tenant!r}.")
-        for statement in (_DATE_UPLOADS, _DATE_RESULTS):
-            while self._date(statement, tenant) == PAGE:
+        for statement in (_UPDATE_UPLOADS_EXPIRY, _UPDATE_RESULTS_EXPIRY):
+            while self._update_page(statement, tenant) == PAGE:
                 pass
 
-    def _date(self, statement: TextClause, tenant: str) -> int:
+    def _update_page(self, statement: TextClause, tenant: str) -> int:
         with transaction(self._engine) as session:
             return len(session.execute(statement, {"tenant": tenant, "page": PAGE}).all())

@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
 
 #: Of SQLAlchemy, and of the driver where it is spoken to directly.
-_AWAY: Final = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError, psycopg.InterfaceError)
+_UNAVAILABLE: Final = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeoutError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Translate what the driver raises.
 
     Raises:
@@ -32,7 +38,7 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except _AWAY as error:
+    except _UNAVAILABLE as error:
         raise DatabaseUnavailableError from error
 
 
@@ -43,7 +49,7 @@ def transaction(engine: Engine) -> Iterator[Session]:
     Raises:
         DatabaseUnavailableError: the server is away, too slow, or resolved a deadlock against us.
     """
-    with translated(), Session(engine, expire_on_commit=False) as session, session.begin():
+    with translated_errors(), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
 
 
@@ -63,7 +69,7 @@ class OneStatement:
         Raises:
             DatabaseUnavailableError: the server is away, too slow, or resolved a deadlock against us.
         """
-        with translated(), closing(self._engine.raw_connection()) as pooled:
+        with translated_errors(), closing(self._engine.raw_connection()) as pooled:
             connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
             try:
                 connection.autocommit = True

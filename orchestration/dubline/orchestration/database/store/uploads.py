@@ -11,7 +11,7 @@ from sqlalchemy import case, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from dubline.orchestration.database.rows import TenantRow, UploadRow
-from dubline.orchestration.database.store.outbox import PROBE, wake
+from dubline.orchestration.database.store.outbox import PROBE, notify
 from dubline.orchestration.database.store.records import upload_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.errors import AttemptsExhaustedError, LeaseLostError, NotFoundError
@@ -60,19 +60,19 @@ class Uploads:
             NotFoundError: the tenant has none with this id.
         """
         return self._decide_pending(
-            tenant, upload_id, {"state": UploadState.PROBING, "probe_after": func.now()}, woken=1
+            tenant, upload_id, {"state": UploadState.PROBING, "probe_after": func.now()}, notified=1
         )
 
-    def refuse(self, tenant: str, upload_id: UUID, code: str, detail: str) -> Upload:
+    def reject_pending(self, tenant: str, upload_id: UUID, code: str, detail: str) -> Upload:
         """Reject a pending upload whose bytes need no probe to be known as wrong. Any other stays as it is.
 
         Raises:
             NotFoundError: the tenant has none with this id.
         """
-        return self._decide_pending(tenant, upload_id, _rejected(code, detail), woken=0)
+        return self._decide_pending(tenant, upload_id, _rejected(code, detail), notified=0)
 
     def waiting_count(self) -> int:
-        """Uploads that a prober could claim now."""
+        """Count the uploads that a prober could claim now."""
         with transaction(self._engine) as session:
             return session.scalar(select(func.count()).select_from(UploadRow).where(*_claimable(UploadRow))) or 0
 
@@ -188,10 +188,10 @@ class Uploads:
                 .returning(UploadRow.id)
             )
             count = len(rescued.all())
-            wake(session, PROBE, count)
+            notify(session, PROBE, count)
             return count
 
-    def _decide_pending(self, tenant: str, upload_id: UUID, values: dict[str, Any], woken: int) -> Upload:
+    def _decide_pending(self, tenant: str, upload_id: UUID, values: dict[str, Any], notified: int) -> Upload:
         with transaction(self._engine) as session:
             decided = session.scalars(
                 update(UploadRow)
@@ -203,7 +203,7 @@ class Uploads:
                 .values(values)
                 .returning(UploadRow.id)
             ).all()
-            wake(session, PROBE, woken * len(decided))
+            notify(session, PROBE, notified * len(decided))
             return _read(session, tenant, upload_id)
 
     def _write(self, lease: ProbeLease, values: dict[str, Any]) -> UploadRow:
