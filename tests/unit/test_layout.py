@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,40 @@ def test_the_presets_that_are_offered_are_those_with_released_weights() -> None:
 def test_importing_the_api_the_client_or_the_control_process_loads_no_torch(module: str) -> None:
     program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def children(package: str) -> set[str]:
+    """Name the modules and packages directly below a package."""
+    (folder,) = [
+        ROOT / room / package.replace(".", "/") for room in ROOMS if (ROOT / room / package.replace(".", "/")).is_dir()
+    ]
+    names = {path.stem for path in folder.glob("*.py") if path.stem != "__init__"}
+    return names | {path.parent.name for path in folder.glob("*/__init__.py")}
+
+
+def test_every_package_is_type_checked_and_has_import_contracts() -> None:
+    packages = {
+        f"dubline.{path.parent.name}" for room in ROOMS for path in (ROOT / room / "dubline").glob("*/__init__.py")
+    }
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert packages == set(settings["importlinter"]["root_packages"])
+    assert packages <= set(settings["mypy"]["packages"])
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [
+        ("Only database imports SQLAlchemy", "dubline.orchestration.database"),
+        ("Only storage imports boto3", "dubline.orchestration.storage"),
+        ("Only media imports ffmpeg", "dubline.worker.media"),
+    ],
+)
+def test_an_exclusive_import_is_forbidden_everywhere_else(name: str, owner: str) -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (contract,) = [one for one in contracts if one["name"] == name]
+    package = owner.rpartition(".")[0]
+    listed = {source for source in contract["source_modules"] if source.startswith(f"{package}.")}
+    assert listed == {f"{package}.{child}" for child in children(package)} - {owner}
 
 
 def test_no_file_is_too_long_to_read_at_one_sitting() -> None:

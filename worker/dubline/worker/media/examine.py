@@ -28,7 +28,6 @@ if __name__ == "__main__":
 from dubline.framing import face  # noqa: E402
 from dubline.orchestration.domain.errors import (  # noqa: E402
     BadInputError,
-    ImageTooSmallError,
     MediaTruncatedError,
     NoFaceError,
     WrongContentTypeError,
@@ -37,8 +36,6 @@ from dubline.orchestration.domain.uploads import UploadKind  # noqa: E402
 from dubline.worker.media import frame, image, track  # noqa: E402
 from dubline.worker.media.container import identify  # noqa: E402
 
-#: A smaller face has too few pixels for its mouth.
-MIN_FACE_PX: Final = 32
 #: Declared types that match every file, because the sender did not name one.
 UNDECLARED: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 IMAGE_DECLARED_AS: Final = {"image/jpeg": frozenset({"image/jpeg", "image/jpg", "image/pjpeg"})}
@@ -90,12 +87,7 @@ def _portrait(question: Examination) -> dict[str, object]:
     box = face.find(picture)
     if box is None:
         raise NoFaceError
-    framed_px = box.side * frame.scale(*picture.size)
-    if framed_px < MIN_FACE_PX:
-        raise ImageTooSmallError(
-            f"The face would be {framed_px:.0f} px wide in the video, but {MIN_FACE_PX} px are needed. "
-            "Send a larger picture, or one cut closer to the face."
-        )
+    frame.face_in_video(box, *picture.size)
     edges = (box.left, box.top, box.right, box.bottom)
     return {
         "media_type": media_type,

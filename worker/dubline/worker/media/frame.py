@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
+from dubline.orchestration.domain.errors import ImageTooSmallError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dubline.framing.face import FaceBox
+
 SHORT_SIDE_PX: Final = 1080
 LONG_SIDE_PX: Final = 1920
+#: Narrowest face in a video; the mouth of a smaller one has too few pixels to be animated.
+MIN_FACE_PX: Final = 32
 
 
 def scale(width: int, height: int) -> float:
@@ -23,6 +29,21 @@ def size(width: int, height: int) -> tuple[int, int]:
     """Return width and height in px, each even, of the video of an upright portrait of that size."""
     factor = scale(width, height)
     return max(2, 2 * round(width * factor / 2)), max(2, 2 * round(height * factor / 2))
+
+
+def face_in_video(face: FaceBox, width: int, height: int) -> FaceBox:
+    """Return the box of a face in the video of an upright portrait of that size.
+
+    Raises:
+        ImageTooSmallError: the face is narrower than `MIN_FACE_PX` there.
+    """
+    scaled = face.scaled(scale(width, height))
+    if scaled.side < MIN_FACE_PX:
+        raise ImageTooSmallError(
+            f"The face would be {scaled.side:.0f} px wide in the video, but {MIN_FACE_PX} px are needed. "
+            "Send a larger picture, or one cut closer to the face."
+        )
+    return scaled
 
 
 def still(portrait: Image.Image) -> NDArray[np.uint8]:

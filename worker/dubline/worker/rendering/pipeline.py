@@ -108,7 +108,7 @@ class _Run:
         """Decode the portrait; return its encoded source crop and the compositor of its still frame."""
         picture = image.load(self._job.portrait, self._job.portrait_px)
         still = frame.still(picture)
-        square = crop.around(self._job.face.scaled(frame.scale(*picture.size)))
+        square = crop.around(frame.face_in_video(self._job.face, *picture.size))
         prepared = PreparedSource.from_crop(self._networks, crop.cut(still, square), self._device)
         return prepared, Compositor(still, square, self._device)
 
