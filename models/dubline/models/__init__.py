@@ -1,1 +1,1 @@
-"""The networks: two stages that turn one portrait and one speech track into frames. Knows torch and nothing else."""
+"""The networks: two stages that turn one portrait and one speech track into frames. Imports no other package of dubline but `options`."""

@@ -1,7 +1,7 @@
-"""What a preset costs, counted: parameters, size and floating-point operations: `python -m dubline.models.cost`.
+"""Cost of a preset: parameters, size and floating-point operations: `python -m dubline.models.cost`.
 
-A multiply-add counts 2. Counted are convolutions, matrix products, attention, warps and resizing; left out is what
-memory bounds rather than arithmetic (norms, activations, sums) and the speech front end's Fourier transforms.
+A multiply-add counts 2. Convolutions, matrix products, attention, warps and resizing are counted; operations that are
+limited by memory bandwidth (norms, activations, sums) and the Fourier transforms of the speech front end are not.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ META: Final = torch.device("meta")
 
 @dataclass(frozen=True)
 class Cost:
-    """What one preset costs."""
+    """Cost of one preset."""
 
     preset: str
-    """Its name."""
+    """Name of the preset."""
     parameters: dict[str, int]
-    """Of each part of both stages."""
+    """Number of parameters of each part of both stages."""
     size_mb: float
-    """Of all tensors in fp16, in millions of bytes."""
+    """Size of all tensors in fp16, in millions of bytes."""
     gflop_source: float
-    """Once per job: everything that is read off the source frame."""
+    """Encoding the source frame, once per job."""
     gflop_motion_of_frame: float
-    """Reading the motion latent of one driving frame; no part of a job with speech."""
+    """Encoding the motion latent of one driving frame; not needed for speech."""
     gflop_sampling: float
-    """Drawing one second of motion from speech, with guidance, all steps."""
+    """Sampling one second of motion from speech, all steps, with guidance."""
     gflop_rendering: float
-    """One frame from its latent, at the preset's own size: the rendering path."""
+    """Rendering one frame from its latent at the preset's size."""
     gflop_rendering_parts: dict[str, float]
-    """The same by part; what the parts do not explain are warps of the picture."""
+    """The same by part; the remainder are warps of the picture."""
 
 
 def cost_of(preset: Preset) -> Cost:
-    """Count one preset, with networks that hold no values where shapes suffice."""
-    # On the meta device nothing is computed; with gradients torch takes no fused path that the counter cannot see.
+    """Count the cost of one preset, on the meta device where shapes suffice."""
+    # The meta device computes nothing. With gradients torch uses no fused kernels, which the counter would miss.
     with torch.enable_grad(), META:
         autoencoder = Autoencoder(preset.autoencoder).eval()
         frame = torch.zeros(1, 3, preset.size_px, preset.size_px)
@@ -83,12 +83,12 @@ def cost_of(preset: Preset) -> Cost:
 
 
 def count(work: Callable[[], object]) -> dict[str, float]:
-    """GFLOP of some work: in all as "Global", and by the path of each module that was called."""
+    """Count the GFLOP of a call: the total as "Global", and by the path of each module that was called."""
     mapping = {
         torch.ops.aten.grid_sampler_2d: _sampled,
         torch.ops.aten.upsample_bilinear2d: _resized,
         torch.ops.aten._upsample_bilinear2d_aa: _resized,  # noqa: SLF001 - torch's name for antialiased resizing
-        # torch counts attention on the GPU only.
+        # torch counts attention on GPUs only.
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attended,  # noqa: SLF001
     }
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
@@ -99,7 +99,7 @@ def count(work: Callable[[], object]) -> dict[str, float]:
 
 
 def _sampling(preset: Preset, diffusion: Diffusion) -> float:
-    """GFLOP per second of motion, counted over one whole window of noise; drawing asks for real values."""
+    """Count the GFLOP per second of motion over one window of noise; sampling needs real values."""
     frames = preset.diffusion.window
     autoencoder = Autoencoder(preset.autoencoder).eval()
     samples = np.random.default_rng(0).normal(0, 0.1, frames * preset.sample_rate_hz // preset.fps).astype(np.float32)
@@ -110,10 +110,10 @@ def _sampling(preset: Preset, diffusion: Diffusion) -> float:
     with torch.inference_mode():
         source = autoencoder.encode_source(torch.zeros(1, 3, preset.size_px, preset.size_px))
     networks = Networks(preset, autoencoder, diffusion, LinearReadout(preset.diffusion.whitened), sha256="")
-    # Resting lips would ask for a window more, once a recording.
-    asked = MotionControls(shut_in_silence=0.0)
-    drawing = count(lambda: list(sample_motion(networks, source, speech, frames, seed=0, controls=asked)))
-    return drawing["Global"] * preset.fps / frames
+    # The rest position of the lips would sample one more window per recording.
+    controls = MotionControls(shut_in_silence=0.0)
+    sampling = count(lambda: list(sample_motion(networks, source, speech, frames, seed=0, controls=controls)))
+    return sampling["Global"] * preset.fps / frames
 
 
 def _by_part(network: nn.Module, gflop: dict[str, float]) -> dict[str, float]:
@@ -122,23 +122,23 @@ def _by_part(network: nn.Module, gflop: dict[str, float]) -> dict[str, float]:
 
 
 Shape = torch.Size
-#: How torch's sampler numbers its modes.
+#: Number of the bicubic mode in torch's sampler.
 BICUBIC: Final = 2
 
 
 def _sampled(_image: Shape, _grid: Shape, mode: int, *_rest: object, out_shape: Shape, **_options: object) -> int:
-    """A multiply-add for each tap of each value: four where bilinear, sixteen where bicubic."""
+    """Count a multiply-add for each tap of each value: four bilinear, sixteen bicubic taps."""
     return 2 * (16 if mode == BICUBIC else 4) * math.prod(out_shape)
 
 
 def _resized(image: Shape, *_rest: object, out_shape: Shape, **_options: object) -> int:
-    """Two taps along each axis, more of them where antialiasing shrinks."""
+    """Count two taps along each axis, more if antialiasing shrinks the image."""
     taps = sum(2 * max(1.0, before / after) for before, after in zip(image[2:], out_shape[2:], strict=True))
     return round(2 * taps * math.prod(out_shape))
 
 
 def _attended(query: Shape, key: Shape, value: Shape, *_rest: object, out_shape: object, **_options: object) -> int:
-    """Two products per head: (T, D) x (D, S) and (T, S) x (S, E)."""
+    """Count two products per head: (T, D) x (D, S) and (T, S) x (S, E)."""
     del out_shape
     return 2 * math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
@@ -149,13 +149,13 @@ def _table(costs: list[Cost]) -> Table:
     def row(name: str, values: Iterable[float], form: str = ".2f") -> None:
         table.add_row(name, *(format(value, form) for value in values), end_section=name.startswith("all"))
 
-    # BASE, the last one, has every part.
+    # BASE, the last preset, has all parts.
     for part in costs[-1].parameters:
         row(f"{part}, parameters", (cost.parameters.get(part, 0) for cost in costs), ",")
     row("all parameters", (sum(cost.parameters.values()) for cost in costs), ",")
     row("all tensors in fp16, MB", (cost.size_mb for cost in costs))
-    row("reading the source, GFLOP per job", (cost.gflop_source for cost in costs))
-    row("reading motion off video, GFLOP per frame", (cost.gflop_motion_of_frame for cost in costs))
+    row("encoding the source, GFLOP per job", (cost.gflop_source for cost in costs))
+    row("encoding motion of video, GFLOP per frame", (cost.gflop_motion_of_frame for cost in costs))
     row("sampling motion, GFLOP per second", (cost.gflop_sampling for cost in costs))
     for part in costs[-1].gflop_rendering_parts:
         row(f"  {part}, GFLOP per frame", (cost.gflop_rendering_parts.get(part, 0) for cost in costs))
@@ -164,9 +164,9 @@ def _table(costs: list[Cost]) -> Table:
 
 
 def main() -> None:
-    """Read the command line and print."""
+    """Parse the command line and print the costs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=PRESETS, help="one preset; without it all")
+    parser.add_argument("--preset", choices=PRESETS, help="one preset (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON, one object per preset")
     args = parser.parse_args()
     costs = [cost_of(PRESETS[name]) for name in ([args.preset] if args.preset else PRESETS)]

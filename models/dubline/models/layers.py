@@ -1,4 +1,4 @@
-"""Small building blocks that several networks share."""
+"""Building blocks that several networks share."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ResidualBlock(nn.Module):
 
 
 class Modulation(nn.Module):
-    """Scale and shift of every channel, read from a vector (FiLM): starts as the identity."""
+    """Scale and shift of every channel, computed from a vector (FiLM); the identity at initialisation."""
 
     def __init__(self, vector: int, channels: int) -> None:
         super().__init__()
@@ -56,21 +56,28 @@ class Modulation(nn.Module):
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Leave autocast, on devices that have it (the meta device, where costs are counted, has none)."""
+    """Disable autocast inside the context.
+
+    The meta device, on which costs are counted, has no autocast.
+    """
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
 
 def upsample(features: Tensor, factor: int = 2) -> Tensor:
-    """Enlarge (B, C, H, W) by repeating pixels; a convolution is expected to follow."""
+    """Enlarge (B, C, H, W) by repeating pixels; a convolution should follow."""
     return F.interpolate(features, scale_factor=factor, mode="nearest")
 
 
 def resize(image: Tensor, height: int, width: int, *, bicubic: bool = False) -> Tensor:
-    """Resample (B, C, h, w) to (B, C, height, width): bilinear, antialiased when it shrinks.
+    """Resample (B, C, h, w) to (B, C, height, width), antialiased when it shrinks.
 
-    Sharply is bicubic, for a picture that people see; it may leave the image's range a little.
+    Args:
+        image: (B, C, h, w).
+        height: of the result.
+        width: of the result.
+        bicubic: sharper than bilinear, for pictures that are shown; may exceed the image's range slightly.
     """
     if image.shape[-2:] == (height, width):
         return image
@@ -81,15 +88,15 @@ def resize(image: Tensor, height: int, width: int, *, bicubic: bool = False) -> 
 def warp(
     image: Tensor, displacement: Tensor, box: tuple[slice, slice] | None = None, *, bicubic: bool = False
 ) -> Tensor:
-    """Sample an image where a displacement points.
+    """Sample an image at displaced positions.
 
     Args:
         image: (B, C, H, W).
-        displacement: (B, 2, H, W), x then y, in units of half the image's side: output pixel p shows
-            the input at p + displacement. What lies outside is the nearest edge pixel.
-        box: rows and columns of the output, when the displacement is given only for these; else all.
-        bicubic: bicubic for a picture that people see, which may leave the image's range a little; bilinear takes the
-            finest detail away from whatever moves by half a pixel.
+        displacement: (B, 2, H, W), x then y, in units of half the image's side: output pixel p is the input at
+            p + displacement. Positions outside the image take the nearest edge pixel.
+        box: rows and columns of the output if the displacement covers only these; otherwise all.
+        bicubic: for pictures that are shown; may exceed the image's range slightly. Bilinear sampling removes the
+            finest detail where the displacement is half a pixel.
 
     Returns:
         (B, C, H, W), or the box of it.

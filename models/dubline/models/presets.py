@@ -1,9 +1,9 @@
-"""Every hyper-parameter of a released model, under one name.
+"""The hyper-parameters of the released models, one preset each.
 
-Axis letters, here and in every network: B batch, T frames, S speech samples, L mel frames, M motion size,
-A appearance size, C channels, D depth planes, R motion regions, K whitened motion size, H height, W width.
+Axis letters in all networks: B batch, T frames, S speech samples, L mel frames, M motion size, A appearance size,
+C channels, D depth planes, R motion regions, K whitened motion size, H height, W width.
 
-Values that arXiv 2606.03402 leaves open are ours; the model cards in `released/` give the reasons.
+arXiv 2606.03402 does not give all values; the model cards in `released/` give the reasons for the rest.
 """
 
 from __future__ import annotations
@@ -11,51 +11,56 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-# What the denoiser predicts: the flow's velocity, the clean motion, or the noise.
+#: What the denoiser predicts: the velocity of the flow, the clean motion, or the noise.
 Objective = Literal["flow", "x0", "epsilon"]
 
 
 @dataclass(frozen=True)
 class AutoencoderParams:
-    """Stage 1: from a source frame and motion latents to frames.
-
-    `size_px` is the side of the square frame that the networks see, `render_px` the side at which they deform and paint
-    it: what they give there is enlarged, and moves the source's own pixels at whatever resolution it has.
-    `latent_grid` is the (channels, height, width) that a motion latent is reshaped to, `encoder_widths` one entry per
-    stride-2 convolution.
-
-    `motion_neck`: channels left before the motion encoder's last linear layer; 0 keeps them all.
-    `refines_deformation`: regions are mixed at a quarter of the frame's side, and a refiner adds the detail of lips and
-    lids at half of it; otherwise regions are mixed at half of it.
-    `decoder_bottleneck`: channels of the frame decoder at an eighth of the side, where it is conditioned on the motion
-    latent too; 0 leaves that level out.
-    `mouth_eye_widths`: channels of the mouth-eye refiner at a half, a quarter and an eighth of `size_px`; None leaves
-    it out. `mouth_eye_motion`: number of linear readings of the motion that condition it.
-    The switches are the paper's ablations: `uses_appearance` conditions the deviation decoder on the appearance code,
-    `uses_transformer` runs the deviation image transformer, `uses_attention` gates the source's features by an
-    attention map.
-    """
+    """Parameters of stage 1, which renders frames from a source frame and motion latents."""
 
     size_px: int
+    """Side of the square frame from which motion and appearance are encoded."""
     render_px: int
+    """Side at which frames are deformed and generated. The result is enlarged and applied to the source's own pixels,
+    at their own resolution."""
     latent_grid: tuple[int, int, int]
+    """(channels, height, width) to which a motion latent is reshaped."""
     appearance: int
+    """A, values of an appearance code."""
     planes: int
+    """D, depth planes of the feature volume."""
     plane_channels: int
+    """Channels of each depth plane."""
     regions: int
+    """R, motion regions: displacement fields that are mixed for each plane."""
     encoder_widths: tuple[int, ...]
+    """Channels after each stride-2 convolution of the motion encoder and the appearance extractor."""
     deviation_width: int
+    """Width of the deviation image transformer."""
     deviation_layers: int
+    """Its layers."""
     field_widths: tuple[int, int, int]
+    """Channels of the deviation decoder: below a quarter of the side, at a quarter, and before the output."""
     decoder_widths: tuple[int, int]
+    """Channels of source encoder and frame decoder at a quarter and at a half of the side."""
     motion_neck: int = 0
+    """Channels before the motion encoder's last linear layer; 0 keeps all."""
     refines_deformation: bool = False
+    """Mix the regions at a quarter of the side and add detail of lips and lids at half of it with a refiner; otherwise
+    mix them at half of it."""
     decoder_bottleneck: int = 0
+    """Channels of the frame decoder at an eighth of the side, conditioned on the motion latent; 0 omits that level."""
     mouth_eye_widths: tuple[int, int, int] | None = None
+    """Channels of the mouth-eye refiner at a half, a quarter and an eighth of `size_px`; None omits it."""
     mouth_eye_motion: int = 144
+    """Linear readings of the motion that condition the mouth-eye refiner."""
     uses_appearance: bool = True
+    """Ablation of the paper: condition the deviation decoder on the appearance code."""
     uses_transformer: bool = True
+    """Ablation of the paper: run the deviation image transformer."""
     uses_attention: bool = True
+    """Ablation of the paper: gate the source's features by an attention map."""
 
     @property
     def motion(self) -> int:
@@ -66,50 +71,61 @@ class AutoencoderParams:
 
 @dataclass(frozen=True)
 class DiffusionParams:
-    """Stage 2: from speech to motion latents.
-
-    `window` frames are sampled per call after `previous` frames that are already known; the first of them is the last
-    of the window before. `margin` frames of speech on either side of the window are heard as well, because lips move
-    before the sound.
-    `dropout` is the share of values that each block of the denoiser forgets in training.
-    The switches are the paper's ablations: `uses_style` runs the global Mamba over the recording,
-    `uses_articulation` the local one over the slice (without it only the pooled log-mel of each frame is left),
-    `uses_appearance` conditions the denoiser on the appearance code.
-    """
+    """Parameters of stage 2, which samples motion latents from speech."""
 
     whitened: int
+    """K, values of whitened motion."""
     width: int
+    """Width of the denoiser."""
     layers: int
+    """Its transformer blocks."""
     heads: int
+    """Its attention heads."""
     audio_width: int
+    """Width of both audio extractors."""
     audio_layers: int
+    """Mamba-2 blocks of the global extractor, and of the local one in each direction."""
     style: int
+    """Values of a style vector."""
     state: int
+    """State size of a Mamba-2 mixer."""
     head_width: int
+    """Values per head of a Mamba-2 mixer."""
     window: int = 60
+    """Frames that are sampled per call. The first one is the last of the window before."""
     previous: int = 4
+    """Frames before the window that are already known."""
     margin: int = 10
+    """Frames of speech on either side of the window that are used too: lips move before the sound."""
     steps: int = 8
+    """Sampling steps."""
     guidance: float = 2.0
+    """Scale of classifier-free guidance."""
     objective: Objective = "flow"
+    """What the denoiser predicts."""
     dropout: float = 0.0
+    """Dropout of each block of the denoiser in training."""
     uses_style: bool = True
+    """Ablation of the paper: run the global extractor over the recording."""
     uses_articulation: bool = True
+    """Ablation of the paper: run the local extractor's Mamba-2 blocks over the slice; without them each frame has its
+    own pooled log-mel only."""
     uses_appearance: bool = True
+    """Ablation of the paper: condition the denoiser on the appearance code."""
 
     @property
     def advance(self) -> int:
-        """New frames in every window but the first."""
+        """New frames of every window but the first."""
         return self.window - 1
 
     def window_boundaries(self, frame_count: int) -> range:
-        """The frames of a recording where a window's new motion begins; the first window's is not one."""
+        """Return the frames of a recording at which the second and later windows begin."""
         return range(self.window, frame_count, self.advance)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A released model: its name, both stages, and the rates that everything around them keeps."""
+    """A released model: its name, both stages and the rates of video and speech."""
 
     name: str
     autoencoder: AutoencoderParams
@@ -120,7 +136,7 @@ class Preset:
 
     @property
     def size_px(self) -> int:
-        """Side of the square frame that the networks see."""
+        """Side of the square frame from which motion and appearance are encoded."""
         return self.autoencoder.size_px
 
 

@@ -1,4 +1,4 @@
-"""Draws motion latents for a whole recording, window after window, in constant memory."""
+"""Sampling of motion latents for a whole recording, window by window, in constant memory."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ if TYPE_CHECKING:
     from dubline.models.stage2.diffusion import Diffusion
     from dubline.models.weights import Networks
 
-#: Over how many frames a window leaves the pose behind that the one before ended with: .6 s, as a head turns.
+#: Frames over which the pose offset between two windows decays: .6 s, the duration of a head turn.
 FADE_FRAMES: Final = 15
-#: How much further than its own mean in silence the lips are asked to shut: on 21 faces .98 of the frames in a pause are
-#: shut then, .92 with 1 and .97 without this control; 2 begins to distort chins (docs/log.md).
-PRESS: Final = 1.5
+#: Factor on the sampled mean lip gap in silence. On 21 faces the lips are then closed in .98 of the frames of a pause:
+#: .92 with a factor of 1, .97 without this control. From 2 on chins are distorted (docs/log.md).
+LIP_CLOSURE: Final = 1.5
 
+#: A function that returns a fresh stream of mono 16 kHz samples in [-1, 1].
 Speech = Callable[[], Iterator[NDArray[np.float32]]]
 
 
 @torch.inference_mode()
-def sample_motion(  # noqa: PLR0913 - each is a choice of the caller
+def sample_motion(  # noqa: PLR0913 - the parameters of a sampling run
     networks: Networks,
     source: Source,
     speech: Speech,
@@ -45,35 +46,34 @@ def sample_motion(  # noqa: PLR0913 - each is a choice of the caller
     *,
     controls: MotionControls = DEFAULT_CONTROLS,
 ) -> Iterator[Tensor]:
-    """Noise and speech -> motion latents.
+    """Sample motion latents from noise and speech.
 
     Args:
-        networks: both stages; the autoencoder only lent the source.
+        networks: both stages; the autoencoder is not called.
         source: of batch 1.
-        speech: gives a fresh stream of mono 16 kHz samples in [-1, 1] at each call; called twice: the whole
-            recording is heard for its style and loudness before the first window is drawn.
-        frame_count: how many video frames to give.
-        seed: with the window's index, decides the noise, and when the face blinks. The same seed gives the same
-            motion.
-        controls: what to change about it; later windows go on from what was sampled, not from what was changed.
+        speech: called twice: style and loudness of the whole recording are computed before the first window is sampled.
+        frame_count: number of video frames.
+        seed: determines the noise, together with the window's index, and the times of blinks. The same seed gives
+            the same motion.
+        controls: edits of the sampled motion. Each window continues the sampled motion, not the edited one.
 
     Yields:
-        (T, M) float16 on the CPU, T at most one window, `frame_count` frames in all.
+        (T, M) float16 on the CPU, T at most one window, `frame_count` frames in total.
     """
     diffusion = networks.diffusion
     device = source.motion.device
     mel_count = frame_count * MEL_PER_FRAME
-    style, level = _hear_whole(diffusion, stream_log_mel(speech(), mel_count), device)
-    condition = _hushed(diffusion, source, style)
-    steering, blinks = _steer(networks, source, controls, condition), Blinks(controls.blink, seed)
+    style, level = _encode_recording(diffusion, stream_log_mel(speech(), mel_count), device)
+    condition = _silent_condition(diffusion, source, style)
+    edit, blinks = _motion_editor(networks, source, controls, condition), Blinks(controls.blink, seed)
     start = 0
     last: Tensor | None = None
-    for index, mel in enumerate(_slices(diffusion, stream_log_mel(speech(), mel_count), frame_count, level)):
+    for index, mel in enumerate(_mel_windows(diffusion, stream_log_mel(speech(), mel_count), frame_count, level)):
         condition = condition._replace(audio=diffusion.articulation_extractor(mel.to(device)))
-        drawn = draw(diffusion, condition, _noise(networks, seed, index))
-        new = drawn if last is None else join(last, drawn)
-        hush = silence(mel)[0, : -diffusion.params.margin][-new.shape[1] :].to(device)
-        motion = steering(new[0], hush, blinks(new.shape[1]).to(device))
+        drawn = sample_window(diffusion, condition, _noise(networks, seed, index))
+        new = drawn if last is None else join_windows(last, drawn)
+        weight = silence(mel)[0, : -diffusion.params.margin][-new.shape[1] :].to(device)
+        motion = edit(new[0], weight, blinks(new.shape[1]).to(device))
         yield diffusion.whitening.invert(motion, source.motion)[: frame_count - start].half().cpu()
         start += new.shape[1]
         last = new[:, -1:]
@@ -81,8 +81,8 @@ def sample_motion(  # noqa: PLR0913 - each is a choice of the caller
         condition = condition._replace(previous=previous, known=torch.ones_like(condition.known))
 
 
-def _hushed(diffusion: Diffusion, source: Source, style: Tensor) -> Condition:
-    """The condition of a recording's first window, if nobody spoke in it."""
+def _silent_condition(diffusion: Diffusion, source: Source, style: Tensor) -> Condition:
+    """Return the condition of a first window without speech."""
     params, device = diffusion.params, source.motion.device
     frames = params.margin + params.previous + params.window + params.margin
     mel = torch.full((1, frames * MEL_PER_FRAME, BANDS), -1.0, device=device)
@@ -92,34 +92,34 @@ def _hushed(diffusion: Diffusion, source: Source, style: Tensor) -> Condition:
     return Condition(diffusion.articulation_extractor(mel), style, appearance, motion, previous, known)
 
 
-def _steer(networks: Networks, source: Source, controls: MotionControls, hushed: Condition) -> MotionEditor:
-    """Control for one source. Where its lips rest is what the networks draw for it while nobody speaks.
+def _motion_editor(networks: Networks, source: Source, controls: MotionControls, silent: Condition) -> MotionEditor:
+    """Create the motion editor of one source; the rest position of its lips is sampled from silence.
 
-    Latents do not say it: read in absolute terms, shut lips are .35 cm off from face to face (docs/log.md).
+    The latents do not determine it: an absolute reading of closed lips differs by .35 cm between faces (docs/log.md).
     """
     diffusion = networks.diffusion
-    still = diffusion.whitening(source.motion, source.motion)[0]
-    rest = 0.0
+    whitened = diffusion.whitening(source.motion, source.motion)[0]
+    rest_gap = 0.0
     if controls.shut_in_silence:
-        drawn = draw(diffusion, hushed, _noise(networks, 0, 0))[0]
-        # No face rests with its lips further apart than in its portrait.
-        rest = PRESS * min(0.0, float(networks.readout(drawn - still)[:, LIPS].mean()))
-    return MotionEditor(controls, networks.readout, still, rest)
+        drawn = sample_window(diffusion, silent, _noise(networks, 0, 0))[0]
+        # At rest the lips are not further apart than in the portrait.
+        rest_gap = LIP_CLOSURE * min(0.0, float(networks.readout(drawn - whitened)[:, LIPS].mean()))
+    return MotionEditor(controls, networks.readout, whitened, rest_gap)
 
 
-def _hear_whole(diffusion: Diffusion, mels: Iterator[Tensor], device: torch.device) -> tuple[Tensor, float]:
-    """Style (1, Z) and loudness of a recording."""
+def _encode_recording(diffusion: Diffusion, mels: Iterator[Tensor], device: torch.device) -> tuple[Tensor, float]:
+    """Compute style (1, Z) and loudness of a recording."""
     extractor, loudness = diffusion.style_extractor, Loudness()
-    heard = extractor.start(1)
+    state = extractor.start(1)
     for mel in mels:
         loudness.update(mel)
-        heard = extractor.update(mel[None].to(device), heard)
-    style: Tensor = extractor(heard)
+        state = extractor.update(mel[None].to(device), state)
+    style: Tensor = extractor(state)
     return style, loudness.level
 
 
-def _slices(diffusion: Diffusion, mels: Iterator[Tensor], frame_count: int, level: float) -> Iterator[Tensor]:
-    """For each window the normalised log-mel around it: (1, 4 (margin + previous + window + margin), BANDS)."""
+def _mel_windows(diffusion: Diffusion, mels: Iterator[Tensor], frame_count: int, level: float) -> Iterator[Tensor]:
+    """Yield the normalised log-mel around each window: (1, 4 (margin + previous + window + margin), BANDS)."""
     params = diffusion.params
     before = (params.margin + params.previous) * MEL_PER_FRAME
     step = params.advance * MEL_PER_FRAME
@@ -135,60 +135,61 @@ def _slices(diffusion: Diffusion, mels: Iterator[Tensor], frame_count: int, leve
 
 
 def _noise(networks: Networks, seed: int, index: int) -> Tensor:
-    """Noise of one window (1, T, K), drawn on the CPU so that every device sees the same, but for rounding.
+    """Draw the noise of one window (1, T, K), on the CPU so that all devices get the same up to rounding.
 
-    It parts no lips: chance is for what speech leaves open, and where lips are speech says (docs/log.md).
+    Its lip reading is set to 0: noise is for motion that speech does not determine, and speech determines the lips
+    (docs/log.md).
     """
     params = networks.diffusion.params
     generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
     noise = torch.randn(1, params.window, params.whitened, generator=generator)
-    return networks.readout.without(noise.to(networks.readout.weight.device), LIPS)
+    return networks.readout.remove_reading(noise.to(networks.readout.weight.device), LIPS)
 
 
-def join(last: Tensor, drawn: Tensor) -> Tensor:
-    """Let a window go on where the one before ended: what they differ by in the frame they share fades out.
+def join_windows(last: Tensor, drawn: Tensor) -> Tensor:
+    """Continue the window before: the offset in the shared frame is added to the new window and decays.
 
-    Two draws for the same speech agree about lips and differ about where the head was: conditioning on the frames
-    before a window leaves jumps between them (docs/log.md). A cross-fade would halve what both say; this keeps all of
-    the new window's own movement.
+    Two samples for the same speech have the same lips but different head poses, and conditioning on previous frames
+    alone leaves jumps at the boundary (docs/log.md). A cross-fade would attenuate the motion of both windows; this
+    keeps all motion of the new one.
 
     Args:
         last: (B, 1, K), the last frame of the window before.
-        drawn: (B, T, K), this window, drawn from that frame on.
+        drawn: (B, T, K), the new window, which begins with that frame.
 
     Returns:
         (B, T - 1, K), the frames after the shared one.
     """
     new = drawn[:, 1:]
-    return new + (last - drawn[:, :1]) * fading(new.shape[1]).to(drawn.device)
+    return new + (last - drawn[:, :1]) * offset_decay(new.shape[1]).to(drawn.device)
 
 
-def fading(frames: int) -> Tensor:
-    """How much of an offset is left in each frame after a border: (frames, 1), from almost 1 to 0."""
+def offset_decay(frames: int) -> Tensor:
+    """Compute the share of the offset in each frame after a boundary: (frames, 1), from almost 1 to 0."""
     passed = torch.arange(1, frames + 1) / FADE_FRAMES
     return 0.5 * (1 + torch.cos(torch.pi * passed.clamp(max=1)))[:, None]
 
 
-def draw(diffusion: Diffusion, condition: Condition, noise: Tensor, steps: int = 0) -> Tensor:
-    """One window: steps from noise to motion, guided away from what the denoiser would do without speech.
+def sample_window(diffusion: Diffusion, condition: Condition, noise: Tensor, steps: int = 0) -> Tensor:
+    """Sample one window from noise, with classifier-free guidance by speech.
 
     Args:
-        diffusion: the denoiser is used; the condition holds what its extractors heard.
+        diffusion: only the denoiser is called; the condition has the outputs of the extractors.
         condition: of batch B.
-        noise: (B, T, K), of unit variance or, where nothing is left to chance, of less.
-        steps: how many; 0 takes the preset's.
+        noise: (B, T, K), of unit variance or less.
+        steps: number of sampling steps; 0 is the preset's.
 
     Returns:
         Whitened motion (B, T, K).
     """
     params = diffusion.params
-    blind = condition._replace(audio=torch.zeros_like(condition.audio), style=torch.zeros_like(condition.style))
-    both = Condition(*(torch.cat(pair) for pair in zip(condition, blind, strict=True)))
-    borders = schedule.times(steps or params.steps, params.objective).to(noise.device)
+    unconditional = condition._replace(audio=torch.zeros_like(condition.audio), style=torch.zeros_like(condition.style))
+    both = Condition(*(torch.cat(pair) for pair in zip(condition, unconditional, strict=True)))
+    times = schedule.times(steps or params.steps, params.objective).to(noise.device)
     motion = schedule.begin(noise, params.objective)
-    for time, after in itertools.pairwise(borders):
+    for time, after in itertools.pairwise(times):
         twice = motion.repeat(2, 1, 1)
-        heard, unheard = diffusion.denoiser(twice, time.expand(len(twice)), both).chunk(2)
-        guided = unheard + params.guidance * (heard - unheard)
+        with_speech, without = diffusion.denoiser(twice, time.expand(len(twice)), both).chunk(2)
+        guided = without + params.guidance * (with_speech - without)
         motion = schedule.step(motion, guided, time, after, params.objective)
     return motion

@@ -1,4 +1,4 @@
-"""Released weights: safetensors files that a manifest pins by hash, loaded strictly."""
+"""Released weights: safetensors files with a manifest of their hashes, loaded strictly."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 RELEASED: Final = Path(__file__).parent / "released"
 MANIFEST: Final = "manifest.json"
-#: One file travels through every store and every clone without special handling.
+#: Size limit of a file, so that repositories and package indexes accept it without special handling.
 FILE_BYTES: Final = 15_000_000
-#: What a tensor costs in a file's header, besides its name: generous, so that no file outgrows its limit.
+#: Upper bound of a tensor's entry in the file header, without its name.
 HEADER_BYTES: Final = 128
-#: A manifest speaks of files beside it, never of a path.
+#: Files in a manifest are next to it; paths are rejected.
 PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+\.safetensors")
 
 
@@ -37,29 +37,37 @@ class WeightsError(Exception):
 
 @dataclass(frozen=True)
 class Networks:
-    """Both stages of one preset, and what reads their motion, ready to run. `sha256` names the weights."""
+    """The networks of one preset, ready to run."""
 
     preset: Preset
+    """Its parameters."""
     autoencoder: Autoencoder
+    """Stage 1."""
     diffusion: Diffusion
+    """Stage 2."""
     readout: LinearReadout
+    """Readout of whitened motion."""
     sha256: str
+    """Hash of the weights."""
 
 
 class WeightsFile(NamedTuple):
-    """One file of a preset's weights, as the manifest lists it."""
+    """One file of a preset's weights, as listed in the manifest."""
 
     name: str
+    """File name, next to the manifest."""
     sha256: str
+    """Hash of the file."""
     bytes: int
+    """Its size."""
 
 
 def load_networks(name: str, device: torch.device, folder: Path = RELEASED) -> Networks:
     """Load a released preset onto a device.
 
     Raises:
-        WeightsError: no such preset; a file is missing, altered or not in the manifest; or the files hold other
-            tensors than the networks.
+        WeightsError: the preset does not exist; a file is missing, changed or not in the manifest; or the files have
+            other tensors than the networks.
     """
     if name not in PRESETS:
         raise WeightsError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
@@ -71,11 +79,11 @@ def load_networks(name: str, device: torch.device, folder: Path = RELEASED) -> N
         Diffusion(preset),
         LinearReadout(preset.diffusion.whitened),
     )
-    waiting = _tensors(autoencoder, diffusion, readout)
+    missing = _tensors(autoencoder, diffusion, readout)
     for file in files:
-        _fill(waiting, target / file.name, _read(target, file))
-    if waiting:
-        raise WeightsError(f"the weights in {target} lack {len(waiting)} tensors, such as {min(waiting)}")
+        _copy_tensors(missing, target / file.name, _read(target, file))
+    if missing:
+        raise WeightsError(f"the weights in {target} lack {len(missing)} tensors, such as {min(missing)}")
     for network in (autoencoder, diffusion, readout):
         network.to(device).eval().requires_grad_(requires_grad=False)
     return Networks(preset, autoencoder, diffusion, readout, sha256)
@@ -84,19 +92,19 @@ def load_networks(name: str, device: torch.device, folder: Path = RELEASED) -> N
 def save_networks(
     preset: Preset, autoencoder: Autoencoder, diffusion: Diffusion, readout: LinearReadout, folder: Path = RELEASED
 ) -> list[Path]:
-    """Write weights in fp16, in files of at most 15 MB, with their manifest; files of older weights go.
+    """Write weights in fp16, in files of at most 15 MB with a manifest, and remove files of older weights.
 
     The same tensors give the same bytes.
 
     Returns:
-        The files' paths.
+        The paths of the files.
 
     Raises:
         WeightsError: a value is not finite in fp16.
     """
     target = folder / preset.name
     target.mkdir(parents=True, exist_ok=True)
-    shards = shard({key: _half(key, tensor) for key, tensor in _tensors(autoencoder, diffusion, readout).items()})
+    shards = shard({key: _to_half(key, tensor) for key, tensor in _tensors(autoencoder, diffusion, readout).items()})
     files = []
     for index, tensors in enumerate(shards, 1):
         name = shard_name("weights", index, len(shards))
@@ -110,15 +118,15 @@ def save_networks(
     return paths
 
 
-def whole_sha256(files: list[WeightsFile]) -> str:
-    """One hash that names all files: a single file's own, else that of the lines that `sha256sum` prints for them."""
+def combined_sha256(files: list[WeightsFile]) -> str:
+    """Combine the hashes of files: the hash of a single file, otherwise that of the output of `sha256sum` for them."""
     if len(files) == 1:
         return files[0].sha256
     return hashlib.sha256("".join(f"{file.sha256}  {file.name}\n" for file in files).encode()).hexdigest()
 
 
 def _tensors(autoencoder: Autoencoder, diffusion: Diffusion, readout: LinearReadout) -> dict[str, Tensor]:
-    """Every tensor by the name it has in the files; they share memory with the networks."""
+    """Return all tensors by their names in the files; they share memory with the networks."""
     return {
         prefix + key: tensor
         for prefix, network in (("autoencoder.", autoencoder), ("diffusion.", diffusion), ("readout.", readout))
@@ -129,7 +137,7 @@ def _tensors(autoencoder: Autoencoder, diffusion: Diffusion, readout: LinearRead
 def _write_manifest(target: Path, preset: Preset, files: list[WeightsFile], stages: dict[str, nn.Module]) -> None:
     manifest = {
         "preset": preset.name,
-        "sha256": whole_sha256(files),
+        "sha256": combined_sha256(files),
         "files": [file._asdict() for file in files],
         "parameters": {
             stage: sum(tensor.numel() for tensor in network.parameters()) for stage, network in stages.items()
@@ -149,12 +157,12 @@ def _read_manifest(target: Path) -> tuple[str, list[WeightsFile]]:
         sha256 = str(manifest["sha256"])
         files = [WeightsFile(str(file["name"]), str(file["sha256"]), int(file["bytes"])) for file in manifest["files"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is no manifest of weights; reinstall dubline") from error
+        raise WeightsError(f"{path} is not a manifest of weights; reinstall dubline") from error
     for file in files:
         if not PLAIN_NAME.fullmatch(file.name):
-            raise WeightsError(f"{path} names {file.name!r}, which is no plain file name; reinstall dubline")
-    if whole_sha256(files) != sha256:
-        raise WeightsError(f"{path} has another hash than its files; reinstall dubline")
+            raise WeightsError(f"{path} names {file.name!r}, which is not a plain file name; reinstall dubline")
+    if combined_sha256(files) != sha256:
+        raise WeightsError(f"{path} does not match the hashes of its files; reinstall dubline")
     if extra := {found.name for found in target.glob("*.safetensors")}.difference(file.name for file in files):
         raise WeightsError(f"{target / min(extra)} is not in its manifest; remove it or reinstall dubline")
     return sha256, files
@@ -164,26 +172,28 @@ def _read(target: Path, file: WeightsFile) -> bytes:
     path = target / file.name
     if not path.is_file():
         raise WeightsError(f"{path} is missing; reinstall dubline")
-    # The size first: a file of another size need not be read.
+    # The size is compared first: a file of another size is not read.
     data = path.read_bytes() if path.stat().st_size == file.bytes else b""
     if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise WeightsError(f"{path} is not the file that its manifest names; reinstall dubline")
+        raise WeightsError(f"{path} does not have the hash in its manifest; reinstall dubline")
     return data
 
 
-def _fill(waiting: dict[str, Tensor], path: Path, data: bytes) -> None:
-    """Copy a file's tensors into the networks, and strike them off those that are waited for."""
+def _copy_tensors(missing: dict[str, Tensor], path: Path, data: bytes) -> None:
+    """Copy a file's tensors into the networks and remove them from the missing ones."""
     try:
         tensors = load(data)
     except SafetensorError as error:
-        raise WeightsError(f"{path} holds no tensors; reinstall dubline") from error
+        raise WeightsError(f"{path} contains no tensors; reinstall dubline") from error
     for key, tensor in tensors.items():
-        if key not in waiting or waiting[key].shape != tensor.shape:
-            raise WeightsError(f"{path} holds {key} {list(tensor.shape)}, which this version of dubline does not want")
-        waiting.pop(key).copy_(tensor)
+        if key not in missing or missing[key].shape != tensor.shape:
+            raise WeightsError(
+                f"{path} contains {key} {list(tensor.shape)}, which this version of dubline does not have"
+            )
+        missing.pop(key).copy_(tensor)
 
 
-def _half(key: str, tensor: Tensor) -> Tensor:
+def _to_half(key: str, tensor: Tensor) -> Tensor:
     half = tensor.half().contiguous()
     if not half.isfinite().all():
         raise WeightsError(f"{key} is not finite in fp16")
@@ -191,21 +201,21 @@ def _half(key: str, tensor: Tensor) -> Tensor:
 
 
 def shard_name(stem: str, index: int, count: int) -> str:
-    """What the index-th of `count` files is called, from 1."""
+    """Return the name of the index-th of `count` files, counted from 1."""
     return f"{stem}.safetensors" if count == 1 else f"{stem}-{index}-of-{count}.safetensors"
 
 
 def shard(tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Tensor by name, spread over as few files of at most 15 MB as their order allows."""
+    """Distribute tensors by name over files of at most 15 MB, in the order of their names."""
     shards: list[dict[str, Tensor]] = [{}]
-    room = FILE_BYTES
+    free_bytes = FILE_BYTES
     for key, tensor in sorted(tensors.items()):
         cost = tensor.nbytes + len(key) + HEADER_BYTES
         if cost > FILE_BYTES:
-            raise WeightsError(f"{key} alone takes {cost} bytes, more than a file of weights may have")
-        if cost > room and shards[-1]:
+            raise WeightsError(f"{key} takes {cost} bytes, more than the limit of a file of weights")
+        if cost > free_bytes and shards[-1]:
             shards.append({})
-            room = FILE_BYTES
+            free_bytes = FILE_BYTES
         shards[-1][key] = tensor
-        room -= cost
+        free_bytes -= cost
     return shards

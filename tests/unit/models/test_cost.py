@@ -1,4 +1,4 @@
-"""Costs are counted as one counts by hand, and every preset stays within its budget."""
+"""Counted costs equal those computed by hand, and every preset is within its budget."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cost_by_name(name: str) -> Cost:
     return cost_of(PRESETS[name])
 
 
-def test_a_small_network_is_counted_as_by_hand() -> None:
+def test_the_count_of_a_small_network_is_exact() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.SiLU(), nn.Conv2d(8, 4, 1, stride=2), nn.Flatten())
     network.append(nn.Linear(4 * 8 * 8, 10))
     by_hand = 2 * (16 * 16 * 8 * 3 * 9) + 2 * (8 * 8 * 4 * 8) + 2 * (4 * 8 * 8 * 10)
@@ -48,28 +48,28 @@ def test_warps_and_resizing_are_counted() -> None:
     assert smaller * 1e9 == 3 * 8 * 8 * (4 + 4) * 2
 
 
-def test_tiny_costs_what_its_model_card_says() -> None:
+def test_the_cost_of_tiny_is_that_of_its_model_card() -> None:
     tiny = cost_by_name("tiny")
     assert tiny.gflop_rendering == pytest.approx(1.74, abs=0.02)
     assert sum(tiny.parameters.values()) == pytest.approx(1.85e6 + 2.40e6, rel=0.01)
     assert tiny.size_mb == pytest.approx(8.5, abs=0.1)
 
 
-def test_the_parts_explain_nearly_all_of_the_rendering_path() -> None:
+def test_the_parts_sum_to_nearly_all_of_the_rendering_path() -> None:
     tiny = cost_by_name("tiny")
     explained = sum(tiny.gflop_rendering_parts.values())
     assert 0.99 * tiny.gflop_rendering < explained < tiny.gflop_rendering
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_renders_in_real_time_on_two_cores_and_is_small_enough_to_travel(name: str) -> None:
+def test_every_preset_is_within_its_budget_of_time_and_size(name: str) -> None:
     preset = cost_by_name(name)
     assert 0 < preset.gflop_rendering <= 6
     assert 0 < preset.size_mb <= 40
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_sampling_is_cheap_beside_rendering(name: str) -> None:
+def test_sampling_costs_less_than_half_of_rendering(name: str) -> None:
     preset = cost_by_name(name)
     assert 0 < preset.gflop_sampling < 0.5 * preset.gflop_rendering * PRESETS[name].fps
 

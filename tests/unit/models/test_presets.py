@@ -1,4 +1,4 @@
-"""Every preset's networks have the shapes that its numbers promise, with each ablation, and at a smaller size."""
+"""Shapes of every preset's networks, with each ablation and at a smaller size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ presets = pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset:
 
 @presets
 @torch.inference_mode()
-def test_a_frame_becomes_a_latent_and_a_latent_becomes_a_frame(preset: Preset) -> None:
+def test_encoding_and_rendering_have_the_shapes_of_the_preset(preset: Preset) -> None:
     torch.manual_seed(0)
     network = Autoencoder(preset.autoencoder).eval()
     params, side, inner = preset.autoencoder, preset.size_px, preset.autoencoder.render_px
@@ -40,7 +40,7 @@ def test_base_has_the_latent_of_the_paper() -> None:
 
 @presets
 @torch.inference_mode()
-def test_training_may_render_at_any_size_with_the_same_latents(preset: Preset) -> None:
+def test_latents_do_not_depend_on_the_rendering_side(preset: Preset) -> None:
     torch.manual_seed(0)
     network = Autoencoder(preset.autoencoder).eval()
     frame = torch.rand(1, 3, preset.size_px, preset.size_px) * 2 - 1
@@ -48,7 +48,7 @@ def test_training_may_render_at_any_size_with_the_same_latents(preset: Preset) -
     assert torch.equal(whole.motion, half.motion)
     assert torch.equal(whole.appearance, half.appearance)
     motion = whole.motion + torch.randn_like(whole.motion)
-    small = half._replace(frame=half.small, whole=half.small)
+    small = half._replace(frame=half.render_frame, network_frame=half.render_frame)
     assert network(small, motion).frame.shape[-1] == preset.size_px // 2
 
 
@@ -72,7 +72,7 @@ def test_every_parameter_of_an_untrained_network_gets_a_gradient(preset: Preset)
     ],
 )
 @torch.inference_mode()
-def test_an_ablation_has_not_got_what_it_goes_without(switch: str, part: str) -> None:
+def test_an_ablation_has_no_weights_of_its_part(switch: str, part: str) -> None:
     whole = Autoencoder(TINY.autoencoder)
     switches: dict[str, Any] = {switch: False}
     ablated = Autoencoder(replace(TINY.autoencoder, **switches)).eval()
@@ -83,6 +83,6 @@ def test_an_ablation_has_not_got_what_it_goes_without(switch: str, part: str) ->
 
 
 @presets
-def test_stage_two_speaks_in_latents_of_stage_one(preset: Preset) -> None:
+def test_stage_two_whitens_latents_of_stage_one(preset: Preset) -> None:
     diffusion = Diffusion(preset)
     assert diffusion.whitening.basis.shape == (preset.autoencoder.motion, preset.diffusion.whitened)

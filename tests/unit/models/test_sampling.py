@@ -1,4 +1,4 @@
-"""Motion is drawn window after window: exact length, same seed same motion, one stream in constant memory."""
+"""Sampling window by window: exact length, determinism by seed, streaming in constant memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dubline.models.motion.readout import LIPS, READINGS
-from dubline.models.sampling import draw, join, sample_motion
+from dubline.models.sampling import join_windows, sample_motion, sample_window
 from dubline.models.stage2.denoiser import Condition
 from dubline.models.stage2.diffusion import Diffusion
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 YAW = READINGS.index("yaw")
 
 
-def babble(seconds: float, pieces: int = 1) -> Callable[[], Iterator[NDArray[np.float32]]]:
+def babble(seconds: float, chunks: int = 1) -> Callable[[], Iterator[NDArray[np.float32]]]:
     random = np.random.default_rng(0)
     loud = np.repeat(random.random(int(seconds * 5) + 1), 3200)[: int(seconds * 16_000)]
     samples = (loud * random.normal(0, 0.1, len(loud))).astype(np.float32)
-    return lambda: iter(np.array_split(samples, pieces))
+    return lambda: iter(np.array_split(samples, chunks))
 
 
 @pytest.mark.parametrize("frames", [1, 2, 59, 60, 61, 119, 120, 130])
-def test_exactly_the_frames_asked_for_are_sampled(networks: Networks, source: Source, frames: int) -> None:
+def test_exactly_the_requested_frames_are_sampled(networks: Networks, source: Source, frames: int) -> None:
     motion = torch.cat(list(sample_motion(networks, source, babble(frames / 25), frames, seed=0)))
     assert motion.shape == (frames, networks.preset.autoencoder.motion)
     assert motion.dtype == torch.float16
     assert motion.isfinite().all()
 
 
-def test_the_same_seed_gives_the_same_motion_and_another_seed_another(networks: Networks, source: Source) -> None:
+def test_motion_is_determined_by_the_seed(networks: Networks, source: Source) -> None:
     first, again, other = (
         torch.cat(list(sample_motion(networks, source, babble(3), 75, seed=seed))) for seed in (7, 7, 8)
     )
@@ -50,10 +50,10 @@ def test_the_same_seed_gives_the_same_motion_and_another_seed_another(networks: 
     assert not torch.equal(first, other)
 
 
-def test_another_seed_moves_the_head_otherwise_and_the_lips_alike(networks: Networks, source: Source) -> None:
+def test_another_seed_changes_the_head_and_not_the_lips(networks: Networks, source: Source) -> None:
     first, other = (_readings(networks, source, seed) for seed in (1, 2))
     lips, yaw = (float(torch.corrcoef(torch.stack([first[:, at], other[:, at]]))[0, 1]) for at in (LIPS, YAW))
-    # With noise along the lips this speech, which is none, parts them by chance: -.12.
+    # With noise along the lips this noise, which is not speech, opens them by chance: -.12.
     assert lips > 0.8
     assert yaw < 0.5
 
@@ -66,13 +66,13 @@ def _readings(networks: Networks, source: Source, seed: int) -> Tensor:
 
 
 def test_any_chunking_of_the_speech_gives_the_same_motion(networks: Networks, source: Source) -> None:
-    whole, pieces = (
+    whole, chunked = (
         torch.cat(list(sample_motion(networks, source, babble(4, count), 100, seed=0))) for count in (1, 37)
     )
-    torch.testing.assert_close(whole, pieces, atol=2e-2, rtol=1e-2)
+    torch.testing.assert_close(whole, chunked, atol=2e-2, rtol=1e-2)
 
 
-def test_windows_are_given_before_the_speech_has_ended(networks: Networks, source: Source) -> None:
+def test_windows_are_yielded_before_the_stream_ends(networks: Networks, source: Source) -> None:
     consumed = []
 
     def endless() -> Iterator[NDArray[np.float32]]:
@@ -83,7 +83,7 @@ def test_windows_are_given_before_the_speech_has_ended(networks: Networks, sourc
 
     windows = sample_motion(networks, source, endless, 500, seed=0)
     next(windows)
-    assert consumed[0] == 100, "the first pass hears everything"
+    assert consumed[0] == 100, "the first pass reads everything"
     assert consumed[1] < 80, "the second pass reads only what the window needs"
 
 
@@ -108,7 +108,7 @@ def test_an_ablated_network_samples_with_any_objective(
     assert not [name for name in names if name.startswith("style_extractor") or ".mixer." in name]
 
 
-def test_a_window_is_drawn_the_same_alone_and_in_a_batch(networks: Networks) -> None:
+def test_a_window_is_the_same_alone_and_in_a_batch(networks: Networks) -> None:
     torch.manual_seed(0)
     params, sizes = networks.preset.diffusion, networks.preset.autoencoder
     rows = params.previous + params.window
@@ -121,15 +121,15 @@ def test_a_window_is_drawn_the_same_alone_and_in_a_batch(networks: Networks) -> 
         torch.ones(3, 1),
     )
     noise = torch.randn(3, params.window, params.whitened)
-    together = draw(networks.diffusion, condition, noise, steps=2)
-    alone = draw(networks.diffusion, Condition(*(part[1:2] for part in condition)), noise[1:2], steps=2)
+    together = sample_window(networks.diffusion, condition, noise, steps=2)
+    alone = sample_window(networks.diffusion, Condition(*(part[1:2] for part in condition)), noise[1:2], steps=2)
     torch.testing.assert_close(together[1:2], alone, atol=1e-3, rtol=1e-3)
 
 
-def test_a_window_goes_on_where_the_one_before_ended_and_finds_its_own_way() -> None:
+def test_a_window_continues_the_one_before_and_its_offset_decays() -> None:
     last = torch.full((1, 1, 2), 5.0)
     drawn = torch.randn(1, 60, 2).cumsum(1) / 10
-    joined = join(last, drawn)
+    joined = join_windows(last, drawn)
     assert joined.shape == (1, 59, 2)
     whole = torch.cat([last, joined], dim=1)
     own = drawn.diff(dim=1).abs().max()
@@ -138,13 +138,13 @@ def test_a_window_goes_on_where_the_one_before_ended_and_finds_its_own_way() -> 
     torch.testing.assert_close(joined[:, 20:], drawn[:, 21:])
 
 
-def test_borders_move_no_more_than_the_rest(networks: Networks, source: Source) -> None:
+def test_motion_at_window_boundaries_is_as_large_as_elsewhere(networks: Networks, source: Source) -> None:
     frames = 600
     motion = torch.cat(list(sample_motion(networks, source, babble(frames / 25), frames, seed=3))).float()
     moved = networks.diffusion.whitening(motion, source.motion).diff(dim=0).norm(dim=1)
-    borders = torch.tensor(networks.preset.diffusion.window_boundaries(frames)) - 1
+    boundaries = torch.tensor(networks.preset.diffusion.window_boundaries(frames)) - 1
     others = torch.ones(len(moved), dtype=torch.bool)
-    others[borders] = False
-    assert len(borders) == 10
-    assert moved[borders].median() < 1.5 * moved[others].median()
-    assert moved[borders].max() < 1.5 * moved[others].quantile(0.99)
+    others[boundaries] = False
+    assert len(boundaries) == 10
+    assert moved[boundaries].median() < 1.5 * moved[others].median()
+    assert moved[boundaries].max() < 1.5 * moved[others].quantile(0.99)

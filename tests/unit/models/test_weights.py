@@ -1,4 +1,4 @@
-"""Weights load strictly, and only if they are the released ones."""
+"""Weights load strictly, and only if their hashes match the manifest."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SHARD_BYTES = 4_000_000
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """A copy of the released TINY, to be spoilt."""
+    """A copy of the released TINY, for tests that modify it."""
     return Path(shutil.copytree(RELEASED / "tiny", tmp_path / "tiny"))
 
 
 @pytest.fixture
 def shards(networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """TINY saved again as several files, as larger presets are."""
+    """TINY saved as several files, like larger presets."""
     monkeypatch.setattr(weights, "FILE_BYTES", SHARD_BYTES)
     save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, tmp_path)
     return tmp_path / "tiny"
@@ -62,11 +62,11 @@ def test_weights_saved_again_are_the_same_bytes(networks: Networks, tmp_path: Pa
     assert (path.parent / "manifest.json").read_text() == (RELEASED / "tiny" / "manifest.json").read_text()
 
 
-def test_one_file_is_named_by_its_own_hash(networks: Networks) -> None:
+def test_the_hash_of_one_file_is_its_own(networks: Networks) -> None:
     assert networks.sha256 == hashlib.sha256((RELEASED / "tiny/weights.safetensors").read_bytes()).hexdigest()
 
 
-def test_several_files_hold_the_same_networks_and_none_is_too_large(networks: Networks, shards: Path) -> None:
+def test_several_files_give_the_same_networks_within_the_size_limit(networks: Networks, shards: Path) -> None:
     loaded = load_networks("tiny", CPU, shards.parent)
     assert [path.stat().st_size <= SHARD_BYTES for path in shards.glob("*.safetensors")] == [True] * 3
     for stage in ("autoencoder", "diffusion"):
@@ -74,7 +74,7 @@ def test_several_files_hold_the_same_networks_and_none_is_too_large(networks: Ne
         assert all(torch.equal(expected[key], found[key]) for key in expected | found)
 
 
-def test_several_files_are_named_by_one_hash_of_all(networks: Networks, shards: Path) -> None:
+def test_several_files_have_one_combined_hash(networks: Networks, shards: Path) -> None:
     files = sorted(shards.glob("*.safetensors"))
     lines = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
     found = load_networks("tiny", CPU, shards.parent).sha256
@@ -82,7 +82,7 @@ def test_several_files_are_named_by_one_hash_of_all(networks: Networks, shards: 
     assert found != networks.sha256
 
 
-def test_saving_over_other_weights_leaves_nothing_of_them(
+def test_saving_removes_files_of_older_weights(
     networks: Networks, shards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
@@ -92,51 +92,51 @@ def test_saving_over_other_weights_leaves_nothing_of_them(
 
 
 @pytest.mark.parametrize("index", [1, 2, 3])
-def test_a_changed_file_is_refused(shards: Path, index: int) -> None:
+def test_a_changed_file_is_rejected(shards: Path, index: int) -> None:
     flip_last_byte(shards / f"weights-{index}-of-3.safetensors")
-    with pytest.raises(WeightsError, match=f"weights-{index}-of-3.safetensors is not the file that its manifest names"):
+    with pytest.raises(WeightsError, match=f"weights-{index}-of-3.safetensors does not have the hash in its manifest"):
         load_networks("tiny", CPU, shards.parent)
 
 
-def test_a_missing_file_is_refused(shards: Path) -> None:
+def test_a_missing_file_is_rejected(shards: Path) -> None:
     (shards / "weights-2-of-3.safetensors").unlink()
     with pytest.raises(WeightsError, match=r"weights-2-of-3\.safetensors is missing"):
         load_networks("tiny", CPU, shards.parent)
 
 
-def test_a_file_that_the_manifest_does_not_list_is_refused(shards: Path) -> None:
+def test_a_file_that_is_not_in_the_manifest_is_rejected(shards: Path) -> None:
     shutil.copy(RELEASED / "tiny/weights.safetensors", shards)
     with pytest.raises(WeightsError, match=r"weights\.safetensors is not in its manifest"):
         load_networks("tiny", CPU, shards.parent)
 
 
-def test_a_manifest_with_another_hash_than_its_files_is_refused(tiny: Path) -> None:
+def test_a_manifest_with_a_wrong_combined_hash_is_rejected(tiny: Path) -> None:
     change_manifest(tiny, sha256="0" * 64)
-    with pytest.raises(WeightsError, match="another hash than its files"):
+    with pytest.raises(WeightsError, match="does not match the hashes of its files"):
         load_networks("tiny", CPU, tiny.parent)
 
 
 @pytest.mark.parametrize("name", ["../secret.safetensors", "/etc/passwd", "a/b.safetensors", "weights.pt", "..", ""])
-def test_a_manifest_that_names_anything_but_a_file_beside_it_is_refused(tiny: Path, name: str) -> None:
+def test_a_manifest_with_a_path_is_rejected(tiny: Path, name: str) -> None:
     file = {"name": name, "sha256": "0" * 64, "bytes": 1}
     change_manifest(tiny, sha256="0" * 64, files=[file])
-    with pytest.raises(WeightsError, match="no plain file name"):
+    with pytest.raises(WeightsError, match="not a plain file name"):
         load_networks("tiny", CPU, tiny.parent)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"sha256": "0", "files": [{"name": "a.safetensors"}]}'])
-def test_a_spoilt_manifest_is_refused(tiny: Path, text: str) -> None:
+def test_a_malformed_manifest_is_rejected(tiny: Path, text: str) -> None:
     (tiny / "manifest.json").write_text(text)
-    with pytest.raises(WeightsError, match="no manifest of weights"):
+    with pytest.raises(WeightsError, match="not a manifest of weights"):
         load_networks("tiny", CPU, tiny.parent)
 
 
-def test_a_preset_without_weights_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_missing_weights_gives_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="reinstall dubline or train them"):
         load_networks("tiny", CPU, tmp_path)
 
 
-def test_files_that_lack_a_tensor_are_refused(shards: Path) -> None:
+def test_files_without_all_tensors_are_rejected(shards: Path) -> None:
     manifest = json.loads((shards / "manifest.json").read_text())
     (shards / "weights-3-of-3.safetensors").unlink()
     files = manifest["files"][:2]
@@ -146,21 +146,21 @@ def test_files_that_lack_a_tensor_are_refused(shards: Path) -> None:
         load_networks("tiny", CPU, shards.parent)
 
 
-def test_a_tensor_that_the_networks_do_not_have_is_refused(networks: Networks, tmp_path: Path) -> None:
-    networks.diffusion.register_buffer("stowaway", torch.zeros(1))
+def test_an_unknown_tensor_is_rejected(networks: Networks, tmp_path: Path) -> None:
+    networks.diffusion.register_buffer("unknown", torch.zeros(1))
     try:
         save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, tmp_path)
     finally:
-        del networks.diffusion.stowaway
-    with pytest.raises(WeightsError, match=r"diffusion\.stowaway"):
+        del networks.diffusion.unknown
+    with pytest.raises(WeightsError, match=r"diffusion\.unknown"):
         load_networks("tiny", CPU, tmp_path)
 
 
-def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
-    spoilt = load_networks("tiny", CPU)
-    spoilt.diffusion.source_mean[0] = 1e6
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
+    broken = load_networks("tiny", CPU)
+    broken.diffusion.source_mean[0] = 1e6
     with pytest.raises(WeightsError, match=r"diffusion\.source_mean is not finite in fp16"):
-        save_networks(TINY, spoilt.autoencoder, spoilt.diffusion, spoilt.readout, tmp_path)
+        save_networks(TINY, broken.autoencoder, broken.diffusion, broken.readout, tmp_path)
     assert list((tmp_path / "tiny").iterdir()) == []
 
 
@@ -173,6 +173,6 @@ def test_loading_reads_one_file_at_a_time(shards: Path) -> None:
     assert peak_bytes < 2.5 * SHARD_BYTES
 
 
-def test_an_unknown_preset_names_the_known_ones() -> None:
+def test_the_error_for_an_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(WeightsError, match="tiny"):
         load_networks("huge", CPU)

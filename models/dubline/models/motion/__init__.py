@@ -1,1 +1,1 @@
-"""Edits of sampled motion: motion controls, linear readouts, blinks and silence gating."""
+"""Motion after sampling: linear readouts, motion controls, blinks and silence."""

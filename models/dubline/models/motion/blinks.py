@@ -1,4 +1,4 @@
-"""When a face blinks: a habit that speech hardly tells anything of, so it is drawn beside the motion, from the seed."""
+"""Times of blinks. They hardly depend on speech, so they are drawn from the seed and added to the sampled motion."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ from typing import Final
 import torch
 from torch import Tensor
 
-#: Frames from blink to blink, on average: 17 a minute, as people do at rest; in conversation it is 26 (Bentivoglio et
-#: al., Movement Disorders 12, 1997).
-USUAL_FRAMES: Final = 88
-#: How far lids are shut, frame by frame: they fall in a tenth of a second and rise in two.
-SHAPE: Final = (0.3, 0.85, 1.0, 0.9, 0.6, 0.3, 0.1)
-#: Frames with open eyes between two blinks, at least.
-LEAST_OPEN: Final = 8
-#: And at most, however seldom blinks are asked for: longer than an hour.
-MOST_OPEN: Final = 100_000
+#: Mean frames between the starts of two blinks: 17 blinks a minute, the rate at rest. In conversation it is 26
+#: (Bentivoglio et al., Movement Disorders 12, 1997).
+MEAN_INTERVAL_FRAMES: Final = 88
+#: Closure of the lids in each frame of a blink: they close in 0.1 s and open in 0.2 s.
+PROFILE: Final = (0.3, 0.85, 1.0, 0.9, 0.6, 0.3, 0.1)
+#: Least number of frames with open eyes between two blinks.
+MIN_OPEN_FRAMES: Final = 8
+#: Largest number of these frames, at any blink rate: more than an hour.
+MAX_OPEN_FRAMES: Final = 100_000
 
 
 class Blinks:
-    """The blinks of one video, frame after frame.
+    """The blinks of one video, generated frame by frame.
 
     Args:
-        amount: how often: 0 never, 1 as usual, 2 twice as often.
-        seed: the same seed gives the same blinks, however many frames are asked for at a time.
+        amount: factor on the blink rate: 0 none, 1 the mean rate, 2 twice the rate.
+        seed: the same seed gives the same blinks, independent of the number of frames per call.
     """
 
     def __init__(self, amount: float, seed: int) -> None:
-        # Another stream than that of the noise, which has the seed itself.
+        # A stream of its own: noise uses other seeds.
         self.random = torch.Generator().manual_seed(seed * 1_000_003 + 999_983)
         self.amount = amount
-        self.waiting = torch.zeros(0)
+        self.scheduled = torch.zeros(0)
 
     def __call__(self, count: int) -> Tensor:
-        """How far lids are shut in the next frames, 0 open to 1 shut: (count,)."""
+        """Return the closure of the lids in the next frames, 0 open to 1 closed: (count,)."""
         if not self.amount:
             return torch.zeros(count)
-        while len(self.waiting) < count:
-            self.waiting = torch.cat([self.waiting, torch.zeros(self._pause()), torch.tensor(SHAPE)])
-        now, self.waiting = self.waiting[:count], self.waiting[count:]
+        while len(self.scheduled) < count:
+            self.scheduled = torch.cat([self.scheduled, torch.zeros(self._open_frames()), torch.tensor(PROFILE)])
+        now, self.scheduled = self.scheduled[:count], self.scheduled[count:]
         return now
 
-    def _pause(self) -> int:
-        """Frames to the next blink. Pauses are irregular: a gamma distribution of shape 2 above the least one."""
-        mean = USUAL_FRAMES / self.amount - len(SHAPE) - LEAST_OPEN
-        # Of shape 2: the sum of two exponentials.
+    def _open_frames(self) -> int:
+        """Draw the frames until the next blink: the least number plus a gamma variate of shape 2."""
+        mean = MEAN_INTERVAL_FRAMES / self.amount - len(PROFILE) - MIN_OPEN_FRAMES
+        # A gamma variate of shape 2 is the sum of two exponential variates.
         drawn = -torch.rand(2, generator=self.random, dtype=torch.float64).clamp_min(1e-9).log().sum() / 2
-        return LEAST_OPEN + round(min(mean * float(drawn), MOST_OPEN))
+        return MIN_OPEN_FRAMES + round(min(mean * float(drawn), MAX_OPEN_FRAMES))

@@ -15,36 +15,47 @@ if TYPE_CHECKING:
 
 
 class MotionEditor:
-    """Changes whitened motion as controls ask, frame by frame: windows that join stay joined.
+    """Applies motion controls to whitened motion, frame by frame, so that windows stay continuous.
 
-    Lids stay as they are in the portrait: what is drawn of them is no blink, but a drift that follows nothing.
+    `head_motion` also scales the motion that the readout does not explain: most of it is head motion. Lids are held as
+    in the portrait: their sampled motion is a slow drift, not blinks.
 
     Args:
-        controls: what is asked for.
-        rig: of the networks that draw the motion; one that was never fitted leaves all motion as it is.
-        still: (K,), the whitened motion that leaves the portrait as it is.
-        rest: the lip gap of this face at rest less the portrait's, in cm.
+        controls: the factors.
+        readout: of the networks that sample the motion; if it is not fitted, motion is not changed.
+        source: (K,), the whitened motion of the source frame.
+        rest_gap: lip gap of this face at rest minus the portrait's, in cm.
 
     Raises:
         ValueError: a control is out of its bounds.
     """
 
-    def __init__(self, controls: MotionControls, readout: LinearReadout, still: Tensor, rest: float) -> None:
+    def __init__(self, controls: MotionControls, readout: LinearReadout, source: Tensor, rest_gap: float) -> None:
         for option, value in faults_of(RenderOptions(controls=controls)):
             raise ValueError(f"The {option.label} is {value}. Use {option.range}.")
-        self.readout, self.still, self.rest, self.shut = readout, still, rest, controls.shut_in_silence
-        self.steps = readout.steps()
-        self.factors = self.steps.new_ones(len(self.steps))
+        self.readout, self.source, self.rest_gap = readout, source, rest_gap
+        self.lip_closure = controls.shut_in_silence
+        self.directions = readout.directions()
+        self.factors = self.directions.new_ones(len(self.directions))
         self.factors[HEAD], self.factors[LIDS], self.factors[MOOD] = controls.head_motion, 0.0, controls.expression
-        # Without readings everything would count as the head, the lips too.
-        self.unread = controls.head_motion if readout.weight.any() else 1.0
+        # Without a fitted readout all motion, the lips' too, would be treated as head motion.
+        self.unread_factor = controls.head_motion if readout.weight.any() else 1.0
 
     def __call__(self, motion: Tensor, silence: Tensor, blinks: Tensor) -> Tensor:
-        """Whitened motion (T, K), how silent its frames are (T,), how far lids are shut (T,) -> whitened motion."""
-        moved = motion - self.still
+        """Edit whitened motion.
+
+        Args:
+            motion: (T, K).
+            silence: (T,), 0 to 1.
+            blinks: (T,), closure of the lids, 0 to 1.
+
+        Returns:
+            Whitened motion (T, K).
+        """
+        moved = motion - self.source
         read = self.readout(moved)
         change = (self.factors - 1) * read
-        change[:, LIPS] += self.shut * silence * (self.rest - read[:, LIPS])
-        unread = moved - read @ self.steps
-        steered: Tensor = motion + change @ self.steps + (self.unread - 1) * unread
-        return steered + blinks[:, None] * self.readout.lid_closure
+        change[:, LIPS] += self.lip_closure * silence * (self.rest_gap - read[:, LIPS])
+        unread = moved - read @ self.directions
+        edited: Tensor = motion + change @ self.directions + (self.unread_factor - 1) * unread
+        return edited + blinks[:, None] * self.readout.lid_closure

@@ -1,4 +1,4 @@
-"""Reads head, lids, lips and mood off whitened motion, and knows the smallest step of motion that changes one alone."""
+"""Linear readouts of head, lids, lips and mood from whitened motion, and the directions that change one of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-#: Head pitch, yaw, roll in rad; where the head is (right, up, forward) in dm; lids, 0 open to 1 shut; lip gap in cm;
-#: raised less lowered brows, smile less frown, and tensed cheeks, eyes and nose, each a sum of weights from 0 to 1.
-#: Neither gaze nor pressed lips: linear readings of them are those of the pose and of the lip gap over again (cosines of
-#: .98 and .97 in TINY), so that none of them could be changed alone.
+#: Head pitch, yaw, roll in rad; head position (right, up, forward) in dm; lids, 0 open to 1 closed; lip gap in cm;
+#: brows (raised minus lowered), smile (minus frown) and cheeks (tensed cheeks, eyes and nose), each a sum of weights
+#: from 0 to 1. Gaze and pressed lips are left out: their readings are nearly those of the pose and of the lip gap
+#: (cosines of .98 and .97 in TINY), so that neither could be changed alone.
 READINGS: Final = ("pitch", "yaw", "roll", "right", "up", "forward", "lids", "lip_gap", "brows", "smile", "cheeks")
 HEAD: Final = slice(6)
 LIDS: Final = 6
@@ -19,9 +19,10 @@ MOOD: Final = slice(8, 11)
 
 
 class LinearReadout(nn.Module):
-    """Linear readings of whitened motion: what moved, not where it is in absolute terms.
+    """Linear readings of whitened motion, which is relative: they measure changes, not absolute states.
 
-    Zeros, as it begins, read nothing and have no steps. Fitted to labelled clips when weights are released.
+    All weights are 0 at initialisation: readings and directions are then 0. They are fitted to labelled clips when
+    weights are released.
 
     Args:
         whitened: K, the size of whitened motion.
@@ -30,8 +31,9 @@ class LinearReadout(nn.Module):
     weight: Tensor
     """(11, K), the readings."""
     lid_closure: Tensor
-    """(K,), how whitened motion changes on average when open eyes shut and nothing else is done. A step of the lids'
-    reading would not do: readings of seldom things are drawn to their mean, shut lids read as half shut."""
+    """(K,), mean change of whitened motion when open eyes close and nothing else changes. The direction of the lids'
+    reading is not used for blinks: regression shrinks readings of rare events, and closed lids are read as half
+    closed."""
 
     def __init__(self, whitened: int) -> None:
         super().__init__()
@@ -39,21 +41,21 @@ class LinearReadout(nn.Module):
         self.register_buffer("lid_closure", torch.zeros(whitened))
 
     def forward(self, motion: Tensor) -> Tensor:
-        """Whitened motion (..., K) -> readings (..., 11) in the units of `READINGS`."""
+        """Compute readings (..., 11), in the units of `READINGS`, of whitened motion (..., K)."""
         return motion @ self.weight.T
 
-    def without(self, motion: Tensor, reading: int) -> Tensor:
-        """Whitened motion (..., K), changed as little as makes one reading 0 and leaves the others alone."""
-        changed: Tensor = motion - self(motion)[..., reading, None] * self.steps()[reading]
+    def remove_reading(self, motion: Tensor, reading: int) -> Tensor:
+        """Apply the smallest change to whitened motion (..., K) that makes one reading 0 and keeps the others."""
+        changed: Tensor = motion - self(motion)[..., reading, None] * self.directions()[reading]
         return changed
 
-    def steps(self) -> Tensor:
-        """For each reading the motion (11, K) of least norm that raises it by 1 and leaves the others alone.
+    def directions(self) -> Tensor:
+        """Compute for each reading the motion (11, K) of least norm that raises it by 1 and keeps the others.
 
-        Whitened motion has unit variance in all directions, so this is also the motion that goes with such a reading
-        on average over the training clips.
+        Whitened motion has unit variance in all directions, so this is also the mean motion of the training clips given
+        such a reading.
         """
-        # Readings differ in their units; without them the pseudo-inverse knows what is nothing.
+        # Readings have different units; normalised, the pseudo-inverse recognises zero rows.
         size = self.weight.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-        steps: Tensor = torch.linalg.pinv((self.weight / size).double()).T / size
-        return steps.float()
+        directions: Tensor = torch.linalg.pinv((self.weight / size).double()).T / size
+        return directions.float()

@@ -1,4 +1,4 @@
-"""Where a recording is silent, from its normalised log-mel: a weight for each video frame."""
+"""Silence gating: a weight for each video frame, computed from the normalised log-mel."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from torch import Tensor
 from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
 from dubline.models.stage2.log_mel import BANDS, RANGE
 
-#: Frame energy over that of the loud parts (natural logarithm of power): silent 27 dB below, not at all at 22 dB.
+#: Frame energy relative to the loud parts (natural logarithm of power). The weight is 1 from 27 dB below, 0 from 22 dB.
 SILENT: Final = -6.2
-HEARD: Final = -5.0
-#: Sound this many frames away is near: a stop's closure is no pause. Pauses of a third of a second are the shortest.
-NEAR_FRAMES: Final = 3
-#: Over how many frames on either side silence comes and goes.
-EASE_FRAMES: Final = 3
+AUDIBLE: Final = -5.0
+#: Frames within this distance of sound are not silent, so that the closure of a stop is not a pause. The shortest pause
+#: is a third of a second.
+MARGIN_FRAMES: Final = 3
+#: Frames on either side over which the weight is smoothed.
+RAMP_FRAMES: Final = 3
 
 
 def silence(mel: Tensor) -> Tensor:
-    """Normalised log-mel (B, 4 T, BANDS) -> how silent each frame is, (B, T) from 0 to 1, without steps.
+    """Compute the weight of silence, (B, T) from 0 to 1 and continuous, of normalised log-mel (B, 4 T, BANDS).
 
-    A frame's weight depends on the six frames on either side alone; what lies outside counts as silent.
+    A frame's weight depends on six frames on either side; frames outside count as silent.
     """
     energy = ((mel + 1) * (RANGE / 1.5)).logsumexp(dim=-1) - (RANGE + float(np.log(BANDS)))
     loudest = F.max_pool1d(energy, MEL_PER_FRAME)
-    quiet = ((HEARD - loudest) / (HEARD - SILENT)).clamp(0, 1)
-    quiet = -F.max_pool1d(F.pad(-quiet, (NEAR_FRAMES, NEAR_FRAMES), value=-1.0), 2 * NEAR_FRAMES + 1, stride=1)
-    ease = torch.hann_window(2 * EASE_FRAMES + 3, periodic=False, device=mel.device)[1:-1]
-    padded = F.pad(quiet, (EASE_FRAMES, EASE_FRAMES), value=1.0)
-    return F.conv1d(padded[:, None], (ease / ease.sum())[None, None])[:, 0].clamp(0, 1)
+    quiet = ((AUDIBLE - loudest) / (AUDIBLE - SILENT)).clamp(0, 1)
+    quiet = -F.max_pool1d(F.pad(-quiet, (MARGIN_FRAMES, MARGIN_FRAMES), value=-1.0), 2 * MARGIN_FRAMES + 1, stride=1)
+    ramp = torch.hann_window(2 * RAMP_FRAMES + 3, periodic=False, device=mel.device)[1:-1]
+    padded = F.pad(quiet, (RAMP_FRAMES, RAMP_FRAMES), value=1.0)
+    return F.conv1d(padded[:, None], (ramp / ramp.sum())[None, None])[:, 0].clamp(0, 1)

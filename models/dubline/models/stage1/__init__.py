@@ -1,1 +1,1 @@
-"""Stage 1: source frame and motion latents to frames."""
+"""Stage 1: a source frame and motion latents to frames."""

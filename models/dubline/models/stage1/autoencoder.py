@@ -1,4 +1,4 @@
-"""Stage 1: encodes a source frame once, then renders any motion latent from it. Keeps no state between frames."""
+"""The autoencoder of stage 1: encodes a source frame once and renders motion latents from it, without state."""
 
 from __future__ import annotations
 
@@ -20,44 +20,49 @@ if TYPE_CHECKING:
 
 
 class Source(NamedTuple):
-    """All that rendering needs to know of the source frame.
-
-    frame: (B, 3, h, w) in [-1, 1], at its own resolution.
-    whole: (B, 3, S, S), the same at the side that the networks see.
-    small: (B, 3, H, W), the same at the side at which it is deformed and painted.
-    features, appearance (B, A), motion (B, M), maps (B, R, C, H', W'): what the networks read off it.
-    """
+    """A source frame with everything that the networks compute from it once."""
 
     frame: Tensor
-    whole: Tensor
-    small: Tensor
+    """(B, 3, h, w) in [-1, 1], at its own resolution."""
+    network_frame: Tensor
+    """(B, 3, S, S), at the side from which motion and appearance are encoded."""
+    render_frame: Tensor
+    """(B, 3, H, W), at the side at which frames are deformed and generated."""
     features: SourceFeatures
+    """Features of `render_frame`."""
     appearance: Tensor
+    """Appearance code (B, A)."""
     motion: Tensor
+    """Motion latent (B, M)."""
     maps: Tensor
+    """Maps of the motion latent (B, R, C, H', W')."""
 
     def repeat(self, count: int) -> Source:
-        """The same source for `count` frames, without copying it."""
+        """Expand a batch of 1 to `count` frames without copying."""
 
         def expand(tensor: Tensor) -> Tensor:
             return tensor.expand(count, *tensor.shape[1:])
 
         features = SourceFeatures(*map(expand, self.features))
         read = map(expand, (self.appearance, self.motion, self.maps))
-        return Source(expand(self.frame), expand(self.whole), expand(self.small), features, *read)
+        return Source(expand(self.frame), expand(self.network_frame), expand(self.render_frame), features, *read)
 
 
 class Rendering(NamedTuple):
-    """One rendered batch with its parts: frame and warped are (B, 3, h, w) in [-1, 1] or, bicubic, a little beyond."""
+    """One rendered batch with its intermediate results."""
 
     frame: Tensor
+    """(B, 3, h, w) in [-1, 1]; bicubic sampling may exceed the range slightly."""
     warped: Tensor
+    """(B, 3, h, w), the source moved by the deformation, in the same range."""
     generated: GeneratedPixels
+    """At the same resolution."""
     deformation: Deformation
+    """How the source moves."""
 
 
 class Autoencoder(nn.Module):
-    """Source encoder, motion encoder, deviation module, refiner, frame decoder and mouth-eye refiner."""
+    """Source encoder, motion encoder, deviation module, deformation refiner, frame decoder and mouth-eye refiner."""
 
     def __init__(self, params: AutoencoderParams) -> None:
         super().__init__()
@@ -72,50 +77,54 @@ class Autoencoder(nn.Module):
         self.mouth_eye_refiner = MouthEyeRefiner(params) if params.mouth_eye_widths else None
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                # The layout that matrix units read; features follow their weights.
+                # The layout that matrix units use; activations take the layout of the weights.
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode_source(self, frame: Tensor, size_px: int | None = None) -> Source:
-        """Read everything off source frames (B, 3, h, w) in [-1, 1]; square, of any size.
+        """Encode source frames.
 
-        Training may render at another `size_px` than the preset: the renderer's convolutions do not mind, and latents
-        and appearance codes are read at the preset's size all the same.
+        Args:
+            frame: (B, 3, h, w) in [-1, 1], square, of any size.
+            size_px: render at this side instead of the preset's. In training the renderer's convolutions accept other
+                sides; motion latents and appearance codes are encoded at the preset's side in any case.
         """
-        whole = resize(frame, self.params.size_px, self.params.size_px)
+        network_frame = resize(frame, self.params.size_px, self.params.size_px)
         side = size_px or self.params.render_px
-        small = resize(whole, side, side)
-        motion = self.motion_encoder(whole)
+        render_frame = resize(network_frame, side, side)
+        motion = self.motion_encoder(network_frame)
         return Source(
             frame,
-            whole,
-            small,
-            self.source_encoder(small),
-            self.appearance_extractor(whole),
+            network_frame,
+            render_frame,
+            self.source_encoder(render_frame),
+            self.appearance_extractor(network_frame),
             motion,
             self.deviation_transformer.maps(motion),
         )
 
     def encode_motion(self, frame: Tensor) -> Tensor:
-        """Driving frames (B, 3, h, w) in [-1, 1] -> motion latents (B, M)."""
+        """Encode driving frames (B, 3, h, w) in [-1, 1] as motion latents (B, M)."""
         latent: Tensor = self.motion_encoder(resize(frame, self.params.size_px, self.params.size_px))
         return latent
 
     def forward(self, source: Source, motion: Tensor) -> Rendering:
         """Render motion latents (B, M) from a source with batch B.
 
-        There is nothing to retouch where `small` is as large as `whole`.
+        The mouth-eye refiner is skipped if `render_frame` is as large as `network_frame`.
         """
         deviation = self.deviation_transformer(motion, source.maps)
         deformation = self.deviation_decoder(deviation, source.features.volume, source.appearance)
         relative = motion - source.motion
         if self.deformation_refiner is not None:
             deformation = self.deformation_refiner(deformation, source.features, relative)
-        size = source.small.shape[-1]
-        small_warped = warp(source.small, resize(deformation.mixed, size, size))
-        generated = self.frame_decoder(source.features, small_warped, deformation, relative)
-        if self.mouth_eye_refiner is not None and source.whole.shape[-1] > size:
-            generated = self.mouth_eye_refiner(source.whole, deformation.mixed, generated, motion, source.motion)
-        warped, generated = self._enlarge(source, small_warped, deformation, generated)
+        size = source.render_frame.shape[-1]
+        warped = warp(source.render_frame, resize(deformation.mixed, size, size))
+        generated = self.frame_decoder(source.features, warped, deformation, relative)
+        if self.mouth_eye_refiner is not None and source.network_frame.shape[-1] > size:
+            generated = self.mouth_eye_refiner(
+                source.network_frame, deformation.mixed, generated, motion, source.motion
+            )
+        warped, generated = self._enlarge(source, warped, deformation, generated)
         frame = warped + generated.occlusion * (generated.colour - warped)
         return Rendering(frame, warped, generated, deformation)
 
@@ -127,7 +136,7 @@ class Autoencoder(nn.Module):
             motion: (T, M).
 
         Returns:
-            (T, 3, h, w) in [-1, 1] or, bicubic, a little beyond, at the source frame's own resolution.
+            (T, 3, h, w) at the source frame's own resolution, in [-1, 1]; bicubic sampling may exceed it slightly.
         """
         frame: Tensor = self(source.repeat(len(motion)), motion).frame
         return frame
@@ -136,10 +145,11 @@ class Autoencoder(nn.Module):
     def _enlarge(
         source: Source, warped: Tensor, deformation: Deformation, generated: GeneratedPixels
     ) -> tuple[Tensor, GeneratedPixels]:
-        """Bring the picture to the source's own resolution: its pixels stay sharp, only the paint is enlarged.
+        """Bring warped and generated pixels to the source's own resolution.
 
-        Detail finer than the paint's pixels is the source's own there too, as in a blend of Laplacian pyramids (Burt
-        and Adelson, 1983): paint without it is seen as a blur.
+        The warp is applied to the source's own pixels; only generated pixels are enlarged. Detail finer than a
+        generated pixel is taken from the warped source there too, as in a blend of Laplacian pyramids (Burt and
+        Adelson, 1983): without it generated areas look blurred.
         """
         height, width = source.frame.shape[-2:]
         if warped.shape[-2:] != (height, width):

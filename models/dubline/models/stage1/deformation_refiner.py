@@ -1,4 +1,4 @@
-"""Refines a coarse deformation where the source's own features say that lips and lids part."""
+"""Refinement of a coarse deformation by the warped source features, for lips and lids that part."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
     from dubline.models.stage1.source_encoder import SourceFeatures
 
-#: In units of half the image's side: a lower lip travels no further against the jaw that the regions move.
-REACH: Final = 0.15
+#: Largest refinement, in units of half the image's side: more than a lower lip moves relative to the jaw.
+MAX_DISPLACEMENT: Final = 0.15
 
 
 class DeformationRefiner(nn.Module):
-    """Deformation, source features and motion -> the deformation at half the frame's side, with parted lips and lids.
+    """Deformation, source features and motion -> deformation at half the frame's side, with parted lips and lids.
 
-    The regions are mixed from the source's features where the source has them; a turned head has them elsewhere, and
-    an edge as fine as a mouth's seam can only be found where it is. So the features are first moved by the coarse
-    deformation, and what is still missing is read off them there.
+    The regions are mixed from features at their position in the source. In a turned head they are elsewhere, and an
+    edge as thin as the line between closed lips can only be located at its own position. So the features are warped by
+    the coarse deformation first, and the refinement is computed from the warped features.
     """
 
     def __init__(self, params: AutoencoderParams) -> None:
@@ -38,21 +38,21 @@ class DeformationRefiner(nn.Module):
         self.fine = ConvBlock(skip, skip)
         self.fine_motion = Modulation(params.motion, skip)
         self.head = nn.Conv2d(skip, 2, 3, padding=1)
-        # Nothing is refined at first.
+        # The refinement is almost 0 at initialisation.
         nn.init.normal_(self.head.weight, std=0.01)
         if self.head.bias is not None:
             nn.init.zeros_(self.head.bias)
 
     def forward(self, coarse: Deformation, source: SourceFeatures, motion: Tensor) -> Deformation:
-        """Refine.
+        """Refine a deformation.
 
         Args:
-            coarse: of the regions' mixture; its features are (B, C, H/4, W/4).
+            coarse: the mixed regions; its features are (B, C, H/4, W/4).
             source: the source's features, repeated to B.
             motion: (B, M), the latent relative to the source's.
 
         Returns:
-            The mixed displacement at (H/2, W/2), the planes' at (H/4, W/4), features where things have moved to.
+            The deformation with `mixed` at (H/2, W/2), `planes` at (H/4, W/4) and features at their new positions.
         """
         context = self.context(source.volume.flatten(1, 2))
         height, width = context.shape[-2:]
@@ -62,7 +62,7 @@ class DeformationRefiner(nn.Module):
         height, width = source.skip.shape[-2:]
         mixed = resize(coarse.mixed, height, width)
         fine = self.fine(upsample(self.up(features)) + warp(source.skip, mixed))
-        detail = self.head(self.fine_motion(fine, motion)).float().tanh() * REACH
+        detail = self.head(self.fine_motion(fine, motion)).float().tanh() * MAX_DISPLACEMENT
         height, width = coarse.planes.shape[-2:]
         planes = coarse.planes + resize(detail, height, width)[:, None]
         return Deformation(planes, coarse.masks, mixed + detail, features)

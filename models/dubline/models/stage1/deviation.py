@@ -1,4 +1,4 @@
-"""From motion latents to deformations: deviation maps by a transformer, then one deformation per depth plane."""
+"""Deviation maps of motion latents by a transformer, and from them one deformation per depth plane."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dubline.models.layers import ConvBlock, Modulation, full_precision, upsampl
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
 
-#: The paper's constant under the square root of the deviation's normalisation.
+#: The constant under the square root in the paper's normalisation of the deviation.
 EPSILON: Final = 1e-5
-#: Displacements are in units of half the image's side: no surface travels further than this between two frames.
-REACH: Final = 0.6
+#: Largest displacement, in units of half the image's side.
+MAX_DISPLACEMENT: Final = 0.6
 
 
 class DeviationImageTransformer(nn.Module):
-    """Motion latents -> R deviation maps (B, R, C, H, W) on the latent's own small grid, relative to the source.
+    """Motion latents -> R deviation maps (B, R, C, H, W) relative to the source, on the grid of the latent.
 
-    `delta_i = (v_i - v_0) / sqrt(std^2 + 1e-5) * k_scale + k_shift` as in the paper; `std` is a running
-    estimate over training data, per value, so that the size of a movement survives the normalisation.
+    `delta_i = (v_i - v_0) / sqrt(std^2 + 1e-5) * k_scale + k_shift` as in the paper. `std` is a running estimate over
+    the training data, per value, so that the normalisation keeps the size of a movement.
     """
 
     std: Tensor
@@ -52,8 +52,8 @@ class DeviationImageTransformer(nn.Module):
         self.register_buffer("std", torch.ones(shape))
 
     def maps(self, latent: Tensor) -> Tensor:
-        """Latent (B, M) -> unnormalised maps v (B, R, C, H, W)."""
-        # The deviation is a small difference of two such maps: rounded to bf16 it would move pixels by half a pixel.
+        """Compute the unnormalised maps v (B, R, C, H, W) of a latent (B, M)."""
+        # The deviation is a small difference of two such maps: its rounding to bf16 would be half a pixel.
         with full_precision(latent.device):
             latent = latent.float()
             channels, height, width = self.grid
@@ -65,7 +65,7 @@ class DeviationImageTransformer(nn.Module):
         return maps
 
     def forward(self, latent: Tensor, source_maps: Tensor) -> Tensor:
-        """Latent (B, M) and the source frame's maps (B, R, C, H, W) -> deviation maps (B, R, C, H, W)."""
+        """Compute deviation maps (B, R, C, H, W) of a latent (B, M) from the source's maps (B, R, C, H, W)."""
         difference = self.maps(latent) - source_maps
         if self.training:
             with torch.no_grad():
@@ -74,33 +74,31 @@ class DeviationImageTransformer(nn.Module):
 
 
 class Deformation(NamedTuple):
-    """How the source moves.
-
-    planes: (B, D, 2, h, w), displacement of each depth plane, on the grid where regions are mixed.
-    masks: (B, D, h, w) in [0, 1], how far each plane may move.
-    mixed: (B, 2, H/2, W/2), the displacement of what is visible: planes weighed by their visibility; (B, 2, H/4, W/4)
-        before it is refined.
-    features: (B, C, H/4, W/4), what the fields were read off: where and how something moves.
-    """
+    """How the source moves."""
 
     planes: Tensor
+    """(B, D, 2, h, w), displacement of each depth plane, on the grid on which regions are mixed."""
     masks: Tensor
+    """(B, D, h, w) in [0, 1], how far each plane may move."""
     mixed: Tensor
+    """(B, 2, H/2, W/2), displacement of the visible surface: the planes weighted by their visibility. Before the
+    refinement of a preset that has one: (B, 2, H/4, W/4)."""
     features: Tensor
+    """(B, C, H/4, W/4), the features from which the displacements are computed."""
 
 
 class DeviationDecoder(nn.Module):
     """Deviation maps, feature volume and appearance code -> deformation of every depth plane.
 
-    Each region proposes one displacement field; a softmax over the regions mixes them anew for every plane.
-    An attention map lets the source's features in only where something moves.
+    Each region has one displacement field; a softmax over the regions mixes them for each plane. An attention map
+    gates the source's features, so that they contribute only where something moves.
     """
 
     def __init__(self, params: AutoencoderParams) -> None:
         super().__init__()
         self.regions, self.planes = params.regions, params.planes
-        # The finest grid that regions are ever mixed on: half the frame's side.
-        self.finely = not params.refines_deformation
+        # Half the frame's side is the finest grid on which regions are mixed.
+        self.mixes_at_half = not params.refines_deformation
         first, middle, last = params.field_widths
         planar = params.planes * params.plane_channels
         self.input_block = ConvBlock(params.regions * params.latent_grid[0], first)
@@ -114,7 +112,7 @@ class DeviationDecoder(nn.Module):
         self.refine = ConvBlock(middle, last)
         outputs = 2 * params.regions + params.regions * params.planes + 2 * params.planes
         self.head = nn.Conv2d(last, outputs, 3, padding=1)
-        # Next to nothing moves at first.
+        # Displacements are almost 0 at initialisation.
         nn.init.normal_(self.head.weight, std=0.01)
         if self.head.bias is not None:
             nn.init.zeros_(self.head.bias)
@@ -125,23 +123,23 @@ class DeviationDecoder(nn.Module):
         if self.identity is not None:
             features = self.identity(features, appearance)
         context = self.context(rearrange(volume, "b c d h w -> b (c d) h w"))
-        # Trained on smaller frames first, the same blocks have fewer levels to climb.
+        # Smaller training frames need fewer of the upsampling levels.
         for block in (*self.up, self.last_up):
             features = block(upsample(features) if features.shape[-1] < context.shape[-1] else features)
         if self.attention is not None:
             context = self.attention(torch.cat([features, context], dim=1)).sigmoid() * context
         motion = self.fuse(features + context)
-        features = self.refine(upsample(motion) if self.finely else motion)
+        features = self.refine(upsample(motion) if self.mixes_at_half else motion)
         return self._mix(self.head(features).float(), motion)
 
     def _mix(self, outputs: Tensor, motion: Tensor) -> Deformation:
         regions, planes = self.regions, self.planes
         flows, shares, masks, visibility = outputs.split([2 * regions, regions * planes, planes, planes], dim=1)
-        flows = rearrange(flows, "b (r xy) h w -> b r xy h w", xy=2).tanh() * REACH
+        flows = rearrange(flows, "b (r xy) h w -> b r xy h w", xy=2).tanh() * MAX_DISPLACEMENT
         shares = rearrange(shares, "b (d r) h w -> b d r h w", d=planes).softmax(dim=2)
-        # Products and sums rather than einsum: autocast would round displacements to an eighth of a pixel.
+        # Products and sums instead of einsum, which autocast would round to an eighth of a pixel.
         moved = (shares[:, :, :, None] * flows[:, None]).sum(dim=2)
-        # Masks start almost open: a closed mask passes no gradient to the motion behind it.
+        # Masks start almost open: a closed mask passes no gradient to its displacement.
         masks = (masks + 2).sigmoid()
         weights = visibility.softmax(dim=1) * masks
         mixed = (weights[:, :, None] * moved).sum(dim=1)

@@ -1,4 +1,4 @@
-"""Warps the source's features by a deformation and decodes what warping alone cannot show."""
+"""Warps the source's features by a deformation and generates the pixels that warping cannot show."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ if TYPE_CHECKING:
     from dubline.models.stage1.deviation import Deformation
     from dubline.models.stage1.source_encoder import SourceFeatures
 
-#: An occlusion mask that starts shut: the warped source is the better picture until the decoder has learnt.
+#: The occlusion mask starts almost closed: before training the warped source is the better picture.
 OCCLUSION_BIAS: Final = -2.0
 
 
 class GeneratedPixels(NamedTuple):
-    """What the decoder adds: colour (B, 3, H, W) in [-1, 1] and occlusion (B, 1, H, W), 1 = show the colour."""
+    """Generated colour and its occlusion mask."""
 
     colour: Tensor
+    """(B, 3, H, W) in [-1, 1]."""
     occlusion: Tensor
+    """(B, 1, H, W) in [0, 1]: 1 shows the generated colour, 0 the warped source."""
 
 
 class Hourglass(nn.Module):
-    """Thinks at half the resolution of its input about what the latent asks for: (B, C, H, W) -> the same."""
+    """Residual block at half the resolution of its input, conditioned on motion: (B, C, H, W) -> the same."""
 
     def __init__(self, channels: int, bottleneck: int, motion: int) -> None:
         super().__init__()
@@ -46,8 +48,8 @@ class Hourglass(nn.Module):
 class FrameDecoder(nn.Module):
     """Source features, deformation and motion -> colour and occlusion mask.
 
-    The paper blends the warped with the unmoved volume by the plane masks and decodes RGB. Ours also says where
-    to paint, so that everything else can be the source's own pixels, at whatever resolution they have.
+    The paper blends the warped and the unmoved volume by the plane masks and decodes RGB. This decoder also gives an
+    occlusion mask, so that all other pixels are the source's own, at their own resolution.
     """
 
     def __init__(self, params: AutoencoderParams) -> None:
@@ -59,7 +61,7 @@ class FrameDecoder(nn.Module):
         self.hourglass = None
         if params.decoder_bottleneck:
             self.hourglass = Hourglass(deep, params.decoder_bottleneck, params.motion)
-        # The decoder also sees where the refiner found something to move.
+        # Features of the deformation refiner locate what moves.
         seen = params.field_widths[2] if params.refines_deformation else 0
         self.input_block = ConvBlock(planar + seen, deep)
         self.motion = Modulation(params.motion, deep)
@@ -74,12 +76,12 @@ class FrameDecoder(nn.Module):
     def forward(
         self, source: SourceFeatures, warped_frame: Tensor, deformation: Deformation, motion: Tensor
     ) -> GeneratedPixels:
-        """Decode.
+        """Decode colour and occlusion mask.
 
         Args:
             source: the source's features, repeated to B.
             warped_frame: (B, 3, H, W), the source frame moved by the mixed deformation.
-            deformation: of the source's volume and frame.
+            deformation: of the source volume and frame.
             motion: (B, M), the latent relative to the source's.
         """
         features = self.activation(self._blend(source.volume, deformation))
@@ -97,7 +99,7 @@ class FrameDecoder(nn.Module):
 
     @staticmethod
     def _blend(volume: Tensor, deformation: Deformation) -> Tensor:
-        """`phi_m = mask * warp(phi) + (1 - mask) * phi`, depth planes folded into channels: (B, C * D, H/4, W/4)."""
+        """Compute `phi_m = mask * warp(phi) + (1 - mask) * phi` with planes as channels: (B, C * D, H/4, W/4)."""
         batch, _, _, height, width = volume.shape
         planes = rearrange(volume, "b c d h w -> (b d) c h w")
         moves = resize(rearrange(deformation.planes, "b d xy h w -> (b d) xy h w"), height, width)

@@ -1,4 +1,4 @@
-"""Reads pose and expression off one frame as a motion latent."""
+"""Motion encoder: pose and expression of one frame as a motion latent."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class MotionEncoder(nn.Module):
-    """Frame (B, 3, H, W) in [-1, 1] -> motion latent (B, M). The same network reads source and driving frames."""
+    """Frame (B, 3, H, W) in [-1, 1] -> motion latent (B, M). The same network encodes source and driving frames."""
 
     def __init__(self, params: AutoencoderParams) -> None:
         super().__init__()
         widths = (3, *params.encoder_widths)
         side = params.size_px // 2 ** len(params.encoder_widths)
         last = params.motion_neck or widths[-1]
-        # A full linear layer lets any value of the latent speak of any place; the neck keeps it small.
+        # A full linear layer relates every value of the latent to every position; the neck limits its size.
         neck = [ResidualBlock(widths[-1]), nn.Conv2d(widths[-1], last, 1)] if params.motion_neck else []
         self.body = nn.Sequential(
             *(ConvBlock(a, b, stride=2) for a, b in itertools.pairwise(widths)),

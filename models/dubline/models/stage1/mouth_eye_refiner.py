@@ -1,4 +1,4 @@
-"""Paints mouth and eyes again at the networks' full side: people look there, and what opens and shuts is paint."""
+"""Refinement network for mouth and eyes: generates their pixels again at the side of the motion encoder's input."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from dubline.models.stage1.frame_decoder import GeneratedPixels
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
 
-#: Every box lies on this grid, so that it has whole pixels at every side that the networks can have.
+#: Boxes are on this grid, so that they have whole pixels at every side of the networks.
 GRID: Final = 32
-#: Where framed faces have them, in half sides: middle of the mouth (x, y), its width, middle of the eyes (x, y).
-FRAMED: Final = (0.0, 0.35, 0.33, 0.0, -0.14)
-#: Half axes of what may be painted again around them, in widths of the mouth; and where a retouch begins and ends to
-#: fade out there, in half axes.
-AXES: Final = {"mouth": (0.85, 0.55), "eyes": (1.5, 0.5)}
+#: Position of mouth and eyes in a framed face, in half sides: mouth centre (x, y), mouth width, eye centre (x, y).
+DEFAULT_REGIONS: Final = (0.0, 0.35, 0.33, 0.0, -0.14)
+#: Half axes of the regions that may be refined, in widths of the mouth.
+HALF_AXES: Final = {"mouth": (0.85, 0.55), "eyes": (1.5, 0.5)}
+#: The refinement fades out between these distances from the centre, in half axes.
 NEAR: Final = 0.85
 FAR: Final = 1.25
-#: A reading of the mouth's width may fail, the width may not vanish.
-NARROWEST: Final = 0.15
-#: Over this share of a box a retouch fades out towards its edges.
-FADE: Final = 0.125
-#: Painting is never quite off or on: logits stay finite.
-LEAST_OCCLUSION: Final = 1e-3
+#: Lower bound of the mouth width read off a latent.
+MIN_MOUTH_WIDTH: Final = 0.15
+#: Share of a box over which the refinement fades out towards its edges.
+EDGE_FADE: Final = 0.125
+#: Occlusion is clamped to [MIN, 1 - MIN], so that its logit is finite.
+MIN_OCCLUSION: Final = 1e-3
 
 
 class Box(NamedTuple):
-    """A part of the square frame, in GRIDths of its side."""
+    """A rectangle of the square frame, in units of its side / GRID."""
 
     left: int
     top: int
     width: int
     height: int
 
-    def of(self, side: int) -> tuple[slice, slice]:
-        """Rows and columns of a frame with this side, a multiple of GRID."""
+    def slices(self, side: int) -> tuple[slice, slice]:
+        """Return the rows and columns in a frame of this side, a multiple of GRID."""
         unit = side // GRID
         rows = slice(unit * self.top, unit * (self.top + self.height))
         return rows, slice(unit * self.left, unit * (self.left + self.width))
 
 
-#: What is painted again at most: room for a turned head and for what a detector's box is off.
+#: The refined boxes, with margins for turned heads and for the error of the face detector.
 BOXES: Final = {"mouth": Box(left=8, top=13, width=16, height=16), "eyes": Box(left=6, top=8, width=20, height=10)}
 
 
 class RegionRefiner(nn.Module):
-    """One box of the paint: a small U-Net that hears the motion at every level, and changes nothing at first."""
+    """A small U-Net for one box, conditioned on motion at every level; its output is 0 at initialisation."""
 
     def __init__(self, widths: tuple[int, int, int], motion: int) -> None:
         super().__init__()
         fine, middle, coarse = widths
-        # Warped, painted and unmoved picture and how much of it is paint, four pixels of each.
+        # Warped, generated and unmoved colour and the occlusion, with 2 x 2 pixels as channels.
         self.input_block = ConvBlock(4 * (3 + 3 + 3 + 1), fine)
         self.down = ConvBlock(fine, middle, stride=2)
         self.middle_motion = Modulation(motion, middle)
@@ -73,18 +73,18 @@ class RegionRefiner(nn.Module):
 
     @property
     def is_untrained(self) -> bool:
-        """Whether it has not learnt anything yet."""
+        """Whether the output layer is still 0."""
         return not any(parameter.any() for parameter in self.output[-1].parameters())
 
     def forward(self, pictures: Tensor, motion: Tensor) -> Tensor:
-        """What to change.
+        """Compute the change of colour and occlusion.
 
         Args:
-            pictures: (B, 10, h, w): warped, painted, unmoved, occlusion. Sides are multiples of 8.
+            pictures: (B, 10, h, w): warped, generated and unmoved colour, and occlusion. Sides are multiples of 8.
             motion: (B, N).
 
         Returns:
-            (B, 4, h, w): of the colour, and of the occlusion's logit.
+            (B, 4, h, w): change of the colour and of the occlusion's logit.
         """
         fine = self.input_block(F.pixel_unshuffle(pictures, 2))
         middle = self.middle(self.middle_motion(self.down(fine), motion))
@@ -95,111 +95,116 @@ class RegionRefiner(nn.Module):
 
 
 class MouthEyeRefiner(nn.Module):
-    """Paint at the rendering's side -> the same at the networks' full side, painted again in every box.
+    """Generated pixels at the rendering side -> at the networks' full side, refined inside the boxes.
 
-    The warped picture moves what the source shows. What it does not show (the inside of a mouth that was shut, lids
-    that come down) is paint, and the latents know more of it than the warp: so they are heard here once more.
-    A crease under a chin can look like lips, so it must also be known where the source has its mouth and eyes; that is
-    read off the source's latent.
+    The warp moves what the source shows. What it does not show, such as the inside of a closed mouth or lids that come
+    down, is generated. The latents determine it better than the warp, so they condition this network again. A crease
+    under a chin can look like lips; therefore the positions of mouth and eyes are read off the source's latent.
     """
 
     def __init__(self, params: AutoencoderParams) -> None:
         super().__init__()
         if params.mouth_eye_widths is None:
             raise ValueError("these parameters have no mouth-eye refiner: give mouth_eye_widths")
-        heard = params.mouth_eye_motion
-        self.face_regions = nn.Linear(params.motion, len(FRAMED))
+        readings = params.mouth_eye_motion
+        self.face_regions = nn.Linear(params.motion, len(DEFAULT_REGIONS))
         nn.init.zeros_(self.face_regions.weight)
-        self.face_regions.bias = nn.Parameter(torch.tensor(FRAMED))
-        self.readings = nn.Linear(2 * params.motion, heard)
-        self.motion = nn.Sequential(nn.Linear(heard, heard), nn.SiLU())
-        self.boxes = nn.ModuleDict({name: RegionRefiner(params.mouth_eye_widths, heard) for name in BOXES})
+        self.face_regions.bias = nn.Parameter(torch.tensor(DEFAULT_REGIONS))
+        self.readings = nn.Linear(2 * params.motion, readings)
+        self.motion = nn.Sequential(nn.Linear(readings, readings), nn.SiLU())
+        self.boxes = nn.ModuleDict({name: RegionRefiner(params.mouth_eye_widths, readings) for name in BOXES})
 
     @property
     def is_untrained(self) -> bool:
-        """Whether it has not learnt anything yet."""
-        return all(retouch.is_untrained for retouch in self._retouches())
+        """Whether the output layer is still 0."""
+        return all(refiner.is_untrained for refiner in self._refiners())
 
-    def _retouches(self) -> list[RegionRefiner]:
+    def _refiners(self) -> list[RegionRefiner]:
         return [cast("RegionRefiner", self.boxes[name]) for name in BOXES]
 
     @torch.no_grad()
     def init_readings(self, head: Tensor) -> None:
-        """Hear first of all what a linear head (G, M) has learnt to read off the motion, of which 2 G fit.
+        """Initialise the readings with a trained linear head (G, M), applied to the latent and to its difference.
 
-        Latents are anything but white: what lips and lids do is small in them, and found late from random weights.
+        The variance of lips and lids in the latents is small; from random weights it is learnt late.
         """
         count, motion = min(len(head), self.readings.out_features // 2), head.shape[1]
-        # The last readings are those of lids and lips.
+        # If not all rows fit, the last ones are kept: they are those of lids and lips.
         head = head[-count:]
         self.readings.weight[: 2 * count] = 0
         self.readings.weight[:count, :motion] = head
         self.readings.weight[count : 2 * count, motion:] = head
 
-    def _places(self, latent: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """Middle and half axes (B, 2) of mouth and eyes, read off the source's latent (B, M)."""
+    def _regions(self, latent: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Read centre and half axes (B, 2) of mouth and eyes off the source's latent (B, M)."""
         with full_precision(latent.device):
             read = self.face_regions(latent.float())
-        width = read[:, 2:3].clamp_min(NARROWEST)
-        middles = {"mouth": read[:, :2], "eyes": read[:, 3:]}
-        return {name: (middles[name], width * width.new_tensor(AXES[name])) for name in BOXES}
+        width = read[:, 2:3].clamp_min(MIN_MOUTH_WIDTH)
+        centres = {"mouth": read[:, :2], "eyes": read[:, 3:]}
+        return {name: (centres[name], width * width.new_tensor(HALF_AXES[name])) for name in BOXES}
 
     def forward(
-        self, whole: Tensor, displacement: Tensor, generated: GeneratedPixels, motion: Tensor, origin: Tensor
+        self,
+        network_frame: Tensor,
+        displacement: Tensor,
+        generated: GeneratedPixels,
+        motion: Tensor,
+        source_motion: Tensor,
     ) -> GeneratedPixels:
-        """Retouch.
+        """Refine generated pixels.
 
         Args:
-            whole: (B, 3, S, S), the source at the networks' side, a multiple of 4 * GRID.
+            network_frame: (B, 3, S, S), the source, S a multiple of 4 * GRID.
             displacement: (B, 2, h, w), the mixed deformation.
-            generated: at any side.
+            generated: of the frame decoder, at any side.
             motion: (B, M), the latent.
-            origin: (B, M), the source's latent.
+            source_motion: (B, M), the source's latent.
 
         Returns:
-            The paint at side S. What is painted again may leave [-1, 1] a little.
+            Generated pixels at side S. Refined colour may exceed [-1, 1] slightly.
         """
-        side = whole.shape[-1]
+        side = network_frame.shape[-1]
         displacement, colour, occlusion = (resize(part, side, side) for part in (displacement, *generated))
-        heard = self.motion(self.readings(torch.cat([motion, motion - origin], dim=1)))
-        places = self._places(origin)
-        # Retouches are written into these.
+        condition = self.motion(self.readings(torch.cat([motion, motion - source_motion], dim=1)))
+        regions = self._regions(source_motion)
+        # The refined boxes are written into these.
         new_colour, new_occlusion = colour.clone(), occlusion.clone()
-        for name, retouch in zip(BOXES, self._retouches(), strict=True):
-            rows, columns = box = BOXES[name].of(side)
-            warped = warp(whole, displacement[..., rows, columns], box)
-            # Boxes overlap: the second goes on from the first.
+        for name, refiner in zip(BOXES, self._refiners(), strict=True):
+            rows, columns = box = BOXES[name].slices(side)
+            warped = warp(network_frame, displacement[..., rows, columns], box)
+            # Boxes overlap: the second one refines the result of the first.
             old_colour, old_occlusion = (part[..., rows, columns].clone() for part in (new_colour, new_occlusion))
-            seen = torch.cat([warped, old_colour, whole[..., rows, columns], old_occlusion], dim=1)
-            change = retouch(seen, heard) * _near(displacement[..., rows, columns], box, side, *places[name])
-            change = change * _fade(seen.shape[-2], seen.shape[-1], seen.device)
+            pictures = torch.cat([warped, old_colour, network_frame[..., rows, columns], old_occlusion], dim=1)
+            change = refiner(pictures, condition)
+            change = change * _proximity(displacement[..., rows, columns], box, side, *regions[name])
+            change = change * _edge_weight(pictures.shape[-2], pictures.shape[-1], pictures.device)
             new_colour[..., rows, columns] = old_colour + change[:, :3]
-            logit = old_occlusion.logit(LEAST_OCCLUSION) + change[:, 3:]
+            logit = old_occlusion.logit(MIN_OCCLUSION) + change[:, 3:]
             new_occlusion[..., rows, columns] = logit.sigmoid()
         return GeneratedPixels(new_colour, new_occlusion)
 
 
-def _near(displacement: Tensor, box: tuple[slice, slice], side: int, middle: Tensor, axes: Tensor) -> Tensor:
-    """1 where a box shows what is near a place of the source, 0 far from it: (B, 1, h, w).
+def _proximity(displacement: Tensor, box: tuple[slice, slice], side: int, centre: Tensor, half_axes: Tensor) -> Tensor:
+    """Compute weights (B, 1, h, w) of a box: 1 near a region of the source, falling to 0 away from it.
 
     Args:
         displacement: (B, 2, h, w), of the box.
-        box: its rows and columns in a frame of this
+        box: its rows and columns in a frame of the given side.
         side: in px.
-        middle: (B, 2), in [-1, 1] of the source.
-        axes: (B, 2), half axes of what is near.
+        centre: (B, 2), of the region, in [-1, 1] of the source.
+        half_axes: (B, 2), of the region.
     """
     ys, xs = (torch.arange(part.start, part.stop, device=displacement.device) for part in box)
     grid = (torch.stack(torch.meshgrid(xs, ys, indexing="xy")) * 2 + 1) / side - 1
-    off = (grid + displacement - middle[..., None, None]) / axes[..., None, None]
+    off = (grid + displacement - centre[..., None, None]) / half_axes[..., None, None]
     return ((FAR - off.square().sum(1, keepdim=True).sqrt()) / (FAR - NEAR)).clamp(0, 1)
 
 
-def _fade(height: int, width: int, device: torch.device) -> Tensor:
-    """(height, width): 1, falling to 0 at the edges."""
+def _edge_weight(height: int, width: int, device: torch.device) -> Tensor:
+    """Compute weights (height, width): 1, falling to 0 at the edges."""
 
     def ramp(count: int) -> Tensor:
         middles = (torch.arange(count, device=device) + 0.5) / count
-        return (torch.minimum(middles, 1 - middles) / FADE).clamp(max=1)
+        return (torch.minimum(middles, 1 - middles) / EDGE_FADE).clamp(max=1)
 
     return ramp(height)[:, None] * ramp(width)

@@ -1,4 +1,4 @@
-"""Reads the source frame once per job: a depth-layered feature volume, a skip level and an appearance code."""
+"""Encoders of the source frame: a depth-layered feature volume, a skip level and an appearance code."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 
 
 class SourceFeatures(NamedTuple):
-    """What the source encoder found: volume (B, C, D, H/4, W/4) and skip (B, C', H/2, W/2)."""
+    """Features of the source frame."""
 
     volume: Tensor
+    """(B, C, D, H/4, W/4)."""
     skip: Tensor
+    """(B, C', H/2, W/2)."""
 
 
 class VolumeRefiner(nn.Module):
-    """The paper's ResNet3D, factored: each plane is filtered in 2-D, then the planes speak to each other.
+    """The paper's ResNet3D, factored into a 2-D convolution of each plane and a 1 x 1 convolution across planes.
 
-    A dense 3-D convolution does the same at a tenth of the speed on a CPU.
+    On a CPU a dense 3-D convolution takes ten times as long.
     """
 
     def __init__(self, channels: int, planes: int) -> None:
@@ -58,8 +60,8 @@ class Context(nn.Module):
 class SourceEncoder(nn.Module):
     """Source frame (B, 3, H, W) in [-1, 1] -> feature volume with D depth planes.
 
-    2-D features are expanded along a depth axis; pooled over space and depth they give one weight per plane
-    (the paper's hierarchical depth), which scales the refined planes.
+    2-D features are expanded along a depth axis. Pooled over space and depth they give one weight per plane (the
+    paper's hierarchical depth), which scales the refined planes.
     """
 
     def __init__(self, params: AutoencoderParams) -> None:
@@ -68,9 +70,9 @@ class SourceEncoder(nn.Module):
         planar = params.planes * params.plane_channels
         skip, deep = params.decoder_widths[1], params.decoder_widths[0]
         self.stem = nn.Sequential(ConvBlock(3, 32, stride=2), ConvBlock(32, skip))
-        # The second look costs a quarter where it is taken at half the resolution, and sees further.
-        look = Context(deep, params.decoder_bottleneck) if params.decoder_bottleneck else ResidualBlock(deep)
-        self.body = nn.Sequential(ConvBlock(skip, deep, stride=2), ResidualBlock(deep), look)
+        # At half the resolution a block costs a quarter and has twice the receptive field.
+        last = Context(deep, params.decoder_bottleneck) if params.decoder_bottleneck else ResidualBlock(deep)
+        self.body = nn.Sequential(ConvBlock(skip, deep, stride=2), ResidualBlock(deep), last)
         self.expand = nn.Conv2d(deep, planar, 1)
         self.refine = VolumeRefiner(params.plane_channels, params.planes)
         self.plane_weight = nn.Linear(params.plane_channels, params.planes)
@@ -85,7 +87,7 @@ class SourceEncoder(nn.Module):
 
 
 class AppearanceExtractor(nn.Module):
-    """Source frame (B, 3, H, W) -> appearance code (B, A): who this is, whatever the face is doing."""
+    """Source frame (B, 3, H, W) -> appearance code (B, A): identity without pose and expression."""
 
     def __init__(self, params: AutoencoderParams) -> None:
         super().__init__()

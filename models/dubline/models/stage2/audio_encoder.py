@@ -1,4 +1,4 @@
-"""Hears speech in two ways: the whole recording once (style), and the slice at hand (articulation)."""
+"""Speech encoders: the global extractor (style of a recording) and the local one (articulation in a slice of it)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dubline.models.stage2.mamba import Mamba2, MambaState
 if TYPE_CHECKING:
     from dubline.models.presets import DiffusionParams
 
+#: Log-mel frames per video frame.
 MEL_PER_FRAME: Final = 4
 
 
@@ -26,13 +27,13 @@ class MambaBlock(nn.Module):
         self.mixer = Mamba2(width, state=params.state, head_width=params.head_width)
 
     def forward(self, x: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
-        """Mix x (B, T, W) after `state`."""
+        """Mix x (B, T, W), continuing from `state`."""
         mixed, state = self.mixer(self.norm(x), state)
         return x + mixed, state
 
 
 class FrontEnd(nn.Module):
-    """Log-mel (B, 4 T, BANDS) -> one vector per video frame (B, T, W): pooled to 25 fps by learned layers."""
+    """Log-mel (B, 4 T, BANDS) -> one vector per video frame (B, T, W), by a learned pooling to 25 fps."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -45,15 +46,18 @@ class FrontEnd(nn.Module):
 
 
 class StyleState(NamedTuple):
-    """What the global extractor carries along a recording: mixer states, sum of outputs (B, W), frames so far."""
+    """State of the global extractor between chunks of a recording."""
 
     states: tuple[MambaState, ...]
+    """Of each Mamba-2 mixer."""
     total: Tensor
+    """Sum of the outputs so far, (B, W)."""
     frames: int
+    """Number of video frames so far."""
 
 
 class GlobalExtractor(nn.Module):
-    """The whole recording -> one style vector (B, Z), in constant memory."""
+    """A whole recording -> one style vector (B, Z), chunk by chunk in constant memory."""
 
     def __init__(self, params: DiffusionParams) -> None:
         super().__init__()
@@ -63,22 +67,22 @@ class GlobalExtractor(nn.Module):
         self.style = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, params.style))
 
     def start(self, batch: int) -> StyleState:
-        """Nothing heard yet."""
+        """Return the state before the first chunk."""
         states = tuple(block.mixer.start(batch) for block in self._blocks())
         return StyleState(states, states[0].recent.new_zeros(batch, self.width), 0)
 
-    def update(self, mel: Tensor, heard: StyleState) -> StyleState:
-        """Go on with log-mel (B, 4 T, BANDS)."""
+    def update(self, mel: Tensor, state: StyleState) -> StyleState:
+        """Process the next log-mel (B, 4 T, BANDS)."""
         features = self.front(mel)
         states = []
-        for block, state in zip(self._blocks(), heard.states, strict=True):
-            features, after = block(features, state)
+        for block, before in zip(self._blocks(), state.states, strict=True):
+            features, after = block(features, before)
             states.append(after)
-        return StyleState(tuple(states), heard.total + features.sum(1), heard.frames + features.shape[1])
+        return StyleState(tuple(states), state.total + features.sum(1), state.frames + features.shape[1])
 
-    def forward(self, heard: StyleState) -> Tensor:
-        """The style of all that was heard: (B, Z)."""
-        style: Tensor = self.style(heard.total / max(1, heard.frames))
+    def forward(self, state: StyleState) -> Tensor:
+        """Compute the style (B, Z) of all chunks so far."""
+        style: Tensor = self.style(state.total / max(1, state.frames))
         return style
 
     def _blocks(self) -> list[MambaBlock]:
@@ -86,26 +90,26 @@ class GlobalExtractor(nn.Module):
 
 
 class NoStyle(nn.Module):
-    """Stands where the global extractor was taken out: a style of no values."""
+    """Replaces the global extractor in its ablation: a style without values."""
 
     def start(self, batch: int) -> StyleState:
-        """Nothing heard yet."""
+        """Return the state before the first chunk."""
         return StyleState((), torch.zeros(batch, 0), 0)
 
-    def update(self, mel: Tensor, heard: StyleState) -> StyleState:
-        """Listen to nothing."""
-        return heard._replace(total=mel.new_zeros(len(mel), 0))
+    def update(self, mel: Tensor, state: StyleState) -> StyleState:
+        """Ignore the chunk."""
+        return state._replace(total=mel.new_zeros(len(mel), 0))
 
-    def forward(self, heard: StyleState) -> Tensor:
-        """No style: (B, 0)."""
-        return heard.total
+    def forward(self, state: StyleState) -> Tensor:
+        """Return an empty style (B, 0)."""
+        return state.total
 
 
 class LocalExtractor(nn.Module):
     """The slice of speech around one window -> articulation per frame (B, T, W).
 
-    Each layer runs forwards and backwards over the slice: lips get ready for a sound before it is heard. Without
-    `uses_articulation` only the front end is left: each frame knows its own 40 ms.
+    Each layer runs forwards and backwards over the slice, because lips move before the sound. Without
+    `uses_articulation` only the front end is left: the output of a frame depends on its own 40 ms only.
     """
 
     def __init__(self, params: DiffusionParams) -> None:
@@ -119,7 +123,7 @@ class LocalExtractor(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Listen to log-mel (B, 4 (T + 2 margin), BANDS); the margins are heard but not returned."""
+        """Encode log-mel (B, 4 (T + 2 margin), BANDS); frames of the margins are not returned."""
         features = self.front(mel)
         for ahead, back in zip(self.forwards, self.backwards, strict=True):
             features = self._both_ways(features, ahead, back)

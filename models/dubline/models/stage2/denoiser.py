@@ -1,4 +1,4 @@
-"""A transformer over one window that predicts what its objective asks for, with per-frame adaptive layer norm."""
+"""The denoiser: a transformer over one window with a per-frame adaptive layer norm."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ if TYPE_CHECKING:
 
 
 class Condition(NamedTuple):
-    """What the denoiser knows of a window of P previous and T new frames.
-
-    audio: (B, P + T, W). style: (B, Z), Z = 0 without the global extractor. appearance: (B, A). source: (B, M), the
-    source frame's own latent.
-    previous: (B, P, K), whitened motion of the frames before; known: (B, 1), 0 where there are none.
-    """
+    """Condition of the denoiser for a window of P previous and T new frames."""
 
     audio: Tensor
+    """Articulation (B, P + T, W)."""
     style: Tensor
+    """(B, Z); Z = 0 without the global extractor."""
     appearance: Tensor
+    """(B, A)."""
     source: Tensor
+    """(B, M), the source frame's motion latent."""
     previous: Tensor
+    """(B, P, K), whitened motion of the frames before."""
     known: Tensor
+    """(B, 1), 0 where there are no frames before."""
 
 
 class Block(nn.Module):
@@ -61,7 +62,7 @@ class Block(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Noisy whitened motion (B, T, K) at a time, under a condition -> its prediction (B, T, K)."""
+    """Noisy whitened motion (B, T, K), its time and a condition -> prediction (B, T, K) of the objective."""
 
     def __init__(self, params: DiffusionParams, motion: int, appearance: int) -> None:
         super().__init__()
@@ -83,21 +84,21 @@ class Denoiser(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, noisy: Tensor, time: Tensor, condition: Condition) -> Tensor:
-        """Predict velocity, clean motion or noise, as the objective is, for noisy (B, T, K) at time (B,)."""
+        """Predict velocity, clean motion or noise (depending on the objective) for noisy (B, T, K) at time (B,)."""
         previous, known = condition.previous, condition.known[:, None].expand(-1, self.previous, 1)
         past = self.previous_projection(torch.cat([previous * known, known], dim=-1))
         x = torch.cat([past, self.input_projection(noisy)], dim=1) + self.position
         appearance = [condition.appearance] if self.uses_appearance else []
-        person = self.identity(torch.cat([condition.style, *appearance, condition.source], dim=-1))
-        adapting = self.audio(condition.audio) + (self.time(self._waves(time)) + person)[:, None]
+        identity = self.identity(torch.cat([condition.style, *appearance, condition.source], dim=-1))
+        embedded = self.audio(condition.audio) + (self.time(self._time_embedding(time)) + identity)[:, None]
         for block in self.blocks:
-            x = block(x, adapting)
-        scale, shift = self.modulation(F.silu(adapting)).chunk(2, dim=-1)
+            x = block(x, embedded)
+        scale, shift = self.modulation(F.silu(embedded)).chunk(2, dim=-1)
         prediction: Tensor = self.output_projection(self.norm(x) * (1 + scale) + shift)[:, self.previous :]
         return prediction
 
-    def _waves(self, time: Tensor) -> Tensor:
-        """Sine and cosines of time (B,) in [0, 1]: (B, W)."""
+    def _time_embedding(self, time: Tensor) -> Tensor:
+        """Compute the sinusoidal embedding (B, W) of time (B,) in [0, 1]."""
         half = self.position.shape[1] // 2
         rates = torch.exp(-math.log(1000.0) * torch.arange(half, device=time.device) / half) * 1000
         angles = time[:, None] * rates

@@ -1,4 +1,4 @@
-"""Stage 2: speech to motion latents. Holds the extractors, the denoiser and the whitening of the latents."""
+"""The networks of stage 2: extractors, denoiser and whitening of the motion latents."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 class Whitening(nn.Module):
-    """Motion relative to the source frame, as K values of unit variance: principal directions over training clips."""
+    """Motion relative to the source frame as K values of unit variance: the principal components of training clips."""
 
     mean: Tensor
+    """(M,), of relative motion."""
     basis: Tensor
+    """(M, K), principal directions."""
     scale: Tensor
+    """(K,), standard deviations."""
 
     def __init__(self, motion: int, whitened: int) -> None:
         super().__init__()
@@ -29,33 +32,35 @@ class Whitening(nn.Module):
 
     @torch.no_grad()
     def fit(self, relative: Tensor) -> None:
-        """Find mean, directions and scales of relative motion (N, M)."""
+        """Fit mean, directions and scales to relative motion (N, M)."""
         mean = relative.mean(0)
         centred = relative - mean
         self.fit_moments(mean, centred.T @ centred / len(centred))
 
     @torch.no_grad()
     def fit_moments(self, mean: Tensor, covariance: Tensor) -> None:
-        """The same from the mean (M,) and covariance (M, M), for more motion than fits into memory."""
+        """Fit to a mean (M,) and a covariance (M, M), for more motion than fits into memory."""
         self.mean.copy_(mean)
         variance, vectors = torch.linalg.eigh(covariance)
         self.basis.copy_(vectors.flip(1)[:, : len(self.scale)])
         self.scale.copy_(variance.flip(0)[: len(self.scale)].clamp_min(0).sqrt().clamp_min(1e-4))
 
     def forward(self, motion: Tensor, source: Tensor) -> Tensor:
-        """Latent (..., M) and the source's latent -> whitened (..., K)."""
+        """Whiten latents (..., M) relative to the source's latent: (..., K)."""
         return (motion - source - self.mean) @ self.basis / self.scale
 
     def invert(self, whitened: Tensor, source: Tensor) -> Tensor:
-        """Whitened (..., K) and the source's latent -> latents (..., M)."""
+        """Compute latents (..., M) from whitened motion (..., K) and the source's latent."""
         return (whitened * self.scale) @ self.basis.T + self.mean + source
 
 
 class Diffusion(nn.Module):
-    """The networks of stage 2; how to draw from them is in `sampling`."""
+    """The networks of stage 2; `dubline.models.sampling` samples from them."""
 
     source_mean: Tensor
+    """(M + A,), mean of the source's motion latent and appearance code over training clips."""
     source_std: Tensor
+    """(M + A,), their standard deviation."""
 
     def __init__(self, preset: Preset) -> None:
         super().__init__()
@@ -69,7 +74,7 @@ class Diffusion(nn.Module):
         self.register_buffer("source_std", torch.ones(motion + appearance))
 
     def standardise(self, motion: Tensor, appearance: Tensor) -> tuple[Tensor, Tensor]:
-        """The source's latent (B, M) and appearance code (B, A), each value about unit variance."""
+        """Standardise the source's latent (B, M) and appearance code (B, A), clamped to 4 standard deviations."""
         both = (torch.cat([motion, appearance], dim=-1) - self.source_mean) / self.source_std
         standard = both.clamp(-4, 4).split([motion.shape[-1], appearance.shape[-1]], dim=-1)
         return standard[0], standard[1]

@@ -1,4 +1,4 @@
-"""The speech front end: 80-band log-mel frames at 100 Hz, from a stream of samples, in constant memory."""
+"""The speech front end: 80-band log-mel frames at 100 Hz from a stream of samples, in constant memory."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ BANDS: Final = 80
 HOP: Final = 160
 WINDOW: Final = 400
 FFT: Final = 512
-#: Mel frame i is centred on the samples 160 i to 160 i + 160 that it stands for.
+#: Zeros before the first sample, so that mel frame i is centred on samples 160 i to 160 i + 160.
 LEAD: Final = (WINDOW - HOP) // 2
 FLOOR: Final = 1e-8
-#: Band energies are heard over 50 dB (natural logarithm of power) below the loud parts of the recording.
+#: Range of band energies below the loud parts of the recording (natural logarithm of power): 50 dB.
 RANGE: Final = 11.5
 
 
 @cache
 def _filters() -> Tensor:
-    """Triangle on the mel scale, 20 Hz to 7.6 kHz: (FFT / 2 + 1, BANDS)."""
+    """Compute triangular filters on the mel scale, 20 Hz to 7.6 kHz: (FFT / 2 + 1, BANDS)."""
 
     def mel(hz: float) -> float:
         return 2595 * float(np.log10(1 + hz / 700))
@@ -41,7 +41,7 @@ def _filters() -> Tensor:
 
 
 def _frames(samples: Tensor) -> Tensor:
-    """Samples (S,) -> log-mel (L, BANDS), one frame for each full window, no padding."""
+    """Compute log-mel (L, BANDS) of samples (S,), one frame per full window, without padding."""
     windows = samples.unfold(0, WINDOW, HOP) * torch.hann_window(WINDOW)
     power = torch.fft.rfft(windows, FFT).abs().square()
     mel: Tensor = (power @ _filters() + FLOOR).log()
@@ -49,15 +49,15 @@ def _frames(samples: Tensor) -> Tensor:
 
 
 def stream_log_mel(chunks: Iterable[NDArray[np.float32]], frames: int, *, block: int = 1000) -> Iterator[Tensor]:
-    """Log-mel frames of a stream of samples.
+    """Compute log-mel frames of a stream of samples.
 
     Args:
-        chunks: mono samples at 16 kHz in [-1, 1], in pieces of any length.
-        frames: how many mel frames to give; silence is appended, or the rest dropped, to get there.
-        block: mel frames per yielded piece, at most.
+        chunks: mono samples at 16 kHz in [-1, 1], in chunks of any length.
+        frames: number of mel frames to yield. The stream is padded with silence or truncated to that length.
+        block: largest number of mel frames per yielded chunk.
 
     Yields:
-        (at most `block`, BANDS), `frames` in all; the same values whatever the chunks' lengths are.
+        (at most `block`, BANDS), `frames` in total. The values do not depend on the lengths of the input chunks.
     """
     held = np.zeros(LEAD, np.float32)
     enough = WINDOW + (block - 1) * HOP
@@ -78,30 +78,30 @@ def stream_log_mel(chunks: Iterable[NDArray[np.float32]], frames: int, *, block:
 
 
 class Loudness:
-    """How loud the loud parts of a recording are: a running histogram, so constant memory and any chunking."""
+    """Level of the loud parts of a recording, by a running histogram: constant memory, independent of the chunks."""
 
     BINS, LOW, STEP = 400, -20.0, 0.1
-    # Log energy of a sine 47 dB below full scale: a recording with nothing louder is silence, not quiet speech.
+    # Log energy of a sine 47 dB below full scale. A recording without louder parts is silence, not quiet speech.
     SILENCE = -1.0
 
     def __init__(self) -> None:
         self.counts = torch.zeros(self.BINS, dtype=torch.int64)
 
     def update(self, mel: Tensor) -> None:
-        """Count log-mel frames (L, BANDS)."""
+        """Add log-mel frames (L, BANDS) to the histogram."""
         energy = mel.logsumexp(dim=-1)
         index = ((energy - self.LOW) / self.STEP).long().clamp(0, self.BINS - 1)
         self.counts += torch.bincount(index, minlength=self.BINS)
 
     @property
     def level(self) -> float:
-        """Log energy that one frame in ten exceeds, but never that of silence."""
-        heard = self.counts.cumsum(0)
-        return max(self.SILENCE, self.LOW + self.STEP * int((heard < 0.9 * heard[-1]).sum()))
+        """Log energy that one frame in ten exceeds, at least that of silence."""
+        cumulative = self.counts.cumsum(0)
+        return max(self.SILENCE, self.LOW + self.STEP * int((cumulative < 0.9 * cumulative[-1]).sum()))
 
 
 def normalise(mel: Tensor, level: float) -> Tensor:
-    """Log-mel (L, BANDS) -> about [-1, 1], whatever the recording's gain; -1 is silence."""
+    """Scale log-mel (L, BANDS) to about [-1, 1], independent of the recording's gain; -1 is silence."""
     quiet = level - np.log(BANDS) - RANGE
     normal: Tensor = ((mel - quiet) / RANGE).clamp(0, 2) * 1.5 - 1
     return normal

@@ -1,4 +1,4 @@
-"""One Mamba-2 mixer whose state can be carried; parameter names and shapes are those of the mamba-ssm package."""
+"""A Mamba-2 mixer with explicit state; parameter names and shapes are those of the mamba-ssm package."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ KERNEL: Final = 4
 
 
 class MambaState(NamedTuple):
-    """What a mixer remembers: the last inputs of its convolution (B, C, 3) and the scan's state (B, H, P, N)."""
+    """State of a mixer between chunks."""
 
     recent: Tensor
+    """The last inputs of the convolution (B, C, KERNEL - 1)."""
     scan: Tensor
+    """The state of the scan (B, H, P, N)."""
 
 
 class GatedNorm(nn.Module):
@@ -44,7 +46,7 @@ class Mamba2(nn.Module):
         self.widths = [inner, inner + 2 * state, self.heads]
         self.in_proj = nn.Linear(width, sum(self.widths), bias=False)
         self.conv1d = nn.Conv1d(self.widths[1], self.widths[1], KERNEL, groups=self.widths[1])
-        # Time steps start between 1 and 100 ms of a unit, evenly in the logarithm.
+        # Time steps are initialised log-uniformly between .001 and .1.
         dt = torch.exp(torch.rand(self.heads) * math.log(100) + math.log(1e-3))
         self.dt_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))
         self.A_log = nn.Parameter(torch.empty(self.heads).uniform_(1, 16).log())
@@ -53,13 +55,13 @@ class Mamba2(nn.Module):
         self.out_proj = nn.Linear(inner, width, bias=False)
 
     def start(self, batch: int) -> MambaState:
-        """The state before anything was heard."""
+        """Return the state before the first step."""
         weight = self.conv1d.weight
         recent = weight.new_zeros(batch, self.widths[1], KERNEL - 1)
         return MambaState(recent, weight.new_zeros(batch, self.heads, self.head_width, self.state))
 
     def forward(self, x: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
-        """Mix x (B, T, W) after `state`; T may be any length, so a step is T = 1."""
+        """Mix x (B, T, W), continuing from `state`; any T, down to single steps."""
         gate, mixed, dt = self.in_proj(x).split(self.widths, dim=-1)
         padded = torch.cat([state.recent, mixed.mT], dim=-1)
         mixed = F.silu(self.conv1d(padded)).mT

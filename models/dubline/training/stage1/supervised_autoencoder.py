@@ -73,7 +73,7 @@ def _each(source: Source, drives: int, *, mouth_eyes_refined: bool) -> Source:
     def repeat(tensor: Tensor) -> Tensor:
         return tensor.repeat_interleave(drives, 0)
 
-    small = repeat(source.small)
-    whole = repeat(source.whole) if mouth_eyes_refined else small
+    small = repeat(source.render_frame)
+    whole = repeat(source.network_frame) if mouth_eyes_refined else small
     features = SourceFeatures(*map(repeat, source.features))
     return Source(whole, whole, small, features, *map(repeat, (source.appearance, source.motion, source.maps)))

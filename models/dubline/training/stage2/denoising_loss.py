@@ -41,7 +41,7 @@ def loss_of(
         own = own_past(teacher, batch)
         # Its head was elsewhere. A truth that does not begin there would teach to disregard the past; one that comes
         # from there as the sampler's windows do teaches to go on.
-        moved = (own[:, -1:] - batch.previous[:, -1:]) * sampling.fading(batch.clean.shape[1]).to(own.device)
+        moved = (own[:, -1:] - batch.previous[:, -1:]) * sampling.offset_decay(batch.clean.shape[1]).to(own.device)
         batch = batch._replace(previous=own, clean=batch.clean + moved)
     style_state = diffusion.style_extractor.update(batch.recordings, diffusion.style_extractor.start(len(batch.clean)))
     device = batch.clean.device
@@ -94,7 +94,7 @@ def own_past(teacher: Diffusion, batch: Batch) -> Tensor:
         torch.zeros_like(batch.previous[:count]),
         torch.zeros_like(batch.known[:count]),
     )
-    drawn = sampling.draw(teacher, condition, torch.randn_like(batch.clean[:count]), ROLLOUT_STEPS)
+    drawn = sampling.sample_window(teacher, condition, torch.randn_like(batch.clean[:count]), ROLLOUT_STEPS)
     frames = batch.earlier.ahead[:, None] + torch.arange(-params.previous, 0, device=drawn.device)
     own = drawn.gather(1, frames[..., None].expand(-1, -1, drawn.shape[-1]))
     return torch.cat([own.to(batch.previous.dtype), batch.previous[count:]])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from dubline.models.sampling import draw
+from dubline.models.sampling import sample_window
 from dubline.models.stage2.denoiser import Condition
 from dubline.models.stage2.log_mel import normalise
 from dubline.training.stage2.windows import speech_around, style_excerpt
@@ -75,7 +75,7 @@ class LipCheck:
             previous,
             noise.new_zeros(len(noise), 1),
         )
-        read = draw(diffusion, condition, noise).float().cpu() @ self.reading
+        read = sample_window(diffusion, condition, noise).float().cpu() @ self.reading
         moves = self.truth.std(1) > 1e-3  # noqa: PLR2004 - lips that rest correlate with nothing
         pairs = zip(read[moves], self.truth[moves], strict=True)
         scores = [torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs]

@@ -1,4 +1,4 @@
-"""A pause is silence; the closure of a stop is not; both come and go without a step, and alike in every window."""
+"""Weight of silence: pauses, closures of stops, noise, continuity and independence of the window."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dubline.models.motion.silence import EASE_FRAMES, NEAR_FRAMES, silence
+from dubline.models.motion.silence import MARGIN_FRAMES, RAMP_FRAMES, silence
 from dubline.models.stage2.log_mel import Loudness, normalise, stream_log_mel
 
-REACH = NEAR_FRAMES + EASE_FRAMES
+REACH = MARGIN_FRAMES + RAMP_FRAMES
 
 
 def mel_of(*parts: tuple[float, float], noise: float = 0.0) -> Tensor:
-    """Normalised log-mel of stretches of noise, each (seconds, amplitude), over a room's noise."""
+    """Return normalised log-mel of noise in parts (seconds, amplitude), with background noise added."""
     random = np.random.default_rng(0)
     samples = [random.normal(0, 1, round(seconds * 16_000)) * loud for seconds, loud in parts]
-    heard = np.concatenate(samples)
-    heard = (heard + noise * random.normal(0, 1, len(heard))).astype(np.float32)
-    mel = torch.cat(list(stream_log_mel([heard], len(heard) // 160)))
+    recording = np.concatenate(samples)
+    recording = (recording + noise * random.normal(0, 1, len(recording))).astype(np.float32)
+    mel = torch.cat(list(stream_log_mel([recording], len(recording) // 160)))
     loudness = Loudness()
     loudness.update(mel)
     return normalise(mel, loudness.level)[None]
@@ -32,31 +32,31 @@ def test_a_pause_is_silent_and_speech_is_not() -> None:
     assert weight[50:-REACH].max() == 0
 
 
-def test_a_stops_closure_is_no_pause() -> None:
+def test_the_closure_of_a_stop_is_not_silent() -> None:
     assert silence(mel_of((1, 0.1), (0.2, 0), (1, 0.1)))[0, REACH:-REACH].max() == 0
 
 
-def test_soft_sounds_are_heard_and_a_rooms_noise_is_not() -> None:
+def test_soft_sounds_are_not_silent_and_background_noise_is() -> None:
     assert silence(mel_of((1, 0.1), (1, 0.01), (1, 0.1)))[0, REACH:-REACH].max() == 0
     weight = silence(mel_of((1, 0.1), (1, 0), (1, 0.1), noise=0.002))[0]
     assert weight[25 + REACH : 50 - REACH].min() > 0.95
 
 
-def test_silence_comes_and_goes_without_a_step() -> None:
+def test_the_weight_is_continuous() -> None:
     assert silence(mel_of((1, 0.1), (1, 0), (1, 0.1))).diff(dim=1).abs().max() < 0.4
 
 
-def test_nothing_at_all_is_silence() -> None:
+def test_an_empty_recording_is_silent() -> None:
     assert silence(torch.full((2, 80, 80), -1.0)).min() > 0.95
 
 
-def test_a_frames_weight_depends_on_its_neighbours_alone() -> None:
+def test_the_weight_of_a_frame_depends_on_its_neighbours_only() -> None:
     mel = mel_of((1, 0.1), (0.5, 0), (0.3, 0.1), (0.7, 0), (0.5, 0.1))
     whole = silence(mel)
     part = silence(mel[:, 4 * 20 : 4 * 60])
     assert torch.equal(part[:, REACH:-REACH], whole[:, 20 + REACH : 60 - REACH])
 
 
-def test_a_recording_of_a_silent_room_is_silence_and_quiet_speech_is_not() -> None:
+def test_a_silent_room_is_silent_and_quiet_speech_is_not() -> None:
     assert silence(mel_of((2, 0), noise=1e-4)).min() > 0.95
     assert silence(mel_of((2, 3e-3)))[0, REACH:-REACH].max() == 0

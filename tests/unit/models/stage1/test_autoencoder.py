@@ -1,4 +1,4 @@
-"""Rendering keeps no state: any range of frames, at any resolution, comes out as it would in the whole."""
+"""Rendering without state: any range of frames, at any resolution, equals that range of the whole."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 def psnr(found: Tensor, expected: Tensor) -> float:
-    """Of two pictures in [-1, 1], dB."""
+    """Compute the PSNR of two pictures in [-1, 1], dB."""
     return -10 * math.log10((found - expected).div(2).square().mean().item() + 1e-12)
 
 
 @pytest.fixture(scope="module")
 def face(networks: Networks) -> Source:
-    """The astronaut of scikit-image, read in fp32 as the worker does."""
+    """The astronaut of scikit-image, encoded in fp32 as in the worker."""
     pixels = torch.from_numpy(skimage.data.astronaut()[20:212, 130:322].copy())
     with torch.inference_mode():
         return networks.autoencoder.encode_source(pixels.permute(2, 0, 1)[None].float() / 127.5 - 1)
 
 
 @torch.inference_mode()
-def test_a_range_rendered_alone_equals_the_same_range_of_the_whole(networks: Networks, source: Source) -> None:
+def test_a_range_of_frames_equals_the_same_range_of_the_whole(networks: Networks, source: Source) -> None:
     motion = source.motion + 0.3 * torch.randn(8, source.motion.shape[1])
     whole = networks.autoencoder.render(source, motion)
     part = networks.autoencoder.render(source, motion[3:6])
@@ -46,7 +46,7 @@ def test_the_same_batch_renders_to_the_same_bits(networks: Networks, source: Sou
 
 
 @torch.inference_mode()
-def test_whole_batches_rendered_alone_are_the_same_bits_as_in_the_whole(networks: Networks, face: Source) -> None:
+def test_a_whole_batch_alone_has_the_same_bits_as_in_the_whole(networks: Networks, face: Source) -> None:
     batch = networks.preset.render_batch
     motion = face.motion + 0.3 * torch.randn(3 * batch, face.motion.shape[1])
     whole = torch.cat([networks.autoencoder.render(face, part) for part in motion.split(batch)])
@@ -56,7 +56,7 @@ def test_whole_batches_rendered_alone_are_the_same_bits_as_in_the_whole(networks
 
 
 @torch.inference_mode()
-def test_rendering_in_bf16_looks_the_same_as_in_fp32(networks: Networks, face: Source) -> None:
+def test_rendering_in_bf16_is_close_to_fp32(networks: Networks, face: Source) -> None:
     torch.manual_seed(0)
     motion = face.motion + 0.3 * face.motion.std() * torch.randn(4, face.motion.shape[1])
     exact = networks.autoencoder.render(face, motion)
@@ -68,7 +68,7 @@ def test_rendering_in_bf16_looks_the_same_as_in_fp32(networks: Networks, face: S
 
 
 @torch.inference_mode()
-def test_frames_come_at_the_source_frames_own_resolution(networks: Networks) -> None:
+def test_frames_have_the_resolution_of_the_source_frame(networks: Networks) -> None:
     source = networks.autoencoder.encode_source(torch.zeros(1, 3, 300, 300))
     assert networks.autoencoder.render(source, source.motion).shape == (1, 3, 300, 300)
 
@@ -89,7 +89,7 @@ def test_every_parameter_of_an_untrained_network_gets_a_gradient() -> None:
     assert missing == []
 
 
-def test_a_displacement_shows_what_lies_where_it_points() -> None:
+def test_a_warp_samples_the_image_at_the_displaced_position() -> None:
     image = torch.zeros(1, 1, 8, 8)
     image[0, 0, 2, 5] = 1
     displacement = torch.zeros(1, 2, 8, 8)
@@ -98,7 +98,7 @@ def test_a_displacement_shows_what_lies_where_it_points() -> None:
     assert warp(image, displacement, bicubic=True)[0, 0, 2, 3] == 1
 
 
-def test_a_picture_that_moves_by_half_a_pixel_keeps_more_of_its_detail_when_it_is_moved_sharply() -> None:
+def test_bicubic_sampling_keeps_more_detail_than_bilinear() -> None:
     image = torch.rand(1, 3, 32, 32)
     displacement = torch.full((1, 2, 32, 32), 0.5 * 2 / 32)
     kept = [warp(image, displacement, bicubic=bicubic).diff(dim=-1).var() for bicubic in (False, True)]
@@ -107,17 +107,17 @@ def test_a_picture_that_moves_by_half_a_pixel_keeps_more_of_its_detail_when_it_i
     assert sides[1] > 1.1 * sides[0]
 
 
-def test_paint_keeps_the_detail_that_is_finer_than_its_pixels() -> None:
+def test_generated_areas_keep_the_finest_detail_of_the_source() -> None:
     torch.manual_seed(0)
     network = Autoencoder(TINY.autoencoder).eval()
     convolution = network.frame_decoder.output[1]
     assert isinstance(convolution, torch.nn.Conv2d)
     with torch.no_grad():
-        # Everything is painted.
+        # The occlusion mask is open everywhere.
         cast("Tensor", convolution.bias)[12:] = 20
         source = network.encode_source(torch.rand(1, 3, 512, 512) - 0.5)
         frame = network.render(source, source.motion)
-        smooth = network.render(network.encode_source(resize(source.small, 512, 512)), source.motion)
+        smooth = network.render(network.encode_source(resize(source.render_frame, 512, 512)), source.motion)
 
     def fine(picture: Tensor) -> float:
         return float((picture - resize(resize(picture, 128, 128), 512, 512)).var())

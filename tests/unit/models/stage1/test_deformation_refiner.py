@@ -1,4 +1,4 @@
-"""The refiner: next to nothing at first, at half the side, and read off features that have been moved."""
+"""The deformation refiner: output of almost 0 at initialisation, resolution, and warped features as input."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ def middle(field: Tensor) -> Tensor:
     return field[..., edge:-edge, edge:-edge]
 
 
-def test_it_adds_next_to_nothing_before_it_has_learnt_and_doubles_the_grid(refiner: DeformationRefiner) -> None:
+def test_an_untrained_refiner_only_doubles_the_grid(refiner: DeformationRefiner) -> None:
     refined = refiner(coarse(1.0), features(), torch.randn(2, PARAMS.motion))
     assert refined.mixed.shape == (2, 2, 2 * GRID, 2 * GRID)
     assert refined.planes.shape == (2, PARAMS.planes, 2, GRID, GRID)
     assert (refined.mixed[:, 0] - 2 / GRID).abs().mean() < 0.02
 
 
-def test_it_sees_features_where_the_coarse_deformation_has_moved_them(refiner: DeformationRefiner) -> None:
+def test_features_are_warped_by_the_coarse_deformation(refiner: DeformationRefiner) -> None:
     motion = torch.zeros(2, PARAMS.motion)
-    # A source two cells further to the right, moved back by two cells, is the same picture in the middle.
+    # A source shifted two cells to the right and moved back by two cells is the same picture in the middle.
     here = refiner(coarse(), features(), motion).mixed
     there = refiner(coarse(2.0), features(2), motion).mixed - coarse(2.0).mixed.mean((2, 3), keepdim=True)
     unmoved = refiner(coarse(), features(2), motion).mixed
     assert (middle(here) - middle(there)).abs().mean() < 0.1 * (middle(here) - middle(unmoved)).abs().mean()
 
 
-def test_a_refining_autoencoder_renders_and_teaches_its_refiner() -> None:
+def test_the_refiner_of_an_autoencoder_gets_gradients() -> None:
     torch.manual_seed(0)
     network = Autoencoder(PARAMS)
     source = network.encode_source(torch.rand(1, 3, 128, 128) * 2 - 1)

@@ -1,4 +1,4 @@
-"""The mouth-eye refiner changes nothing at first, nothing outside its boxes, and follows the deformation."""
+"""The mouth-eye refiner: no change at initialisation or outside its boxes; regions follow the deformation."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def generated() -> GeneratedPixels:
     return GeneratedPixels(torch.rand(1, 3, SIDE // 2, SIDE // 2) * 2 - 1, torch.rand(1, 1, SIDE // 2, SIDE // 2))
 
 
-def awake(network: MouthEyeRefiner) -> MouthEyeRefiner:
-    """As if it had learnt something: its last layers are not 0."""
+def randomised(network: MouthEyeRefiner) -> MouthEyeRefiner:
+    """Fill the output layers, which are 0 at initialisation, with noise."""
     torch.manual_seed(3)
     for module in network.modules():
         if isinstance(module, RegionRefiner):
@@ -33,7 +33,7 @@ def awake(network: MouthEyeRefiner) -> MouthEyeRefiner:
     return network
 
 
-def retouched(network: MouthEyeRefiner, old: GeneratedPixels, displacement: Tensor | None = None) -> GeneratedPixels:
+def refined(network: MouthEyeRefiner, old: GeneratedPixels, displacement: Tensor | None = None) -> GeneratedPixels:
     torch.manual_seed(4)
     whole, motion = torch.rand(1, 3, SIDE, SIDE) * 2 - 1, torch.randn(1, PARAMS.motion)
     moved = torch.zeros(1, 2, 8, 8) if displacement is None else displacement
@@ -42,51 +42,53 @@ def retouched(network: MouthEyeRefiner, old: GeneratedPixels, displacement: Tens
 
 
 @torch.inference_mode()
-def test_before_it_has_learnt_the_paint_is_only_enlarged() -> None:
+def test_an_untrained_refiner_only_enlarges_the_generated_pixels() -> None:
     old = generated()
-    new = retouched(MouthEyeRefiner(PARAMS), old)
+    new = refined(MouthEyeRefiner(PARAMS), old)
     assert torch.equal(new.colour, resize(old.colour, SIDE, SIDE))
     assert torch.allclose(new.occlusion, resize(old.occlusion, SIDE, SIDE), atol=2e-3)
 
 
 @torch.inference_mode()
-def test_it_changes_its_boxes_alone_and_fades_out_at_their_edges() -> None:
+def test_only_the_boxes_change_and_the_change_fades_at_their_edges() -> None:
     old = generated()
-    change = (retouched(awake(MouthEyeRefiner(PARAMS)), old).colour - resize(old.colour, SIDE, SIDE)).abs().amax((0, 1))
+    change = (
+        (refined(randomised(MouthEyeRefiner(PARAMS)), old).colour - resize(old.colour, SIDE, SIDE)).abs().amax((0, 1))
+    )
     inside = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     for box in BOXES.values():
-        inside[box.of(SIDE)] = True
+        inside[box.slices(SIDE)] = True
     assert change[inside].mean() > 0.01
     assert change[~inside].max() == 0
-    rows, columns = BOXES["mouth"].of(SIDE)
+    rows, columns = BOXES["mouth"].slices(SIDE)
     assert change[rows, columns][-1].mean() < 0.2 * change[rows, columns].mean()
 
 
 @torch.inference_mode()
-def test_where_boxes_overlap_both_retouch_and_nothing_jumps() -> None:
+def test_overlapping_boxes_are_refined_twice_without_a_step() -> None:
     network, old = MouthEyeRefiner(PARAMS), generated()
     old = GeneratedPixels(0 * old.colour, old.occlusion)
-    for retouch in network.boxes.values():
-        # Everything becomes a little lighter, by as much in either box.
-        cast("Tensor", cast("RegionRefiner", retouch).output[-1].bias)[:12] = 0.5
-    # A large mouth right under the eyes.
+    for refiner in network.boxes.values():
+        # All pixels become lighter by the same amount in both boxes.
+        cast("Tensor", cast("RegionRefiner", refiner).output[-1].bias)[:12] = 0.5
+    # A large mouth directly below the eyes.
     network.face_regions.bias.copy_(torch.tensor((0.0, 0.1, 0.6, 0.0, 0.0)))
-    lighter = retouched(network, old).colour[0, 0]
+    lighter = refined(network, old).colour[0, 0]
     assert lighter.max() > 0.8
-    # A box that wrote over the other one would end it with a step of .5.
+    # If one box overwrote the other, its edge would be a step of .5.
     assert max(lighter.diff(dim=0).abs().max(), lighter.diff(dim=1).abs().max()) < 0.25
 
 
 @torch.inference_mode()
-def test_only_what_shows_the_sources_mouth_and_eyes_is_painted_again() -> None:
-    """A mouth where the networks read one, and nothing of a chin below it, wherever the head has gone."""
-    network = awake(MouthEyeRefiner(PARAMS))
+def test_only_regions_of_the_source_s_mouth_and_eyes_are_refined() -> None:
+    """The mouth is refined and the chin below it is not, at any position of the head."""
+    network = randomised(MouthEyeRefiner(PARAMS))
     old = generated()
     low = torch.zeros(1, 2, 8, 8)
-    # Everything is shown .25 further down: what was at .35 is at .6.
+    # The picture moves down by .25, so the mouth at .35 moves to .6.
     low[:, 1] = -0.25
     for moved, mouth in ((None, 0.35), (low, 0.6)):
-        change = (retouched(network, old, moved).colour - resize(old.colour, SIDE, SIDE)).abs()[0].mean(0)
+        change = (refined(network, old, moved).colour - resize(old.colour, SIDE, SIDE)).abs()[0].mean(0)
         rows = (torch.arange(SIDE) * 2 + 1) / SIDE - 1
         at = change[:, 3 * SIDE // 8 : 5 * SIDE // 8].mean(1)
         assert at[(rows - mouth).abs() < 0.1].mean() > 0.02
@@ -94,9 +96,9 @@ def test_only_what_shows_the_sources_mouth_and_eyes_is_painted_again() -> None:
 
 
 @torch.inference_mode()
-def test_places_are_read_off_the_sources_latent_not_off_the_motion() -> None:
-    network, old = awake(MouthEyeRefiner(PARAMS)), generated()
-    # The latent's first value says how much further down the mouth is.
+def test_face_regions_are_read_off_the_source_s_latent_only() -> None:
+    network, old = randomised(MouthEyeRefiner(PARAMS)), generated()
+    # The latent's first value moves the mouth down.
     network.face_regions.weight[1, 0] = 0.25
     rows = (torch.arange(SIDE) * 2 + 1) / SIDE - 1
 
@@ -112,7 +114,7 @@ def test_places_are_read_off_the_sources_latent_not_off_the_motion() -> None:
 
 
 @torch.inference_mode()
-def test_it_begins_with_what_a_head_has_learnt_to_read() -> None:
+def test_readings_are_initialised_from_a_trained_head() -> None:
     torch.manual_seed(0)
     motion, source = torch.randn(2, 5, PARAMS.motion)
     together = torch.cat([motion, motion - source], dim=1)
@@ -121,48 +123,48 @@ def test_it_begins_with_what_a_head_has_learnt_to_read() -> None:
         assert network.is_untrained
         network.init_readings(head)
         kept = min(count, PARAMS.mouth_eye_motion // 2)
-        heard = network.readings(together) - network.readings.bias
-        assert torch.allclose(heard[:, :kept], motion @ head[-kept:].mT, atol=1e-3)
-        assert torch.allclose(heard[:, kept : 2 * kept], (motion - source) @ head[-kept:].mT, atol=1e-3)
-    assert not awake(network).is_untrained
+        readings = network.readings(together) - network.readings.bias
+        assert torch.allclose(readings[:, :kept], motion @ head[-kept:].mT, atol=1e-3)
+        assert torch.allclose(readings[:, kept : 2 * kept], (motion - source) @ head[-kept:].mT, atol=1e-3)
+    assert not randomised(network).is_untrained
 
 
 @torch.inference_mode()
-def test_it_looks_at_what_the_deformation_moved_there() -> None:
-    network, old = awake(MouthEyeRefiner(PARAMS)), generated()
+def test_the_input_is_warped_by_the_deformation() -> None:
+    network, old = randomised(MouthEyeRefiner(PARAMS)), generated()
     shift = torch.full((1, 2, 8, 8), 0.1)
-    assert not torch.equal(retouched(network, old).colour, retouched(network, old, shift).colour)
+    assert not torch.equal(refined(network, old).colour, refined(network, old, shift).colour)
 
 
 @pytest.mark.parametrize("name", BOXES)
-def test_boxes_hold_whole_cells_of_the_deepest_level(name: str) -> None:
+def test_boxes_are_whole_cells_of_the_deepest_level(name: str) -> None:
     for side in (4 * GRID, 8 * GRID):
-        rows, columns = BOXES[name].of(side)
+        rows, columns = BOXES[name].slices(side)
         assert 0 <= rows.start < rows.stop <= side
         assert 0 <= columns.start < columns.stop <= side
         assert (rows.stop - rows.start) % 8 == (columns.stop - columns.start) % 8 == 0
 
 
-def test_a_box_of_a_warp_is_the_warp_s_box() -> None:
+def test_a_warp_of_a_box_equals_the_box_of_the_warp() -> None:
     torch.manual_seed(0)
     image, moved = torch.rand(2, 3, SIDE, SIDE), 0.2 * torch.randn(2, 2, SIDE, SIDE)
-    rows, columns = box = BOXES["eyes"].of(SIDE)
+    rows, columns = box = BOXES["eyes"].slices(SIDE)
     part = warp(image, moved[..., rows, columns], box)
     assert torch.allclose(part, warp(image, moved)[..., rows, columns], atol=1e-5)
 
 
-def test_a_frame_is_retouched_where_it_is_larger_than_what_was_painted() -> None:
+def test_only_frames_above_the_rendering_side_are_refined() -> None:
     torch.manual_seed(0)
     network = Autoencoder(PARAMS)
     assert network.mouth_eye_refiner is not None
-    awake(network.mouth_eye_refiner)
+    randomised(network.mouth_eye_refiner)
     source: Source = network.encode_source(torch.rand(1, 3, SIDE, SIDE) * 2 - 1)
     motion = source.motion + torch.randn_like(source.motion)
     rendering = network(source, motion)
     assert rendering.generated.colour.shape[-1] == SIDE
     rendering.frame.square().mean().backward()
     assert all(parameter.grad is not None for parameter in network.mouth_eye_refiner.parameters())
-    small = network(source._replace(frame=source.small, whole=source.small), motion)
+    small = network(source._replace(frame=source.render_frame, network_frame=source.render_frame), motion)
     assert small.generated.colour.shape[-1] == SIDE // 2
 
 

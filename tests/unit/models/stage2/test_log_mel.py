@@ -1,4 +1,4 @@
-"""The speech front end gives the same frames however the samples arrive, and forgets the recording's gain."""
+"""The speech front end: independence of chunk lengths and of the gain of the recording."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ def tone(hz: float, seconds: float) -> NDArray[np.float32]:
     return (0.3 * np.sin(2 * np.pi * hz * time)).astype(np.float32)
 
 
-def mel_of(samples: NDArray[np.float32], frames: int, pieces: int = 1, block: int = 1000) -> Tensor:
-    return torch.cat(list(stream_log_mel(np.array_split(samples, pieces), frames, block=block)))
+def mel_of(samples: NDArray[np.float32], frames: int, chunks: int = 1, block: int = 1000) -> Tensor:
+    return torch.cat(list(stream_log_mel(np.array_split(samples, chunks), frames, block=block)))
 
 
-@pytest.mark.parametrize(("pieces", "block"), [(1, 7), (13, 1000), (500, 50)])
-def test_any_chunking_gives_the_same_frames(pieces: int, block: int) -> None:
+@pytest.mark.parametrize(("chunks", "block"), [(1, 7), (13, 1000), (500, 50)])
+def test_any_chunking_gives_the_same_frames(chunks: int, block: int) -> None:
     samples = np.random.default_rng(0).normal(0, 0.1, 20_000).astype(np.float32)
-    torch.testing.assert_close(mel_of(samples, 125, pieces, block), mel_of(samples, 125), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(mel_of(samples, 125, chunks, block), mel_of(samples, 125), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("frames", [1, 99, 100, 101, 400])
-def test_exactly_the_frames_asked_for_are_given(frames: int) -> None:
+def test_exactly_the_requested_frames_are_yielded(frames: int) -> None:
     assert mel_of(tone(440, 1), frames).shape == (frames, BANDS)
 
 
-def test_what_comes_after_the_recording_is_silence() -> None:
+def test_frames_after_the_recording_are_silent() -> None:
     mel = mel_of(tone(440, 0.5), 100)
     assert mel[60:].max() < mel[:45].max() - 10
 
 
-def test_higher_tones_light_higher_bands() -> None:
+def test_higher_tones_have_their_peak_in_higher_bands() -> None:
     peaks = [int(mel_of(tone(hz, 0.5), 50)[25].argmax()) for hz in (200, 800, 3000)]
     assert peaks == sorted(set(peaks))
 

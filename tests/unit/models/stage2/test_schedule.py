@@ -1,4 +1,4 @@
-"""The maths of each objective: a right prediction leads from any noise to the clean motion."""
+"""The schedule with each objective: a correct prediction leads from any noise to the clean motion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ objectives = pytest.mark.parametrize("objective", get_args(Objective))
 
 
 @objectives
-def test_the_target_points_back_to_the_clean_motion(objective: Objective) -> None:
+def test_the_target_gives_the_clean_motion(objective: Objective) -> None:
     torch.manual_seed(0)
     clean, noise = torch.randn(5, 7, 3), torch.randn(5, 7, 3)
     time = torch.tensor([0.0, 0.2, 0.5, 0.9, 0.98]).clamp_min(schedule.start(objective))[:, None, None]
@@ -31,14 +31,14 @@ def test_sampling_with_a_perfect_prediction_returns_the_clean_motion(objective: 
     clean = torch.randn(2, 7, 3)
     motion = schedule.begin(torch.randn(2, 7, 3), objective)
     for time, after in itertools.pairwise(schedule.times(steps, objective)):
-        # All that tells the clean motion apart in what is seen at this time is noise.
+        # The noise that the point at this time implies for the clean motion.
         noise = (motion - time * clean) / (1 - time)
         motion = schedule.step(motion, schedule.target(clean, noise, objective), time, after, objective)
     torch.testing.assert_close(motion, clean, atol=1e-4, rtol=1e-4)
 
 
 @objectives
-def test_a_step_is_the_deterministic_one_of_ddim(objective: Objective) -> None:
+def test_a_step_equals_the_deterministic_ddim_step(objective: Objective) -> None:
     torch.manual_seed(2)
     noisy, predicted = torch.randn(2, 7, 3), torch.randn(2, 7, 3)
     time, after = torch.tensor(0.4), torch.tensor(0.6)
@@ -49,7 +49,7 @@ def test_a_step_is_the_deterministic_one_of_ddim(objective: Objective) -> None:
 
 
 @objectives
-def test_sampling_starts_as_wide_as_training_sees_motion_there(objective: Objective) -> None:
+def test_sampling_starts_with_the_standard_deviation_of_training(objective: Objective) -> None:
     torch.manual_seed(3)
     clean, noise = torch.randn(2, 100_000)
     seen = schedule.interpolate(clean, noise, torch.tensor(schedule.start(objective)))

@@ -1,4 +1,4 @@
-"""The chunked scan is held against the recurrence as the paper prints it."""
+"""The chunked scan equals the recurrence of the paper."""
 
 from __future__ import annotations
 
@@ -51,21 +51,21 @@ def test_a_mixer_has_the_parameters_of_the_mamba_ssm_package() -> None:
     }
 
 
-@pytest.mark.parametrize("pieces", [[1] * 50, [7, 40, 3], [50]])
-def test_a_mixer_fed_in_pieces_equals_one_fed_whole(pieces: list[int]) -> None:
+@pytest.mark.parametrize("lengths", [[1] * 50, [7, 40, 3], [50]])
+def test_a_mixer_gives_the_same_result_in_chunks(lengths: list[int]) -> None:
     torch.manual_seed(0)
     mixer = Mamba2(32, state=16, head_width=8)
     x = torch.randn(2, 50, 32)
     whole, last = mixer(x, mixer.start(2))
     state, parts = mixer.start(2), []
-    for piece in x.split(pieces, dim=1):
-        part, state = mixer(piece, state)
+    for chunk in x.split(lengths, dim=1):
+        part, state = mixer(chunk, state)
         parts.append(part)
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(state.scan, last.scan, atol=1e-5, rtol=1e-4)
 
 
-def test_a_mixer_never_hears_the_future() -> None:
+def test_a_mixer_is_causal() -> None:
     torch.manual_seed(0)
     mixer = Mamba2(32, state=16, head_width=8)
     x = torch.randn(1, 40, 32)

@@ -10,7 +10,7 @@ import torch
 
 from dubline.models.presets import TINY
 from dubline.models.stage1.autoencoder import Autoencoder
-from dubline.models.stage1.mouth_eye_refiner import FRAMED
+from dubline.models.stage1.mouth_eye_refiner import DEFAULT_REGIONS
 from dubline.training.stage1.data.pairs import PairSampler
 from dubline.training.stage1.face_regions import face_regions, fit_face_regions
 from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS
@@ -30,7 +30,9 @@ def test_places_of_landmarks() -> None:
 
 
 def test_framed_faces_have_the_places_that_an_unfitted_retoucher_expects() -> None:
-    assert torch.allclose(face_regions(torch.from_numpy(FRAMED_LANDMARKS)[None])[0], torch.tensor(FRAMED), atol=0.06)
+    assert torch.allclose(
+        face_regions(torch.from_numpy(FRAMED_LANDMARKS)[None])[0], torch.tensor(DEFAULT_REGIONS), atol=0.06
+    )
 
 
 def test_a_fit_beats_the_mean_of_all_places(clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
