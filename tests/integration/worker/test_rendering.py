@@ -71,9 +71,9 @@ def test_a_job_is_rendered_stored_and_published(
 def test_the_motion_controls_reach_the_renderer(
     store: Store, tenant: str, worker: RenderExecutor, ready: Ready, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = MotionControls(expression=0.5, head_motion=0.0, blink=2.0, shut_in_silence=0.25)
+    chosen = MotionControls(expression=0.5, head_motion=0.0, blink=2.0, shut_in_silence=0.25)
     store.jobs.insert(
-        tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], options=RenderOptions(controls=asked))
+        tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], options=RenderOptions(controls=chosen))
     )
     seen: list[MotionControls] = []
     real = pipeline.Renderer.run
@@ -84,7 +84,7 @@ def test_the_motion_controls_reach_the_renderer(
 
     monkeypatch.setattr(pipeline.Renderer, "run", spy)
     assert worker.run_next()
-    assert seen == [asked]
+    assert seen == [chosen]
 
 
 def test_a_failing_encoder_is_retried_with_its_code(

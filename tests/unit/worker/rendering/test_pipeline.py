@@ -55,11 +55,11 @@ def scratch(tmp_path: Path) -> Path:
 def test_the_motion_controls_of_a_job_are_applied(
     renderer: Renderer, portrait_file: Path, speech_file: Path, scratch: Path
 ) -> None:
-    asked = replace(
+    request = replace(
         job(portrait_file, speech_file, 1.0),
         options=RenderOptions(preset="tiny", seed=0, controls=MotionControls(head_motion=0.25)),
     )
-    renderer.run(asked, scratch, ignore)
+    renderer.run(request, scratch, ignore)
     assert (np.load(scratch / "motion.npy")[:, 2] == 0.25).all()
 
 
@@ -172,13 +172,13 @@ def test_a_resumed_job_gives_the_same_bytes(  # noqa: PLR0913, PLR0917 - the fix
     monkeypatch.setattr(pipeline.motion, "SEGMENT_FRAMES", 8)
     for name in ("whole", "first", "second"):
         (tmp_path / name).mkdir()
-    asked = job(portrait_file, speech_file, 0.9)
-    whole = renderer.run(asked, tmp_path / "whole", ignore)
+    request = job(portrait_file, speech_file, 0.9)
+    whole = renderer.run(request, tmp_path / "whole", ignore)
     with pytest.raises(LeaseLostError):
-        renderer.run(asked, tmp_path / "first", ignore, FolderCheckpoints(tmp_path / "checkpoints", stop_after=last))
+        renderer.run(request, tmp_path / "first", ignore, FolderCheckpoints(tmp_path / "checkpoints", stop_after=last))
     checkpoints = FolderCheckpoints(tmp_path / "checkpoints")
     kept = checkpoints.names
-    resumed = renderer.run(asked, tmp_path / "second", ignore, checkpoints)
+    resumed = renderer.run(request, tmp_path / "second", ignore, checkpoints)
     assert last in kept
     assert checkpoints.fetched == kept
     assert resumed.path.read_bytes() == whole.path.read_bytes()

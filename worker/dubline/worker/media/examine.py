@@ -76,7 +76,9 @@ def examine(question: Examination) -> dict[str, object]:
             return _portrait(question)
         return _speech(question)
     except MemoryError as error:
-        raise MediaTruncatedError("The file needs too much memory to decode. Encode it anew and upload it.") from error
+        raise MediaTruncatedError(
+            "The file needs too much memory to decode. Re-encode it and upload it again."
+        ) from error
 
 
 def _portrait(question: Examination) -> dict[str, object]:

@@ -13,7 +13,7 @@ from dubline.worker.media.container import FLAC, M4A, MP3, OGG, WAV, Container, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Programs that write WAV to a pipe cannot know its size and write a number near 2^31 or 2^32.
+#: Programs that write WAV to a pipe cannot determine its size and write a number near 2^31 or 2^32.
 _WAV_SIZE_UNKNOWN: Final = 0x7FFF_0000
 _OGG_PAGE_MAX_BYTES: Final = 65_307
 _OGG_HEADER_BYTES: Final = 27

@@ -87,7 +87,7 @@ def _examine(examination: Examination, report: Callable[[], None]) -> dict[str, 
         raise RuntimeError(f"the examination was stopped by signal {-done.returncode}")
     if done.returncode < 0:
         _log.warning("examination_killed", signal=-done.returncode, kind=examination.kind)
-        raise MediaTruncatedError("The file cannot be decoded within limits. Encode it anew and upload it.")
+        raise MediaTruncatedError("The file cannot be decoded within limits. Re-encode it and upload it again.")
     if done.returncode > 0:
         raise RuntimeError(done.stderr.decode(errors="replace")[-2000:])
     result: dict[str, Any] = json.loads(done.stdout)
@@ -116,7 +116,7 @@ def _run(command: list[str], report: Callable[[], None]) -> subprocess.Completed
                 except subprocess.TimeoutExpired as error:
                     if time.monotonic() >= until:
                         raise MediaTruncatedError(
-                            "The file takes too long to decode. Encode it anew and upload it."
+                            "The file takes too long to decode. Re-encode it and upload it again."
                         ) from error
                     report()
                 else:
