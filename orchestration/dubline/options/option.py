@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: Key of an `Option` in the metadata of a dataclass field.
 _METADATA: Final = "option"
+#: Words for the multiples that have one.
+_MULTIPLES: Final = {2: "even"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,9 @@ class Option:
         if self.choices is not None:
             return f"one of: {', '.join(sorted(self.choices))}"
         bounds = f"{_digits(self.least)} to {_digits(self.most)}"
-        return bounds if self.multiple_of is None else f"a multiple of {self.multiple_of} from {bounds}"
+        if self.multiple_of is None:
+            return bounds
+        return f"{bounds}, {_MULTIPLES.get(self.multiple_of) or f'a multiple of {self.multiple_of}'}"
 
     def accepts(self, value: Any) -> bool:
         """Tell whether a value is within the bounds; None is accepted where the default is None."""
