@@ -1,4 +1,4 @@
-"""What a sender chooses about a video: preset, seed and motion controls.
+"""What a sender chooses about a video: preset, seed, motion controls and output.
 
 Each field declares its bounds, default and description once. The API's schema, the CHECKs of the table of jobs,
 admission, the batch file and the command line are derived from these declarations.
@@ -48,7 +48,26 @@ class MotionControls:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """What the video file is like."""
+
+    height_px: int | None = option(
+        None,
+        "Height of the video in pixels, an even number; its width follows from the portrait, 1920 at most. "
+        "Default: the portrait's size, at most 1080 x 1920.",
+        column="output_height_px",
+        least=128,
+        most=1080,
+        multiple_of=2,
+        label="height_px of the output",
+        code="output_out_of_range",
+        example=720,
+    )
+
+
 DEFAULT_CONTROLS: Final = MotionControls()
+DEFAULT_OUTPUT: Final = OutputOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +89,7 @@ class RenderOptions:
         example=0,
     )
     controls: MotionControls = DEFAULT_CONTROLS
+    output: OutputOptions = DEFAULT_OUTPUT
 
     @property
     def fixed_seed(self) -> int:

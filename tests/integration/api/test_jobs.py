@@ -216,6 +216,21 @@ def test_an_invalid_deadline_is_rejected_with_its_pointer(
     assert [item["pointer"] for item in response.json()["errors"]] == ["#/deadline_s"]
 
 
+def test_the_height_of_the_video_reaches_the_worker(client: TestClient, prober: Prober, renderer: Renderer) -> None:
+    chosen = submit(client, prober, output={"height_px": 256})
+    assert chosen["output"] == {"height_px": 256}
+    assert renderer.claim(chosen["id"]).options.output.height_px == 256
+    assert submit(client, prober)["output"] == {"height_px": None}
+
+
+@pytest.mark.parametrize("height_px", [127, 129, 126, 1082, "256", 256.5])
+def test_a_height_out_of_bounds_is_refused(client: TestClient, prober: Prober, height_px: object) -> None:
+    request = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
+    answer = client.post("/v1/jobs", json={**request, "output": {"height_px": height_px}})
+    assert answer.status_code == 422
+    assert "height_px" in answer.text
+
+
 def test_controls_are_returned_with_their_defaults(client: TestClient, prober: Prober) -> None:
     default = {"expression": 1, "head_motion": 1, "blink": 1, "shut_in_silence": 1}
     assert submit(client, prober)["controls"] == default

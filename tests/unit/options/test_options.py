@@ -83,6 +83,7 @@ def test_values_beyond_the_bounds_are_faults(one: Option) -> None:
     assert one.most is not None
     beyond = (one.least - 1, one.most + 1, math.nan)
     assert [one.accepts(value) for value in (one.least, one.most, *beyond)] == [True, True, False, False, False]
+    assert one.multiple_of is None or not one.accepts(one.least + 1)
     assert list(faults_of(from_columns(columns_of(DEFAULT) | {one.column: beyond[0]}))) == [(one, beyond[0])]
 
 
@@ -92,4 +93,5 @@ def test_the_default_options_have_no_faults() -> None:
         "preset": "base",
         "seed": None,
         "controls": {"expression": 1.0, "head_motion": 1.0, "blink": 1.0, "shut_in_silence": 1.0},
+        "output": {"height_px": None},
     }

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from dubline.api.schemas.fields import RequestModel, ResponseModel, printable
-from dubline.options.render import BY_NAME, DEFAULT, MotionControls, RenderOptions
+from dubline.options.render import BY_NAME, DEFAULT, MotionControls, OutputOptions, RenderOptions
 
 
 def _option(name: str) -> Any:
@@ -42,6 +42,7 @@ Expression = Annotated[float, _option("controls.expression")]
 HeadMotion = Annotated[float, _option("controls.head_motion")]
 Blink = Annotated[float, _option("controls.blink")]
 ShutInSilence = Annotated[float, _option("controls.shut_in_silence")]
+HeightPx = Annotated[int, _option("output.height_px")]
 
 
 class ControlsRequest(RequestModel):
@@ -53,6 +54,12 @@ class ControlsRequest(RequestModel):
     shut_in_silence: ShutInSilence = DEFAULT.controls.shut_in_silence
 
 
+class OutputRequest(RequestModel):
+    """What the video file is like; a field that is left out keeps its default."""
+
+    height_px: HeightPx | None = DEFAULT.output.height_px
+
+
 class RenderOptionsRequest(RequestModel):
     """What a sender chooses about a video."""
 
@@ -60,9 +67,16 @@ class RenderOptionsRequest(RequestModel):
     seed: Seed | None = DEFAULT.seed
     controls: ControlsRequest = Field(default=ControlsRequest(), examples=[asdict(MotionControls(head_motion=0.5))])
 
+    output: OutputRequest = Field(default=OutputRequest(), examples=[asdict(OutputOptions(height_px=720))])
+
     def render_options(self) -> RenderOptions:
         """Return the options as the domain has them."""
-        return RenderOptions(preset=self.preset, seed=self.seed, controls=MotionControls(**self.controls.model_dump()))
+        return RenderOptions(
+            preset=self.preset,
+            seed=self.seed,
+            controls=MotionControls(**self.controls.model_dump()),
+            output=OutputOptions(**self.output.model_dump()),
+        )
 
 
 class ControlsAnswer(ResponseModel):
@@ -74,9 +88,16 @@ class ControlsAnswer(ResponseModel):
     shut_in_silence: ShutInSilence
 
 
+class OutputAnswer(ResponseModel):
+    """What the video file of a job is like."""
+
+    height_px: HeightPx | None
+
+
 class RenderOptionsAnswer(ResponseModel):
     """The render options of a job."""
 
     preset: str
     seed: int
     controls: ControlsAnswer
+    output: OutputAnswer

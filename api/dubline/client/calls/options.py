@@ -26,6 +26,14 @@ class Controls(BaseModel):
     shut_in_silence: Annotated[float, _within("controls.shut_in_silence")] | None = None
 
 
+class Output(BaseModel):
+    """What the video file is like."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    height_px: Annotated[int, _within("output.height_px")] | None = None
+
+
 class RequestedOptions(BaseModel):
     """The client's counterpart of `dubline.options.render.RenderOptions`."""
 
@@ -34,6 +42,7 @@ class RequestedOptions(BaseModel):
     preset: str | None = None
     seed: Annotated[int, _within("seed")] | None = None
     controls: Controls = Controls()
+    output: Output = Output()
 
     def chosen(self) -> dict[str, Any]:
         """Return the fields that were chosen, as the API takes them; groups without a choice are left out."""

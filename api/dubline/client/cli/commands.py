@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from dubline.client.calls.options import Controls, RequestedOptions
+from dubline.client.calls.options import Controls, Output, RequestedOptions
 from dubline.client.calls.responses import Batch, Job
 from dubline.client.cli import report
 from dubline.client.cli.display import progress_display
@@ -31,16 +30,16 @@ Identifier = Annotated[str, typer.Argument(metavar="ID", help="Id of a job or a 
 
 
 def _option(name: str) -> Any:
-    """Return the command-line option of one render option."""
+    """Return the command line's form of one option of a render."""
     one = BY_NAME[name]
-    return typer.Option(min=one.least, max=one.most, callback=_number, show_default=False, help=one.description)
 
+    def check(value: float | None) -> float | None:
+        # The range of typer accepts NaN and odd numbers.
+        if value is not None and not one.accepts(value):
+            raise typer.BadParameter(f"{value} is not accepted. Use {one.range}.")
+        return value
 
-def _number(value: float | None) -> float | None:
-    # The range check accepts NaN, because every comparison with it is false.
-    if value is not None and math.isnan(value):
-        raise typer.BadParameter("nan is not a number.")
-    return value
+    return typer.Option(min=one.least, max=one.most, callback=check, show_default=False, help=one.description)
 
 
 Preset = Annotated[str | None, typer.Option(help=BY_NAME["preset"].description)]
@@ -49,6 +48,7 @@ Expression = Annotated[float | None, _option("controls.expression")]
 HeadMotion = Annotated[float | None, _option("controls.head_motion")]
 Blink = Annotated[float | None, _option("controls.blink")]
 ShutInSilence = Annotated[float | None, _option("controls.shut_in_silence")]
+HeightPx = Annotated[int | None, _option("output.height_px")]
 
 app = typer.Typer(
     help="Bulk dubbing: one portrait and one speech track in, a video of that person speaking out.",
@@ -70,6 +70,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     head_motion: HeadMotion = None,
     blink: Blink = None,
     shut_in_silence: ShutInSilence = None,
+    height_px: HeightPx = None,
 ) -> None:
     """Render one video."""
     for file in (portrait, speech):
@@ -77,7 +78,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
             raise ClientError(f"The file {file} does not exist.")
     target = out or _new_file(Path(f"{portrait.stem}-{speech.stem}.mp4"))
     controls = Controls(expression=expression, head_motion=head_motion, blink=blink, shut_in_silence=shut_in_silence)
-    requested = RequestedOptions(preset=preset, seed=seed, controls=controls)
+    requested = RequestedOptions(preset=preset, seed=seed, controls=controls, output=Output(height_px=height_px))
     options = SubmitOptions(portrait=portrait, speech=speech, out=target, requested=requested)
     with _client() as client, progress_display(Console(), 1) as display:
         submission = SubmitRun(client, options, display)

@@ -51,7 +51,24 @@ def test_submit_sends_the_controls_that_are_set(monkeypatch: pytest.MonkeyPatch,
     assert controlled["controls"] == {"expression": 2, "head_motion": 0, "blink": 0.5, "shut_in_silence": 1}
 
 
-@pytest.mark.parametrize("given", [("--blink", "2.1"), ("--shut-in-silence", "1.1"), ("--expression", "nan")])
+def test_submit_sends_the_height_of_the_video(monkeypatch: pytest.MonkeyPatch, media: Path, service: Service) -> None:
+    monkeypatch.chdir(media)
+    words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3", "--out", "o.mp4", "--height-px", 256)
+    assert run(monkeypatch, *words) == 0
+    (job,) = service.jobs.values()
+    assert job["request"]["output"] == {"height_px": 256}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--blink", "2.1"),
+        ("--shut-in-silence", "1.1"),
+        ("--expression", "nan"),
+        ("--height-px", "257"),
+        ("--seed", "-1"),
+    ],
+)
 def test_submit_rejects_a_control_out_of_range_before_sending(
     monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, given: tuple[str, str]
 ) -> None:

@@ -44,6 +44,13 @@ def test_an_invalid_deadline_is_reported_with_its_line(media: Path, deadline: st
         read_rows(write(media, line))
 
 
+def test_the_height_of_a_row_is_read_and_its_bounds_are_checked(media: Path) -> None:
+    (small,) = read_rows(write(media, row("one", output={"height_px": 256})))
+    assert small.chosen() == {"output": {"height_px": 256}}
+    with pytest.raises(ManifestError, match="line 1: output.height_px"):
+        read_rows(write(media, row("one", output={"height_px": 257})))
+
+
 def test_controls_of_a_row_are_read(media: Path) -> None:
     plain, calm = read_rows(write(media, row("one"), row("two", controls={"head_motion": 0.5, "shut_in_silence": 0})))
     assert plain.controls == Controls()

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dubline.framing.face import FaceBox
+from dubline.orchestration.domain.errors import ImageTooSmallError
 from dubline.worker.media import frame
 
 
@@ -33,3 +35,36 @@ def test_sides_are_even_and_bounded(width: int, height: int) -> None:
 
 def test_the_still_frame_has_the_size_of_the_video() -> None:
     assert frame.still(Image.new("RGB", (2161, 1001))).shape == (890, 1920, 3)
+
+
+@pytest.mark.parametrize(
+    ("portrait", "height_px", "video"),
+    [
+        ((512, 512), 128, (128, 128)),
+        ((512, 512), 720, (720, 720)),
+        ((3000, 4000), 1080, (810, 1080)),
+        ((333, 511), 256, (166, 256)),
+        ((6000, 2000), 720, (1920, 640)),
+    ],
+)
+def test_a_video_has_the_chosen_height_unless_it_is_too_wide(
+    portrait: tuple[int, int], height_px: int, video: tuple[int, int]
+) -> None:
+    assert frame.size(*portrait, height_px) == video
+    assert frame.still(Image.new("RGB", portrait), height_px).shape == (video[1], video[0], 3)
+
+
+@given(width=st.integers(48, 50_000), height=st.integers(48, 50_000), half_px=st.integers(64, 540))
+def test_sides_of_a_chosen_height_are_even_and_bounded(width: int, height: int, half_px: int) -> None:
+    across, down = frame.size(width, height, 2 * half_px)
+    assert across % 2 == down % 2 == 0
+    assert across <= frame.LONG_SIDE_PX
+    assert down == 2 * half_px or (down < 2 * half_px and across == frame.LONG_SIDE_PX)
+
+
+def test_a_face_that_is_too_small_at_the_chosen_height_is_refused() -> None:
+    face = FaceBox(200, 200, 300, 300)
+    assert frame.face_in_video(face, 512, 512).side == 100
+    assert frame.face_in_video(face, 512, 512, 256).side == 50
+    with pytest.raises(ImageTooSmallError, match="25 px wide"):
+        frame.face_in_video(face, 512, 512, 128)

@@ -13,7 +13,7 @@ from tests.unit.worker import media_files as media
 from tests.unit.worker import stub_networks
 
 from dubline.framing.face import FaceBox
-from dubline.options.render import MotionControls, RenderOptions
+from dubline.options.render import MotionControls, OutputOptions, RenderOptions
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import DeviceFailedError, LeaseLostError, OutOfMemoryError
 from dubline.orchestration.domain.jobs import Stage
@@ -83,6 +83,16 @@ def test_a_job_is_rendered_and_reports_its_stages(
     assert moved > 1
     assert max(np.abs(picture.astype(int) - pictures[0])[body].mean() for picture in pictures) < 2
     assert abs(pictures[0].astype(int)[body].mean() - (16 + still[body].mean() * 219 / 255)) < 12
+
+
+def test_a_video_is_encoded_at_the_chosen_height(
+    renderer: Renderer, portrait_file: Path, speech_file: Path, scratch: Path
+) -> None:
+    chosen = RenderOptions(preset="tiny", seed=0, output=OutputOptions(height_px=256))
+    video = renderer.run(replace(job(portrait_file, speech_file, 1.0), options=chosen), scratch, ignore)
+    with av.open(str(video.path)) as file:
+        stream = file.streams.video[0]
+        assert (stream.width, stream.height) == (256, 256)
 
 
 def test_the_same_job_gives_the_same_bytes(

@@ -1,4 +1,4 @@
-"""The still frame that a portrait becomes in its video: within 1080 x 1920, with even sides for H.264."""
+"""The still frame that a portrait becomes in its video: within 1080 x 1920 or of a chosen height, with even sides."""
 
 from __future__ import annotations
 
@@ -20,34 +20,43 @@ LONG_SIDE_PX: Final = 1920
 MIN_FACE_PX: Final = 32
 
 
-def scale(width: int, height: int) -> float:
-    """Return the factor, at most 1, by which a portrait of that size in px is scaled for its video."""
+def scale(width: int, height: int, height_px: int | None = None) -> float:
+    """Return the factor by which a portrait is scaled for its video.
+
+    Args:
+        width: of the upright portrait, px.
+        height: of the upright portrait, px.
+        height_px: of the video, unless its width would exceed `LONG_SIDE_PX`; None: the portrait's own size, reduced
+            where it exceeds `SHORT_SIDE_PX` x `LONG_SIDE_PX`.
+    """
+    if height_px is not None:
+        return min(height_px / height, LONG_SIDE_PX / width)
     return min(1.0, SHORT_SIDE_PX / min(width, height), LONG_SIDE_PX / max(width, height))
 
 
-def size(width: int, height: int) -> tuple[int, int]:
-    """Return width and height in px, each even, of the video of an upright portrait of that size."""
-    factor = scale(width, height)
+def size(width: int, height: int, height_px: int | None = None) -> tuple[int, int]:
+    """Return width and height in px, each even, of the video of an upright portrait; arguments as for `scale`."""
+    factor = scale(width, height, height_px)
     return max(2, 2 * round(width * factor / 2)), max(2, 2 * round(height * factor / 2))
 
 
-def face_in_video(face: FaceBox, width: int, height: int) -> FaceBox:
-    """Return the box of a face in the video of an upright portrait of that size.
+def face_in_video(face: FaceBox, width: int, height: int, height_px: int | None = None) -> FaceBox:
+    """Return the box of a face in the video of an upright portrait; further arguments as for `scale`.
 
     Raises:
         ImageTooSmallError: the face is narrower than `MIN_FACE_PX` there.
     """
-    scaled = face.scaled(scale(width, height))
+    scaled = face.scaled(scale(width, height, height_px))
     if scaled.side < MIN_FACE_PX:
         raise ImageTooSmallError(
             f"The face would be {scaled.side:.0f} px wide in the video, but {MIN_FACE_PX} px are needed. "
-            "Send a larger picture, or one cut closer to the face."
+            "Send a larger picture, or one cut closer to the face; where a height was chosen, choose a larger one."
         )
     return scaled
 
 
-def still(portrait: Image.Image) -> NDArray[np.uint8]:
+def still(portrait: Image.Image, height_px: int | None = None) -> NDArray[np.uint8]:
     """Scale an upright RGB portrait to the size of its video, (H, W, 3) uint8."""
-    target = size(*portrait.size)
+    target = size(*portrait.size, height_px)
     scaled = portrait if target == portrait.size else portrait.resize(target, Image.Resampling.LANCZOS)
     return np.array(scaled, dtype=np.uint8)

@@ -107,8 +107,9 @@ class _Run:
     def prepare(self) -> tuple[PreparedSource, Compositor]:
         """Decode the portrait; return its encoded source crop and the compositor of its still frame."""
         picture = image.load(self._job.portrait, self._job.portrait_px)
-        still = frame.still(picture)
-        square = crop.around(frame.face_in_video(self._job.face, *picture.size))
+        height_px = self._job.options.output.height_px
+        still = frame.still(picture, height_px)
+        square = crop.around(frame.face_in_video(self._job.face, *picture.size, height_px))
         prepared = PreparedSource.from_crop(self._networks, crop.cut(still, square), self._device)
         return prepared, Compositor(still, square, self._device)
 

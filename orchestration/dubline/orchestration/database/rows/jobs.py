@@ -98,6 +98,7 @@ class JobRow(Base):
     head_motion: Mapped[float] = mapped_column(server_default=text("1"))
     blink: Mapped[float] = mapped_column(server_default=text("1"))
     shut_in_silence: Mapped[float] = mapped_column(server_default=text("1"))
+    output_height_px: Mapped[int | None]
     state: Mapped[str]
     order_key: Mapped[float]
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
