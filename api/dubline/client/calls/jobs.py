@@ -47,7 +47,7 @@ class Jobs:
         Raises:
             ClientError: the server rejected the job or did not respond.
         """
-        # Sent twice it would be two jobs.
+        # Not idempotent: a repeated request would create a second job.
         return self._transport.call(f"POST {_PATH}", Job, body=new.body(), repeatable=False)
 
     def get(self, job_id: str) -> Job:
