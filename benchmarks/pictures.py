@@ -1,4 +1,4 @@
-"""The README's pictures, from the videos that `make demo` has left in out/: `python benchmarks/pictures.py`."""
+"""Makes the README's pictures of the videos that `make demo` writes to out/: `python benchmarks/pictures.py`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from PIL import Image
 
 VIDEOS: Final = Path("out")
 PICTURES: Final = Path("docs/pictures")
-#: The sheet: frames of each video, evenly spread, and their side.
+#: Contact sheet: frames of each video, evenly spread, and their side.
 COLUMNS: Final = 8
 CELL_PX: Final = 176
-#: The clip: these side by side, every second frame of them.
+#: Animation: these videos side by side, every second frame.
 TOGETHER: Final = ("ada-english", "ben-spanish")
 CLIP_PX: Final = 288
 STEP: Final = 2
 
 
 def frames(name: str) -> list[Image.Image]:
-    """All frames of one video."""
+    """Read all frames of one video."""
     with av.open(str(VIDEOS / f"{name}.mp4")) as container:
         return [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
 
 
 def beside(pictures: list[Image.Image], side_px: int) -> Image.Image:
-    """Square pictures in a row."""
+    """Place square pictures in a row."""
     row = Image.new("RGB", (side_px * len(pictures), side_px))
     for column, picture in enumerate(pictures):
         row.paste(picture.resize((side_px, side_px), Image.Resampling.LANCZOS), (side_px * column, 0))
@@ -34,21 +34,21 @@ def beside(pictures: list[Image.Image], side_px: int) -> Image.Image:
 
 
 def sheet(names: list[str]) -> Image.Image:
-    """A row of frames for each video."""
+    """Make a contact sheet with one row of frames per video."""
     whole = Image.new("RGB", (CELL_PX * COLUMNS, CELL_PX * len(names)))
     for line, name in enumerate(names):
-        film = frames(name)
-        chosen = [film[(2 * column + 1) * len(film) // (2 * COLUMNS)] for column in range(COLUMNS)]
+        video = frames(name)
+        chosen = [video[(2 * column + 1) * len(video) // (2 * COLUMNS)] for column in range(COLUMNS)]
         whole.paste(beside(chosen, CELL_PX), (0, CELL_PX * line))
     return whole
 
 
 def main() -> None:
-    """Write the contact sheet and the clip."""
+    """Write the contact sheet and the animation."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     sheet(sorted(path.stem for path in VIDEOS.glob("*.mp4"))).save(PICTURES / "contact.jpg", quality=88)
-    films = [frames(name)[::STEP] for name in TOGETHER]
-    clip = [beside(list(row), CLIP_PX) for row in zip(*films, strict=False)]
+    videos = [frames(name)[::STEP] for name in TOGETHER]
+    clip = [beside(list(row), CLIP_PX) for row in zip(*videos, strict=False)]
     first, *rest = clip
     first.save(PICTURES / "speaking.webp", save_all=True, append_images=rest, duration=40 * STEP, loop=0, quality=70)
 
