@@ -32,10 +32,10 @@ from dubline.training.evaluation.study import Material, Study, gather
 from dubline.training.readout import fit_readout
 from dubline.training.session import training_device
 from dubline.training.stage1.data.exact_geometry import DensePairSampler
-from dubline.training.stage1.train import WARM_UP_STEPS
-from dubline.training.stage1.train import Recipe as Stage1Recipe
+from dubline.training.stage1.recipe import WARM_UP_STEPS
+from dubline.training.stage1.recipe import Recipe as Stage1Recipe
 from dubline.training.stage1.train import train as train_stage1
-from dubline.training.stage2.train import Recipe as Stage2Recipe
+from dubline.training.stage2.recipe import Recipe as Stage2Recipe
 from dubline.training.stage2.train import train as train_stage2
 
 if TYPE_CHECKING:
@@ -142,8 +142,7 @@ class Laboratory:
             stream_corpus(self.folders, preset.size_px, heldout=False),
             preset,
             run,
-            resume=False,
-            recipe=Stage2Recipe(variants=0, steps=self.steps),
+            Stage2Recipe(variants=0, steps=self.steps),
             names=[*map(str, self.folders)],
         )
 

@@ -34,7 +34,7 @@ class Average:
             kept.copy_(current)
 
     def reset(self) -> None:
-        """Restart the warm-up of the decay: the parameters trained from now on are untrained, the others do not change."""
+        """Restart the warm-up of the decay: the parameters to be trained are untrained, the others are frozen."""
         self.steps = 0
 
     def skip_warm_up(self) -> None:

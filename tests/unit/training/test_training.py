@@ -16,7 +16,9 @@ from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import load_networks, save_networks
 from dubline.training import checkpoint
 from dubline.training.stage1 import train as stage1
+from dubline.training.stage1.recipe import Recipe as Stage1Recipe
 from dubline.training.stage2 import train as stage2
+from dubline.training.stage2.recipe import Recipe as Stage2Recipe
 
 if TYPE_CHECKING:
     from dubline.training.corpus import Clip
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 def test_both_stages_train_and_give_loadable_weights(clips: list[Clip], tmp_path: Path) -> None:
     minutes = 1 / 60
-    stage1.train(clips, TINY, tmp_path, stage1.Recipe(minutes=minutes, sources=2, drives=2))
-    stage2.train(clips, TINY, tmp_path, minutes=minutes, resume=False)
+    stage1.train(clips, TINY, tmp_path, Stage1Recipe(minutes=minutes, sources=2, drives=2))
+    stage2.train(clips, TINY, tmp_path, Stage2Recipe(minutes=minutes))
     autoencoder, _ = stage2.load_stage1(TINY, tmp_path)
     diffusion = Diffusion(TINY)
     diffusion.load_state_dict(torch.load(tmp_path / "stage2.pt", weights_only=True)["average"])

@@ -1,1 +1,1 @@
-"""Stage 1's training: motion latents and the renderer, from frame pairs."""
+"""Training of stage 1: motion latents and renderer, from frame pairs."""

@@ -1,6 +1,6 @@
-"""Fits the teacher's heads to a motion encoder that is trained already, by least squares on its latents.
+"""Fits the supervision heads to a trained motion encoder, by ridge regression on its latents (linear probes).
 
-Released weights have no heads. Random ones would pull a trained encoder to where they happen to read.
+Released weights have no heads. Heads with random weights would send wrong gradients to the trained encoder.
 """
 
 from __future__ import annotations
@@ -20,32 +20,33 @@ if TYPE_CHECKING:
     from dubline.training.stage1.data.pairs import PairSampler
     from dubline.training.stage1.supervised_autoencoder import SupervisedAutoencoder
 
-#: Frames to fit to, each under a camera of its own, and how many are read at once.
+#: Number of frames, each with a random camera, and batch size.
 FRAMES: Final = 3600
 BATCH: Final = 24
-#: What the fit costs in weights, as a share of a latent's mean variance.
+#: Ridge penalty, as a share of a latent's mean variance.
 RIDGE: Final = 1e-3
 
 
 @torch.no_grad()
 def fit_probes(model: SupervisedAutoencoder, sampler: PairSampler, names: Sequence[str] = HEADS) -> None:
-    """Let heads read what the latents say of rig and landmarks; without labels they stay as they are.
+    """Fit heads to the rig parameters and landmarks; without labels they stay unchanged.
 
     Args:
-        model: changed in place: these heads, and nothing else.
-        sampler: clips to draw frames from.
-        names: of `session.HEADS`, which ones.
+        model: these heads are changed in place.
+        sampler: of clips.
+        names: which of `session.HEADS`.
     """
     rows: list[tuple[Tensor, ...]] = []
     for _ in range(FRAMES // BATCH):
         pairs = sampler.draw(BATCH, 1)
-        motion = model.read(pairs.augmented).motion.float()
-        rows.append((motion, pairs.geometry, pairs.rigged > 0, pairs.driving_landmarks.flatten(1), pairs.marked > 0))
-    motion, geometry, rigged, landmarks, marked = map(torch.cat, zip(*rows, strict=True))
+        motion = model.predict(pairs.augmented).motion.float()
+        known = pairs.geometry_known > 0, pairs.landmarks_known > 0
+        rows.append((motion, pairs.geometry, pairs.driving_landmarks.flatten(1), *known))
+    motion, geometry, landmarks, geometry_known, landmarks_known = map(torch.cat, zip(*rows, strict=True))
     if "geometry_head." in names:
-        _fit(model.geometry_head, motion[rigged], geometry[rigged])
+        _fit(model.geometry_head, motion[geometry_known], geometry[geometry_known])
     if "landmark_head." in names:
-        _fit(model.landmark_head, motion[marked], landmarks[marked])
+        _fit(model.landmark_head, motion[landmarks_known], landmarks[landmarks_known])
 
 
 def _fit(head: nn.Linear, motion: Tensor, wanted: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""What stage 1 trains: the autoencoder and a teacher's heads that read rig and landmarks off its motion latents."""
+"""The trained module of stage 1: the autoencoder and linear supervision heads on its motion latents."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 
 class HeadOutputs(NamedTuple):
-    """What is read off frames: motion latents (N, M), the rig (N, G), landmarks (N, 68, 2) in [-1, 1]."""
+    """Motion latents of frames and the heads' predictions."""
 
     motion: Tensor
+    """(N, M)."""
     geometry: Tensor
+    """(N, G), standardised rig parameters."""
     landmarks: Tensor
+    """(N, 68, 2) in [-1, 1]."""
 
 
 class SupervisedAutoencoder(nn.Module):
-    """The autoencoder and two linear heads that must be able to read the rig and the landmarks off the motion latent.
+    """The autoencoder and two linear heads, which predict rig parameters and landmarks from the motion latent.
 
-    The rig says what a face does, the landmarks where its parts are in the picture: moving them there needs both.
+    Rig parameters describe facial motion, landmarks the position in the frame; a deformation needs both.
     """
 
     def __init__(self, params: AutoencoderParams, geometry: int) -> None:
@@ -34,7 +37,7 @@ class SupervisedAutoencoder(nn.Module):
         self.autoencoder = Autoencoder(params)
         self.geometry_head = nn.Linear(params.motion, geometry)
         self.landmark_head = nn.Linear(params.motion, FRAMED_LANDMARKS.size)
-        # A head that knows nothing yet must not pull at a trained encoder.
+        # With zero weights an untrained head sends no gradient to a trained encoder.
         nn.init.zeros_(self.landmark_head.weight)
         with torch.no_grad():
             self.landmark_head.bias.copy_(torch.from_numpy(FRAMED_LANDMARKS).flatten())
@@ -51,24 +54,24 @@ class SupervisedAutoencoder(nn.Module):
             mouth_eyes_refined: apply the mouth-eye refiner, at side S.
 
         Returns:
-            The rendering at size_px, or with refined mouth and eyes at S, and what is read off the driving frames.
+            The rendering at size_px, or with refined mouth and eyes at S, and the outputs of the heads.
         """
         network = self.autoencoder
         source = network.encode_source(sources.contiguous(memory_format=torch.channels_last), size_px)
-        read = self.read(augmented)
+        outputs = self.predict(augmented)
         rendering: Rendering = network(
-            _each(source, len(augmented) // len(sources), mouth_eyes_refined=mouth_eyes_refined), read.motion
+            _each(source, len(augmented) // len(sources), mouth_eyes_refined=mouth_eyes_refined), outputs.motion
         )
-        return rendering, read
+        return rendering, outputs
 
-    def read(self, augmented: Tensor) -> HeadOutputs:
-        """Driving frames (N, 3, S, S) -> their latents and what the heads read off them."""
+    def predict(self, augmented: Tensor) -> HeadOutputs:
+        """Encode driving frames (N, 3, S, S) and apply the heads."""
         motion = self.autoencoder.encode_motion(augmented.contiguous(memory_format=torch.channels_last))
         return HeadOutputs(motion, self.geometry_head(motion), self.landmark_head(motion).unflatten(1, (-1, 2)))
 
 
 def _each(source: Source, drives: int, *, mouth_eyes_refined: bool) -> Source:
-    """Every source of a batch `drives` times in a row, at the side of the mouth-eye refiner or of the renderer only."""
+    """Repeat each source `drives` times in a row, at the side of the mouth-eye refiner or of the renderer."""
 
     def repeat(tensor: Tensor) -> Tensor:
         return tensor.repeat_interleave(drives, 0)

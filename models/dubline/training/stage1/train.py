@@ -1,31 +1,26 @@
 """Trains stage 1 on talking-head clips.
 
-A source frame and a few driving frames of one clip are drawn; each driving frame is rendered from the source and its
-own motion latent.
+Each step draws a source frame and a few driving frames of each clip. Each driving frame is rendered from its source and
+its own motion latent.
 """
 
 from __future__ import annotations
 
-import math
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import torch
-from rich.console import Console
 
 from dubline.models.layers import resize
 from dubline.models.precision import bf16_autocast
-from dubline.training.checkpoint import load_average, read_average
 from dubline.training.cli_errors import UsageError
 from dubline.training.sample_sheet import save_sheet
 from dubline.training.session import HEADS, Session, training_device
 from dubline.training.stage1.data.pairs import Pairs, PairSampler
-from dubline.training.stage1.face_regions import fit_face_regions
-from dubline.training.stage1.latent_alignment import align_refiner
 from dubline.training.stage1.losses.objective import Stage1Objective, head_loss
-from dubline.training.stage1.losses.registration import registered
+from dubline.training.stage1.losses.registration import register
+from dubline.training.stage1.partial_training import freeze
 from dubline.training.stage1.probe_fitting import fit_probes
 from dubline.training.stage1.supervised_autoencoder import SupervisedAutoencoder
 
@@ -36,74 +31,67 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dubline.models.presets import Preset
+    from dubline.models.stage1.autoencoder import Rendering
     from dubline.training.corpus import Clip
     from dubline.training.stage1.data.exact_geometry import DensePairSampler
+    from dubline.training.stage1.recipe import Recipe
 
-LEARNING_RATE: Final = 5e-4
 SHEET_STEPS: Final = 500
+#: Every third step uses pairs with exact flow, if there are any.
 DENSE_EVERY_STEPS: Final = 3
-#: Beside it the gradient of the pictures' own loss is about as large.
-PERCEPTUAL: Final = 0.25
-WARM_UP_STEPS: Final = 2000
-#: A mouth-eye refiner's driving frames are the most telling of so many.
+#: Frames from which each driving frame of the mouth-eye refiner is selected.
 CANDIDATES: Final = 8
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to train stage 1.
+class Run:
+    """One training run of stage 1."""
 
-    minutes: the time box. steps: taken instead, as in `Session`. sources, drives: clips a step and driving frames of
-    each; what is read off a source serves all of its driving frames. size_px: side at which to render; None is the
-    preset's `render_px`. resume, start_from: as in `Session`. keep_motion: leave motion latents and appearance codes
-    alone, so that stage 2 stays valid. refine_mouth_eyes: train the mouth-eye refiner only, at the networks' side.
-    formerly: averages whose mouth-eye refiner to begin with, in latents that have changed since.
-    readings: further driving frames a step that only the motion encoder sees, for rig and landmarks of
-    labelled clips.
-    warm_up: steps at the beginning that do nothing else: a tenth of the price of a rendered step, and a renderer whose
-    latents say nothing learns nothing.
-    perceptual: weight of the perceptual loss on mouth and eyes. adversarial: of the discriminator's verdict on mouths.
-    teacher: of the exact geometry. A weight of 0 leaves each out.
-    """
-
-    minutes: float = math.inf
-    steps: int | None = None
-    sources: int = 4
-    drives: int = 3
-    size_px: int | None = None
-    resume: bool = False
-    start_from: Path | None = None
-    keep_motion: bool = False
-    refine_mouth_eyes: bool = False
-    formerly: Path | None = None
-    learning_rate: float = LEARNING_RATE
-    readings: int = 0
-    warm_up: int = 0
-    perceptual: float = PERCEPTUAL
-    adversarial: float = 0.0
-    teacher: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.formerly and not self.refine_mouth_eyes:
-            raise UsageError(
-                "only a mouth-eye refiner is carried over from other averages: --formerly needs --refine-mouth-eyes"
-            )
-
-    @property
-    def keeps_motion(self) -> bool:
-        """Whether latents and appearance codes stay what they are."""
-        return self.keep_motion or self.refine_mouth_eyes
+    recipe: Recipe
+    size_px: int
+    """Side at which to render."""
+    sampler: PairSampler
+    dense: DensePairSampler | None
+    model: SupervisedAutoencoder
+    objective: Stage1Objective
+    session: Session
+    warm_up: int
+    """First steps, without rendering."""
 
 
 def train(
     clips: Sequence[Clip], preset: Preset, out: Path, recipe: Recipe, dense: DensePairSampler | None = None
 ) -> Path:
-    """Train for a number of minutes or of steps; state, curves and sample sheets go to `out`. Returns the state's path.
+    """Train for a number of minutes or of steps; state, curves and sample sheets are written to `out`.
 
-    With `dense` every third step is a lesson of exact geometry.
+    Args:
+        clips: labelled or not.
+        preset: to train.
+        out: the run's folder.
+        recipe: how to train.
+        dense: pairs with exact flow, for every third step.
+
+    Returns:
+        Path of the state.
+
+    Raises:
+        FileNotFoundError: there is nothing to resume.
+        UsageError: the recipe does not fit the preset or the weights to start from.
     """
     torch.manual_seed(0)
-    size_px, device = _side(recipe, preset), training_device()
+    run = prepare(clips, preset, out, recipe, dense)
+    while not run.session.finished:
+        if run.session.steps < run.warm_up:
+            warm_up_step(run)
+        else:
+            step(run)
+    run.session.save()
+    return run.session.path
+
+
+def prepare(clips: Sequence[Clip], preset: Preset, out: Path, recipe: Recipe, dense: DensePairSampler | None) -> Run:
+    """Build or load everything that the steps of a run need."""
+    size_px, device = render_side(recipe, preset), training_device()
     sampler = PairSampler(clips, device)
     model = SupervisedAutoencoder(preset.autoencoder, sampler.mean.size).to(device)
     objective = Stage1Objective(recipe.perceptual, recipe.adversarial, recipe.teacher, device)
@@ -118,113 +106,76 @@ def train(
         batch=recipe.sources * recipe.drives,
         companions=objective.companions,
     )
-    if headless := [head for head in HEADS if head in session.untrained]:
+    if missing := [head for head in HEADS if head in session.untrained]:
         averaged = cast("SupervisedAutoencoder", session.average.network)
-        fit_probes(averaged, sampler, headless)
+        fit_probes(averaged, sampler, missing)
         model.load_state_dict(averaged.state_dict())
-    if recipe.keeps_motion:
-        _freeze(model, session, recipe, sampler)
+    if recipe.freezes_motion:
+        freeze(model, session, recipe, sampler)
     sampler.seed(session.steps)
     if dense:
         dense.seed(session.steps)
-    # There is nothing to read without a rig, and nothing to learn for an encoder that is kept.
-    warm_up = recipe.warm_up if any(clip.labelled for clip in clips) and not recipe.keeps_motion else 0
-    while not session.finished:
-        if session.steps < warm_up:
-            misread = _misread(model, sampler, session, recipe.sources * recipe.drives)
-            session.step(misread, read=misread.detach())
-            if session.steps == warm_up:
-                session.restart_warm_up()
-            continue
-        # A lesson is about the deformation, which a mouth-eye refiner leaves as it is.
-        lesson = dense if session.steps % DENSE_EVERY_STEPS == 0 and not recipe.refine_mouth_eyes else None
-        pairs = session.fetch(partial(_draw, sampler, recipe, lesson))
-        with bf16_autocast(device):
-            rendering, read = model(
-                pairs.sources, pairs.augmented, size_px, mouth_eyes_refined=recipe.refine_mouth_eyes
-            )
-        if recipe.refine_mouth_eyes:
-            pairs = registered(pairs, rendering.deformation.mixed)
-        verdict = objective(rendering, read, pairs)
-        further = (
-            _misread(model, sampler, session, recipe.readings) if recipe.readings and not recipe.keeps_motion else 0.0
-        )
-        session.step(verdict.total + recipe.teacher * further, **verdict.figures)
-        if session.steps % SHEET_STEPS == 1:
-            sources = pairs.sources.repeat_interleave(len(pairs.driving) // len(pairs.sources), 0)
-            side = rendering.frame.shape[-1]
-            seen = (resize(part, side, side) for part in (sources, pairs.augmented, pairs.driving))
-            save_sheet(out / "stage1.png", *seen, rendering.warped, rendering.frame)
-    session.save()
-    return session.path
+    # The warm-up needs labels and an encoder that is trained.
+    warm_up = recipe.warm_up if any(clip.labelled for clip in clips) and not recipe.freezes_motion else 0
+    return Run(recipe, size_px, sampler, dense, model, objective, session, warm_up)
 
 
-def _side(recipe: Recipe, preset: Preset) -> int:
-    """The side in px at which the renderer renders."""
+def render_side(recipe: Recipe, preset: Preset) -> int:
+    """Return the side in px at which to render.
+
+    Raises:
+        UsageError: the mouth-eye refiner would have nothing to refine at this side.
+    """
     size_px = recipe.size_px or preset.autoencoder.render_px
     if recipe.refine_mouth_eyes and size_px >= preset.size_px and preset.autoencoder.mouth_eye_widths:
         raise UsageError(f"at {size_px} px there is nothing to refine: render at less than {preset.size_px}")
     return size_px
 
 
-def _freeze(model: SupervisedAutoencoder, session: Session, recipe: Recipe, sampler: PairSampler) -> None:
-    """Leave alone what the plan keeps, as it is in the averages: stage 2 was trained on those."""
-    if not session.steps and not recipe.start_from:
-        raise UsageError("there is no trained motion to keep: resume, or start from averages")
-    averaged = cast("SupervisedAutoencoder", session.average.network)
+def warm_up_step(run: Run) -> None:
+    """Train the motion encoder and the heads without rendering."""
+    loss = _head_loss(run, run.recipe.sources * run.recipe.drives)
+    run.session.step(loss, heads=loss.detach())
+    if run.session.steps == run.warm_up:
+        run.session.restart_warm_up()
+
+
+def step(run: Run) -> None:
+    """Render a batch, improve the networks and report."""
+    recipe, session = run.recipe, run.session
+    pairs = session.fetch(partial(_draw, run))
+    with bf16_autocast(run.sampler.device):
+        rendering, outputs = run.model(
+            pairs.sources, pairs.augmented, run.size_px, mouth_eyes_refined=recipe.refine_mouth_eyes
+        )
     if recipe.refine_mouth_eyes:
-        if recipe.formerly:
-            _adopt_refiner(averaged, recipe.formerly, session, sampler)
-        _initialise_refiner(averaged, session, sampler)
-    model.load_state_dict(averaged.state_dict())
-    network = model.autoencoder
-    if network.mouth_eye_refiner is not None and recipe.refine_mouth_eyes:
-        # Running statistics are kept as well.
-        model.eval().requires_grad_(requires_grad=False)
-        network.mouth_eye_refiner.requires_grad_(requires_grad=True)
-        network.mouth_eye_refiner.face_regions.requires_grad_(requires_grad=False)
-    else:
-        network.motion_encoder.requires_grad_(requires_grad=False)
-        network.appearance_extractor.requires_grad_(requires_grad=False)
+        pairs = register(pairs, rendering.deformation.mixed)
+    value = run.objective(rendering, outputs, pairs)
+    further = _head_loss(run, recipe.readings) if recipe.readings and not recipe.freezes_motion else 0.0
+    session.step(value.total + recipe.teacher * further, **value.figures)
+    if session.steps % SHEET_STEPS == 1:
+        write_sheet(session.path.with_suffix(".png"), pairs, rendering)
 
 
-def _initialise_refiner(averaged: SupervisedAutoencoder, session: Session, sampler: PairSampler) -> None:
-    """Tell a mouth-eye refiner that has learnt nothing yet what the geometry head reads, and where mouths and eyes are.
-
-    Raises:
-        UsageError: there is no mouth-eye refiner.
-    """
-    mouth_eye_refiner = averaged.autoencoder.mouth_eye_refiner
-    if mouth_eye_refiner is None:
-        raise UsageError("this preset has no mouth-eye refiner: train its renderer, or choose another preset")
-    if mouth_eye_refiner.is_untrained:
-        mouth_eye_refiner.init_readings(averaged.geometry_head.weight)
-        fit_face_regions(averaged.autoencoder, sampler)
-        session.average.reset()
-        session.restart_warm_up()
+def write_sheet(path: Path, pairs: Pairs, rendering: Rendering) -> None:
+    """Write the sample sheet: source, encoder input, target, warped source, output."""
+    sources = pairs.sources.repeat_interleave(len(pairs.driving) // len(pairs.sources), 0)
+    side = rendering.frame.shape[-1]
+    inputs = (resize(part, side, side) for part in (sources, pairs.augmented, pairs.driving))
+    save_sheet(path, *inputs, rendering.warped, rendering.frame)
 
 
-def _adopt_refiner(averaged: SupervisedAutoencoder, formerly: Path, session: Session, sampler: PairSampler) -> None:
-    """Go on with another run's mouth-eye refiner, unless this run resumes one of its own."""
-    mouth_eye_refiner = averaged.autoencoder.mouth_eye_refiner
-    if session.steps and mouth_eye_refiner is not None and not mouth_eye_refiner.is_untrained:
-        Console().print(f"{formerly} is left aside: this run's own mouth-eye refiner goes on", markup=False)
-        return
-    former = deepcopy(averaged)
-    load_average(former, read_average(formerly)[0], optional=HEADS)
-    said = align_refiner(averaged.autoencoder, former.autoencoder, sampler)
-    Console().print(f"these latents say {said:.0%} of what the mouth-eye refiner heard before", markup=False)
+def _head_loss(run: Run, count: int) -> Tensor:
+    """Compute the loss of the heads on `count` frames of different clips."""
+    pairs = run.session.fetch(partial(run.sampler.draw, count, 1))
+    with bf16_autocast(run.sampler.device):
+        outputs = run.model.predict(pairs.augmented)
+    return head_loss(outputs, pairs)
 
 
-def _misread(model: SupervisedAutoencoder, sampler: PairSampler, session: Session, count: int) -> Tensor:
-    """How wrongly the motion encoder reads rig and landmarks off `count` frames of different clips."""
-    pairs = session.fetch(partial(sampler.draw, count, 1))
-    with bf16_autocast(sampler.device):
-        read = model.read(pairs.augmented)
-    return head_loss(read, pairs)
-
-
-def _draw(sampler: PairSampler, recipe: Recipe, dense: DensePairSampler | None) -> Pairs:
-    if dense is None:
-        return sampler.draw(recipe.sources, recipe.drives, CANDIDATES if recipe.refine_mouth_eyes else 1)
-    return sampler.lesson(dense.draw(recipe.sources * recipe.drives, sampler.device))
+def _draw(run: Run) -> Pairs:
+    recipe = run.recipe
+    # Exact flow supervises the deformation, which does not change with the mouth-eye refiner.
+    if run.dense and run.session.steps % DENSE_EVERY_STEPS == 0 and not recipe.refine_mouth_eyes:
+        return run.sampler.from_dense(run.dense.draw(recipe.sources * recipe.drives, run.sampler.device))
+    return run.sampler.draw(recipe.sources, recipe.drives, CANDIDATES if recipe.refine_mouth_eyes else 1)

@@ -1,1 +1,1 @@
-"""Stage 2's training: motion from speech, on the latents of a trained stage 1."""
+"""Training of stage 2: motion from speech."""

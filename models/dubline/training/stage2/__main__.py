@@ -1,12 +1,14 @@
-"""The command line of stage 2: `python -m dubline.training.stage2 CLIPS --minutes 25`."""
+"""Command line of stage 2: `python -m dubline.training.stage2 CLIPS --minutes 25`."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
+import structlog
 from rich.console import Console
 
 from dubline.models.presets import PRESETS, Objective
@@ -14,17 +16,23 @@ from dubline.training.cli_errors import exit_on_usage_error
 from dubline.training.corpus import Clip, find_clips, stream_corpus
 from dubline.training.stage2.articulation import ArticulationSampler, read_labelled_speech
 from dubline.training.stage2.encoded_clips import read_encoded
-from dubline.training.stage2.train import RECIPE, Recipe, train
+from dubline.training.stage2.recipe import Recipe
+from dubline.training.stage2.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_log = structlog.get_logger(__name__)
+
+#: Parts that can be left out, as switches of the preset.
 SWITCHES: Final = {"style": "uses_style", "articulation": "uses_articulation", "appearance": "uses_appearance"}
 
 
 def main() -> None:
-    """Read the command line and train."""
-    args = _parser().parse_args()
+    """Parse the command line and train."""
+    args = parser().parse_args()
+    if "--recited" in sys.argv:
+        _log.warning("option_renamed", old="--recited", new="--articulation-windows")
     preset = PRESETS[args.preset]
     switches = {SWITCHES[name]: False for name in args.without}
     params = dataclasses.replace(preset.diffusion, objective=args.objective, **switches)
@@ -34,51 +42,66 @@ def main() -> None:
         stream_corpus(args.clips, preset.size_px, heldout=False),
         dataclasses.replace(preset, diffusion=params),
         args.out,
-        minutes=args.minutes,
-        resume=args.resume,
-        recipe=Recipe(args.batch, args.draws, args.variants, args.rollouts, args.recited, args.warm_up),
+        recipe_of(args),
         heldout=_if_any(stream_corpus(heldout, preset.size_px, heldout=True)),
         names=[*names, *map(str, heldout)],
         articulation=ArticulationSampler(read_labelled_speech(args.speech), params) if args.speech else None,
+        former=read_encoded(args.formerly).training if args.formerly else (),
+    )
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """Convert parsed arguments to a recipe."""
+    return Recipe(
+        batch=args.batch,
+        draws=args.draws,
+        variants=args.variants,
+        rollouts=args.rollouts,
+        articulation_windows=args.articulation_windows,
+        warm_up=args.warm_up,
+        minutes=args.minutes,
+        resume=args.resume,
         start_from=args.start_from,
-        formerly=read_encoded(args.formerly).training if args.formerly else (),
     )
 
 
 def _stamp(path: Path) -> str:
-    """A clip as it is now: one that is rendered again is encoded again."""
+    """Identify a clip by path, size and time, so that a changed file is encoded again."""
     stat = path.stat()
     return f"{path} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def _if_any(clips: Iterator[Clip]) -> Iterator[Clip]:
-    """The clips; none where a corpus keeps none apart."""
+    """Yield the clips; none if a corpus has no held-out clips."""
     try:
         yield from clips
     except FileNotFoundError as error:
-        Console().print(f"{error}; the lips are checked on training clips only", markup=False)
+        Console().print(f"{error}; the lips are validated on training clips only", markup=False)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
+def parser() -> argparse.ArgumentParser:
+    """Build the argument parser."""
+    parser = argparse.ArgumentParser(prog="python -m dubline.training.stage2", description=__doc__)
     add = parser.add_argument
     add("clips", type=Path, nargs="+", help="folders of NAME.mp4 + NAME.npz")
-    add("--heldout", type=Path, nargs="+", help="folders whose held-out clips check the lips; else those of CLIPS")
+    add("--heldout", type=Path, nargs="+", help="folders whose held-out clips validate the lips; default: CLIPS")
     add("--preset", choices=PRESETS, default="base")
     add("--minutes", type=float, default=25)
     add("--out", type=Path, default=Path("runs/base"))
     add("--resume", action="store_true", help="continue from the state in --out")
-    add("--start-from", type=Path, help="averages to begin from: a state, safetensors, or a released folder")
-    add("--formerly", type=Path, help="encoded.pt of the run that those averages come from, if stage 1 was another")
+    add("--start-from", type=Path, help="averages to start from: a state, safetensors, or a released folder")
+    add("--formerly", type=Path, help="encoded.pt of the run of those averages, if its stage 1 was another")
     add("--objective", choices=get_args(Objective), default="flow")
     add("--without", choices=SWITCHES, action="append", default=[], help="leave a part out; may be repeated")
-    add("--batch", type=int, default=RECIPE.batch, help="windows per step")
-    add("--draws", type=int, default=RECIPE.draws, help="noises per window")
-    add("--variants", type=int, default=RECIPE.variants, help="further recordings of each clip's speech")
-    add("--rollouts", type=float, default=RECIPE.rollouts, help="share of windows after the network's own motion")
-    add("--speech", type=Path, help="folder of NAME.flac + NAME.npz: speech whose mouth is known, without pictures")
-    add("--recited", type=int, default=RECIPE.recited, help="windows of such speech per step")
-    add("--warm-up", type=int, default=RECIPE.warm_up, help="first steps that learn from such speech alone")
+    add("--batch", type=int, default=Recipe.batch, help="windows per step")
+    add("--draws", type=int, default=Recipe.draws, help="noises per window")
+    add("--variants", type=int, default=Recipe.variants, help="augmented recordings of each clip's speech")
+    add("--rollouts", type=float, default=Recipe.rollouts, help="share of windows that follow the network's own motion")
+    add("--speech", type=Path, help="folder of NAME.flac + NAME.npz: speech with known mouth motion, without frames")
+    # `--recited` is the name of earlier versions; it is accepted for one more release.
+    windows = Recipe.articulation_windows
+    add("--articulation-windows", "--recited", type=int, default=windows, help="windows of such speech per step")
+    add("--warm-up", type=int, default=Recipe.warm_up, help="first steps, which learn from such speech only")
     return parser
 
 

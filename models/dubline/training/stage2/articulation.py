@@ -1,8 +1,8 @@
-"""Lessons in articulation: speech whose mouth is known, without a picture; for training only.
+"""Articulation supervision: speech with known mouth motion but without frames; for training only.
 
-Rendered films are dear and few; a rig that speaks is cheap. From a folder of NAME.flac (or any other sound file) beside
-NAME.npz with `expression` (T, E), `lip_shut` and `aperture_mm` (T,), each at 25 fps, the articulation extractor learns
-what mouths do for many more voices and sentences than there are films of.
+A rig that speaks costs far less than rendered video. A folder of NAME.flac (or any other sound file) beside NAME.npz
+with `expression` (T, E), `lip_shut` and `aperture_mm` (T,), each at 25 fps, supervises the articulation extractor with
+many more voices and sentences than there are clips.
 """
 
 from __future__ import annotations
@@ -29,41 +29,44 @@ if TYPE_CHECKING:
     from dubline.models.stage2.audio_encoder import LocalExtractor
 
 LEARNING_RATE: Final = 1e-3
-#: The last two readings are the lips: shut, and the gap. They are the reason for all of it.
+#: The last two values are the lips (closed, gap), which have the largest weight.
 LIPS: Final = slice(-2, None)
 LIP_WEIGHT: Final = 5.0
 
 
 class LabelledSpeech(NamedTuple):
-    """A voice and what the mouth did meanwhile: (T, G)."""
+    """A recording with the mouth motion (T, G)."""
 
-    voice: Recording
+    recording: Recording
     mouth: Tensor
 
 
 class ArticulationBatch(NamedTuple):
-    """A batch: speech around B windows (B, L, BANDS), the mouth in their frames (B, T, G), and which of them exist."""
+    """A batch of B windows."""
 
     slices: Tensor
+    """(B, L, BANDS), speech around the windows."""
     mouth: Tensor
+    """(B, T, G), standardised mouth motion."""
     recorded: Tensor
+    """(B, T), 1 for frames inside the recording."""
 
 
 class ArticulationSampler:
-    """Draws windows of recitations, every recitation equally often.
+    """Samples windows of labelled speech, each recording with equal probability.
 
     Args:
-        recitations: those that are shorter than a window are left out.
-        params: say how long a window is.
+        recordings: those shorter than a window are left out.
+        params: determine the length of a window.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no recording that is long enough.
     """
 
     def __init__(self, recordings: Sequence[LabelledSpeech], params: DiffusionParams) -> None:
-        self.recordings = [each for each in recordings if fits(each.voice, params)]
+        self.recordings = [each for each in recordings if fits(each.recording, params)]
         if not self.recordings:
-            raise FileNotFoundError("there is no speech to learn articulation from")
+            raise FileNotFoundError("there is no labelled speech that is long enough")
         self.params = params
         everything = torch.cat([each.mouth for each in self.recordings]).float()
         self.mean, self.std = everything.mean(0), everything.std(0) + 0.02
@@ -74,73 +77,73 @@ class ArticulationSampler:
         self.random = np.random.default_rng([seed, 2])
 
     def draw(self, batch: int) -> ArticulationBatch:
-        """A batch of windows, each by a varied voice."""
+        """Draw a batch of windows with augmented voices."""
         rows = [self._window(self.recordings[i]) for i in self.random.integers(len(self.recordings), size=batch)]
         return ArticulationBatch(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
-    def _window(self, recording: LabelledSpeech) -> tuple[Tensor, Tensor, Tensor]:
-        params, voice = self.params, recording.voice
-        count = len(recording.mouth)
+    def _window(self, speech: LabelledSpeech) -> tuple[Tensor, Tensor, Tensor]:
+        params, recording = self.params, speech.recording
+        count = len(speech.mouth)
         start = int(self.random.integers(count - params.window + 1))
         frames = torch.arange(start - params.previous, start + params.window)
-        mel = normalise(augment_log_mel(voice.mel.float(), self.random), voice.level)
-        mouth = (recording.mouth[frames.clamp(0, count - 1)].float() - self.mean) / self.std
+        mel = normalise(augment_log_mel(recording.mel.float(), self.random), recording.level)
+        mouth = (speech.mouth[frames.clamp(0, count - 1)].float() - self.mean) / self.std
         return speech_around(mel, start, params), mouth, (frames >= 0).float()
 
 
 class ArticulationHead:
-    """Reads the mouth off the articulation of speech, by a linear head that learns beside the extractor.
+    """Auxiliary linear head that predicts the mouth motion from the articulation extractor's output.
 
     Args:
-        articulation: to learn from.
-        width: of the articulation.
-        device: where batches are judged.
+        sampler: of labelled speech.
+        width: of the extractor's output.
+        device: of the batches.
     """
 
-    def __init__(self, articulation: ArticulationSampler, width: int, device: torch.device) -> None:
-        self.articulation, self.device = articulation, device
-        self.head = nn.Linear(width, len(articulation.mean)).to(device)
+    def __init__(self, sampler: ArticulationSampler, width: int, device: torch.device) -> None:
+        self.sampler, self.device = sampler, device
+        self.head = nn.Linear(width, len(sampler.mean)).to(device)
         self.optimiser = torch.optim.AdamW(self.head.parameters(), LEARNING_RATE)
         self.steps = 0
 
     def loss(self, extractor: LocalExtractor, batch: int) -> Tensor:
-        """How wrongly the mouth and its speed are read off a batch of lessons; `step` follows its gradient."""
+        """Compute the error of predicted mouth motion and speed on a batch; `step` follows its gradient."""
         self.optimiser.zero_grad(set_to_none=True)
-        slices, mouth, recorded = (column.to(self.device) for column in self.articulation.draw(batch))
-        off = (self.head(extractor(slices)).float() - mouth) * recorded[..., None]
-        weight = torch.ones(off.shape[-1], device=self.device)
+        slices, mouth, recorded = (column.to(self.device) for column in self.sampler.draw(batch))
+        error = (self.head(extractor(slices)).float() - mouth) * recorded[..., None]
+        weight = torch.ones(error.shape[-1], device=self.device)
         weight[LIPS] = LIP_WEIGHT
-        loss: Tensor = (weight * off.square()).mean() + (weight * off.diff(dim=1).square()).mean()
+        loss: Tensor = (weight * error.square()).mean() + (weight * error.diff(dim=1).square()).mean()
         return loss
 
     def step(self) -> None:
-        """Improve the head by the gradient that came back."""
+        """Update the head by its gradient."""
         nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
         self.optimiser.step()
         self.steps += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """All that going on needs."""
+        """Return all state for resuming."""
         return {"head": self.head.state_dict(), "optimiser": self.optimiser.state_dict(), "steps": self.steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`, with other lessons than at the beginning."""
+        """Restore a `state_dict` and start another random sequence."""
         self.head.load_state_dict(state["head"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps = state["steps"]
-        self.articulation.seed(self.steps)
+        self.sampler.seed(self.steps)
 
 
 def read_labelled_speech(folder: Path) -> list[LabelledSpeech]:
-    """Everything a folder holds; what can not be read is left out.
+    """Read all labelled speech of a folder; unreadable files are left out.
 
     Raises:
-        FileNotFoundError: it holds no NAME.npz beside a sound file.
+        FileNotFoundError: there is no NAME.npz beside a sound file.
     """
     tracks = {path.stem: path for path in folder.glob("*.npz")}
     sounds = sorted(path for path in folder.iterdir() if path.suffix != ".npz" and path.stem in tracks)
     if not sounds:
-        raise FileNotFoundError(f"{folder} holds no sound beside a NAME.npz to learn articulation from")
+        raise FileNotFoundError(f"{folder} has no sound beside a NAME.npz to learn articulation from")
     read = []
     for sound in track(sounds, "reading speech"):
         try:
@@ -151,7 +154,7 @@ def read_labelled_speech(folder: Path) -> list[LabelledSpeech]:
 
 
 def read_labelled_recording(sound: Path, tracks: Path) -> LabelledSpeech:
-    """One recording and its mouth."""
+    """Read one recording and its mouth motion."""
     with np.load(tracks) as file:
         columns = [file["expression"], file["lip_shut"][:, None], file["aperture_mm"][:, None] / 10]
     mouth = torch.from_numpy(np.concatenate(columns, axis=1).astype(np.float16))

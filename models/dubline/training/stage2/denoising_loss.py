@@ -1,4 +1,4 @@
-"""What stage 2 is trained to do: denoise a window of motion, sometimes after frames that it drew itself."""
+"""Loss of stage 2: denoise a window of motion, sometimes with previous frames sampled by the network itself."""
 
 from __future__ import annotations
 
@@ -18,37 +18,39 @@ if TYPE_CHECKING:
     from dubline.training.stage2.windows import Batch
 
 SPEECH_DROPOUT: Final = 0.1
-#: Late times are drawn more often (density 2 t): there the lips' detail is decided.
+#: Late times are drawn more often (density 2 t), because the detail of the lips is decided there.
 LAST_TIME: Final = 0.98
-#: Three guided steps are enough to show what the network's windows end like; for an eighth of a batch they cost about
-#: an eighth of a training step (measured for BASE: .68 to .77 s of one core).
+#: Three guided steps are enough for realistic previous frames; for an eighth of a batch they take about an eighth of a
+#: training step (measured for BASE: .68 to .77 s of one core).
 ROLLOUT_STEPS: Final = 3
 
 
 def loss_of(
-    diffusion: Diffusion, lips: Tensor, batch: Batch, *, draws: int = 1, teacher: Diffusion | None = None
+    diffusion: Diffusion, lips: Tensor, batch: Batch, *, draws: int = 1, rollout: Diffusion | None = None
 ) -> Tensor:
-    """The objective on the window, velocity and acceleration of the clean estimate, and the lips' readings.
+    """Compute the loss of the prediction, the velocity and acceleration of the clean estimate, and the lips' readings.
 
     Args:
         diffusion: is trained.
         lips: (K, 2), see `lips_of`.
         batch: of B windows.
-        draws: how many times and noises for each window.
-        teacher: its samples stand for the previous frames of the windows that have an earlier one.
+        draws: number of times and noises for each window.
+        rollout: network that samples the previous frames of the windows with an earlier window.
     """
-    if teacher is not None and batch.earlier is not None:
-        own = own_past(teacher, batch)
-        # Its head was elsewhere. A truth that does not begin there would teach to disregard the past; one that comes
-        # from there as the sampler's windows do teaches to go on.
-        moved = (own[:, -1:] - batch.previous[:, -1:]) * sampling.offset_decay(batch.clean.shape[1]).to(own.device)
-        batch = batch._replace(previous=own, clean=batch.clean + moved)
-    style_state = diffusion.style_extractor.update(batch.recordings, diffusion.style_extractor.start(len(batch.clean)))
+    if rollout is not None and batch.earlier is not None:
+        sampled = own_past(rollout, batch)
+        # The sampled head position differs from the truth. Shift the target by this difference, faded out as in
+        # sampling: a target that does not continue the previous frames would teach the network to ignore them.
+        shift = (sampled[:, -1:] - batch.previous[:, -1:]) * sampling.offset_decay(batch.clean.shape[1]).to(
+            sampled.device
+        )
+        batch = batch._replace(previous=sampled, clean=batch.clean + shift)
+    style_state = diffusion.style_extractor.update(batch.excerpts, diffusion.style_extractor.start(len(batch.clean)))
     device = batch.clean.device
-    listen = (torch.rand(len(batch.clean), 1, device=device) > SPEECH_DROPOUT).float()
+    keep = (torch.rand(len(batch.clean), 1, device=device) > SPEECH_DROPOUT).float()
     condition = Condition(
-        diffusion.articulation_extractor(batch.slices) * listen[..., None],
-        diffusion.style_extractor(style_state) * listen,
+        diffusion.articulation_extractor(batch.slices) * keep[..., None],
+        diffusion.style_extractor(style_state) * keep,
         batch.appearance,
         batch.source,
         batch.previous,
@@ -68,40 +70,40 @@ def _denoising_loss(diffusion: Diffusion, lips: Tensor, clean: Tensor, condition
     weight = diffusion.whitening.scale.sqrt()
     weight = weight / weight.mean()
     loss = (weight * (predicted - schedule.target(clean, noise, objective)).square()).mean()
-    off = schedule.clean_estimate(noisy, predicted, times, objective) - clean
+    error = schedule.clean_estimate(noisy, predicted, times, objective) - clean
     for order in (1, 2):
-        loss = loss + (weight * off.diff(n=order, dim=1).square()).mean()
-    reading = off @ lips
+        loss = loss + (weight * error.diff(n=order, dim=1).square()).mean()
+    reading = error @ lips
     total: Tensor = loss + 0.5 * (reading.square().mean() + reading.diff(dim=1).square().mean())
     return total
 
 
 @torch.no_grad()
-def own_past(teacher: Diffusion, batch: Batch) -> Tensor:
-    """The previous frames (B, P, K) with those of the first windows drawn by the network itself.
+def own_past(network: Diffusion, batch: Batch) -> Tensor:
+    """Return the previous frames (B, P, K), those of the windows with an earlier window sampled by a network.
 
-    In use it continues its own motion, not the truth; the few steps drawn here make the same kind of mistakes.
+    In inference the network continues its own motion, not the truth; a few sampling steps make the same kind of errors.
     """
     if batch.earlier is None:
         return batch.previous
-    count, params = len(batch.earlier.slices), teacher.params
-    style_state = teacher.style_extractor.update(batch.recordings[:count], teacher.style_extractor.start(count))
+    count, params = len(batch.earlier.slices), network.params
+    style_state = network.style_extractor.update(batch.excerpts[:count], network.style_extractor.start(count))
     condition = Condition(
-        teacher.articulation_extractor(batch.earlier.slices),
-        teacher.style_extractor(style_state),
+        network.articulation_extractor(batch.earlier.slices),
+        network.style_extractor(style_state),
         batch.appearance[:count],
         batch.source[:count],
         torch.zeros_like(batch.previous[:count]),
         torch.zeros_like(batch.known[:count]),
     )
-    drawn = sampling.sample_window(teacher, condition, torch.randn_like(batch.clean[:count]), ROLLOUT_STEPS)
+    drawn = sampling.sample_window(network, condition, torch.randn_like(batch.clean[:count]), ROLLOUT_STEPS)
     frames = batch.earlier.ahead[:, None] + torch.arange(-params.previous, 0, device=drawn.device)
-    own = drawn.gather(1, frames[..., None].expand(-1, -1, drawn.shape[-1]))
-    return torch.cat([own.to(batch.previous.dtype), batch.previous[count:]])
+    sampled = drawn.gather(1, frames[..., None].expand(-1, -1, drawn.shape[-1]))
+    return torch.cat([sampled.to(batch.previous.dtype), batch.previous[count:]])
 
 
 def lips_of(diffusion: Diffusion, geometry_head: nn.Linear) -> Tensor:
-    """What stage 1's geometry head reads as lips from whitened motion: (K, 2); zeros if it never saw a label."""
+    """Return the lip readings of stage 1's geometry head on whitened motion: (K, 2); zeros without labels."""
     whitening = diffusion.whitening
     if geometry_head.out_features < len(range(*LIPS.indices(2))):
         return torch.zeros(len(whitening.scale), 2, device=whitening.scale.device)

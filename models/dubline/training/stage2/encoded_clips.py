@@ -1,6 +1,6 @@
-"""What stage 2 keeps of clips: their latents and several recordings of their speech, encoded once and stored in a file.
+"""Clips as stage 1 latents and log-mels of several recordings of their speech, encoded once and stored in a file.
 
-A clip's frames are gone as soon as it is encoded, so a corpus of any size needs 0.5 MB for each 4 seconds.
+Frames are released after encoding; 4 seconds take 0.5 MB.
 """
 
 from __future__ import annotations
@@ -32,49 +32,55 @@ if TYPE_CHECKING:
     from dubline.models.stage2.diffusion import Diffusion
     from dubline.training.corpus import Clip
 
-#: A face's appearance code changes so little that every fifth frame's is enough.
+#: Interval of appearance codes: they change so little that every fifth frame is enough.
 APPEARANCE_STEP: Final = 5
 ENCODING_BATCH: Final = 25
-#: How many clips' speech is at hand to babble in the background of the next.
+#: Number of clips whose speech is available as background babble.
 BABBLE_POOL: Final = 8
-#: Counts up when the same clips would be encoded into other values.
+#: Incremented when the same clips would be encoded to other values.
 VERSION: Final = 1
 
 
 class Recording(NamedTuple):
-    """One recording of a clip's speech: log-mel (4 T', BANDS) fp16, its loudness, and its speed.
-
-    Its frame t shows what the clip shows at t * speed.
-    """
+    """One recording of a clip's speech. Its frame t belongs to the clip's frame t * speed."""
 
     mel: Tensor
+    """(4 T', BANDS) fp16, log-mel."""
     level: float
+    """Loudness."""
     speed: float
 
 
 class EncodedClip(NamedTuple):
-    """One clip: latents (T, M) and appearance (T / 5, A) in fp16, its voices, and the lip gap (T,) if labelled.
-
-    The first voice is the clip's own.
-    """
+    """One clip as latents."""
 
     name: str
     latents: Tensor
+    """(T, M) fp16."""
     appearance: Tensor
-    voices: tuple[Recording, ...]
+    """(T / 5, A) fp16."""
+    recordings: tuple[Recording, ...]
+    """The clip's own recording first, then augmented ones."""
     gap: Tensor | None
+    """(T,), lip gap of labelled clips."""
 
 
 class EncodedCorpus(NamedTuple):
-    """Training clips and the few that the lips are checked on; names of the files that they come from."""
+    """Training clips and a few held-out clips for validation."""
 
     names: tuple[str, ...]
+    """Of the files that the clips were read from."""
     training: list[EncodedClip]
     heldout: list[EncodedClip]
 
 
 def to_recording(augmented: AugmentedSpeech, frames: int) -> Recording:
-    """Log-mel and loudness of a recording whose clip has so many frames."""
+    """Compute log-mel and loudness of speech.
+
+    Args:
+        augmented: the speech.
+        frames: number of frames of its clip.
+    """
     count = int((frames - 1) / augmented.speed) + 1
     mel = torch.cat(list(stream_log_mel([augmented.speech], count * MEL_PER_FRAME)))
     loudness = Loudness()
@@ -84,31 +90,31 @@ def to_recording(augmented: AugmentedSpeech, frames: int) -> Recording:
 
 @torch.no_grad()
 def encode(clip: Clip, autoencoder: Autoencoder, augmented: Iterable[AugmentedSpeech] = ()) -> EncodedClip:
-    """Run stage 1's encoders over a clip, and the speech front end over its speech and other recordings of it."""
+    """Encode a clip's frames with stage 1, and its own speech and augmented versions of it as log-mels."""
     device = next(autoencoder.parameters()).device
     latents, appearance = [], []
     for begin in range(0, len(clip.frames), ENCODING_BATCH):
-        # A batch at a time: as floats a clip would take four times its pixels.
+        # In batches: as floats a clip takes four times the memory of its pixels.
         part = to_frames(clip.frames[begin : begin + ENCODING_BATCH], device)
         part = part.contiguous(memory_format=torch.channels_last)
         with bf16_autocast(device):
             latents.append(autoencoder.encode_motion(part).half().cpu())
             appearance.append(autoencoder.appearance_extractor(part[::APPEARANCE_STEP]).half().cpu())
-    voices = [to_recording(speech, len(clip.frames)) for speech in (AugmentedSpeech(clip.speech, 1.0), *augmented)]
+    recordings = [to_recording(speech, len(clip.frames)) for speech in (AugmentedSpeech(clip.speech, 1.0), *augmented)]
     gap = None if clip.geometry is None else torch.from_numpy(clip.geometry[:, -1].copy())
-    return EncodedClip(clip.name, torch.cat(latents), torch.cat(appearance), tuple(voices), gap)
+    return EncodedClip(clip.name, torch.cat(latents), torch.cat(appearance), tuple(recordings), gap)
 
 
 def encode_all(
     clips: Iterable[Clip], autoencoder: Autoencoder, variants: int, known: Iterable[EncodedClip] = ()
 ) -> list[EncodedClip]:
-    """Encode the clips that speak, one after the other.
+    """Encode the clips that have speech.
 
     Args:
-        clips: read one at a time; silent ones and those of kind `expression` are left out.
+        clips: read one at a time; silent clips and those of kind `expression` are skipped.
         autoencoder: of stage 1.
-        variants: how many further recordings of each clip's speech.
-        known: what was encoded before and need not be again.
+        variants: number of augmented recordings of each clip's speech.
+        known: clips that were encoded before.
     """
     done = {clip.name: clip for clip in known}
     others: deque[np.ndarray] = deque(maxlen=BABBLE_POOL)
@@ -116,7 +122,7 @@ def encode_all(
     for clip in clips:
         if clip.kind == "expression" or not np.abs(clip.speech).any():
             continue
-        # Names repeat between folders; sounds do not.
+        # Names can repeat between folders, sounds do not.
         seed = zlib.crc32(clip.speech.tobytes())
         name = f"{clip.name}-{seed:08x}"
         if name not in done:
@@ -128,7 +134,7 @@ def encode_all(
     return encoded
 
 
-def encode_corpus(  # noqa: PLR0913 - each is a part of what is stored
+def encode_corpus(  # noqa: PLR0913 - each is part of the stored corpus
     clips: Iterable[Clip],
     heldout: Iterable[Clip],
     autoencoder: Autoencoder,
@@ -137,15 +143,15 @@ def encode_corpus(  # noqa: PLR0913 - each is a part of what is stored
     cache: Path,
     names: Sequence[str] = (),
 ) -> EncodedCorpus:
-    """Encode what a file does not hold yet, and store it there.
+    """Encode the clips that a file does not contain yet, and store them there.
 
     Args:
-        clips: for training; not read at all if the file holds the clips of all these names.
-        heldout: only to be listened to: without further recordings.
-        autoencoder: of stage 1; what another has encoded does not count.
-        variants: further recordings of each training clip's speech.
+        clips: for training; not read if the file contains the clips of all these names.
+        heldout: for validation only, without augmented recordings.
+        autoencoder: of stage 1; a file of another stage 1 is ignored.
+        variants: number of augmented recordings of each training clip's speech.
         cache: the file.
-        names: of the files that the clips come from; without them nothing is stored.
+        names: of the files that the clips are read from; without names nothing is stored.
     """
     sha256 = hashlib.sha256(f"{VERSION} {variants} {fingerprint(autoencoder)}".encode()).hexdigest()
     known = read_cache(cache, sha256)
@@ -159,7 +165,7 @@ def encode_corpus(  # noqa: PLR0913 - each is a part of what is stored
 
 
 def fit_statistics(diffusion: Diffusion, clips: list[EncodedClip]) -> None:
-    """Set the whitening and the source statistics from training clips, in memory that does not grow with them."""
+    """Set whitening and source statistics from training clips; memory use does not depend on their number."""
     count, total = 0, torch.zeros(diffusion.whitening.mean.shape, dtype=torch.float64)
     product = torch.zeros(len(total), len(total), dtype=torch.float64)
     for clip in clips:
@@ -174,7 +180,7 @@ def fit_statistics(diffusion: Diffusion, clips: list[EncodedClip]) -> None:
 
 
 def fingerprint(autoencoder: Autoencoder) -> str:
-    """Name the latents and appearance codes that an autoencoder makes: a hash of its encoders' weights."""
+    """Return the hash of an autoencoder's encoder weights, which identifies its latents and appearance codes."""
     digest = hashlib.sha256()
     for part in (autoencoder.motion_encoder, autoencoder.appearance_extractor):
         for key, tensor in part.state_dict().items():
@@ -184,7 +190,7 @@ def fingerprint(autoencoder: Autoencoder) -> str:
 
 
 def read_cache(path: Path, sha256: str) -> EncodedCorpus:
-    """What a file with that fingerprint holds; nothing from another or none."""
+    """Read the file with this fingerprint; empty if there is none or it has another fingerprint."""
     state = _load(path)
     if state is None:
         return EncodedCorpus((), [], [])
@@ -195,14 +201,14 @@ def read_cache(path: Path, sha256: str) -> EncodedCorpus:
 
 
 def read_encoded(path: Path) -> EncodedCorpus:
-    """What a file holds, whichever stage 1 encoded it.
+    """Read a file of encoded clips of any stage 1.
 
     Raises:
         UsageError: it is not such a file.
     """
     state = _load(path)
     if state is None or not {"names", "training", "heldout"} <= state.keys():
-        raise UsageError(f"{path} holds no encoded clips: give the encoded.pt of a run of stage 2")
+        raise UsageError(f"{path} has no encoded clips: give the encoded.pt of a run of stage 2")
     return _unpack(state)
 
 
@@ -219,8 +225,8 @@ def _load(path: Path) -> dict[str, Any] | None:
 def _unpack(state: dict[str, Any]) -> EncodedCorpus:
     splits = [
         [
-            EncodedClip(name, latents, codes, tuple(Recording(*voice) for voice in voices), gap)
-            for name, latents, codes, voices, gap in state[split]
+            EncodedClip(name, latents, codes, tuple(Recording(*recording) for recording in recordings), gap)
+            for name, latents, codes, recordings, gap in state[split]
         ]
         for split in ("training", "heldout")
     ]
@@ -228,12 +234,12 @@ def _unpack(state: dict[str, Any]) -> EncodedCorpus:
 
 
 def write_cache(path: Path, sha256: str, corpus: EncodedCorpus) -> None:
-    """Store encoded clips; a kill while writing leaves the older file."""
+    """Write encoded clips; a kill while writing keeps the older file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
-    # Plain tuples: what may be loaded without running anyone's code.
+    # Plain tuples, which `torch.load` reads with `weights_only=True`.
     state: dict[str, Any] = {"fingerprint": sha256, "names": list(corpus.names)}
     for split, clips in (("training", corpus.training), ("heldout", corpus.heldout)):
-        state[split] = [(*clip[:3], [tuple(voice) for voice in clip.voices], clip.gap) for clip in clips]
+        state[split] = [(*clip[:3], [tuple(recording) for recording in clip.recordings], clip.gap) for clip in clips]
     torch.save(state, unfinished)
     unfinished.replace(path)

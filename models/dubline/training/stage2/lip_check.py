@@ -1,7 +1,7 @@
-"""Asks while training how well the lips of sampled motion follow the truth: the first window of a few fixed clips.
+"""Validates the lips of sampled motion during training, on the first windows of a few fixed clips.
 
-Cheap and rough, for the progress line and the curves: latents are read by stage 1's geometry head, nothing is
-rendered. Whoever chooses by its figures must report other clips.
+A rough estimate for the progress line and the curves: lips are predicted from latents by stage 1's geometry head, and
+nothing is rendered. Weights selected by it must be reported on other clips.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class LipCheck:
     """A fixed set of first windows.
 
     Args:
-        clips: those that are too short are left out; where one has no labels its own latents' reading is the truth.
-        windows: whose whitening and statistics count.
-        reading: (K,), what the geometry head reads as the lip gap from whitened motion.
+        clips: clips shorter than a window are left out; without labels the truth is predicted from the clip's latents.
+        windows: for whitening and statistics.
+        reading: (K,), the geometry head's lip gap on whitened motion.
     """
 
     def __init__(self, clips: list[EncodedClip], windows: WindowSampler, reading: Tensor) -> None:
@@ -40,17 +40,17 @@ class LipCheck:
             self.rows: list[Tensor] = []
             return
         self.truth = torch.stack([self._gap(clip, windows) for clip in chosen])
-        persons = [windows.person(clip, 0) for clip in chosen]
-        mels = [clip.voices[0].mel.float() for clip in chosen]
+        sources = [windows.source_codes(clip, 0) for clip in chosen]
+        mels = [clip.recordings[0].mel.float() for clip in chosen]
         slices = [
-            speech_around(normalise(mel, c.voices[0].level), 0, params) for mel, c in zip(mels, chosen, strict=True)
+            speech_around(normalise(mel, c.recordings[0].level), 0, params) for mel, c in zip(mels, chosen, strict=True)
         ]
         noise = torch.randn(len(chosen), params.window, params.whitened, generator=torch.Generator().manual_seed(0))
         self.rows = [
             torch.stack(slices),
             torch.stack([style_excerpt(mel, 0) for mel in mels]),
-            torch.stack([appearance for _, appearance in persons]),
-            torch.stack([motion for motion, _ in persons]),
+            torch.stack([appearance for _, appearance in sources]),
+            torch.stack([motion for motion, _ in sources]),
             noise,
         ]
 
@@ -61,11 +61,11 @@ class LipCheck:
 
     @torch.inference_mode()
     def score(self, diffusion: Diffusion, device: torch.device) -> float:
-        """Mean correlation over the clips whose lips move; NaN without such clips."""
+        """Return the mean correlation over the clips whose lips move; NaN without such clips."""
         if not self.rows:
             return float("nan")
-        slices, recordings, appearance, source, noise = (row.to(device) for row in self.rows)
-        style_state = diffusion.style_extractor.update(recordings, diffusion.style_extractor.start(len(noise)))
+        slices, excerpts, appearance, source, noise = (row.to(device) for row in self.rows)
+        style_state = diffusion.style_extractor.update(excerpts, diffusion.style_extractor.start(len(noise)))
         previous = noise.new_zeros(len(noise), diffusion.params.previous, diffusion.params.whitened)
         condition = Condition(
             diffusion.articulation_extractor(slices),
@@ -75,8 +75,8 @@ class LipCheck:
             previous,
             noise.new_zeros(len(noise), 1),
         )
-        read = sample_window(diffusion, condition, noise).float().cpu() @ self.reading
-        moves = self.truth.std(1) > 1e-3  # noqa: PLR2004 - lips that rest correlate with nothing
-        pairs = zip(read[moves], self.truth[moves], strict=True)
+        gaps = sample_window(diffusion, condition, noise).float().cpu() @ self.reading
+        moves = self.truth.std(1) > 1e-3  # noqa: PLR2004 - a constant has no correlation
+        pairs = zip(gaps[moves], self.truth[moves], strict=True)
         scores = [torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs]
         return float(torch.stack(scores).mean()) if scores else float("nan")

@@ -1,4 +1,4 @@
-"""A trained stage 2 as its checkpoint remembers it: not only weights, also the switches that it was trained with."""
+"""Parameters that a stage 2 state was trained with, saved beside its weights."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ if TYPE_CHECKING:
 
     from dubline.models.presets import DiffusionParams, Preset
 
-#: May change between training and use.
+#: Parameters that may change between training and use.
 FREE: Final = ("steps", "guidance", "dropout")
 STAGE1: Final = "stage1"
 
 
 class TrainingParams:
-    """What a checkpoint was trained with: the network's parameters and, by its hash, the stage 1 that it speaks in."""
+    """The network's parameters and the hash of the stage 1 whose latents it was trained on."""
 
     def __init__(self, params: DiffusionParams, stage1: str) -> None:
         self.params, self.stage1 = params, stage1
 
     def state_dict(self) -> dict[str, Any]:
-        """Every parameter that shapes the network or what it predicts, as plain values."""
+        """Return all parameters of the network and its prediction as plain values."""
         params = {key: value for key, value in dataclasses.asdict(self.params).items() if key not in FREE}
         return {**params, STAGE1: self.stage1}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Compare with those of a checkpoint.
+        """Compare with the parameters of a checkpoint.
 
         Raises:
-            UsageError: they are others.
+            UsageError: they differ.
         """
-        # States of before this was remembered, and averages that have travelled, say less.
+        # Exported averages have no such entries.
         own = self.state_dict()
         state = {**own, **state}
         if state[STAGE1] != self.stage1:
             raise UsageError(
-                "stage 1's motion latents have changed since, and this stage 2 speaks in the old ones: train it anew"
+                "stage 1's motion latents have changed; this stage 2 is incompatible and must be retrained"
             )
         if other := [key for key in state if state[key] != own.get(key)]:
             trained = ", ".join(f"{key}={state[key]}" for key in other)
-            raise UsageError(f"the checkpoint was trained with {trained}: give the same switches, or another out")
+            raise UsageError(f"the checkpoint was trained with {trained}: give the same options, or another --out")
 
 
 def load_stage2(preset: Preset, path: Path) -> Diffusion:
-    """The averages of a stage 2 state, built with the parameters that it was trained with.
+    """Load the averages of a stage 2 state into a network with the parameters that they were trained with.
 
     Raises:
         FileNotFoundError: there is no such state.
-        UsageError: it holds no averages.
+        UsageError: it has no averages.
     """
     tensors, _ = read_average(path)
     diffusion = Diffusion(dataclasses.replace(preset, diffusion=diffusion_params_of(preset, path)))
@@ -64,15 +64,15 @@ def load_stage2(preset: Preset, path: Path) -> Diffusion:
 
 
 def read_training_params(path: Path) -> dict[str, Any]:
-    """What a state remembers of `TrainingParams`; nothing if it is older, or averages that have travelled."""
+    """Read the saved `TrainingParams` of a state; empty for exported averages."""
     if path.suffix != ".pt":
         return {}
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    remembered: dict[str, Any] = state.get("companions", {}).get("params", {})
-    return remembered
+    params: dict[str, Any] = state.get("companions", {}).get("params", {})
+    return params
 
 
 def diffusion_params_of(preset: Preset, path: Path) -> DiffusionParams:
-    """The parameters that a state was trained with; the preset's if it says nothing."""
+    """Return the parameters that a state was trained with; the preset's for exported averages."""
     params = {key: value for key, value in read_training_params(path).items() if key != STAGE1}
     return dataclasses.replace(preset.diffusion, **params)

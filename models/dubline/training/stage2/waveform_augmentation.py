@@ -1,7 +1,7 @@
-"""Records speech anew: another pitch and pace, another room, noise, level and codec; says how time was scaled.
+"""Augments the waveform of speech: pitch, speed, reverberation, noise, level and codec.
 
-Works on the waveform, once a clip before training; the cheap variations of `voice` are drawn for every window. Sample
-n of what comes out belongs to sample n * speed of what went in: codec delays are taken out again.
+It runs once per clip before training; `mel_augmentation` runs for every window. Sample n of the output belongs to
+sample n * speed of the input: codec delays are removed.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
-#: How much faster or slower, and how many semitones higher or lower: a face keeps up with the one, the other stays a
-#: person's voice.
+#: Largest change of speed, which the face follows too, and of pitch in semitones, which keeps a voice natural.
 MOST_SPEED: Final = 0.12
 MOST_SEMITONES: Final = 3.0
-#: Signal over noise: a bad street microphone to a quiet room.
+#: Signal-to-noise ratio: from a bad street microphone to a quiet room.
 NOISE_DB: Final = (5.0, 35.0)
-#: A booth to a bare hall: the time in which the echo falls by 60 dB.
+#: Reverberation time (decay by 60 dB): from a booth to an empty hall.
 REVERB_S: Final = (0.1, 0.7)
-#: The loudest sample: from far below full scale to overdriven.
+#: Peak level: from far below full scale to clipping.
 PEAK_DB: Final = (-12.0, 6.0)
-#: How often each thing happens to a recording.
+#: Shares of recordings with each augmentation.
 PITCH_SHARE: Final = 0.6
 SPEED_SHARE: Final = 0.6
 REVERB_SHARE: Final = 0.5
@@ -39,100 +38,102 @@ NOISE_SHARE: Final = 0.6
 CODEC_SHARE: Final = 0.5
 BABBLE_VOICES: Final = 3
 BABBLE_SHARE: Final = 0.4
-#: Pieces that are overlapped when time is stretched, and how far each may move to fit: well under a mel frame (10 ms).
+#: Segments of overlap-add, and how far each may be shifted to fit: well below a mel frame (10 ms).
 SEGMENT: Final = 512
 SLACK: Final = 80
-#: Container and bit rates of each codec: as low as calls and old files go.
+#: Container and bit rates of each codec: as low as in calls and old files.
 CODECS: Final = {
     "libmp3lame": ("mp3", 16_000, 48_000),
     "libopus": ("ogg", 8_000, 24_000),
     "aac": ("adts", 16_000, 48_000),
 }
 TELEPHONE: Final = "telephone"
-#: No codec here delays by more.
+#: Upper bound of the codecs' delay.
 MOST_DELAY_SAMPLES: Final = 4000
 
 
 class AugmentedSpeech(NamedTuple):
-    """Speech (N,) in [-1, 1] at 16 kHz, and how many seconds of the original pass in one of its own."""
+    """Augmented speech with its time scale."""
 
     speech: Samples
+    """(N,) in [-1, 1] at 16 kHz."""
     speed: float
+    """Seconds of the original per second of this speech."""
 
 
 def augment_waveform(speech: Samples, random: np.random.Generator, others: Sequence[Samples] = ()) -> AugmentedSpeech:
-    """The same words by another voice, somewhere else, heard through something else.
+    """Augment speech: the same words with another voice, room and recording.
 
     Args:
         speech: (N,) in [-1, 1] at 16 kHz.
-        random: decides everything.
+        random: source of all random numbers.
         others: other people's speech; three of them make a babble.
     """
-    made, speed = speech, 1.0
+    output, speed = speech, 1.0
     if random.random() < PITCH_SHARE:
-        made = change_pitch(made, float(2 ** (random.uniform(-MOST_SEMITONES, MOST_SEMITONES) / 12)))
+        output = change_pitch(output, float(2 ** (random.uniform(-MOST_SEMITONES, MOST_SEMITONES) / 12)))
     if random.random() < SPEED_SHARE:
-        made, speed = change_speed(made, 1 + MOST_SPEED * float(random.uniform(-1, 1)))
+        output, speed = change_speed(output, 1 + MOST_SPEED * float(random.uniform(-1, 1)))
     if random.random() < REVERB_SHARE:
-        made = add_reverb(made, float(random.uniform(*REVERB_S)), random)
+        output = add_reverb(output, float(random.uniform(*REVERB_S)), random)
     if random.random() < NOISE_SHARE:
-        made = add_noise(made, random, others)
+        output = add_noise(output, random, others)
     peak = 10 ** (float(random.uniform(*PEAK_DB)) / 20)
-    made = (made * (peak / max(1e-3, float(np.abs(made).max())))).clip(-1, 1).astype(np.float32)
+    output = (output * (peak / max(1e-3, float(np.abs(output).max())))).clip(-1, 1).astype(np.float32)
     if random.random() < CODEC_SHARE:
-        made = transcode(made, str(random.choice([*usable_codecs(), TELEPHONE])), random)
-    return AugmentedSpeech(made, speed)
+        output = transcode(output, str(random.choice([*usable_codecs(), TELEPHONE])), random)
+    return AugmentedSpeech(output, speed)
 
 
 def change_speed(speech: Samples, speed: float) -> AugmentedSpeech:
-    """As a tape that runs faster: pitch rises with the pace. The speed that comes back is exact."""
+    """Resample speech, which changes pitch and speed together. The returned speed is exact."""
     length = max(1, round(len(speech) / speed))
     return AugmentedSpeech(_resampled(speech, length), len(speech) / length)
 
 
 def change_pitch(speech: Samples, ratio: float) -> Samples:
-    """Higher by a ratio, formants too, in the same time: a faster tape whose pieces are overlapped back."""
+    """Scale pitch and formants by a ratio at constant duration: resample, then stretch."""
     return stretch(_resampled(speech, max(1, round(len(speech) / ratio))), len(speech))
 
 
 def stretch(speech: Samples, length: int) -> Samples:
-    """Make speech last `length` samples at its pitch: waveform-similarity overlap-add.
+    """Stretch speech to `length` samples at constant pitch: waveform-similarity overlap-add.
 
-    Each piece is taken from where its time is, give or take 5 ms, so that it best continues the piece before.
+    Each segment is taken within 5 ms of its time, where it best continues the segment before.
     """
     hop = SEGMENT // 2
     window = np.hanning(SEGMENT + 1)[:SEGMENT].astype(np.float32)
     padded = np.pad(speech, (hop + SLACK, 2 * SEGMENT + SLACK))
     count = -(-length // hop) + 1
-    made = np.zeros((count + 1) * hop, np.float32)
+    output = np.zeros((count + 1) * hop, np.float32)
     follow: Samples | None = None
     for index in range(count):
-        # A piece is centred on its time; `padded` begins half a piece and the slack earlier.
+        # A segment is centred on its time; `padded` starts half a segment and the slack earlier.
         begin = min(round(index * hop * len(speech) / length), len(speech)) + SLACK
         if follow is not None:
             fit = np.correlate(padded[begin - SLACK : begin + SLACK + hop], follow, "valid")
-            # Where all fits alike, as silence does, time decides.
+            # A small penalty on shifts decides where all shifts fit equally, as in silence.
             begin += int(np.argmax(fit - 1e-6 * np.abs(np.arange(-SLACK, SLACK + 1)))) - SLACK
-        made[index * hop : index * hop + SEGMENT] += window * padded[begin : begin + SEGMENT]
+        output[index * hop : index * hop + SEGMENT] += window * padded[begin : begin + SEGMENT]
         follow = padded[begin + hop : begin + SEGMENT]
-    return made[hop : hop + length]
+    return output[hop : hop + length]
 
 
 def add_reverb(speech: Samples, seconds: float, random: np.random.Generator) -> Samples:
-    """The sound itself, then an echo of noise that falls by 60 dB in so many seconds."""
+    """Add reverberation: exponentially decaying noise that falls by 60 dB in `seconds`."""
     count = int(seconds * SAMPLE_RATE_HZ)
     echo = random.normal(0, 1, count) * 10 ** (-3 * np.arange(count) / count)
-    # A few milliseconds pass before the walls answer.
+    # Pre-delay of up to 20 ms.
     echo[: int(random.integers(1, 320))] = 0
     echo *= float(random.uniform(0.1, 0.7)) / (np.sqrt((echo**2).sum()) + 1e-9)
     echo[0] = 1
     size = len(speech) + count
-    made = np.fft.irfft(np.fft.rfft(speech, size) * np.fft.rfft(echo, size), size)[: len(speech)]
-    return made.astype(np.float32)
+    output = np.fft.irfft(np.fft.rfft(speech, size) * np.fft.rfft(echo, size), size)[: len(speech)]
+    return output.astype(np.float32)
 
 
 def add_noise(speech: Samples, random: np.random.Generator, others: Sequence[Samples] = ()) -> Samples:
-    """White to brown noise, or the babble of three others."""
+    """Add white to brown noise, or the babble of three other voices."""
     if len(others) >= BABBLE_VOICES and random.random() < BABBLE_SHARE:
         chosen = random.choice(len(others), BABBLE_VOICES, replace=False)
         voices = [np.resize(np.roll(others[i], int(random.integers(1, SAMPLE_RATE_HZ))), len(speech)) for i in chosen]
@@ -143,17 +144,17 @@ def add_noise(speech: Samples, random: np.random.Generator, others: Sequence[Sam
         waves[1:] /= np.arange(1, len(waves)) ** (tilt / 2)
         noise = np.fft.irfft(waves, len(speech))
     wanted = np.sqrt((speech**2).mean()) * 10 ** (-float(random.uniform(*NOISE_DB)) / 20)
-    made: Samples = (speech + noise * (wanted / (np.sqrt((noise**2).mean()) + 1e-9))).astype(np.float32)
-    return made
+    output: Samples = (speech + noise * (wanted / (np.sqrt((noise**2).mean()) + 1e-9))).astype(np.float32)
+    return output
 
 
 def usable_codecs() -> list[str]:
-    """Those of CODECS that this build of FFmpeg can encode."""
+    """List the codecs that this build of FFmpeg can encode."""
     return [codec for codec in CODECS if codec in av.codecs_available]
 
 
 def transcode(speech: Samples, codec: str, random: np.random.Generator) -> Samples:
-    """Through a codec at a low bit rate and back, without its delay."""
+    """Encode speech at a low bit rate and decode it, without the codec's delay."""
     if codec == TELEPHONE:
         return _telephone(speech)
     container_format, low, high = CODECS[codec]
@@ -176,7 +177,7 @@ def transcode(speech: Samples, codec: str, random: np.random.Generator) -> Sampl
 
 
 def _telephone(speech: Samples) -> Samples:
-    """8 kHz, mu-law in 8 bits (ITU-T G.711)."""
+    """Apply 8 kHz mu-law in 8 bits (ITU-T G.711)."""
     narrow = _resampled(speech, max(1, len(speech) // 2)).clip(-1, 1)
     coded = np.round(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127) / 127
     decoded = np.sign(coded) * np.expm1(np.abs(coded) * np.log(256)) / 255
@@ -184,17 +185,17 @@ def _telephone(speech: Samples) -> Samples:
 
 
 def _aligned(decoded: Samples, speech: Samples) -> Samples:
-    """The decoded samples, moved to where they fit the original best, at the original's length."""
+    """Shift decoded samples to the best fit with the original, at the original's length."""
     size = len(decoded) + len(speech)
     match = np.fft.irfft(np.fft.rfft(decoded, size) * np.fft.rfft(speech, size).conj(), size)
     near = np.concatenate([match[:MOST_DELAY_SAMPLES], match[-MOST_DELAY_SAMPLES:]])
     best = int(np.argmax(near))
     delay = best if best < MOST_DELAY_SAMPLES else best - 2 * MOST_DELAY_SAMPLES
-    moved = decoded[delay:] if delay > 0 else np.pad(decoded, (-delay, 0))
-    return np.pad(moved, (0, max(0, len(speech) - len(moved))))[: len(speech)]
+    shifted = decoded[delay:] if delay > 0 else np.pad(decoded, (-delay, 0))
+    return np.pad(shifted, (0, max(0, len(speech) - len(shifted))))[: len(speech)]
 
 
 def _resampled(speech: Samples, length: int) -> Samples:
-    """The same curve on `length` samples, band-limited, by its Fourier series."""
-    made = np.fft.irfft(np.fft.rfft(speech)[: length // 2 + 1], length) * (length / len(speech))
-    return made.astype(np.float32)
+    """Resample to `length` samples by the Fourier series, band-limited."""
+    output = np.fft.irfft(np.fft.rfft(speech)[: length // 2 + 1], length) * (length / len(speech))
+    return output.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Draws windows of motion with the speech around them, at each voice's own pace: the batches of stage 2."""
+"""Samples windows of motion with the speech around them, at the speed of each recording: the batches of stage 2."""
 
 from __future__ import annotations
 
@@ -23,65 +23,70 @@ if TYPE_CHECKING:
     from dubline.models.presets import DiffusionParams
     from dubline.models.stage2.diffusion import Diffusion
 
-#: Few identities: without noise and dropout the denoiser learns each person's clip by heart.
+#: There are few identities: without noise and dropout the denoiser overfits to the persons.
 PERSON_NOISE: Final = 0.3
 PERSON_DROPOUT: Final = 0.3
 PAST_DROPOUT: Final = 0.3
 PAST_NOISE: Final = 0.3
-#: The share of windows that begin a recording, with nothing before them.
-STARTS: Final = 0.3
-#: The clip's own voice is drawn this often where there are variants.
-OWN_VOICE: Final = 0.4
-#: What the global extractor hears in training; longer recordings give an excerpt, shorter ones start again.
+#: Share of windows at the start of a recording, without previous frames.
+START_SHARE: Final = 0.3
+#: Share of windows with the clip's own recording, if there are augmented ones.
+OWN_SHARE: Final = 0.4
+#: Length of the style extractor's input in training: an excerpt of longer recordings, a repetition of shorter ones.
 STYLE_FRAMES: Final = 100
 
 
 class PreviousWindow(NamedTuple):
-    """For the first R windows of a batch, the window before: its speech (R, L, BANDS), and by how many frames (R,)."""
+    """The window before, for the first R windows of a batch."""
 
     slices: Tensor
+    """(R, L, BANDS), its speech."""
     ahead: Tensor
+    """(R,), by how many frames it is earlier."""
 
 
 class Batch(NamedTuple):
-    """Clean whitened motion (B, T, K), its condition before the extractors, and the sources' latents (B, M).
-
-    slices: (B, 4 (margin + previous + T + margin), BANDS). recordings: (B, 4 HEARD_FRAMES, BANDS).
-    appearance: (B, A). source: (B, M). previous: (B, P, K). known: (B, 1).
-    """
+    """Clean whitened motion, its condition before the extractors, and the latents of the sources."""
 
     clean: Tensor
+    """(B, T, K)."""
     slices: Tensor
-    recordings: Tensor
+    """(B, 4 (margin + previous + T + margin), BANDS), log-mel around the windows."""
+    excerpts: Tensor
+    """(B, 4 STYLE_FRAMES, BANDS), input of the style extractor."""
     appearance: Tensor
+    """(B, A)."""
     source: Tensor
+    """(B, M)."""
     previous: Tensor
+    """(B, P, K)."""
     known: Tensor
+    """(B, 1), 1 where previous frames are given."""
     earlier: PreviousWindow | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
+        """Move the batch to a device."""
         columns = [column.to(device, non_blocking=True) for column in self[:7]]
         earlier = self.earlier and PreviousWindow(*(column.to(device, non_blocking=True) for column in self.earlier))
         return Batch._make([*columns, earlier])
 
 
 class WindowSampler:
-    """Draws windows of motion with everything that conditions them.
+    """Samples windows of motion with everything that conditions them.
 
     Args:
-        clips: encoded; those that are too short for a window are left out.
+        clips: encoded; clips shorter than a window are left out.
         diffusion: its whitening and statistics.
-        seed: of all that is drawn.
+        seed: of all random numbers.
 
     Raises:
-        UsageError: no clip is long enough.
+        UsageError: all clips are too short.
     """
 
     def __init__(self, clips: list[EncodedClip], diffusion: Diffusion, seed: int) -> None:
-        # A copy: windows are cut on the CPU while the network trains elsewhere.
+        # A copy, because windows are drawn on the CPU while the network trains on another device.
         self.diffusion, self.params = copy.deepcopy(diffusion).cpu(), diffusion.params
-        self.clips = [clip for clip in clips if fits(clip.voices[0], self.params)]
+        self.clips = [clip for clip in clips if fits(clip.recordings[0], self.params)]
         if not self.clips:
             raise UsageError(f"no clip has {least_frames(self.params)} frames with speech")
         self.seed(seed)
@@ -92,19 +97,19 @@ class WindowSampler:
         torch.manual_seed(seed)
 
     def stream(self, batch: int, earlier: int, workers: int = 0) -> Iterator[Batch]:
-        """Batches without end, on the CPU; drawn by so many processes ahead of whoever takes them.
+        """Yield batches without end, on the CPU, drawn in advance by `workers` processes.
 
-        A window takes 1 ms: next to nothing beside a CPU's training step, too long for a GPU to wait.
+        A window takes 1 ms: little compared with a training step on a CPU, too long for a GPU to wait.
         """
         seed = int(self.random.integers(2**31))
         return iter(DataLoader(_Stream(self, batch, earlier, seed), batch_size=None, num_workers=workers))
 
     def draw(self, batch: int, earlier: int = 0) -> Batch:
-        """A batch of windows.
+        """Draw a batch of windows.
 
         Args:
-            batch: how many.
-            earlier: for how many of them, the first ones, the speech of the window before is wanted as well.
+            batch: number of windows.
+            earlier: the first so many windows come with the speech of the window before.
         """
         chosen = self.random.integers(len(self.clips), size=batch)
         rows = [self._window(self.clips[i], later=n < earlier) for n, i in enumerate(chosen)]
@@ -114,19 +119,19 @@ class WindowSampler:
 
     def _window(self, clip: EncodedClip, *, later: bool) -> list[Tensor]:
         params, random = self.params, self.random
-        voice = self._voice(clip)
+        recording = self._recording(clip)
         source = int(random.integers(len(clip.latents)))
-        last = len(voice.mel) // MEL_PER_FRAME - params.window
-        starts = not later and random.random() < STARTS
+        last = len(recording.mel) // MEL_PER_FRAME - params.window
+        starts = not later and random.random() < START_SHARE
         start = 0 if starts else int(random.integers(params.previous, last + 1))
-        motion = self.motion(clip, source, voice.speed, start - params.previous, start + params.window)
+        motion = self.motion(clip, source, recording.speed, start - params.previous, start + params.window)
         past, clean = motion[: params.previous], motion[params.previous :]
         known = float(start > 0 and (later or random.random() > PAST_DROPOUT))
         previous = known * (past + PAST_NOISE * random.random() * torch.randn_like(past))
         keep = float(random.random() > PERSON_DROPOUT)
-        noisy = [keep * (part + PERSON_NOISE * torch.randn_like(part)) for part in self.person(clip, source)]
-        mel = augment_log_mel(voice.mel.float(), random)
-        normal = normalise(mel, voice.level)
+        noisy = [keep * (part + PERSON_NOISE * torch.randn_like(part)) for part in self.source_codes(clip, source)]
+        mel = augment_log_mel(recording.mel.float(), random)
+        normal = normalise(mel, recording.level)
         row = [
             clean,
             speech_around(normal, start, params),
@@ -141,14 +146,14 @@ class WindowSampler:
             row += [speech_around(normal, before, params), torch.tensor(start - before)]
         return row
 
-    def _voice(self, clip: EncodedClip) -> Recording:
-        variants = [voice for voice in clip.voices[1:] if fits(voice, self.params)]
-        if not variants or self.random.random() < OWN_VOICE:
-            return clip.voices[0]
+    def _recording(self, clip: EncodedClip) -> Recording:
+        variants = [recording for recording in clip.recordings[1:] if fits(recording, self.params)]
+        if not variants or self.random.random() < OWN_SHARE:
+            return clip.recordings[0]
         return variants[int(self.random.integers(len(variants)))]
 
     def motion(self, clip: EncodedClip, source: int, speed: float, begin: int, end: int) -> Tensor:
-        """Whitened motion of the voice's frames begin to end, those before the recording as its first: (T, K)."""
+        """Return whitened motion of frames begin to end; frames before the recording equal its first: (T, K)."""
         position = (torch.arange(begin, end) * speed).clamp(0, len(clip.latents) - 1)
         low = position.floor().long()
         share = (position - low)[:, None]
@@ -157,15 +162,15 @@ class WindowSampler:
         whitened: Tensor = self.diffusion.whitening(between, latents[source])
         return whitened
 
-    def person(self, clip: EncodedClip, source: int) -> tuple[Tensor, Tensor]:
-        """Standardised latent (M,) and appearance code (A,) of a clip's frame."""
+    def source_codes(self, clip: EncodedClip, source: int) -> tuple[Tensor, Tensor]:
+        """Return the standardised latent (M,) and appearance code (A,) of a clip's frame."""
         return self.diffusion.standardise(
             clip.latents[source].float(), clip.appearance[source // APPEARANCE_STEP].float()
         )
 
 
 class _Stream(IterableDataset[Batch]):
-    """`Windows.draw` again and again; each worker from a seed of its own."""
+    """Repeats `WindowSampler.draw`; each worker has its own seed."""
 
     def __init__(self, windows: WindowSampler, batch: int, earlier: int, seed: int) -> None:
         self.windows, self.batch, self.earlier, self.first = windows, batch, earlier, seed
@@ -178,17 +183,17 @@ class _Stream(IterableDataset[Batch]):
 
 
 def least_frames(params: DiffusionParams) -> int:
-    """The length of the shortest clip from which a window can be drawn."""
+    """Return the length of the shortest clip from which a window can be drawn."""
     return params.window + params.previous
 
 
-def fits(voice: Recording, params: DiffusionParams) -> bool:
-    """Whether a recording is long enough for a window and what precedes it."""
-    return len(voice.mel) // MEL_PER_FRAME >= least_frames(params)
+def fits(recording: Recording, params: DiffusionParams) -> bool:
+    """Return whether a recording is long enough for a window and its previous frames."""
+    return len(recording.mel) // MEL_PER_FRAME >= least_frames(params)
 
 
 def speech_around(mel: Tensor, start: int, params: DiffusionParams) -> Tensor:
-    """The normalised log-mel around the window that starts at a frame, silence beyond the recording's ends."""
+    """Return the normalised log-mel around the window that starts at a frame, with silence outside the recording."""
     first = (start - params.previous - params.margin) * MEL_PER_FRAME
     last = (start + params.window + params.margin) * MEL_PER_FRAME
     padded = F.pad(mel, (0, 0, max(0, -first), max(0, last - len(mel))), value=-1.0)
@@ -196,5 +201,5 @@ def speech_around(mel: Tensor, start: int, params: DiffusionParams) -> Tensor:
 
 
 def style_excerpt(mel: Tensor, begin: int) -> Tensor:
-    """What the global extractor hears of a recording from a mel frame on, round and round: (4 HEARD_FRAMES, BANDS)."""
+    """Return the input of the style extractor from a mel frame on, repeating the recording: (4 STYLE_FRAMES, BANDS)."""
     return mel[(begin + torch.arange(STYLE_FRAMES * MEL_PER_FRAME)) % len(mel)]

@@ -1,4 +1,4 @@
-"""Faults look like the ones they stand for, come again with the seed, and fall on each frame by itself."""
+"""Degradations: equal to the real ones, determined by the seed, independent for each frame."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def detail(frames: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("quality", [15, 50, 85])
-def test_jpeg_faults_are_those_of_a_jpeg_file(quality: int) -> None:
+def test_jpeg_compression_matches_that_of_a_file(quality: int) -> None:
     frame = photograph()
     file = io.BytesIO()
     Image.fromarray(((frame[0].permute(1, 2, 0) + 1) * 127.5).byte().numpy()).save(file, "JPEG", quality=quality)
     truth = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)[None].float() / 127.5 - 1
-    mine = jpeg.compress(frame, torch.tensor([float(quality)]))
-    assert (mine - truth).square().mean() < 0.2 * (truth - frame).square().mean()
+    compressed = jpeg.compress(frame, torch.tensor([float(quality)]))
+    assert (compressed - truth).square().mean() < 0.2 * (truth - frame).square().mean()
 
 
-def test_jpeg_takes_sizes_that_are_no_multiple_of_its_blocks() -> None:
+def test_jpeg_accepts_sizes_that_are_no_multiple_of_its_blocks() -> None:
     frame = photograph()[..., :100, :77]
     assert jpeg.compress(frame, torch.tensor([90.0])).shape == frame.shape
 
 
-def test_the_motion_input_is_degraded_anew_each_time_and_the_same_with_the_same_seed() -> None:
+def test_a_seed_determines_the_degradations() -> None:
     frames = photograph(64).expand(16, -1, -1, -1)
     first = augment.degrade(frames, torch.Generator().manual_seed(1))
     torch.testing.assert_close(augment.degrade(frames, torch.Generator().manual_seed(1)), first, rtol=0, atol=0)
@@ -49,14 +49,14 @@ def test_the_motion_input_is_degraded_anew_each_time_and_the_same_with_the_same_
     assert 4 <= int(changed.sum()) < 16
 
 
-def test_a_frame_without_faults_is_left_as_it_is_beside_one_with_all() -> None:
+def test_a_frame_with_strength_zero_stays_unchanged() -> None:
     frames = photograph(64).expand(2, -1, -1, -1)
     seen = augment._on(frames, torch.tensor([0.0, 0.006]), augment.blur)
     torch.testing.assert_close(seen[0], frames[0], rtol=0, atol=0)
     assert detail(seen)[1] < 0.9 * detail(seen)[0]
 
 
-def test_blur_widens_with_sigma_and_keeps_the_brightness() -> None:
+def test_blur_increases_with_sigma_and_keeps_the_brightness() -> None:
     frames = photograph().expand(3, -1, -1, -1)
     seen = augment.blur(frames, torch.tensor([0.0015, 0.003, 0.006]))
     assert detail(seen).diff().max() < 0

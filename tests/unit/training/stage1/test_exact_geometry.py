@@ -1,3 +1,5 @@
+"""Pairs with exact flow: geometry under cameras, visibility and losses."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -22,13 +24,13 @@ LIPS, TEETH = exact_geometry.PARTS.index("lips"), exact_geometry.PARTS.index("te
 
 
 def scenery(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """A smooth picture that looks different everywhere."""
+    """Return a smooth picture without repetition."""
     waves = [np.sin(3 * x + 2 * y), np.cos(4 * y - x), np.sin(2 * x) * np.cos(3 * y)]
     return (127.5 + 100 * np.stack(waves, -1)).round().astype(np.uint8)
 
 
 def write_scene(path: Path, size_px: int = SIZE, *, split: str = "train") -> None:
-    """A disc of skin that turns, grows and waves between two frames, with lips, over a background that stands still."""
+    """Write a disc of skin that rotates, grows and deforms between two frames, with lips, over a static background."""
     axis = (np.arange(size_px) * 2 + 1) / size_px - 1
     x, y = np.meshgrid(axis, axis)
     on = x**2 + y**2 < 0.5
@@ -78,15 +80,15 @@ def error(pair: DensePair, displacement: Tensor) -> float:
     return ((off * pair.weight).sum() / pair.weight.sum()).item()
 
 
-def test_the_displacement_makes_the_source_the_driving_frame(folder: Path) -> None:
+def test_warping_the_source_gives_the_driving_frame(folder: Path) -> None:
     pair = batch_of(folder, identity(1))
     assert error(pair, pair.displacement) < 0.01
     assert error(pair, torch.zeros_like(pair.displacement)) > 0.03
 
 
-def test_it_does_so_under_any_camera(folder: Path) -> None:
+def test_warping_is_exact_under_any_camera(folder: Path) -> None:
     cameras = augment.random_cameras(8, torch.Generator().manual_seed(0))
-    # Larger tilts and zooms than training draws: a forgotten rotation must show.
+    # Larger rotations and zooms than in training, so that a missing rotation is detected.
     cameras[0] = torch.tensor([[0.0, -0.7, 0.1], [0.7, 0.0, -0.2]])
     pair = batch_of(folder, cameras)
     for single in range(8):
@@ -98,34 +100,34 @@ def test_it_does_so_under_any_camera(folder: Path) -> None:
     assert error(turned, exact_geometry._nearest(untransformed, cameras[:1])) > 0.03
 
 
-def test_it_does_so_at_another_size(folder: Path) -> None:
+def test_warping_is_exact_at_another_size(folder: Path) -> None:
     pair = batch_of(folder, identity(1), size_px=SIZE // 2)
     assert pair.source.shape == (1, 3, SIZE // 2, SIZE // 2)
     assert error(pair, pair.displacement) < 0.015
 
 
-def test_hidden_and_uncovered_pixels_are_to_be_painted(folder: Path) -> None:
+def test_hidden_and_uncovered_pixels_are_hidden(folder: Path) -> None:
     pair = batch_of(folder, identity(1))
-    x, y = exact_geometry._places(pair.displacement)
+    x, y = exact_geometry._pixel_positions(pair.displacement)
     covered = (x**2 + y**2 < 0.5) & (x > 0.4)
     uncovered = (x**2 + y**2 > 0.51) & (x**2 + y**2 < 0.69)
     assert pair.hidden[0, 0][covered | uncovered].min() == 1
     torch.testing.assert_close(pair.hidden + pair.weight, torch.ones_like(pair.weight))
 
 
-def test_nothing_is_known_beyond_the_edge_of_the_recording(folder: Path) -> None:
+def test_pixels_outside_the_recording_have_no_weight(folder: Path) -> None:
     outwards = torch.tensor([[[2.0, 0, 0], [0, 2.0, 0]]])
     pair = batch_of(folder, outwards)
-    x, y = exact_geometry._places(pair.displacement).abs()
+    x, y = exact_geometry._pixel_positions(pair.displacement).abs()
     beyond = (x > 0.52) | (y > 0.52)
     assert (pair.hidden + pair.weight)[0, 0][beyond].max() == 0
     assert (pair.hidden + pair.weight)[0, 0][(x < 0.48) & (y < 0.48)].min() == 1
 
 
-def test_points_that_left_the_source_picture_are_to_be_painted(folder: Path) -> None:
-    # So near that the moving disc fills the picture.
+def test_points_outside_the_source_view_are_hidden(folder: Path) -> None:
+    # A zoom at which the moving disc fills the picture.
     pair = batch_of(folder, torch.tensor([[[0.2, 0, 0], [0, 0.2, 0]]]))
-    target = exact_geometry._places(pair.displacement) + pair.displacement[0]
+    target = exact_geometry._pixel_positions(pair.displacement) + pair.displacement[0]
     outside = target.abs().amax(0) > 1
     assert outside.any()
     assert pair.hidden[0, 0][outside].min() == 1
@@ -137,7 +139,7 @@ def test_landmarks_follow_the_camera(folder: Path) -> None:
     torch.testing.assert_close(pair.driving_landmarks[0, 0], torch.tensor([-1.2, -0.4]), atol=1e-3, rtol=0)
 
 
-def test_draws_are_repeatable_and_leave_held_out_scenes_alone(folder: Path) -> None:
+def test_a_seed_determines_the_pairs_and_held_out_scenes_are_skipped(folder: Path) -> None:
     pairs = DensePairSampler(folder, SIZE)
     assert pairs.count == 2
     first, second = pairs.draw(3, CPU), pairs.draw(3, CPU)
@@ -148,16 +150,16 @@ def test_draws_are_repeatable_and_leave_held_out_scenes_alone(folder: Path) -> N
     assert first.source.abs().max() <= 1
 
 
-def test_no_more_pairs_are_held_than_asked_for(folder: Path) -> None:
+def test_the_limit_bounds_the_pairs_in_memory(folder: Path) -> None:
     assert DensePairSampler(folder, SIZE, limit=1).count == 1
 
 
-def test_a_folder_without_pairs_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_pairs_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=tmp_path.name):
         DensePairSampler(tmp_path, SIZE)
 
 
-def test_the_true_flow_loses_least_at_any_resolution(folder: Path) -> None:
+def test_the_exact_flow_has_the_least_loss_at_any_resolution(folder: Path) -> None:
     pair = batch_of(folder, identity(2))
     still = flow_loss(torch.zeros_like(pair.displacement), pair)
     assert flow_loss(pair.displacement, pair).item() == pytest.approx(0, abs=1e-6)
@@ -165,7 +167,7 @@ def test_the_true_flow_loses_least_at_any_resolution(folder: Path) -> None:
     assert flow_loss(-pair.displacement, pair) > 1.8 * still
 
 
-def test_lips_count_more_than_as_much_skin(folder: Path) -> None:
+def test_lips_weigh_more_than_skin(folder: Path) -> None:
     pair = batch_of(folder, identity(1))
     lips = (pair.parts == LIPS).float()
     skin = torch.roll(lips, -SIZE // 4, dims=2)
@@ -173,18 +175,18 @@ def test_lips_count_more_than_as_much_skin(folder: Path) -> None:
     assert losses[0] > 4 * losses[1]
 
 
-def test_what_is_hidden_teaches_no_motion(folder: Path) -> None:
+def test_hidden_pixels_have_no_flow_loss(folder: Path) -> None:
     pair = batch_of(folder, identity(1))
     assert flow_loss(pair.displacement + pair.hidden, pair).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_paint_belongs_where_nothing_can_be_seen(folder: Path) -> None:
+def test_the_visibility_loss_is_least_for_the_true_mask(folder: Path) -> None:
     pair = batch_of(folder, identity(1))
     right, wrong, half = (visibility_loss(mask, pair) for mask in (pair.hidden, pair.weight, pair.hidden * 0 + 0.5))
     assert right < 0.01 < half < wrong
 
 
-def test_teeth_that_are_seen_may_be_painted_or_moved(folder: Path) -> None:
+def test_visible_teeth_may_be_generated_or_warped(folder: Path) -> None:
     pair = batch_of(folder, identity(1))
     pair = pair._replace(parts=torch.where(pair.parts == LIPS, TEETH, pair.parts))
     teeth = (pair.parts == TEETH).float()

@@ -1,4 +1,4 @@
-"""Places: where mouth and eyes are is found from latents that know it, and guessed for footage without landmarks."""
+"""Fit of face regions to latents and to landmarks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PARAMS = replace(TINY.autoencoder, render_px=64, mouth_eye_widths=(8, 16, 16))
 
 
-def test_places_of_landmarks() -> None:
+def test_face_regions_of_landmarks() -> None:
     landmarks = torch.zeros(1, 68, 2)
     landmarks[:, 36:42, 0], landmarks[:, 42:48, 0] = -0.2, 0.4
     landmarks[:, 48:68, 1] = 0.3
@@ -29,13 +29,13 @@ def test_places_of_landmarks() -> None:
     assert face_regions(landmarks)[0].tolist() == pytest.approx([0, 0.3, 0.5, 0.1, 0], abs=1e-6)
 
 
-def test_framed_faces_have_the_places_that_an_unfitted_retoucher_expects() -> None:
+def test_framed_landmarks_have_the_initial_face_regions() -> None:
     assert torch.allclose(
         face_regions(torch.from_numpy(FRAMED_LANDMARKS)[None])[0], torch.tensor(DEFAULT_REGIONS), atol=0.06
     )
 
 
-def test_a_fit_beats_the_mean_of_all_places(clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fit_has_less_error_than_the_mean(clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dubline.training.stage1.face_regions.SOURCES", 360)
     torch.manual_seed(0)
     network, sampler = Autoencoder(PARAMS).eval(), PairSampler(clips, torch.device("cpu"))
@@ -45,6 +45,6 @@ def test_a_fit_beats_the_mean_of_all_places(clips: list[Clip], monkeypatch: pyte
     with torch.inference_mode():
         pairs = sampler.draw(48, 1)
         found = network.mouth_eye_refiner.face_regions(network.encode_motion(pairs.sources))
-    # Blobs have landmarks of their own; what the camera does to them is what can be seen.
+    # Synthetic landmarks do not match the frames; only the camera's effect can be predicted.
     wanted = face_regions(pairs.source_landmarks)
     assert (found - wanted).square().mean() < 0.5 * (wanted - wanted.mean(0)).square().mean()

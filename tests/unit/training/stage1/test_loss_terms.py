@@ -1,4 +1,4 @@
-"""Cameras, landmarks and displacements agree on where things are."""
+"""Loss terms on landmarks, deformation and occlusion masks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dubline.training.stage1.losses.terms import (
 )
 
 
-def test_a_landmark_stays_on_its_pixel_under_any_camera() -> None:
+def test_a_projected_landmark_stays_on_its_pixel() -> None:
     cameras = random_cameras(4, torch.Generator().manual_seed(1))
     axis = (torch.arange(128) * 2 + 1) / 128 - 1
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
@@ -35,7 +35,7 @@ def test_a_landmark_stays_on_its_pixel_under_any_camera() -> None:
     torch.testing.assert_close(project(point.expand(4, 1, 2), cameras)[:, 0], found, atol=0.02, rtol=0)
 
 
-def test_the_landmark_loss_is_zero_for_the_displacement_that_moves_the_landmarks() -> None:
+def test_the_landmark_loss_is_zero_for_the_true_displacement() -> None:
     driving = torch.rand(2, 68, 2) * 0.8 - 0.4
     displacement = torch.zeros(2, 2, 64, 64)
     displacement[:, 0], displacement[:, 1] = 0.1, -0.05
@@ -45,7 +45,7 @@ def test_the_landmark_loss_is_zero_for_the_displacement_that_moves_the_landmarks
     assert landmark_loss(-displacement, source, driving, torch.zeros(2)) == 0
 
 
-def test_that_displacement_also_moves_the_picture() -> None:
+def test_the_warp_moves_pixels_against_the_displacement() -> None:
     picture = torch.zeros(1, 1, 64, 64)
     picture[0, 0, 20, 40] = 1
     displacement = torch.zeros(1, 2, 64, 64)
@@ -53,7 +53,7 @@ def test_that_displacement_also_moves_the_picture() -> None:
     assert int(warp(picture, displacement).argmax()) == 20 * 64 + 30
 
 
-def test_the_mouth_weighs_most() -> None:
+def test_the_mouth_has_the_largest_weight() -> None:
     landmarks = torch.zeros(1, 68, 2)
     landmarks[:, 36:42] = torch.linspace(-0.4, -0.2, 6)[:, None] * torch.tensor([1.0, 0.0]) + torch.tensor([0, -0.3])
     landmarks[:, 42:48] = torch.linspace(0.2, 0.4, 6)[:, None] * torch.tensor([1.0, 0.0]) + torch.tensor([0, -0.3])
@@ -65,7 +65,7 @@ def test_the_mouth_weighs_most() -> None:
     assert weight[0, 0] < 1.1
 
 
-def test_painting_is_free_in_the_mouth_dear_where_the_warp_is_right_and_cheaper_where_it_is_wrong() -> None:
+def test_the_occlusion_loss_is_high_where_the_warp_is_right() -> None:
     target = torch.zeros(1, 3, 64, 64)
     free = mouth_mask(torch.from_numpy(FRAMED_LANDMARKS)[None], 64)
 
@@ -79,7 +79,7 @@ def test_painting_is_free_in_the_mouth_dear_where_the_warp_is_right_and_cheaper_
     assert price(42, 0.0) < 0.05
 
 
-def test_colour_is_taught_in_the_mouth_and_where_the_warp_is_wrong_and_nowhere_else() -> None:
+def test_the_colour_loss_covers_the_mouth_and_wrong_warps_only() -> None:
     target = torch.zeros(1, 3, 64, 64)
     free = mouth_mask(torch.from_numpy(FRAMED_LANDMARKS)[None], 64)
     weight = torch.ones(1, 1, 64, 64)
@@ -94,7 +94,7 @@ def test_colour_is_taught_in_the_mouth_and_where_the_warp_is_wrong_and_nowhere_e
     assert price(8, 0.0) < 0.01
 
 
-def test_only_an_eye_that_opens_or_shuts_has_to_be_painted() -> None:
+def test_the_lid_mask_covers_eyes_that_open_or_close() -> None:
     source = torch.from_numpy(FRAMED_LANDMARKS)[None]
     winking = source.clone()
     winking[:, LEFT_EYE, 1] = winking[:, LEFT_EYE, 1].mean()
@@ -110,7 +110,7 @@ def test_only_an_eye_that_opens_or_shuts_has_to_be_painted() -> None:
     assert at(left, nodding) < 1e-3
 
 
-def test_a_mask_that_is_all_but_shut_over_moving_lids_is_opened() -> None:
+def test_the_lid_coverage_loss_opens_a_mask_near_zero() -> None:
     logit = torch.full((1, 1, 4, 4), -7.0, requires_grad=True)
     lids = torch.zeros(1, 1, 4, 4)
     lids[..., 1, 2] = 1
@@ -119,13 +119,13 @@ def test_a_mask_that_is_all_but_shut_over_moving_lids_is_opened() -> None:
     torch.testing.assert_close(logit.grad * 16, -lids, atol=2e-3, rtol=0)
 
 
-def test_the_opening_loss_sees_parted_lips_and_no_moved_head() -> None:
+def test_the_opening_loss_ignores_head_motion() -> None:
     source = torch.zeros(1, 68, 2)
     source[:, :, 0] = torch.linspace(-0.5, 0.5, 68)
     known = torch.ones(1)
     moved = torch.zeros(1, 2, 64, 64)
     moved[:, 0] = 0.1
-    # The lower lip is further down than the source's; the deformation must point up there, and says nothing of it.
+    # The lower lip is lower than the source's; the deformation must point up there, but is zero.
     driving = source.clone()
     driving[:, BELOW, 1] += 0.2
     assert opening_loss(moved, source, source, known) < 1e-6

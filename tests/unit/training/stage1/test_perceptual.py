@@ -1,3 +1,5 @@
+"""Perceptual loss and crops of mouth and eyes."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -18,7 +20,7 @@ needs_weights = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def critic() -> PerceptualLoss:
+def loss() -> PerceptualLoss:
     return PerceptualLoss()
 
 
@@ -34,74 +36,74 @@ def blurred(picture: Tensor) -> Tensor:
 
 
 @needs_weights
-def test_equal_pictures_lose_nothing(critic: PerceptualLoss, photograph: Tensor) -> None:
-    assert critic(photograph, photograph).item() == 0
+def test_equal_pictures_have_no_loss(loss: PerceptualLoss, photograph: Tensor) -> None:
+    assert loss(photograph, photograph).item() == 0
 
 
 @needs_weights
-def test_blur_is_worse_than_a_change_of_brightness_of_the_same_size(critic: PerceptualLoss, photograph: Tensor) -> None:
+def test_blur_costs_more_than_an_equal_change_of_brightness(loss: PerceptualLoss, photograph: Tensor) -> None:
     soft = blurred(photograph)
     size = (soft - photograph).abs().mean()
     brighter = photograph + size
-    assert critic(soft, photograph) > 2 * critic(brighter, photograph)
+    assert loss(soft, photograph) > 2 * loss(brighter, photograph)
 
 
 @needs_weights
-def test_more_blur_is_worse(critic: PerceptualLoss, photograph: Tensor) -> None:
+def test_more_blur_costs_more(loss: PerceptualLoss, photograph: Tensor) -> None:
     soft = blurred(photograph)
-    losses = [critic(picture, photograph).item() for picture in (soft, blurred(blurred(soft)))]
-    assert 0 < losses[0] < losses[1] < 1
+    values = [loss(picture, photograph).item() for picture in (soft, blurred(blurred(soft)))]
+    assert 0 < values[0] < values[1] < 1
 
 
 @needs_weights
-def test_gradients_reach_the_picture_only(critic: PerceptualLoss, photograph: Tensor) -> None:
+def test_gradients_reach_the_picture_only(loss: PerceptualLoss, photograph: Tensor) -> None:
     picture, target = blurred(photograph).requires_grad_(), photograph.clone().requires_grad_()
-    critic(picture, target).backward()
+    loss(picture, target).backward()
     assert picture.grad is not None
     assert picture.grad.abs().sum() > 0
     assert target.grad is None
-    assert all(parameter.grad is None and not parameter.requires_grad for parameter in critic.parameters())
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in loss.parameters())
 
 
 @needs_weights
-def test_descending_the_gradient_sharpens(critic: PerceptualLoss, photograph: Tensor) -> None:
+def test_gradient_descent_sharpens_a_picture(loss: PerceptualLoss, photograph: Tensor) -> None:
     picture = blurred(photograph).requires_grad_()
     before = (picture - photograph).square().mean().item()
     optimizer = torch.optim.Adam([picture], lr=0.02)
     for _ in range(8):
         optimizer.zero_grad()
-        critic(picture, photograph).backward()
+        loss(picture, photograph).backward()
         optimizer.step()
     assert (picture - photograph).square().mean().item() < before
 
 
 @needs_weights
-def test_autocast_changes_little(critic: PerceptualLoss, photograph: Tensor) -> None:
+def test_autocast_hardly_changes_the_loss(loss: PerceptualLoss, photograph: Tensor) -> None:
     soft = blurred(photograph)
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = critic(soft.bfloat16(), photograph)
+        rounded = loss(soft.bfloat16(), photograph)
     assert rounded.dtype == torch.float32
-    assert rounded.item() == pytest.approx(critic(soft, photograph).item(), rel=1e-2)
+    assert rounded.item() == pytest.approx(loss(soft, photograph).item(), rel=1e-2)
 
 
 @needs_weights
-def test_large_pictures_are_compared_at_three_scales(critic: PerceptualLoss, photograph: Tensor) -> None:
+def test_large_pictures_are_compared_at_three_scales(loss: PerceptualLoss, photograph: Tensor) -> None:
     large = functional.interpolate(photograph, (256, 256), mode="bilinear", align_corners=False)
     soft = blurred(large)
     alone = [
-        critic._compare(functional.avg_pool2d(soft, factor), functional.avg_pool2d(large, factor))
+        loss._compare(functional.avg_pool2d(soft, factor), functional.avg_pool2d(large, factor))
         if factor > 1
-        else critic._compare(soft, large)
+        else loss._compare(soft, large)
         for factor in (1, 2, 4)
     ]
-    assert critic(soft, large).item() == pytest.approx(sum(loss.item() for loss in alone) / 3, rel=1e-5)
+    assert loss(soft, large).item() == pytest.approx(sum(value.item() for value in alone) / 3, rel=1e-5)
 
 
 @needs_weights
 def test_the_folded_stem_is_convolution_and_batch_norm() -> None:
     weights = perceptual.classifier_weights()
     picture = torch.rand(1, 3, 33, 40)
-    # An odd side is padded on both ends, an even one at its end only.
+    # An odd side is padded at both ends, an even one at its end only.
     convolved = functional.conv2d(functional.pad(picture, (0, 1, 1, 1)), weights["_conv_stem.weight"], stride=2)
     norm = [weights[f"_bn0.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
     expected = functional.relu6(functional.batch_norm(convolved, *norm, eps=perceptual.EPSILON))
@@ -118,7 +120,7 @@ def test_features_halve_from_stage_to_stage() -> None:
     assert shapes == [(16, 32, 32), (24, 16, 16), (40, 8, 8), (80, 4, 4)]
 
 
-def test_missing_weights_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_name_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perceptual, "PACKAGE", "no_such_package")
     with pytest.raises(ModuleNotFoundError, match=r"dubline\[training\]"):
         PerceptualLoss()
@@ -132,7 +134,7 @@ def made_up_landmarks() -> Tensor:
     return landmarks
 
 
-def test_crops_show_what_is_at_the_landmarks() -> None:
+def test_crops_are_centred_on_the_landmarks() -> None:
     axis = (torch.arange(128) * 2 + 1) / 128 - 1
     coordinates = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))[None]
     mouth = face_crops(coordinates, made_up_landmarks(), "mouth", 64)
@@ -142,11 +144,11 @@ def test_crops_show_what_is_at_the_landmarks() -> None:
     eyes = face_crops(coordinates, made_up_landmarks(), "eyes", 64)
     assert eyes.shape == (1, 2, 32, 64)
     torch.testing.assert_close(eyes.mean((2, 3))[0], torch.tensor([0.0, -0.3]), atol=1e-3, rtol=0)
-    # A pixel of the crop is as high as it is wide.
+    # Pixels of the crop are square.
     torch.testing.assert_close(eyes[0, 1].diff(dim=0).mean(), eyes[0, 0].diff(dim=1).mean(), atol=1e-4, rtol=0)
 
 
-def test_a_mouth_in_profile_still_gets_a_crop_of_some_size() -> None:
+def test_a_crop_has_a_minimum_size() -> None:
     landmarks = torch.zeros(1, 68, 2)
     pictures = torch.arange(64.0).expand(1, 1, 64, 64)
     crop = face_crops(pictures, landmarks, "mouth", 32)

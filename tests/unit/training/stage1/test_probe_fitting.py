@@ -1,4 +1,4 @@
-"""Heads: fitted to a trained encoder, so that weights without them can be trained on."""
+"""Supervision heads fitted to a trained encoder."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dubline.training.stage1 import train as stage1
 from dubline.training.stage1.data.pairs import PairSampler
 from dubline.training.stage1.losses.objective import head_loss
 from dubline.training.stage1.probe_fitting import fit_probes
+from dubline.training.stage1.recipe import Recipe
 from dubline.training.stage1.supervised_autoencoder import SupervisedAutoencoder
 
 if TYPE_CHECKING:
@@ -31,32 +32,32 @@ def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def model() -> SupervisedAutoencoder:
-    """With the encoder that is released."""
+    """Return a model with the released encoder."""
     model = SupervisedAutoencoder(TINY.autoencoder, geometry=2).eval()
     load_average(model, read_average(RELEASED / "tiny")[0], optional=HEADS)
     return model
 
 
-def test_fitted_heads_read_rig_and_landmarks_and_nothing_else_changes(
+def test_fitting_lowers_the_head_loss_and_changes_the_heads_only(
     clips: list[Clip], model: SupervisedAutoencoder
 ) -> None:
     sampler = PairSampler(clips, torch.device("cpu"))
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    misread = _misreading(model, sampler)
+    untrained = _head_loss(model, sampler)
     fit_probes(model, sampler)
     changed = {key.split(".")[0] for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert changed == {"geometry_head", "landmark_head"}
-    assert _misreading(model, sampler) < 0.5 * misread
+    assert _head_loss(model, sampler) < 0.5 * untrained
 
 
-def test_a_head_that_is_there_already_is_left_alone(clips: list[Clip], model: SupervisedAutoencoder) -> None:
+def test_a_head_that_is_not_requested_stays_unchanged(clips: list[Clip], model: SupervisedAutoencoder) -> None:
     before = model.geometry_head.weight.clone()
     fit_probes(model, PairSampler(clips, torch.device("cpu")), ["landmark_head."])
     assert torch.equal(model.geometry_head.weight, before)
     assert model.landmark_head.weight.any()
 
 
-def test_without_labels_heads_stay_as_they_are(clips: list[Clip], model: SupervisedAutoencoder) -> None:
+def test_without_labels_heads_stay_unchanged(clips: list[Clip], model: SupervisedAutoencoder) -> None:
     bare = [replace(clip, landmarks=None, geometry=None) for clip in clips]
     before = model.geometry_head.weight.clone()
     fit_probes(model, PairSampler(bare, torch.device("cpu")))
@@ -64,19 +65,19 @@ def test_without_labels_heads_stay_as_they_are(clips: list[Clip], model: Supervi
     assert not model.landmark_head.weight.any()
 
 
-def test_released_weights_begin_with_heads_that_read(clips: list[Clip], tmp_path: Path) -> None:
-    recipe = stage1.Recipe(steps=1, sources=2, drives=1, perceptual=0, learning_rate=0, start_from=RELEASED / "tiny")
+def test_training_from_released_weights_starts_with_fitted_heads(clips: list[Clip], tmp_path: Path) -> None:
+    recipe = Recipe(steps=1, sources=2, drives=1, perceptual=0, learning_rate=0, start_from=RELEASED / "tiny")
     state = torch.load(stage1.train(clips, TINY, tmp_path, recipe), weights_only=True)
     model, sampler = SupervisedAutoencoder(TINY.autoencoder, geometry=2).eval(), PairSampler(clips, torch.device("cpu"))
     for kind in ("network", "average"):
         model.load_state_dict(state[kind])
-        fitted = _misreading(model, sampler)
+        fitted = _head_loss(model, sampler)
         torch.nn.init.zeros_(model.geometry_head.weight)
-        assert fitted < 0.5 * _misreading(model, sampler), kind
+        assert fitted < 0.5 * _head_loss(model, sampler), kind
 
 
-def _misreading(model: SupervisedAutoencoder, sampler: PairSampler) -> float:
+def _head_loss(model: SupervisedAutoencoder, sampler: PairSampler) -> float:
     sampler.seed(9)
     pairs = sampler.draw(48, 1)
     with torch.inference_mode():
-        return float(head_loss(model.read(pairs.augmented), pairs))
+        return float(head_loss(model.predict(pairs.augmented), pairs))

@@ -1,4 +1,4 @@
-"""Stage 1 learns: pairs are drawn as they should be, and one clip can be learnt by heart."""
+"""Stage 1: sampling of pairs, losses, training runs, and overfitting of one clip."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from dubline.training.stage1 import train as stage1
 from dubline.training.stage1.data.pairs import PairSampler
 from dubline.training.stage1.losses.objective import Stage1Objective, head_loss
 from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS, face_weight, picture_loss
+from dubline.training.stage1.recipe import Recipe
 from dubline.training.stage1.supervised_autoencoder import HeadOutputs, SupervisedAutoencoder
 
 if TYPE_CHECKING:
@@ -30,39 +31,39 @@ if TYPE_CHECKING:
 CPU = torch.device("cpu")
 
 
-def test_driving_frames_follow_their_source_in_a_row(clips: list[Clip]) -> None:
+def test_driving_frames_are_grouped_by_their_source(clips: list[Clip]) -> None:
     pairs = PairSampler(clips, CPU).draw(2, 3)
     assert pairs.sources.shape == (2, 3, 128, 128)
     assert pairs.driving.shape == pairs.augmented.shape == (6, 3, 128, 128)
-    # Blob faces differ in skin: a driving frame is closer to its own source than to the other one.
+    # Synthetic faces differ in skin colour: a driving frame is closer to its own source than to the other one.
     own, other = (
         (pairs.driving - rows.repeat_interleave(3, 0)).abs().mean() for rows in (pairs.sources, pairs.sources.flip(0))
     )
     assert own < other
 
 
-def test_the_motion_encoder_sees_other_colours_than_the_renderer_must_make(clips: list[Clip]) -> None:
+def test_the_motion_encoders_input_has_other_colours_than_the_target(clips: list[Clip]) -> None:
     pairs = PairSampler(clips, CPU).draw(3, 1)
     assert (pairs.augmented - pairs.driving).abs().mean() > 0.02
 
 
-def test_footage_without_labels_teaches_pictures_but_no_geometry(clips: list[Clip]) -> None:
+def test_unlabelled_clips_do_not_affect_the_geometry_losses(clips: list[Clip]) -> None:
     bare = [replace(clip, landmarks=None, geometry=None, aperture_mm=None) for clip in clips[:1]]
     sampler = PairSampler([*clips[1:], *bare], CPU)
     pairs = sampler.draw(8, 1)
-    assert 0 < pairs.marked.sum() < 8
-    assert torch.equal(pairs.rigged, pairs.marked)
+    assert 0 < pairs.landmarks_known.sum() < 8
+    assert torch.equal(pairs.geometry_known, pairs.landmarks_known)
     model = SupervisedAutoencoder(TINY.autoencoder, sampler.mean.size)
     objective = Stage1Objective(perceptual=0, adversarial=0, teacher=1, device=CPU)
-    rendering, read = model(pairs.sources, pairs.augmented, 128)
-    guessed = pairs.marked == 0
-    spoilt = pairs._replace(geometry=torch.where(guessed[:, None], 100.0, pairs.geometry))
-    assert objective(rendering, read, spoilt).total == objective(rendering, read, pairs).total
-    wrong = read._replace(landmarks=torch.where(guessed[:, None, None], 0.9, read.landmarks))
-    assert head_loss(wrong, pairs) == head_loss(read, pairs)
+    rendering, outputs = model(pairs.sources, pairs.augmented, 128)
+    guessed = pairs.landmarks_known == 0
+    changed = pairs._replace(geometry=torch.where(guessed[:, None], 100.0, pairs.geometry))
+    assert objective(rendering, outputs, changed).total == objective(rendering, outputs, pairs).total
+    wrong = outputs._replace(landmarks=torch.where(guessed[:, None, None], 0.9, outputs.landmarks))
+    assert head_loss(wrong, pairs) == head_loss(outputs, pairs)
 
 
-def test_misread_landmarks_cost_and_right_ones_cost_nothing(clips: list[Clip]) -> None:
+def test_the_head_loss_is_zero_for_true_landmarks_and_rises_with_errors(clips: list[Clip]) -> None:
     pairs = PairSampler(clips, CPU).draw(4, 2)
     right = HeadOutputs(torch.zeros(8, 1), pairs.geometry, pairs.driving_landmarks)
     assert head_loss(right, pairs) == 0
@@ -72,29 +73,29 @@ def test_misread_landmarks_cost_and_right_ones_cost_nothing(clips: list[Clip]) -
     assert off[0] > 5 * off[1] > 0
 
 
-def test_a_head_that_has_learnt_nothing_reads_a_framed_face_and_leaves_the_encoder_alone(clips: list[Clip]) -> None:
+def test_an_untrained_head_predicts_a_framed_face_without_gradients(clips: list[Clip]) -> None:
     sampler = PairSampler(clips, CPU)
     pairs, model = sampler.draw(2, 1), SupervisedAutoencoder(TINY.autoencoder, sampler.mean.size)
-    read = model.read(pairs.augmented)
-    torch.testing.assert_close(read.landmarks, torch.from_numpy(FRAMED_LANDMARKS).expand(2, -1, -1))
-    read.landmarks.sum().backward()
-    touched = [parameter.grad for parameter in model.autoencoder.motion_encoder.parameters()]
-    assert not any(gradient.any() for gradient in touched if gradient is not None)
+    landmarks = model.predict(pairs.augmented).landmarks
+    torch.testing.assert_close(landmarks, torch.from_numpy(FRAMED_LANDMARKS).expand(2, -1, -1))
+    landmarks.sum().backward()
+    gradients = [parameter.grad for parameter in model.autoencoder.motion_encoder.parameters()]
+    assert not any(gradient.any() for gradient in gradients if gradient is not None)
 
 
-def test_the_most_telling_of_several_frames_differs_more_from_the_source(clips: list[Clip]) -> None:
+def test_frames_selected_from_candidates_differ_more_from_the_source(clips: list[Clip]) -> None:
     sampler = PairSampler(clips, CPU)
 
-    def told(candidates: int) -> float:
+    def difference(candidates: int) -> float:
         pairs = sampler.draw(24, 2, candidates)
-        # Every second one is told by its lips, and these clips' lips do show.
+        # Every second driving frame is selected by its lips.
         return float((pairs.driving[1::2] - pairs.sources).abs().mean())
 
-    assert told(6) > 1.3 * told(1)
+    assert difference(6) > 1.3 * difference(1)
 
 
-def test_every_other_driving_frame_is_the_most_telling_of_lids(clips: list[Clip]) -> None:
-    # Mouths open ever more; eyes are shut in one frame of twenty.
+def test_every_other_driving_frame_is_selected_by_its_lids(clips: list[Clip]) -> None:
+    # The mouth opens linearly; the eyes are closed in one frame of twenty.
     frames = np.arange(len(clips[0].frames))
     geometry = np.zeros((len(frames), 68), np.float32)
     geometry[:, LIPS] = frames[:, None]
@@ -105,7 +106,7 @@ def test_every_other_driving_frame_is_the_most_telling_of_lids(clips: list[Clip]
     assert blinking[0] > 0.3 > 2 * blinking[1]
 
 
-def test_draws_repeat_with_their_seed(clips: list[Clip]) -> None:
+def test_a_seed_determines_the_pairs(clips: list[Clip]) -> None:
     sampler = PairSampler(clips, CPU)
     sampler.seed(5)
     first = sampler.draw(2, 2)
@@ -115,8 +116,8 @@ def test_draws_repeat_with_their_seed(clips: list[Clip]) -> None:
     assert torch.equal(first.driving_landmarks, again.driving_landmarks)
 
 
-def test_a_training_run_writes_state_curves_and_a_sheet_and_goes_on(clips: list[Clip], tmp_path: Path) -> None:
-    recipe = stage1.Recipe(steps=2, sources=2, drives=2, perceptual=0)
+def test_a_run_writes_state_curves_and_a_sheet_and_resumes(clips: list[Clip], tmp_path: Path) -> None:
+    recipe = Recipe(steps=2, sources=2, drives=2, perceptual=0)
     path = stage1.train(clips, NARROW, tmp_path, recipe)
     assert torch.load(path, weights_only=True)["steps"] == 2
     stage1.train(clips, NARROW, tmp_path, replace(recipe, resume=True))
@@ -124,8 +125,8 @@ def test_a_training_run_writes_state_curves_and_a_sheet_and_goes_on(clips: list[
     assert {"stage1.png", "stage1.jsonl"} <= {file.name for file in tmp_path.iterdir()}
 
 
-def test_keeping_the_motion_changes_the_renderer_alone(clips: list[Clip], tmp_path: Path) -> None:
-    recipe = stage1.Recipe(steps=2, sources=2, drives=1, perceptual=0)
+def test_keep_motion_trains_the_renderer_only(clips: list[Clip], tmp_path: Path) -> None:
+    recipe = Recipe(steps=2, sources=2, drives=1, perceptual=0)
     path = stage1.train(clips, NARROW, tmp_path, recipe)
     before = torch.load(path, weights_only=True)["average"]
     stage1.train(clips, NARROW, tmp_path, replace(recipe, resume=True, keep_motion=True))
@@ -136,8 +137,8 @@ def test_keeping_the_motion_changes_the_renderer_alone(clips: list[Clip], tmp_pa
 
 
 @pytest.mark.usefixtures("_few_frames")
-def test_retouching_changes_the_retoucher_alone(clips: list[Clip], tmp_path: Path) -> None:
-    recipe = stage1.Recipe(steps=3, sources=2, drives=1, perceptual=0)
+def test_refine_mouth_eyes_trains_the_refiner_only(clips: list[Clip], tmp_path: Path) -> None:
+    recipe = Recipe(steps=3, sources=2, drives=1, perceptual=0)
     path = stage1.train(clips, REFINED, tmp_path, recipe)
     before = torch.load(path, weights_only=True)["average"]
     stage1.train(clips, REFINED, tmp_path, replace(recipe, resume=True, refine_mouth_eyes=True))
@@ -158,34 +159,34 @@ def test_retouching_changes_the_retoucher_alone(clips: list[Clip], tmp_path: Pat
 
 
 @pytest.mark.usefixtures("_few_frames")
-def test_a_retoucher_goes_on_where_the_latents_have_changed(clips: list[Clip], tmp_path: Path) -> None:
-    recipe = stage1.Recipe(steps=2, sources=2, drives=1, perceptual=0)
+def test_a_refiner_is_adapted_to_changed_latents(clips: list[Clip], tmp_path: Path) -> None:
+    recipe = Recipe(steps=2, sources=2, drives=1, perceptual=0)
     new = stage1.train(clips, REFINED, tmp_path / "new", recipe)
-    refine_mouth_eyes = replace(recipe, start_from=new, refine_mouth_eyes=True)
-    old = stage1.train(clips, REFINED, tmp_path / "old", replace(refine_mouth_eyes, learning_rate=0.2))
-    on = stage1.train(clips, REFINED, tmp_path / "on", replace(refine_mouth_eyes, formerly=old))
-    trained, carried = (_finish(path, "average") for path in (old, on))
+    refine = replace(recipe, start_from=new, refine_mouth_eyes=True)
+    old = stage1.train(clips, REFINED, tmp_path / "old", replace(refine, learning_rate=0.2))
+    on = stage1.train(clips, REFINED, tmp_path / "on", replace(refine, former=old))
+    trained, adapted = (_finish(path, "average") for path in (old, on))
     assert trained.abs().max() > 1e-4
-    torch.testing.assert_close(carried, trained, atol=3e-5, rtol=0)
+    torch.testing.assert_close(adapted, trained, atol=3e-5, rtol=0)
     torch.testing.assert_close(_finish(on, "network"), trained, atol=3e-5, rtol=0)
-    # A run that goes on with a mouth-eye refiner of its own is not given another.
+    # A run that resumes its own refiner ignores another one.
     stage1.train(
         clips,
         REFINED,
         tmp_path / "on",
-        replace(recipe, refine_mouth_eyes=True, resume=True, formerly=new, learning_rate=0),
+        replace(recipe, refine_mouth_eyes=True, resume=True, former=new, learning_rate=0),
     )
     torch.testing.assert_close(_finish(on, "average"), trained, atol=1e-4, rtol=0)
     with pytest.raises(UsageError, match="--formerly needs --refine-mouth-eyes"):
-        replace(recipe, start_from=new, formerly=old)
+        replace(recipe, start_from=new, former=old)
     bare = _unrefined(clips, tmp_path)
     with pytest.raises(UsageError, match="of another network"):
         stage1.train(
-            clips, REFINED, tmp_path / "bare", replace(recipe, start_from=new, refine_mouth_eyes=True, formerly=bare)
+            clips, REFINED, tmp_path / "bare", replace(recipe, start_from=new, refine_mouth_eyes=True, former=bare)
         )
 
 
-def test_a_carried_over_retoucher_hears_the_same_in_other_words(
+def test_an_adapted_refiner_has_the_same_readings_in_other_latents(
     clips: list[Clip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(latent_alignment, "FRAMES", 720)
@@ -194,7 +195,7 @@ def test_a_carried_over_retoucher_hears_the_same_in_other_words(
     sampler = PairSampler(clips, CPU)
     former = Autoencoder(params).eval()
     former.mouth_eye_refiner.readings.bias.data.normal_()
-    # The same encoder in other words: its last layer's values are permuted, scaled and shifted.
+    # The same encoder with its latents permuted, scaled and shifted.
     network = deepcopy(former)
     last = network.motion_encoder.body[-1]
     order = torch.randperm(params.motion)
@@ -202,24 +203,24 @@ def test_a_carried_over_retoucher_hears_the_same_in_other_words(
     assert latent_alignment.align_refiner(network, former, sampler) > 0.97
     one, other = (sampler.draw(4, 1).sources for _ in range(2))
 
-    def augmented(spoken: Autoencoder) -> Tensor:
-        motion, origin = spoken.encode_motion(one), spoken.encode_motion(other)
-        return spoken.mouth_eye_refiner.readings(torch.cat([motion, motion - origin], dim=1))
+    def readings(autoencoder: Autoencoder) -> Tensor:
+        motion, origin = autoencoder.encode_motion(one), autoencoder.encode_motion(other)
+        return autoencoder.mouth_eye_refiner.readings(torch.cat([motion, motion - origin], dim=1))
 
     with torch.inference_mode():
-        wanted, told = augmented(former), augmented(network)
-    assert (told - wanted).square().mean() < 0.05 * wanted.var(0).mean()
+        wanted, adapted = readings(former), readings(network)
+    assert (adapted - wanted).square().mean() < 0.05 * wanted.var(0).mean()
 
 
 def _finish(path: Path, kind: str) -> Tensor:
-    """The last layer of a run's mouth-eye refiner of mouths; zeros as it begins."""
+    """Return the last layer of a run's mouth refiner; it is initialised with zeros."""
     tensors: dict[str, Tensor] = torch.load(path, weights_only=True)[kind]
     last = max(key for key in tensors if key.startswith("autoencoder.mouth_eye_refiner.boxes.mouth.output"))
     return tensors[last]
 
 
 def _unrefined(clips: list[Clip], folder: Path) -> Path:
-    return stage1.train(clips, NARROW, folder / "start", stage1.Recipe(steps=1, sources=1, drives=1, perceptual=0))
+    return stage1.train(clips, NARROW, folder / "start", Recipe(steps=1, sources=1, drives=1, perceptual=0))
 
 
 def learn_by_heart(preset: Preset, psnr: float, steps: int) -> None:
@@ -248,7 +249,8 @@ def learn_by_heart(preset: Preset, psnr: float, steps: int) -> None:
     assert reached >= psnr > still
 
 
-def test_one_clip_can_be_learnt_by_heart() -> None:
+def test_training_overfits_one_clip() -> None:
+    """Train from pixels to pixels on a clip of five frames until its PSNR is 35 dB."""
     learn_by_heart(NARROW, 30, 100)
 
 

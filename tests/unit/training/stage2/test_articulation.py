@@ -1,4 +1,4 @@
-"""Articulation is learnt from speech whose mouth is known: read from files, drawn in windows, remembered."""
+"""Articulation supervision: reading of labelled speech, sampling of windows, and the auxiliary head."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ PARAMS = DiffusionParams(
 )
 
 
-def recite(folder: Path, name: str, seed: int, frames: int = 80) -> None:
-    """A tone that is loud while the mouth is open."""
+def write_speech(folder: Path, name: str, seed: int, frames: int = 80) -> None:
+    """Write a tone that is loud while the mouth is open."""
     random = np.random.default_rng(seed)
     opening = np.abs(np.sin(np.arange(frames) / random.uniform(3, 6))).astype(np.float32)
     tone = np.sin(2 * np.pi * random.uniform(150, 300) * np.arange(frames * 640) / 16_000)
@@ -39,40 +39,40 @@ def recite(folder: Path, name: str, seed: int, frames: int = 80) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("speech")
     for seed in range(4):
-        recite(made, f"{seed}", seed)
-    recite(made, "short", 9, frames=30)
+        write_speech(made, f"{seed}", seed)
+    write_speech(made, "short", 9, frames=30)
     return made
 
 
-def test_a_window_shows_the_mouth_while_it_is_heard(folder: Path) -> None:
-    articulation = ArticulationSampler(read_labelled_speech(folder), PARAMS)
-    slices, mouth, recorded = articulation.draw(6)
+def test_mouth_motion_is_aligned_with_the_speech_of_a_window(folder: Path) -> None:
+    sampler = ArticulationSampler(read_labelled_speech(folder), PARAMS)
+    slices, mouth, recorded = sampler.draw(6)
     frames = PARAMS.previous + PARAMS.window
     assert slices.shape == (6, 4 * (frames + 2 * PARAMS.margin), 80)
     assert mouth.shape == (6, frames, 5)
-    heard = slices[:, 4 * PARAMS.margin : -4 * PARAMS.margin].unflatten(1, (frames, 4)).amax((2, 3))
-    rows = zip(heard, mouth[..., -1], recorded.bool(), strict=True)
-    alike = [float(torch.corrcoef(torch.stack([loud[known], gap[known]]))[0, 1]) for loud, gap, known in rows]
-    # Not each: some voices are varied into noise.
-    assert np.median(alike) > 0.8
+    loudness = slices[:, 4 * PARAMS.margin : -4 * PARAMS.margin].unflatten(1, (frames, 4)).amax((2, 3))
+    rows = zip(loudness, mouth[..., -1], recorded.bool(), strict=True)
+    correlations = [float(torch.corrcoef(torch.stack([loud[known], gap[known]]))[0, 1]) for loud, gap, known in rows]
+    # The median, because some voices are augmented into noise.
+    assert np.median(correlations) > 0.8
 
 
-def test_draws_repeat_with_their_seed_and_short_speech_is_left_out(folder: Path) -> None:
-    articulation = ArticulationSampler(read_labelled_speech(folder), PARAMS)
-    assert len(articulation.recordings) == 4
-    articulation.seed(3)
-    first = articulation.draw(2)
-    articulation.seed(3)
-    assert torch.equal(first.mouth, articulation.draw(2).mouth)
-    articulation.seed(4)
-    assert not torch.equal(first.mouth, articulation.draw(2).mouth)
+def test_a_seed_determines_the_windows_and_short_speech_is_left_out(folder: Path) -> None:
+    sampler = ArticulationSampler(read_labelled_speech(folder), PARAMS)
+    assert len(sampler.recordings) == 4
+    sampler.seed(3)
+    first = sampler.draw(2)
+    sampler.seed(3)
+    assert torch.equal(first.mouth, sampler.draw(2).mouth)
+    sampler.seed(4)
+    assert not torch.equal(first.mouth, sampler.draw(2).mouth)
 
 
-def test_the_extractor_learns_what_the_mouth_does_and_the_head_survives_a_restart(folder: Path) -> None:
+def test_the_extractor_learns_mouth_motion_and_the_head_is_restored(folder: Path) -> None:
     torch.manual_seed(0)
-    articulation = ArticulationSampler(read_labelled_speech(folder), PARAMS)
+    sampler = ArticulationSampler(read_labelled_speech(folder), PARAMS)
     extractor = LocalExtractor(PARAMS)
-    articulation_head = ArticulationHead(articulation, PARAMS.audio_width, torch.device("cpu"))
+    articulation_head = ArticulationHead(sampler, PARAMS.audio_width, torch.device("cpu"))
     optimiser = torch.optim.AdamW(extractor.parameters(), 3e-3)
     losses = []
     for _ in range(25):
@@ -83,18 +83,18 @@ def test_the_extractor_learns_what_the_mouth_does_and_the_head_survives_a_restar
         articulation_head.step()
         losses.append(float(loss.detach()))
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:3])
-    again = ArticulationHead(articulation, PARAMS.audio_width, torch.device("cpu"))
+    again = ArticulationHead(sampler, PARAMS.audio_width, torch.device("cpu"))
     again.load_state_dict(articulation_head.state_dict())
     assert torch.equal(again.head.weight, articulation_head.head.weight)
 
 
-def test_a_folder_without_speech_is_refused_and_a_broken_file_left_out(
+def test_a_folder_without_speech_is_refused_and_corrupt_files_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(FileNotFoundError, match=r"no sound beside a NAME\.npz"):
         read_labelled_speech(tmp_path)
-    recite(tmp_path, "good", 1)
-    recite(tmp_path, "broken", 2)
+    write_speech(tmp_path, "good", 1)
+    write_speech(tmp_path, "broken", 2)
     (tmp_path / "broken.wav").write_bytes(b"nothing")
     assert len(read_labelled_speech(tmp_path)) == 1
     assert "broken.wav" in capsys.readouterr().err

@@ -1,8 +1,8 @@
-"""Stage 2 trains with every switch, remembers them, continues its own motion, and encodes a corpus once."""
+"""Stage 2: switches, saved parameters, rollouts, encoding of a corpus, and adaptation to other latents."""
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from dubline.training.stage2.encoded_clips import (
 )
 from dubline.training.stage2.latent_alignment import align_latents
 from dubline.training.stage2.lip_check import LipCheck
+from dubline.training.stage2.recipe import Recipe
 from dubline.training.stage2.training_params import TrainingParams, load_stage2
 from dubline.training.stage2.waveform_augmentation import AugmentedSpeech, change_speed
 from dubline.training.stage2.windows import WindowSampler
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from dubline.training.corpus import Clip
 
 CPU = torch.device("cpu")
-SMALL = dataclasses.replace(
+SMALL = replace(
     TINY,
     diffusion=DiffusionParams(
         whitened=16, width=48, layers=2, heads=2, audio_width=32, audio_layers=1, style=8, state=16, head_width=16
@@ -61,7 +62,7 @@ switches = pytest.mark.parametrize("switched", SWITCHED, ids=lambda given: "-".j
 
 
 def with_switches(switched: dict[str, Any]) -> Preset:
-    return dataclasses.replace(SMALL, diffusion=dataclasses.replace(SMALL.diffusion, **switched))
+    return replace(SMALL, diffusion=replace(SMALL.diffusion, **switched))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def run(model: SupervisedAutoencoder, tmp_path: Path) -> Path:
 
 
 @switches
-def test_every_switch_learns_and_samples(
+def test_each_switch_trains_and_samples(
     encoded: list[EncodedClip], model: SupervisedAutoencoder, switched: dict[str, Any]
 ) -> None:
     diffusion, windows = ready(encoded, switched)
@@ -111,35 +112,35 @@ def test_every_switch_learns_and_samples(
 
 
 @pytest.mark.parametrize("switched", [SWITCHED[0], SWITCHED[2], SWITCHED[-1]], ids=["released", "epsilon", "without"])
-def test_a_checkpoint_remembers_its_switches(clips: list[Clip], run: Path, switched: dict[str, Any]) -> None:
+def test_a_checkpoint_has_its_switches(clips: list[Clip], run: Path, switched: dict[str, Any]) -> None:
     preset = with_switches(switched)
-    recipe = stage2.Recipe(batch=4, variants=0, steps=2)
-    path = stage2.train(clips, preset, run, resume=False, recipe=recipe)
-    # Read with the released parameters: the file knows better.
+    recipe = Recipe(batch=4, variants=0, steps=2)
+    path = stage2.train(clips, preset, run, recipe)
+    # Loaded with the released parameters; those of the file take precedence.
     diffusion = load_stage2(SMALL, path)
-    assert diffusion.params == dataclasses.replace(preset.diffusion, dropout=0.0)
+    assert diffusion.params == replace(preset.diffusion, dropout=0.0)
     assert all(tensor.isfinite().all() for tensor in diffusion.state_dict().values())
     state = torch.load(path, weights_only=True)
     autoencoder, _ = stage2.load_stage1(preset, run)
     assert state["companions"]["params"] == TrainingParams(preset.diffusion, fingerprint(autoencoder)).state_dict()
-    stage2.train(clips, preset, run, resume=True, recipe=recipe)
+    stage2.train(clips, preset, run, replace(recipe, resume=True))
     assert torch.load(path, weights_only=True)["steps"] > state["steps"] > 0
     other = with_switches({"objective": "flow" if preset.diffusion.objective == "x0" else "x0"})
     with pytest.raises(ValueError, match=f"trained with objective={preset.diffusion.objective}"):
-        stage2.train(clips, other, run, resume=True)
+        stage2.train(clips, other, run, Recipe(resume=True))
 
 
-def test_training_may_start_from_averages_alone(clips: list[Clip], run: Path) -> None:
-    recipe = stage2.Recipe(batch=4, variants=0, steps=2)
-    path = stage2.train(clips, SMALL, run, resume=False, recipe=recipe)
+def test_training_starts_from_averages_alone(clips: list[Clip], run: Path) -> None:
+    recipe = Recipe(batch=4, variants=0, steps=2)
+    path = stage2.train(clips, SMALL, run, recipe)
     average = run / "elsewhere.pt"
     torch.save({"average": torch.load(path, weights_only=True)["average"], "steps": 5}, average)
     path.unlink()
-    stage2.train(clips, SMALL, run, resume=False, recipe=recipe, start_from=average)
+    stage2.train(clips, SMALL, run, replace(recipe, start_from=average))
     assert path.exists()
 
 
-def test_rows_with_an_earlier_window_follow_what_the_network_drew(encoded: list[EncodedClip]) -> None:
+def test_windows_with_an_earlier_window_have_sampled_previous_frames(encoded: list[EncodedClip]) -> None:
     diffusion, windows = ready(encoded, {})
     batch = windows.draw(6, earlier=2)
     assert batch.earlier is not None
@@ -148,10 +149,10 @@ def test_rows_with_an_earlier_window_follow_what_the_network_drew(encoded: list[
     past = own_past(diffusion.eval(), batch)
     assert torch.equal(past[2:], batch.previous[2:])
     assert not torch.isclose(past[:2], batch.previous[:2]).all()
-    loss_of(diffusion, torch.zeros(16, 2), batch, teacher=diffusion).backward()
+    loss_of(diffusion, torch.zeros(16, 2), batch, rollout=diffusion).backward()
 
 
-def test_the_frames_that_the_network_drew_are_those_before_the_window(
+def test_sampled_frames_are_those_before_the_window(
     encoded: list[EncodedClip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diffusion, windows = ready(encoded, {})
@@ -168,7 +169,7 @@ def test_the_frames_that_the_network_drew_are_those_before_the_window(
     assert torch.equal(last, batch.earlier.ahead - 1.0)
 
 
-def test_lips_that_are_the_truth_pass_the_check_and_others_fail(
+def test_the_lip_check_scores_the_truth_with_one(
     encoded: list[EncodedClip], model: SupervisedAutoencoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diffusion, windows = ready(encoded, {})
@@ -182,7 +183,7 @@ def test_lips_that_are_the_truth_pass_the_check_and_others_fail(
     assert check.score(diffusion, CPU) == pytest.approx(-1, abs=1e-3)
 
 
-def test_a_stream_goes_on_and_its_seed_decides_it(encoded: list[EncodedClip]) -> None:
+def test_a_seed_determines_the_stream(encoded: list[EncodedClip]) -> None:
     drawn = []
     for _ in range(2):
         _, windows = ready(encoded, {})
@@ -195,7 +196,7 @@ def test_a_stream_goes_on_and_its_seed_decides_it(encoded: list[EncodedClip]) ->
     assert len(earlier.slices) == 1
 
 
-def test_motion_keeps_pace_with_the_voice(encoded: list[EncodedClip]) -> None:
+def test_motion_follows_the_speed_of_the_recording(encoded: list[EncodedClip]) -> None:
     diffusion, windows = ready(encoded, {})
     clip = encoded[0]
     ramp = torch.arange(float(len(clip.latents)))[:, None].expand(-1, TINY.autoencoder.motion).half()
@@ -207,31 +208,29 @@ def test_motion_keeps_pace_with_the_voice(encoded: list[EncodedClip]) -> None:
     moved = windows.motion(steady, 0, 1.1, -4, 60)[:, 0]
     torch.testing.assert_close(moved[4:], 1.1 * torch.arange(60.0), atol=0.05, rtol=0)
     assert (moved[:4] == 0).all()
-    faster = encoded[0].voices[1]
+    faster = encoded[0].recordings[1]
     assert faster.speed == pytest.approx(1.1, rel=1e-3)
     assert len(faster.mel) == 4 * (int(79 / faster.speed) + 1)
 
 
-def test_clips_without_labels_or_sound_do_not_stop_training(clips: list[Clip], run: Path) -> None:
-    plain = [dataclasses.replace(clip, landmarks=None, geometry=None, aperture_mm=None) for clip in clips]
-    silent = dataclasses.replace(plain[0], speech=np.zeros(0, np.float32))
-    short = dataclasses.replace(plain[0], frames=plain[0].frames[:30], speech=plain[0].speech[: 30 * 640])
-    recipe = stage2.Recipe(batch=4, variants=1, steps=2)
+def test_clips_without_labels_or_sound_are_accepted(clips: list[Clip], run: Path) -> None:
+    plain = [replace(clip, landmarks=None, geometry=None, aperture_mm=None) for clip in clips]
+    silent = replace(plain[0], speech=np.zeros(0, np.float32))
+    short = replace(plain[0], frames=plain[0].frames[:30], speech=plain[0].speech[: 30 * 640])
+    recipe = Recipe(batch=4, variants=1, steps=2)
     given = [silent, short, *plain]
-    path = stage2.train(given, SMALL, run, resume=False, recipe=recipe, heldout=plain)
+    path = stage2.train(given, SMALL, run, recipe, heldout=plain)
     assert load_stage2(SMALL, path).params == SMALL.diffusion
     with pytest.raises(ValueError, match="no clip has 64 frames"):
-        stage2.train([short], SMALL, run, resume=False, recipe=recipe)
+        stage2.train([short], SMALL, run, recipe)
 
 
-def test_a_stage_one_that_never_saw_a_label_teaches_no_lips(encoded: list[EncodedClip]) -> None:
+def test_a_stage_one_without_labels_has_no_lip_readings(encoded: list[EncodedClip]) -> None:
     diffusion, _ = ready(encoded, {})
     assert not lips_of(diffusion, nn.Linear(TINY.autoencoder.motion, 1)).any()
 
 
-def test_a_corpus_is_read_one_clip_at_a_time_and_encoded_once(
-    clips: list[Clip], model: SupervisedAutoencoder, tmp_path: Path
-) -> None:
+def test_a_corpus_is_encoded_once(clips: list[Clip], model: SupervisedAutoencoder, tmp_path: Path) -> None:
     read: list[str] = []
 
     def stream(given: list[Clip]) -> Iterator[Clip]:
@@ -246,9 +245,9 @@ def test_a_corpus_is_read_one_clip_at_a_time_and_encoded_once(
     first = encoded_with(clips[:2], model.autoencoder, ["a", "b"])
     assert len(read) == 2
     again = encoded_with(clips[:2], model.autoencoder, ["a", "b"])
-    assert len(read) == 2, "nothing is decoded when the file holds all clips"
+    assert len(read) == 2, "nothing is decoded if the file contains all clips"
     assert torch.equal(first[1].latents, again[1].latents)
-    assert torch.equal(first[1].voices[1].mel, again[1].voices[1].mel)
+    assert torch.equal(first[1].recordings[1].mel, again[1].recordings[1].mel)
     grown = encoded_with(clips, model.autoencoder, ["a", "b", "c"])
     assert [clip.name for clip in grown[:2]] == [clip.name for clip in first]
     assert len(grown) == 3
@@ -256,34 +255,34 @@ def test_a_corpus_is_read_one_clip_at_a_time_and_encoded_once(
     assert not torch.equal(encoded_with(clips, other, ["a", "b", "c"])[0].latents, first[0].latents)
 
 
-def test_the_same_speech_always_gets_the_same_recordings(clips: list[Clip], model: SupervisedAutoencoder) -> None:
+def test_speech_determines_its_augmented_recordings(clips: list[Clip], model: SupervisedAutoencoder) -> None:
     once, twice = (encode_all(clips[:1], model.autoencoder, 2)[0] for _ in range(2))
-    assert all(torch.equal(a.mel, b.mel) for a, b in zip(once.voices, twice.voices, strict=True))
-    assert not torch.equal(once.voices[0].mel, once.voices[1].mel)
+    assert all(torch.equal(a.mel, b.mel) for a, b in zip(once.recordings, twice.recordings, strict=True))
+    assert not torch.equal(once.recordings[0].mel, once.recordings[1].mel)
 
 
-def test_the_first_voice_is_the_clips_own(clips: list[Clip], model: SupervisedAutoencoder) -> None:
-    own = encode(clips[0], model.autoencoder).voices
-    also = encode(clips[0], model.autoencoder, [AugmentedSpeech(clips[0].speech, 1.0)]).voices
+def test_the_first_recording_is_the_clips_own(clips: list[Clip], model: SupervisedAutoencoder) -> None:
+    own = encode(clips[0], model.autoencoder).recordings
+    also = encode(clips[0], model.autoencoder, [AugmentedSpeech(clips[0].speech, 1.0)]).recordings
     assert len(own) == 1
     assert torch.equal(own[0].mel, also[1].mel)
 
 
-def test_a_stage_two_of_another_stage_one_is_not_trained_on(clips: list[Clip], run: Path) -> None:
-    recipe = stage2.Recipe(batch=4, variants=0, steps=2)
-    stage2.train(clips, SMALL, run, resume=False, recipe=recipe)
+def test_resuming_with_another_stage_one_is_refused(clips: list[Clip], run: Path) -> None:
+    recipe = Recipe(batch=4, variants=0, steps=2)
+    stage2.train(clips, SMALL, run, recipe)
     state = torch.load(run / "stage1.pt", weights_only=True)
     state["average"]["autoencoder.motion_encoder.body.0.0.weight"] += 0.1
     torch.save(state, run / "stage1.pt")
-    with pytest.raises(ValueError, match="train it anew"):
-        stage2.train(clips, SMALL, run, resume=True, recipe=recipe)
+    with pytest.raises(ValueError, match="must be retrained"):
+        stage2.train(clips, SMALL, run, replace(recipe, resume=True))
 
 
 @pytest.mark.parametrize("switched", [{}, {"uses_style": False}, {"uses_appearance": False}])
-def test_a_translated_stage_two_says_the_same_in_latents_that_mean_the_same(switched: dict[str, Any]) -> None:
+def test_aligned_latents_give_equal_predictions(switched: dict[str, Any]) -> None:
     torch.manual_seed(0)
     before = [EncodedClip(str(i), torch.randn(240, 192), torch.randn(48, 64), (), None) for i in range(8)]
-    # Faces that look like what they do: what is known of a source is not two independent things.
+    # Appearance correlates with motion: the source's codes are not independent.
     before = [clip._replace(appearance=clip.appearance + clip.latents[::5, :64]) for clip in before]
     rotation, _ = torch.linalg.qr(torch.randn(192, 192))
     after = [
@@ -293,61 +292,59 @@ def test_a_translated_stage_two_says_the_same_in_latents_that_mean_the_same(swit
     fit_statistics(former, before)
     for parameter in (*former.denoiser.output_projection.parameters(), *former.denoiser.modulation.parameters()):
         nn.init.normal_(parameter, std=0.1)
-    translated = Diffusion(with_switches(switched)).eval()
-    translated.load_state_dict(former.state_dict())
-    assert align_latents(translated, before, after) > 0.99
+    aligned = Diffusion(with_switches(switched)).eval()
+    aligned.load_state_dict(former.state_dict())
+    assert align_latents(aligned, before, after) > 0.99
 
     def predicted(diffusion: Diffusion, clip: EncodedClip) -> torch.Tensor:
         params = diffusion.params
         motion = diffusion.whitening(clip.latents, clip.latents[0])[: params.previous + params.window]
         latent, appearance = diffusion.standardise(clip.latents[:1], clip.appearance[:1])
-        heard = torch.ones(1, params.previous + params.window, params.audio_width)
+        articulation = torch.ones(1, params.previous + params.window, params.audio_width)
         style = torch.ones(1, params.style if params.uses_style else 0)
         previous = motion[None, : params.previous]
-        condition = Condition(heard, style, appearance, latent, previous, torch.ones(1, 1))
+        condition = Condition(articulation, style, appearance, latent, previous, torch.ones(1, 1))
         drawn = diffusion.denoiser(motion[None, params.previous :], torch.tensor([0.5]), condition)
         return drawn * diffusion.whitening.scale @ diffusion.whitening.basis.T
 
     with torch.no_grad():
-        old, new = predicted(former, before[0]), predicted(translated, after[0])
+        old, new = predicted(former, before[0]), predicted(aligned, after[0])
     assert float((new - 3 * old @ rotation).square().sum() / new.square().sum()) < 0.01
 
 
-def test_clips_are_carried_over_where_the_networks_are() -> None:
-    """Latents are kept on the CPU; the meta device stands in for a GPU."""
+def test_alignment_runs_on_the_networks_device() -> None:
+    """Latents are stored on the CPU; the meta device replaces a GPU."""
     diffusion = Diffusion(SMALL).to("meta")
     clip = EncodedClip("a", torch.randn(80, 192), torch.randn(16, 64), (), None)
     assert next(latent_alignment._motions(diffusion, clip)).is_meta
-    assert latent_alignment._person(diffusion, clip).is_meta
+    assert latent_alignment._source_codes(diffusion, clip).is_meta
 
 
-def test_a_stage_two_begins_from_averages_that_spoke_in_other_latents(
+def test_training_starts_from_averages_of_another_stage_one(
     clips: list[Clip], run: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    recipe = stage2.Recipe(batch=4, variants=0, steps=2)
-    former = stage2.train(clips, SMALL, run, resume=False, recipe=recipe, names=["a", "b", "c"])
+    recipe = Recipe(batch=4, variants=0, steps=2)
+    former = stage2.train(clips, SMALL, run, recipe, names=["a", "b", "c"])
     other = tmp_path_factory.mktemp("other")
     torch.save({"average": SupervisedAutoencoder(TINY.autoencoder, 2).state_dict(), "steps": 0}, other / "stage1.pt")
-    formerly = read_encoded(run / "encoded.pt").training
-    once = dataclasses.replace(recipe, steps=1)
+    former_clips = read_encoded(run / "encoded.pt").training
+    once = replace(recipe, steps=1, start_from=former)
     names = ["a", "b", "c"]
-    path = stage2.train(
-        clips, SMALL, other, resume=False, recipe=once, names=names, start_from=former, formerly=formerly
-    )
+    path = stage2.train(clips, SMALL, other, once, names=names, former=former_clips)
     expected = load_stage2(SMALL, former)
-    spoken = expected.denoiser.input_projection.weight.clone()
-    align_latents(expected, formerly, read_encoded(other / "encoded.pt").training)
+    before = expected.denoiser.input_projection.weight.clone()
+    align_latents(expected, former_clips, read_encoded(other / "encoded.pt").training)
     state = torch.load(path, weights_only=True)
     for kind in ("network", "average"):
         torch.testing.assert_close(state[kind]["whitening.basis"], expected.whitening.basis)
-        entering = state[kind]["denoiser.input_projection.weight"]
-        torch.testing.assert_close(entering, expected.denoiser.input_projection.weight, atol=1e-4, rtol=0)
-        assert (entering - spoken).abs().max() > 1e-2
+        weight = state[kind]["denoiser.input_projection.weight"]
+        torch.testing.assert_close(weight, expected.denoiser.input_projection.weight, atol=1e-4, rtol=0)
+        assert (weight - before).abs().max() > 1e-2
     with pytest.raises(UsageError, match="needs --start-from"):
-        stage2.train(clips, SMALL, other, resume=False, recipe=once, formerly=formerly)
+        stage2.train(clips, SMALL, other, replace(once, start_from=None), former=former_clips)
     with pytest.raises(UsageError, match="encoded"):
         read_encoded(path)
     with pytest.raises(UsageError, match="encoded"):
         read_encoded(other / "stage1.pt.missing")
     with pytest.raises(UsageError, match="none of these clips"):
-        align_latents(load_stage2(SMALL, former), [formerly[0]._replace(name="stranger")], formerly)
+        align_latents(load_stage2(SMALL, former), [former_clips[0]._replace(name="stranger")], former_clips)

@@ -1,4 +1,4 @@
-"""Whatever is done to speech, it stays where it was in time: within a mel frame, at the scaled time."""
+"""Waveform augmentation keeps the timing of speech within a mel frame, at the scaled time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ONSETS = np.array([8_000, 21_000, 37_500, 52_000])
 
 
 def bursts(pitch_hz: float = 150) -> NDArray[np.float32]:
-    """Vowels of 0.3 s that begin at ONSETS."""
+    """Return vowels of 0.3 s that start at ONSETS."""
     speech = np.zeros(64_000)
     time = np.arange(4800) / 16_000
     vowel = sum(np.sin(2 * np.pi * pitch_hz * k * time) / k for k in range(1, 8))
@@ -37,7 +37,7 @@ def bursts(pitch_hz: float = 150) -> NDArray[np.float32]:
 
 
 def found_onsets(speech: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Where it becomes loud after a tenth of a second that was not."""
+    """Return the positions where sound starts after 0.1 s of silence."""
     power = np.convolve(speech.astype(np.float64) ** 2, np.ones(64) / 64)[: len(speech)]
     loud = np.flatnonzero(power > 0.05 * power.max())
     return loud[np.flatnonzero(np.diff(loud, prepend=-16_000) > 1600)]
@@ -50,7 +50,7 @@ def assert_in_time(speech: NDArray[np.float32], speed: float = 1.0) -> None:
 
 
 @pytest.mark.parametrize("ratio", [0.84, 0.95, 1.19])
-def test_pitch_changes_and_time_does_not(ratio: float) -> None:
+def test_a_pitch_change_keeps_the_timing(ratio: float) -> None:
     higher = change_pitch(bursts(), ratio)
     assert len(higher) == 64_000
     assert_in_time(higher)
@@ -59,14 +59,14 @@ def test_pitch_changes_and_time_does_not(ratio: float) -> None:
 
 
 @pytest.mark.parametrize("speed", [0.88, 1.0, 1.12])
-def test_a_pace_scales_time_exactly(speed: float) -> None:
-    paced, exact = change_speed(bursts(), speed)
+def test_a_speed_change_scales_time_exactly(speed: float) -> None:
+    scaled, exact = change_speed(bursts(), speed)
     assert exact == pytest.approx(speed, rel=1e-4)
-    assert_in_time(paced, exact)
+    assert_in_time(scaled, exact)
 
 
 @pytest.mark.parametrize("codec", [*CODECS, TELEPHONE])
-def test_a_codec_is_heard_but_delays_nothing(codec: str) -> None:
+def test_a_codec_changes_the_sound_without_delay(codec: str) -> None:
     if codec != TELEPHONE and codec not in usable_codecs():
         pytest.skip(f"this build of FFmpeg does not encode {codec}")
     speech = bursts()
@@ -76,17 +76,17 @@ def test_a_codec_is_heard_but_delays_nothing(codec: str) -> None:
     assert np.abs(coded - speech).max() > 0.001
 
 
-def test_an_echo_comes_after_the_sound() -> None:
+def test_reverberation_comes_after_the_sound() -> None:
     impulse = np.zeros(16_000, np.float32)
     impulse[4000] = 1
-    made = add_reverb(impulse, 0.4, np.random.default_rng(0))
-    assert np.argmax(np.abs(made)) == 4000
-    assert np.abs(made[:4000]).max() < 1e-5
-    assert np.abs(made[4001:9000]).max() > 0.001
+    output = add_reverb(impulse, 0.4, np.random.default_rng(0))
+    assert np.argmax(np.abs(output)) == 4000
+    assert np.abs(output[:4000]).max() < 1e-5
+    assert np.abs(output[4001:9000]).max() > 0.001
 
 
 @pytest.mark.parametrize("others", [0, 4])
-def test_noise_is_as_loud_as_was_asked_for(others: int) -> None:
+def test_noise_has_a_ratio_within_the_limits(others: int) -> None:
     random = np.random.default_rng(0)
     speech = bursts()
     voices = [random.normal(0, 0.1, 40_000).astype(np.float32) for _ in range(others)]
@@ -96,22 +96,22 @@ def test_noise_is_as_loud_as_was_asked_for(others: int) -> None:
         assert 4.9 < ratio_db < 35.1
 
 
-def test_recordings_differ_stay_in_range_and_say_their_pace() -> None:
+def test_augmented_recordings_differ_and_return_their_speed() -> None:
     random = np.random.default_rng(1)
-    augmented = [augment_waveform(bursts(), random) for _ in range(12)]
+    recordings = [augment_waveform(bursts(), random) for _ in range(12)]
     assert all(
-        augmented.speech.dtype == np.float32 and np.abs(augmented.speech).max() <= 1.3 for augmented in augmented
+        recording.speech.dtype == np.float32 and np.abs(recording.speech).max() <= 1.3 for recording in recordings
     )
-    assert all(len(augmented.speech) == pytest.approx(64_000 / augmented.speed, abs=1) for augmented in augmented)
-    assert len({augmented.speed for augmented in augmented}) > 3
-    quiet = [augmented for augmented in augmented if len(found_onsets(augmented.speech)) == len(ONSETS)]
+    assert all(len(recording.speech) == pytest.approx(64_000 / recording.speed, abs=1) for recording in recordings)
+    assert len({recording.speed for recording in recordings}) > 3
+    quiet = [recording for recording in recordings if len(found_onsets(recording.speech)) == len(ONSETS)]
     assert len(quiet) > 3
-    for augmented in quiet:
-        assert_in_time(augmented.speech, augmented.speed)
+    for recording in quiet:
+        assert_in_time(recording.speech, recording.speed)
 
 
 def test_silence_stays_silence() -> None:
     silence = np.zeros(16_000, np.float32)
     for seed in range(8):
-        augmented = augment_waveform(silence, np.random.default_rng(seed))
-        assert np.abs(augmented.speech).max() < 1e-3
+        recording = augment_waveform(silence, np.random.default_rng(seed))
+        assert np.abs(recording.speech).max() < 1e-3

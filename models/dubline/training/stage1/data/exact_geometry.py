@@ -1,13 +1,13 @@
-"""The teacher of exact geometry: rendered frame pairs that know where every pixel came from; for training only.
+"""Rendered frame pairs with exact flow and visibility; for training only.
 
 A folder of NAME.npz, one scene each, with P pairs of frames `a` (source) and `b` (driving) of side S:
 
     a, b                       (P, S, S, 3) uint8
     flow                       (P, S, S, 2) fp16, px, x then y: pixel p of b shows what a has at p + flow; background: 0
-    visible                    (P, S, S) bool: that point is seen in a too; True on background
+    visible                    (P, S, S) bool: that point is visible in a too; True on background
     part, part_a               (P, S, S) uint8, what b and a show: an index into PARTS
     landmarks_a, landmarks_b   (P, 68, 2) px from the top left corner, Multi-PIE order
-    split                      "train" or "heldout"; held-out scenes are not read
+    split                      "train" or "heldout"; held-out scenes are skipped
 
 Further keys are ignored.
 """
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: What a pixel may show, and how much its motion matters. Lips and eyes are few pixels of the picture and the reason
-#: for all of it; background stays, and needs little saying; what is inside a mouth is mostly painted.
+#: Parts that a pixel can show, with the weight of their motion. Lips and eyes are small and matter most; background is
+#: static; the inside of a mouth is mostly generated.
 PART_WEIGHTS: Final = {
     "background": 0.3,
     "skin": 1.0,
@@ -49,56 +49,58 @@ PART_WEIGHTS: Final = {
 PARTS: Final = tuple(PART_WEIGHTS)
 BACKGROUND: Final = PARTS.index("background")
 INSIDE_MOUTH: Final = [PARTS.index(name) for name in ("mouth", "gums", "teeth")]
-#: Errors below this, in units of half the side (half a pixel of 256), count as squares: there is nothing to gain.
+#: Errors below this, in units of half the side (half a pixel of 256), have a quadratic loss.
 PRECISE: Final = 0.004
-#: A visible pixel may need paint all the same: light and shadow do not follow the flow.
+#: Weight of visible pixels: lighting and shadows do not follow the flow, so a visible pixel may have to be generated.
 VISIBLE_SHARE: Final = 0.25
 
 
 class DensePair(NamedTuple):
-    """A training batch with known motion.
-
-    source, driving: (B, 3, S, S) in [-1, 1].
-    displacement: (B, 2, S, S), in units of half the side: `layers.warp(source, displacement)` is the driving frame
-        where `weight` is 1, but for light.
-    weight: (B, 1, S, S), 1 where the source shows the same point, else 0.
-    hidden: (B, 1, S, S), 1 where it does not: what is there must be painted. Both are 0 beyond the recording's edge.
-    parts: (B, 1, S, S) int64, what the driving frame shows: an index into PARTS.
-    source_landmarks, driving_landmarks: (B, 68, 2) in [-1, 1].
-    """
+    """A training batch with exact flow."""
 
     source: Tensor
+    """(B, 3, S, S) in [-1, 1]."""
     driving: Tensor
+    """(B, 3, S, S) in [-1, 1]."""
     displacement: Tensor
+    """(B, 2, S, S), in units of half the side: `layers.warp(source, displacement)` is the driving frame where `weight`
+    is 1, except for lighting."""
     weight: Tensor
+    """(B, 1, S, S), 1 where the source shows the same point, else 0; 0 outside the recorded frame."""
     hidden: Tensor
+    """(B, 1, S, S), 1 where the source does not show the point, which must be generated; 0 outside the recorded frame.
+   """
     parts: Tensor
+    """(B, 1, S, S) int64, what the driving frame shows: an index into PARTS."""
     source_landmarks: Tensor
+    """(B, 68, 2) in [-1, 1]."""
     driving_landmarks: Tensor
+    """(B, 68, 2) in [-1, 1]."""
 
 
 class Scene(NamedTuple):
-    """The pairs of one file, at the training's size.
-
-    frames: (P, 2, S, S, 3) uint8, source then driving. displacement: (P, S, S, 2) fp16, in units of half the side.
-    hidden: (P, S, S) bool. parts: (P, S, S) uint8. landmarks: (P, 2, 68, 2) float32 in [-1, 1].
-    """
+    """The pairs of one file, at the training's size."""
 
     frames: NDArray[np.uint8]
+    """(P, 2, S, S, 3), source then driving."""
     displacement: NDArray[np.float16]
+    """(P, S, S, 2), in units of half the side."""
     hidden: NDArray[np.bool_]
+    """(P, S, S)."""
     parts: NDArray[np.uint8]
+    """(P, S, S)."""
     landmarks: NDArray[np.float32]
+    """(P, 2, 68, 2) in [-1, 1]."""
 
 
 def read_scene(path: Path, size_px: int) -> Scene | None:
-    """Read one file, or nothing if it is held out."""
+    """Read one file; None if it is held out."""
     with np.load(path) as file:
         if str(file["split"]) == "heldout":
             return None
         source, driving, part = file["a"], file["b"], file["part"]
         side = driving.shape[1]
-        # The nearest pixel: a mean of two surfaces' motion is the motion of neither.
+        # Nearest pixel: a mean of the motion of two surfaces is the motion of neither.
         nearest = (np.arange(size_px) * 2 + 1) * side // (2 * size_px)
         kept = np.ix_(np.arange(len(part)), nearest, nearest)
         uncovered = (part == BACKGROUND) & (file["part_a"] != BACKGROUND)
@@ -112,7 +114,7 @@ def read_scene(path: Path, size_px: int) -> Scene | None:
 
 
 def _shrink(frames: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
-    """(P, S, S, 3) uint8 at another side."""
+    """Resize (P, S, S, 3) uint8 to another side."""
     if frames.shape[1] == size_px:
         return frames
     planes = rearrange(torch.from_numpy(frames), "p h w c -> p c h w").float()
@@ -121,17 +123,17 @@ def _shrink(frames: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
 
 
 class DensePairSampler:
-    """Draws pairs with known motion, under the random cameras and colours of all training; every scene equally often.
+    """Samples pairs with exact flow, with random cameras and colours, each scene with equal probability.
 
     A pair of 256 px takes 0.8 MB of memory.
 
     Args:
         folder: of NAME.npz.
         size_px: side of the training frames.
-        limit: the most pairs to hold.
+        limit: maximum number of pairs in memory.
 
     Raises:
-        FileNotFoundError: the folder holds no scene to train on.
+        FileNotFoundError: the folder has no scene to train on.
     """
 
     def __init__(self, folder: Path, size_px: int, limit: int = 2500) -> None:
@@ -145,16 +147,16 @@ class DensePairSampler:
                 self.scenes.append(scene)
                 self.count += len(scene.frames)
         if not self.scenes:
-            raise FileNotFoundError(f"{folder} holds no NAME.npz of dense pairs to train on")
+            raise FileNotFoundError(f"{folder} has no NAME.npz of frame pairs to train on")
         self.seed(0)
 
     def seed(self, seed: int) -> None:
-        """Start a new random sequence; a resumed run must not see its first pairs again."""
+        """Start a new random sequence; a resumed run must not repeat its first pairs."""
         self.random = np.random.default_rng([seed, 1])
         self.generator = torch.Generator().manual_seed(seed + 1)
 
     def draw(self, batch: int, device: torch.device) -> DensePair:
-        """A batch of augmented pairs."""
+        """Draw a batch of augmented pairs."""
         rows = []
         for scene in self.random.integers(len(self.scenes), size=batch):
             values = self.scenes[scene]
@@ -170,10 +172,10 @@ class DensePairSampler:
 
 
 def to_pair(scenes: Scene, cameras: Tensor) -> DensePair:
-    """Pairs, with a leading batch axis, as cameras (B, 2, 3) see them.
+    """Resample pairs with cameras (B, 2, 3).
 
-    A camera shows at p what the recording has at q = R p + t. Where the recording moves q by d(q), the picture moves
-    p by R^-1 d(R p + t): the shift falls out.
+    A camera shows at p what the recording has at q = R p + t. Where the recording moves q by d(q), the view moves p by
+    R^-1 d(R p + t): the shift cancels.
     """
     device = cameras.device
     frames = rearrange(torch.from_numpy(scenes.frames).to(device), "b f h w c -> f b c h w").float() / 127.5 - 1
@@ -183,30 +185,30 @@ def to_pair(scenes: Scene, cameras: Tensor) -> DensePair:
     displacement = torch.linalg.solve(cameras[:, :, :2], moved.flatten(2)).view_as(moved)
     labels = np.stack([scenes.parts, scenes.hidden, np.ones_like(scenes.parts)], axis=1)
     parts, hidden, recorded = _nearest(torch.from_numpy(labels).to(device).float(), cameras).split(1, dim=1)
-    # What lies beyond the source picture's edge is not to be found there either.
-    found = (_places(displacement) + displacement).abs().amax(dim=1, keepdim=True) <= 1
-    seen = (1 - hidden) * found
-    marks = torch.from_numpy(scenes.landmarks).to(device)
+    # Points outside of the source's view are not visible either.
+    inside = (_pixel_positions(displacement) + displacement).abs().amax(dim=1, keepdim=True) <= 1
+    visible = (1 - hidden) * inside
+    landmarks = torch.from_numpy(scenes.landmarks).to(device)
     return DensePair(
         source,
         driving,
         displacement,
-        recorded * seen,
-        recorded * (1 - seen),
+        recorded * visible,
+        recorded * (1 - visible),
         parts.round().long(),
-        augment.project(marks[:, 0], cameras),
-        augment.project(marks[:, 1], cameras),
+        augment.project(landmarks[:, 0], cameras),
+        augment.project(landmarks[:, 1], cameras),
     )
 
 
 def _nearest(values: Tensor, cameras: Tensor) -> Tensor:
-    """Values (B, C, H, W) as cameras see them, unmixed; 0 beyond the edge."""
+    """Resample values (B, C, H, W) with cameras without interpolation; 0 outside the frame."""
     grid = F.affine_grid(cameras, list(values.shape), align_corners=False)
     return F.grid_sample(values, grid, mode="nearest", padding_mode="zeros", align_corners=False)
 
 
-def _places(field: Tensor) -> Tensor:
-    """Where the pixels of (B, 2, H, W) are, in [-1, 1]: (2, H, W)."""
+def _pixel_positions(field: Tensor) -> Tensor:
+    """Return the pixel positions of (B, 2, H, W) in [-1, 1]: (2, H, W)."""
     height, width = field.shape[-2:]
     ys = (torch.arange(height, device=field.device) * 2 + 1) / height - 1
     xs = (torch.arange(width, device=field.device) * 2 + 1) / width - 1
@@ -214,35 +216,35 @@ def _places(field: Tensor) -> Tensor:
 
 
 def flow_loss(mixed: Tensor, pair: DensePair) -> Tensor:
-    """How far a deformation is from the true one, where there is one; lips and eyes count more.
+    """Compute the distance of a deformation from the exact one where it is known; lips and eyes weigh more.
 
     Args:
-        mixed: (B, 2, h, w), the mixed displacement, in units of half the side; it is enlarged as by the renderer.
-        pair: what it should be.
+        mixed: (B, 2, h, w), the mixed displacement, in units of half the side; it is enlarged as in the renderer.
+        pair: the exact flow.
 
     Returns:
         The weighted mean distance, in units of half the side.
     """
     height, width = pair.displacement.shape[-2:]
-    off = resize(mixed.float(), height, width) - pair.displacement
-    distance = (off.square().sum(dim=1, keepdim=True) + PRECISE**2).sqrt() - PRECISE
+    error = resize(mixed.float(), height, width) - pair.displacement
+    distance = (error.square().sum(dim=1, keepdim=True) + PRECISE**2).sqrt() - PRECISE
     weight = pair.weight * pair.weight.new_tensor(tuple(PART_WEIGHTS.values()))[pair.parts]
     return (weight * distance).sum() / weight.sum().clamp_min(1)
 
 
 def visibility_loss(occlusion: Tensor, pair: DensePair) -> Tensor:
-    """Whether paint goes where the source has nothing to show: cross-entropy, both kinds of pixel equally heavy.
+    """Compute the cross-entropy of the occlusion mask against visibility, balanced between hidden and visible pixels.
 
-    Inside of the mouth nothing is asked where the source shows it too: painting and moving may share it.
+    Visible pixels inside the mouth are excluded: they may be warped or generated.
 
     Args:
-        occlusion: (B, 1, h, w) in [0, 1], 1 where the decoder paints; of any size.
-        pair: what is hidden.
+        occlusion: (B, 1, h, w) in [0, 1], 1 where the decoder generates pixels; of any size.
+        pair: the visibility.
     """
     height, width = pair.hidden.shape[-2:]
-    painted = resize(occlusion.float(), height, width).clamp(1e-3, 1 - 1e-3)
+    mask = resize(occlusion.float(), height, width).clamp(1e-3, 1 - 1e-3)
     inside = torch.isin(pair.parts, torch.tensor(INSIDE_MOUTH, device=pair.parts.device))
     shown = pair.weight * ~inside
-    missed = -(pair.hidden * painted.log()).sum() / pair.hidden.sum().clamp_min(1)
-    wasted = -(shown * (1 - painted).log()).sum() / shown.sum().clamp_min(1)
+    missed = -(pair.hidden * mask.log()).sum() / pair.hidden.sum().clamp_min(1)
+    wasted = -(shown * (1 - mask).log()).sum() / shown.sum().clamp_min(1)
     return missed + VISIBLE_SHARE * wasted

@@ -1,7 +1,7 @@
-"""What JPEG does to pictures, as matrix products on a whole batch: no file is written, and a GPU can do it.
+"""JPEG compression of a batch of pictures as matrix products, so that it runs on a GPU without files.
 
-Follows the baseline of ITU-T T.81: YCbCr, colours at half resolution, 8 x 8 cosine transform, the tables of its
-annex K scaled by a quality as the Independent JPEG Group's library does. Entropy coding loses nothing and is left out.
+Follows the baseline of ITU-T T.81: YCbCr, chroma at half resolution, 8 x 8 cosine transform, the tables of its annex K
+scaled by a quality as in the library of the Independent JPEG Group. Entropy coding is lossless and is left out.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ TO_RGB: Final = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.
 
 @torch.no_grad()
 def compress(frames: Tensor, quality: Tensor) -> Tensor:
-    """Picture as they come back from JPEG files.
+    """Compress and decompress pictures.
 
     Args:
         frames: (B, 3, H, W) in [-1, 1].
-        quality: (B,), 1 to 100, of the usual scale.
+        quality: (B,), 1 to 100, on the usual scale.
 
     Returns:
         (B, 3, H, W) in [-1, 1].
@@ -53,7 +53,7 @@ def compress(frames: Tensor, quality: Tensor) -> Tensor:
     height, width = frames.shape[-2:]
     padded = F.pad(frames * 127.5, (0, -width % (2 * SIDE), 0, -height % (2 * SIDE)), mode="replicate")
     colours = torch.einsum("ij,bjhw->bihw", frames.new_tensor(TO_YCC), padded)
-    # Below 50 the steps grow as 1 / quality, above they shrink to 1 at 100.
+    # Below 50 the steps grow as 1 / quality; above, they fall to 1 at 100.
     quality = quality.to(frames)
     scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)[:, None]  # noqa: PLR2004 - the scale's middle
     luma = _requantise(colours[:, :1], (scale * _table(LUMA, frames.device)).round().clamp(1, 255))
@@ -83,7 +83,7 @@ def _table(rows: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor:
 
 @cache
 def _cosines(device: torch.device) -> Tensor:
-    """The orthonormal 2-D cosine transform of a flattened block: (64, 64)."""
+    """Return the orthonormal 2-D cosine transform of a flattened block: (64, 64)."""
     index = torch.arange(SIDE, dtype=torch.float64)
     basis = torch.cos(math.pi * index[:, None] * (2 * index + 1) / (2 * SIDE)) * math.sqrt(2 / SIDE)
     basis[0] /= math.sqrt(2)

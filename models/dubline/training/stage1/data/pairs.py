@@ -1,4 +1,4 @@
-"""Draws what stage 1 learns from: a source frame and a few driving frames of the same clip, under one camera."""
+"""Samples training pairs of stage 1: a source frame and driving frames of the same clip, with a common camera."""
 
 from __future__ import annotations
 
@@ -22,32 +22,35 @@ if TYPE_CHECKING:
 
 
 class Pairs(NamedTuple):
-    """A training batch: B sources, each with N / B driving frames in a row.
-
-    sources: (B, 3, S, S) and driving: (N, 3, S, S), both in [-1, 1]. heard: (N, 3, S, S), the driving frames as the
-    motion encoder sees them: in other colours and worse recordings, since a latent must not carry light and skin.
-    source_landmarks, driving_landmarks: (N, 68, 2) in [-1, 1]. marked: (N,), 1 where they are known, 0 where they are
-    a guess from the framing. geometry: (N, G), standardised. rigged: (N,), 1 where it is known.
-    dense: the motion of every pixel, for pairs that know it.
-    """
+    """A training batch: B sources, each with N / B driving frames in a row."""
 
     sources: Tensor
+    """(B, 3, S, S) in [-1, 1]."""
     driving: Tensor
+    """(N, 3, S, S) in [-1, 1]."""
     augmented: Tensor
+    """(N, 3, S, S), driving frames for the motion encoder, with other colours and degradations: a latent must not
+    contain lighting or skin colour."""
     source_landmarks: Tensor
+    """(N, 68, 2) in [-1, 1]."""
     driving_landmarks: Tensor
-    marked: Tensor
+    """(N, 68, 2) in [-1, 1]."""
+    landmarks_known: Tensor
+    """(N,), 1 where landmarks are labels, 0 where they are mean positions of framed faces."""
     geometry: Tensor
-    rigged: Tensor
+    """(N, G), standardised rig parameters."""
+    geometry_known: Tensor
+    """(N,), 1 where rig parameters are known."""
     dense: DensePair | None = None
+    """Exact flow, if known."""
 
 
 class PairSampler:
-    """Draws from clips, every clip equally often.
+    """Samples pairs from clips, each clip with equal probability.
 
     Args:
         clips: labelled or not.
-        device: where batches are made; on a GPU all frames lie there.
+        device: of the batches; a GPU holds all frames.
     """
 
     def __init__(self, clips: Sequence[Clip], device: torch.device) -> None:
@@ -64,19 +67,19 @@ class PairSampler:
         self.seed(0)
 
     def seed(self, seed: int) -> None:
-        """Start a new random sequence; a resumed run must not see its first pairs again."""
+        """Start a new random sequence; a resumed run must not repeat its first pairs."""
         self.random = np.random.default_rng(seed)
         self.generator = torch.Generator().manual_seed(seed)
 
     def draw(self, sources: int, drives: int, candidates: int = 1) -> Pairs:
-        """A batch of clips, with driving frames of each.
+        """Draw a batch of clips, with driving frames of each.
 
         Args:
-            sources: how many clips.
+            sources: number of clips.
             drives: driving frames of each.
-            candidates: frames that each driving frame is the most telling of, with lids least like the source's, or
-                lips, by turns: mouths are shut or half open most of the time, eyes are open, and such pairs teach
-                paint little.
+            candidates: each driving frame is selected from so many: in turn the one whose lids, or lips, differ most
+                from the source's. In most frames mouths are closed or half open and eyes are open; such pairs teach
+                little about generated pixels.
         """
         chosen: list[int] = self.random.integers(len(self.counts), size=sources).tolist()
         times = [self._times(clip, drives, candidates) for clip in chosen]
@@ -101,19 +104,19 @@ class PairSampler:
         )
 
     def _times(self, clip: int, drives: int, candidates: int) -> list[int]:
-        """The source's frame of a clip and its driving frames."""
+        """Draw the source frame of a clip and its driving frames."""
         start = int(self.random.integers(self.counts[clip]))
         drawn = self.random.integers(self.counts[clip], size=(drives, candidates))
         track = self.geometry[clip]
         if track is None or candidates == 1:
             return [start, *drawn[:, 0].tolist()]
         change = np.abs(track - track[start])
-        # Lids that count beside lips would never be the most telling: blinks are seldom.
-        told = [change[:, part].sum(1)[frames] for part, frames in zip(cycle((LIDS, LIPS)), drawn, strict=False)]
-        return [start, *drawn[np.arange(drives), np.argmax(told, axis=1)].tolist()]
+        # In turn, because lids would rarely decide beside lips: blinks are rare.
+        scores = [change[:, part].sum(1)[frames] for part, frames in zip(cycle((LIDS, LIPS)), drawn, strict=False)]
+        return [start, *drawn[np.arange(drives), np.argmax(scores, axis=1)].tolist()]
 
-    def lesson(self, dense: DensePair) -> Pairs:
-        """Pair that know the motion of every pixel, one driving frame a source."""
+    def from_dense(self, dense: DensePair) -> Pairs:
+        """Convert pairs with exact flow, one driving frame per source."""
         known = torch.ones(len(dense.driving), device=self.device)
         geometry = torch.zeros(len(known), self.mean.size, device=self.device)
         return Pairs(
@@ -139,6 +142,6 @@ class PairSampler:
 
     def _geometry(self, clips: Sequence[int], times: Sequence[int]) -> Tensor:
         tracks = [self.geometry[clip] for clip in clips]
-        nothing = np.zeros(self.mean.size, np.float32)
-        rows = [nothing if track is None else track[t] for track, t in zip(tracks, times, strict=True)]
+        unknown = np.zeros(self.mean.size, np.float32)
+        rows = [unknown if track is None else track[t] for track, t in zip(tracks, times, strict=True)]
         return torch.from_numpy(np.stack(rows)).to(self.device)

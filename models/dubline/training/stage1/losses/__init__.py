@@ -1,1 +1,1 @@
-"""Loss terms of stage 1."""
+"""Losses of stage 1."""

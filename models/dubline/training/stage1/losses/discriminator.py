@@ -1,4 +1,4 @@
-"""The adversary: tells crops of real faces from rendered ones, so that a warmed-up renderer learns texture."""
+"""Adversarial loss: a patch discriminator of real and rendered crops teaches a trained renderer texture."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from torch.nn.utils.parametrizations import spectral_norm
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Enough for edges, teeth and lashes; a larger critic would learn the training faces by heart.
+#: Enough for edges, teeth and lashes; a larger discriminator would overfit to the training faces.
 WIDTHS: Final = (32, 64, 128)
 LEARNING_RATE: Final = 2e-4
-#: No first moment to speak of: the renderer changes what the critic sees from step to step.
+#: Almost no first moment, because the renderer's output changes from step to step.
 BETAS: Final = (0.5, 0.9)
-#: How much its features count beside its verdict.
+#: Weight of the feature matching beside the hinge term.
 MATCHING: Final = 2.0
-#: A critic that knows nothing yet must not be listened to.
+#: Steps over which the loss is ramped up: an untrained discriminator gives no useful gradient.
 RAMP_STEPS: Final = 300
 
 
 class SpectralConv(nn.Conv2d):
-    """A convolution that changes a distance by a factor of 1 at most (spectral norm), whatever the autocast.
+    """A convolution with spectral norm: it is 1-Lipschitz, regardless of autocast.
 
     Args:
-        channels: of the features it reads.
-        out_channels: of those it makes.
+        channels: input channels.
+        out_channels: output channels.
         side: of the kernel.
         stride: 2 halves the picture.
     """
@@ -39,7 +39,7 @@ class SpectralConv(nn.Conv2d):
 
     def forward(self, features: Tensor, *, frozen: bool = False) -> Tensor:
         """Convolve features (B, C, H, W); `frozen` sends no gradient to the weights."""
-        # The norm is found by iteration: in bf16 it would be a percent off.
+        # The norm is found by power iteration: in bf16 it would be a percent off.
         with torch.autocast(features.device.type, enabled=False):
             weight, bias = self.weight, self.bias
         if frozen:
@@ -48,7 +48,7 @@ class SpectralConv(nn.Conv2d):
 
 
 class Discriminator(nn.Module):
-    """Judges overlapping patches of about 40 px: crops (B, 3, H, W) in [-1, 1] -> verdicts (B, 1, H/8, W/8)."""
+    """Patch discriminator with patches of about 40 px: crops (B, 3, H, W) in [-1, 1] -> logits (B, 1, H/8, W/8)."""
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
@@ -57,14 +57,14 @@ class Discriminator(nn.Module):
         self.head = SpectralConv(widths[-1], 1, 3, stride=1)
 
     def forward(self, crops: Tensor, *, frozen: bool = False) -> tuple[Tensor, list[Tensor]]:
-        """Judge crops.
+        """Classify patches.
 
         Args:
             crops: (B, 3, H, W), sides of at least 8 px.
             frozen: send gradients to the crops only.
 
         Returns:
-            Verdicts, positive for real, and the features of every layer, fine to coarse.
+            Logits, positive for real, and the features of each layer, fine to coarse.
         """
         features, seen = crops.contiguous(memory_format=torch.channels_last), []
         for layer in self.layers:
@@ -74,13 +74,13 @@ class Discriminator(nn.Module):
 
 
 class AdversarialLoss:
-    """A discriminator with its optimiser. One for every kind of crop: a mouth is judged beside mouths.
+    """A discriminator with its optimiser, for one kind of crop.
 
-    Call `step`, then add a weight times `loss` to the renderer's own. It is a companion of the training session:
-    `state_dict` holds its weights, its moments and how long it has learned.
+    Call `step`, then add a weight times `loss` to the renderer's loss. It is a companion of the training session:
+    `state_dict` has its weights, moments and steps.
 
     Args:
-        device: where the crops are.
+        device: of the crops.
         learning_rate: of the discriminator.
     """
 
@@ -90,14 +90,14 @@ class AdversarialLoss:
         self.steps = 0
 
     def step(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Learn to tell crops (B, 3, H, W) of driving frames from rendered ones; no gradient reaches either.
+        """Train the discriminator on crops (B, 3, H, W) of driving and of rendered frames; no gradient reaches them.
 
         Returns:
-            The hinge loss, a scalar: 2 when it cannot tell, 0 when it always can.
+            The hinge loss, a scalar: 2 at chance level, 0 if all crops are classified with margin.
         """
-        # One pass over both: half as many kernels, and power iterations.
-        verdicts, _ = self.network(torch.cat([real.detach(), fake.detach()]))
-        of_real, of_fake = verdicts.float().chunk(2)
+        # One pass over both: half the kernels and half the power iterations.
+        logits, _ = self.network(torch.cat([real.detach(), fake.detach()]))
+        of_real, of_fake = logits.float().chunk(2)
         loss = F.relu(1 - of_real).mean() + F.relu(1 + of_fake).mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -111,26 +111,25 @@ class AdversarialLoss:
         return loss.detach()
 
     def loss(self, fake: Tensor, real: Tensor) -> Tensor:
-        """What the renderer should lower: how rendered crops `fake` are told from `real` ones, both (B, 3, H, W).
+        """Compute the renderer's loss on rendered crops `fake` against `real` ones, both (B, 3, H, W).
 
-        The verdict's hinge plus the distance of the features, which points to the frame at hand and keeps the
-        renderer from inventing another face. It rises from 0 over the first RAMP_STEPS steps. Gradients reach `fake`
-        only.
+        It is the hinge term plus the distance of the features (feature matching), which ties the output to the target
+        frame. It rises from 0 over the first RAMP_STEPS steps. Gradients reach `fake` only.
         """
         with torch.no_grad():
             _, wanted = self.network(real, frozen=True)
-        verdicts, found = self.network(fake, frozen=True)
+        logits, found = self.network(fake, frozen=True)
         matching = torch.stack(
             [
-                (mine.float() - goal.float()).abs().mean() / goal.float().abs().mean().clamp_min(1e-3)
-                for mine, goal in zip(found, wanted, strict=True)
+                (own.float() - goal.float()).abs().mean() / goal.float().abs().mean().clamp_min(1e-3)
+                for own, goal in zip(found, wanted, strict=True)
             ]
         ).mean()
-        told: Tensor = MATCHING * matching - verdicts.float().mean()
-        return told * min(1.0, self.steps / RAMP_STEPS)
+        loss: Tensor = MATCHING * matching - logits.float().mean()
+        return loss * min(1.0, self.steps / RAMP_STEPS)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that going on needs; `torch.load` reads it with `weights_only=True`."""
+        """Return all state for resuming; `torch.load` reads it with `weights_only=True`."""
         return {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -138,7 +137,7 @@ class AdversarialLoss:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`.
+        """Restore a `state_dict`.
 
         Raises:
             RuntimeError: it is of another discriminator.

