@@ -164,7 +164,7 @@ def test_sampled_frames_are_those_before_the_window(
         assert (condition.known == 0).all()
         return count
 
-    monkeypatch.setattr(sampling, "draw", numbered)
+    monkeypatch.setattr(sampling, "sample_window", numbered)
     last = own_past(diffusion, batch)[:, -1, 0]
     assert torch.equal(last, batch.earlier.ahead - 1.0)
 
@@ -177,9 +177,9 @@ def test_the_lip_check_scores_the_truth_with_one(
     plain = [clip._replace(gap=None) for clip in encoded]
     check = LipCheck(plain, windows, reading)
     truth = torch.stack([windows.motion(clip, 0, 1.0, 0, diffusion.params.window) for clip in plain])
-    monkeypatch.setattr(lip_check, "draw", lambda *_: truth)
+    monkeypatch.setattr(lip_check, "sample_window", lambda *_: truth)
     assert check.score(diffusion, CPU) == pytest.approx(1, abs=1e-3)
-    monkeypatch.setattr(lip_check, "draw", lambda *_: -truth)
+    monkeypatch.setattr(lip_check, "sample_window", lambda *_: -truth)
     assert check.score(diffusion, CPU) == pytest.approx(-1, abs=1e-3)
 
 
