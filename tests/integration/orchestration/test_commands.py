@@ -209,7 +209,7 @@ def test_an_unavailable_database_is_reported_in_one_sentence(environment: dict[s
     environment["DUBLINE_DATABASE_URL"] = "postgresql+psycopg://postgres@127.0.0.1:1/dubline"
     failed = command("migrate", env=environment)
     assert failed.returncode == 1
-    assert "The database does not answer" in failed.stderr
+    assert "The database does not respond" in failed.stderr
     assert "Traceback" not in failed.stderr
 
 

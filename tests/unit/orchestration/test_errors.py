@@ -6,7 +6,7 @@ import pytest
 
 from dubline.orchestration.domain import errors
 
-CLASSES = errors._tree(errors.DublineError)
+CLASSES = errors._subtree(errors.DublineError)
 
 
 @pytest.mark.parametrize("cls", CLASSES)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dubline.orchestration.domain import errors
 from dubline.orchestration.domain.jobs import Cause
-from dubline.orchestration.domain.retry import BUDGETS, LONGEST_DELAY_S, Fail, Retry, decide, pause_s
+from dubline.orchestration.domain.retry import BUDGETS, LONGEST_DELAY_S, Fail, Retry, decide, backoff_s
 
 
 def test_bad_input_is_never_retried() -> None:
@@ -63,18 +63,18 @@ def test_a_defect_does_not_expose_internals() -> None:
 
 @given(st.integers(1, 10**6))
 def test_delays_grow_up_to_a_limit(charged: int) -> None:
-    assert 0 < pause_s(charged, 0) <= pause_s(charged + 1, 0) <= LONGEST_DELAY_S
+    assert 0 < backoff_s(charged, 0) <= backoff_s(charged + 1, 0) <= LONGEST_DELAY_S
 
 
 @given(st.integers(1, 50))
 def test_jitter_changes_a_delay_by_at_most_a_quarter(count: int) -> None:
-    middle = pause_s(count, 0)
-    assert (pause_s(count, -1), pause_s(count, 1)) == (0.75 * middle, 1.25 * middle)
-    assert 0.75 * middle <= pause_s(count) <= 1.25 * middle
+    middle = backoff_s(count, 0)
+    assert (backoff_s(count, -1), backoff_s(count, 1)) == (0.75 * middle, 1.25 * middle)
+    assert 0.75 * middle <= backoff_s(count) <= 1.25 * middle
 
 
 def test_random_delays_differ() -> None:
-    assert len({pause_s(5) for _ in range(20)}) > 1
+    assert len({backoff_s(5) for _ in range(20)}) > 1
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,6 @@ def test_failures_of_the_machine_are_retried(error: errors.DublineError, cause: 
     assert decision.cause is cause
 
 
-@given(st.sampled_from(errors._tree(errors.DublineError)), st.integers(0, 50))
+@given(st.sampled_from(errors._subtree(errors.DublineError)), st.integers(0, 50))
 def test_no_error_is_retried_beyond_its_budget(cls: type[errors.DublineError], more: int) -> None:
     assert isinstance(decide(cls(), {cause: budget - 1 + more for cause, budget in BUDGETS.items()}), Fail)

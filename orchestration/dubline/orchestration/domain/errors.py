@@ -1,7 +1,7 @@
-"""Every way a request, an upload or a job can fail, as one tree.
+"""Errors of requests, uploads and jobs, as one class tree.
 
-The code of a class is a promise to clients and never changes. The class docstring is the sentence a person
-reads when the raiser has nothing more exact to say: what was wrong, what was expected, what to do.
+The code of a class is part of the API and never changes. The class docstring is the default detail: what was wrong,
+what was expected, what to do.
 """
 
 from __future__ import annotations
@@ -14,53 +14,53 @@ if TYPE_CHECKING:
 
 
 class DublineError(Exception):
-    """Something failed inside the service. Try again; if it goes on, tell the operator the job id."""
+    """An internal error occurred. Try again; if it fails again, send the job id to the operator."""
 
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
-    """Whether the same work may succeed on another attempt."""
+    """Whether the same operation may succeed when it is retried."""
     status: ClassVar[int] = 500
-    """HTTP status when the error answers a request."""
+    """HTTP status of a response with this error."""
 
     def __init__(self, detail: str | None = None) -> None:
-        self.detail = detail or _sentence(type(self))
+        self.detail = detail or _default_detail(type(self))
         super().__init__(self.detail)
 
 
 class InternalError(DublineError):
-    """Something failed inside the service. Try again; if it goes on, tell the operator the job id."""
+    """An internal error occurred. Try again; if it fails again, send the job id to the operator."""
 
 
-# What the sender can repair by sending something else.
+# Errors that the sender can correct by sending another file.
 
 
 class BadInputError(DublineError):
-    """The input cannot be used. Send another file."""
+    """The file cannot be used. Send another file."""
 
     code = "bad_input"
     status = 422
 
 
 class NotAnImageError(BadInputError):
-    """The portrait is not a PNG, JPEG or WebP picture that can be decoded. Send one of these."""
+    """The portrait is not an image that can be decoded. Send PNG, JPEG or WebP."""
 
     code = "not_an_image"
 
 
 class NoFaceError(BadInputError):
-    """No face was found in the portrait. Send a picture of one face, seen from the front."""
+    """No face was found in the portrait. Send an image of one face seen from the front."""
 
     code = "no_face"
 
 
 class ImageTooSmallError(BadInputError):
-    """The portrait, or the face in it, has too few pixels to animate. Send a larger picture."""
+    """The portrait, or the face in it, has too few pixels to animate. Send a larger image."""
 
     code = "image_too_small"
 
 
 class ImageTooLargeError(BadInputError):
-    """The portrait has more pixels than are accepted. Scale it down and send it again."""
+    """The portrait has more pixels than the limit. Scale it down and send it again."""
 
     code = "image_too_large"
 
@@ -72,7 +72,7 @@ class NotAudioError(BadInputError):
 
 
 class SpeechSilentError(BadInputError):
-    """The speech is silent from start to end, so there is nothing to say. Check the recording."""
+    """The speech is silent from start to end. Check the recording."""
 
     code = "speech_silent"
 
@@ -84,49 +84,49 @@ class SpeechTooShortError(BadInputError):
 
 
 class SpeechTooLongError(BadInputError):
-    """The speech is longer than is accepted. Split it and send the parts as separate jobs."""
+    """The speech is longer than the limit. Split it and send the parts as separate jobs."""
 
     code = "speech_too_long"
 
 
 class MediaTruncatedError(BadInputError):
-    """The file ends before its own header says it should. Upload the whole file again."""
+    """The file is shorter than its header states. Upload the complete file again."""
 
     code = "media_truncated"
 
 
 class EmptyUploadError(BadInputError):
-    """The file holds no bytes. Upload a file with content."""
+    """The file is empty. Upload a file with content."""
 
     code = "empty_upload"
 
 
 class UploadTooLargeError(BadInputError):
-    """The file has more bytes than are accepted. Send a smaller one."""
+    """The file has more bytes than the limit. Send a smaller one."""
 
     code = "upload_too_large"
     status = 413
 
 
 class WrongContentTypeError(BadInputError):
-    """The file is not of the kind that was declared for it. Declare what it is, or send another."""
+    """The file is not of its declared type. Declare its actual type, or send another file."""
 
     code = "wrong_content_type"
 
 
 class UploadMissingError(BadInputError):
-    """There is no such upload, or its bytes never arrived. PUT the file, then complete the upload."""
+    """There is no such upload, or its file was not received. PUT the file, then complete the upload."""
 
     code = "upload_missing"
 
 
 class UploadSizeMismatchError(BadInputError):
-    """The stored file is not of the declared length. Declare the exact length and upload it again."""
+    """The stored file does not have the declared length. Declare the exact length and upload it again."""
 
     code = "upload_size_mismatch"
 
 
-# What the caller of the API did wrong.
+# Errors of API calls.
 
 
 class UploadNotReadyError(DublineError):
@@ -145,60 +145,60 @@ class UnauthorizedError(DublineError):
 
 
 class NotFoundError(DublineError):
-    """There is nothing with this id. Check the id and the API key it was made with."""
+    """There is no object with this id. Check the id and the API key that it was created with."""
 
     code = "not_found"
     status = 404
 
 
 class UploadInUseError(DublineError):
-    """A job that is not final names this upload. Cancel the job or let it end, then delete the upload."""
+    """A job that is not final uses this upload. Cancel the job or wait until it ends, then delete the upload."""
 
     code = "upload_in_use"
     status = 409
 
 
 class InvalidRequestError(DublineError):
-    """The request is not valid. The errors name each field."""
+    """The request is not valid. `errors` lists the fields."""
 
     code = "invalid_request"
     status = 422
 
     def __init__(self, detail: str | None = None, errors: Sequence[Mapping[str, object]] = ()) -> None:
-        """Keep what is wrong with each field.
+        """Keep the faults of the fields.
 
         Args:
-            detail: the sentence for the whole request.
-            errors: one mapping per fault; of a batch: `row` (from 0), `field`, `code`, `detail`.
+            detail: sentence about the whole request.
+            errors: one mapping per fault; for a batch with keys `row` (from 0), `field`, `code` and `detail`.
         """
         super().__init__(detail)
         self.errors = tuple(errors)
 
 
 class InvalidBatchError(InvalidRequestError):
-    """Some rows of the batch are not valid, so nothing was accepted. Repair the rows named in errors."""
+    """Some rows of the batch are not valid, so nothing was accepted. Correct the rows listed in `errors`."""
 
     code = "invalid_batch"
 
 
 class IdempotencyKeyReusedError(InvalidRequestError):
-    """The idempotency key was used before with another request. Use a new key for a new request."""
+    """The idempotency key was already used with a different request. Use a new key for a new request."""
 
     code = "idempotency_key_reused"
 
 
 class TooManyRowsError(DublineError):
-    """The batch has more rows than are accepted in one call. Split it into several batches."""
+    """The batch has more rows than the limit. Split it into several batches."""
 
     code = "too_many_rows"
     status = 413
 
 
-# What may pass by itself.
+# Transient errors and errors of workers.
 
 
 class StorageUnavailableError(DublineError):
-    """The object storage does not answer. Nothing is lost; the work is tried again."""
+    """The object storage does not respond. No data is lost; the operation is retried."""
 
     code = "storage_unavailable"
     retryable = True
@@ -206,7 +206,7 @@ class StorageUnavailableError(DublineError):
 
 
 class DatabaseUnavailableError(DublineError):
-    """The database does not answer. Nothing is lost; send the request again in a moment."""
+    """The database does not respond. No data is lost; send the request again later."""
 
     code = "database_unavailable"
     retryable = True
@@ -214,7 +214,7 @@ class DatabaseUnavailableError(DublineError):
 
 
 class BrokerUnavailableError(DublineError):
-    """The broker does not answer. Nothing is lost; workers find the work by themselves, a little later."""
+    """The broker does not respond. No data is lost; workers find the work when they poll the database."""
 
     code = "broker_unavailable"
     retryable = True
@@ -222,7 +222,7 @@ class BrokerUnavailableError(DublineError):
 
 
 class ScratchFullError(DublineError):
-    """The worker has no disk space left for this job. Nothing is lost; the work is tried again."""
+    """The worker has no disk space left for this job. No data is lost; the job is retried."""
 
     code = "scratch_full"
     retryable = True
@@ -243,24 +243,24 @@ class OutOfMemoryError(DublineError):
 
 
 class WorkerLostError(DublineError):
-    """The worker stopped answering while it held the job."""
+    """The worker was lost while it processed the job: its lease expired."""
 
     code = "worker_lost"
     retryable = True
 
 
 class DeviceFailedError(DublineError):
-    """The worker's device failed while it held the job, and the worker starts afresh."""
+    """The worker's device failed while it processed the job; the worker restarts."""
 
     code = "device_failed"
     retryable = True
 
 
-# Ends of a job or of a lease.
+# Ends of jobs and leases.
 
 
 class DeadlineExceededError(DublineError):
-    """The job was not done by its deadline. Submit it again with a later one."""
+    """The job was not finished by its deadline. Submit it again with a later one."""
 
     code = "deadline_exceeded"
     status = 422
@@ -274,34 +274,34 @@ class CancelledError(DublineError):
 
 
 class AttemptsExhaustedError(DublineError):
-    """Every attempt that the job is allowed has failed. Its attempts say why; submit it again to retry."""
+    """All attempts at the job failed. See its attempts for the reasons; submit it again to retry."""
 
     code = "attempts_exhausted"
     status = 422
 
 
 class LeaseLostError(DublineError):
-    """The lease on this work was taken away, so its outcome was not recorded. Another worker has it."""
+    """The lease is no longer valid, so the write was refused: the job was rescued, cancelled, deleted or ended."""
 
     code = "lease_lost"
 
 
 def from_code(code: str, detail: str | None = None) -> DublineError:
-    """Make the error that a stored code stands for.
+    """Create the error of a stored code.
 
     Args:
-        code: a code kept in a row; one that no class has any more becomes an internal error.
+        code: code from a row; a code without a class becomes an internal error.
         detail: the stored sentence.
     """
     return _BY_CODE.get(code, InternalError)(detail=detail)
 
 
-def _sentence(cls: type[DublineError]) -> str:
+def _default_detail(cls: type[DublineError]) -> str:
     return " ".join((inspect.getdoc(cls) or "").split("\n\n", maxsplit=1)[0].split())
 
 
-def _tree(cls: type[DublineError]) -> list[type[DublineError]]:
-    return [cls, *(below for child in cls.__subclasses__() for below in _tree(child))]
+def _subtree(cls: type[DublineError]) -> list[type[DublineError]]:
+    return [cls, *(below for child in cls.__subclasses__() for below in _subtree(child))]
 
 
-_BY_CODE: Final[Mapping[str, type[DublineError]]] = {cls.code: cls for cls in reversed(_tree(DublineError))}
+_BY_CODE: Final[Mapping[str, type[DublineError]]] = {cls.code: cls for cls in reversed(_subtree(DublineError))}

@@ -1,6 +1,11 @@
-"""What to do with a failed attempt: a pure function from the error to a decision.
+"""Retry policy of jobs: what is charged against which budget, and the decision about a failed attempt.
 
-The worker's executor calls `decide` with whatever it caught and hands the decision to the store.
+Each cause has a budget of its own. An attempt is charged against the budget of its cause if its outcome is
+`CHARGED_OUTCOME`: an attempt that was released is not charged, and after any other outcome the job is final. When an
+attempt has stored a checkpoint, neither this attempt nor an earlier one is charged for a cause in `RESET_ON_PROGRESS`.
+
+`store.claim.CHARGED` is this rule in SQL, for the attempts that have ended. `charged_after` applies the progress of the
+attempt that is about to end. `decide` adds the failure of this attempt and compares the sum with the budget.
 """
 
 from __future__ import annotations
@@ -10,27 +15,29 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Final
 
 from dubline.orchestration.domain import errors
-from dubline.orchestration.domain.jobs import Cause
+from dubline.orchestration.domain.jobs import Cause, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FIRST_DELAY_S: Final = 2.0
 LONGEST_DELAY_S: Final = 120.0
-#: Share of a pause by which it may be shorter or longer, so that jobs that failed together do not return together.
+#: Largest relative change of a delay, so that jobs that failed together are not retried together.
 JITTER: Final = 0.25
-#: Attempts that may fail by one cause before the job is final; causes do not eat each other's budgets.
+#: Outcome of the attempts that are charged.
+CHARGED_OUTCOME: Final = Outcome.RETRIED
+#: Number of failed attempts per cause after which the job fails.
 BUDGETS: Final[Mapping[Cause, int]] = {
-    # A bucket or database that is away says nothing about the job: the pauses add up to more than an hour.
+    # An outage of the bucket or the database is not the job's fault: the delays add up to more than an hour.
     Cause.TRANSIENT: 48,
-    # Three crashes or defects are no accident.
+    # Three crashes or defects are unlikely to be a coincidence.
     Cause.WORKER_LOST: 3,
     Cause.DEFECT: 3,
-    # A job that does not fit twice does not fit.
+    # The second attempt uses half the batch; if that fails too, a third is not expected to succeed.
     Cause.OUT_OF_MEMORY: 2,
 }
-#: Causes whose earlier attempts stop counting once an attempt has stored a checkpoint: a job that makes progress is not
-#: a poison pill, however often machines and servers fail.
+#: Causes that are not charged up to the last attempt that stored a checkpoint: a job that makes progress is not a
+#: poison pill, however often machines and servers fail.
 RESET_ON_PROGRESS: Final = frozenset({Cause.WORKER_LOST, Cause.TRANSIENT})
 DETAIL_MAX_CHARS: Final = 2000
 _random = SystemRandom()
@@ -38,7 +45,7 @@ _random = SystemRandom()
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again after a pause; for `store.leases.retry`."""
+    """Decision to retry the job after a delay; the arguments of `store.leases.retry`."""
 
     delay_s: float
     cause: Cause
@@ -48,29 +55,39 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Give up; for `store.leases.fail`."""
+    """Decision to fail the job; the arguments of `store.leases.fail`."""
 
     cause: Cause
     code: str
     detail: str
 
 
+def charged_after(charged: Mapping[Cause, int], *, made_progress: bool) -> dict[Cause, int]:
+    """Return the charged earlier attempts by cause, given whether the current attempt stored a checkpoint.
+
+    Args:
+        charged: charged attempts when the current attempt began (`lease.charged`).
+        made_progress: whether the current attempt has stored a checkpoint.
+    """
+    return {cause: count for cause, count in charged.items() if not (made_progress and cause in RESET_ON_PROGRESS)}
+
+
 def decide(error: BaseException, charged: Mapping[Cause, int], jitter: float | None = None) -> Retry | Fail:
     """Decide about a failed attempt.
 
     Args:
-        error: what the attempt raised; one outside our tree is a defect and may be told to no tenant.
-        charged: earlier attempts of the job that were charged, by cause (`lease.charged`).
-        jitter: as for `pause_s`.
+        error: what the attempt raised. One that is not a `DublineError` is a defect; its text is not shown to tenants.
+        charged: charged earlier attempts of the job by cause, without this one.
+        jitter: as for `backoff_s`.
 
     Returns:
-        Retry with a pause of about 2, 4, 8 ... at most 120 s, or Fail with the code and sentence for the job.
-        Pause and budget go by the attempts that this error's cause has cost.
+        `Retry` with a delay of about 2, 4, 8 ... s, at most about 120 s, or `Fail` with the code and detail for the
+        job. Delay and budget depend only on the attempts that failed by the same cause.
     """
-    # A MemoryError of the interpreter means the same as one of the device.
+    # A MemoryError of the interpreter is treated like an out-of-memory error of the device.
     known = errors.OutOfMemoryError() if isinstance(error, MemoryError) else error
     if not isinstance(known, errors.DublineError):
-        # Defects are retried too: the next worker may run on a sound machine.
+        # A defect is retried too, because another worker may run on a machine without the fault.
         known, retryable, cause = errors.InternalError(), True, Cause.DEFECT
     else:
         retryable, cause = known.retryable, cause_of(known)
@@ -80,31 +97,31 @@ def decide(error: BaseException, charged: Mapping[Cause, int], jitter: float | N
     count = charged.get(cause, 0) + 1
     if count >= BUDGETS[cause]:
         return _exhausted(cause, known.code, detail, count)
-    return Retry(delay_s=pause_s(count, jitter), cause=cause, code=known.code, detail=detail)
+    return Retry(delay_s=backoff_s(count, jitter), cause=cause, code=known.code, detail=detail)
 
 
 def _exhausted(cause: Cause, code: str, detail: str, count: int) -> Fail:
     summary = (
-        f"{count} attempts failed (cause: {cause}) and the job is not tried again. "
+        f"{count} attempts failed (cause: {cause}) and the job is not retried again. "
         f"The last one ended with {code}: {detail}"
     )
     return Fail(cause=cause, code=errors.AttemptsExhaustedError.code, detail=summary[:DETAIL_MAX_CHARS])
 
 
-def pause_s(count: int, jitter: float | None = None) -> float:
-    """Seconds to wait after the given number of failures (at least 1).
+def backoff_s(count: int, jitter: float | None = None) -> float:
+    """Return the delay in seconds before the next attempt.
 
     Args:
-        count: failures.
-        jitter: -1 for the shortest pause, 0 for the middle, 1 for the longest; drawn where it is None.
+        count: number of failures so far, at least 1.
+        jitter: -1 for the shortest delay, 0 for the middle, 1 for the longest; None draws it at random.
     """
     drawn = _random.uniform(-1.0, 1.0) if jitter is None else jitter
-    # The exponent is bounded so that a huge count cannot overflow.
+    # The exponent is bounded so that a large count cannot overflow.
     return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(count - 1, 16)) * (1.0 + JITTER * drawn)
 
 
 def cause_of(error: errors.DublineError) -> Cause:
-    """Say which kind of failure an error of our tree is."""
+    """Classify an error by its cause."""
     if isinstance(error, errors.OutOfMemoryError):
         return Cause.OUT_OF_MEMORY
     if isinstance(error, (errors.WorkerLostError, errors.DeviceFailedError)):
@@ -112,6 +129,6 @@ def cause_of(error: errors.DublineError) -> Cause:
     if isinstance(error, errors.BadInputError):
         return Cause.BAD_INPUT
     if isinstance(error, errors.EncoderFailedError):
-        # A program that crashed. No outage, so a job that breaks it must not render many times.
+        # A crash of a program is not an outage: a job that causes it must not be rendered up to 48 times.
         return Cause.DEFECT
     return Cause.TRANSIENT if error.retryable else Cause.DEFECT

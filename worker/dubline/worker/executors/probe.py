@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from dubline.orchestration.domain.errors import BadInputError, DublineError
-from dubline.orchestration.domain.retry import pause_s
+from dubline.orchestration.domain.retry import backoff_s
 from dubline.worker.executors.attempt import AttemptExecutor
 from dubline.worker.media.probe import probe
 from dubline.worker.runtime.heartbeat import Heartbeat
@@ -71,7 +71,7 @@ class ProbeExecutor(AttemptExecutor):
             self.record(lambda: self.store.uploads.reject(lease, code, detail), "upload_rejected", code=code)
         elif isinstance(error, DublineError) and error.retryable:
             _log.warning("probe_failed", code=error.code)
-            self.record(lambda: self.store.uploads.retry(lease, pause_s(lease.attempt)), "upload_retried")
+            self.record(lambda: self.store.uploads.retry(lease, backoff_s(lease.attempt)), "upload_retried")
         else:
             # A defect of the prober: the lease expires, and the rescuer counts how often.
             _log.error("probe_crashed", exc_info=error)

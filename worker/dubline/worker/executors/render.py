@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dubline.orchestration.domain.errors import DublineError
-from dubline.orchestration.domain.jobs import Cause, Stage
-from dubline.orchestration.domain.retry import RESET_ON_PROGRESS, Fail, decide
+from dubline.orchestration.domain.jobs import Stage
+from dubline.orchestration.domain.retry import Fail, charged_after, decide
 from dubline.worker.executors.attempt import AttemptExecutor
 from dubline.worker.rendering import inputs
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, Renderer
@@ -19,7 +19,6 @@ from dubline.worker.runtime.progress import Progress
 from dubline.worker.runtime.retry_write import retry_write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from dubline.orchestration.domain.leases import Lease
@@ -78,7 +77,7 @@ class RenderExecutor(AttemptExecutor):
         self.attempt(
             work,
             release=lambda: self.store.leases.release(lease, progress.gpu_s),
-            settle=lambda error: self._settle(lease, error, _charged(lease, checkpoints), progress.gpu_s),
+            settle=lambda error: self._settle(lease, error, checkpoints.made_progress, progress.gpu_s),
         )
 
     def _render(
@@ -98,9 +97,9 @@ class RenderExecutor(AttemptExecutor):
         )
         _log.info("job_succeeded", size_bytes=size_bytes, duration_s=rendered.duration_s, gpu_s=round(gpu_s, 3))
 
-    def _settle(self, lease: Lease, error: Exception, charged: Mapping[Cause, int], gpu_s: float) -> None:
+    def _settle(self, lease: Lease, error: Exception, made_progress: bool, gpu_s: float) -> None:
         """Record what a failed attempt means for its job."""
-        decision = decide(error, charged)
+        decision = decide(error, charged_after(lease.charged, made_progress=made_progress))
         if isinstance(error, DublineError):
             _log.warning("attempt_failed", code=error.code, detail=error.detail)
         else:
@@ -114,12 +113,3 @@ class RenderExecutor(AttemptExecutor):
                 self.store.leases.retry(lease, cause, code, detail, decision.delay_s, gpu_s)
 
         self.record(settle, "attempt_settled")
-
-
-def _charged(lease: Lease, checkpoints: StoredCheckpoints) -> dict[Cause, int]:
-    """Return the charged attempts of the job by cause, after the progress of this one."""
-    return {
-        cause: count
-        for cause, count in lease.charged.items()
-        if not (checkpoints.made_progress and cause in RESET_ON_PROGRESS)
-    }
