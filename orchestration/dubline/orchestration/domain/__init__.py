@@ -1,1 +1,1 @@
-"""Pure values and rules of the service: jobs, batches, uploads, leases, errors, admission, retries. No I/O."""
+"""Values and rules of the service, without I/O: jobs, batches, uploads, leases, errors, admission, retry."""

@@ -1,4 +1,4 @@
-"""Whether a job may be accepted: pure checks of a new job and of the two uploads it names."""
+"""Admission of jobs: checks of a new job and of its two uploads."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """A job that is accepted: to be queued, or failed from the start because of one of its uploads."""
+    """An accepted job. It is inserted as queued, or as failed if one of its uploads cannot be used."""
 
     job: NewJob
     options: RenderOptions
-    """With a seed."""
+    """The options, with a seed."""
     speech_s: float = 0.0
+    """Seconds of speech; 0 if the job failed."""
     error_code: str | None = None
     error_detail: str | None = None
 
     @property
     def state(self) -> JobState:
-        """The state it is inserted in."""
+        """State in which the job is inserted."""
         return JobState.QUEUED if self.error_code is None else JobState.FAILED
 
 
 def faults(rows: Sequence[NewJob]) -> tuple[Mapping[str, object], ...]:
-    """Find what is wrong with the rows themselves, whatever their uploads.
+    """Validate new jobs without their uploads.
 
     Returns:
         One mapping per fault with keys `row` (from 0), `field`, `code` and `detail`.
@@ -53,7 +54,11 @@ def faults(rows: Sequence[NewJob]) -> tuple[Mapping[str, object], ...]:
 
 
 def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
-    """Decide about one job by the uploads of its tenant.
+    """Admit one job.
+
+    Args:
+        job: the new job.
+        uploads: uploads of its tenant by id.
 
     Raises:
         UploadNotReadyError: an upload is still being checked.
@@ -72,8 +77,8 @@ def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
 def seed_of(*sha256: str) -> int:
     """Derive the default seed of a job from the hashes of its files.
 
-    A shared default seed would give all jobs of a batch identical head motion. The same files always get the same
-    seed, and so the same video.
+    A shared default seed would give all jobs of a batch identical head motion. The same files always get the
+    same seed, and so the same video.
     """
     return int(hashlib.sha256("".join(sha256).encode()).hexdigest(), 16) % (SEED_MAX + 1)
 
@@ -84,19 +89,23 @@ def _seeded(options: RenderOptions, default: int) -> RenderOptions:
 
 def _refusal(upload_id: UUID, upload: Upload | None, kind: UploadKind) -> tuple[str, str] | None:
     if upload is None:
-        return _told(UploadMissingError(f"There is no upload {upload_id}. Create it, PUT the file, complete it."))
+        return _code_and_detail(
+            UploadMissingError(f"There is no upload {upload_id}. Create it, PUT the file, complete it.")
+        )
     if upload.kind is not kind:
-        return _told(
-            WrongContentTypeError(f"Upload {upload_id} is a {upload.kind}, where a {kind} is expected. Swap the ids?")
+        return _code_and_detail(
+            WrongContentTypeError(
+                f"Upload {upload_id} is a {upload.kind}, but a {kind} is expected. Check the order of the ids."
+            )
         )
     if upload.state is UploadState.PROBING:
         raise UploadNotReadyError(
-            f"Upload {upload_id} is still being checked. Send again when its state is ready or rejected."
+            f"Upload {upload_id} is still being checked. Send the request again when its state is ready or rejected."
         )
     if upload.state is UploadState.PENDING:
-        return _told(
+        return _code_and_detail(
             UploadMissingError(
-                f"The bytes of upload {upload_id} never arrived. PUT the file, then complete the upload."
+                f"The file of upload {upload_id} was not received. PUT the file, then complete the upload."
             )
         )
     if upload.error_code is not None:
@@ -104,7 +113,7 @@ def _refusal(upload_id: UUID, upload: Upload | None, kind: UploadKind) -> tuple[
     return None
 
 
-def _told(error: DublineError) -> tuple[str, str]:
+def _code_and_detail(error: DublineError) -> tuple[str, str]:
     return error.code, error.detail
 
 
@@ -127,5 +136,5 @@ def _faults_of(number: int, row: NewJob, uses: Mapping[str, int]) -> Iterator[Ma
         detail = f"A custom_id has 1 to {CUSTOM_ID_MAX_CHARS} characters and no NUL."
         yield fault("custom_id", "invalid_custom_id", detail)
     if uses[row.custom_id] > 1:
-        detail = f"The custom_id {row.custom_id!r} names {uses[row.custom_id]} rows. Give each row its own."
+        detail = f"The custom_id {row.custom_id!r} is used in {uses[row.custom_id]} rows. Use a different one for each."
         yield fault("custom_id", "duplicate_custom_id", detail)

@@ -1,4 +1,4 @@
-"""What is written down about a deletion, for ever."""
+"""Audit entries: who deleted what, kept permanently."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-#: Who deletes what has been kept for long enough.
+#: Actor of deletions at the end of a retention period.
 RETENTION_ACTOR: Final = "retention"
-#: Who deletes objects that no row knows.
+#: Actor of deletions of orphans.
 SWEEP_ACTOR: Final = "sweep"
 
 
 class AuditAction(StrEnum):
-    """Why something was deleted."""
+    """Reason of a deletion: a request, the end of a retention period, or an object without a row."""
 
     DELETE = "delete"
     EXPIRE = "expire"
@@ -25,7 +25,7 @@ class AuditAction(StrEnum):
 
 
 class AuditSubject(StrEnum):
-    """What was deleted."""
+    """Kind of the deleted subject."""
 
     UPLOAD = "upload"
     JOB = "job"
@@ -40,13 +40,13 @@ class AuditEntry:
     id: UUID
     at: datetime
     tenant: str | None
-    """None for objects that no row knew."""
+    """None for orphans."""
     actor: str
-    """Which key (`key:` and 12 hexadecimal digits), or which loop of the control process."""
+    """The API key (`key:` and 12 hexadecimal digits), `retention` or `sweep`."""
     action: AuditAction
     subject_kind: AuditSubject
     subject_id: UUID | None
     objects: int
-    """Objects that were to be removed from the bucket."""
+    """Number of objects that were marked for deletion."""
     completed_at: datetime | None
-    """When the last of them was gone."""
+    """When the last of them was removed from the bucket; None until then."""

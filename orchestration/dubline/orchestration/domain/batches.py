@@ -1,4 +1,4 @@
-"""Batches without I/O: many jobs accepted in one call, and how long their files are kept."""
+"""Batches: jobs accepted in one call, and the retention of their files."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ RETENTION_MAX_S: Final = 10 * 365 * 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How long files are kept, in seconds, RETENTION_MIN_S to RETENTION_MAX_S; None: until deleted.
+    """Retention periods in seconds, `RETENTION_MIN_S` to `RETENTION_MAX_S`; None: kept until deleted.
 
-    Of a tenant's and a batch's, the shorter holds.
+    Where the tenant and the batch both have a period, the shorter one applies.
     """
 
     inputs_s: int | None = None
-    """Of a tenant: from the declaration of an upload. Of a batch: from its last job's end."""
+    """Period of uploads. Of a tenant: from the creation of the upload. Of a batch: from the end of its last job."""
     results_s: int | None = None
-    """From the end of each job."""
+    """Period of videos, from the end of each job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Many jobs accepted in one call."""
+    """Jobs accepted in one call."""
 
     id: UUID
     tenant: str
     row_count: int
-    """Jobs in it; jobs that were deleted no longer count."""
+    """Number of jobs, without deleted ones."""
     created_at: datetime
     retention: Retention = field(default_factory=Retention)
     counts: Mapping[JobState, int] = field(default_factory=dict)
-    """Jobs per state; every state is a key."""
+    """Number of jobs per state; every state is a key."""
     progress_percent: float = 0.0
-    """Mean over the jobs, final ones counting as 100."""
+    """Mean over the jobs; a final job counts as 100."""
 
     @property
     def finished(self) -> bool:
@@ -52,8 +52,8 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPage:
-    """Some jobs of a batch in the order of its rows."""
+    """One page of the jobs of a batch, in the order of its rows."""
 
     jobs: tuple[Job, ...]
     next_after: int | None
-    """Position to go on after; None on the last page."""
+    """Position after which the next page starts; None on the last page."""

@@ -1,4 +1,4 @@
-"""Checkpoints without I/O: finished motion and segments of a job, and the render fingerprint that they fit."""
+"""Checkpoints: finished motion and segments of a job, and the render fingerprint that they are valid for."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderFingerprint:
-    """What makes the bytes of a video, beside its inputs, preset, seed and controls. Equal fingerprint, equal bytes."""
+    """What determines the bytes of a video, apart from its inputs, preset, seed and controls."""
 
     weights_sha256: str
     render_batch: int
-    """Frames rendered at once."""
+    """Frames per forward pass."""
     segment_frames: int
     encoder_threads: int
 
 
 class CheckpointKind(StrEnum):
-    """What a checkpoint holds."""
+    """Content of a checkpoint."""
 
     MOTION = "motion"
     SEGMENT = "segment"
@@ -26,7 +26,7 @@ class CheckpointKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A finished piece of a job, kept in the bucket so that no later attempt makes it again."""
+    """A finished part of a job, stored in the bucket so that later attempts need not compute it again."""
 
     kind: CheckpointKind
     number: int

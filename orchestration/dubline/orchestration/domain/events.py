@@ -1,4 +1,4 @@
-"""Events: facts about jobs and batches, written in the transaction that makes them true."""
+"""Events: facts about jobs and batches, written in the transaction that changes the job or batch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-#: Days for which events are kept.
+#: Days after which events are deleted.
 RETENTION_DAYS: Final = 7
 
 
 class EventKind(StrEnum):
-    """What happened to the subject."""
+    """Kind of an event."""
 
     JOB_FINISHED = "job.finished"
     BATCH_FINISHED = "batch.finished"
@@ -24,7 +24,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cursor:
-    """Place of an event in the order in which events become visible; `Cursor()` is before the first one."""
+    """Position in the order in which events become visible; `Cursor()` is before the first event."""
 
     transaction_id: int = 0
     event_id: int = 0
@@ -32,13 +32,13 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One fact."""
+    """One event."""
 
     cursor: Cursor
     tenant: str
     kind: EventKind
     subject_id: UUID
-    """Id of the job or batch, which may have been deleted since."""
+    """Id of the job or batch; it may have been deleted since."""
     at: datetime
     payload: Mapping[str, Any]
-    """Of `job.finished`: state, batch_id, error_code, absent where null. Of `batch.finished`: job_count."""
+    """`job.finished`: state, batch_id, error_code (absent if null). `batch.finished`: job_count."""

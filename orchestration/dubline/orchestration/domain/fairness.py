@@ -1,9 +1,9 @@
-"""Start-time fair queueing between tenants: which place in the queue a new job takes. Pure.
+"""Start-time fair queueing between tenants: the order keys of new jobs.
 
-Every job costs its seconds of speech. A tenant's clock says where its next job goes; it advances by the
-cost of each job, and never lags behind the queue's own clock, which is the furthest place claimed so far. So
-a tenant with 10,000 jobs has filled places far ahead, and one job of another tenant goes right behind the one
-claimed last.
+The cost of a job is its seconds of speech. Each tenant has a virtual time, which is the order key of its next job.
+It advances by the cost of each job and is never behind the virtual time of the queue, which is the largest order key
+claimed so far. Therefore the jobs of a tenant with 10,000 jobs extend far ahead, and a job of another tenant is placed
+directly behind the job claimed last.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def order_keys(queue_s: float, tenant_s: float, costs_s: Sequence[float]) -> tuple[list[float], float]:
-    """Give each job its place.
+    """Assign an order key to each new job of a tenant.
 
     Args:
-        queue_s: the queue's clock, in seconds of speech.
-        tenant_s: the tenant's clock.
-        costs_s: seconds of speech of each new job, in the order they are to be done.
+        queue_s: virtual time of the queue, in seconds of speech.
+        tenant_s: virtual time of the tenant.
+        costs_s: seconds of speech of each new job, in the order in which they are to be claimed.
 
     Returns:
-        An order key per job, lower first, and the tenant's new clock.
+        The order keys (jobs with smaller ones are claimed first), and the tenant's new virtual time.
     """
     at_s = max(queue_s, tenant_s)
     keys = []

@@ -1,4 +1,4 @@
-"""The life of a job, without I/O: its states, the legal steps between them, and what is known of each job."""
+"""Jobs and their attempts: states, legal transitions, and the records that the store returns."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
-#: Names of the released networks; the API may not import the networks themselves.
 CUSTOM_ID_MAX_CHARS: Final = 128
 DEADLINE_MIN_S: Final = 1.0
 DEADLINE_MAX_S: Final = 30 * 86_400.0
 
 
 class JobState(StrEnum):
-    """Where a job stands. retrying: an attempt failed and the job waits for the next one."""
+    """State of a job. retrying: an attempt failed and the job waits for the next one."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -37,19 +36,19 @@ CLAIMABLE: Final = frozenset({JobState.QUEUED, JobState.RETRYING})
 TRANSITIONS: Final[Mapping[JobState, frozenset[JobState]]] = {
     # Failed without running: the deadline passed.
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
-    # Back to queued is a release: the worker shut down and the attempt is not charged.
+    # A release: the worker shut down, and the attempt is not charged.
     JobState.RUNNING: frozenset({JobState.QUEUED, JobState.RETRYING}) | FINAL,
     JobState.RETRYING: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),
     JobState.CANCELLED: frozenset(),
 }
-#: States a job may be inserted in: failed when one of its uploads is missing or was rejected.
+#: States in which a job may be inserted: failed if one of its uploads is missing or was rejected.
 INITIAL_STATES: Final = frozenset({JobState.QUEUED, JobState.FAILED})
 
 
 class Stage(StrEnum):
-    """What a running attempt is doing."""
+    """Current step of a running attempt."""
 
     PREPARING = "preparing"
     SAMPLING = "sampling"
@@ -59,7 +58,7 @@ class Stage(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How an attempt ended."""
+    """Outcome of an attempt."""
 
     SUCCEEDED = "succeeded"
     RETRIED = "retried"
@@ -69,7 +68,7 @@ class Outcome(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why an attempt did not succeed."""
+    """Reason why an attempt did not succeed."""
 
     BAD_INPUT = "bad_input"
     TRANSIENT = "transient"
@@ -83,50 +82,50 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """What a tenant asks for: one portrait, one speech track, one video."""
+    """A request for one video from one portrait and one speech track."""
 
     portrait_upload_id: UUID
     speech_upload_id: UUID
     options: RenderOptions = DEFAULT
     custom_id: str | None = None
-    """The tenant's own name for the row, unique within a batch."""
+    """Name chosen by the sender, unique within a batch."""
     deadline_s: float | None = None
-    """DEADLINE_MIN_S to DEADLINE_MAX_S seconds from acceptance; a job not final by then fails."""
+    """`DEADLINE_MIN_S` to `DEADLINE_MAX_S` seconds from acceptance; a job that is not final by then fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One job as its row says."""
+    """One job."""
 
     id: UUID
     tenant: str
     batch_id: UUID | None
     position: int | None
-    """Place in the batch, from 0."""
+    """Row in the batch, from 0."""
     custom_id: str | None
     portrait_upload_id: UUID
     speech_upload_id: UUID
     speech_s: float
-    """Seconds of speech to animate; 0 when the upload was never ready."""
+    """Seconds of speech to animate; 0 if an upload could not be used."""
     options: RenderOptions
     weights_sha256: str | None
-    """Of the networks that render it, known from the first attempt that began to."""
+    """Hash of the networks that render it; None until an attempt has loaded its checkpoints."""
     state: JobState
     stage: Stage | None
-    """Set exactly while running."""
+    """Set if and only if the job is running."""
     progress_percent: float
     """0 to 100."""
     attempt_count: int
-    """Attempts begun, those that were not charged included."""
+    """Attempts begun, including those that were not charged."""
     gpu_s: float
-    """Seconds that all its attempts held the device."""
+    """Seconds of device time of all attempts."""
     error_code: str | None
     error_detail: str | None
     result_key: str | None
     result_size_bytes: int | None
     result_duration_s: float | None
     result_deleted_at: datetime | None
-    """When retention removed the video; the job stays succeeded."""
+    """When the retention period of the video ended; the job remains succeeded."""
     created_at: datetime
     deadline_at: datetime | None
     started_at: datetime | None
@@ -136,7 +135,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at a job; rows are kept."""
+    """One attempt at a job."""
 
     number: int
     """From 1."""
@@ -148,19 +147,19 @@ class Attempt:
     error_code: str | None
     error_detail: str | None
     gpu_s: float
-    """Seconds it held the device for sampling and rendering."""
+    """Seconds of device time for sampling and rendering."""
     refused_writes: int
-    """Writes refused because its token was no longer in force."""
+    """Writes that were refused because its token was no longer valid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueCounts:
-    """How much work waits."""
+    """Depth of the job queue."""
 
     claimable: int
-    """Queued or retrying, and due now."""
+    """Jobs queued or retrying that are due."""
     delayed: int
-    """Retrying, not due yet."""
+    """Jobs retrying that are not due yet."""
     running: int
     oldest_claimable_s: float
-    """Age of the longest-waiting claimable job in seconds; 0 when there is none."""
+    """Waiting time of the oldest claimable job in seconds; 0 if there is none."""

@@ -1,4 +1,4 @@
-"""Leases without I/O: the time-limited right of one worker to one attempt at one job."""
+"""Leases: the time-limited right of one worker to one attempt at one job."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The time-limited right of one worker to one attempt at one job; its token fences every write."""
+    """The time-limited right of one worker to one attempt at one job. Its token is the fencing token of every write."""
 
     job_id: UUID
     tenant: str
     attempt: int
     """Number of the attempt, from 1."""
     charged: Mapping[Cause, int]
-    """Earlier attempts that count against the budgets, by cause: what retry.decide asks for."""
+    """Number of charged earlier attempts by cause (see `domain.retry`)."""
     token: UUID
     expires_at: datetime
     portrait: Upload
-    """Ready: facts are present."""
+    """Ready, so its facts are set."""
     speech: Upload
-    """Ready: facts are present."""
+    """Ready, so its facts are set."""
     options: RenderOptions
 
     @property
     def result_key(self) -> str:
-        """Key in the bucket that belongs to this attempt alone."""
+        """Key of the video of this attempt."""
         return object_keys.result_key(self.job_id, self.attempt, self.token)
 
     @property
     def attempt_prefix(self) -> str:
-        """Where in the bucket the checkpoints of this attempt go."""
+        """Prefix of the keys of this attempt's checkpoints."""
         return object_keys.checkpoint_prefix(self.job_id, self.attempt, self.token)

@@ -1,4 +1,4 @@
-"""Keys of objects in the bucket. They consist of ids, so no text that a user chose enters a key."""
+"""Keys of objects in the bucket. They are made of ids and hashes and contain no text chosen by a user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from uuid import UUID
 
-#: Of a video: job id, number and token of the attempt. Python's `%` and PostgreSQL's `format` take it alike.
+#: Key of a video: job id, attempt number, token. Valid for Python's `%` and for PostgreSQL's `format`.
 RESULT: Final = "results/%s/%s-%s.mp4"
 _ID: Final = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 _OF_ATTEMPT: Final = re.compile(rf"(?:results|checkpoints)/{_ID}/[0-9]+-{_ID}[./]")

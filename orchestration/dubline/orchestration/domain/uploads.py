@@ -1,4 +1,4 @@
-"""The life of an upload, without I/O: declared, put by the sender, probed once, ready or rejected."""
+"""Uploads: states, facts found by the probe, and the lease of a prober."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
-#: Probers that may be lost over a file before it is rejected; failures that pass are not counted.
+#: Number of lost probers after which an upload is rejected; transient failures are not counted.
 LOSS_BUDGET: Final = 3
 
 
 class UploadKind(StrEnum):
-    """What a job uses the file for."""
+    """Role of the file in a job."""
 
     PORTRAIT = "portrait"
     SPEECH = "speech"
 
 
 class UploadState(StrEnum):
-    """pending: declared, bytes not announced. probing: announced, to be checked. The other two are final."""
+    """State of an upload. pending: file not yet completed. probing: file to be probed. ready and rejected are final."""
 
     PENDING = "pending"
     PROBING = "probing"
@@ -35,10 +35,10 @@ class UploadState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadFacts:
-    """What the one probe of a file found. Portraits have pixels and a face, speech has a duration."""
+    """Result of the probe. A portrait has width, height and face box; speech has a duration."""
 
     media_type: str
-    """IANA media type of the bytes themselves, not of the declaration."""
+    """IANA media type, detected from the bytes."""
     size_bytes: int
     sha256: str
     """64 lower-case hexadecimal digits."""
@@ -46,12 +46,12 @@ class UploadFacts:
     width_px: int | None = None
     height_px: int | None = None
     face_box: tuple[int, int, int, int] | None = None
-    """Left, top, right, bottom in pixels of the upright picture; right and bottom exclusive."""
+    """Left, top, right, bottom in pixels of the image after EXIF rotation; right and bottom are exclusive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """One declared file of a tenant."""
+    """One file of a tenant."""
 
     id: UUID
     tenant: str
@@ -60,7 +60,7 @@ class Upload:
     content_type: str
     """As declared."""
     size_bytes: int
-    """As declared; the presigned PUT accepts exactly this."""
+    """As declared; the presigned PUT accepts exactly this size."""
     created_at: datetime
     facts: UploadFacts | None = None
     error_code: str | None = None
@@ -68,16 +68,16 @@ class Upload:
 
     @property
     def object_key(self) -> str:
-        """Where its bytes lie in the bucket."""
+        """Key of the file in the bucket."""
         return upload_key(self.tenant, self.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeLease:
-    """The time-limited right of one prober to decide about one upload."""
+    """The time-limited right of one prober to accept or reject one upload."""
 
     upload: Upload
     attempt: int
-    """From 1; probes given back at a shutdown do not count. Sets the pause before the next one, no budget."""
+    """From 1, without released probes. It determines the delay of a retry; it is not limited."""
     token: UUID
     expires_at: datetime
