@@ -1,4 +1,4 @@
-"""Batches over HTTP: many jobs in one call, and one line about how they all are."""
+"""Schemas of batches: request, batch with the counts of its jobs, and retention periods."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from dubline.orchestration.domain.batches import Batch, Retention
 from dubline.orchestration.domain.jobs import JobState
 
 INPUTS_KEPT: Final = (
-    "Seconds from the end of the batch's last job until its uploads are deleted, except those that other jobs name; "
+    "Seconds from the end of the batch's last job until its uploads are deleted, except those that other jobs use; "
     "null: kept."
 )
 RESULTS_KEPT: Final = "Seconds from the end of a job until its video is deleted; null: kept."
 
 
 class RetentionRequest(RequestModel):
-    """How long files are kept. Where the tenant has a rule as well, the shorter time holds."""
+    """Retention periods of the batch. Where the tenant has one too, the shorter one applies."""
 
     inputs_s: KeptS | None = Field(default=None, description=INPUTS_KEPT)
     results_s: KeptS | None = Field(default=None, description=RESULTS_KEPT)
 
     def seconds(self) -> Retention:
-        """Say the same in the words of the store."""
+        """Convert to the domain's value."""
         return Retention(inputs_s=self.inputs_s, results_s=self.results_s)
 
 
 class BatchRequest(RequestModel):
-    """Jobs to accept together: all of them or, if one is malformed, none."""
+    """Jobs to accept together: all of them or, if one is invalid, none."""
 
-    jobs: list[JobRequest] = Field(min_length=1, description="10,000 at most, each custom_id once.")
+    jobs: list[JobRequest] = Field(min_length=1, description="At most 10,000, each custom_id once.")
     retention: RetentionRequest = RetentionRequest()
 
 
 class RetentionAnswer(ResponseModel):
-    """What the batch says about how long files are kept."""
+    """Retention periods of the batch."""
 
     inputs_s: int | None = Field(description=INPUTS_KEPT, examples=[604_800])
     results_s: int | None = Field(description=RESULTS_KEPT, examples=[604_800])
@@ -49,8 +49,8 @@ class BatchAnswer(ResponseModel):
     """One batch."""
 
     id: UUID
-    job_count: int = Field(description="Jobs that were deleted no longer count.")
-    counts: dict[JobState, int] = Field(description="Jobs in each state; every state is a key.")
+    job_count: int = Field(description="Number of jobs, without deleted ones.")
+    counts: dict[JobState, int] = Field(description="Number of jobs per state; every state is a key.")
     percent: Percent
     finished: bool = Field(description="Whether every job has reached a final state.")
     retention: RetentionAnswer
@@ -58,7 +58,7 @@ class BatchAnswer(ResponseModel):
 
     @classmethod
     def of(cls, batch: Batch) -> Self:
-        """Show a batch as the rows say."""
+        """Convert a batch."""
         return cls(
             id=batch.id,
             job_count=batch.row_count,

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: what a tenant asks for, how far it is, how each attempt ended, where the video is."""
+"""Schemas of jobs: request, job, attempts and result."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class JobInputsRequest(RequestModel):
     speech_upload_id: SpeechUploadId
 
 
-# The order of the bases is the order of the fields, which the fingerprint of a batch depends on.
+# The order of the bases determines the order of the fields, and with it the hash of a batch request.
 class JobRequest(RenderOptionsRequest, JobInputsRequest):
-    """One portrait and one speech track, to become one video."""
+    """One video from one portrait and one speech track."""
 
     custom_id: CustomId | None = None
     deadline_s: DeadlineS | None = None
 
     def new_job(self) -> NewJob:
-        """Say the same in the words of the store."""
+        """Convert to the domain's value."""
         return NewJob(
             portrait_upload_id=self.portrait_upload_id,
             speech_upload_id=self.speech_upload_id,
@@ -50,26 +50,26 @@ class JobRequest(RenderOptionsRequest, JobInputsRequest):
 class ResultAnswer(ResponseModel):
     """The finished video: H.264 and AAC in MP4."""
 
-    url: str = Field(description="Presigned, for an hour at most; every read of the job signs a new one.")
+    url: str = Field(description="Presigned URL, valid for at most an hour; each read of the job creates a new one.")
     expires_at: datetime
     size_bytes: int | None
     duration_s: float | None
 
 
 class AttemptAnswer(ResponseModel):
-    """One try at a job."""
+    """One attempt at a job."""
 
     number: int = Field(description="From 1.", examples=[1])
     started_at: datetime
     ended_at: datetime | None
     outcome: Outcome | None = Field(description="Null while it runs.")
     cause: Cause | None = Field(description="Why it did not succeed.")
-    gpu_s: float = Field(description="Seconds for which it held the device to sample and render.", examples=[8.25])
+    gpu_s: float = Field(description="Seconds of device time for sampling and rendering.", examples=[8.25])
     error: Fault | None
 
     @classmethod
     def of(cls, attempt: Attempt) -> Self:
-        """Show an attempt as its row says; which machine ran it is nobody's business outside."""
+        """Convert an attempt. The name of the worker is internal."""
         return cls(
             number=attempt.number,
             started_at=attempt.started_at,
@@ -90,38 +90,36 @@ class JobAnswer(RenderOptionsAnswer):
     portrait_upload_id: UUID
     speech_upload_id: UUID
     weights_sha256: str | None = Field(
-        description="Of the networks that render it; null until an attempt has begun to."
+        description="Hash of the networks that render it; null until an attempt has begun."
     )
-    state: JobState = Field(
-        description="queued, running, retrying; then one of succeeded, failed, cancelled, for good."
-    )
-    stage: Stage | None = Field(description="What the running attempt does.")
+    state: JobState = Field(description="queued, running or retrying; finally succeeded, failed or cancelled.")
+    stage: Stage | None = Field(description="Current step of the running attempt.")
     percent: Percent
-    eta_s: float | None = Field(ge=0, description="Seconds until it is done, if that can be told.", examples=[12.5])
+    eta_s: float | None = Field(ge=0, description="Estimated seconds until it is done, if known.", examples=[12.5])
     attempt_count: int = Field(description="Attempts begun so far.")
-    gpu_s: float = Field(description="Of all attempts together.", examples=[8.25])
+    gpu_s: float = Field(description="Seconds of device time of all attempts.", examples=[8.25])
     created_at: datetime
     started_at: datetime | None = Field(description="When the first attempt began.")
     deadline_at: datetime | None = Field(description="The job fails if it is not final by then.")
     finalized_at: datetime | None
     error: Fault | None = Field(description="Set if the job failed.")
     result: ResultAnswer | None = Field(description="Set if the job succeeded, until its video is deleted.")
-    result_deleted_at: datetime | None = Field(description="When retention removed the video.")
+    result_deleted_at: datetime | None = Field(description="When the retention period of the video ended.")
 
 
 class JobDetail(JobAnswer):
-    """One job with the history of its attempts."""
+    """One job with its attempts."""
 
     attempts: list[AttemptAnswer] = Field(description="Oldest first.")
 
 
 class JobPageAnswer(ResponseModel):
-    """Some jobs of a batch, in the order of its rows."""
+    """One page of the jobs of a batch, in the order of its rows."""
 
     data: list[JobAnswer]
-    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last.")
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last page.")
 
 
 def fault(code: str | None, detail: str | None) -> Fault | None:
-    """Join the two columns of an error; None if there is no error."""
+    """Convert the two columns of an error; None if there is no error."""
     return Fault(code=code, detail=detail or "") if code else None

@@ -1,1 +1,1 @@
-"""Everything in PostgreSQL: row classes, fenced statements and migrations. The only package with SQLAlchemy."""
+"""PostgreSQL: row classes, the store and migrations. The only package that imports SQLAlchemy."""

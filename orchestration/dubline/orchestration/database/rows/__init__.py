@@ -1,14 +1,15 @@
-"""The tables: SQLAlchemy row classes whose CHECK constraints are the state machines of jobs and uploads."""
+"""Row classes of the tables. Their CHECK constraints enforce the state machines of jobs and uploads."""
 
 from __future__ import annotations
 
-from dubline.orchestration.database.rows.audit import AuditRow, PendingDeletionRow
+from dubline.orchestration.database.rows.audit import AuditRow
 from dubline.orchestration.database.rows.base import Base
 from dubline.orchestration.database.rows.batches import BatchRow
 from dubline.orchestration.database.rows.checkpoints import CheckpointRow
 from dubline.orchestration.database.rows.events import EventRow
 from dubline.orchestration.database.rows.jobs import AttemptRow, JobRow
 from dubline.orchestration.database.rows.outbox import OutboxRow
+from dubline.orchestration.database.rows.pending_deletion import PendingDeletionRow
 from dubline.orchestration.database.rows.tenants import ApiKeyRow, TenantRow
 from dubline.orchestration.database.rows.uploads import UploadRow
 

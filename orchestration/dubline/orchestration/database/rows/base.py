@@ -1,4 +1,4 @@
-"""The declarative base: column types by annotation, constraint names by convention, and CHECKs from enums."""
+"""The declarative base: column types, names of constraints, and builders of CHECK constraints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Base(DeclarativeBase):
-    """Base of every row."""
+    """Base of every row class."""
 
     metadata = MetaData(
         naming_convention={
@@ -49,21 +49,21 @@ class TransactionId(UserDefinedType[int]):
 
 
 def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
-    """CHECK that a column holds one of the values (or NULL, where it may)."""
+    """Return a CHECK that a column has one of the values, or is NULL if it is nullable."""
     return CheckConstraint(f"{column} IN ({sql_list(values)})", name=column)
 
 
 def sql_list(values: Iterable[StrEnum]) -> str:
-    """Return a SQL list of values, sorted so that the text does not depend on the order of a set."""
+    """Return values as a SQL list, sorted because the order of a set is not deterministic."""
     return ", ".join(f"'{value}'" for value in sorted(values))
 
 
 def equivalent(name: str, condition: str, *others: str) -> CheckConstraint:
-    """CHECK that conditions are all true or all false, never unknown."""
+    """Return a CHECK that conditions are all true or all false. They must not be NULL: a CHECK that is NULL passes."""
     return CheckConstraint(" AND ".join(f"({condition}) = ({other})" for other in others), name=name)
 
 
 def bounded(options: Iterable[Option]) -> list[CheckConstraint]:
-    """CHECK that the options with numeric bounds are within them."""
+    """Return the CHECKs of the options that have numeric bounds."""
     checks = [(one.column, one.check_sql()) for one in options]
     return [CheckConstraint(check, name=column) for column, check in checks if check is not None]

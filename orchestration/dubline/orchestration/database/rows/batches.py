@@ -1,4 +1,4 @@
-"""Batches: many jobs accepted in one call."""
+"""Batches: jobs accepted in one call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class BatchRow(Base):
 
     __tablename__ = "batches"
     __table_args__ = (
-        # NULLs differ from each other, so batches without a key never clash.
+        # NULLs are distinct, so batches without a key do not conflict.
         UniqueConstraint("tenant", "idempotency_key", name="batches_idempotency_key"),
         CheckConstraint("row_count >= 0", name="row_count"),
         CheckConstraint("open_count >= 0", name="open_count"),
@@ -35,9 +35,9 @@ class BatchRow(Base):
     idempotency_key: Mapped[str | None]
     request_sha256: Mapped[str | None]
     row_count: Mapped[int]
-    """Its jobs; fewer after some were deleted."""
+    """Number of its jobs, without deleted ones."""
     open_count: Mapped[int | None]
-    """Its jobs that are not final; NULL if a version without events accepted it."""
+    """Number of its jobs that are not final; NULL if the batch was accepted by a version without events."""
     inputs_s: Mapped[int | None]
     results_s: Mapped[int | None]
     inputs_deleted_at: Mapped[datetime | None]

@@ -1,4 +1,4 @@
-"""Checkpoints: finished pieces of jobs that are not final."""
+"""Checkpoints of jobs that are not final."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dubline.orchestration.domain.checkpoints import CheckpointKind
 
 
 class CheckpointRow(Base):
-    """One piece, as the attempt that made it stored it."""
+    """One checkpoint."""
 
     __tablename__ = "checkpoints"
     __table_args__ = (
@@ -30,5 +30,5 @@ class CheckpointRow(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str]
     attempt: Mapped[int]
-    """Number of the attempt that made it."""
+    """Number of the attempt that stored it."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -15,13 +15,13 @@ from dubline.orchestration.domain.events import EventKind
 
 
 class EventRow(Base):
-    """One event. It has no foreign key to its subject: an event outlives the job or batch."""
+    """One event. It has no foreign key to its subject, because it is kept when the job or batch is deleted."""
 
     __tablename__ = "events"
     __table_args__ = (
         one_of("kind", EventKind),
         CheckConstraint("pg_column_size(payload) <= 1024", name="payload"),
-        # The order in which readers see events: ids alone are drawn before their transaction commits.
+        # Order of reading. Ids alone do not give it: they are assigned before their transaction commits.
         Index("events_order", "transaction_id", "id"),
         Index("events_created", "created_at"),
     )

@@ -1,4 +1,4 @@
-"""Jobs and their attempts. The CHECKs say what each state implies, so no bug writes a half-finished job."""
+"""Jobs and their attempts. The CHECKs define which columns each state requires and forbids."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLAIMABLE: Final = text(f"state IN ({sql_list(CLAIMABLE)})")
 
 
 class JobRow(Base):
-    """One job. The upload ids have no foreign key: a row may name an upload that never was."""
+    """One job. The upload ids have no foreign key, because a failed job may refer to an upload that does not exist."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -51,7 +51,7 @@ class JobRow(Base):
         CheckConstraint(
             "state = 'succeeded' OR (results_expire_at IS NULL AND result_deleted_at IS NULL)", name="retained"
         ),
-        # Weights without the rest: the row is older than the other three columns.
+        # Rows that are older than the other three columns have weights only.
         equivalent("pinned", "render_batch IS NULL", "segment_frames IS NULL", "encoder_threads IS NULL"),
         CheckConstraint("render_batch IS NULL OR weights_sha256 IS NOT NULL", name="weighed"),
         CheckConstraint("gpu_s >= 0", name="gpu"),
@@ -67,7 +67,7 @@ class JobRow(Base):
         UniqueConstraint("batch_id", "position", name="jobs_batch_position"),
         UniqueConstraint("batch_id", "custom_id", name="jobs_batch_custom_id"),
         Index("jobs_claimable", "order_key", "id", postgresql_where=_CLAIMABLE),
-        # The furthest order key claimed so far is the queue's clock: the last entry of this index.
+        # The virtual time of the queue is the largest order key claimed so far: the last entry of this index.
         Index("jobs_clock", "order_key", postgresql_where=text("attempt_count > 0")),
         Index("jobs_leased", "lease_expires_at", postgresql_where=text("state = 'running'")),
         Index(
@@ -102,12 +102,12 @@ class JobRow(Base):
     state: Mapped[str]
     order_key: Mapped[float]
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    """No worker claims it before."""
+    """Earliest time at which it can be claimed."""
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
     stage: Mapped[str | None]
     progress_percent: Mapped[float] = mapped_column(server_default=text("0"))
     gpu_s: Mapped[float] = mapped_column(server_default=text("0"))
-    """Sum over its attempts."""
+    """Seconds of device time, summed over its attempts."""
     lease_token: Mapped[UUID | None]
     lease_expires_at: Mapped[datetime | None]
     lease_worker: Mapped[str | None]
@@ -125,7 +125,7 @@ class JobRow(Base):
 
 
 class AttemptRow(Base):
-    """One try at a job; kept as long as the job."""
+    """One attempt at a job."""
 
     __tablename__ = "attempts"
     __table_args__ = (
@@ -133,7 +133,7 @@ class AttemptRow(Base):
         one_of("cause", Cause),
         CheckConstraint("number >= 1", name="number"),
         equivalent("ended", "ended_at IS NULL", "outcome IS NULL"),
-        # Only a success, or an attempt still open, needs no cause.
+        # An attempt has no cause while it is open and when it succeeded.
         CheckConstraint("(outcome IS NULL OR outcome = 'succeeded') = (cause IS NULL)", name="caused"),
         equivalent("error", "error_code IS NULL", "error_detail IS NULL"),
         CheckConstraint("error_code IS NULL OR outcome IN ('retried', 'failed')", name="blamed"),
@@ -142,7 +142,7 @@ class AttemptRow(Base):
         ),
         CheckConstraint("gpu_s >= 0", name="gpu"),
         CheckConstraint("refused_writes >= 0", name="refused_writes"),
-        # One attempt at a time.
+        # A job has at most one open attempt.
         Index("attempts_open", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),
     )
 
@@ -159,4 +159,4 @@ class AttemptRow(Base):
     gpu_s: Mapped[float] = mapped_column(server_default=text("0"))
     refused_writes: Mapped[int] = mapped_column(server_default=text("0"))
     kept: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Whether it finished and stored a piece, which shows that the job gets on."""
+    """Whether it stored a checkpoint, that is, whether it made progress."""

@@ -1,4 +1,4 @@
-"""The outbox: wake-ups that were committed with the work they are for, and are yet to be sent."""
+"""The outbox: notifications that were committed together with their work and are not published yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dubline.orchestration.database.rows.base import Base
 
 
 class OutboxRow(Base):
-    """One wake-up to send; gone once the broker has it."""
+    """One notification; it is deleted when it has been published."""
 
     __tablename__ = "outbox"
     __table_args__ = (
@@ -22,5 +22,5 @@ class OutboxRow(Base):
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     task: Mapped[str]
     count: Mapped[int]
-    """Jobs or uploads that became claimable."""
+    """Number of jobs or uploads that became claimable."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

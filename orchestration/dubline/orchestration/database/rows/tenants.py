@@ -1,4 +1,4 @@
-"""Who may ask for work: tenants, and the keys that speak for them."""
+"""Tenants and their API keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dubline.orchestration.database.rows.base import Base
 
 
 class TenantRow(Base):
-    """One customer, with its clock in the fair queue."""
+    """One tenant."""
 
     __tablename__ = "tenants"
     __table_args__ = (
@@ -21,14 +21,14 @@ class TenantRow(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     virtual_time_s: Mapped[float] = mapped_column(server_default=text("0"))
-    """Where its next job goes in the queue, in seconds of speech (see store.fairness)."""
+    """Order key of its next job, in seconds of speech (see `domain.fairness`)."""
     inputs_s: Mapped[int | None]
     results_s: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class ApiKeyRow(Base):
-    """One API key; the key itself is shown once and never stored."""
+    """One API key. Only its hash is stored; the key is shown once, when it is created."""
 
     __tablename__ = "api_keys"
     __table_args__ = (CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),)

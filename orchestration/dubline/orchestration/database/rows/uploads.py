@@ -1,4 +1,4 @@
-"""Uploads: declared files, what the one probe of each found, and the lease of the prober at work."""
+"""Uploads: declared files, the facts found by the probe, and the lease of the prober."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dubline.orchestration.domain.uploads import UploadKind, UploadState
 
 
 class UploadRow(Base):
-    """One declared file of a tenant."""
+    """One file of a tenant."""
 
     __tablename__ = "uploads"
     __table_args__ = (
@@ -21,7 +21,7 @@ class UploadRow(Base):
         one_of("state", UploadState),
         CheckConstraint("size_bytes > 0", name="size_bytes"),
         CheckConstraint("probe_losses BETWEEN 0 AND probe_attempts", name="probe_losses"),
-        # A lease is whole or absent, and only an upload being probed has one.
+        # The columns of a lease are set together, and only while the upload is probing.
         equivalent("lease", "lease_token IS NULL", "lease_expires_at IS NULL", "lease_worker IS NULL"),
         CheckConstraint("lease_token IS NULL OR state = 'probing'", name="leased"),
         equivalent("final", "state IN ('ready', 'rejected')", "finalized_at IS NOT NULL"),
@@ -60,12 +60,12 @@ class UploadRow(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expire_at: Mapped[datetime | None]
-    """When its tenant's retention removes it, unless a job at work still names it."""
+    """When its retention period ends; it is deleted when no open job uses it."""
     probe_after: Mapped[datetime] = mapped_column(server_default=func.now())
-    """No prober claims it before."""
+    """Earliest time at which it can be claimed."""
     probe_attempts: Mapped[int] = mapped_column(server_default=text("0"))
     probe_losses: Mapped[int] = mapped_column(server_default=text("0"))
-    """Probers whose lease expired."""
+    """Number of probers whose lease expired."""
     lease_token: Mapped[UUID | None]
     lease_expires_at: Mapped[datetime | None]
     lease_worker: Mapped[str | None]

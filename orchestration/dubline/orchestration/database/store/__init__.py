@@ -1,4 +1,4 @@
-"""The store: the only way to the rows. One transaction per method; plain frozen records in and out."""
+"""The store: all access to the rows. Each method is one transaction and returns frozen records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes and reads the audit. Its entries name rows that are gone."""
+"""Writing and reading of audit entries."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ AND NOT EXISTS (SELECT FROM doomed_objects WHERE audit_id = audit.id)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry that is being written."""
+    """An audit entry that is being written."""
 
     session: Session
     id: UUID
 
     def close(self, objects: int) -> None:
-        """Say how many objects are to go; with none, the deletion is complete."""
+        """Set the number of objects marked for deletion; if it is 0, the deletion is complete."""
         self.session.execute(_SET_OBJECTS, {"id": self.id, "objects": objects})
 
 
@@ -52,7 +52,7 @@ def begin(  # noqa: PLR0913, PLR0917 - the columns of an entry
     subject_id: UUID | None,
     action: AuditAction = AuditAction.DELETE,
 ) -> Entry:
-    """Begin an entry, before objects are doomed under its id."""
+    """Insert an entry, before objects are marked for deletion with its id."""
     values = {
         "id": audit_id,
         "tenant": tenant,
@@ -66,13 +66,13 @@ def begin(  # noqa: PLR0913, PLR0917 - the columns of an entry
 
 
 def complete(session: Session, keys: Collection[str]) -> None:
-    """Note that objects are gone from the bucket, and complete the entries that waited for the last of them."""
+    """Delete the rows of removed objects, and complete the entries of which no object is pending any more."""
     ids = {found for found in session.scalars(_DELETE_PENDING, {"keys": list(keys)}) if found is not None}
     session.execute(_SET_COMPLETED, {"ids": list(ids)})
 
 
 def read(session: Session, tenant: str, subject_id: UUID) -> tuple[AuditEntry, ...]:
-    """Read the entries about one id, oldest first."""
+    """Read the entries about a subject, oldest first."""
     rows = session.scalars(
         select(AuditRow)
         .where(AuditRow.tenant == tenant, AuditRow.subject_id == subject_id)

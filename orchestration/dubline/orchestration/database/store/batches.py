@@ -1,4 +1,4 @@
-"""Batches: thousands of jobs accepted in one transaction, once per idempotency key."""
+"""Batches: many jobs accepted in one transaction, once per idempotency key."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
-
+#: Files are kept until they are deleted.
 UNLIMITED: Final = Retention()
 
 
 class Batches:
-    """Many jobs at once."""
+    """Batches of jobs."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -43,22 +43,22 @@ class Batches:
         request_sha256: str,
         retention: Retention = UNLIMITED,
     ) -> tuple[Batch, bool]:
-        """Accept a batch, whole or not at all.
+        """Accept all rows of a batch, or none.
 
-        A row whose upload is missing, mistaken or rejected becomes a failed job; its neighbours go on.
+        A row whose upload is missing, of the wrong kind or rejected becomes a failed job; the other rows are queued.
 
         Args:
-            tenant: whose batch it is.
+            tenant: owner of the batch.
             rows: the jobs, at least one.
             idempotency_key: 1 to 255 characters chosen by the sender, or None.
-            request_sha256: hexadecimal digest of the request, compared when the key comes again.
-            retention: how long the files of this batch are kept, where that is shorter than its tenant's.
+            request_sha256: hexadecimal hash of the request, compared with that of an earlier request with the same key.
+            retention: retention periods of this batch; they apply where they are shorter than the tenant's.
 
         Returns:
-            The batch, and whether it is the one that an earlier call with the same key and request made.
+            The batch, and whether an earlier call with the same key and request has already created it.
 
         Raises:
-            InvalidBatchError: rows that are not valid in themselves, each named; nothing was inserted.
+            InvalidBatchError: rows are invalid; nothing was inserted.
             UploadNotReadyError: an upload is still being checked; nothing was inserted.
             IdempotencyKeyReusedError: the key was used with another request.
         """
@@ -74,15 +74,15 @@ class Batches:
                 "idempotency_key": idempotency_key,
                 "request_sha256": None if idempotency_key is None else request_sha256,
             }
-            while (batch_id := _claim(session, values)) is None:
+            while (batch_id := _insert_batch(session, values)) is None:
                 replayed = _replayed(session, tenant, idempotency_key, request_sha256)
-                # It may have been deleted in between; then the key is free again.
+                # None: the batch was deleted in between, so the key can be used.
                 if replayed is not None:
                     return replayed, True
             uploads = uploads_of(session, tenant, rows)
             admissions = [admit(row, uploads) for row in rows]
             queue(session, tenant, admissions, batch_id)
-            finalize.admitted(session, batch_id)
+            finalize.record_admission(session, batch_id)
             notify(session, RENDER, sum(admission.state is JobState.QUEUED for admission in admissions))
             return _read(session, tenant, batch_id), False
 
@@ -90,7 +90,7 @@ class Batches:
         """Read a batch with its counts.
 
         Raises:
-            NotFoundError: the tenant has none with this id.
+            NotFoundError: the tenant has no such batch.
         """
         with transaction(self._engine) as session:
             return _read(session, tenant, batch_id)
@@ -99,23 +99,23 @@ class Batches:
         """Cancel the jobs of a batch that are not final.
 
         Raises:
-            NotFoundError: the tenant has none with this id.
+            NotFoundError: the tenant has no such batch.
         """
         with transaction(self._engine) as session:
             _row(session, tenant, batch_id)
-            # In one order, so that two calls cannot wait for each other.
+            # Locked in order of id, so that two calls cannot deadlock.
             unfinished = select(JobRow.id).where(JobRow.batch_id == batch_id, JobRow.finalized_at.is_(None))
             finalize.cancel(session, session.scalars(unfinished.order_by(JobRow.id).with_for_update()).all())
             return _read(session, tenant, batch_id)
 
     def jobs(self, tenant: str, batch_id: UUID, after: int | None, limit: int) -> JobPage:
-        """Read some jobs of a batch in the order of its rows.
+        """Read one page of the jobs of a batch, in the order of its rows.
 
         Args:
-            tenant: whose batch it is.
-            batch_id: which batch.
-            after: `next_after` of the page before; None for the first page.
-            limit: most jobs on the page, at least 1.
+            tenant: owner of the batch.
+            batch_id: the batch.
+            after: `next_after` of the previous page; None for the first page.
+            limit: maximum number of jobs on the page, at least 1.
 
         Raises:
             NotFoundError: the tenant has no such batch.
@@ -135,9 +135,9 @@ class Batches:
             )
 
 
-def _claim(session: Session, values: Mapping[str, Any]) -> UUID | None:
-    """Insert a batch and return its id; None where its idempotency key is taken."""
-    # With the same key in two calls at once, the second one waits here for the first to commit.
+def _insert_batch(session: Session, values: Mapping[str, Any]) -> UUID | None:
+    """Insert a batch and return its id; None if its idempotency key is in use."""
+    # Of two concurrent calls with the same key, the second waits here until the first commits.
     return session.scalar(
         insert(BatchRow)
         .values(id=uuid4(), **values)
@@ -147,7 +147,7 @@ def _claim(session: Session, values: Mapping[str, Any]) -> UUID | None:
 
 
 def _replayed(session: Session, tenant: str, idempotency_key: str | None, request_sha256: str) -> Batch | None:
-    # Locked: a deletion at the same moment waits until the batch has been read.
+    # Locked, so that a concurrent deletion waits until the batch has been read.
     earlier = session.scalar(
         select(BatchRow)
         .where(BatchRow.tenant == tenant, BatchRow.idempotency_key == idempotency_key)
@@ -181,6 +181,6 @@ def _read(session: Session, tenant: str, batch_id: UUID) -> Batch:
         created_at=row.created_at,
         retention=Retention(inputs_s=row.inputs_s, results_s=row.results_s),
         counts=counts,
-        # A batch whose jobs were all deleted has nothing left to do.
+        # A batch whose jobs were all deleted is finished.
         progress_percent=sum(float(total) for _, _, total in counted) / row.row_count if row.row_count else 100.0,
     )

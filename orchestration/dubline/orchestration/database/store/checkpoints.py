@@ -1,4 +1,4 @@
-"""Checkpoints: how a job is rendered, and what earlier attempts left that was rendered the same way."""
+"""The render fingerprint of a job and its usable checkpoints."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ WHERE id = :job_id
 
 
 def load(session: Session, lease: Lease, fingerprint: RenderFingerprint) -> tuple[Checkpoint, ...]:
-    """Pin how the job is rendered and read what fits, motion first, then segments in order.
+    """Set the render fingerprint of a job, discard checkpoints with another one, and read the rest in order.
 
     Raises:
-        LeaseLostError: the token is not in force.
+        LeaseLostError: the token is not valid.
     """
     row = session.execute(_LOCK_FINGERPRINT, {"job_id": lease.job_id, "token": lease.token}).one_or_none()
     if row is None:
@@ -43,16 +43,16 @@ def load(session: Session, lease: Lease, fingerprint: RenderFingerprint) -> tupl
         fingerprint.segment_frames,
         fingerprint.encoder_threads,
     ):
-        # The motion is made by the networks alone; frames depend on the rest too.
-        unfit = ALL_KINDS if row.weights_sha256 != fingerprint.weights_sha256 else (CheckpointKind.SEGMENT.value,)
-        mark_checkpoints_for_deletion(session, [lease.job_id], kinds=unfit)
+        # The motion depends on the networks only; segments depend on the whole fingerprint.
+        discarded = ALL_KINDS if row.weights_sha256 != fingerprint.weights_sha256 else (CheckpointKind.SEGMENT.value,)
+        mark_checkpoints_for_deletion(session, [lease.job_id], kinds=discarded)
         session.execute(_SET_FINGERPRINT, asdict(fingerprint) | {"job_id": lease.job_id})
-    kept = session.scalars(
+    rows = session.scalars(
         select(CheckpointRow)
         .where(CheckpointRow.job_id == lease.job_id)
         .order_by(CheckpointRow.kind, CheckpointRow.number)
     )
-    return tuple(map(_checkpoint_of, kept))
+    return tuple(map(_checkpoint_of, rows))
 
 
 def _checkpoint_of(row: CheckpointRow) -> Checkpoint:

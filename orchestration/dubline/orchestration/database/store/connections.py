@@ -1,4 +1,4 @@
-"""Connections: how they are made, and how a dead one is found before anything is sent on it."""
+"""Connections to the database, and the detection of broken ones before they are used."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S: Final = 5
 STATEMENT_TIMEOUT_MS: Final = 30_000
-#: A server that vanished without a word is noticed after about this long.
+#: Idle seconds before keepalives are sent. A server that does not reply is detected after about 16 s.
 KEEPALIVE_S: Final = 10
-#: The server's side of the same: locks of a machine that lost its power are not held for two hours.
+#: The same for the server, so that it releases the locks of an unreachable client within seconds, not two hours.
 _SERVER_KEEPALIVES: Final = (
     f"-c tcp_keepalives_idle={KEEPALIVE_S} -c tcp_keepalives_interval={KEEPALIVE_S // 5} -c tcp_keepalives_count=3"
 )
 
 
 def create(settings: DatabaseSettings) -> Engine:
-    """Make an engine that connects when first used."""
+    """Create an engine that connects when it is first used."""
     engine = create_engine(
         settings.url.get_secret_value(),
         pool_size=settings.pool_size,
@@ -44,8 +44,8 @@ def create(settings: DatabaseSettings) -> Engine:
 
 
 def _discard_broken(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
-    # A restarted server must not fail the first request after it. What a server says to an idle connection is that
-    # it ends, and that lies in our own socket already: no ping, so no round trip for those that live.
+    # The first request after a restart of the server must not fail. A server that ends an idle connection sends a
+    # message, which is already in the local socket buffer. Reading it takes no round trip, unlike a ping.
     readable = select.poll()
     readable.register(connection.fileno(), select.POLLIN)
     notices: list[psycopg.errors.Diagnostic] = []
@@ -53,7 +53,7 @@ def _discard_broken(connection: psycopg.Connection[Any], _record: object, _proxy
     try:
         while readable.poll(0) and not notices:
             connection.pgconn.consume_input()
-            connection.pgconn.is_busy()  # reads what was consumed
+            connection.pgconn.is_busy()  # parses the consumed input
     except psycopg.Error as error:
         raise InvalidatePoolError from error
     finally:

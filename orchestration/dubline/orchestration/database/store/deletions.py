@@ -1,4 +1,4 @@
-"""Deletions: rows go at once, their objects as soon as the janitor gets to them, and the audit says who and when."""
+"""Deletions: rows are deleted at once, their objects later by the cleaner; each deletion has an audit entry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOCK_JOBS_OF_BATCH: Final = text("""
 SELECT id FROM jobs WHERE batch_id = :id AND tenant = :tenant ORDER BY id FOR UPDATE
 """)
 _LOCK_JOB: Final = text("SELECT batch_id FROM jobs WHERE id = :id AND tenant = :tenant FOR UPDATE")
-#: The batch finds its inputs through its jobs: those of one that goes get their date here.
+#: A batch reaches its inputs through its jobs, so the inputs of a deleted job get their own expiry date.
 _SET_INPUTS_EXPIRY: Final = text("""
 UPDATE uploads SET expire_at = LEAST(uploads.expire_at, now() + make_interval(secs => batches.inputs_s))
 FROM jobs JOIN batches ON batches.id = jobs.batch_id
@@ -34,12 +34,11 @@ AND uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
 _DECREMENT_ROW_COUNT: Final = text("UPDATE batches SET row_count = row_count - 1 WHERE id = :id")
 _DELETE_BATCH: Final = text("DELETE FROM batches WHERE id = :id")
 _SELECT_PENDING: Final = text("SELECT object_key FROM doomed_objects ORDER BY doomed_at LIMIT :limit")
-
 _POSTPONE: Final = text("UPDATE doomed_objects SET doomed_at = now() WHERE object_key = ANY(:keys)")
 
 
 class Deletions:
-    """What tenants delete, what has been kept for long enough, and what nobody knows."""
+    """Deletions by tenants, at the end of retention periods, and of orphans."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -48,16 +47,16 @@ class Deletions:
         """Delete an upload.
 
         Args:
-            tenant: whose upload it is.
-            upload_id: which.
-            actor: who deletes it, for the audit; so below.
+            tenant: owner of the upload.
+            upload_id: the upload.
+            actor: API key that requests the deletion, for the audit entry.
 
         Returns:
-            Id of the audit entry; so below.
+            Id of the audit entry.
 
         Raises:
-            NotFoundError: the tenant has none with this id.
-            UploadInUseError: a job that is not final names it.
+            NotFoundError: the tenant has no such upload.
+            UploadInUseError: a job that is not final uses it.
         """
         audit_id = uuid4()
         with transaction(self._engine) as session:
@@ -72,10 +71,10 @@ class Deletions:
     def job(self, tenant: str, job_id: UUID, actor: str) -> UUID:
         """Delete a job in any state, with its attempts, checkpoints and video.
 
-        A worker that is at it is refused its next write.
+        The next write of a worker that processes the job is refused. Arguments and result as for `upload`.
 
         Raises:
-            NotFoundError: the tenant has none with this id.
+            NotFoundError: the tenant has no such job.
         """
         audit_id = uuid4()
         with transaction(self._engine) as session:
@@ -93,17 +92,20 @@ class Deletions:
         """Delete a batch with all its jobs, as `job` does.
 
         Args:
-            tenant: whose batch it is.
-            batch_id: which.
-            actor: who deletes it.
-            inputs: delete also its uploads, but for those that jobs outside of it name.
+            tenant: owner of the batch.
+            batch_id: the batch.
+            actor: API key that requests the deletion.
+            inputs: delete its uploads too, except those that jobs outside the batch use.
+
+        Returns:
+            Id of the audit entry.
 
         Raises:
-            NotFoundError: the tenant has none with this id.
+            NotFoundError: the tenant has no such batch.
         """
         audit_id = uuid4()
         with transaction(self._engine) as session:
-            # Jobs before their batch, the order of every transaction that makes jobs final.
+            # Jobs are locked before their batch, as in every transaction that makes jobs final.
             jobs = session.scalars(_LOCK_JOBS_OF_BATCH, {"id": batch_id, "tenant": tenant}).all()
             if session.scalar(_LOCK_BATCH, {"id": batch_id, "tenant": tenant}) is None:
                 raise NotFoundError(f"There is no batch {batch_id}.")
@@ -115,15 +117,15 @@ class Deletions:
         return audit_id
 
     def expire(self, limit: int = 1000) -> int:
-        """Delete what has been kept for as long as its tenant or batch wishes.
+        """Delete videos, uploads and inputs of batches whose retention period has ended.
 
-        A job whose video goes stays succeeded. An upload that a job at work names waits for that job.
+        A job whose video is deleted remains succeeded. An upload is not deleted while an open job uses it.
 
         Args:
-            limit: most videos, most uploads and most batches' inputs in one call.
+            limit: maximum number of videos, of uploads and of batches in one call.
 
         Returns:
-            How many were deleted of all three.
+            Number of deleted videos and uploads.
         """
         with transaction(self._engine) as session:
             retention.checkpoints(session)
@@ -132,40 +134,40 @@ class Deletions:
             return expired + retention.inputs(session, limit)
 
     def pending(self, limit: int) -> tuple[str, ...]:
-        """Read keys of objects to remove from the bucket, those that wait longest first."""
+        """Read the keys of objects pending deletion, those marked first before the others."""
         with transaction(self._engine) as session:
             return tuple(session.scalars(_SELECT_PENDING, {"limit": limit}))
 
     def removed(self, keys: Collection[str]) -> None:
-        """Note that doomed objects are gone; an audit entry is complete with its last one."""
+        """Record that objects were removed from the bucket; an audit entry is complete with its last object."""
         with transaction(self._engine) as session:
             audit.complete(session, keys)
 
     def postpone(self, keys: Collection[str]) -> None:
-        """Put doomed objects that the bucket does not let go of behind all others."""
+        """Move objects whose removal failed behind all others that are pending deletion."""
         with transaction(self._engine) as session:
             session.execute(_POSTPONE, {"keys": list(keys)})
 
     def referenced(self, keys: Collection[str]) -> frozenset[str]:
-        """Say which of some objects are accounted for: a row needs them, an attempt writes them, or they are doomed."""
+        """Return those objects that a row refers to, that an open attempt may write, or that are pending deletion."""
         with transaction(self._engine) as session:
             return removal.referenced(session, keys)
 
     def orphaned(self, keys: Collection[str]) -> int:
-        """Doom objects that no row knows, under an audit entry of their own.
+        """Mark orphans for deletion, with an audit entry.
 
         Returns:
-            How many; those that are accounted for by now are left alone.
+            Number of marked objects, without those that are referenced by now.
         """
         with transaction(self._engine) as session:
-            lost = frozenset(keys) - removal.referenced(session, keys)
-            if lost:
+            orphans = frozenset(keys) - removal.referenced(session, keys)
+            if orphans:
                 audit_id = uuid4()
                 entry = audit.begin(session, audit_id, None, SWEEP_ACTOR, AuditSubject.OBJECT, None, AuditAction.ORPHAN)
-                entry.close(mark_for_deletion(session, lost, audit_id))
-            return len(lost)
+                entry.close(mark_for_deletion(session, orphans, audit_id))
+            return len(orphans)
 
     def audit(self, tenant: str, subject_id: UUID) -> tuple[AuditEntry, ...]:
-        """Read what was deleted under an id, oldest first."""
+        """Read the audit entries about a subject, oldest first."""
         with transaction(self._engine) as session:
             return audit.read(session, tenant, subject_id)

@@ -1,4 +1,4 @@
-"""Events as their readers take them: in order, from a cursor on."""
+"""Reading of events in order, from a cursor, and pruning of old ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-#: A transaction that began earlier may still write events with smaller ids, so newer ones wait until it has ended.
+#: Events of a transaction are visible once every transaction with a smaller id has ended: an open one may still insert
+#: events, which a reader with a later cursor would miss.
 _AFTER: Final = text("""
 SELECT transaction_id::text::bigint AS transaction_id, id, tenant, kind, subject_id, created_at, payload FROM events
 WHERE (transaction_id, id) > (CAST(CAST(:transaction_id AS text) AS xid8), :event_id)
@@ -30,7 +31,7 @@ DELETE FROM events WHERE id IN (
 
 
 class Events:
-    """What happened to jobs and batches, of all tenants."""
+    """Events of the jobs and batches of all tenants."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -38,13 +39,13 @@ class Events:
     def after(self, cursor: Cursor, kinds: Collection[EventKind], limit: int = 1000) -> tuple[Event, ...]:
         """Read the events after a cursor, oldest first.
 
-        Each event is read once by a reader that stores the cursor of the last one, and at least once by a reader that
-        stores it after its work.
+        A reader that stores the cursor in the same transaction as its work processes each event once; a reader that
+        stores it afterwards processes each event at least once.
 
         Args:
-            cursor: of the last event that was read; `Cursor()` at first.
-            kinds: which events.
-            limit: most events in one call.
+            cursor: cursor of the last event that was read; `Cursor()` for the first call.
+            kinds: kinds of events to read.
+            limit: maximum number of events.
         """
         values = {
             "transaction_id": str(cursor.transaction_id),

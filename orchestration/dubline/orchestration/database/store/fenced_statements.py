@@ -1,4 +1,4 @@
-"""The writes of a worker, each one statement that does nothing unless the attempt's token is in force."""
+"""Fenced statements: the writes of a worker. Each has no effect unless the fencing token of its attempt is valid."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Final
 
 from dubline.orchestration.database.store.finalize import RECORDED, RETURNED, UNLEASED
 
-#: The token is new with every claim, so holding it is proof that nobody claimed the job since. The device's seconds
-#: come as the sum of this attempt so far, so a report that is repeated is not counted twice.
+#: Each claim creates a new token, so a job that still has the token has not been claimed since. `gpu_s` is the sum of
+#: this attempt so far, so a repeated report is not counted twice.
 _FENCED_UPDATE: Final = """
-WITH mine AS (
+WITH updated AS (
     UPDATE jobs SET {changes}, gpu_s = jobs.gpu_s + greatest(0, %(gpu_s)s - held.gpu_s)
     FROM attempts AS held
     WHERE held.token {held} AND jobs.id = held.job_id AND jobs.lease_token = held.token
     RETURNING {returned}, held.token
 ), reported AS (
     UPDATE attempts SET gpu_s = greatest(attempts.gpu_s, %(gpu_s)s) {attempt}
-    FROM mine WHERE attempts.token = mine.token
+    FROM updated WHERE attempts.token = updated.token
 ) {more}
-SELECT id FROM mine
+SELECT id FROM updated
 """
-_FINALIZE: Final = f", finalized AS (SELECT {RETURNED.replace('jobs.', '')} FROM mine), {RECORDED}"  # noqa: S608 - our own text
+_FINALIZE: Final = f", finalized AS (SELECT {RETURNED.replace('jobs.', '')} FROM updated), {RECORDED}"  # noqa: S608 - our own text
 _NOTIFY: Final = """, notified AS (
-    INSERT INTO outbox (task, count) SELECT 'render', count(*) FROM mine HAVING count(*) > 0
+    INSERT INTO outbox (task, count) SELECT 'render', count(*) FROM updated HAVING count(*) > 0
 )"""
 _RESULT_RETENTION_S: Final = """
 SELECT LEAST(tenants.results_s, batches.results_s)
@@ -63,26 +63,27 @@ _RELEASE_PARTS: Final = (
     _NOTIFY,
 )
 RELEASE: Final = _fenced_update(*_RELEASE_PARTS)
-#: An array in the others would have the server plan them anew each time: it guesses its length.
+#: A statement of its own: with an array parameter in `RELEASE`, the server would plan that statement on each call,
+#: because it cannot know the length of the array.
 RELEASE_MANY: Final = _fenced_update(*_RELEASE_PARTS, held="= ANY(%(tokens)s)")
 SAVE_CHECKPOINT: Final = """
-WITH mine AS (
+WITH held AS (
     SELECT id, attempt_count FROM jobs WHERE id = %(job_id)s AND lease_token = %(token)s FOR UPDATE
 ), replaced AS (
-    SELECT object_key FROM checkpoints JOIN mine ON checkpoints.job_id = mine.id
+    SELECT object_key FROM checkpoints JOIN held ON checkpoints.job_id = held.id
     WHERE kind = %(kind)s AND number = %(number)s AND object_key <> %(object_key)s
 ), marked AS (
     INSERT INTO doomed_objects (object_key) SELECT object_key FROM replaced ON CONFLICT DO NOTHING
-), noted AS (
-    UPDATE attempts SET kept = true FROM mine
-    WHERE attempts.job_id = mine.id AND attempts.number = mine.attempt_count AND NOT attempts.kept
-), kept AS (
+), progressed AS (
+    UPDATE attempts SET kept = true FROM held
+    WHERE attempts.job_id = held.id AND attempts.number = held.attempt_count AND NOT attempts.kept
+), saved AS (
     INSERT INTO checkpoints (job_id, kind, number, object_key, size_bytes, sha256, attempt)
-    SELECT id, %(kind)s, %(number)s, %(object_key)s, %(size_bytes)s, %(sha256)s, attempt_count FROM mine
+    SELECT id, %(kind)s, %(number)s, %(object_key)s, %(size_bytes)s, %(sha256)s, attempt_count FROM held
     ON CONFLICT (job_id, kind, number) DO UPDATE SET
         object_key = excluded.object_key, size_bytes = excluded.size_bytes, sha256 = excluded.sha256,
         attempt = excluded.attempt, created_at = excluded.created_at
 )
-SELECT id FROM mine
+SELECT id FROM held
 """
 COUNT_REFUSED: Final = "UPDATE attempts SET refused_writes = refused_writes + 1 WHERE token = %(token)s"

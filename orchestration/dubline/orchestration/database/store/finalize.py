@@ -1,9 +1,10 @@
-"""The one place where jobs become final: succeeded, failed or cancelled.
+"""Final transitions of jobs: succeeded, failed and cancelled. No other module makes a job final.
 
-Whatever makes a job final, the same statement deletes the rows of its checkpoints and marks their objects for deletion,
-counts its batch down, and writes `job.finished` and, for the last open job of a batch, `batch.finished`.
+The statement that makes a job final also deletes the rows of its checkpoints, marks their objects for deletion,
+decrements the number of open jobs of its batch, and inserts the event `job.finished` and, with the last open job of a
+batch, `batch.finished`.
 
-Locks are taken in one order, jobs before batches, so that two of these transactions cannot wait for each other.
+Jobs are locked before batches, so that two of these transactions cannot deadlock.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Assignments that end a lease.
 UNLEASED: Final = "stage = NULL, lease_token = NULL, lease_expires_at = NULL, lease_worker = NULL"
-#: What `RECORDED` needs to know of each job.
+#: Columns of each job that `RECORDED` uses.
 RETURNED: Final = "jobs.id, jobs.tenant, jobs.batch_id, jobs.state, jobs.error_code"
 
 _EVENTS: Final = """
@@ -33,8 +34,8 @@ FROM finalized
 UNION ALL
 SELECT tenant, 'batch.finished', id, jsonb_build_object('job_count', row_count) FROM counted WHERE open_count = 0
 """
-#: Common table expressions that follow `finalized`, the jobs that a statement makes final. `open_count` stays NULL
-#: in batches that were accepted by a version without events.
+#: Common table expressions to append to `finalized`, the jobs that a statement makes final. `open_count` stays NULL in
+#: batches that were accepted by a version without events.
 RECORDED: Final = f"""
 dropped AS (
     DELETE FROM checkpoints USING finalized WHERE checkpoints.job_id = finalized.id RETURNING object_key
@@ -61,7 +62,7 @@ WITH finalized AS (
     WHERE id = ANY(:ids) RETURNING {RETURNED}
 ), {RECORDED} SELECT count(*) FROM finalized
 """)  # noqa: S608 - our own text
-_ADMITTED: Final = text(f"""
+_RECORD_ADMISSION: Final = text(f"""
 WITH finalized AS (
     SELECT {RETURNED} FROM jobs WHERE batch_id = :batch_id AND finalized_at IS NOT NULL
 ), counted AS (
@@ -76,16 +77,16 @@ WHERE job_id = ANY(:ids) AND ended_at IS NULL
 """)
 
 
-def admitted(session: Session, batch_id: UUID) -> None:
-    """Count the open jobs of a new batch; the others failed at admission and are recorded as final."""
-    session.execute(_ADMITTED, {"batch_id": batch_id})
+def record_admission(session: Session, batch_id: UUID) -> None:
+    """Set the number of open jobs of a new batch, and insert the events of those that failed at admission."""
+    session.execute(_RECORD_ADMISSION, {"batch_id": batch_id})
 
 
 def cancel(session: Session, ids: Sequence[UUID]) -> None:
     """Cancel jobs that are not final.
 
-    The caller holds the locks of the jobs, taken by an earlier statement: what a worker commits while a statement
-    waits for a lock is seen only by the statements after it. So below.
+    The caller has locked the jobs in an earlier statement: a statement that waits for a lock does not see what was
+    committed meanwhile; the next statement does.
     """
     _lock_batches(session, ids)
     session.execute(_CANCEL, {"ids": list(ids)})
@@ -93,7 +94,7 @@ def cancel(session: Session, ids: Sequence[UUID]) -> None:
 
 
 def fail(session: Session, ids: Sequence[UUID], code: str, detail: str) -> None:
-    """Fail jobs that are not final."""
+    """Fail jobs that are not final and that the caller has locked, as for `cancel`."""
     _lock_batches(session, ids)
     session.execute(_FAIL, {"ids": list(ids), "code": code, "detail": detail})
 
@@ -106,7 +107,7 @@ def end_attempts(  # noqa: PLR0913, PLR0917 - the columns of an ended attempt
     code: str | None = None,
     detail: str | None = None,
 ) -> None:
-    """End the open attempts at jobs."""
+    """End the open attempts at some jobs."""
     values = {"ids": list(ids), "outcome": outcome.value, "cause": cause.value, "code": code, "detail": detail}
     session.execute(_END_ATTEMPTS, values)
 

@@ -1,4 +1,4 @@
-"""Jobs as tenants see them, the places they take in the queue, and how much of it waits."""
+"""Jobs of tenants, their insertion into the queue, and the depth of the queue."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.domain.uploads import Upload
 
-#: Each half has an index of its own that is as small as the work that is left.
+#: Waiting and running jobs each have a partial index, so the cost does not depend on the number of final jobs.
 _COUNT_QUEUE: Final = text(f"""
 SELECT count(*) FILTER (WHERE available_at <= now()) AS claimable,
     count(*) FILTER (WHERE available_at > now()) AS delayed,
@@ -49,9 +49,9 @@ class Jobs:
         """Queue one job.
 
         Raises:
-            InvalidRequestError: the row itself is not valid.
+            InvalidRequestError: a field is not valid.
             UploadNotReadyError: an upload is still being checked.
-            DublineError: with the code for a missing, mistaken or rejected upload; nothing is inserted.
+            DublineError: an upload is missing, of the wrong kind or rejected; nothing is inserted.
         """
         wrong = faults([new])
         if wrong:
@@ -68,16 +68,16 @@ class Jobs:
         """Read a job.
 
         Raises:
-            NotFoundError: the tenant has none with this id.
+            NotFoundError: the tenant has no such job.
         """
         with transaction(self._engine) as session:
             return job_of(_row(session, tenant, job_id))
 
     def cancel(self, tenant: str, job_id: UUID) -> Job:
-        """Cancel a job; one that is final stays as it is. A worker at it is refused its next write.
+        """Cancel a job that is not final. The next write of a worker that processes it is refused.
 
         Raises:
-            NotFoundError: the tenant has none with this id.
+            NotFoundError: the tenant has no such job.
         """
         with transaction(self._engine) as session:
             row = _row(session, tenant, job_id, locked=True)
@@ -87,7 +87,7 @@ class Jobs:
             return job_of(row)
 
     def attempts(self, tenant: str, job_id: UUID) -> tuple[Attempt, ...]:
-        """Read the attempts at a job, first one first; empty where the tenant has no such job."""
+        """Read the attempts at a job in order; empty if the tenant has no such job."""
         with transaction(self._engine) as session:
             rows = session.scalars(
                 select(AttemptRow)
@@ -98,7 +98,7 @@ class Jobs:
             return tuple(map(attempt_of, rows))
 
     def queued_counts(self) -> QueueCounts:
-        """Count what waits and what runs, over all tenants."""
+        """Count the waiting and running jobs of all tenants."""
         with transaction(self._engine) as session:
             counted = session.execute(_COUNT_QUEUE).one()
         return QueueCounts(
@@ -118,10 +118,10 @@ def _row(session: Session, tenant: str, job_id: UUID, *, locked: bool = False) -
 
 
 def uploads_of(session: Session, tenant: str, rows: Sequence[NewJob]) -> dict[UUID, Upload]:
-    """Read the uploads that new jobs name, of this tenant only."""
+    """Read the uploads that new jobs refer to, of this tenant only."""
     ids = {row.portrait_upload_id for row in rows} | {row.speech_upload_id for row in rows}
     # One array parameter: a list of thousands of parameters is slow to compile and limited to 65,535.
-    # Locked, in one order: a deletion at the same moment waits, and then sees the jobs that name them.
+    # Locked in order of id: a concurrent deletion waits, and then sees the jobs that use the uploads.
     found = session.scalars(
         select(UploadRow)
         .where(UploadRow.tenant == tenant, UploadRow.id == func.any(_array(UploadRow.id, list(ids))))
@@ -132,17 +132,17 @@ def uploads_of(session: Session, tenant: str, rows: Sequence[NewJob]) -> dict[UU
 
 
 def queue(session: Session, tenant: str, admissions: Sequence[Admission], batch_id: UUID | None) -> list[UUID]:
-    """Insert jobs at their fair places, all in one statement; the caller's transaction commits.
+    """Insert jobs with their order keys in one statement.
 
     Returns:
         Their ids, in the order of the admissions.
     """
-    # Key-share leaves the foreign keys of concurrent inserts alone; a stronger lock would deadlock with them.
+    # FOR NO KEY UPDATE does not conflict with the foreign key checks of concurrent inserts; FOR UPDATE would deadlock.
     tenant_s, at = session.execute(
         select(TenantRow.virtual_time_s, func.now()).where(TenantRow.name == tenant).with_for_update(key_share=True)
     ).one()
     claimed = select(func.max(JobRow.order_key)).where(JobRow.attempt_count > 0).scalar_subquery()
-    # Where the jobs that were claimed have been deleted, the first that waits tells how far the queue is.
+    # If all claimed jobs have been deleted, the first waiting job determines the virtual time of the queue.
     first = select(func.min(JobRow.order_key)).where(JobRow.state.in_(CLAIMABLE)).scalar_subquery()
     queue_s = session.scalar(select(func.greatest(claimed, first))) or 0.0
     keys, tenant_s = order_keys(queue_s, tenant_s, [admission.speech_s for admission in admissions])
@@ -171,7 +171,7 @@ def _columns(ids: list[UUID], keys: list[float], admissions: Sequence[Admission]
 
 
 def _insert_all(session: Session, tenant: str, batch_id: UUID | None, columns: dict[str, list[Any]]) -> None:
-    # One array per column, unnested by the server: 10,000 rows are one statement with a parameter for each column.
+    # One array parameter per column, unnested by the server, so 10,000 rows are one statement.
     table = JobRow.__table__
     arrays = [_array(table.c[name], values) for name, values in columns.items()]
     new = func.unnest(*arrays).table_valued(*(column(name, table.c[name].type) for name in columns)).render_derived()

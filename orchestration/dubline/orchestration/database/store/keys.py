@@ -1,4 +1,4 @@
-"""Tenants and their API keys."""
+"""API keys of tenants."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ _TENANT_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who an API key speaks for."""
+    """The caller that an API key authenticates."""
 
     tenant: str
     actor: str
-    """Which key it is, for the audit: `key:` and the first digits of its SHA-256."""
+    """Name of the key in audit entries: `key:` and the first digits of its SHA-256."""
 
 
 class Keys:
-    """API keys: 256 random bits each, of which only the SHA-256 is kept."""
+    """API keys of 256 random bits. Only their SHA-256 is stored."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def create(self, tenant: str) -> str:
-        """Make a key for a tenant, and the tenant where it is new. The key cannot be read again.
+        """Create a key for a tenant, and the tenant if it is new. The key cannot be read again.
 
         Args:
-            tenant: lower-case letters, digits, `-` and `_`, at most 63, beginning with a letter or digit.
+            tenant: 1 to 63 lower-case letters, digits, `-` and `_`, beginning with a letter or digit.
 
         Raises:
-            InvalidRequestError: the name is not of that form.
+            InvalidRequestError: the name is not valid.
         """
         if not _TENANT_NAME.fullmatch(tenant):
             raise InvalidRequestError(
-                f"{tenant!r} cannot name a tenant. Use 1 to 63 lower-case letters, digits, - and _, "
+                f"{tenant!r} is not a valid name of a tenant. Use 1 to 63 lower-case letters, digits, - and _, "
                 "beginning with a letter or digit."
             )
         key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
@@ -60,7 +60,7 @@ class Keys:
         return key
 
     def authenticate(self, key: str) -> Caller | None:
-        """Say whose key this is; None for one that was never made."""
+        """Return the caller of a key; None if the key is unknown."""
         sha256 = _sha256(key)
         with transaction(self._engine) as session:
             tenant = session.scalar(select(ApiKeyRow.tenant).where(ApiKeyRow.sha256 == sha256))
@@ -68,5 +68,5 @@ class Keys:
 
 
 def _sha256(key: str) -> str:
-    # The key is random, so a fast hash without salt is enough, and it can be looked up.
+    # The key is random, so a fast hash without salt is sufficient, and it allows lookup by index.
     return hashlib.sha256(key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Leases: the time-limited right to one attempt at one job. Every write is guarded by the attempt's token."""
+"""Leases: the time-limited right to one attempt at one job. Every write is fenced by the attempt's token."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 
 class Leases:
-    """What workers ask for and report. Every method but `begin` and the last two is one round trip.
+    """Claims and writes of workers, and the rescue of expired leases.
 
-    A write whose token is no longer in force raises LeaseLostError, changes nothing and is counted on the attempt:
-    the job was rescued, cancelled, deleted or ended. So is a repetition of a final write that raised
-    DatabaseUnavailableError and was carried out all the same.
+    A write whose token is no longer valid raises LeaseLostError, changes nothing and is counted on the attempt: the job
+    was rescued, cancelled, deleted or ended. The same happens when a final write is repeated that was executed although
+    it raised DatabaseUnavailableError.
+
+    Each write of a worker is one round trip, except `load_checkpoints`.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -36,13 +38,13 @@ class Leases:
         self._unconfirmed: set[UUID] = set()
 
     def claim(self, worker: str, lease_s: float) -> Lease | None:
-        """Take the job that is next in the fair order for `lease_s` seconds; None where nothing is due.
+        """Claim the due job with the smallest order key; None if no job is due.
 
-        A job whose upload is gone fails with `upload_missing` and the next one is taken.
+        A job whose upload was deleted fails with `upload_missing`, and the next job is claimed.
 
         Args:
-            worker: name of the worker, for people.
-            lease_s: seconds until the job may be rescued, unless renewed.
+            worker: name of the worker, for operators.
+            lease_s: seconds until the lease expires unless it is renewed.
         """
         self._release_unconfirmed()
         while True:
@@ -50,7 +52,7 @@ class Leases:
             try:
                 rows = self._run(CLAIM, token=token, worker=worker, lease_s=lease_s)
             except DatabaseUnavailableError:
-                # It may have been carried out, and then nobody works on that job.
+                # The claim may have been executed. Then the job is released before the next claim.
                 self._unconfirmed.add(token)
                 raise
             if not rows:
@@ -67,10 +69,10 @@ class Leases:
             )
 
     def renew(self, lease: Lease, lease_s: float) -> Lease:
-        """Keep the job for `lease_s` seconds from now. One past its time is renewed if nobody took the job.
+        """Extend the lease to `lease_s` seconds from now. An expired lease is renewed unless the job was rescued.
 
         Raises:
-            LeaseLostError: stop working on it.
+            LeaseLostError: the token is not valid; the attempt must stop.
         """
         rows = self._run(fenced_statements.RENEW, job_id=lease.job_id, token=lease.token, lease_s=lease_s)
         if not rows:
@@ -78,30 +80,30 @@ class Leases:
         return replace(lease, expires_at=rows[0].lease_expires_at)
 
     def progress(self, lease: Lease, stage: Stage, percent: float, gpu_s: float = 0.0) -> None:
-        """Say how far the attempt is.
+        """Report the progress of an attempt.
 
         Args:
-            lease: the attempt.
-            stage: what it is doing.
-            percent: 0 to 100; values outside are clamped.
-            gpu_s: seconds that this attempt has held the device so far; less than before changes nothing.
+            lease: lease of the attempt.
+            stage: its current step.
+            percent: 0 to 100; other values are clamped.
+            gpu_s: seconds of device time of this attempt so far; a smaller value than before is ignored.
 
         Raises:
-            LeaseLostError: stop working on it.
+            LeaseLostError: the token is not valid; the attempt must stop.
         """
         self._write(fenced_statements.PROGRESS, lease, gpu_s, stage=stage.value, percent=min(100.0, max(0.0, percent)))
 
     def load_checkpoints(self, lease: Lease, fingerprint: RenderFingerprint) -> tuple[Checkpoint, ...]:
-        """Say how this attempt renders, and learn what earlier attempts left that fits.
+        """Set the render fingerprint of the job, and read the checkpoints of earlier attempts that are valid for it.
 
-        A job that was rendered otherwise before is pinned anew: other weights forget all its checkpoints, any
-        other difference its segments.
+        If the job already has another fingerprint, a different hash of the weights discards all its checkpoints, and
+        any other difference discards the segments.
 
         Returns:
-            The motion, where it is kept, then segments in order; any may be missing.
+            The motion, if it is stored, then the segments in order; any of them may be missing.
 
         Raises:
-            LeaseLostError: stop working on it.
+            LeaseLostError: the token is not valid; the attempt must stop.
         """
         try:
             with transaction(self._engine) as session:
@@ -110,10 +112,10 @@ class Leases:
             self._refuse(lease)
 
     def save_checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint whose object is in the bucket. One of the same kind and number gives way to it.
+        """Insert a checkpoint whose object is in the bucket. It replaces one of the same kind and number.
 
         Raises:
-            LeaseLostError: it was not kept; stop working on the job.
+            LeaseLostError: the token is not valid; the attempt must stop.
         """
         values: dict[str, Any] = {
             "kind": checkpoint.kind.value,
@@ -126,51 +128,51 @@ class Leases:
             self._refuse(lease)
 
     def finish(self, lease: Lease, size_bytes: int, duration_s: float, gpu_s: float = 0.0) -> None:
-        """Publish the video at `lease.result_key` and delete the checkpoints.
+        """End the attempt and the job as succeeded, with the video at `lease.result_key`.
 
         Args:
-            lease: the attempt that made it.
-            size_bytes: its length.
-            duration_s: of the video.
-            gpu_s: as for `progress`; so below.
+            lease: lease of the attempt.
+            size_bytes: size of the video.
+            duration_s: duration of the video.
+            gpu_s: as for `progress`.
 
         Raises:
-            LeaseLostError: the result is not published.
+            LeaseLostError: the token is not valid; nothing was written.
         """
         result = {"result_key": lease.result_key, "size_bytes": size_bytes, "duration_s": duration_s}
         self._write(fenced_statements.FINISH, lease, gpu_s, **result)
 
-    def retry(  # noqa: PLR0913, PLR0917 - a decision of retry.decide, spread out
+    def retry(  # noqa: PLR0913, PLR0917 - the fields of domain.retry.Retry
         self, lease: Lease, cause: Cause, code: str, detail: str, delay_s: float, gpu_s: float = 0.0
     ) -> None:
-        """End the attempt; the job is due again, at its old place in the queue, in `delay_s` seconds.
+        """End the attempt; the job is due again in `delay_s` seconds, with its old order key.
 
         Raises:
-            LeaseLostError: nothing was written.
+            LeaseLostError: the token is not valid; nothing was written.
         """
         self._write(fenced_statements.RETRY, lease, gpu_s, delay_s=delay_s, **_error_columns(cause, code, detail))
 
     def fail(self, lease: Lease, cause: Cause, code: str, detail: str, gpu_s: float = 0.0) -> None:
-        """End the attempt and the job, and forget the checkpoints.
+        """End the attempt and the job as failed.
 
         Raises:
-            LeaseLostError: nothing was written.
+            LeaseLostError: the token is not valid; nothing was written.
         """
         self._write(fenced_statements.FAIL, lease, gpu_s, **_error_columns(cause, code, detail))
 
     def release(self, lease: Lease, gpu_s: float = 0.0) -> None:
-        """Give the job back because this worker shuts down: due at once, and the attempt is not charged.
+        """Return the job to the queue because this worker shuts down. It is due at once; the attempt is not charged.
 
         Raises:
-            LeaseLostError: nothing was written.
+            LeaseLostError: the token is not valid; nothing was written.
         """
         self._write(fenced_statements.RELEASE, lease, gpu_s)
 
     def rescue_expired(self) -> int:
-        """Take jobs back from workers whose lease expired: due at once, or failed when out of attempts.
+        """Rescue jobs whose lease expired: they are due at once, or fail if the budget is used up.
 
         Returns:
-            How many were taken back.
+            Number of rescued jobs.
         """
         with transaction(self._engine) as session:
             return rescue.rescue_expired(session)
@@ -179,7 +181,7 @@ class Leases:
         """Fail jobs that are past their deadline and not final.
 
         Returns:
-            How many.
+            Number of failed jobs.
         """
         with transaction(self._engine) as session:
             return rescue.expire_deadlines(session)
@@ -189,7 +191,7 @@ class Leases:
             self._refuse(lease)
 
     def _refuse(self, lease: Lease) -> NoReturn:
-        # The count may be lost, the refusal may not.
+        # The error must be raised even if the refusal cannot be counted.
         with suppress(DatabaseUnavailableError):
             self._run(fenced_statements.COUNT_REFUSED, token=lease.token)
         raise LeaseLostError

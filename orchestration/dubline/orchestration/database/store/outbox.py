@@ -1,4 +1,4 @@
-"""The outbox: wake-ups are committed with the work they are for, and sent afterwards, at least once."""
+"""The outbox: notifications are committed together with their work and published afterwards, at least once."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _DELETE_SENT: Final = text("DELETE FROM outbox WHERE id = ANY(:ids)")
 
 
 class Outbox:
-    """Wake-ups that wait to be sent."""
+    """Notifications that are to be published."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def publish(self, send: Callable[[Mapping[str, int]], None], limit: int = 1000) -> int:
-        """Send the wake-ups that wait, oldest first.
+        """Publish notifications, oldest first.
 
-        They leave the outbox when `send` returns, and stay when it raises. A commit that fails afterwards has
-        them sent again, which is harmless.
+        Their rows are deleted if `send` returns, and kept if it raises. If the commit fails afterwards, they are
+        published again, which is harmless.
 
         Args:
-            send: gets how many jobs or uploads became claimable, by the name of the task; never empty.
-            limit: most rows in one call.
+            send: called with the number of jobs or uploads that became claimable by name of the task; never empty.
+            limit: maximum number of rows.
 
         Returns:
-            How many rows were sent.
+            Number of published rows.
         """
         with transaction(self._engine) as session:
             rows = session.execute(_LOCK_OLDEST, {"limit": limit}).all()
@@ -55,6 +55,6 @@ class Outbox:
 
 
 def notify(session: Session, task: str, count: int) -> None:
-    """Have workers told about new work, once the caller's transaction commits."""
+    """Insert a notification about claimable jobs or uploads; it is published after the caller's transaction."""
     if count > 0:
         session.execute(_INSERT, {"task": task, "count": count})

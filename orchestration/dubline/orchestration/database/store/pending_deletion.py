@@ -1,4 +1,4 @@
-"""Objects that no row needs any more: noted in the transaction that let go of them, removed later by the janitor."""
+"""Marking of objects for deletion, in the transaction that deletes the last row that refers to them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-#: One that waits already is counted by the first deletion that asked for it.
+#: An object that is already pending is counted by the first deletion with an audit entry.
 _UNLESS_AUDITED: Final = """
 ON CONFLICT (object_key) DO UPDATE SET audit_id = excluded.audit_id
     WHERE doomed_objects.audit_id IS NULL AND excluded.audit_id IS NOT NULL
@@ -33,10 +33,15 @@ ALL_KINDS: Final = ("motion", "segment")
 
 
 def mark_for_deletion(session: Session, keys: Iterable[str], audit_id: UUID | None = None) -> int:
-    """Let the janitor remove objects.
+    """Mark objects for deletion by the cleaner.
+
+    Args:
+        session: session of the caller's transaction.
+        keys: keys of the objects.
+        audit_id: audit entry that counts the objects.
 
     Returns:
-        How many of them wait for it on account of this call.
+        Number of objects that were marked, or that were already pending and are now counted by this entry.
     """
     return len(session.execute(_MARK, {"keys": list(keys), "audit_id": audit_id}).all())
 
@@ -44,12 +49,12 @@ def mark_for_deletion(session: Session, keys: Iterable[str], audit_id: UUID | No
 def mark_checkpoints_for_deletion(
     session: Session, job_ids: Sequence[UUID], audit_id: UUID | None = None, kinds: Sequence[str] = ALL_KINDS
 ) -> int:
-    """Forget checkpoints of jobs and let the janitor remove their objects.
+    """Delete the rows of checkpoints and mark their objects for deletion.
 
-    The caller holds the locks of the jobs, taken by a statement before this one.
+    The caller has locked the jobs in an earlier statement.
 
     Returns:
-        As `doom`.
+        As for `mark_for_deletion`.
     """
     values = {"job_ids": list(job_ids), "kinds": list(kinds), "audit_id": audit_id}
     return len(session.execute(_MARK_CHECKPOINTS, values).all())

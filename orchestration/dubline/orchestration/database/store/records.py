@@ -1,4 +1,4 @@
-"""From rows to the frozen records that leave the store, so that nothing above it holds a live row."""
+"""Conversion of rows to the frozen records that the store returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def upload_of(row: UploadRow) -> Upload:
-    """Copy an upload row, or a row of a statement that has all its columns."""
+    """Convert an upload row, or a result row with all its columns."""
     return Upload(
         id=row.id,
         tenant=row.tenant,
@@ -44,7 +44,7 @@ def _facts_of(row: UploadRow) -> UploadFacts | None:
 
 
 def job_of(row: JobRow) -> Job:
-    """Copy a job row."""
+    """Convert a job row."""
     return Job(
         id=row.id,
         tenant=row.tenant,
@@ -75,12 +75,12 @@ def job_of(row: JobRow) -> Job:
 
 
 def options_of(row: Any) -> RenderOptions:
-    """Copy the render options of a job row, or of a row of a statement that has these columns."""
+    """Convert the render options of a job row, or of a result row with these columns."""
     return from_columns({one.column: getattr(row, one.column) for one in OPTIONS})
 
 
 def attempt_of(row: AttemptRow) -> Attempt:
-    """Copy an attempt row."""
+    """Convert an attempt row."""
     return Attempt(
         number=row.number,
         worker=row.worker,

@@ -1,4 +1,4 @@
-"""Removing rows, and which objects go with them: an object is never let go of without being doomed."""
+"""Deletion of rows together with the marking of their objects, and the objects that rows still refer to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from sqlalchemy import text
 from dubline.orchestration.database.store import finalize
 from dubline.orchestration.database.store.pending_deletion import mark_checkpoints_for_deletion, mark_for_deletion
 from dubline.orchestration.domain import object_keys
-from dubline.orchestration.domain.object_keys import upload_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -28,7 +27,7 @@ UNION SELECT speech_upload_id FROM jobs WHERE speech_upload_id = ANY(:ids) AND f
 """)
 _LOCK_UPLOADS: Final = text("SELECT id FROM uploads WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _DELETE_UPLOADS: Final = text("DELETE FROM uploads WHERE id = ANY(:ids)")
-#: Also what an attempt wrote that published nothing; what it writes from now on is found by the sweep.
+#: Includes videos of attempts that did not succeed; one that is uploaded later is an orphan, which the sweep finds.
 _SELECT_VIDEO_KEYS: Final = text(f"""
 SELECT format('{object_keys.RESULT}', job_id, number, token) FROM attempts
 WHERE job_id = ANY(:ids) AND outcome IS DISTINCT FROM 'succeeded'
@@ -37,7 +36,7 @@ UNION SELECT result_key FROM jobs WHERE id = ANY(:ids) AND result_key IS NOT NUL
 _SELECT_OPEN_JOBS: Final = text("SELECT id FROM jobs WHERE id = ANY(:ids) AND finalized_at IS NULL")
 _DELETE_ATTEMPTS: Final = text("DELETE FROM attempts WHERE job_id = ANY(:ids)")
 _DELETE_JOBS: Final = text("DELETE FROM jobs WHERE id = ANY(:ids)")
-#: Another job keeps an upload, unless its own batch has had its inputs deleted.
+#: An upload that another job uses is kept, unless the inputs of the batch of that job have been deleted.
 _SELECT_UNSHARED_UPLOADS: Final = text("""
 SELECT DISTINCT uploads.id FROM jobs
 JOIN uploads ON uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
@@ -51,46 +50,48 @@ WHERE jobs.batch_id = :batch_id AND uploads.tenant = :tenant AND NOT EXISTS (
     AND batches.inputs_deleted_at IS NULL
 )
 """)
-#: A key holds the ids of its rows, so each is found by an index that is there for other reasons.
+#: A key contains the ids of its rows, so each lookup uses an existing index.
 _SELECT_REFERENCED: Final = text("""
-WITH asked AS (
+WITH given AS (
     SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:jobs AS uuid[]), CAST(:tokens AS uuid[]))
-        AS asked (key, job_id, token)
+        AS given (key, job_id, token)
 )
-SELECT key FROM asked JOIN jobs ON jobs.id = asked.job_id AND jobs.result_key = key
+SELECT key FROM given JOIN jobs ON jobs.id = given.job_id AND jobs.result_key = key
 WHERE jobs.result_deleted_at IS NULL
-UNION SELECT key FROM asked JOIN attempts USING (job_id, token) WHERE ended_at IS NULL
-UNION SELECT key FROM asked JOIN checkpoints ON object_key = key
-UNION SELECT key FROM asked JOIN doomed_objects ON object_key = key
+UNION SELECT key FROM given JOIN attempts USING (job_id, token) WHERE ended_at IS NULL
+UNION SELECT key FROM given JOIN checkpoints ON object_key = key
+UNION SELECT key FROM given JOIN doomed_objects ON object_key = key
 """)
 _SELECT_UPLOADS: Final = text("SELECT id, tenant FROM uploads WHERE id = ANY(:ids)")
 
 
 def unused(session: Session, ids: Collection[UUID]) -> set[UUID]:
-    """Those of some uploads, locked by the caller, that no job names by now that is not final."""
+    """Return those uploads that no open job uses; the caller has locked them."""
     return set(ids) - set(session.scalars(_SELECT_IN_USE, {"ids": list(ids)}))
 
 
 def in_use(session: Session, upload_id: UUID) -> bool:
-    """Whether a job that is not final names an upload."""
+    """Return whether a job that is not final uses an upload."""
     return bool(session.scalar(_IS_IN_USE, {"id": upload_id}))
 
 
 def delete_uploads(session: Session, rows: Sequence[tuple[UUID, str]], audit_id: UUID) -> int:
-    """Remove uploads, given as id and tenant.
+    """Delete uploads, given as id and tenant.
 
     Returns:
-        How many objects are to go.
+        Number of objects that were marked for deletion.
     """
     session.execute(_DELETE_UPLOADS, {"ids": [upload_id for upload_id, _ in rows]})
-    return mark_for_deletion(session, (upload_key(tenant, upload_id) for upload_id, tenant in rows), audit_id)
+    return mark_for_deletion(
+        session, (object_keys.upload_key(tenant, upload_id) for upload_id, tenant in rows), audit_id
+    )
 
 
 def unshared_uploads(session: Session, tenant: str, batch_id: UUID) -> list[tuple[UUID, str]]:
-    """Find the uploads that only the jobs of one batch name."""
+    """Find and lock the uploads that only the jobs of one batch use; return ids and tenant."""
     values = {"tenant": tenant, "batch_id": batch_id}
     found = list(session.scalars(_SELECT_UNSHARED_UPLOADS, values))
-    # A job may have been accepted while the locks were waited for: asked again, its row is seen.
+    # A job may have been accepted while this transaction waited for the locks; the second query sees it.
     session.execute(_LOCK_UPLOADS, {"ids": found})
     still = set(session.scalars(_SELECT_UNSHARED_UPLOADS, values))
     return [(upload_id, tenant) for upload_id in found if upload_id in still]
@@ -100,10 +101,10 @@ def delete_jobs(session: Session, ids: Sequence[UUID], audit_id: UUID) -> int:
     """Delete jobs that the caller has locked, with their attempts, checkpoints and videos; open ones are cancelled.
 
     Returns:
-        How many objects are marked for deletion.
+        Number of objects that were marked for deletion.
     """
     values = {"ids": list(ids)}
-    # Before the cancellation, so that the audit entry counts them.
+    # Before the cancellation, which would mark them without an audit entry.
     count = mark_checkpoints_for_deletion(session, ids, audit_id)
     finalize.cancel(session, session.scalars(_SELECT_OPEN_JOBS, values).all())
     count += mark_for_deletion(session, session.scalars(_SELECT_VIDEO_KEYS, values), audit_id)
@@ -113,20 +114,20 @@ def delete_jobs(session: Session, ids: Sequence[UUID], audit_id: UUID) -> int:
 
 
 def referenced(session: Session, keys: Collection[str]) -> frozenset[str]:
-    """Say which objects a row needs, an attempt that runs may be writing, or the janitor will remove."""
-    asked = list(keys)
-    found = [object_keys.attempt_of(key) for key in asked]
+    """Return those objects that a row refers to, that an open attempt may write, or that are pending deletion."""
+    given = list(keys)
+    found = [object_keys.attempt_of(key) for key in given]
     values = {
-        "keys": asked,
+        "keys": given,
         "jobs": [ids and ids[0] for ids in found],
         "tokens": [ids and ids[1] for ids in found],
     }
-    uploads_asked = {upload_id for key in asked if (upload_id := object_keys.upload_of(key))}
+    upload_ids = {upload_id for key in given if (upload_id := object_keys.upload_of(key))}
     kept = {
-        upload_key(tenant, upload_id)
-        for upload_id, tenant in session.execute(_SELECT_UPLOADS, {"ids": _uuids(uploads_asked)})
+        object_keys.upload_key(tenant, upload_id)
+        for upload_id, tenant in session.execute(_SELECT_UPLOADS, {"ids": _uuids(upload_ids)})
     }
-    return frozenset(session.scalars(_SELECT_REFERENCED, values)) | kept.intersection(asked)
+    return frozenset(session.scalars(_SELECT_REFERENCED, values)) | kept.intersection(given)
 
 
 def _uuids(texts: Collection[str]) -> list[UUID]:

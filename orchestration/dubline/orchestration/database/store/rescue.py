@@ -1,4 +1,4 @@
-"""What time alone brings about: leases that expire and deadlines that pass."""
+"""Transitions caused by time: leases that expired and deadlines that passed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-#: Most jobs in one transaction; the next turn takes the rest.
+#: Maximum number of jobs in one transaction; the next run of the periodic task processes the rest.
 LIMIT: Final = 1000
 
 _LOCK_EXPIRED: Final = text(f"""
@@ -44,7 +44,7 @@ _RETRY: Final = text(
 
 
 def rescue_expired(session: Session) -> int:
-    """Take jobs back from workers whose lease expired; return how many."""
+    """Rescue jobs whose lease expired; return their number."""
     expired = list(session.scalars(_LOCK_EXPIRED))
     by_losses: dict[int, list[UUID]] = defaultdict(list)
     for job_id, losses in session.execute(_COUNT_LOSSES, {"ids": expired}):
@@ -61,14 +61,14 @@ def _fail_or_retry(session: Session, ids: Sequence[UUID], losses: int) -> None:
         end_attempts(session, ids, Outcome.FAILED, decision.cause, lost.code, lost.detail)
         fail(session, ids, decision.code, decision.detail)
         return
-    # No pause: it is the worker that is gone, and another may be idle.
+    # No delay: the job did not fail, its worker did, and another worker may be idle.
     session.execute(_RETRY, {"ids": list(ids)})
     end_attempts(session, ids, Outcome.RETRIED, decision.cause, lost.code, lost.detail)
     notify(session, RENDER, len(ids))
 
 
 def expire_deadlines(session: Session) -> int:
-    """Fail jobs that are past their deadline and not final; return how many."""
+    """Fail jobs that are past their deadline and not final; return their number."""
     late = list(session.scalars(_LOCK_OVERDUE))
     error = DeadlineExceededError()
     end_attempts(session, late, Outcome.FAILED, Cause.DEADLINE, error.code, error.detail)

@@ -1,4 +1,4 @@
-"""What has been kept for long enough: videos, uploads, and the inputs of batches."""
+"""Deletion of videos, uploads and inputs of batches at the end of their retention period."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ _SET_INPUTS_DELETED: Final = text("UPDATE batches SET inputs_deleted_at = now() 
 
 
 def checkpoints(session: Session) -> None:
-    """Forget checkpoints of final jobs: a write whose connection broke may come in after the one that ended the job."""
+    """Delete checkpoints of final jobs: a write on a broken connection may be executed after the job has ended."""
     stray = session.scalars(_SELECT_FINAL_JOBS_WITH_CHECKPOINTS).all()
     mark_checkpoints_for_deletion(session, stray)
 
 
 def results(session: Session, limit: int) -> int:
-    """Let go of videos; their jobs stay. Return how many."""
+    """Mark videos for deletion and keep their jobs; return the number of videos."""
     old = session.execute(_EXPIRE_RESULTS, {"limit": limit}).all()
     for job_id, tenant, key in old:
         entry = _begin(session, tenant, AuditSubject.JOB, job_id)
@@ -63,9 +63,9 @@ def results(session: Session, limit: int) -> int:
 
 
 def uploads(session: Session, limit: int) -> int:
-    """Remove uploads that no job at work names; return how many."""
+    """Delete uploads that no open job uses; return their number."""
     old = session.execute(_LOCK_EXPIRED_UPLOADS, {"limit": limit}).all()
-    # A job may have been accepted between the look and the lock.
+    # A job may have been accepted between the query and the lock.
     unused = removal.unused(session, [upload_id for upload_id, _ in old])
     for upload_id, tenant in old:
         if upload_id in unused:
@@ -75,7 +75,7 @@ def uploads(session: Session, limit: int) -> int:
 
 
 def inputs(session: Session, limit: int) -> int:
-    """Remove the uploads of batches whose jobs ended long enough ago; return how many uploads."""
+    """Delete the uploads of batches whose last job ended long enough ago; return the number of uploads."""
     count = 0
     for batch_id, tenant in session.execute(_LOCK_EXPIRED_BATCHES, {"limit": limit}).all():
         unshared = removal.unshared_uploads(session, tenant, batch_id)

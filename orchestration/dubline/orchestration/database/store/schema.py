@@ -1,4 +1,4 @@
-"""The schema: brings a database to the newest migration, without a configuration file."""
+"""Migration of the database schema, without a configuration file."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ CONNECT_TIMEOUT_S: Final = 5
 
 
 def migrate(settings: DatabaseSettings, revision: str = "head") -> None:
-    """Create or change the tables up to a revision; a database that is there already is left as it is.
+    """Upgrade the tables to a revision; a database that already has it is not changed.
 
     Raises:
-        DatabaseUnavailableError: the server is away.
+        DatabaseUnavailableError: the server is unavailable.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    # The default splits the location at colons and spaces, which folders may have.
+    # The default separator splits paths that contain colons or spaces.
     config.set_main_option("path_separator", "newline")
     engine = create_engine(
         settings.url.get_secret_value(),

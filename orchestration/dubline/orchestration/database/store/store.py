@@ -1,4 +1,4 @@
-"""The store as one object: an engine and the things that can be asked of it."""
+"""The store: one object with the operations of each kind of row."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """Everything that is kept in Postgres. Safe to share between threads; a forked child makes its own.
+    """All operations on the database. It is thread-safe; a forked process must connect its own.
 
     Every method may raise DatabaseUnavailableError.
     """
@@ -51,14 +51,14 @@ class Store:
 
     @classmethod
     def connect(cls, settings: DatabaseSettings) -> Self:
-        """Make a store that connects when first used."""
+        """Create a store that connects when it is first used."""
         return cls(connections.create(settings))
 
     def check(self) -> None:
-        """Ask the database whether it is there and migrated.
+        """Check that the database is available and migrated.
 
         Raises:
-            DatabaseUnavailableError: it is not; the detail says which.
+            DatabaseUnavailableError: it is unavailable, or has no tables.
         """
         try:
             with transaction(self._engine) as session:
@@ -70,13 +70,13 @@ class Store:
 
     @contextmanager
     def lock(self, name: int) -> Iterator[bool]:
-        """Hold a lock of the whole installation for the length of the block; False where another holds it.
+        """Hold a lock of the whole installation during the block; yield False if another process holds it.
 
-        The lock lives in a transaction, so that a killed holder frees it with its connection. The block takes
-        one connection, and what it asks of the store another.
+        The lock belongs to a transaction, so it is released when the connection of its holder ends. It occupies one
+        connection during the block; calls of the store use others.
 
         Args:
-            name: any number that stands for one purpose in this database.
+            name: number of the lock in this database.
         """
         with transaction(self._engine) as session:
             yield bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:name)"), {"name": name}))

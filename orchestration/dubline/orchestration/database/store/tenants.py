@@ -1,4 +1,4 @@
-"""Tenants: how long their files are kept."""
+"""Retention periods of tenants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.domain.batches import Retention
 
-#: Rows dated again in one transaction.
+#: Rows that are updated in one transaction.
 PAGE: Final = 10_000
 
 _SET_RETENTION: Final = text(
@@ -46,15 +46,15 @@ UPDATE jobs SET results_expire_at = other.due FROM other WHERE jobs.id = other.i
 
 
 class Tenants:
-    """What operators decide about tenants."""
+    """Settings of tenants."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def set_retention(self, tenant: str, retention: Retention) -> None:
-        """Say how long a tenant's files are kept, those included that are there already.
+        """Set the retention periods of a tenant, also for its existing files.
 
-        Many transactions where there are many rows; a call that was interrupted is completed by calling again.
+        It takes several transactions if there are many files. An interrupted call is completed by calling it again.
 
         Raises:
             NotFoundError: there is no such tenant.

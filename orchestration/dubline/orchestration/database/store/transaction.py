@@ -1,4 +1,4 @@
-"""Transactions: committed at the end, rolled back on any error, vendor errors translated."""
+"""Transactions and single statements, with the errors of the driver translated."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-
-#: Of SQLAlchemy, and of the driver where it is spoken to directly.
+#: Errors of SQLAlchemy, and of the driver where it is used directly.
 _UNAVAILABLE: Final = (
     OperationalError,
     InterfaceError,
@@ -31,10 +30,10 @@ _UNAVAILABLE: Final = (
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Translate what the driver raises.
+    """Translate errors of the driver.
 
     Raises:
-        DatabaseUnavailableError: the server is away, too slow, or resolved a deadlock against us.
+        DatabaseUnavailableError: the server is unavailable, timed out, or aborted this transaction in a deadlock.
     """
     try:
         yield
@@ -44,30 +43,30 @@ def translated_errors() -> Iterator[None]:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
-    """Open a session in one transaction.
+    """Open a session in one transaction, which is rolled back on any error.
 
     Raises:
-        DatabaseUnavailableError: the server is away, too slow, or resolved a deadlock against us.
+        DatabaseUnavailableError: the server is unavailable, timed out, or aborted this transaction in a deadlock.
     """
     with translated_errors(), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
 
 
 class OneStatement:
-    """Runs statements that are transactions of their own: one round trip each, where a block costs four.
+    """Runs single statements in autocommit mode, with one round trip each; a transaction takes four.
 
-    They go to the driver as they are, for a worker's calls cost more in the layers above it than on the server. When
-    the connection breaks in the middle, the statement may have been carried out or not; nothing here repeats it.
+    They are passed to the driver directly, because for these statements SQLAlchemy takes more time than the server. If
+    the connection breaks, the statement may or may not have been executed; it is not repeated.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def __call__(self, statement: str, **values: Any) -> list[Any]:
-        """Run one statement, with parameters as the driver writes them, and give its rows as named tuples.
+        """Run one statement with parameters in the driver's format; return its rows as named tuples.
 
         Raises:
-            DatabaseUnavailableError: the server is away, too slow, or resolved a deadlock against us.
+            DatabaseUnavailableError: the server is unavailable, timed out, or aborted this transaction in a deadlock.
         """
         with translated_errors(), closing(self._engine.raw_connection()) as pooled:
             connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]

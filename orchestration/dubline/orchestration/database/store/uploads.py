@@ -1,4 +1,4 @@
-"""Uploads: declared by the tenant, then probed once by a prober that holds a lease."""
+"""Uploads of tenants, and the leases of their probes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _UNLEASED: Final[dict[str, Any]] = {"lease_token": None, "lease_expires_at": Non
 
 
 class Uploads:
-    """What tenants upload, and the probes of it."""
+    """Uploads and their probes."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def insert(self, tenant: str, kind: UploadKind, content_type: str, size_bytes: int) -> Upload:
-        """Declare an upload; it is pending until its bytes are announced."""
+        """Insert an upload; it is pending until it is completed."""
         kept_s = select(TenantRow.inputs_s).where(TenantRow.name == tenant).scalar_subquery()
         new = {
             "id": uuid4(),
@@ -48,28 +48,28 @@ class Uploads:
         """Read an upload.
 
         Raises:
-            NotFoundError: the tenant has none with this id.
+            NotFoundError: the tenant has no such upload.
         """
         with transaction(self._engine) as session:
             return _read(session, tenant, upload_id)
 
     def mark_probing(self, tenant: str, upload_id: UUID) -> Upload:
-        """Announce that the bytes are there, so that a prober may claim it. Again changes nothing.
+        """Make a pending upload claimable by probers; any other is not changed.
 
         Raises:
-            NotFoundError: the tenant has none with this id.
+            NotFoundError: the tenant has no such upload.
         """
-        return self._decide_pending(
+        return self._update_pending(
             tenant, upload_id, {"state": UploadState.PROBING, "probe_after": func.now()}, notified=1
         )
 
     def reject_pending(self, tenant: str, upload_id: UUID, code: str, detail: str) -> Upload:
-        """Reject a pending upload whose bytes need no probe to be known as wrong. Any other stays as it is.
+        """Reject a pending upload without a probe; any other is not changed.
 
         Raises:
-            NotFoundError: the tenant has none with this id.
+            NotFoundError: the tenant has no such upload.
         """
-        return self._decide_pending(tenant, upload_id, _rejected(code, detail), notified=0)
+        return self._update_pending(tenant, upload_id, _rejected(code, detail), notified=0)
 
     def waiting_count(self) -> int:
         """Count the uploads that a prober could claim now."""
@@ -77,11 +77,11 @@ class Uploads:
             return session.scalar(select(func.count()).select_from(UploadRow).where(*_claimable(UploadRow))) or 0
 
     def claim(self, worker: str, lease_s: float) -> ProbeLease | None:
-        """Take the longest-waiting upload for `lease_s` seconds; None where nothing waits.
+        """Claim the upload that has waited longest; None if none waits.
 
         Args:
-            worker: name of the prober, for people.
-            lease_s: seconds until others may take it.
+            worker: name of the prober, for operators.
+            lease_s: seconds until the lease expires unless it is renewed.
         """
         waiting = aliased(UploadRow)
         longest = (
@@ -115,19 +115,19 @@ class Uploads:
             )
 
     def renew(self, lease: ProbeLease, lease_s: float) -> ProbeLease:
-        """Keep the upload for `lease_s` seconds from now.
+        """Extend the lease to `lease_s` seconds from now.
 
         Raises:
-            LeaseLostError: another prober may have it.
+            LeaseLostError: the token is not valid.
         """
         row = self._write(lease, {"lease_expires_at": func.now() + timedelta(seconds=lease_s)})
         return replace(lease, expires_at=row.lease_expires_at or lease.expires_at)
 
     def accept(self, lease: ProbeLease, facts: UploadFacts) -> Upload:
-        """Keep what the probe found; the upload is ready.
+        """Store the facts found by the probe; the upload is ready.
 
         Raises:
-            LeaseLostError: another prober may have it; nothing was written.
+            LeaseLostError: the token is not valid; nothing was written.
         """
         found: dict[str, Any] = {
             "state": UploadState.READY,
@@ -142,42 +142,42 @@ class Uploads:
         return upload_of(self._write(lease, found | _UNLEASED))
 
     def reject(self, lease: ProbeLease, code: str, detail: str) -> Upload:
-        """Keep why the file cannot be used; the upload is rejected.
+        """Store why the file cannot be used; the upload is rejected.
 
         Raises:
-            LeaseLostError: another prober may have it; nothing was written.
+            LeaseLostError: the token is not valid; nothing was written.
         """
         return upload_of(self._write(lease, _rejected(code, detail) | _UNLEASED))
 
     def retry(self, lease: ProbeLease, delay_s: float) -> Upload:
-        """Give the upload back after a failure that may pass, to be probed again in `delay_s` seconds.
+        """Return the upload after a transient failure; it can be claimed again in `delay_s` seconds.
 
-        However often, it does not bring the upload nearer to being rejected.
+        Transient failures are not limited.
 
         Raises:
-            LeaseLostError: another prober may have it; nothing was written.
+            LeaseLostError: the token is not valid; nothing was written.
         """
         return upload_of(self._write(lease, {"probe_after": func.now() + timedelta(seconds=delay_s)} | _UNLEASED))
 
     def release(self, lease: ProbeLease) -> Upload:
-        """Give the upload back because this prober shuts down; the attempt is not charged.
+        """Return the upload because this prober shuts down; the attempt is not counted.
 
         Raises:
-            LeaseLostError: another prober may have it; nothing was written.
+            LeaseLostError: the token is not valid; nothing was written.
         """
         return upload_of(self._write(lease, {"probe_attempts": UploadRow.probe_attempts - 1} | _UNLEASED))
 
     def rescue_expired(self) -> int:
-        """Take uploads back from probers whose lease expired; one that cost `LOSS_BUDGET` of them is rejected.
+        """Rescue uploads whose lease expired; one that has lost `LOSS_BUDGET` probers is rejected.
 
         Returns:
-            How many were taken back.
+            Number of rescued uploads.
         """
         losses = UploadRow.probe_losses + 1
         spent = losses >= LOSS_BUDGET
         ended = _rejected(
             AttemptsExhaustedError.code,
-            f"Checking the file stopped the checker {LOSS_BUDGET} times. Convert it and send it again.",
+            f"Checking the file failed {LOSS_BUDGET} times without a result. Convert the file and send it again.",
         )
         with transaction(self._engine) as session:
             rescued = session.scalars(
@@ -191,9 +191,9 @@ class Uploads:
             notify(session, PROBE, count)
             return count
 
-    def _decide_pending(self, tenant: str, upload_id: UUID, values: dict[str, Any], notified: int) -> Upload:
+    def _update_pending(self, tenant: str, upload_id: UUID, values: dict[str, Any], notified: int) -> Upload:
         with transaction(self._engine) as session:
-            decided = session.scalars(
+            updated = session.scalars(
                 update(UploadRow)
                 .where(
                     UploadRow.id == upload_id,
@@ -203,7 +203,7 @@ class Uploads:
                 .values(values)
                 .returning(UploadRow.id)
             ).all()
-            notify(session, PROBE, notified * len(decided))
+            notify(session, PROBE, notified * len(updated))
             return _read(session, tenant, upload_id)
 
     def _write(self, lease: ProbeLease, values: dict[str, Any]) -> UploadRow:

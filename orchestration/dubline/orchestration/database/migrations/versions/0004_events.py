@@ -1,6 +1,6 @@
 """Events of jobs and batches, and the count of a batch's open jobs.
 
-Written in the database's own words and never changed: it must not follow the row classes, which move on.
+Written in SQL and never changed: it must not depend on the row classes, which change later.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# NULL in batches that the version before accepts: it does not count.
+# NULL in batches that are accepted by the previous version, which does not count open jobs.
 BATCHES = """
 ALTER TABLE batches
     ADD COLUMN open_count integer,
