@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from dubline.framing.face import FaceBox
 
-#: Measured with `face.find` on the first frames of 61 corpus clips: the box is .571 of the side (standard deviation .06)
-#: and its centre is at (.503, .527) of it (standard deviation in y: .054). The eyes are .21 of the box above its centre
-#: in the corpus and in photographs. Real hair is higher than the corpus's, so the crop is two thirds of a standard
-#: deviation wider and half of one higher than the mean.
+#: Measured with `face.find` on the first frames of 61 corpus clips: the box is .571 of the side (standard deviation
+#: .06) and its centre is at (.503, .527) of it (standard deviation in y: .054). The eyes are .21 of the box above its
+#: centre in the corpus and in photographs. Real hair is higher than the corpus's, so the crop is two thirds of a
+#: standard deviation wider and half of one higher than the mean.
 SIDE_PER_BOX: Final = 1 / 0.53
 BOX_CENTRE_Y: Final = 0.55
 #: The networks accept any square from 64 px. A multiple of 16 is divisible by all their strides.
