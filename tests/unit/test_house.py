@@ -102,6 +102,8 @@ ALIASES: Final = r"\bDUBLINE_CONTROL_(RELAY|JANITOR)_S\b|\bDUBLINE_WORKER_PULSE_
 EXCEPTIONS: Final[tuple[tuple[str, str], ...]] = (
     # The former name of a phase on the command line, accepted for one release.
     ("benchmarks/chaos/__main__.py", "rival"),
+    # The former name of an option, accepted for one release.
+    ("dubline/training/stage1/__main__.py", "retouch"),
     # The changelog gives the old names of what was renamed.
     ("CHANGELOG.md", "janitor"),
     ("CHANGELOG.md", "pulse"),

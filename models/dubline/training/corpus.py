@@ -55,7 +55,7 @@ class Clip:
     landmarks: NDArray[np.float32] | None
     """(T, 68, 2) in [-1, 1]."""
     geometry: NDArray[np.float32] | None
-    """(T, G), parameters of the rendered head: expression, head rotation and translation, gaze, blink, lips."""
+    """(T, G), rig parameters of a rendered head: expression, head rotation and translation, gaze, blink, lips."""
     aperture_mm: NDArray[np.float32] | None
     """(T,), gap of the inner lips; at most 0 when closed."""
 

@@ -33,45 +33,50 @@ FRAME_STEP: Final = 5
 #: Ridge, relative to the unit variance of whitened motion; for directions with little variance in the clips.
 RIDGE: Final = 1e-3
 #: Relative to the largest singular value; below it, two readings were never observed apart.
-NOTHING: Final = 1e-9
+RELATIVE_CUTOFF: Final = 1e-9
 
 
 @torch.inference_mode()
 def fit_readout(autoencoder: Autoencoder, whitening: Whitening, clips: Iterable[Clip]) -> LinearReadout:
-    """Least squares of what the rig did on the whitened motion that the encoder sees, both about each clip's mean.
+    """Fit the linear motion readout by least squares of rig parameters on whitened motion, both centred per clip.
 
-    `LinearReadout.lid_closure` is the other way round: motion on what the rig did.
-
-    Stage 1's own geometry head reads absolute latents; about the mean, who somebody is stays out of it (docs/log.md).
+    `LinearReadout.lid_closure` is fitted in the other direction: motion on rig parameters. Stage 1's geometry head
+    predicts from absolute latents instead; centring per clip removes the identity (docs/log.md).
 
     Args:
-        autoencoder: its motion encoder is asked.
-        whitening: of the stage 2 that speaks in its latents.
-        clips: read one at a time; those without labels are left out. Without any, the rig reads nothing.
+        autoencoder: its motion encoder is used.
+        whitening: of the stage 2 that was trained on its latents.
+        clips: read one at a time; clips without labels are skipped. Without any, all weights are 0.
     """
     size, device = len(whitening.scale), whitening.scale.device
     variance = torch.zeros(size, size, dtype=torch.float64)
-    shared = torch.zeros(size, len(READINGS), dtype=torch.float64)
-    done = torch.zeros(len(READINGS), len(READINGS), dtype=torch.float64)
+    covariance = torch.zeros(size, len(READINGS), dtype=torch.float64)
+    label_variance = torch.zeros(len(READINGS), len(READINGS), dtype=torch.float64)
     count = 0
     for clip in clips:
         if clip.geometry is None:
             continue
         frames = to_frames(clip.frames[::FRAME_STEP], device)
         motion = _centred(whitening(autoencoder.encode_motion(frames), torch.zeros((), device=device)))
-        read = _centred(readings_of(torch.from_numpy(clip.geometry[::FRAME_STEP])))
-        variance, shared, done = variance + motion.T @ motion, shared + motion.T @ read, done + read.T @ read
+        labels = _centred(readings_of(torch.from_numpy(clip.geometry[::FRAME_STEP])))
+        variance, covariance, label_variance = (
+            variance + motion.T @ motion,
+            covariance + motion.T @ labels,
+            label_variance + labels.T @ labels,
+        )
         count += len(motion)
     readout = LinearReadout(size)
     if count:
-        readout.weight.copy_(torch.linalg.solve(variance / count + RIDGE * torch.eye(size), shared / count).T)
-        # The other way round: what motion shows of lids while all other readings stay.
-        readout.lid_closure.copy_((torch.linalg.pinv(done, rtol=NOTHING, hermitian=True) @ shared.T)[LIDS])
+        readout.weight.copy_(torch.linalg.solve(variance / count + RIDGE * torch.eye(size), covariance / count).T)
+        # Motion per lid closure with all other readings constant.
+        readout.lid_closure.copy_(
+            (torch.linalg.pinv(label_variance, rtol=RELATIVE_CUTOFF, hermitian=True) @ covariance.T)[LIDS]
+        )
     return readout
 
 
 def readings_of(geometry: Tensor) -> Tensor:
-    """Convert head parameters, `Clip.geometry` (T, 68), to `READINGS`: (T, 11)."""
+    """Convert rig parameters, `Clip.geometry` (T, 68), to `READINGS`: (T, 11)."""
     columns = [geometry[:, up].sum(1) - geometry[:, down].sum(1) for up, down in TRACKS]
     return torch.stack(columns, dim=1)
 
