@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from tests.unit.training.conftest import NARROW
 from torch import nn
 
 from dubline.models import sampling
-from dubline.models.presets import TINY, DiffusionParams, Preset
+from dubline.models.presets import DiffusionParams, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.denoiser import Condition
 from dubline.models.stage2.diffusion import Diffusion
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 CPU = torch.device("cpu")
 SMALL = replace(
-    TINY,
+    NARROW,
     diffusion=DiffusionParams(
         whitened=16, width=48, layers=2, heads=2, audio_width=32, audio_layers=1, style=8, state=16, head_width=16
     ),
@@ -68,7 +69,7 @@ def with_switches(switched: dict[str, Any]) -> Preset:
 @pytest.fixture(scope="module")
 def model() -> SupervisedAutoencoder:
     torch.manual_seed(0)
-    return SupervisedAutoencoder(TINY.autoencoder, 2).eval()
+    return SupervisedAutoencoder(SMALL.autoencoder, 2).eval()
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +200,7 @@ def test_a_seed_determines_the_stream(encoded: list[EncodedClip]) -> None:
 def test_motion_follows_the_speed_of_the_recording(encoded: list[EncodedClip]) -> None:
     diffusion, windows = ready(encoded, {})
     clip = encoded[0]
-    ramp = torch.arange(float(len(clip.latents)))[:, None].expand(-1, TINY.autoencoder.motion).half()
+    ramp = torch.arange(float(len(clip.latents)))[:, None].expand(-1, SMALL.autoencoder.motion).half()
     steady = clip._replace(latents=ramp)
     diffusion.whitening.basis.zero_()[0, 0] = 1
     diffusion.whitening.scale.fill_(1)
@@ -227,7 +228,7 @@ def test_clips_without_labels_or_sound_are_accepted(clips: list[Clip], run: Path
 
 def test_a_stage_one_without_labels_has_no_lip_readings(encoded: list[EncodedClip]) -> None:
     diffusion, _ = ready(encoded, {})
-    assert not lips_of(diffusion, nn.Linear(TINY.autoencoder.motion, 1)).any()
+    assert not lips_of(diffusion, nn.Linear(SMALL.autoencoder.motion, 1)).any()
 
 
 def test_a_corpus_is_encoded_once(clips: list[Clip], model: SupervisedAutoencoder, tmp_path: Path) -> None:
@@ -251,7 +252,7 @@ def test_a_corpus_is_encoded_once(clips: list[Clip], model: SupervisedAutoencode
     grown = encoded_with(clips, model.autoencoder, ["a", "b", "c"])
     assert [clip.name for clip in grown[:2]] == [clip.name for clip in first]
     assert len(grown) == 3
-    other = Autoencoder(TINY.autoencoder)
+    other = Autoencoder(SMALL.autoencoder)
     assert not torch.equal(encoded_with(clips, other, ["a", "b", "c"])[0].latents, first[0].latents)
 
 
@@ -326,7 +327,7 @@ def test_training_starts_from_averages_of_another_stage_one(
     recipe = Recipe(batch=4, variants=0, steps=2)
     former = stage2.train(clips, SMALL, run, recipe, names=["a", "b", "c"])
     other = tmp_path_factory.mktemp("other")
-    torch.save({"average": SupervisedAutoencoder(TINY.autoencoder, 2).state_dict(), "steps": 0}, other / "stage1.pt")
+    torch.save({"average": SupervisedAutoencoder(SMALL.autoencoder, 2).state_dict(), "steps": 0}, other / "stage1.pt")
     former_clips = read_encoded(run / "encoded.pt").training
     once = replace(recipe, steps=1, start_from=former)
     names = ["a", "b", "c"]
