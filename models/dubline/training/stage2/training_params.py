@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from dubline.models.presets import DiffusionParams
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.training.checkpoint import read_average
 from dubline.training.cli_errors import UsageError
@@ -14,7 +15,7 @@ from dubline.training.cli_errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dubline.models.presets import DiffusionParams, Preset
+    from dubline.models.presets import Preset
 
 #: Parameters that may change between training and use.
 FREE: Final = ("steps", "guidance", "dropout")
@@ -64,11 +65,20 @@ def load_stage2(preset: Preset, path: Path) -> Diffusion:
 
 
 def read_training_params(path: Path) -> dict[str, Any]:
-    """Read the saved `TrainingParams` of a state; empty for exported averages."""
+    """Read the saved `TrainingParams` of a state; empty for exported averages.
+
+    Raises:
+        UsageError: the state is of a version with other parameters.
+    """
     if path.suffix != ".pt":
         return {}
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     params: dict[str, Any] = state.get("companions", {}).get("params", {})
+    known = {STAGE1, *(field.name for field in dataclasses.fields(DiffusionParams))}
+    if unknown := sorted(params.keys() - known):
+        raise UsageError(
+            f"{path} is of an earlier version ({', '.join(unknown)}): train again, --start-from the released weights"
+        )
     return params
 
 

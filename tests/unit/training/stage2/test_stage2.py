@@ -33,7 +33,7 @@ from dubline.training.stage2.encoded_clips import (
 from dubline.training.stage2.latent_alignment import align_latents
 from dubline.training.stage2.lip_check import LipCheck
 from dubline.training.stage2.recipe import Recipe
-from dubline.training.stage2.training_params import TrainingParams, load_stage2
+from dubline.training.stage2.training_params import TrainingParams, load_stage2, read_training_params
 from dubline.training.stage2.waveform_augmentation import AugmentedSpeech, change_speed
 from dubline.training.stage2.windows import WindowSampler
 
@@ -349,3 +349,9 @@ def test_training_starts_from_averages_of_another_stage_one(
         read_encoded(other / "stage1.pt.missing")
     with pytest.raises(UsageError, match="none of these clips"):
         align_latents(load_stage2(SMALL, former), [former_clips[0]._replace(name="stranger")], former_clips)
+
+
+def test_a_state_with_parameters_of_an_earlier_version_is_rejected(tmp_path: Path) -> None:
+    torch.save({"average": {}, "steps": 1, "companions": {"params": {"earlier_option": True}}}, tmp_path / "stage2.pt")
+    with pytest.raises(UsageError, match=r"earlier version \(earlier_option\)"):
+        read_training_params(tmp_path / "stage2.pt")
