@@ -1,4 +1,4 @@
-"""Brings the two files of a job from the bucket into its scratch folder; checks that they are as probed."""
+"""Downloads the two files of a job and compares them with what the probe found."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ if TYPE_CHECKING:
 
 
 def fetch(objects: Objects, lease: Lease, scratch: Path, report: Callable[[], None]) -> RenderJob:
-    """Fetch what a lease's job is made from.
+    """Download the portrait and the speech of a job.
 
     Args:
         objects: the bucket.
-        lease: its uploads are ready, with facts.
-        scratch: where to put the files.
-        report: called while they come; may raise to stop.
+        lease: of the job; both uploads are ready and have facts.
+        scratch: folder for the files.
+        report: called during the download; may raise to stop.
 
     Raises:
-        UploadMissingError: an object is gone, or is no longer what was probed.
-        StorageUnavailableError: the bucket does not answer.
+        UploadMissingError: an object does not exist, or has changed since the probe.
+        StorageUnavailableError: the bucket is unavailable.
     """
-    face = _file(objects, lease.portrait, scratch / "portrait", report)
-    voice = _file(objects, lease.speech, scratch / "speech", report)
-    if face.face_box is None or face.width_px is None or face.height_px is None or voice.duration_s is None:
+    portrait = _download(objects, lease.portrait, scratch / "portrait", report)
+    speech = _download(objects, lease.speech, scratch / "speech", report)
+    if portrait.face_box is None or portrait.width_px is None or portrait.height_px is None or speech.duration_s is None:
         raise RuntimeError("an upload is ready without its facts")
     return RenderJob(
         portrait=scratch / "portrait",
-        portrait_px=face.width_px * face.height_px,
-        face=FaceBox(*face.face_box),
+        portrait_px=portrait.width_px * portrait.height_px,
+        face=FaceBox(*portrait.face_box),
         speech=scratch / "speech",
-        container=BY_MEDIA_TYPE[voice.media_type],
-        duration_s=voice.duration_s,
+        container=BY_MEDIA_TYPE[speech.media_type],
+        duration_s=speech.duration_s,
         options=lease.options,
-        # Each attempt that ran out of memory asks the next one for less.
+        # Half the batch for each earlier attempt that ran out of memory.
         halvings=lease.charged.get(Cause.OUT_OF_MEMORY, 0),
     )
 
 
-def _file(objects: Objects, upload: Upload, path: Path, report: Callable[[], None]) -> UploadFacts:
+def _download(objects: Objects, upload: Upload, path: Path, report: Callable[[], None]) -> UploadFacts:
     if upload.facts is None:
         raise RuntimeError("an upload is ready without its facts")
     objects.get(upload.object_key, path, limit_bytes=upload.facts.size_bytes, report=report)

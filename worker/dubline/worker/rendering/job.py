@@ -1,4 +1,4 @@
-"""What goes into one render and what comes out. Imports no network, so that all may know it."""
+"""Input and output of one render. Imports no network, so that the executor can be tested without torch."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
     from dubline.worker.media.container import Container
     from dubline.worker.rendering.checkpoints import Checkpoints
 
-# (stage, percent done of the whole job); may raise to stop the job.
+#: Progress callback: stage, and percent of the whole job. It may raise to stop the job.
 Report = Callable[[Stage, float], None]
 
-#: Percent of a job at which only the storing is left.
+#: Percent of a job when the video is muxed and only its upload is left.
 MUXED_PERCENT: Final = 98.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderJob:
-    """What one video is a function of, besides the weights."""
+    """Everything that determines a video, besides the weights."""
 
     portrait: Path
-    """The sender's picture."""
+    """File of the portrait as uploaded."""
     portrait_px: int
-    """Width times height, as probed; no more is decoded."""
+    """Width times height as probed; a larger picture is not decoded."""
     face: FaceBox
-    """In px of the upright portrait."""
+    """Box in px of the upright portrait."""
     speech: Path
-    """The sender's recording."""
+    """File of the speech as uploaded."""
     container: Container
-    """What the bytes of the speech are."""
+    """Container format of the speech."""
     duration_s: float
-    """Of the speech."""
+    """Duration of the speech."""
     options: RenderOptions
-    """With a seed."""
+    """Options of the accepted job; the seed is set."""
     halvings: int = 0
-    """How often the preset's batch of frames is halved, because it did not fit into memory."""
+    """Number of times that the preset's batch is halved, after attempts that ran out of memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +50,13 @@ class Rendered:
     """A finished video."""
 
     path: Path
-    """The MP4, in the scratch folder."""
+    """MP4 file in the scratch folder."""
     duration_s: float
-    """Of its video."""
+    """Duration of the video."""
 
 
 class Renderer(Protocol):
-    """Makes videos; the real one is `pipeline.Renderer`."""
+    """Interface of `pipeline.Renderer`."""
 
     def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
-        """Make one, in an empty folder. Begins the checkpoints, and reports at least once a second."""
+        """Render a video in an empty folder: calls `checkpoints.begin` once, and `report` at least once a second."""
