@@ -171,7 +171,9 @@ def _adapt_latents(session: Session, former: Sequence[EncodedClip], clips: list[
     diffusion = cast("Diffusion", session.network)
     if former:
         explained = align_latents(diffusion, former, clips)
-        Console().print(f"these latents explain {explained:.0%} of the motion of the former ones", markup=False)
+        Console().print(
+            f"these latents explain {explained:.0%} of the motion that the averages were trained on", markup=False
+        )
     else:
         fit_statistics(diffusion, clips)
     session.average.network.load_state_dict(diffusion.state_dict())
