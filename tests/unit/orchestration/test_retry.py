@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from dubline.orchestration.domain import errors
 from dubline.orchestration.domain.jobs import Cause
-from dubline.orchestration.domain.retry import BUDGETS, LONGEST_DELAY_S, Fail, Retry, decide, backoff_s
+from dubline.orchestration.domain.retry import (
+    BUDGETS,
+    LONGEST_DELAY_S,
+    Fail,
+    Retry,
+    backoff_s,
+    charged_after,
+    decide,
+)
 
 
 def test_bad_input_is_never_retried() -> None:
@@ -46,6 +54,12 @@ def test_each_cause_has_its_own_budget() -> None:
     assert lost.delay_s == 4.0
     assert isinstance(decide(errors.StorageUnavailableError(), charged), Fail)
     assert isinstance(decide(KeyError(), charged), Fail)
+
+
+def test_progress_resets_lost_workers_and_transient_failures() -> None:
+    charged = {cause: budget - 1 for cause, budget in BUDGETS.items()}
+    assert charged_after(charged, made_progress=False) == charged
+    assert charged_after(charged, made_progress=True) == {Cause.DEFECT: 2, Cause.OUT_OF_MEMORY: 1}
 
 
 @pytest.mark.parametrize("error", [errors.OutOfMemoryError(), MemoryError()])

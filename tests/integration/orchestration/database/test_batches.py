@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
 
 
-def test_a_batch_keeps_its_rows_in_order_page_by_page(store: Store, factory: JobFactory) -> None:
+def test_pages_list_the_rows_of_a_batch_in_order(store: Store, factory: JobFactory) -> None:
     rows = [factory.new(custom_id=f"row-{n}", seed=n) for n in range(7)]
     batch, replayed = store.batches.insert("acme", rows, None, "hash")
     assert not replayed
@@ -38,12 +38,12 @@ def test_a_batch_keeps_its_rows_in_order_page_by_page(store: Store, factory: Job
     assert seen == [(f"row-{n}", n, n) for n in range(7)]
 
 
-def test_a_last_page_that_is_full_has_no_next_one(store: Store, factory: JobFactory) -> None:
+def test_a_full_last_page_has_no_next_page(store: Store, factory: JobFactory) -> None:
     batch, _ = store.batches.insert("acme", [factory.new()] * 3, None, "hash")
     assert store.batches.jobs("acme", batch.id, None, limit=3).next_after is None
 
 
-def test_progress_and_counts_come_from_the_jobs(store: Store, factory: JobFactory) -> None:
+def test_progress_and_counts_are_computed_from_the_jobs(store: Store, factory: JobFactory) -> None:
     batch, _ = store.batches.insert("acme", [factory.new(), factory.new()], None, "hash")
     assert batch.counts[JobState.QUEUED] == 2
     assert set(batch.counts) == set(JobState)
@@ -54,7 +54,7 @@ def test_progress_and_counts_come_from_the_jobs(store: Store, factory: JobFactor
     assert (half.counts[JobState.SUCCEEDED], half.progress_percent, half.finished) == (1, 50.0, False)
 
 
-def test_a_bad_upload_fails_its_row_and_no_neighbour(store: Store, factory: JobFactory) -> None:
+def test_an_unusable_upload_fails_only_its_row(store: Store, factory: JobFactory) -> None:
     faceless = factory.rejected(UploadKind.PORTRAIT, "no_face", "No face in it.")
     pending = factory.pending(UploadKind.SPEECH)
     rows = [
@@ -88,16 +88,16 @@ def test_an_upload_of_another_tenant_is_missing(store: Store, factory: JobFactor
     assert store.batches.get("acme", batch.id).finished
 
 
-def test_a_batch_with_an_upload_being_checked_inserts_nothing(store: Store, factory: JobFactory) -> None:
+def test_a_batch_with_an_upload_being_probed_inserts_nothing(store: Store, factory: JobFactory) -> None:
     probing = factory.probing(UploadKind.SPEECH)
     with pytest.raises(UploadNotReadyError):
         store.batches.insert("acme", [factory.new(), factory.new(speech=probing.id)], "key", "hash")
     assert store.jobs.queued_counts().claimable == 0
-    # The key is free again.
+    # The key can be used again.
     assert store.batches.insert("acme", [factory.new()], "key", "another")[1] is False
 
 
-def test_rows_with_faults_of_their_own_insert_nothing(store: Store, factory: JobFactory) -> None:
+def test_a_batch_with_invalid_rows_inserts_nothing(store: Store, factory: JobFactory) -> None:
     rows = [factory.new(custom_id="a"), factory.new(preset="huge"), factory.new(custom_id="a")]
     with pytest.raises(InvalidBatchError) as caught:
         store.batches.insert("acme", rows, None, "hash")
@@ -128,13 +128,13 @@ def test_the_same_key_with_another_request_is_refused(store: Store, factory: Job
         store.batches.insert("acme", [factory.new()], "key", "other hash")
 
 
-def test_a_key_belongs_to_one_tenant(store: Store, factory: JobFactory) -> None:
+def test_idempotency_keys_are_separate_per_tenant(store: Store, factory: JobFactory) -> None:
     other = type(factory)(store, "other")
     store.batches.insert("acme", [factory.new()], "key", "hash")
     assert store.batches.insert("other", [other.new()], "key", "other hash")[1] is False
 
 
-def test_the_same_key_at_once_makes_one_batch(store: Store, factory: JobFactory) -> None:
+def test_concurrent_calls_with_one_key_create_one_batch(store: Store, factory: JobFactory) -> None:
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(store.batches.insert, "acme", [factory.new()] * 20, "key", "hash") for _ in range(4)]
     assert len({call.result()[0].id for call in calls}) == 1
@@ -142,26 +142,26 @@ def test_the_same_key_at_once_makes_one_batch(store: Store, factory: JobFactory)
     assert store.jobs.queued_counts().claimable == 20
 
 
-def test_a_key_whose_batch_is_deleted_in_this_moment_is_free_again(store: Store, factory: JobFactory) -> None:
+def test_a_key_can_be_used_if_its_batch_is_deleted_concurrently(store: Store, factory: JobFactory) -> None:
     first, _ = store.batches.insert("acme", [factory.new()], "key", "hash")
-    deleting: list[str] = []
+    deleted_at: list[str] = []
 
     def delete(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        # Between the insert that finds the key taken and the look at whose it is.
-        if statement.startswith("SELECT") and "batches.idempotency_key = " in statement and not deleting:
-            deleting.append(statement)
+        # Between the insert that finds the key in use and the query for its batch.
+        if statement.startswith("SELECT") and "batches.idempotency_key = " in statement and not deleted_at:
+            deleted_at.append(statement)
             store.deletions.batch("acme", first.id, "test")
 
     event.listen(store._engine, "before_cursor_execute", delete)
     second, replayed = store.batches.insert("acme", [factory.new()], "key", "hash")
     event.remove(store._engine, "before_cursor_execute", delete)
-    assert deleting
+    assert deleted_at
     assert not replayed
     assert second.id != first.id
     assert second.counts[JobState.QUEUED] == 1
 
 
-def test_batches_of_one_tenant_at_once_do_not_block_each_other_for_good(store: Store, factory: JobFactory) -> None:
+def test_concurrent_batches_of_one_tenant_do_not_deadlock(store: Store, factory: JobFactory) -> None:
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(store.batches.insert, "acme", [factory.new()] * 20, None, "hash") for _ in range(8)]
     assert len({call.result()[0].id for call in calls}) == 8
@@ -171,14 +171,14 @@ def test_ten_thousand_rows_are_one_transaction_of_a_few_statements(store: Store,
     rows = [factory.new(custom_id=f"row-{n}") for n in range(10_000)]
     executed: list[str] = []
 
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    def record(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         executed.append(statement)
 
-    event.listen(store._engine, "before_cursor_execute", note)
+    event.listen(store._engine, "before_cursor_execute", record)
     batch, _ = store.batches.insert("acme", rows, "key", "hash")
-    event.remove(store._engine, "before_cursor_execute", note)
+    event.remove(store._engine, "before_cursor_execute", record)
     assert batch.counts[JobState.QUEUED] == 10_000
-    # Half a second on an idle machine (benchmarks/store.py); one statement per row would take ten.
+    # Half a second on an idle machine (benchmarks/store.py); one statement per row would take ten seconds.
     assert len(executed) < 12
 
 
@@ -197,9 +197,9 @@ def test_another_tenants_job_is_not_found(store: Store, factory: JobFactory) -> 
     assert store.jobs.attempts("other", job.id) == ()
 
 
-def test_a_single_job_with_a_bad_upload_is_refused_with_its_code(store: Store, factory: JobFactory) -> None:
-    silent = factory.rejected(UploadKind.SPEECH, "speech_silent", "Nothing to hear.")
-    with pytest.raises(DublineError, match="Nothing to hear") as caught:
+def test_a_single_job_with_an_unusable_upload_is_refused(store: Store, factory: JobFactory) -> None:
+    silent = factory.rejected(UploadKind.SPEECH, "speech_silent", "The speech is silent.")
+    with pytest.raises(DublineError, match="The speech is silent") as caught:
         store.jobs.insert("acme", factory.new(speech=silent.id))
     assert caught.value.code == "speech_silent"
     assert caught.value.status == 422

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.domain.leases import Lease
 
-PASSED = "UPDATE jobs SET deadline_at = now() - interval '1 s' WHERE deadline_at IS NOT NULL"
+PASS_DEADLINES = "UPDATE jobs SET deadline_at = now() - interval '1 s' WHERE deadline_at IS NOT NULL"
 
 
 def claimed(store: Store, lease_s: float = 10.0) -> Lease:
@@ -25,7 +25,7 @@ def claimed(store: Store, lease_s: float = 10.0) -> Lease:
     return lease
 
 
-def test_a_job_that_waits_is_cancelled_at_once(store: Store, factory: JobFactory) -> None:
+def test_a_waiting_job_is_cancelled_at_once(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     cancelled = store.jobs.cancel("acme", job.id)
     assert (cancelled.state, cancelled.error_code) == (JobState.CANCELLED, None)
@@ -34,7 +34,7 @@ def test_a_job_that_waits_is_cancelled_at_once(store: Store, factory: JobFactory
     assert store.jobs.cancel("acme", job.id) == cancelled
 
 
-def test_the_worker_at_a_cancelled_job_is_refused(store: Store, factory: JobFactory) -> None:
+def test_writes_to_a_cancelled_job_are_refused(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     lease = claimed(store)
     assert store.jobs.cancel("acme", job.id).stage is None
@@ -55,7 +55,7 @@ def test_a_job_between_two_attempts_is_cancelled(store: Store, factory: JobFacto
     assert attempt.outcome is Outcome.RETRIED
 
 
-def test_a_finished_job_stays_as_it_is(store: Store, factory: JobFactory) -> None:
+def test_cancelling_a_succeeded_job_changes_nothing(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     lease = claimed(store)
     store.leases.finish(lease, 1, 1.0)
@@ -63,7 +63,7 @@ def test_a_finished_job_stays_as_it_is(store: Store, factory: JobFactory) -> Non
     assert store.jobs.get("acme", job.id).state is JobState.SUCCEEDED
 
 
-def test_another_tenants_work_is_not_cancelled(store: Store, factory: JobFactory) -> None:
+def test_another_tenants_jobs_are_not_cancelled(store: Store, factory: JobFactory) -> None:
     batch, _ = store.batches.insert("acme", [factory.new()], None, "hash")
     (job,) = store.batches.jobs("acme", batch.id, None, 1).jobs
     with pytest.raises(NotFoundError):
@@ -73,7 +73,7 @@ def test_another_tenants_work_is_not_cancelled(store: Store, factory: JobFactory
     assert store.jobs.get("acme", job.id).state is JobState.QUEUED
 
 
-def test_a_cancelled_batch_keeps_what_is_finished(store: Store, factory: JobFactory) -> None:
+def test_a_cancelled_batch_keeps_its_final_jobs(store: Store, factory: JobFactory) -> None:
     rows = [factory.new(), factory.new(), factory.new(portrait=uuid4()), factory.new()]
     batch, _ = store.batches.insert("acme", rows, None, "hash")
     done, working = claimed(store), claimed(store)
@@ -90,7 +90,7 @@ def test_a_cancelled_batch_keeps_what_is_finished(store: Store, factory: JobFact
     assert store.batches.cancel("acme", batch.id) == cancelled
 
 
-def test_a_cancel_and_a_finish_at_once_have_one_winner(store: Store, factory: JobFactory) -> None:
+def test_of_a_concurrent_cancel_and_finish_one_succeeds(store: Store, factory: JobFactory) -> None:
     for _ in range(10):
         job = factory.job()
         lease = claimed(store)
@@ -109,23 +109,23 @@ def test_a_cancel_and_a_finish_at_once_have_one_winner(store: Store, factory: Jo
         assert state is (JobState.SUCCEEDED if finished.result() else JobState.CANCELLED)
 
 
-@pytest.mark.parametrize("begun", ["queued", "running", "retrying"])
-def test_a_job_past_its_deadline_fails(store: Store, factory: JobFactory, begun: str) -> None:
+@pytest.mark.parametrize("state_before", ["queued", "running", "retrying"])
+def test_a_job_past_its_deadline_fails(store: Store, factory: JobFactory, state_before: str) -> None:
     job = store.jobs.insert("acme", factory.new(deadline_s=60))
     assert job.deadline_at is not None
     assert (job.deadline_at - job.created_at).total_seconds() == 60
-    lease = None if begun == "queued" else claimed(store)
-    if lease and begun == "retrying":
+    lease = None if state_before == "queued" else claimed(store)
+    if lease and state_before == "retrying":
         store.leases.retry(lease, Cause.TRANSIENT, "x", "y", 0)
     assert store.leases.expire_deadlines() == 0
-    change(store, PASSED)
-    if begun != "running":
+    change(store, PASS_DEADLINES)
+    if state_before != "running":
         assert store.leases.claim("worker", 10) is None
     assert store.leases.expire_deadlines() == 1
     assert store.leases.expire_deadlines() == 0
     late = store.jobs.get("acme", job.id)
     assert (late.state, late.error_code) == (JobState.FAILED, "deadline_exceeded")
-    if lease and begun == "running":
+    if lease and state_before == "running":
         with pytest.raises(LeaseLostError):
             store.leases.finish(lease, 1, 1.0)
         (attempt,) = store.jobs.attempts("acme", job.id)
@@ -133,10 +133,10 @@ def test_a_job_past_its_deadline_fails(store: Store, factory: JobFactory, begun:
         assert attempt.error_code == "deadline_exceeded"
 
 
-def test_a_result_that_comes_before_the_deadline_is_noticed_counts(store: Store, factory: JobFactory) -> None:
+def test_a_result_is_accepted_until_the_deadline_is_enforced(store: Store, factory: JobFactory) -> None:
     job = store.jobs.insert("acme", factory.new(deadline_s=60))
     lease = claimed(store)
-    change(store, PASSED)
+    change(store, PASS_DEADLINES)
     store.leases.finish(lease, 1, 1.0)
     assert store.leases.expire_deadlines() == 0
     assert store.jobs.get("acme", job.id).state is JobState.SUCCEEDED
@@ -149,7 +149,7 @@ def test_a_deadline_out_of_range_is_refused(store: Store, factory: JobFactory, d
     assert caught.value.errors[0]["code"] == "deadline_out_of_range"
 
 
-def test_a_job_whose_upload_is_gone_fails_and_the_next_is_taken(store: Store, factory: JobFactory) -> None:
+def test_a_job_with_a_deleted_upload_fails_and_the_next_is_claimed(store: Store, factory: JobFactory) -> None:
     lost = store.jobs.insert("acme", factory.new(speech=factory.ready(factory.speech.kind).id))
     good = factory.job()
     change(store, "DELETE FROM uploads WHERE id = :id", id=lost.speech_upload_id)

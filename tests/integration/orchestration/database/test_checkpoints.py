@@ -20,65 +20,65 @@ if TYPE_CHECKING:
 EXPIRED_S = -1.0
 FINGERPRINT = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
 
-ENDS: dict[str, Callable[[Store, Lease], object]] = {
+FINAL_WRITES: dict[str, Callable[[Store, Lease], object]] = {
     "finish": lambda store, lease: store.leases.finish(lease, 1, 1.0),
     "fail": lambda store, lease: store.leases.fail(lease, Cause.DEFECT, "x", "y"),
     "cancel": lambda store, lease: store.jobs.cancel(lease.tenant, lease.job_id),
 }
-PAUSES: dict[str, Callable[[Store, Lease], object]] = {
+REQUEUING_WRITES: dict[str, Callable[[Store, Lease], object]] = {
     "retry": lambda store, lease: store.leases.retry(lease, Cause.TRANSIENT, "x", "y", 0),
     "release": lambda store, lease: store.leases.release(lease),
 }
 
 
-def piece(lease: Lease, kind: CheckpointKind, number: int = 0, name: str = "") -> Checkpoint:
+def checkpoint(lease: Lease, kind: CheckpointKind, number: int = 0, name: str = "") -> Checkpoint:
     key = f"{lease.attempt_prefix}{kind}-{number}{name}"
     return Checkpoint(kind=kind, number=number, object_key=key, size_bytes=10, sha256="b" * 64)
 
 
-def begun(store: Store, lease_s: float = 10.0) -> tuple[Lease, tuple[Checkpoint, ...]]:
-    """An attempt that left the motion and two segments behind."""
+def claimed_with_checkpoints(store: Store, lease_s: float = 10.0) -> tuple[Lease, tuple[Checkpoint, ...]]:
+    """Claim a job and save its motion and two segments."""
     lease = store.leases.claim("worker-1", lease_s)
     assert lease is not None
     assert store.leases.load_checkpoints(lease, FINGERPRINT) == ()
-    pieces = (
-        piece(lease, CheckpointKind.MOTION),
-        *(piece(lease, CheckpointKind.SEGMENT, number) for number in (0, 1)),
+    checkpoints = (
+        checkpoint(lease, CheckpointKind.MOTION),
+        *(checkpoint(lease, CheckpointKind.SEGMENT, number) for number in (0, 1)),
     )
-    for kept in reversed(pieces):
-        store.leases.save_checkpoint(lease, kept)
-    return lease, pieces
+    for saved in reversed(checkpoints):
+        store.leases.save_checkpoint(lease, saved)
+    return lease, checkpoints
 
 
-def again(store: Store) -> Lease:
+def claimed_again(store: Store) -> Lease:
     lease = store.leases.claim("worker-2", 10)
     assert lease is not None
     return lease
 
 
-@pytest.mark.parametrize("name", PAUSES)
-def test_the_next_attempt_gets_what_was_kept_motion_first(store: Store, factory: JobFactory, name: str) -> None:
+@pytest.mark.parametrize("name", REQUEUING_WRITES)
+def test_the_next_attempt_gets_the_saved_checkpoints_motion_first(store: Store, factory: JobFactory, name: str) -> None:
     factory.job()
-    lease, pieces = begun(store)
-    PAUSES[name](store, lease)
-    assert store.leases.load_checkpoints(again(store), FINGERPRINT) == pieces
+    lease, checkpoints = claimed_with_checkpoints(store)
+    REQUEUING_WRITES[name](store, lease)
+    assert store.leases.load_checkpoints(claimed_again(store), FINGERPRINT) == checkpoints
     assert not pending_deletion(store)
 
 
-def test_the_attempt_after_a_lost_worker_gets_what_was_kept(store: Store, factory: JobFactory) -> None:
+def test_the_attempt_after_a_lost_worker_gets_the_checkpoints(store: Store, factory: JobFactory) -> None:
     factory.job()
-    _, pieces = begun(store, EXPIRED_S)
+    _, checkpoints = claimed_with_checkpoints(store, EXPIRED_S)
     store.leases.rescue_expired()
-    assert store.leases.load_checkpoints(again(store), FINGERPRINT) == pieces
+    assert store.leases.load_checkpoints(claimed_again(store), FINGERPRINT) == checkpoints
 
 
-def test_lost_workers_end_no_job_that_gets_on_and_end_one_that_does_not(store: Store, factory: JobFactory) -> None:
+def test_lost_workers_fail_a_job_only_if_it_makes_no_progress(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     for number in range(4):
         lease = store.leases.claim("worker", EXPIRED_S)
         assert lease is not None
         store.leases.load_checkpoints(lease, FINGERPRINT)
-        store.leases.save_checkpoint(lease, piece(lease, CheckpointKind.SEGMENT, number))
+        store.leases.save_checkpoint(lease, checkpoint(lease, CheckpointKind.SEGMENT, number))
         store.leases.rescue_expired()
         assert store.jobs.get(job.tenant, job.id).state is JobState.RETRYING
     for charged in ({}, {Cause.WORKER_LOST: 1}, {Cause.WORKER_LOST: 2}):
@@ -89,13 +89,13 @@ def test_lost_workers_end_no_job_that_gets_on_and_end_one_that_does_not(store: S
     assert store.jobs.get(job.tenant, job.id).state is JobState.FAILED
 
 
-def test_other_weights_do_not_bring_old_losses_back(store: Store, factory: JobFactory) -> None:
+def test_discarded_checkpoints_still_count_as_progress(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     for _ in range(3):
         lease = store.leases.claim("worker", EXPIRED_S)
         assert lease is not None
         store.leases.load_checkpoints(lease, FINGERPRINT)
-        store.leases.save_checkpoint(lease, piece(lease, CheckpointKind.SEGMENT))
+        store.leases.save_checkpoint(lease, checkpoint(lease, CheckpointKind.SEGMENT))
         store.leases.rescue_expired()
     lease = store.leases.claim("worker", EXPIRED_S)
     assert lease is not None
@@ -104,13 +104,13 @@ def test_other_weights_do_not_bring_old_losses_back(store: Store, factory: JobFa
     assert store.jobs.get(job.tenant, job.id).state is JobState.RETRYING
 
 
-def test_other_weights_forget_everything(store: Store, factory: JobFactory) -> None:
+def test_other_weights_discard_all_checkpoints(store: Store, factory: JobFactory) -> None:
     job = factory.job()
-    lease, pieces = begun(store)
+    lease, checkpoints = claimed_with_checkpoints(store)
     store.leases.release(lease)
     other = replace(FINGERPRINT, weights_sha256="c" * 64)
-    assert store.leases.load_checkpoints(again(store), other) == ()
-    assert pending_deletion(store) == {kept.object_key for kept in pieces}
+    assert store.leases.load_checkpoints(claimed_again(store), other) == ()
+    assert pending_deletion(store) == {saved.object_key for saved in checkpoints}
     assert store.jobs.get("acme", job.id).weights_sha256 == "c" * 64
 
 
@@ -122,63 +122,63 @@ def test_other_weights_forget_everything(store: Store, factory: JobFactory) -> N
         replace(FINGERPRINT, encoder_threads=1),
     ],
 )
-def test_another_way_of_rendering_keeps_the_motion_alone(
+def test_another_fingerprint_with_the_same_weights_keeps_the_motion(
     store: Store, factory: JobFactory, other: RenderFingerprint
 ) -> None:
     factory.job()
-    lease, (motion, *segments) = begun(store)
+    lease, (motion, *segments) = claimed_with_checkpoints(store)
     store.leases.release(lease)
-    heir = again(store)
-    assert store.leases.load_checkpoints(heir, other) == (motion,)
-    assert pending_deletion(store) == {kept.object_key for kept in segments}
-    store.leases.release(heir)
-    assert store.leases.load_checkpoints(again(store), other) == (motion,)
+    successor = claimed_again(store)
+    assert store.leases.load_checkpoints(successor, other) == (motion,)
+    assert pending_deletion(store) == {saved.object_key for saved in segments}
+    store.leases.release(successor)
+    assert store.leases.load_checkpoints(claimed_again(store), other) == (motion,)
 
 
-def test_a_piece_made_again_takes_the_place_of_the_old_one(store: Store, factory: JobFactory) -> None:
+def test_a_checkpoint_saved_again_replaces_the_earlier_one(store: Store, factory: JobFactory) -> None:
     factory.job()
-    lease, (motion, old, other) = begun(store)
-    new = piece(lease, CheckpointKind.SEGMENT, 0, "-again")
+    lease, (motion, old, other) = claimed_with_checkpoints(store)
+    new = checkpoint(lease, CheckpointKind.SEGMENT, 0, "-new")
     store.leases.save_checkpoint(lease, new)
     store.leases.save_checkpoint(lease, new)
     assert pending_deletion(store) == {old.object_key}
     assert store.leases.load_checkpoints(lease, FINGERPRINT) == (motion, new, other)
 
 
-@pytest.mark.parametrize("name", ENDS)
-def test_no_final_job_has_checkpoints(store: Store, factory: JobFactory, name: str) -> None:
+@pytest.mark.parametrize("name", FINAL_WRITES)
+def test_a_final_job_has_no_checkpoints(store: Store, factory: JobFactory, name: str) -> None:
     factory.job()
-    lease, pieces = begun(store)
-    ENDS[name](store, lease)
+    lease, checkpoints = claimed_with_checkpoints(store)
+    FINAL_WRITES[name](store, lease)
     assert column(store, "SELECT object_key FROM checkpoints") == []
-    assert pending_deletion(store) == {kept.object_key for kept in pieces}
+    assert pending_deletion(store) == {saved.object_key for saved in checkpoints}
 
 
-def test_a_job_given_up_by_the_rescue_has_no_checkpoints(store: Store, factory: JobFactory) -> None:
+def test_a_job_failed_by_the_rescuer_has_no_checkpoints(store: Store, factory: JobFactory) -> None:
     job = factory.job()
-    _, pieces = begun(store, EXPIRED_S)
+    _, checkpoints = claimed_with_checkpoints(store, EXPIRED_S)
     for _ in range(4):
         store.leases.rescue_expired()
         store.leases.claim("lost", EXPIRED_S)
     assert store.jobs.get("acme", job.id).error_code == "attempts_exhausted"
-    assert pending_deletion(store) == {kept.object_key for kept in pieces}
+    assert pending_deletion(store) == {saved.object_key for saved in checkpoints}
 
 
-def test_the_weights_of_a_result_are_those_of_the_pin(store: Store, factory: JobFactory) -> None:
+def test_the_weights_of_a_job_are_those_of_its_fingerprint(store: Store, factory: JobFactory) -> None:
     job = factory.job()
-    lease, _ = begun(store)
+    lease, _ = claimed_with_checkpoints(store)
     store.leases.finish(lease, 1, 1.0)
     assert store.jobs.get("acme", job.id).weights_sha256 == FINGERPRINT.weights_sha256
 
 
-def test_the_seconds_of_the_device_add_up_over_attempts_and_not_over_reports(store: Store, factory: JobFactory) -> None:
+def test_device_time_is_summed_over_attempts_and_not_over_reports(store: Store, factory: JobFactory) -> None:
     job = factory.job()
-    first = again(store)
+    first = claimed_again(store)
     store.leases.progress(first, Stage.SAMPLING, 10, gpu_s=1.5)
     store.leases.progress(first, Stage.RENDERING, 20, gpu_s=2.0)
     store.leases.progress(first, Stage.RENDERING, 30)
     store.leases.release(first, gpu_s=2.5)
-    second = again(store)
+    second = claimed_again(store)
     store.leases.progress(second, Stage.RENDERING, 20, gpu_s=4.0)
     assert store.jobs.get("acme", job.id).gpu_s == 6.5
     store.leases.finish(second, 1, 1.0, gpu_s=4.5)

@@ -1,4 +1,4 @@
-"""The database itself refuses rows that no state allows, whatever the code above it does."""
+"""CHECK constraints: the database refuses rows that no state allows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
 
-# What is wrong, and the change that would make it so of a job that is queued.
+# What is wrong, and the change that makes a queued job illegal.
 ILLEGAL_JOBS = {
-    "a state nobody knows": "state = 'sleeping'",
+    "an unknown state": "state = 'sleeping'",
     "running without a lease": ("state = 'running', stage = 'preparing', attempt_count = 1, started_at = now()"),
     "a lease without running": "lease_token = gen_random_uuid()",
     "a stage without running": "stage = 'muxing'",
-    "final without a time": "state = 'cancelled'",
-    "a time without being final": "finalized_at = now()",
+    "a final state without an end": "state = 'cancelled'",
+    "an end without a final state": "finalized_at = now()",
     "succeeded without a result": (
         "state = 'succeeded', finalized_at = now(), attempt_count = 1, started_at = now(), progress_percent = 100"
     ),
@@ -30,16 +30,16 @@ ILLEGAL_JOBS = {
     "failed without a code": "state = 'failed', finalized_at = now()",
     "a code without failing": "error_code = 'x', error_detail = 'y'",
     "retrying before any attempt": "state = 'retrying'",
-    "more than all of it": "progress_percent = 101",
+    "more than 100 percent": "progress_percent = 101",
     "a seed below zero": "seed = -1",
     "a control below zero": "head_motion = -0.5",
     "a control beyond its range": "shut_in_silence = 1.5",
-    "a control that is no number": "blink = 'NaN'",
-    "a place in no batch": "position = 3",
-    "a video to expire that never was": "results_expire_at = now()",
-    "half a pin": "weights_sha256 = 'w', render_batch = 4",
-    "pinned without weights": "render_batch = 4, segment_frames = 100, encoder_threads = 2",
-    "less than no time on the device": "gpu_s = -1",
+    "a control that is not a number": "blink = 'NaN'",
+    "a position without a batch": "position = 3",
+    "an expiry date without a video": "results_expire_at = now()",
+    "an incomplete render fingerprint": "weights_sha256 = 'w', render_batch = 4",
+    "a render fingerprint without weights": "render_batch = 4, segment_frames = 100, encoder_threads = 2",
+    "negative device time": "gpu_s = -1",
 }
 ILLEGAL_UPLOADS = {
     "ready without facts": "state = 'ready', finalized_at = now()",
@@ -51,18 +51,18 @@ ILLEGAL_UPLOADS = {
     "leased while pending": (
         "lease_token = gen_random_uuid(), lease_expires_at = now(), lease_worker = 'w', state = 'pending'"
     ),
-    "half a lease": "lease_token = gen_random_uuid()",
-    "no bytes": "size_bytes = 0",
+    "an incomplete lease": "lease_token = gen_random_uuid()",
+    "a size of zero": "size_bytes = 0",
 }
 
 
 ILLEGAL_ATTEMPTS = {
-    "cancelled for another reason": "ended_at = now(), outcome = 'cancelled', cause = 'defect'",
-    "failed by being cancelled": "ended_at = now(), outcome = 'failed', cause = 'cancelled'",
+    "cancelled with another cause": "ended_at = now(), outcome = 'cancelled', cause = 'defect'",
+    "failed with the cause cancelled": "ended_at = now(), outcome = 'failed', cause = 'cancelled'",
     "cancelled with an error": (
         "ended_at = now(), outcome = 'cancelled', cause = 'cancelled', error_code = 'x', error_detail = 'y'"
     ),
-    "fewer refusals than none": "refused_writes = -1",
+    "a negative number of refused writes": "refused_writes = -1",
 }
 
 

@@ -1,4 +1,4 @@
-"""A database that goes away and comes back: what callers see, and what happens to work whose answer was lost."""
+"""Broken connections to the database, and statements whose result is lost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WITHIN_S = 20.0
 
 @pytest.fixture
 def other(database: DatabaseSettings) -> Iterator[Store]:
-    """A store with connections of its own, which a test may break."""
+    """A store with its own connections, which a test may break."""
     with Store.connect(database.model_copy(update={"url": _named(database)})) as other:
         yield other
 
@@ -37,8 +37,8 @@ def _named(database: DatabaseSettings) -> Any:
     return type(database.url)(f"{url}?application_name=breakable")
 
 
-def sever(store: Store, doing: str = "") -> None:
-    """Have the server end the other store's connections, as at its restart, and wait until it did."""
+def break_connections(store: Store, doing: str = "") -> None:
+    """End the other store's connections on the server, as a restart does, and wait until they are closed."""
     of_other = "FROM pg_stat_activity WHERE application_name = 'breakable' AND query LIKE :doing"
     deadline = time.monotonic() + WITHIN_S
     while not column(store, f"SELECT pid {of_other}", doing=f"%{doing}%"):
@@ -48,38 +48,36 @@ def sever(store: Store, doing: str = "") -> None:
         assert time.monotonic() < deadline
 
 
-def test_a_restart_between_two_calls_is_not_noticed(store: Store, other: Store, factory: JobFactory) -> None:
+def test_a_restart_between_two_calls_causes_no_error(store: Store, other: Store, factory: JobFactory) -> None:
     job = factory.job()
     with transaction(other._engine) as first, transaction(other._engine) as second:
         assert first.connection() is not second.connection()
         first.connection().exec_driver_sql("SELECT 1")
         second.connection().exec_driver_sql("SELECT 1")
-    sever(store)
+    break_connections(store)
     with ThreadPoolExecutor(2) as pool:
         got, claimed = pool.submit(other.jobs.get, "acme", job.id), pool.submit(other.leases.claim, "worker", 10)
     assert got.result().id == job.id
     assert claimed.result() is not None
-    sever(store)
+    break_connections(store)
     lease = claimed.result()
     assert lease is not None
     other.leases.finish(lease, 1, 1.0)
     assert store.jobs.get("acme", job.id).state is JobState.SUCCEEDED
 
 
-def test_a_connection_that_breaks_in_the_middle_is_one_typed_error_and_the_next_call_works(
-    store: Store, other: Store
-) -> None:
+def test_a_connection_broken_during_a_statement_raises_a_typed_error(store: Store, other: Store) -> None:
     run = OneStatement(other._engine)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(run, "SELECT pg_sleep(60)")
-        sever(store, doing="pg_sleep")
+        break_connections(store, doing="pg_sleep")
         with pytest.raises(DatabaseUnavailableError):
             waiting.result()
     assert run("SELECT 1 AS one")[0].one == 1
     assert other._engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-def test_a_statement_of_its_own_leaves_no_autocommit_behind(store: Store, factory: JobFactory) -> None:
+def test_a_single_statement_leaves_no_connection_in_autocommit(store: Store, factory: JobFactory) -> None:
     factory.job()
     run = OneStatement(store._engine)
     run("SELECT 1")
@@ -89,8 +87,8 @@ def test_a_statement_of_its_own_leaves_no_autocommit_behind(store: Store, factor
     assert column(store, "SELECT count(*) FROM jobs") == [1]
 
 
-class LosesAnswers:
-    """Carries statements out and loses what the server said."""
+class LosesResults:
+    """Executes statements and discards their results."""
 
     def __init__(self, run: OneStatement) -> None:
         self._run = run
@@ -103,14 +101,14 @@ class LosesAnswers:
         return rows
 
 
-def test_a_job_whose_claim_had_no_answer_is_given_back_uncharged(store: Store, factory: JobFactory) -> None:
+def test_a_claim_whose_result_was_lost_is_released_uncharged(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     leases = Leases(store._engine)
-    leases._run = line = LosesAnswers(leases._run)  # type: ignore[assignment]
+    leases._run = unreliable = LosesResults(leases._run)  # type: ignore[assignment]
     with pytest.raises(DatabaseUnavailableError):
         leases.claim("worker", 60)
     assert store.jobs.get("acme", job.id).state is JobState.RUNNING
-    line.losing = False
+    unreliable.losing = False
     lease = leases.claim("worker", 60)
     assert lease is not None
     assert (lease.job_id, lease.attempt, lease.charged) == (job.id, 2, {})

@@ -36,12 +36,12 @@ def finished(store: Store) -> Lease:
     return lease
 
 
-def kept(store: Store, lease: Lease) -> Checkpoint:
+def saved_checkpoint(store: Store, lease: Lease) -> Checkpoint:
     key = f"{lease.attempt_prefix}segment-0.mp4"
-    piece = Checkpoint(kind=CheckpointKind.SEGMENT, number=0, object_key=key, size_bytes=1, sha256="b" * 64)
+    checkpoint = Checkpoint(kind=CheckpointKind.SEGMENT, number=0, object_key=key, size_bytes=1, sha256="b" * 64)
     store.leases.load_checkpoints(lease, FINGERPRINT)
-    store.leases.save_checkpoint(lease, piece)
-    return piece
+    store.leases.save_checkpoint(lease, checkpoint)
+    return checkpoint
 
 
 def entry(store: Store, subject_id: UUID) -> AuditEntry:
@@ -49,23 +49,23 @@ def entry(store: Store, subject_id: UUID) -> AuditEntry:
     return found
 
 
-def test_a_deleted_upload_is_gone_and_its_object_doomed(store: Store, factory: JobFactory) -> None:
+def test_the_object_of_a_deleted_upload_is_pending_deletion(store: Store, factory: JobFactory) -> None:
     upload = factory.ready(UploadKind.SPEECH)
     audit_id = store.deletions.upload("acme", upload.id, ACTOR)
     with pytest.raises(NotFoundError):
         store.uploads.get("acme", upload.id)
     assert store.deletions.pending(10) == (upload.object_key,)
-    said = entry(store, upload.id)
-    assert (said.id, said.actor, said.action, said.subject_kind) == (
+    recorded = entry(store, upload.id)
+    assert (recorded.id, recorded.actor, recorded.action, recorded.subject_kind) == (
         audit_id,
         ACTOR,
         AuditAction.DELETE,
         AuditSubject.UPLOAD,
     )
-    assert (said.objects, said.completed_at) == (1, None)
+    assert (recorded.objects, recorded.completed_at) == (1, None)
 
 
-def test_an_upload_that_a_job_still_needs_is_not_deleted(store: Store, factory: JobFactory) -> None:
+def test_an_upload_that_an_open_job_uses_is_not_deleted(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     for upload in (factory.portrait, factory.speech):
         with pytest.raises(UploadInUseError):
@@ -94,16 +94,16 @@ def test_nothing_of_another_tenant_is_deleted(store: Store, factory: JobFactory)
     assert column(store, "SELECT count(*) FROM audit") == [0]
 
 
-def test_a_deletion_is_complete_when_its_last_object_is_gone(store: Store, factory: JobFactory) -> None:
+def test_a_deletion_is_complete_when_its_last_object_is_removed(store: Store, factory: JobFactory) -> None:
     job = factory.job()
-    kept(store, claimed(store))
+    saved_checkpoint(store, claimed(store))
     store.deletions.job("acme", job.id, ACTOR)
     first, *others = store.deletions.pending(10)
     store.deletions.removed([first])
     assert entry(store, job.id).completed_at is None
-    store.deletions.removed([*others, "of nobody"])
-    said = entry(store, job.id)
-    assert (said.objects, said.completed_at is not None) == (2, True)
+    store.deletions.removed([*others, "unknown"])
+    recorded = entry(store, job.id)
+    assert (recorded.objects, recorded.completed_at is not None) == (2, True)
     assert store.deletions.pending(10) == ()
 
 
@@ -113,7 +113,7 @@ def test_a_deletion_without_objects_is_complete_at_once(store: Store, factory: J
     assert entry(store, job.id).completed_at is not None
 
 
-def test_a_deleted_job_leaves_nothing_and_its_video_is_doomed(store: Store, factory: JobFactory) -> None:
+def test_the_video_of_a_deleted_job_is_pending_deletion(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     lease = finished(store)
     store.deletions.job("acme", job.id, ACTOR)
@@ -125,17 +125,17 @@ def test_a_deleted_job_leaves_nothing_and_its_video_is_doomed(store: Store, fact
         store.deletions.job("acme", job.id, ACTOR)
 
 
-def test_what_earlier_attempts_may_have_written_goes_too(store: Store, factory: JobFactory) -> None:
+def test_videos_of_earlier_attempts_are_deleted_too(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     lost = claimed(store)
     store.leases.retry(lost, Cause.TRANSIENT, "storage_unavailable", "Away.", 0)
     lease = claimed(store)
-    piece = kept(store, lease)
+    checkpoint = saved_checkpoint(store, lease)
     store.deletions.job("acme", job.id, ACTOR)
-    assert pending_deletion(store) == {lost.result_key, lease.result_key, piece.object_key}
+    assert pending_deletion(store) == {lost.result_key, lease.result_key, checkpoint.object_key}
 
 
-def test_the_worker_at_a_deleted_job_is_refused(store: Store, factory: JobFactory) -> None:
+def test_writes_to_a_deleted_job_are_refused(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     lease = claimed(store)
     store.deletions.job("acme", job.id, ACTOR)
@@ -146,7 +146,7 @@ def test_the_worker_at_a_deleted_job_is_refused(store: Store, factory: JobFactor
     assert column(store, "SELECT count(*) FROM jobs") == [0]
 
 
-def test_a_batch_counts_without_its_deleted_jobs(store: Store, factory: JobFactory) -> None:
+def test_deleted_jobs_are_not_counted_by_their_batch(store: Store, factory: JobFactory) -> None:
     batch, _ = store.batches.insert("acme", [factory.new(), factory.new()], None, "hash")
     done, other = store.batches.jobs("acme", batch.id, None, 2).jobs
     assert finished(store).job_id == done.id
@@ -158,23 +158,23 @@ def test_a_batch_counts_without_its_deleted_jobs(store: Store, factory: JobFacto
     assert (empty.row_count, empty.finished, empty.progress_percent) == (0, True, 100)
 
 
-def test_a_deleted_batch_takes_its_jobs_and_leaves_its_uploads(store: Store, factory: JobFactory) -> None:
+def test_deleting_a_batch_deletes_its_jobs_and_keeps_its_uploads(store: Store, factory: JobFactory) -> None:
     batch, _ = store.batches.insert("acme", [factory.new(), factory.new()], "key", "hash")
     other = factory.job()
     lease, running = finished(store), claimed(store)
-    piece = kept(store, running)
+    checkpoint = saved_checkpoint(store, running)
     store.deletions.batch("acme", batch.id, ACTOR)
     with pytest.raises(NotFoundError):
         store.batches.get("acme", batch.id)
     assert column(store, "SELECT id FROM jobs") == [other.id]
-    assert pending_deletion(store) == {lease.result_key, running.result_key, piece.object_key}
+    assert pending_deletion(store) == {lease.result_key, running.result_key, checkpoint.object_key}
     assert entry(store, batch.id).objects == 3
     assert store.uploads.get("acme", factory.speech.id) == factory.speech
-    # The key is free again.
+    # The key can be used again.
     assert store.batches.insert("acme", [factory.new()], "key", "another")[1] is False
 
 
-def test_a_batch_deleted_with_its_inputs_leaves_those_that_others_name(store: Store, factory: JobFactory) -> None:
+def test_inputs_that_other_jobs_use_are_not_deleted(store: Store, factory: JobFactory) -> None:
     shared, own = factory.ready(UploadKind.SPEECH), factory.ready(UploadKind.SPEECH)
     rows = [factory.new(speech=shared.id), factory.new(speech=own.id)]
     batch, _ = store.batches.insert("acme", rows, None, "hash")
@@ -187,7 +187,7 @@ def test_a_batch_deleted_with_its_inputs_leaves_those_that_others_name(store: St
         store.uploads.get("acme", own.id)
 
 
-def test_jobs_and_their_batch_deleted_at_once_do_not_wait_for_each_other(store: Store, factory: JobFactory) -> None:
+def test_concurrent_deletions_of_jobs_and_their_batch_do_not_deadlock(store: Store, factory: JobFactory) -> None:
     for _ in range(5):
         batch, _ = store.batches.insert("acme", [factory.new()] * 10, None, "hash")
         jobs = [job.id for job in store.batches.jobs("acme", batch.id, None, 10).jobs]
@@ -206,26 +206,26 @@ def test_jobs_and_their_batch_deleted_at_once_do_not_wait_for_each_other(store: 
         assert column(store, "SELECT count(*) FROM jobs") == [0]
 
 
-def test_every_object_that_a_row_needs_is_referenced(store: Store, factory: JobFactory) -> None:
+def test_every_object_that_a_row_refers_to_is_referenced(store: Store, factory: JobFactory) -> None:
     factory.job()
     done = finished(store)
     factory.job()
     running = claimed(store)
-    piece = kept(store, running)
+    checkpoint = saved_checkpoint(store, running)
     writing = f"{running.attempt_prefix}segment-1.mp4"
     store.deletions.upload("acme", factory.ready(UploadKind.SPEECH).id, ACTOR)
     (waiting,) = store.deletions.pending(1)
     pending = factory.pending(UploadKind.PORTRAIT)
-    needed = {
+    referenced = {
         done.result_key,
         running.result_key,
-        piece.object_key,
+        checkpoint.object_key,
         writing,
         waiting,
         pending.object_key,
         factory.portrait.object_key,
     }
-    strange = {
+    unreferenced = {
         done.result_key.replace("1-", "2-"),
         f"results/{uuid4()}/1-{uuid4()}.mp4",
         f"uploads/{'0' * 16}/{pending.id}",
@@ -235,16 +235,16 @@ def test_every_object_that_a_row_needs_is_referenced(store: Store, factory: JobF
         "readme.txt",
         "",
     }
-    assert store.deletions.referenced(needed | strange) == needed
+    assert store.deletions.referenced(referenced | unreferenced) == referenced
     assert store.deletions.referenced([]) == frozenset()
 
 
-def test_an_object_that_nobody_knows_is_doomed_and_written_down(store: Store, factory: JobFactory) -> None:
-    stray = f"results/{uuid4()}/1-{uuid4()}.mp4"
-    assert store.deletions.orphaned([stray, factory.portrait.object_key]) == 1
-    assert store.deletions.orphaned([stray]) == 0
-    assert pending_deletion(store) == {stray}
-    store.deletions.removed([stray])
+def test_an_orphan_is_marked_for_deletion_with_an_audit_entry(store: Store, factory: JobFactory) -> None:
+    orphan = f"results/{uuid4()}/1-{uuid4()}.mp4"
+    assert store.deletions.orphaned([orphan, factory.portrait.object_key]) == 1
+    assert store.deletions.orphaned([orphan]) == 0
+    assert pending_deletion(store) == {orphan}
+    store.deletions.removed([orphan])
     swept = column(store, "SELECT actor FROM audit WHERE action = 'orphan' AND completed_at IS NOT NULL")
     assert swept == [SWEEP_ACTOR]
 
@@ -257,7 +257,7 @@ def test_ten_thousand_jobs_are_deleted_in_one_transaction(store: Store, factory:
     assert entry(store, batch.id).objects == 2
 
 
-def test_deleting_what_is_done_does_not_turn_the_queue_back(store: Store, factory: JobFactory) -> None:
+def test_deleting_final_jobs_does_not_reset_the_queue(store: Store, factory: JobFactory) -> None:
     done, _waiting = factory.job(), factory.job()
     lease = store.leases.claim("worker-1", 10)
     assert lease is not None

@@ -1,4 +1,4 @@
-"""Every way in which a job becomes final is recorded once, in the transaction that makes it final."""
+"""Events: each final transition of a job is recorded once, in its own transaction."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from dubline.orchestration.settings import DatabaseSettings
 
 
-BEGINNING = Cursor()
+START = Cursor()
 
 
-def events(store: Store, after: Cursor = BEGINNING) -> list[Event]:
+def events(store: Store, after: Cursor = START) -> list[Event]:
     return list(store.events.after(after, list(EventKind)))
 
 
-def told(store: Store) -> list[tuple[str, UUID, object]]:
+def recorded(store: Store) -> list[tuple[str, UUID, object]]:
     return [(event.kind.value, event.subject_id, event.payload.get("state")) for event in events(store)]
 
 
@@ -41,7 +41,7 @@ def claimed(store: Store) -> Lease:
     return lease
 
 
-def expire(database: DatabaseSettings, change: str) -> None:
+def set_jobs(database: DatabaseSettings, change: str) -> None:
     engine = create_engine(database.url.get_secret_value())
     with engine.begin() as connection:
         connection.execute(text(f"UPDATE jobs SET {change}"))  # noqa: S608 - the test's own text
@@ -53,7 +53,7 @@ def finish(store: Store, _: DatabaseSettings, _job: UUID) -> None:
 
 
 def fail(store: Store, _: DatabaseSettings, _job: UUID) -> None:
-    store.leases.fail(claimed(store), Cause.DEFECT, "internal", "It broke.")
+    store.leases.fail(claimed(store), Cause.DEFECT, "internal", "Defect.")
 
 
 def cancel(store: Store, _: DatabaseSettings, job_id: UUID) -> None:
@@ -67,19 +67,19 @@ def cancel_batch(store: Store, _: DatabaseSettings, job_id: UUID) -> None:
 
 
 def miss_the_deadline(store: Store, database: DatabaseSettings, _job: UUID) -> None:
-    expire(database, "deadline_at = now() - interval '1 second' WHERE finalized_at IS NULL")
+    set_jobs(database, "deadline_at = now() - interval '1 second' WHERE finalized_at IS NULL")
     assert store.leases.expire_deadlines() == 1
 
 
 def lose_every_worker(store: Store, database: DatabaseSettings, _job: UUID) -> None:
     for _ in range(3):
         claimed(store)
-        expire(database, "lease_expires_at = now() - interval '1 second' WHERE state = 'running'")
+        set_jobs(database, "lease_expires_at = now() - interval '1 second' WHERE state = 'running'")
         assert store.leases.rescue_expired() == 1
 
 
 def lose_an_upload(store: Store, database: DatabaseSettings, _job: UUID) -> None:
-    expire(database, f"speech_upload_id = '{uuid4()}' WHERE finalized_at IS NULL")
+    set_jobs(database, f"speech_upload_id = '{uuid4()}' WHERE finalized_at IS NULL")
     assert store.leases.claim("w", 60) is None
 
 
@@ -116,9 +116,9 @@ def test_the_last_job_of_a_batch_finishes_both(
     batch, _ = store.batches.insert("acme", [factory.new(), factory.new()], None, "hash")
     first, last = store.batches.jobs("acme", batch.id, None, 2).jobs
     store.jobs.cancel("acme", first.id)
-    assert told(store) == [("job.finished", first.id, "cancelled")]
+    assert recorded(store) == [("job.finished", first.id, "cancelled")]
     way(store, database, last.id)
-    assert told(store)[1:] == [("job.finished", last.id, WAYS[way]), ("batch.finished", batch.id, None)]
+    assert recorded(store)[1:] == [("job.finished", last.id, WAYS[way]), ("batch.finished", batch.id, None)]
     assert events(store)[-1].payload == {"job_count": 2}
     assert {event.tenant for event in events(store)} == {"acme"}
 
@@ -134,34 +134,34 @@ def test_a_single_job_finishes_alone_and_names_its_error(store: Store, factory: 
 def test_a_batch_whose_jobs_all_fail_at_admission_is_finished(store: Store, factory: JobFactory) -> None:
     missing = NewJob(portrait_upload_id=uuid4(), speech_upload_id=factory.speech.id)
     batch, _ = store.batches.insert("acme", [missing, missing], None, "hash")
-    assert [kind for kind, _, _ in told(store)] == ["job.finished", "job.finished", "batch.finished"]
+    assert [kind for kind, _, _ in recorded(store)] == ["job.finished", "job.finished", "batch.finished"]
     assert batch.finished
 
 
 def test_a_batch_with_one_open_job_is_not_finished(store: Store, factory: JobFactory) -> None:
     missing = NewJob(portrait_upload_id=uuid4(), speech_upload_id=factory.speech.id)
     store.batches.insert("acme", [missing, factory.new()], None, "hash")
-    assert [kind for kind, _, _ in told(store)] == ["job.finished"]
+    assert [kind for kind, _, _ in recorded(store)] == ["job.finished"]
     finish(store, None, None)  # type: ignore[arg-type]
-    assert [kind for kind, _, _ in told(store)] == ["job.finished", "job.finished", "batch.finished"]
+    assert [kind for kind, _, _ in recorded(store)] == ["job.finished", "job.finished", "batch.finished"]
 
 
-def test_what_ends_an_attempt_but_no_job_is_no_event(store: Store, factory: JobFactory) -> None:
+def test_a_released_or_retried_attempt_is_no_event(store: Store, factory: JobFactory) -> None:
     factory.job()
     store.leases.release(claimed(store))
     store.leases.retry(claimed(store), Cause.TRANSIENT, "storage_unavailable", "Away.", 60.0)
     assert events(store) == []
 
 
-def test_a_deleted_final_job_finishes_nothing_again(store: Store, factory: JobFactory) -> None:
+def test_deleting_final_jobs_inserts_no_event(store: Store, factory: JobFactory) -> None:
     batch, _ = store.batches.insert("acme", [factory.new()], None, "hash")
     finish(store, None, None)  # type: ignore[arg-type]
-    before = told(store)
+    before = recorded(store)
     store.deletions.batch("acme", batch.id, "key:1")
-    assert told(store) == before
+    assert recorded(store) == before
 
 
-def test_a_cursor_continues_after_the_event_it_names(store: Store, factory: JobFactory) -> None:
+def test_events_are_read_after_a_cursor(store: Store, factory: JobFactory) -> None:
     jobs = [factory.job() for _ in range(3)]
     for job in jobs:
         store.jobs.cancel("acme", job.id)
@@ -171,7 +171,7 @@ def test_a_cursor_continues_after_the_event_it_names(store: Store, factory: JobF
     assert len(store.events.after(Cursor(), list(EventKind), limit=2)) == 2
 
 
-def test_an_event_waits_for_transactions_that_began_before(
+def test_an_event_is_hidden_until_earlier_transactions_have_ended(
     store: Store, factory: JobFactory, database: DatabaseSettings
 ) -> None:
     engine = create_engine(database.url.get_secret_value())
@@ -200,7 +200,7 @@ def test_old_events_are_pruned(store: Store, factory: JobFactory, database: Data
     assert old != new
 
 
-def test_a_write_under_a_lost_lease_is_no_event(store: Store, factory: JobFactory) -> None:
+def test_a_refused_write_is_no_event(store: Store, factory: JobFactory) -> None:
     factory.job()
     lost = claimed(store)
     store.leases.release(lost)

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
 
 
-def test_a_key_names_its_tenant(store: Store) -> None:
+def test_a_key_authenticates_its_tenant(store: Store) -> None:
     first, second = store.keys.create("acme"), store.keys.create("acme")
     assert first != second
     assert [store.keys.authenticate(key).tenant for key in (first, second)] == ["acme", "acme"]
 
 
 @pytest.mark.parametrize("key", ["", "dubline_unknown", "\x00", "ключ"])
-def test_an_unknown_key_names_nobody(store: Store, key: str) -> None:
+def test_an_unknown_key_authenticates_no_caller(store: Store, key: str) -> None:
     assert store.keys.authenticate(key) is None
 
 
@@ -30,6 +30,6 @@ def test_the_key_itself_is_not_stored(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Acme", "a b", "-a", "a" * 64, "a\n"])
-def test_a_name_that_cannot_be_a_tenant_is_refused(store: Store, name: str) -> None:
+def test_an_invalid_name_of_a_tenant_is_refused(store: Store, name: str) -> None:
     with pytest.raises(InvalidRequestError):
         store.keys.create(name)

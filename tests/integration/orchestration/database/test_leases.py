@@ -37,8 +37,8 @@ WRITES: dict[str, Callable[[Store, Lease], object]] = {
     "retry": lambda store, lease: store.leases.retry(lease, Cause.TRANSIENT, "x", "y", 0),
     "fail": lambda store, lease: store.leases.fail(lease, Cause.DEFECT, "x", "y"),
     "release": lambda store, lease: store.leases.release(lease),
-    "begin": lambda store, lease: store.leases.load_checkpoints(lease, FINGERPRINT),
-    "keep": lambda store, lease: store.leases.save_checkpoint(lease, segment(lease, 0)),
+    "load_checkpoints": lambda store, lease: store.leases.load_checkpoints(lease, FINGERPRINT),
+    "save_checkpoint": lambda store, lease: store.leases.save_checkpoint(lease, segment(lease, 0)),
 }
 
 
@@ -48,11 +48,11 @@ def claimed(store: Store, lease_s: float = 10.0) -> Lease:
     return lease
 
 
-def test_nothing_queued_means_no_lease(store: Store) -> None:
+def test_an_empty_queue_gives_no_lease(store: Store) -> None:
     assert store.leases.claim("worker-1", 10) is None
 
 
-def test_a_lease_carries_all_that_a_worker_needs(store: Store, factory: JobFactory) -> None:
+def test_a_lease_contains_the_uploads_and_the_options(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     lease = claimed(store)
     assert (lease.job_id, lease.tenant, lease.attempt, lease.charged) == (job.id, "acme", 1, {})
@@ -63,15 +63,15 @@ def test_a_lease_carries_all_that_a_worker_needs(store: Store, factory: JobFacto
     assert (running.state, running.stage) == (JobState.RUNNING, Stage.PREPARING)
 
 
-def test_options_come_back_with_the_job_and_its_lease(store: Store, factory: JobFactory) -> None:
-    asked = MotionControls(expression=2.0, head_motion=0.5, blink=0.25, shut_in_silence=0.0)
-    store.batches.insert("acme", [factory.new(), factory.new(controls=asked)], None, "hash")
+def test_a_job_and_its_lease_have_the_requested_options(store: Store, factory: JobFactory) -> None:
+    requested = MotionControls(expression=2.0, head_motion=0.5, blink=0.25, shut_in_silence=0.0)
+    store.batches.insert("acme", [factory.new(), factory.new(controls=requested)], None, "hash")
     leases = [claimed(store), claimed(store)]
-    assert [lease.options.controls for lease in leases] == [MotionControls(), asked]
+    assert [lease.options.controls for lease in leases] == [MotionControls(), requested]
     assert [store.jobs.get("acme", lease.job_id).options for lease in leases] == [lease.options for lease in leases]
 
 
-def test_many_workers_at_once_never_get_the_same_job(store: Store, factory: JobFactory) -> None:
+def test_concurrent_workers_never_claim_the_same_job(store: Store, factory: JobFactory) -> None:
     store.batches.insert("acme", [factory.new() for _ in range(60)], None, "hash")
 
     def work(name: int) -> list[object]:
@@ -85,7 +85,7 @@ def test_many_workers_at_once_never_get_the_same_job(store: Store, factory: JobF
     assert len(taken) == len(set(taken)) == 60
 
 
-def test_a_finished_job_has_its_result_and_a_closed_attempt(store: Store, factory: JobFactory) -> None:
+def test_a_finished_job_has_its_result_and_an_ended_attempt(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     lease = claimed(store)
     store.leases.progress(lease, Stage.RENDERING, 140.0)
@@ -101,7 +101,7 @@ def test_a_finished_job_has_its_result_and_a_closed_attempt(store: Store, factor
     assert attempt.ended_at is not None
 
 
-def test_a_failed_job_is_final_and_says_why(store: Store, factory: JobFactory) -> None:
+def test_a_failed_job_is_final_and_has_its_error(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     error = NoFaceError()
     store.leases.fail(claimed(store), Cause.BAD_INPUT, error.code, error.detail)
@@ -114,7 +114,7 @@ def test_a_failed_job_is_final_and_says_why(store: Store, factory: JobFactory) -
     assert store.leases.claim("worker-1", 10) is None
 
 
-def test_a_retried_job_waits_for_its_pause_and_counts(store: Store, factory: JobFactory) -> None:
+def test_a_retried_job_is_delayed(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     store.leases.retry(claimed(store), Cause.TRANSIENT, "storage_unavailable", "Away.", 60)
     assert store.jobs.get("acme", job.id).state is JobState.RETRYING
@@ -122,7 +122,7 @@ def test_a_retried_job_waits_for_its_pause_and_counts(store: Store, factory: Job
     assert store.jobs.queued_counts().delayed == 1
 
 
-def test_the_second_attempt_has_a_number_and_a_token_of_its_own(store: Store, factory: JobFactory) -> None:
+def test_each_attempt_has_its_own_number_token_and_result_key(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     first = claimed(store)
     store.leases.retry(first, Cause.TRANSIENT, "storage_unavailable", "Away.", 0)
@@ -135,14 +135,14 @@ def test_the_second_attempt_has_a_number_and_a_token_of_its_own(store: Store, fa
     assert kept[0].error_code == "storage_unavailable"
 
 
-def test_a_job_given_back_at_shutdown_is_due_at_once_and_not_charged(store: Store, factory: JobFactory) -> None:
+def test_a_released_job_is_due_at_once_and_not_charged(store: Store, factory: JobFactory) -> None:
     factory.job()
     store.leases.release(claimed(store))
-    again = claimed(store)
-    assert (again.attempt, again.charged) == (2, {})
+    second = claimed(store)
+    assert (second.attempt, second.charged) == (2, {})
 
 
-def test_renewing_moves_the_end_of_the_lease(store: Store, factory: JobFactory) -> None:
+def test_renewing_extends_the_lease(store: Store, factory: JobFactory) -> None:
     factory.job()
     lease = claimed(store, EXPIRED_S)
     renewed = store.leases.renew(lease, 60)
@@ -150,13 +150,13 @@ def test_renewing_moves_the_end_of_the_lease(store: Store, factory: JobFactory) 
     assert store.leases.rescue_expired() == 0
 
 
-def test_a_live_lease_is_not_rescued(store: Store, factory: JobFactory) -> None:
+def test_a_valid_lease_is_not_rescued(store: Store, factory: JobFactory) -> None:
     factory.job()
     claimed(store)
     assert store.leases.rescue_expired() == 0
 
 
-def test_an_expired_lease_is_rescued_and_the_job_runs_again(store: Store, factory: JobFactory) -> None:
+def test_a_job_with_an_expired_lease_is_rescued_and_claimed_again(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     claimed(store, EXPIRED_S)
     assert store.leases.rescue_expired() == 1
@@ -167,7 +167,7 @@ def test_an_expired_lease_is_rescued_and_the_job_runs_again(store: Store, factor
     assert (lost.outcome, lost.cause) == (Outcome.RETRIED, Cause.WORKER_LOST)
 
 
-def test_a_job_that_loses_three_workers_is_failed_for_good(store: Store, factory: JobFactory) -> None:
+def test_a_job_that_loses_three_workers_fails(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     for _ in range(3):
         claimed(store, EXPIRED_S)
@@ -179,7 +179,7 @@ def test_a_job_that_loses_three_workers_is_failed_for_good(store: Store, factory
     assert outcomes == [Outcome.RETRIED, Outcome.RETRIED, Outcome.FAILED]
 
 
-def test_an_outage_before_does_not_count_against_lost_workers(store: Store, factory: JobFactory) -> None:
+def test_transient_failures_do_not_count_as_lost_workers(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     for _ in range(5):
         store.leases.retry(claimed(store), Cause.TRANSIENT, "storage_unavailable", "Away.", 0)
@@ -193,22 +193,22 @@ def test_an_outage_before_does_not_count_against_lost_workers(store: Store, fact
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_a_zombie_is_refused_every_write(store: Store, factory: JobFactory, name: str) -> None:
+def test_every_write_of_a_zombie_worker_is_refused(store: Store, factory: JobFactory, name: str) -> None:
     job = factory.job()
     zombie = claimed(store, EXPIRED_S)
     store.leases.rescue_expired()
-    heir = claimed(store)
+    successor = claimed(store)
     before = store.jobs.get("acme", job.id), store.jobs.attempts("acme", job.id)
     with pytest.raises(LeaseLostError):
         WRITES[name](store, zombie)
     refused, untouched = store.jobs.attempts("acme", job.id)
     assert (refused.refused_writes, untouched.refused_writes) == (1, 0)
     assert (store.jobs.get("acme", job.id), (replace(refused, refused_writes=0), untouched)) == before
-    store.leases.finish(heir, 1, 1.0)
+    store.leases.finish(successor, 1, 1.0)
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_a_finished_attempt_takes_no_more_writes(store: Store, factory: JobFactory, name: str) -> None:
+def test_every_write_after_the_end_of_an_attempt_is_refused(store: Store, factory: JobFactory, name: str) -> None:
     factory.job()
     lease = claimed(store)
     store.leases.finish(lease, 1, 1.0)
@@ -216,7 +216,7 @@ def test_a_finished_attempt_takes_no_more_writes(store: Store, factory: JobFacto
         WRITES[name](store, lease)
 
 
-def test_a_rescue_and_a_finish_at_once_have_one_winner(store: Store, factory: JobFactory) -> None:
+def test_of_a_concurrent_rescue_and_finish_one_succeeds(store: Store, factory: JobFactory) -> None:
     for _ in range(10):
         job = factory.job()
         lease = claimed(store, EXPIRED_S)
@@ -234,21 +234,21 @@ def test_a_rescue_and_a_finish_at_once_have_one_winner(store: Store, factory: Jo
         state = store.jobs.get("acme", job.id).state
         assert state is (JobState.SUCCEEDED if finished.result() else JobState.RETRYING)
         if rescued.result():
-            again = claimed(store)
-            store.leases.finish(again, 1, 1.0)
+            second = claimed(store)
+            store.leases.finish(second, 1, 1.0)
 
 
-def test_a_single_job_of_another_tenant_overtakes_a_large_batch(store: Store, factory: JobFactory) -> None:
+def test_a_job_of_another_tenant_is_claimed_before_a_large_batch(store: Store, factory: JobFactory) -> None:
     speech = factory.ready(UploadKind.SPEECH, duration_s=10.0)
     store.batches.insert("acme", [factory.new(speech=speech.id) for _ in range(50)], None, "hash")
     claimed(store)
     small = type(factory)(store, "small")
     job = small.job()
-    # At most what the large tenant had begun goes first.
+    # At most one more job of the large batch is claimed first.
     assert job.id in {claimed(store).job_id, claimed(store).job_id}
 
 
-def test_two_large_tenants_share_by_seconds_of_speech(store: Store, factory: JobFactory) -> None:
+def test_two_tenants_share_the_queue_by_seconds_of_speech(store: Store, factory: JobFactory) -> None:
     short = factory.ready(UploadKind.SPEECH, duration_s=1.0)
     other = type(factory)(store, "other")
     long = other.ready(UploadKind.SPEECH, duration_s=4.0)
@@ -258,7 +258,7 @@ def test_two_large_tenants_share_by_seconds_of_speech(store: Store, factory: Job
     assert 19 <= first.count("acme") <= 21
 
 
-def test_jobs_of_one_tenant_run_in_the_order_they_were_sent(store: Store, factory: JobFactory) -> None:
+def test_jobs_of_one_tenant_are_claimed_in_order(store: Store, factory: JobFactory) -> None:
     sent = [factory.job().id for _ in range(5)]
     assert [claimed(store).job_id for _ in sent] == sent
 

@@ -22,26 +22,27 @@ RENDER, PROBE = "dubline.render", "dubline.probe"
 
 
 def sent(store: Store) -> dict[str, int]:
-    """What the outbox holds; it is empty afterwards."""
+    """Publish all notifications; return their counts by task."""
     seen: dict[str, int] = {}
     store.outbox.publish(seen.update)
     return seen
 
 
 @pytest.fixture
-def quiet(store: Store, factory: JobFactory) -> JobFactory:
+def published(store: Store, factory: JobFactory) -> JobFactory:
+    """A job factory whose notifications are published."""
     sent(store)
     return factory
 
 
-def test_nothing_to_send_means_no_call(store: Store) -> None:
+def test_an_empty_outbox_sends_nothing(store: Store) -> None:
     assert store.outbox.publish(pytest.fail) == 0
 
 
-def test_each_way_to_become_claimable_leaves_a_wake_up(store: Store, quiet: JobFactory) -> None:
-    quiet.job()
+def test_each_way_to_become_claimable_inserts_a_notification(store: Store, published: JobFactory) -> None:
+    published.job()
     assert sent(store) == {RENDER: 1}
-    rows = [quiet.new(), quiet.new(), quiet.new(portrait=uuid4())]
+    rows = [published.new(), published.new(), published.new(portrait=uuid4())]
     store.batches.insert("acme", rows, "key", "hash")
     assert sent(store) == {RENDER: 2}
     store.batches.insert("acme", rows, "key", "hash")
@@ -55,27 +56,27 @@ def test_each_way_to_become_claimable_leaves_a_wake_up(store: Store, quiet: JobF
     assert sent(store) == {RENDER: 1}
 
 
-def test_an_upload_announced_leaves_a_wake_up_once(store: Store, quiet: JobFactory) -> None:
-    upload = quiet.probing(UploadKind.SPEECH)
+def test_a_completed_upload_inserts_one_notification(store: Store, published: JobFactory) -> None:
+    upload = published.probing(UploadKind.SPEECH)
     assert sent(store) == {PROBE: 1}
     store.uploads.mark_probing("acme", upload.id)
-    store.uploads.reject_pending("acme", quiet.pending(UploadKind.SPEECH).id, "x", "y")
+    store.uploads.reject_pending("acme", published.pending(UploadKind.SPEECH).id, "x", "y")
     assert sent(store) == {}
     store.uploads.claim("lost", EXPIRED_S)
     store.uploads.rescue_expired()
     assert sent(store) == {PROBE: 1}
 
 
-def test_what_was_not_committed_is_not_sent(store: Store, quiet: JobFactory) -> None:
-    probing = quiet.probing(UploadKind.SPEECH)
+def test_a_notification_that_was_not_committed_is_not_sent(store: Store, published: JobFactory) -> None:
+    probing = published.probing(UploadKind.SPEECH)
     sent(store)
     with pytest.raises(UploadNotReadyError):
-        store.batches.insert("acme", [quiet.new(), quiet.new(speech=probing.id)], None, "hash")
+        store.batches.insert("acme", [published.new(), published.new(speech=probing.id)], None, "hash")
     assert sent(store) == {}
 
 
-def test_wake_ups_stay_while_the_broker_is_away(store: Store, quiet: JobFactory) -> None:
-    quiet.job()
+def test_notifications_are_kept_while_the_broker_is_unavailable(store: Store, published: JobFactory) -> None:
+    published.job()
 
     def broken(_counts: Mapping[str, int]) -> None:
         raise BrokerUnavailableError
@@ -85,27 +86,27 @@ def test_wake_ups_stay_while_the_broker_is_away(store: Store, quiet: JobFactory)
     assert sent(store) == {RENDER: 1}
 
 
-def test_two_relays_at_once_share_and_send_nothing_twice(store: Store, quiet: JobFactory) -> None:
-    quiet.job()
-    inside, go_on = Event(), Event()
+def test_two_concurrent_publishers_send_nothing_twice(store: Store, published: JobFactory) -> None:
+    published.job()
+    sending, proceed = Event(), Event()
 
     def slow(_counts: Mapping[str, int]) -> None:
-        inside.set()
-        assert go_on.wait(10)
+        sending.set()
+        assert proceed.wait(10)
 
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(store.outbox.publish, slow)
-        assert inside.wait(10)
-        quiet.job()
+        assert sending.wait(10)
+        published.job()
         assert sent(store) == {RENDER: 1}
-        go_on.set()
+        proceed.set()
         assert first.result() == 1
     assert sent(store) == {}
 
 
-def test_the_oldest_go_first_and_the_rest_in_the_next_call(store: Store, quiet: JobFactory) -> None:
+def test_the_oldest_notifications_are_sent_first(store: Store, published: JobFactory) -> None:
     for _ in range(3):
-        quiet.job()
+        published.job()
     seen: list[Mapping[str, int]] = []
     assert store.outbox.publish(seen.append, limit=2) == 2
     assert store.outbox.publish(seen.append, limit=2) == 1

@@ -29,7 +29,7 @@ def finished(store: Store) -> Lease:
 
 
 def pass_time(store: Store, seconds: float) -> None:
-    """Let everything that happened have happened earlier."""
+    """Move all timestamps into the past."""
     for table, columns in {
         "jobs": ("created_at", "finalized_at", "results_expire_at"),
         "uploads": ("created_at", "expire_at"),
@@ -39,14 +39,14 @@ def pass_time(store: Store, seconds: float) -> None:
         change(store, f"UPDATE {table} SET {moved}", seconds=seconds)  # noqa: S608 - our own text
 
 
-def test_without_retention_everything_is_kept(store: Store, factory: JobFactory) -> None:
+def test_without_retention_periods_nothing_is_deleted(store: Store, factory: JobFactory) -> None:
     factory.job()
     finished(store)
     pass_time(store, 10 * 365 * 24 * HOUR_S)
     assert store.deletions.expire() == 0
 
 
-def test_a_video_goes_when_its_time_is_over_and_its_job_stays(store: Store, factory: JobFactory) -> None:
+def test_an_expired_video_is_deleted_and_its_job_is_kept(store: Store, factory: JobFactory) -> None:
     store.tenants.set_retention("acme", Retention(results_s=HOUR_S))
     job = factory.job()
     lease = finished(store)
@@ -54,17 +54,17 @@ def test_a_video_goes_when_its_time_is_over_and_its_job_stays(store: Store, fact
     pass_time(store, HOUR_S + 1)
     assert store.deletions.expire() == 1
     assert store.deletions.expire() == 0
-    gone = store.jobs.get("acme", job.id)
-    assert (gone.state, gone.result_deleted_at is not None) == (JobState.SUCCEEDED, True)
+    expired = store.jobs.get("acme", job.id)
+    assert (expired.state, expired.result_deleted_at is not None) == (JobState.SUCCEEDED, True)
     assert pending_deletion(store) == {lease.result_key}
-    (said,) = store.deletions.audit("acme", job.id)
-    assert (said.actor, said.action, said.objects) == (RETENTION_ACTOR, AuditAction.EXPIRE, 1)
+    (entry,) = store.deletions.audit("acme", job.id)
+    assert (entry.actor, entry.action, entry.objects) == (RETENTION_ACTOR, AuditAction.EXPIRE, 1)
     store.deletions.removed([lease.result_key])
     assert store.deletions.referenced([lease.result_key]) == frozenset()
 
 
 @pytest.mark.parametrize(("of_tenant", "of_batch"), [(2 * HOUR_S, HOUR_S), (HOUR_S, 2 * HOUR_S), (None, HOUR_S)])
-def test_the_shorter_of_two_retentions_holds(
+def test_the_shorter_of_two_retention_periods_applies(
     store: Store, factory: JobFactory, of_tenant: int | None, of_batch: int
 ) -> None:
     store.tenants.set_retention("acme", Retention(results_s=of_tenant))
@@ -75,18 +75,18 @@ def test_the_shorter_of_two_retentions_holds(
     assert store.deletions.expire() == 1
 
 
-def test_an_upload_goes_when_its_time_is_over(store: Store, factory: JobFactory) -> None:
+def test_an_expired_upload_is_deleted(store: Store, factory: JobFactory) -> None:
     store.tenants.set_retention("acme", Retention(inputs_s=HOUR_S))
     fresh = factory.ready(UploadKind.SPEECH)
     pass_time(store, HOUR_S + 1)
     newer = factory.ready(UploadKind.SPEECH)
     assert store.deletions.expire() == 3
     assert column(store, "SELECT id FROM uploads") == [newer.id]
-    (said,) = store.deletions.audit("acme", fresh.id)
-    assert (said.actor, said.objects) == (RETENTION_ACTOR, 1)
+    (entry,) = store.deletions.audit("acme", fresh.id)
+    assert (entry.actor, entry.objects) == (RETENTION_ACTOR, 1)
 
 
-def test_an_upload_waits_for_the_jobs_that_name_it(store: Store, factory: JobFactory) -> None:
+def test_an_upload_is_kept_while_an_open_job_uses_it(store: Store, factory: JobFactory) -> None:
     store.tenants.set_retention("acme", Retention(inputs_s=HOUR_S))
     factory.job()
     pass_time(store, HOUR_S + 1)
@@ -95,7 +95,7 @@ def test_an_upload_waits_for_the_jobs_that_name_it(store: Store, factory: JobFac
     assert store.deletions.expire() == 2
 
 
-def test_the_inputs_of_a_batch_go_after_its_last_job(store: Store, factory: JobFactory) -> None:
+def test_the_inputs_of_a_batch_are_deleted_after_its_last_job(store: Store, factory: JobFactory) -> None:
     own = factory.ready(UploadKind.SPEECH)
     rows = [factory.new(), factory.new(speech=own.id)]
     batch, _ = store.batches.insert("acme", rows, None, "hash", Retention(inputs_s=HOUR_S))
@@ -109,7 +109,7 @@ def test_the_inputs_of_a_batch_go_after_its_last_job(store: Store, factory: JobF
     assert store.deletions.expire() == 1
     assert pending_deletion(store) == {own.object_key}
     assert store.deletions.expire() == 0
-    # The files that the other batch named as well go with it.
+    # The uploads that the other batch uses too are deleted with it.
     finished(store)
     pass_time(store, HOUR_S + 1)
     assert store.deletions.expire() == 2
@@ -118,7 +118,7 @@ def test_the_inputs_of_a_batch_go_after_its_last_job(store: Store, factory: JobF
     assert [entry.objects for entry in store.deletions.audit("acme", other.id)] == [2]
 
 
-def test_a_new_retention_dates_what_is_there(
+def test_new_retention_periods_apply_to_existing_files(
     store: Store, factory: JobFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tenants, "PAGE", 1)
@@ -134,13 +134,13 @@ def test_a_new_retention_dates_what_is_there(
     assert column(store, "SELECT count(expire_at) FROM uploads") == [0]
 
 
-def test_only_a_tenant_that_exists_has_a_retention(store: Store) -> None:
+def test_retention_periods_of_an_unknown_tenant_are_refused(store: Store) -> None:
     with pytest.raises(NotFoundError):
         store.tenants.set_retention("nobody", Retention())
 
 
-def test_a_checkpoint_that_outlived_its_job_is_forgotten(store: Store, factory: JobFactory) -> None:
-    # A write whose connection broke may reach the server after the one that ended the job.
+def test_a_checkpoint_of_a_final_job_is_marked_for_deletion(store: Store, factory: JobFactory) -> None:
+    # A write on a broken connection may be executed after the write that ended the job.
     factory.job()
     lease = finished(store)
     late = "INSERT INTO checkpoints VALUES (:job_id, 'motion', 0, 'late', 1, repeat('b', 64), 1)"
@@ -149,9 +149,7 @@ def test_a_checkpoint_that_outlived_its_job_is_forgotten(store: Store, factory: 
     assert pending_deletion(store) == {"late"}
 
 
-def test_the_inputs_of_a_job_deleted_out_of_its_batch_go_with_those_of_the_batch(
-    store: Store, factory: JobFactory
-) -> None:
+def test_the_inputs_of_a_job_deleted_from_its_batch_expire(store: Store, factory: JobFactory) -> None:
     batch, _ = store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=HOUR_S))
     lease = finished(store)
     store.deletions.job("acme", lease.job_id, "key:0123")

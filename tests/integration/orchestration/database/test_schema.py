@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-# Every column, constraint and index as Postgres itself prints it.
+# Every column, constraint and index as described by PostgreSQL.
 DESCRIPTION = text("""
     SELECT 'column', table_name, column_name, data_type, is_nullable, column_default
     FROM information_schema.columns WHERE table_schema = 'public'
@@ -59,7 +59,7 @@ def described(settings: DatabaseSettings) -> set[tuple[object, ...]]:
     return {row for row in rows if "alembic_version" not in str(row)}
 
 
-def test_the_migrations_make_exactly_the_tables_of_the_rows(
+def test_the_migrations_create_the_tables_of_the_row_classes(
     empty: DatabaseSettings, database: DatabaseSettings
 ) -> None:
     engine = create_engine(empty.url.get_secret_value(), poolclass=NullPool)
@@ -67,7 +67,7 @@ def test_the_migrations_make_exactly_the_tables_of_the_rows(
     assert described(empty) == described(database)
 
 
-def test_rows_of_the_first_version_are_taken_along(empty: DatabaseSettings, database: DatabaseSettings) -> None:
+def test_rows_of_the_first_version_are_migrated(empty: DatabaseSettings, database: DatabaseSettings) -> None:
     migrate(empty, "0001")
     engine = create_engine(empty.url.get_secret_value(), poolclass=NullPool)
     with engine.begin() as connection:
@@ -103,9 +103,9 @@ def test_a_migrated_database_passes_the_check(store: Store) -> None:
     store.check()
 
 
-def test_a_database_that_is_away_is_one_typed_error() -> None:
-    away = DatabaseSettings.model_validate({"url": "postgresql+psycopg://postgres@127.0.0.1:1/dubline"})
-    with Store.connect(away) as store, pytest.raises(DatabaseUnavailableError):
+def test_an_unavailable_database_raises_a_typed_error() -> None:
+    unavailable = DatabaseSettings.model_validate({"url": "postgresql+psycopg://postgres@127.0.0.1:1/dubline"})
+    with Store.connect(unavailable) as store, pytest.raises(DatabaseUnavailableError):
         store.check()
     with pytest.raises(DatabaseUnavailableError):
-        migrate(away)
+        migrate(unavailable)

@@ -1,4 +1,4 @@
-"""Any order of calls against a model in plain Python: what is refused, what is claimed, and what is left behind."""
+"""The store in any order of calls, compared with a model in plain Python."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FINGERPRINTS = [
     RenderFingerprint(weights_sha256="a" * 64, render_batch=2, segment_frames=100, encoder_threads=2),
     RenderFingerprint(weights_sha256="c" * 64, render_batch=4, segment_frames=100, encoder_threads=2),
 ]
-PIECES = [(CheckpointKind.MOTION, 0), (CheckpointKind.SEGMENT, 0), (CheckpointKind.SEGMENT, 1)]
+SLOTS = [(CheckpointKind.MOTION, 0), (CheckpointKind.SEGMENT, 0), (CheckpointKind.SEGMENT, 1)]
 
 
 @dataclass
@@ -50,7 +50,7 @@ class ModelAttempt:
     cause: Cause | None = None
     refused: int = 0
     gpu_s: float = 0.0
-    kept: bool = False
+    saved: bool = False
 
 
 @dataclass
@@ -64,7 +64,7 @@ class ModelJob:
     checkpoints: dict[tuple[CheckpointKind, int], Checkpoint] = field(default_factory=dict)
 
     def charged(self) -> Counter[Cause]:
-        made_progress = max((number for number, attempt in enumerate(self.attempts, 1) if attempt.kept), default=0)
+        made_progress = max((number for number, attempt in enumerate(self.attempts, 1) if attempt.saved), default=0)
         return Counter(
             attempt.cause
             for number, attempt in enumerate(self.attempts, 1)
@@ -74,7 +74,7 @@ class ModelJob:
         )
 
     def end(self, state: JobState, outcome: Outcome | None = None, cause: Cause | None = None) -> None:
-        """Move on; whatever attempt is open ends so."""
+        """Change the state; the open attempt ends."""
         if self.state is JobState.RUNNING:
             self.attempts[-1].outcome, self.attempts[-1].cause = outcome, cause
         self.state, self.due, self.expired = state, True, False
@@ -83,7 +83,7 @@ class ModelJob:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """What tenants, workers, the control process and the clock may do, in any order."""
+    """Calls of tenants, workers and the maintenance process, and the passing of time, in any order."""
 
     store: Store
     jobs = Bundle("jobs")
@@ -100,12 +100,12 @@ class StoreMachine(RuleBasedStateMachine):
             )
         self.factory = JobFactory(self.store, TENANT)
         self.model: dict[UUID, ModelJob] = {}
-        self.kept: set[str] = set()
+        self.saved: set[str] = set()
         self.removed: set[str] = set()
         self.deleted: set[UUID] = set()
         self.number = 0
 
-    # What tenants do.
+    # Calls of tenants.
 
     @rule(target=jobs, deadline_s=st.sampled_from([None, 3600.0]))
     def submit(self, deadline_s: float | None) -> UUID:
@@ -144,7 +144,7 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             assert model is not None
 
-    # What workers do.
+    # Calls of workers.
 
     @rule(target=leases)
     def claim(self) -> Any:
@@ -155,7 +155,7 @@ class StoreMachine(RuleBasedStateMachine):
         if lease is None:
             assert not due
             return multiple()
-        # One tenant, so the order is that of submission.
+        # There is one tenant, so jobs are claimed in the order of submission.
         assert lease.job_id == due[0]
         model = self.model[lease.job_id]
         assert lease.charged == model.charged()
@@ -175,33 +175,33 @@ class StoreMachine(RuleBasedStateMachine):
             model.attempts[-1].gpu_s = max(model.attempts[-1].gpu_s, gpu_s)
 
     @rule(lease=leases, fingerprint=st.sampled_from(FINGERPRINTS))
-    def begin(self, lease: Lease, fingerprint: RenderFingerprint) -> None:
-        given: list[Checkpoint] = []
+    def load_checkpoints(self, lease: Lease, fingerprint: RenderFingerprint) -> None:
+        loaded: list[Checkpoint] = []
         if not (
-            model := self.write(lease, lambda: given.extend(self.store.leases.load_checkpoints(lease, fingerprint)))
+            model := self.write(lease, lambda: loaded.extend(self.store.leases.load_checkpoints(lease, fingerprint)))
         ):
             return
         if model.fingerprint and model.fingerprint.weights_sha256 != fingerprint.weights_sha256:
             model.checkpoints = {}
         elif model.fingerprint != fingerprint:
-            model.checkpoints = {at: one for at, one in model.checkpoints.items() if at == PIECES[0]}
+            model.checkpoints = {at: one for at, one in model.checkpoints.items() if at == SLOTS[0]}
         model.fingerprint = fingerprint
-        assert given == [model.checkpoints[at] for at in PIECES if at in model.checkpoints]
+        assert loaded == [model.checkpoints[at] for at in SLOTS if at in model.checkpoints]
 
-    @rule(lease=leases, piece=st.sampled_from(PIECES))
-    def keep(self, lease: Lease, piece: tuple[CheckpointKind, int]) -> None:
-        # A worker begins before it keeps anything.
+    @rule(lease=leases, slot=st.sampled_from(SLOTS))
+    def save_checkpoint(self, lease: Lease, slot: tuple[CheckpointKind, int]) -> None:
+        # A worker loads the checkpoints before it saves one.
         held = self.model.get(lease.job_id)
         if held is not None and held.fingerprint is None:
             return
         self.number += 1
-        kind, number = piece
+        kind, number = slot
         key = f"{lease.attempt_prefix}{kind}-{number}-{self.number}"
         checkpoint = Checkpoint(kind=kind, number=number, object_key=key, size_bytes=1, sha256="b" * 64)
         if model := self.write(lease, lambda: self.store.leases.save_checkpoint(lease, checkpoint)):
-            self.kept.add(key)
-            model.checkpoints[piece] = checkpoint
-            model.attempts[-1].kept = True
+            self.saved.add(key)
+            model.checkpoints[slot] = checkpoint
+            model.attempts[-1].saved = True
 
     @rule(lease=leases)
     def finish(self, lease: Lease) -> None:
@@ -224,10 +224,10 @@ class StoreMachine(RuleBasedStateMachine):
         if model := self.write(lease, lambda: self.store.leases.release(lease)):
             model.end(JobState.QUEUED, Outcome.RELEASED, Cause.SHUTDOWN)
 
-    # What the clock and the control process do.
+    # The passing of time, and calls of the maintenance process.
 
     @rule(job_id=jobs)
-    def pass_lease(self, job_id: UUID) -> None:
+    def expire_lease(self, job_id: UUID) -> None:
         change(
             self.store,
             "UPDATE jobs SET lease_expires_at = now() - interval '1 s' WHERE id = :id AND state = 'running'",
@@ -237,7 +237,7 @@ class StoreMachine(RuleBasedStateMachine):
             model.expired = True
 
     @rule()
-    def pass_pauses(self) -> None:
+    def end_delays(self) -> None:
         change(self.store, "UPDATE jobs SET available_at = now()")
         for model in self.model.values():
             model.due = True
@@ -273,7 +273,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.deletions.removed(keys)
         self.removed.update(keys)
 
-    # What must hold after each of them.
+    # Invariants after each step.
 
     @invariant()
     def each_final_job_has_one_event(self) -> None:
@@ -299,7 +299,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert [row.events for row in counted] == [int(row.open == 0) for row in counted]
 
     @invariant()
-    def the_rows_say_what_the_model_says(self) -> None:
+    def the_rows_equal_the_model(self) -> None:
         with transaction(self.store._engine) as session:
             jobs = session.execute(text("SELECT id, state, gpu_s FROM jobs")).all()
             attempts = session.execute(
@@ -308,7 +308,7 @@ class StoreMachine(RuleBasedStateMachine):
                 )
             ).all()
             checkpoints = session.execute(text("SELECT job_id, object_key FROM checkpoints")).all()
-            doomed = set(session.scalars(text("SELECT object_key FROM doomed_objects")))
+            pending = set(session.scalars(text("SELECT object_key FROM doomed_objects")))
         assert {row.id: (row.state, row.gpu_s) for row in jobs} == {
             job_id: (model.state, sum(attempt.gpu_s for attempt in model.attempts))
             for job_id, model in self.model.items()
@@ -326,11 +326,11 @@ class StoreMachine(RuleBasedStateMachine):
         assert {(row.job_id, row.object_key) for row in checkpoints} == {
             (job_id, one.object_key) for job_id, model in self.model.items() for one in model.checkpoints.values()
         }
-        assert self.kept <= needed | doomed | self.removed
-        assert not needed & (doomed | self.removed)
+        assert self.saved <= needed | pending | self.removed
+        assert not needed & (pending | self.removed)
 
     def write(self, lease: Lease, call: Callable[[], object]) -> ModelJob | None:
-        """Write as a worker; gives the model of the job where the write must have been taken."""
+        """Execute a write of a worker; return the model of the job if the write must be accepted."""
         model = self.model.get(lease.job_id)
         holds = model is not None and model.state is JobState.RUNNING and model.attempts[-1].lease is lease
         try:
@@ -344,7 +344,7 @@ class StoreMachine(RuleBasedStateMachine):
         return model
 
 
-def test_any_order_of_calls_keeps_the_promises(store: Store) -> None:
+def test_the_store_equals_the_model_in_any_order_of_calls(store: Store) -> None:
     StoreMachine.store = store
     run_state_machine_as_test(
         StoreMachine,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 EXPIRED_S = -1.0
 
 
-def test_an_upload_is_pending_until_its_bytes_are_announced(store: Store, factory: JobFactory) -> None:
+def test_an_upload_is_pending_until_it_is_completed(store: Store, factory: JobFactory) -> None:
     upload = factory.pending(UploadKind.SPEECH)
     assert upload.state is UploadState.PENDING
     assert store.uploads.claim("prober", 10) is None
@@ -22,7 +22,7 @@ def test_an_upload_is_pending_until_its_bytes_are_announced(store: Store, factor
     assert store.uploads.waiting_count() == 1
 
 
-def test_announcing_twice_changes_nothing(store: Store, factory: JobFactory) -> None:
+def test_completing_an_upload_again_changes_nothing(store: Store, factory: JobFactory) -> None:
     assert store.uploads.mark_probing("acme", factory.portrait.id) == factory.portrait
 
 
@@ -33,39 +33,39 @@ def test_another_tenants_upload_is_not_found(store: Store, factory: JobFactory) 
         store.uploads.mark_probing("other", factory.portrait.id)
 
 
-def test_the_facts_of_a_probe_are_kept(store: Store, factory: JobFactory) -> None:
+def test_the_facts_of_a_probe_are_stored(store: Store, factory: JobFactory) -> None:
     upload = store.uploads.get("acme", factory.portrait.id)
     assert upload.state is UploadState.READY
     assert upload.facts == PORTRAIT
 
 
-def test_a_rejected_upload_says_why(store: Store, factory: JobFactory) -> None:
+def test_a_rejected_upload_has_its_error(store: Store, factory: JobFactory) -> None:
     upload = factory.rejected(UploadKind.PORTRAIT, "no_face", "No face.")
     assert store.uploads.get("acme", upload.id).error_code == "no_face"
 
 
-def test_uploads_are_probed_in_the_order_they_were_announced(store: Store, factory: JobFactory) -> None:
-    announced = [factory.probing(UploadKind.SPEECH).id for _ in range(3)]
-    claimed = [lease.upload.id for _ in announced if (lease := store.uploads.claim("prober", 10))]
-    assert claimed == announced
+def test_uploads_are_claimed_in_the_order_of_their_completion(store: Store, factory: JobFactory) -> None:
+    completed = [factory.probing(UploadKind.SPEECH).id for _ in range(3)]
+    claimed = [lease.upload.id for _ in completed if (lease := store.uploads.claim("prober", 10))]
+    assert claimed == completed
 
 
-def test_a_prober_whose_upload_was_rescued_cannot_decide_about_it(store: Store, factory: JobFactory) -> None:
+def test_a_prober_cannot_write_to_a_rescued_upload(store: Store, factory: JobFactory) -> None:
     factory.probing(UploadKind.SPEECH)
     zombie = store.uploads.claim("zombie", EXPIRED_S)
     assert store.uploads.rescue_expired() == 1
-    heir = store.uploads.claim("heir", 10)
+    successor = store.uploads.claim("successor", 10)
     assert zombie is not None
-    assert heir is not None
-    assert heir.attempt == 2
+    assert successor is not None
+    assert successor.attempt == 2
     with pytest.raises(LeaseLostError):
         store.uploads.accept(zombie, speech_facts(1.0))
     with pytest.raises(LeaseLostError):
         store.uploads.renew(zombie, 10)
-    assert store.uploads.accept(heir, speech_facts(1.0)).state is UploadState.READY
+    assert store.uploads.accept(successor, speech_facts(1.0)).state is UploadState.READY
 
 
-def test_a_file_that_kills_three_probers_is_rejected(store: Store, factory: JobFactory) -> None:
+def test_an_upload_that_loses_three_probers_is_rejected(store: Store, factory: JobFactory) -> None:
     upload = factory.probing(UploadKind.SPEECH)
     for _ in range(3):
         assert store.uploads.claim("prober", EXPIRED_S) is not None
@@ -74,7 +74,7 @@ def test_a_file_that_kills_three_probers_is_rejected(store: Store, factory: JobF
     assert store.uploads.claim("prober", 10) is None
 
 
-def test_probes_that_failed_for_a_while_do_not_count_as_lost_probers(store: Store, factory: JobFactory) -> None:
+def test_transient_failures_do_not_count_as_lost_probers(store: Store, factory: JobFactory) -> None:
     upload = factory.probing(UploadKind.SPEECH)
     for attempt in range(1, 6):
         lease = store.uploads.claim("prober", 10)
@@ -84,21 +84,21 @@ def test_probes_that_failed_for_a_while_do_not_count_as_lost_probers(store: Stor
     assert store.uploads.claim("prober", EXPIRED_S) is not None
     assert store.uploads.rescue_expired() == 1
     assert store.uploads.get("acme", upload.id).state is UploadState.PROBING
-    heir = store.uploads.claim("prober", 10)
-    assert heir is not None
-    assert store.uploads.accept(heir, speech_facts(1.0)).state is UploadState.READY
+    successor = store.uploads.claim("prober", 10)
+    assert successor is not None
+    assert store.uploads.accept(successor, speech_facts(1.0)).state is UploadState.READY
 
 
-def test_only_a_pending_upload_is_refused_without_a_probe(store: Store, factory: JobFactory) -> None:
+def test_only_a_pending_upload_is_rejected_without_a_probe(store: Store, factory: JobFactory) -> None:
     pending, probing = factory.pending(UploadKind.SPEECH), factory.probing(UploadKind.SPEECH)
-    refused = store.uploads.reject_pending("acme", pending.id, "upload_size_mismatch", "One byte short.")
-    assert (refused.state, refused.error_code) == (UploadState.REJECTED, "upload_size_mismatch")
+    rejected = store.uploads.reject_pending("acme", pending.id, "upload_size_mismatch", "One byte short.")
+    assert (rejected.state, rejected.error_code) == (UploadState.REJECTED, "upload_size_mismatch")
     assert store.uploads.reject_pending("acme", probing.id, "upload_size_mismatch", "Late.") == probing
     with pytest.raises(NotFoundError):
         store.uploads.reject_pending("other", pending.id, "upload_size_mismatch", "Not yours.")
 
 
-def test_a_probe_given_back_at_shutdown_is_not_charged(store: Store, factory: JobFactory) -> None:
+def test_a_released_probe_is_not_counted(store: Store, factory: JobFactory) -> None:
     factory.probing(UploadKind.SPEECH)
     lease = store.uploads.claim("prober", 10)
     assert lease is not None
@@ -109,7 +109,7 @@ def test_a_probe_given_back_at_shutdown_is_not_charged(store: Store, factory: Jo
     assert again.attempt == 1
 
 
-def test_a_probe_to_be_retried_waits_for_its_pause(store: Store, factory: JobFactory) -> None:
+def test_a_retried_probe_waits_for_its_delay(store: Store, factory: JobFactory) -> None:
     factory.probing(UploadKind.SPEECH)
     lease = store.uploads.claim("prober", 10)
     assert lease is not None
