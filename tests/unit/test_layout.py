@@ -44,7 +44,7 @@ def test_the_presets_that_are_offered_are_those_with_released_weights() -> None:
 @pytest.mark.parametrize(
     "module", ["dubline.api.app", "dubline.client.__main__", "dubline.orchestration.maintenance.scheduler"]
 )
-def test_importing_the_api_the_client_or_the_control_process_loads_no_torch(module: str) -> None:
+def test_importing_the_api_the_client_or_maintenance_loads_no_torch(module: str) -> None:
     program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 

@@ -35,15 +35,16 @@ def fetch(objects: Objects, lease: Lease, scratch: Path, report: Callable[[], No
     """
     portrait = _download(objects, lease.portrait, scratch / "portrait", report)
     speech = _download(objects, lease.speech, scratch / "speech", report)
-    if portrait.face_box is None or portrait.width_px is None or portrait.height_px is None or speech.duration_s is None:
+    width_px, height_px, duration_s = portrait.width_px, portrait.height_px, speech.duration_s
+    if portrait.face_box is None or width_px is None or height_px is None or duration_s is None:
         raise RuntimeError("an upload is ready without its facts")
     return RenderJob(
         portrait=scratch / "portrait",
-        portrait_px=portrait.width_px * portrait.height_px,
+        portrait_px=width_px * height_px,
         face=FaceBox(*portrait.face_box),
         speech=scratch / "speech",
         container=BY_MEDIA_TYPE[speech.media_type],
-        duration_s=speech.duration_s,
+        duration_s=duration_s,
         options=lease.options,
         # Half the batch for each earlier attempt that ran out of memory.
         halvings=lease.charged.get(Cause.OUT_OF_MEMORY, 0),
