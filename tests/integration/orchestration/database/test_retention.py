@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.integration.conftest import wait_until
 from tests.integration.orchestration.rows import change, column, pending_deletion
 
-from dubline.orchestration.database.store import tenants
+from dubline.orchestration.database.store import removal, tenants
 from dubline.orchestration.domain.audit import RETENTION_ACTOR, AuditAction
 from dubline.orchestration.domain.batches import Retention
 from dubline.orchestration.domain.errors import NotFoundError
@@ -13,6 +15,8 @@ from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.domain.uploads import UploadKind
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
@@ -158,3 +162,25 @@ def test_the_inputs_of_a_job_deleted_from_its_batch_expire(store: Store, factory
     pass_time(store, HOUR_S + 1)
     assert store.deletions.expire() == 2
     assert {lease.portrait.object_key, lease.speech.object_key} <= pending_deletion(store)
+
+
+def test_a_job_and_the_inputs_of_its_batch_are_deleted_without_deadlock(
+    store: Store, factory: JobFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, _ = store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=HOUR_S))
+    lease = finished(store)
+    pass_time(store, HOUR_S + 1)
+    find = removal.unshared_uploads
+    deletion: list[Future[Any]] = []
+    blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    def find_during_deletion(*given: Any) -> list[tuple[UUID, str]]:
+        deletion.append(pool.submit(store.deletions.job, "acme", lease.job_id, "key:1"))
+        wait_until(lambda: column(store, blocked) != [0])
+        return find(*given)
+
+    monkeypatch.setattr(removal, "unshared_uploads", find_during_deletion)
+    with ThreadPoolExecutor(1) as pool:
+        assert store.deletions.expire() == 2
+        assert deletion[0].result()
+    assert store.batches.get("acme", batch.id).row_count == 0

@@ -81,6 +81,9 @@ class Deletions:
             found = session.execute(_LOCK_JOB, {"id": job_id, "tenant": tenant}).one_or_none()
             if found is None:
                 raise NotFoundError(f"There is no job {job_id}.")
+            if found.batch_id is not None:
+                # Before the uploads: the deletion of expired inputs locks a batch and then its uploads.
+                session.execute(_LOCK_BATCH, {"id": found.batch_id, "tenant": tenant})
             session.execute(_SET_INPUTS_EXPIRY, {"id": job_id})
             entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.JOB, job_id)
             entry.close(removal.delete_jobs(session, [job_id], audit_id))

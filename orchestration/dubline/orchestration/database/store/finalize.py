@@ -4,7 +4,7 @@ The statement that makes a job final also deletes the rows of its checkpoints, m
 decrements the number of open jobs of its batch, and inserts the event `job.finished` and, with the last open job of a
 batch, `batch.finished`.
 
-Jobs are locked before batches, so that two of these transactions cannot deadlock.
+Jobs are locked before batches, and batches before uploads, so that two of these transactions cannot deadlock.
 """
 
 from __future__ import annotations
