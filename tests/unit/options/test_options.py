@@ -1,4 +1,4 @@
-"""Every place that takes options of a render has the names, bounds and defaults of the one table."""
+"""The schemas, the client, the command line and the table of jobs agree with the declared render options."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_every_option_has_a_column_and_bounds_a_check(one: Option) -> None:
     assert one.check_sql() is None or one.check_sql() in checks
 
 
-def test_options_survive_the_way_through_their_columns() -> None:
+def test_options_are_restored_from_their_columns() -> None:
     chosen = replace(DEFAULT, preset="tiny", seed=7, controls=MotionControls(blink=0.5))
     assert from_columns(columns_of(chosen)) == chosen
 

@@ -24,7 +24,9 @@ def test_a_busy_tenant_is_placed_behind_its_own_jobs() -> None:
 
 
 @given(CLOCKS, CLOCKS, st.lists(SECONDS, max_size=50))
-def test_places_are_never_in_the_past_and_keep_the_order(queue_s: float, tenant_s: float, costs_s: list[float]) -> None:
+def test_order_keys_are_never_in_the_past_and_keep_the_order(
+    queue_s: float, tenant_s: float, costs_s: list[float]
+) -> None:
     keys, after_s = order_keys(queue_s, tenant_s, costs_s)
     assert len(keys) == len(costs_s)
     assert all(key >= max(queue_s, tenant_s) for key in keys)
@@ -32,7 +34,7 @@ def test_places_are_never_in_the_past_and_keep_the_order(queue_s: float, tenant_
 
 
 @given(CLOCKS, CLOCKS, st.lists(SECONDS, max_size=20), st.lists(SECONDS, max_size=20))
-def test_two_calls_assign_the_same_places_as_one(
+def test_two_calls_assign_the_same_order_keys_as_one(
     queue_s: float, tenant_s: float, first: list[float], second: list[float]
 ) -> None:
     keys, middle_s = order_keys(queue_s, tenant_s, first)

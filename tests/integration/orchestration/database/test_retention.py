@@ -140,7 +140,7 @@ def test_new_retention_periods_apply_to_existing_files(
 
 def test_retention_periods_of_an_unknown_tenant_are_refused(store: Store) -> None:
     with pytest.raises(NotFoundError):
-        store.tenants.set_retention("nobody", Retention())
+        store.tenants.set_retention("unknown", Retention())
 
 
 def test_a_checkpoint_of_a_final_job_is_marked_for_deletion(store: Store, factory: JobFactory) -> None:

@@ -64,7 +64,7 @@ _RELEASE_PARTS: Final = (
 )
 RELEASE: Final = _fenced_update(*_RELEASE_PARTS)
 #: A statement of its own: with an array parameter in `RELEASE`, the server would plan that statement on each call,
-#: because it cannot know the length of the array.
+#: because the length of the array is unknown.
 RELEASE_MANY: Final = _fenced_update(*_RELEASE_PARTS, held="= ANY(%(tokens)s)")
 SAVE_CHECKPOINT: Final = """
 WITH held AS (

@@ -60,12 +60,12 @@ class Leases:
             lease = lease_of(rows, token)
             if lease is not None:
                 return lease
-            gone = UploadMissingError("An upload of this job was deleted. Send the file and the job again.")
+            missing = UploadMissingError("An upload of this job was deleted. Send the file and the job again.")
             self._run(
                 fenced_statements.FAIL,
                 token=token,
                 gpu_s=0.0,
-                **_error_columns(Cause.BAD_INPUT, gone.code, gone.detail),
+                **_error_columns(Cause.BAD_INPUT, missing.code, missing.detail),
             )
 
     def renew(self, lease: Lease, lease_s: float) -> Lease:

@@ -24,8 +24,8 @@ SELECT DISTINCT object_key, CAST(:audit_id AS uuid) FROM unnest(CAST(:keys AS te
 {_UNLESS_AUDITED}
 """)  # noqa: S608 - our own text
 _MARK_CHECKPOINTS: Final = text(f"""
-WITH gone AS (DELETE FROM checkpoints WHERE job_id = ANY(:job_ids) AND kind = ANY(:kinds) RETURNING object_key)
-INSERT INTO doomed_objects (object_key, audit_id) SELECT object_key, CAST(:audit_id AS uuid) FROM gone
+WITH deleted AS (DELETE FROM checkpoints WHERE job_id = ANY(:job_ids) AND kind = ANY(:kinds) RETURNING object_key)
+INSERT INTO doomed_objects (object_key, audit_id) SELECT object_key, CAST(:audit_id AS uuid) FROM deleted
 {_UNLESS_AUDITED}
 """)  # noqa: S608 - our own text
 
