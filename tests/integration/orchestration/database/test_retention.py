@@ -184,3 +184,31 @@ def test_a_job_and_the_inputs_of_its_batch_are_deleted_without_deadlock(
         assert store.deletions.expire() == 2
         assert deletion[0].result()
     assert store.batches.get("acme", batch.id).row_count == 0
+
+
+def test_inputs_of_two_batches_are_deleted_without_deadlock_with_a_new_batch(
+    store: Store, factory: JobFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low, high = sorted(factory.ready(UploadKind.PORTRAIT).id for _ in range(2))
+    for portrait in (high, low):
+        row = factory.new(portrait=portrait, speech=factory.ready(UploadKind.SPEECH).id)
+        store.batches.insert("acme", [row], None, "hash", Retention(inputs_s=HOUR_S))
+        finished(store)
+    pass_time(store, HOUR_S + 1)
+    find = removal.unshared_uploads
+    accepted: list[Future[Any]] = []
+    blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    def find_then_accept(*given: Any) -> list[tuple[UUID, str]]:
+        found = find(*given)
+        if not accepted:
+            rows = [factory.new(portrait=low), factory.new(portrait=high)]
+            accepted.append(pool.submit(store.batches.insert, "acme", rows, None, "hash"))
+            wait_until(lambda: column(store, blocked) != [0])
+        return found
+
+    monkeypatch.setattr(removal, "unshared_uploads", find_then_accept)
+    with ThreadPoolExecutor(1) as pool:
+        assert store.deletions.expire() == 3
+        batch, _ = accepted[0].result()
+    assert batch.counts[JobState.QUEUED] == 1

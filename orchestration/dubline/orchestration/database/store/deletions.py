@@ -133,8 +133,13 @@ class Deletions:
         with transaction(self._engine) as session:
             retention.checkpoints(session)
             expired = retention.results(session, limit) + retention.uploads(session, limit)
-        with transaction(self._engine) as session:
-            return expired + retention.inputs(session, limit)
+        for _ in range(limit):
+            with transaction(self._engine) as session:
+                count = retention.inputs(session)
+            if count is None:
+                break
+            expired += count
+        return expired
 
     def pending(self, limit: int) -> tuple[str, ...]:
         """Read the keys of objects pending deletion, those marked first before the others."""

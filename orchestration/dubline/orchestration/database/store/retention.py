@@ -31,7 +31,7 @@ WHERE expire_at < now() AND NOT EXISTS (
 )
 ORDER BY expire_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
-_LOCK_EXPIRED_BATCHES: Final = text("""
+_LOCK_EXPIRED_BATCH: Final = text("""
 SELECT id, tenant FROM batches
 WHERE inputs_s IS NOT NULL AND inputs_deleted_at IS NULL
 AND created_at < now() - make_interval(secs => inputs_s)
@@ -39,7 +39,7 @@ AND NOT EXISTS (
     SELECT FROM jobs WHERE batch_id = batches.id
     AND (finalized_at IS NULL OR finalized_at >= now() - make_interval(secs => batches.inputs_s))
 )
-ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
+ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 _SELECT_FINAL_JOBS_WITH_CHECKPOINTS: Final = text("""
 SELECT DISTINCT job_id FROM checkpoints JOIN jobs ON jobs.id = job_id WHERE finalized_at IS NOT NULL
@@ -74,16 +74,22 @@ def uploads(session: Session, limit: int) -> int:
     return len(unused)
 
 
-def inputs(session: Session, limit: int) -> int:
-    """Delete the uploads of batches whose last job ended long enough ago; return the number of uploads."""
-    count = 0
-    for batch_id, tenant in session.execute(_LOCK_EXPIRED_BATCHES, {"limit": limit}).all():
-        unshared = removal.unshared_uploads(session, tenant, batch_id)
-        entry = _begin(session, tenant, AuditSubject.BATCH, batch_id)
-        entry.close(removal.delete_uploads(session, unshared, entry.id))
-        session.execute(_SET_INPUTS_DELETED, {"id": batch_id})
-        count += len(unshared)
-    return count
+def inputs(session: Session) -> int | None:
+    """Delete the uploads of the oldest batch whose last job ended long enough ago.
+
+    One batch per transaction, so that all uploads that it locks are locked in order of id.
+
+    Returns:
+        Number of uploads; None if there is no such batch.
+    """
+    batch = session.execute(_LOCK_EXPIRED_BATCH).one_or_none()
+    if batch is None:
+        return None
+    unshared = removal.unshared_uploads(session, batch.tenant, batch.id)
+    entry = _begin(session, batch.tenant, AuditSubject.BATCH, batch.id)
+    entry.close(removal.delete_uploads(session, unshared, entry.id))
+    session.execute(_SET_INPUTS_DELETED, {"id": batch.id})
+    return len(unshared)
 
 
 def _begin(session: Session, tenant: str, kind: AuditSubject, subject_id: UUID) -> audit.Entry:
