@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from pydantic import ValidationError
 
+from dubline.api import batches
 from dubline.api.schemas.batches import BatchRequest, RetentionRequest
 from dubline.api.schemas.jobs import JobRequest
 from dubline.api.schemas.options import ControlsRequest
@@ -142,3 +143,23 @@ def test_an_unknown_field_is_an_error() -> None:
 def test_a_size_is_an_integer(size_bytes: object) -> None:
     with pytest.raises(ValidationError):
         UploadRequest.model_validate({"kind": "speech", "content_type": "audio/wav", "size_bytes": size_bytes})
+
+
+def test_the_hash_of_a_batch_request_is_the_same_in_all_versions() -> None:
+    row = {
+        "portrait_upload_id": "0198c2f4-5a51-7c3e-9d7a-0f6d8f0f3a11",
+        "speech_upload_id": "0198c2f4-6b02-7d1f-8a4b-3c9e5d7a2b22",
+        "preset": "tiny",
+        "seed": 7,
+        "controls": {"expression": 1.0, "blink": 0.5},
+        "custom_id": "a",
+        "deadline_s": 3600,
+    }
+    retention = {"inputs_s": 604_800}
+    # As computed before output options existed: a repetition after an update must find the batch of its first call.
+    earlier = "04e29ef55d61fc2381f2f2ce08e690881e419ee12474c7c6ff3d73c7443750d0"
+    for more in ({}, {"output": {}}, {"output": {"height_px": None}}):
+        request = BatchRequest.model_validate({"jobs": [row | more], "retention": retention})
+        assert batches._fingerprint(request) == earlier
+    chosen = BatchRequest.model_validate({"jobs": [row | {"output": {"height_px": 720}}], "retention": retention})
+    assert batches._fingerprint(chosen) != earlier
