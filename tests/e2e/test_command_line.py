@@ -43,7 +43,7 @@ def test_submit_renders_a_video_as_long_as_the_speech(
     done = dubline(stack, *words)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0] == "ben.mp4: uploading"
-    assert done.stdout.splitlines()[-1].startswith("ben.mp4: done")
+    assert done.stdout.splitlines()[-2].startswith("ben.mp4: done")
 
     with av.open(out) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]

@@ -24,7 +24,8 @@ from dubline.options.render import BY_NAME
 FAILED: Final = 1
 INTERRUPTED: Final = 130
 
-_NOT_FOUND: Final = 404
+#: Statuses of an id that names nothing: unknown, or not in the form of an id.
+_NO_SUCH_ID: Final = frozenset({404, 422})
 
 Identifier = Annotated[str, typer.Argument(metavar="ID", help="Id of a job or a batch.")]
 
@@ -62,7 +63,7 @@ app = typer.Typer(
 @app.command()
 def submit(  # noqa: PLR0913, PLR0917 - each is an option
     portrait: Annotated[Path, typer.Option(help="Photograph of one face: JPEG, PNG or WebP.")],
-    speech: Annotated[Path, typer.Option(help="Speech track: WAV, MP3, FLAC, Ogg or M4A.")],
+    speech: Annotated[Path, typer.Option(help="Speech track: WAV, MP3, FLAC, Ogg, M4A or AAC.")],
     out: Annotated[Path | None, typer.Option(help="Path of the video; default: named after both files.")] = None,
     preset: Preset = None,
     seed: Seed = None,
@@ -77,6 +78,8 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
         if not file.is_file():
             raise ClientError(f"The file {file} does not exist.")
     target = out or _new_file(Path(f"{portrait.stem}-{speech.stem}.mp4"))
+    if target.is_dir():
+        raise ClientError(f"{target} is a folder. Name the file of the video with --out.")
     controls = Controls(expression=expression, head_motion=head_motion, blink=blink, shut_in_silence=shut_in_silence)
     requested = RequestedOptions(preset=preset, seed=seed, controls=controls, output=Output(height_px=height_px))
     options = SubmitOptions(portrait=portrait, speech=speech, out=target, requested=requested)
@@ -86,6 +89,8 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
             outcome = submission.run()
         except KeyboardInterrupt:
             raise _interrupted(submission.job_id) from None
+    if submission.job_id:
+        typer.echo(f"job {submission.job_id}")
     if outcome.fault:
         _error(str(outcome.fault))
         raise typer.Exit(FAILED)
@@ -107,6 +112,8 @@ def batch(
             raise _interrupted(submission.batch_id) from None
     for line in report.of_outcomes(outcomes, out, time.monotonic() - started_s):
         typer.echo(line)
+    if submission.batch_id:
+        typer.echo(f"batch {submission.batch_id}")
     if any(outcome.fault for outcome in outcomes):
         raise typer.Exit(FAILED)
 
@@ -176,9 +183,15 @@ def _find(client: Client, identifier: str) -> Job | Batch:
     try:
         return client.jobs.get(identifier)
     except RefusedError as error:
-        if error.status != _NOT_FOUND:
+        if error.status not in _NO_SUCH_ID:
             raise
+    try:
         return client.batches.get(identifier)
+    except RefusedError as error:
+        if error.status not in _NO_SUCH_ID:
+            raise
+        advice = "Check the id and the API key that it was created with."
+        raise ClientError(f"There is no job or batch {identifier}. {advice}") from error
 
 
 def _new_file(target: Path) -> Path:

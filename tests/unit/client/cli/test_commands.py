@@ -35,10 +35,22 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 
 @pytest.mark.usefixtures("service")
-def test_submit_downloads_a_video(monkeypatch: pytest.MonkeyPatch, media: Path) -> None:
+def test_submit_downloads_a_video_and_prints_the_id(
+    monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(media)
     assert run(monkeypatch, "submit", "--portrait", "face.jpg", "--speech", "hello.mp3") == 0
     assert (media / "face-hello.mp4").is_file()
+    assert capsys.readouterr().out.endswith("\njob job-0\n")
+
+
+def test_submit_refuses_a_folder_as_video_before_sending(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3", "--out", media)
+    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
+    assert f"{media} is a folder." in capsys.readouterr().err
+    assert service.calls == []
 
 
 def test_submit_sends_the_controls_that_are_set(monkeypatch: pytest.MonkeyPatch, media: Path, service: Service) -> None:
@@ -123,6 +135,7 @@ def test_batch_downloads_the_videos_and_prints_a_summary(
     shown = capsys.readouterr().out
     assert "failed  bad  no_face: No face was found." in shown
     assert "1 of 2 videos" in shown
+    assert shown.endswith("\nbatch batch-0\n")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +213,17 @@ def test_delete_accepts_jobs_and_batches_and_prints_the_audit_entry(
     assert service.requests[-1].url.query == b"inputs=true"
     assert (service.jobs, service.batches) == ({}, {})
     assert run(monkeypatch, "delete", "job-0") == __main__.USAGE_ERROR
-    assert "There is no batch with this id." in capsys.readouterr().err
+    assert "There is no job or batch job-0. Check the id" in capsys.readouterr().err
+
+
+def test_an_id_in_the_wrong_form_is_reported_like_an_unknown_one(
+    monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in ("jobs", "batches"):
+        body = {"code": "invalid_request", "detail": "Input should be a valid UUID."}
+        service.faults[f"GET /v1/{path}/nope"] = [httpx2.Response(422, json=body)]
+    assert run(monkeypatch, "status", "nope") == __main__.USAGE_ERROR
+    assert capsys.readouterr().err.startswith("dubline: There is no job or batch nope.")
 
 
 def test_an_error_is_printed_in_one_sentence(
