@@ -60,7 +60,7 @@ def validation_messages(error: ValidationError) -> list[str]:
     name = error.title.removesuffix("Settings").upper()
     return [
         f"the environment variable {'_'.join(['DUBLINE', name, *map(str, fault['loc'])]).upper()} "
-        f"is not usable: {fault['msg']}."
+        + ("is not set." if fault["type"] == "missing" else f"is not usable: {fault['msg']}.")
         for fault in error.errors()
     ]
 

@@ -79,7 +79,7 @@ def test_a_missing_setting_is_reported_in_one_line(environment: dict[str, str]) 
     del environment["DUBLINE_DATABASE_URL"]
     ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 2
-    message = "the environment variable DUBLINE_DATABASE_URL is not usable: Field required."
+    message = "the environment variable DUBLINE_DATABASE_URL is not set."
     assert ended.stderr == f"dubline: {message}\n"
 
 

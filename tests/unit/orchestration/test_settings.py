@@ -32,7 +32,7 @@ def test_a_missing_variable_is_named_in_the_message(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ValidationError) as refused:
         BrokerSettings.read()
     (message,) = validation_messages(refused.value)
-    assert message == "the environment variable DUBLINE_BROKER_URL is not usable: Field required."
+    assert message == "the environment variable DUBLINE_BROKER_URL is not set."
 
 
 def test_settings_cannot_be_changed() -> None:
