@@ -1,4 +1,4 @@
-"""Compute time per second of video, by preset and stage: `python benchmarks/render.py [PORTRAIT SPEECH]`.
+"""Compute time per second of video, by preset and stage: `python benchmarks/render.py [PORTRAIT [SPEECH]]`.
 
 Times the worker's pipeline on the CPU of this machine with loaded networks. Compare the shares of the
 stages rather than the times.
@@ -6,7 +6,7 @@ stages rather than the times.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -93,5 +93,8 @@ def measure(job: RenderJob) -> None:
 
 
 if __name__ == "__main__":
-    files = [Path(argument) for argument in sys.argv[1:3]] or [DEMO / "portraits/ada.jpg", DEMO / "speech/english.mp3"]
-    main(*files)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("portrait", type=Path, nargs="?", default=DEMO / "portraits/ada.jpg")
+    parser.add_argument("speech", type=Path, nargs="?", default=DEMO / "speech/english.mp3")
+    options = parser.parse_args()
+    main(options.portrait, options.speech)

@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 own = folder.resolve() / phase
                 own.mkdir(parents=True, exist_ok=True)
                 _runs(options.minutes, options.seed)[phase](history, own)
+    elif not path.is_file():
+        sys.exit(f"there is no history at {path}; run the campaign first, or name its folder with --out")
     return check_history(path)
 
 

@@ -132,7 +132,7 @@ def load_average(
 
 def main() -> None:
     """Parse the command line and export the average."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dubline.training.checkpoint", description=__doc__)
     parser.add_argument("state", type=Path, help="state of a session, NAME.pt")
     path = parser.parse_args().state
     tensors, steps = read_average(path)

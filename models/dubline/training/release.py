@@ -128,7 +128,7 @@ def release(
 
 def main() -> None:
     """Parse the command line, write the release and print its files."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dubline.training.release", description=__doc__)
     parser.add_argument("run", type=Path, nargs="?", help="folder with stage1 and stage2, as .pt or .safetensors")
     parser.add_argument(
         "--average",

@@ -15,7 +15,7 @@ from dubline.training.footage.clips import extract_all, find_videos, summarise
 def main() -> None:
     """Parse the command line, extract the clips and print a summary."""
     rules = SelectionRules()
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dubline.training.footage", description=__doc__)
     add = parser.add_argument
     add("videos", type=Path, help="folder of videos with sound; each subfolder is one person")
     add("--out", type=Path, required=True, help="folder for the clips")
