@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DEMO = Path(__file__).parents[2] / "demo"
 RATE_HZ = 22_050
-SHORT_S = 1.2
+SHORT_S = 0.8
 SHORT_LEASES = {
     "DUBLINE_LEASE_DURATION_S": "6",
     "DUBLINE_LEASE_HEARTBEAT_S": "1",
@@ -26,7 +26,7 @@ SHORT_LEASES = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack() -> Iterator[Stack]:
     with Stack(SHORT_LEASES) as started:
         yield started
@@ -40,7 +40,7 @@ def client(stack: Stack) -> Iterator[Client]:
 
 @pytest.fixture(scope="session")
 def short_speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first 1.2 s of the demo's English speech."""
+    """The first 0.8 s of the demo's English speech."""
     path = tmp_path_factory.mktemp("speech") / "short.wav"
     with av.open(DEMO / "speech/english.mp3") as container, wave.open(str(path), "wb") as out:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dubline.client import Client, Upload
     from dubline.embedded import Stack
 
+pytestmark = pytest.mark.xdist_group("stack")
+
 WITHIN_S = 120.0
 HALF_WAY = {"sampling", "rendering"}
 
@@ -84,6 +86,7 @@ def test_a_rejected_row_and_a_lost_worker_affect_no_other_job(
             portrait_upload_id=uploads[portrait].id,
             speech_upload_id=uploads["hello"].id,
             custom_id=portrait,
+            preset="tiny",
         )
         for portrait in ("ada", "wall", "ben")
     ]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dubline.client import Client
     from dubline.embedded import Stack
 
+pytestmark = pytest.mark.xdist_group("stack")
+
 BROKER = "broker"
 
 
@@ -32,6 +34,6 @@ def test_jobs_are_accepted_and_rendered_without_the_broker(client: Client, demo:
     portrait = client.uploads.send(demo / "portraits/ada.jpg", "portrait")
     speech = client.uploads.send(short_speech, "speech")
     assert (portrait.state, speech.state) == ("ready", "ready")
-    job = client.jobs.create(NewJob(portrait_upload_id=portrait.id, speech_upload_id=speech.id))
+    job = client.jobs.create(NewJob(portrait_upload_id=portrait.id, speech_upload_id=speech.id, preset="tiny"))
     eventually(lambda: client.jobs.get(job.id).is_final, WITHIN_S)
     assert client.jobs.get(job.id).state == "succeeded"

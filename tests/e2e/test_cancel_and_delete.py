@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dubline.client import Client
     from dubline.embedded import Stack
 
+pytestmark = pytest.mark.xdist_group("stack")
+
 RELEASED_WITHIN_S = 20.0
 """A third of the job's duration on two free cores."""
 
@@ -29,7 +31,7 @@ def long_speech(short_speech: Path, tmp_path: Path) -> Path:
     path = tmp_path / "long.wav"
     with wave.open(str(short_speech)) as short, wave.open(str(path), "wb") as out:
         out.setparams(short.getparams())
-        out.writeframes(short.readframes(short.getnframes()) * 50)
+        out.writeframes(short.readframes(short.getnframes()) * 75)
     return path
 
 
@@ -39,7 +41,7 @@ def test_a_running_batch_is_cancelled_and_deleted_with_its_files(
     portrait = client.uploads.send(demo / "portraits/ada.jpg", "portrait")
     long, short = (client.uploads.send(path, "speech") for path in (long_speech, short_speech))
     wanted = [
-        NewJob(portrait_upload_id=portrait.id, speech_upload_id=speech.id, custom_id=name)
+        NewJob(portrait_upload_id=portrait.id, speech_upload_id=speech.id, custom_id=name, preset="tiny")
         for name, speech in (("done", short), ("stopped", long))
     ]
     batch = client.batches.create(wanted)
@@ -52,7 +54,7 @@ def test_a_running_batch_is_cancelled_and_deleted_with_its_files(
     process = dubline(stack, "cancel", batch.id)
     assert (process.returncode, process.stdout) == (0, f"batch {batch.id}: 1 succeeded, 1 cancelled, 100 %\n")
     assert [attempt.cause for attempt in client.jobs.get(stopped.id).attempts] == ["cancelled"]
-    after = client.jobs.create(NewJob(portrait_upload_id=portrait.id, speech_upload_id=short.id))
+    after = client.jobs.create(NewJob(portrait_upload_id=portrait.id, speech_upload_id=short.id, preset="tiny"))
     eventually(lambda: client.jobs.get(after.id).attempt_count == 1, RELEASED_WITHIN_S)
     eventually(lambda: client.jobs.get(after.id).state == "succeeded", WITHIN_S)
     assert client.jobs.get(stopped.id).state == "cancelled"

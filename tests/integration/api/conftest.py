@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-import structlog
 from starlette.testclient import TestClient
 
 from dubline.api.app import create_app
@@ -119,18 +118,6 @@ class Files:
         self._services.objects.put(self._path, key, "video/mp4")
         assert self.has(key)
         return key
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _plain_logs() -> None:
-    """Log one line per event; the default prints tracebacks with all variables, which takes seconds."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ]
-    )
 
 
 @pytest.fixture

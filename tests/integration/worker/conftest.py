@@ -1,3 +1,4 @@
+# ruff: noqa: PLR0913, PLR0917 - a fixture takes the fixtures it needs
 """Fixtures: uploads and jobs in a real database and bucket, and executors that process them."""
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tests.unit.worker import stub_networks
 
 from dubline.orchestration.database.store.rescue import rescue_expired
 from dubline.orchestration.database.store.transaction import transaction
-from dubline.orchestration.domain.uploads import Upload, UploadKind
+from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind
 from dubline.orchestration.settings import LimitSettings
 from dubline.worker.executors.probe import ProbeExecutor
 from dubline.worker.executors.render import RenderExecutor
@@ -128,11 +129,34 @@ def worker(
     )
 
 
+@pytest.fixture(scope="session")
+def facts() -> dict[bytes, UploadFacts]:
+    """The facts of each file, kept from its first probe: a probe starts a process."""
+    return {}
+
+
 @pytest.fixture
-def ready(send: Send, prober: ProbeExecutor, portrait_bytes: bytes, speech_bytes: bytes) -> tuple[UUID, UUID]:
+def ready(
+    send: Send,
+    store: Store,
+    prober: ProbeExecutor,
+    portrait_bytes: bytes,
+    speech_bytes: bytes,
+    facts: dict[bytes, UploadFacts],
+) -> tuple[UUID, UUID]:
     """Ids of a probed portrait and a probed speech track."""
-    portrait = send(UploadKind.PORTRAIT, portrait_bytes, "image/jpeg")
-    speech = send(UploadKind.SPEECH, speech_bytes, "audio/wav")
-    assert prober.run_next()
-    assert prober.run_next()
-    return portrait.id, speech.id
+    files = {UploadKind.PORTRAIT: (portrait_bytes, "image/jpeg"), UploadKind.SPEECH: (speech_bytes, "audio/wav")}
+    ids = []
+    for kind, (data, content_type) in files.items():
+        upload = send(kind, data, content_type)
+        ids.append(upload.id)
+        if data in facts:
+            lease = store.uploads.claim("prober", 20)
+            assert lease is not None
+            store.uploads.accept(lease, facts[data])
+        else:
+            assert prober.run_next()
+            found = store.uploads.get(upload.tenant, upload.id).facts
+            assert found is not None
+            facts[data] = found
+    return ids[0], ids[1]

@@ -16,9 +16,11 @@ from uuid import UUID
 
 import pytest
 from tests.integration.conftest import wait_until
-from tests.integration.worker import light
+from tests.integration.worker import light, tiny
 from tests.integration.worker.conftest import Send, expire
+from tests.unit.worker import media_files
 
+from dubline.models.presets import TINY as TINY_PRESET
 from dubline.options.render import RenderOptions
 from dubline.orchestration.domain.jobs import Cause, Job, JobState, NewJob
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
@@ -41,6 +43,15 @@ TINY = (sys.executable, str(HERE / "tiny.py"))
 Ready = tuple[UUID, UUID]
 Process = subprocess.Popen[bytes]
 Running = Callable[..., AbstractContextManager[Process]]
+
+
+@pytest.fixture(scope="session")
+def speech_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Speech of two segments of `tiny.py`, of two batches each; the last batch has one frame."""
+    frames = tiny.SEGMENT_FRAMES + TINY_PRESET.render_batch + 1
+    return media_files.wav(
+        tmp_path_factory.mktemp("speech") / "a.wav", media_files.tone(frames / TINY_PRESET.fps)
+    ).read_bytes()
 
 
 @pytest.fixture
