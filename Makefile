@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/pytest
-PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 10
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit integration e2e bench chart evaluate chaos check lint types imports format hooks

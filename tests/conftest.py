@@ -25,14 +25,6 @@ settings.register_profile("random", deadline=None, max_examples=1000)
 settings.load_profile("repeatable")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of a file in one process, where they share fixtures, unless the file names another group."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
-
-
 @pytest.fixture(autouse=True, scope="session")
 def _plain_logs() -> None:
     """Log one JSON object per event. The default renders the variables of each traceback, which takes seconds."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from dubline.client import Client, Upload
     from dubline.embedded import Stack
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 WITHIN_S = 120.0
 HALF_WAY = {"sampling", "rendering"}
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from dubline.client import Client
     from dubline.embedded import Stack
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 BROKER = "broker"
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from dubline.client import Client
     from dubline.embedded import Stack
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 RELEASED_WITHIN_S = 20.0
 """A third of the job's duration on two free cores."""
 

@@ -9,14 +9,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import av
-import pytest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dubline.embedded import Stack
-
-pytestmark = pytest.mark.xdist_group("stack")
 
 FPS = 25
 
