@@ -36,7 +36,7 @@ test: $(READY) ## run all tests except the benchmarks
 unit: $(READY) ## run the tests that open no socket
 	$(PYTEST) $(PARALLEL) tests/unit
 
-integration: $(READY) ## run the tests against PostgreSQL, valkey and an S3 server
+integration: $(READY) ## run the tests against real servers, short training runs and whole renders
 	$(PYTEST) $(PARALLEL) tests/integration
 
 e2e: $(READY) ## run the tests of the whole service and of the fault campaign

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
+import skimage.data
 import structlog
 from hypothesis import settings
+from PIL import Image
 
 from dubline.embedded.environment import inherited
 
@@ -35,3 +38,14 @@ def _plain_logs() -> None:
             structlog.processors.JSONRenderer(default=str),
         ]
     )
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Image.Image:
+    """The NASA portrait of Eileen Collins, 512 x 512, public domain."""
+    return Image.fromarray(skimage.data.astronaut())
+
+
+@pytest.fixture
+def noise() -> np.random.Generator:
+    return np.random.default_rng(0)

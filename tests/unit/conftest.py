@@ -1,13 +1,10 @@
-"""Unit tests open no socket; pictures and noise that several rooms look at."""
+"""Unit tests open no socket."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-import skimage.data
-from PIL import Image
 from pytest_socket import disable_socket, enable_socket
 
 if TYPE_CHECKING:
@@ -20,14 +17,3 @@ def _no_sockets() -> Iterator[None]:
     disable_socket(allow_unix_socket=True)
     yield
     enable_socket()
-
-
-@pytest.fixture(scope="session")
-def astronaut() -> Image.Image:
-    """The NASA portrait of Eileen Collins, 512 x 512, public domain."""
-    return Image.fromarray(skimage.data.astronaut())
-
-
-@pytest.fixture
-def noise() -> np.random.Generator:
-    return np.random.default_rng(0)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import structlog
 from pydantic import ValidationError
 
-from dubline.orchestration import commands, logs
+from dubline.orchestration import logs
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
 from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.settings import LogSettings, validation_messages
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logs.configure(LogSettings.read())
         if parsed.command in RENAMED:
             _log.warning("command_renamed", old=parsed.command, new=RENAMED[parsed.command])
-        return int(parsed.run(parsed))
+        return _execute(parsed)
     except ValidationError as error:
         sys.stderr.writelines(f"dubline: {message}\n" for message in validation_messages(error))
         return 2
@@ -49,6 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _execute(parsed: argparse.Namespace) -> int:
+    """Import the function behind a parsed command and call it."""
+    return int(resolve_name(f"dubline.orchestration.commands.{parsed.function}")(parsed))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m dubline.orchestration",
@@ -56,29 +62,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_subparsers(dest="command", required=True).add_parser
     migrate = add("migrate", help="create or migrate the tables")
-    migrate.set_defaults(run=commands.migrate)
+    migrate.set_defaults(function="database:migrate")
     key = add("create-key", help="create an API key and print it once")
     key.add_argument("tenant", help="tenant of the key: lower-case letters, digits, - and _")
-    key.set_defaults(run=commands.create_key)
+    key.set_defaults(function="database:create_key")
     bucket = add("create-bucket", help="create the bucket if it does not exist")
-    bucket.set_defaults(run=commands.create_bucket)
+    bucket.set_defaults(function="bucket:create_bucket")
     maintenance = add("maintenance", aliases=[*RENAMED], help="run the periodic tasks until stopped")
-    maintenance.set_defaults(run=commands.maintain)
+    maintenance.set_defaults(function="maintenance:maintain")
     sweep = add("sweep", help="remove every object of the bucket that has no row")
     sweep.add_argument("--dry-run", action="store_true", help="only count; exit with 1 if there are orphans")
     sweep.add_argument("--even-most", action="store_true", help="remove orphans even if most objects are orphans")
-    sweep.set_defaults(run=commands.sweep)
+    sweep.set_defaults(function="maintenance:sweep")
     retention = add("retention", help="set the retention of a tenant's files, existing ones included")
     retention.add_argument("tenant", help="tenant of the files")
     for option, what in (("--inputs-s", "uploads"), ("--results-s", "videos")):
         retention.add_argument(
             option, type=_seconds, required=True, metavar="N", help=f"seconds that {what} are kept, or {KEEP!r}"
         )
-    retention.set_defaults(run=commands.retention)
+    retention.set_defaults(function="database:retention")
     audit = add("audit", help="print the audit entries of a deletion; exit with 1 if there are none")
     audit.add_argument("tenant", help="tenant of the object")
     audit.add_argument("id", type=UUID, help="id of the upload, job or batch")
-    audit.set_defaults(run=commands.audit)
+    audit.set_defaults(function="database:audit")
     return parser
 
 

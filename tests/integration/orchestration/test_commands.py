@@ -13,7 +13,7 @@ import redis
 from sqlalchemy import text
 from tests.integration.conftest import wait_until
 
-from dubline.orchestration.__main__ import _parser
+from dubline.orchestration.__main__ import _execute, _parser
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.errors import NotFoundError
 from dubline.orchestration.domain.jobs import JobState
@@ -73,8 +73,7 @@ def run_command(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) ->
     def run(*arguments: str) -> int:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        parsed = _parser().parse_args(arguments)
-        return int(parsed.run(parsed))
+        return _execute(_parser().parse_args(arguments))
 
     return run
 

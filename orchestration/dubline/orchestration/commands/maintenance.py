@@ -1,4 +1,4 @@
-"""The functions behind the operator's commands. All settings come from the environment."""
+"""Commands that keep database and bucket in order: maintenance and sweep."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
-from dubline.orchestration.database.store import Store, schema
-from dubline.orchestration.domain.batches import Retention
+from dubline.orchestration.database.store import Store
 from dubline.orchestration.maintenance import cleaner, scheduler
 from dubline.orchestration.maintenance.periodic_tasks import periodic_tasks
 from dubline.orchestration.maintenance.sweep import sweep_bucket
@@ -18,28 +17,7 @@ from dubline.orchestration.storage.objects import Objects
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from dubline.orchestration.domain.audit import AuditEntry
-
 _STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
-
-
-def migrate(_: Namespace) -> int:
-    """Migrate the tables to the newest schema."""
-    schema.migrate(DatabaseSettings.read())
-    return 0
-
-
-def create_key(arguments: Namespace) -> int:
-    """Create an API key of a tenant and print it."""
-    with Store.connect(DatabaseSettings.read()) as store:
-        sys.stdout.write(store.keys.create(arguments.tenant) + "\n")
-    return 0
-
-
-def create_bucket(_: Namespace) -> int:
-    """Create the bucket if it does not exist."""
-    Objects(BucketSettings.read()).create_bucket()
-    return 0
 
 
 def maintain(_: Namespace) -> int:
@@ -85,31 +63,3 @@ def sweep(arguments: Namespace) -> int:
         f"orphans={found.orphans}\n"
     )
     return int(refused or (arguments.dry_run and found.orphans > 0))
-
-
-def retention(arguments: Namespace) -> int:
-    """Set the retention of a tenant's files."""
-    kept = Retention(inputs_s=arguments.inputs_s, results_s=arguments.results_s)
-    with Store.connect(DatabaseSettings.read()) as store:
-        store.tenants.set_retention(arguments.tenant, kept)
-    return 0
-
-
-def audit(arguments: Namespace) -> int:
-    """Print the audit entries about an upload, a job or a batch, one a line.
-
-    Returns:
-        1 if there are none.
-    """
-    with Store.connect(DatabaseSettings.read()) as store:
-        entries = store.deletions.audit(arguments.tenant, arguments.id)
-    sys.stdout.writelines(_line(entry) + "\n" for entry in entries)
-    return 0 if entries else 1
-
-
-def _line(entry: AuditEntry) -> str:
-    completed = "no" if entry.completed_at is None else entry.completed_at.isoformat(timespec="seconds")
-    return (
-        f"{entry.at.isoformat(timespec='seconds')} {entry.action} {entry.subject_kind} {entry.subject_id} "
-        f"audit={entry.id} actor={entry.actor} objects={entry.objects} completed={completed}"
-    )

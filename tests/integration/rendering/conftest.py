@@ -1,0 +1,7 @@
+"""Whole renders with stub networks or short speech, with the fixtures of the worker's unit tests."""
+
+from __future__ import annotations
+
+from tests.unit.worker.conftest import portrait_file, renderer, speech_file
+
+__all__ = ["portrait_file", "renderer", "speech_file"]
