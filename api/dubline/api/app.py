@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from dubline.api import batches, health, jobs, openapi, problems, uploads
 from dubline.api.body_limit import BodyLimit
+from dubline.api.gate import Gate
 from dubline.api.request_ids import RequestIds
 
 if TYPE_CHECKING:
@@ -43,5 +44,6 @@ def create_app(services: Services) -> FastAPI:
     openapi.install(app)
     # The middleware that is added last is the outermost, so a rejected body gets a request id and is logged too.
     app.add_middleware(BodyLimit, limit_bytes=services.limits.body_bytes)
+    app.add_middleware(Gate, services=services)
     app.add_middleware(RequestIds)
     return app

@@ -1,16 +1,29 @@
-"""Authentication: the tenant and the key of the Authorization header."""
+"""Authentication: the tenant and the key of the Authorization header.
+
+The gate calls the authenticator before it lets a body in; routes only read its result.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
+import anyio.to_thread
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
-from dubline.api.services import ServicesDep
+from dubline.orchestration.database.store import Store
 from dubline.orchestration.database.store.keys import Caller
-from dubline.orchestration.domain.errors import UnauthorizedError
+from dubline.orchestration.domain.errors import BusyError, UnauthorizedError
 
+#: Keys that are looked up in the database at once; each one holds a connection.
+LOOKUPS: Final = 4
+#: Requests that may wait for a lookup of their key. More are refused with 503.
+LOOKUPS_WAITING: Final = 200
+
+# Only describes the header in OpenAPI.
 _bearer = HTTPBearer(
     auto_error=False,
     scheme_name="API key",
@@ -18,20 +31,40 @@ _bearer = HTTPBearer(
 )
 
 
-def _caller(
-    request: Request,
-    services: ServicesDep,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> Caller:
-    caller = services.store.keys.authenticate(credentials.credentials) if credentials else None
-    if caller is None:
+class Authenticator:
+    """Finds the caller of a request by its headers, with a bounded number of lookups at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._limiter = CapacityLimiter(LOOKUPS)
+
+    async def __call__(self, scope: Scope) -> Caller:
+        """Return the caller.
+
+        Raises:
+            UnauthorizedError: the key is missing or unknown.
+            BusyError: too many requests wait for the lookup of their keys.
+            DatabaseUnavailableError: the key cannot be looked up.
+        """
+        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise UnauthorizedError
+        if self._limiter.statistics().tasks_waiting >= LOOKUPS_WAITING:
+            raise BusyError
+        caller = await anyio.to_thread.run_sync(self._store.keys.authenticate, key.strip(), limiter=self._limiter)
+        if caller is None:
+            raise UnauthorizedError
+        return caller
+
+
+def _caller(request: Request) -> Caller:
+    caller = getattr(request.state, "caller", None)
+    if not isinstance(caller, Caller):
         raise UnauthorizedError
-    # For the access log, which runs in another thread and so cannot read a context variable of this one.
-    request.state.tenant = caller.tenant
     return caller
 
 
-def _tenant(caller: Annotated[Caller, Depends(_caller)]) -> str:
+def _tenant(caller: Annotated[Caller, Depends(_caller)], _: Annotated[object, Depends(_bearer)]) -> str:
     return caller.tenant
 
 

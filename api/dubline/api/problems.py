@@ -81,8 +81,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
 
 
-async def _dubline_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, DublineError)  # noqa: S101  # guaranteed by the registration of the handler
+def problem_of(error: DublineError) -> JSONResponse:
+    """Create the response for an error of the domain."""
     headers = {}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="dubline"'
@@ -92,6 +92,11 @@ async def _dubline_error(_: Request, error: Exception) -> JSONResponse:
         _report(error)
     items = _items(error) if isinstance(error, InvalidRequestError) else None
     return problem(error.status, error.code, error.detail, errors=items, headers=headers)
+
+
+async def _dubline_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DublineError)  # noqa: S101  # guaranteed by the registration of the handler
+    return problem_of(error)
 
 
 def _report(error: DublineError) -> None:

@@ -58,9 +58,10 @@ def test_the_process_serves_without_a_broker_and_stops_on_a_signal(
     ):
         try:
             wait_until(is_ready, within_s=60)
-            huge = http.post(f"{url}/v1/batches", content=b"[" * 11_000_000, headers={"Connection": "close"})
+            keyed = {"Authorization": f"Bearer {key}"}
+            huge = http.post(f"{url}/v1/batches", content=b"[" * 11_000_000, headers=keyed | {"Connection": "close"})
             assert huge.json()["code"] == "body_too_large"
-            accepted = http.post(f"{url}/v1/jobs", json=row, headers={"Authorization": f"Bearer {key}"})
+            accepted = http.post(f"{url}/v1/jobs", json=row, headers=keyed)
             assert accepted.status_code == 201
         finally:
             process.terminate()

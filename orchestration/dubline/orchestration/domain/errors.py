@@ -213,6 +213,14 @@ class DatabaseUnavailableError(DublineError):
     status = 503
 
 
+class BusyError(DublineError):
+    """The service has too much to do at the moment. Send the request again after `Retry-After` seconds."""
+
+    code = "busy"
+    retryable = True
+    status = 503
+
+
 class BrokerUnavailableError(DublineError):
     """The broker does not respond. No data is lost; workers find the work when they poll the database."""
 

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from dubline.api.gate import Gate
+from dubline.api.services import Services
+from dubline.orchestration.database.store.keys import Caller
+from dubline.orchestration.settings import LimitSettings
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
+
+
+class Keys:
+    def authenticate(self, key: str) -> Caller | None:
+        return Caller(tenant="acme", actor="key:1") if key == "good" else None
+
+
+class Store:
+    keys = Keys()
+
+
+class App:
+    """Counts the messages of the bodies that it receives."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.tenant: str | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.tenant = scope["state"]["tenant"]
+        await receive()
+        self.received += 1
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+
+
+def answered(app: App, path: str, *headers: tuple[bytes, bytes]) -> int:
+    """Send a request whose body may be received by the app only; return the status of the response."""
+    statuses: list[int] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x", "more_body": False}
+
+    async def send(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    services: Any = Services(store=Store(), objects=None, limits=LimitSettings())  # type: ignore[arg-type]
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": path, "headers": list(headers)}
+
+    async def request() -> None:
+        await Gate(app, services)(scope, receive, send)
+
+    anyio.run(request)
+    return statuses[0]
+
+
+@pytest.mark.parametrize("value", [None, b"", b"Bearer", b"Bearer ", b"Basic good", b"Bearer bad", b"good"])
+@pytest.mark.parametrize("path", ["/v1/batches", "/v1/no-such-route"])
+def test_no_byte_of_a_body_without_a_valid_key_is_received(path: str, value: bytes | None) -> None:
+    app = App()
+    assert answered(app, path, *([] if value is None else [(b"authorization", value)])) == 401
+    assert app.received == 0
+
+
+@pytest.mark.parametrize("value", [b"Bearer good", b"bearer good"])
+def test_a_body_with_a_valid_key_is_received(value: bytes) -> None:
+    app = App()
+    assert answered(app, "/v1/batches", (b"authorization", value)) == 204
+    assert (app.received, app.tenant) == (1, "acme")
