@@ -9,11 +9,13 @@ import httpx2
 
 from dubline.client.calls.batches import Batches
 from dubline.client.calls.jobs import Jobs
+from dubline.client.calls.outage import Outage
 from dubline.client.calls.transport import Transport
 from dubline.client.calls.uploads import Uploads
 from dubline.client.errors import ClientError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
@@ -42,8 +44,7 @@ class Client:
         """
         if not url.startswith(("http://", "https://")):
             raise ClientError(f"{url!r} is not the URL of a server: it must start with http:// or https://.")
-        if not key.isascii() or not key.isprintable():
-            raise ClientError("The API key in DUBLINE_API_KEY contains characters that are not valid in a key.")
+        _check_key(key)
         self.url = url.rstrip("/")
         self._closing = Event()
         try:
@@ -62,6 +63,14 @@ class Client:
     ) -> None:
         self.close()
 
+    def endure_outages(self, tell: Callable[[str], None]) -> None:
+        """From now on wait for a server that has responded once, instead of giving up after a few tries.
+
+        Args:
+            tell: shows a sentence about the outage to the user; called from any thread.
+        """
+        self._transport.outage = Outage(tell)
+
     def stop_waiting(self) -> None:
         """Make every waiting call, in any thread, raise StoppedError."""
         self._closing.set()
@@ -70,3 +79,12 @@ class Client:
         """Stop waiting calls and close all connections."""
         self.stop_waiting()
         self._transport.close()
+
+
+def _check_key(key: str) -> None:
+    # No message contains the key: terminals and logs keep what they show.
+    for place, end in (("beginning", key[:1]), ("end", key[-1:])):
+        if end.isspace():
+            raise ClientError(f"DUBLINE_API_KEY has a blank at its {place}. A key has visible ASCII characters only.")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ClientError("The API key in DUBLINE_API_KEY contains characters that are not valid in a key.")

@@ -11,6 +11,7 @@ class RecordingDisplay:
     def __init__(self) -> None:
         self.shown: list[tuple[str, str]] = []
         self.finished: dict[str, str] = {}
+        self.notices: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -26,3 +27,6 @@ class RecordingDisplay:
     def finish(self, name: str, state: str, note: str = "") -> None:
         assert name not in self.finished, note
         self.finished[name] = state
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from dubline.options.printable import is_printable
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
 from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_S, DEADLINE_MIN_S
 
@@ -30,7 +31,7 @@ def printable(text: str) -> str:
         ValueError: there is one.
     """
     # This also rejects NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot encode.
-    if not text.isprintable():
+    if not is_printable(text):
         raise ValueError("use printable characters only")
     return text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dubline.options.render import BY_NAME
 
@@ -13,6 +13,13 @@ def _within(name: str) -> Any:
     """Return the bounds of one option, so that a value out of bounds is refused before any file is sent."""
     one = BY_NAME[name]
     return Field(ge=one.least, le=one.most, multiple_of=one.multiple_of)
+
+
+def _offered(preset: str) -> str:
+    one = BY_NAME["preset"]
+    if not one.accepts(preset):
+        raise ValueError(f"there is no preset {preset!r}; use {one.range}")
+    return preset
 
 
 class Controls(BaseModel):
@@ -39,7 +46,7 @@ class RequestedOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    preset: str | None = None
+    preset: Annotated[str, AfterValidator(_offered)] | None = None
     seed: Annotated[int, _within("seed")] | None = None
     controls: Controls = Controls()
     output: Output = Output()

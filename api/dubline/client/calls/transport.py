@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from dubline.client.calls import proxies
 from dubline.client.calls.backoff import MAX_TRIES, retry_delay_s, wait
-from dubline.client.errors import ClientError, RefusedError, UnreachableError
+from dubline.client.errors import ClientError, RefusedError, StoppedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from threading import Event
 
+    from dubline.client.calls.outage import Outage
+
 Model = TypeVar("Model", bound=BaseModel)
 
 _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout)
 _HINT: Final = "Start a server with `dubline up`, or set DUBLINE_URL to the URL of a server."
+#: Requests that were not sent, because of a URL or headers that HTTP does not allow.
+_NOT_HTTP: Final = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
+#: Statuses of a server, or of a proxy before it, that is unavailable for some time.
+_OUTAGE: Final = frozenset({429, 502, 503, 504})
+#: Short interruptions are not told.
+_TRIES_BEFORE_TELLING: Final = 4
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 _CHUNK_BYTES: Final = 1 << 16
 
@@ -38,12 +48,19 @@ class Transport:
             closing: when set, waiting calls raise StoppedError.
             transport: transport of httpx2; the network if None.
         """
+        self.outage: Outage | None = None
         self._url = url
         self._closing = closing
+        self._has_answered = False
+        direct = proxies.direct(url)
         self._api = httpx2.Client(
-            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=_TIMEOUT, transport=transport
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=_TIMEOUT,
+            transport=transport,
+            mounts=direct,
         )
-        self._bucket = httpx2.Client(timeout=_TIMEOUT, transport=transport)
+        self._bucket = httpx2.Client(timeout=_TIMEOUT, transport=transport, mounts=direct)
 
     def close(self) -> None:
         """Close all connections."""
@@ -117,7 +134,8 @@ class Transport:
 
         def send() -> httpx2.Response:
             with path.open("rb") as file:
-                return self._bucket.put(url, headers=dict(headers), content=file)
+                length = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
+                return self._bucket.put(url, headers=length | dict(headers), content=self._chunks(file))
 
         response = self._send_with_retries(send, "the bucket")
         if not response.is_success:
@@ -139,8 +157,18 @@ class Transport:
             if response.is_success:
                 with path.open("wb") as file:
                     for chunk in response.iter_bytes(_CHUNK_BYTES):
+                        self._check_open()
                         file.write(chunk)
             return response
+
+    def _chunks(self, file: BinaryIO) -> Iterator[bytes]:
+        while chunk := file.read(_CHUNK_BYTES):
+            self._check_open()
+            yield chunk
+
+    def _check_open(self) -> None:
+        if self._closing.is_set():
+            raise StoppedError("Stopped.")
 
     def _send_with_retries(
         self, send: Callable[[], httpx2.Response], server: str, *, repeatable: bool = True
@@ -150,22 +178,53 @@ class Transport:
             failures += 1
             try:
                 response = send()
+            except _NOT_HTTP as error:
+                # Without the error's text, which may contain headers.
+                raise ClientError(f"The request to {server} is not valid HTTP ({type(error).__name__}).") from None
             except httpx2.TransportError as error:
-                if failures == MAX_TRIES or not (repeatable or isinstance(error, _NEVER_SENT)):
-                    reason = str(error) or type(error).__name__
-                    raise UnreachableError(f"No response from {server} ({reason}). {_HINT}") from error
+                reason = f"No response from {_via(server)} ({str(error) or type(error).__name__})"
+                tried = failures >= MAX_TRIES and not self._endures
+                if tried or not (repeatable or isinstance(error, _NEVER_SENT)):
+                    raise UnreachableError(f"{reason}. {_HINT}") from error
                 retry_after = None
             else:
-                if failures == MAX_TRIES or not _is_retryable(response.status_code, repeatable=repeatable):
+                status = response.status_code
+                reason = f"HTTP {status} from {_via(server)}"
+                tried = failures >= MAX_TRIES and not (self._endures and status in _OUTAGE)
+                if tried or not _is_retryable(status, repeatable=repeatable):
+                    self._answered(status)
                     return response
                 retry_after = response.headers.get("Retry-After")
-            wait(self._closing, retry_delay_s(failures, retry_after))
+            self._pause(failures, reason, retry_after)
+
+    @property
+    def _endures(self) -> bool:
+        """Whether to wait for the server: it has responded before, so its address and the key are right."""
+        return self.outage is not None and self._has_answered
+
+    def _answered(self, status: int) -> None:
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._has_answered = True
+            if self.outage:
+                self.outage.ended()
+
+    def _pause(self, failures: int, reason: str, retry_after: str | None) -> None:
+        delay_s = retry_delay_s(failures, retry_after)
+        if self.outage and self._endures and failures >= _TRIES_BEFORE_TELLING:
+            delay_s = max(delay_s, self.outage.pause_s(failures - _TRIES_BEFORE_TELLING + 1, reason))
+        wait(self._closing, delay_s)
 
 
 def _is_retryable(status: int, *, repeatable: bool) -> bool:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return True
     return repeatable and status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _via(server: str) -> str:
+    """Name a server, with the proxy on the way to it."""
+    proxy = proxies.proxy_of(server) if "://" in server else None
+    return f"{server} through the proxy {proxy} (see HTTP_PROXY and NO_PROXY)" if proxy else server
 
 
 def _refused(response: httpx2.Response) -> RefusedError:
@@ -176,7 +235,7 @@ def _refused(response: httpx2.Response) -> RefusedError:
         return RefusedError(
             response.status_code,
             f"http_{response.status_code}",
-            f"The server responded with HTTP {response.status_code}.",
+            f"HTTP {response.status_code} from {_via(str(response.request.url))}, not in the form of a Dubline server.",
         )
     faults = [f"  {one.get('pointer')}: {one.get('detail')}" for one in problem.get("errors") or ()]
     if response.status_code == HTTPStatus.UNAUTHORIZED:

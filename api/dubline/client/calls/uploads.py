@@ -17,21 +17,7 @@ if TYPE_CHECKING:
 Kind = Literal["portrait", "speech"]
 
 _PATH: Final = "/v1/uploads"
-_CONTENT_TYPES: Final = {
-    ".aac": "audio/aac",
-    ".flac": "audio/flac",
-    ".jpeg": "image/jpeg",
-    ".jpg": "image/jpeg",
-    ".m4a": "audio/mp4",
-    ".mp3": "audio/mpeg",
-    ".mp4": "audio/mp4",
-    ".oga": "audio/ogg",
-    ".ogg": "audio/ogg",
-    ".opus": "audio/ogg",
-    ".png": "image/png",
-    ".wav": "audio/wav",
-    ".webp": "image/webp",
-}
+#: The server finds the type in the bytes. An extension says too little: many files have that of another type.
 _UNKNOWN_TYPE: Final = "application/octet-stream"
 
 
@@ -85,10 +71,5 @@ class Uploads:
         return upload
 
     def _create(self, path: Path, kind: Kind) -> Upload:
-        body = {"kind": kind, "content_type": content_type(path), "size_bytes": path.stat().st_size}
+        body = {"kind": kind, "content_type": _UNKNOWN_TYPE, "size_bytes": path.stat().st_size}
         return self._transport.call(f"POST {_PATH}", Upload, body=body)
-
-
-def content_type(path: Path) -> str:
-    """Return the media type for a file's extension; the server detects the actual type."""
-    return _CONTENT_TYPES.get(path.suffix.lower(), _UNKNOWN_TYPE)

@@ -17,6 +17,7 @@ from dubline.client.cli.display import progress_display
 from dubline.client.client import DEFAULT_URL, Client
 from dubline.client.errors import ClientError, RefusedError
 from dubline.client.runs.batch import BatchRun
+from dubline.client.runs.local_files import create_folder, find
 from dubline.client.runs.manifest import read_rows
 from dubline.client.runs.submit import SubmitOptions, SubmitRun
 from dubline.options.render import BY_NAME
@@ -34,7 +35,7 @@ def _option(name: str) -> Any:
     """Return the command line's form of one option of a render."""
     one = BY_NAME[name]
 
-    def check(value: float | None) -> float | None:
+    def check(value: Any) -> Any:
         # The range of typer accepts NaN and odd numbers.
         if value is not None and not one.accepts(value):
             raise typer.BadParameter(f"{value} is not accepted. Use {one.range}.")
@@ -43,7 +44,7 @@ def _option(name: str) -> Any:
     return typer.Option(min=one.least, max=one.most, callback=check, show_default=False, help=one.description)
 
 
-Preset = Annotated[str | None, typer.Option(help=BY_NAME["preset"].description)]
+Preset = Annotated[str | None, _option("preset")]
 Seed = Annotated[int | None, _option("seed")]
 Expression = Annotated[float | None, _option("controls.expression")]
 HeadMotion = Annotated[float | None, _option("controls.head_motion")]
@@ -74,12 +75,14 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     height_px: HeightPx = None,
 ) -> None:
     """Render one video."""
+    portrait, speech = find(portrait), find(speech)
     for file in (portrait, speech):
         if not file.is_file():
             raise ClientError(f"The file {file} does not exist.")
     target = out or _new_file(Path(f"{portrait.stem}-{speech.stem}.mp4"))
     if target.is_dir():
         raise ClientError(f"{target} is a folder. Name the file of the video with --out.")
+    create_folder(target.parent)
     controls = Controls(expression=expression, head_motion=head_motion, blink=blink, shut_in_silence=shut_in_silence)
     requested = RequestedOptions(preset=preset, seed=seed, controls=controls, output=Output(height_px=height_px))
     options = SubmitOptions(portrait=portrait, speech=speech, out=target, requested=requested)
@@ -89,6 +92,8 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
             outcome = submission.run()
         except KeyboardInterrupt:
             raise _interrupted(submission.job_id) from None
+        except ClientError as error:
+            raise _named(error, submission.job_id) from error
     if submission.job_id:
         typer.echo(f"job {submission.job_id}")
     if outcome.fault:
@@ -103,6 +108,7 @@ def batch(
 ) -> None:
     """Render a video for each row of a file."""
     rows = read_rows(file)
+    create_folder(out)
     started_s = time.monotonic()
     with _client() as client, progress_display(Console(), len(rows)) as display:
         submission = BatchRun(client, rows, out, display)
@@ -110,6 +116,8 @@ def batch(
             outcomes = submission.run()
         except KeyboardInterrupt:
             raise _interrupted(submission.batch_id) from None
+        except ClientError as error:
+            raise _named(error, submission.batch_id) from error
     for line in report.of_outcomes(outcomes, out, time.monotonic() - started_s):
         typer.echo(line)
     if submission.batch_id:
@@ -214,6 +222,12 @@ def _interrupted(identifier: str) -> typer.Exit:
         _error("Interrupted; the server continues. To see the state or to cancel:")
         _error(f"dubline status {identifier}\ndubline cancel {identifier}")
     return typer.Exit(INTERRUPTED)
+
+
+def _named(error: ClientError, identifier: str) -> ClientError:
+    """Return an error with the id of the job or batch that is left on the server, if any."""
+    left = f"\nThe server continues. To see the state: dubline status {identifier}"
+    return ClientError(f"{error}{left}") if identifier else error
 
 
 def _error(text: str) -> None:

@@ -32,6 +32,9 @@ class ProgressDisplay(Protocol):
     def finish(self, name: str, state: str, note: str = "") -> None:
         """Show the final state of a row."""
 
+    def notice(self, text: str) -> None:
+        """Show a sentence about the whole run."""
+
 
 def progress_display(console: Console, rows: int) -> ProgressDisplay:
     """Create the display for a console and a number of rows."""
@@ -81,6 +84,10 @@ class ProgressBars:
             if not self._few:
                 self._progress.remove_task(self._bars.pop(name))
 
+    def notice(self, text: str) -> None:
+        """Write a line above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
 
 class ProgressLines:
     """A line for each change of a row's state."""
@@ -106,6 +113,10 @@ class ProgressLines:
     def finish(self, name: str, state: str, note: str = "") -> None:
         """Write the final state."""
         self._write(f"{name}: {state} {note}".rstrip())
+
+    def notice(self, text: str) -> None:
+        """Write a line."""
+        self._write(text)
 
     def _write(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

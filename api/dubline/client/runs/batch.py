@@ -56,11 +56,15 @@ class BatchRun:
         Raises:
             ClientError: the server did not respond or rejected the batch.
         """
+        self._client.endure_outages(self._tell)
         with ThreadPool(self._client) as threads:
             jobs = self._upload(threads)
             if jobs:
                 self._follow(threads, jobs)
         return [self._outcomes[row.custom_id] for row in self._rows]
+
+    def _tell(self, text: str) -> None:
+        self._display.notice(f"batch {self.batch_id} continues: {text}" if self.batch_id else text)
 
     def _upload(self, threads: ThreadPool) -> list[NewJob]:
         sent: dict[tuple[Path, Kind], Future[Upload]] = {}

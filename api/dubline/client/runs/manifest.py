@@ -1,21 +1,24 @@
-"""Batch files in JSON Lines: a custom id, a portrait and a speech track in each row."""
+"""Batch files: a custom id, a portrait and a speech track in each row, in JSON Lines or CSV."""
 
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - pydantic resolves the fields' types
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
 from dubline.client.calls.options import RequestedOptions
 from dubline.client.errors import ClientError, ManifestError
+from dubline.client.runs import csv_rows
+from dubline.client.runs.local_files import find
+from dubline.options.printable import is_printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 def _printable(text: str) -> str:
-    if not text.isprintable():
+    if not is_printable(text):
         raise ValueError("use printable characters only")
     return text
 
@@ -32,24 +35,21 @@ class Row(RequestedOptions):
 def read_rows(path: Path) -> list[Row]:
     """Read a batch file. Paths are relative to its folder; empty lines are skipped.
 
+    A file whose first line is a header with the column `custom_id` is CSV; every other one is JSON Lines.
+
     Raises:
         ManifestError: lists each invalid line, missing file and duplicate custom id.
         ClientError: the file cannot be read.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise ClientError(f"Cannot read {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ClientError(f"{path} is not UTF-8 text.") from error
+    text = _text(path)
     rows: list[tuple[int, Row]] = []
     faults: list[str] = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                rows.append((number, _with_absolute_paths(path.parent, Row.model_validate_json(line))))
-            except ValidationError as error:
-                faults += [f"{path}, line {number}: {_message(one)}." for one in error.errors()]
+    for number, given in _given(text):
+        try:
+            row = Row.model_validate_json(given) if isinstance(given, str) else Row.model_validate(given)
+            rows.append((number, _with_absolute_paths(path.parent, row)))
+        except ValidationError as error:
+            faults += [f"{path}, line {number}: {_message(one)}." for one in error.errors()]
     faults += [f"{path}, line {number}: {fault}." for number, fault in _row_faults(rows)]
     if not rows and not faults:
         faults = [f"{path} has no rows."]
@@ -58,9 +58,25 @@ def read_rows(path: Path) -> list[Row]:
     return [row for _, row in rows]
 
 
+def _given(text: str) -> Iterable[tuple[int, str | dict[str, Any]]]:
+    if csv_rows.is_csv(text):
+        return csv_rows.read(text)
+    return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+
+
+def _text(path: Path) -> str:
+    try:
+        # Editors and spreadsheets of Windows begin a file with a byte order mark.
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ClientError(f"Cannot read {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ClientError(f"{path} is not UTF-8 text. Save it as UTF-8; spreadsheets offer CSV UTF-8.") from error
+
+
 def _with_absolute_paths(folder: Path, row: Row) -> Row:
     parent = folder.resolve()
-    return row.model_copy(update={"portrait": parent / row.portrait, "speech": parent / row.speech})
+    return row.model_copy(update={"portrait": find(parent / row.portrait), "speech": find(parent / row.speech)})
 
 
 def _row_faults(rows: Iterable[tuple[int, Row]]) -> Iterable[tuple[int, str]]:
@@ -76,4 +92,5 @@ def _row_faults(rows: Iterable[tuple[int, Row]]) -> Iterable[tuple[int, str]]:
 def _message(error: object) -> str:
     facts = dict(error) if isinstance(error, dict) else {}
     where = ".".join(str(part) for part in facts.get("loc", ()))
-    return f"{where}: {facts.get('msg')}" if where else str(facts.get("msg"))
+    sentence = str(facts.get("msg")).removeprefix("Value error, ")
+    return f"{where}: {sentence}" if where else sentence

@@ -48,6 +48,7 @@ class SubmitRun:
             ClientError: the server did not respond or rejected the job.
         """
         options, name = self._options, self._options.out.name
+        self._client.endure_outages(self._tell)
         self._display.show(name, "uploading", 0)
         with ThreadPool(self._client) as threads:
             sending = [
@@ -58,6 +59,9 @@ class SubmitRun:
         fault = portrait.error or speech.error or self._render(portrait, speech)
         self._display.finish(name, "failed" if fault else "done", fault.code if fault else str(options.out))
         return Outcome(name, None if fault else options.out, fault)
+
+    def _tell(self, text: str) -> None:
+        self._display.notice(f"job {self.job_id} continues: {text}" if self.job_id else text)
 
     def _render(self, portrait: Upload, speech: Upload) -> Fault | None:
         client, options = self._client, self._options

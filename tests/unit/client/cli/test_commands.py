@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -262,3 +263,69 @@ def test_up_prints_which_part_failed(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(dubline.embedded, "run", fail)
     assert run(monkeypatch, "up") == __main__.USAGE_ERROR
     assert "renderer stopped with exit code 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("key", "place"), [(f"{KEY} ", "end"), (f"{KEY}\n", "end"), (f" {KEY}", "beginning")])
+def test_a_key_with_a_blank_is_refused_at_once_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], service: Service, key: str, place: str
+) -> None:
+    monkeypatch.setenv("DUBLINE_API_KEY", key)
+    assert run(monkeypatch, "status", "x") == __main__.USAGE_ERROR
+    shown = capsys.readouterr()
+    assert f"DUBLINE_API_KEY has a blank at its {place}" in shown.err
+    assert KEY not in shown.err + shown.out
+    assert service.calls == []
+
+
+@pytest.mark.parametrize("out", ["hello.mp3", "hello.mp3/below", "/proc/none"])
+def test_a_folder_that_cannot_be_written_is_found_before_sending(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    (media / "batch.jsonl").write_text(json.dumps({"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}))
+    assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / out) == __main__.USAGE_ERROR
+    words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3")
+    assert run(monkeypatch, *words, "--out", media / out / "o.mp4") == __main__.USAGE_ERROR
+    assert capsys.readouterr().err.count("--out") == 2
+    assert service.calls == []
+
+
+@pytest.mark.parametrize("given", ["Base", "huge"])
+def test_a_wrong_preset_is_found_before_sending(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str], given: str
+) -> None:
+    words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3", "--preset", given)
+    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
+    assert "one of: base, tiny" in " ".join(capsys.readouterr().err.split())
+    assert service.calls == []
+
+
+def test_an_old_console_shows_escapes_for_ids_that_it_lacks(monkeypatch: pytest.MonkeyPatch, service: Service) -> None:
+    service.jobs["job-0"] = {"id": "job-0", "state": "queued", "custom_id": "こんにちは"}
+    console = io.BytesIO()
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(console, encoding="cp1252", write_through=True))
+    assert run(monkeypatch, "status", "job-0") == 0
+    assert console.getvalue() == rb"job job-0 (\u3053\u3093\u306b\u3061\u306f): running, 0 %" + b"\n"
+
+
+def test_no_type_is_claimed_that_the_user_did_not_state(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service
+) -> None:
+    words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3", "--out", media / "o.mp4")
+    assert run(monkeypatch, *words) == 0
+    declared = [
+        json.loads(request.content)["content_type"]
+        for request in service.requests
+        if request.url.path == "/v1/uploads" and request.method == "POST"
+    ]
+    assert declared == ["application/octet-stream"] * 2
+
+
+def test_an_error_after_acceptance_names_the_batch(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = {"code": "unauthorized", "detail": "The key was revoked."}
+    service.faults["GET /v1/batches/batch-0"] = [httpx2.Response(401, json=body)]
+    (media / "batch.jsonl").write_text(json.dumps({"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}))
+    assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / "out") == __main__.USAGE_ERROR
+    assert "dubline status batch-0" in capsys.readouterr().err

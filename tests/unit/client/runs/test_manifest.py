@@ -1,4 +1,7 @@
 import json
+import os
+import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -94,3 +97,85 @@ def test_a_binary_or_missing_file_is_reported(media: Path) -> None:
     for name in ("binary", "absent", "."):
         with pytest.raises(ClientError, match=r"not UTF-8|Cannot read"):
             read_rows(media / name)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_of_a_spreadsheet_is_read(media: Path, delimiter: str) -> None:
+    header = delimiter.join(("custom_id", "portrait", "speech", "seed", "controls.blink"))
+    cells = [delimiter.join(("one", "face.jpg", "hello.mp3", "7", "0.5")), "", delimiter.join(("two", "face.jpg", "hello.mp3"))]
+    path = media / "table.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join((header, *cells, delimiter * 4)).encode())
+    one, two = read_rows(path)
+    assert (one.custom_id, one.seed, one.controls.blink) == ("one", 7, 0.5)
+    assert (two.custom_id, two.seed, two.portrait) == ("two", None, media.resolve() / "face.jpg")
+
+
+def test_faults_of_a_table_name_the_line_and_the_column(media: Path) -> None:
+    path = media / "table.csv"
+    path.write_text("custom_id,portrait,speech,sed\none,face.jpg,hello.mp3,1\ntwo,face.jpg,hello.mp3,,more\n")
+    with pytest.raises(ManifestError, match=r"line 2: sed: [^\n]*\n[^\n]*line 3: column 5: "):
+        read_rows(path)
+
+
+def test_a_byte_order_mark_and_carriage_returns_are_accepted(media: Path) -> None:
+    path = write(media, row("one"), row("two"))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert [one.custom_id for one in read_rows(path)] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "custom_id", ["こんにちは", "می\u200cخواهم", "Frau Müller 👩\u200d🏫", "Ada\u00a0Lovelace", "क्\u200dष", "東京\u3000港"]
+)
+def test_ids_of_any_script_are_accepted(media: Path, custom_id: str) -> None:
+    assert read_rows(write(media, row(custom_id)))[0].custom_id == custom_id
+
+
+@pytest.mark.parametrize("odd", ["\u202e", "\u2028", "\x7f", "\uffff", "\ue000"])
+def test_characters_that_no_script_needs_are_refused(media: Path, odd: str) -> None:
+    with pytest.raises(ManifestError, match="printable"):
+        read_rows(write(media, json.dumps(row(f"a{odd}b"))))
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_is_found_whichever_way_its_letters_are_composed(media: Path, forms: tuple[str, str]) -> None:
+    stored, written = (unicodedata.normalize(form, "Zoë/Ünal.jpg") for form in forms)
+    (media / stored).parent.mkdir()
+    (media / stored).write_bytes(b"a face")
+    assert read_rows(write(media, row("one", portrait=written)))[0].portrait.read_bytes() == b"a face"
+
+
+def test_a_wrong_preset_is_reported_with_its_line(media: Path) -> None:
+    with pytest.raises(ManifestError, match="line 1: preset: there is no preset 'Base'; use one of: base, tiny"):
+        read_rows(write(media, row("one", preset="Base")))
+
+
+#: Batch files as tools of users write them; the folder has a README that says what is right for each.
+CASES = Path(os.environ.get("DUBLINE_TEST_CASES", "-"))
+SPEECH_AND_PORTRAITS = ("ada.jpg", unicodedata.normalize("NFD", "Zoë.jpg"), "hi.wav")
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="DUBLINE_TEST_CASES does not name a folder of cases")
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("bom.jsonl", 2),
+        ("excel.csv", 2),
+        ("japanese.jsonl", 1),
+        ("nbsp.jsonl", 1),
+        ("nfc.jsonl", 1),
+        ("zwj.jsonl", 1),
+        ("zwnj_persian.jsonl", 1),
+    ],
+)
+def test_a_batch_file_of_a_user_is_read(tmp_path: Path, name: str, count: int) -> None:
+    for file in SPEECH_AND_PORTRAITS:
+        (tmp_path / file).touch()
+    assert len(read_rows(Path(shutil.copy(CASES / name, tmp_path)))) == count
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="DUBLINE_TEST_CASES does not name a folder of cases")
+def test_a_batch_file_of_a_user_with_a_wrong_preset_is_refused(tmp_path: Path) -> None:
+    for file in SPEECH_AND_PORTRAITS:
+        (tmp_path / file).touch()
+    with pytest.raises(ManifestError, match="line 2: preset: there is no preset 'Base'"):
+        read_rows(Path(shutil.copy(CASES / "preset_capital.jsonl", tmp_path)))

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dubline.client.calls import proxies
+from dubline.client.client import Client
+from dubline.client.errors import ClientError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A proxy of the environment that answers 502; the value is the list of requested lines."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.requestline)
+            self.send_response(502)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name in ("NO_PROXY", "no_proxy", "http_proxy", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("http_proxy", f"http://user:secret@127.0.0.1:{server.server_port}")
+        yield seen
+        server.shutdown()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.0.0.9"])
+def test_a_server_on_this_machine_is_reached_without_a_proxy(proxy: list[str], host: str) -> None:
+    with Client(f"http://{host}:1", "key") as client, pytest.raises(UnreachableError) as caught:
+        client.jobs.get("x")
+    assert proxy == []
+    assert "proxy" not in str(caught.value)
+
+
+def test_a_message_names_the_proxy_without_its_password(proxy: list[str]) -> None:
+    with Client("http://dubline.test", "key") as client, pytest.raises(ClientError) as caught:
+        client.jobs.get("x")
+    assert proxy[0].startswith("GET http://dubline.test/v1/jobs/x")
+    assert "through the proxy 127.0.0.1:" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_in_no_proxy_is_reached_without_one(proxy: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "dubline.test")
+    assert proxies.proxy_of("http://dubline.test/v1") is None
+    assert proxies.proxy_of("http://other.test") is not None
+    assert proxy == []

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+from tests.unit.client.recording_display import RecordingDisplay
+from tests.unit.client.service import VIDEO, Service, problem
+
+from dubline.client.calls import outage, transport
+from dubline.client.calls.backoff import MAX_TRIES
+from dubline.client.calls.outage import Outage
+from dubline.client.runs.batch import BatchRun
+from dubline.client.runs.manifest import Row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from threading import Event
+
+    from dubline.client.client import Client
+
+LONG = 20 * MAX_TRIES
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses before each retry, which take no time."""
+    made: list[float] = []
+
+    def wait(_: Event, seconds: float) -> None:
+        made.append(seconds)
+
+    monkeypatch.setattr(transport, "wait", wait)
+    return made
+
+
+@pytest.mark.parametrize("path", ["/v1/batches/batch-0", "/v1/batches/batch-0/jobs", "/job-0.mp4"])
+def test_a_batch_waits_for_a_network_that_is_gone_for_long(
+    service: Service, client: Client, media: Path, pauses: list[float], path: str
+) -> None:
+    faults = [httpx2.ConnectError("no network"), httpx2.ReadTimeout(""), problem(503, "unavailable", "Later.")]
+    service.faults[f"GET {path}"] = [faults[number % 3] for number in range(LONG)]
+    display = RecordingDisplay()
+    row = Row(custom_id="one", portrait=media / "face.jpg", speech=media / "hello.mp3")
+    (outcome,) = BatchRun(client, [row], media / "out", display).run()
+    assert outcome.path
+    assert outcome.path.read_bytes() == VIDEO
+    assert pauses == sorted(pauses)
+    assert max(pauses) == outage._LONGEST_S
+    assert "batch batch-0 continues: No response from " in display.notices[0]
+    assert display.notices[-1] == "batch batch-0 continues: The server responds again."
+
+
+def test_threads_that_notice_one_outage_tell_it_once() -> None:
+    told: list[str] = []
+    lost = Outage(told.append)
+    for _ in range(8):
+        assert lost.pause_s(1, "No response") == 2
+    assert told == ["No response. Trying again in 2 s."]
+    for _ in range(8):
+        lost.ended()
+    assert told[1:] == ["The server responds again."]
