@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from dubline.client.calls.jobs import NewJob
 from dubline.client.calls.responses import Fault
 from dubline.client.errors import ClientError, StoppedError, UnreachableError
-from dubline.client.calls.jobs import NewJob
 from dubline.client.runs.filenames import file_names
 from dubline.client.runs.outcome import Outcome, fault_of
 from dubline.client.runs.thread_pool import ThreadPool
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dubline.client.calls.responses import Job, Upload
+    from dubline.client.calls.uploads import Kind
     from dubline.client.cli.display import ProgressDisplay
     from dubline.client.client import Client
     from dubline.client.runs.manifest import Row
-    from dubline.client.calls.uploads import Kind
 
 _SUFFIX: Final = ".mp4"
 _DELETED: Final = Fault(code="not_found", detail="The job was deleted while it was running.")

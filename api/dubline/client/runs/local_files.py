@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import unicodedata
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dubline.client.errors import ClientError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def find(path: Path) -> Path:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dubline.client.calls.responses import Fault
 from dubline.client.calls.jobs import NewJob
 from dubline.client.calls.options import DEFAULT, RequestedOptions
+from dubline.client.calls.responses import Fault
 from dubline.client.runs.outcome import Outcome
 from dubline.client.runs.thread_pool import ThreadPool
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
@@ -13,7 +13,11 @@ from dubline.client.client import Client
 from dubline.client.errors import UnreachableError
 from dubline.client.runs.batch import BatchRun
 from dubline.client.runs.manifest import Row
-from dubline.client.runs.outcome import Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dubline.client.runs.outcome import Outcome
 
 
 def rows(media: Path, **portraits: str) -> list[Row]:
@@ -59,9 +63,7 @@ def test_a_rejected_upload_fails_only_its_rows(service: Service, client: Client,
     assert len(service.jobs) == 2
 
 
-def test_a_file_that_cannot_be_sent_fails_only_its_rows(
-    service: Service, client: Client, media: Path
-) -> None:
+def test_a_file_that_cannot_be_sent_fails_only_its_rows(service: Service, client: Client, media: Path) -> None:
     outcomes, _ = run(client, media, good="face.jpg", bad="empty.jpg", worse="gone.jpg")
     assert outcomes["good"].path
     assert outcomes["bad"].fault

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -50,7 +52,7 @@ def test_an_invalid_deadline_is_reported_with_its_line(media: Path, deadline: st
 def test_the_height_of_a_row_is_read_and_its_bounds_are_checked(media: Path) -> None:
     (small,) = read_rows(write(media, row("one", output={"height_px": 256})))
     assert small.chosen() == {"output": {"height_px": 256}}
-    with pytest.raises(ManifestError, match="line 1: output.height_px"):
+    with pytest.raises(ManifestError, match=r"line 1: output\.height_px"):
         read_rows(write(media, row("one", output={"height_px": 257})))
 
 
@@ -102,7 +104,11 @@ def test_a_binary_or_missing_file_is_reported(media: Path) -> None:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_a_table_of_a_spreadsheet_is_read(media: Path, delimiter: str) -> None:
     header = delimiter.join(("custom_id", "portrait", "speech", "seed", "controls.blink"))
-    cells = [delimiter.join(("one", "face.jpg", "hello.mp3", "7", "0.5")), "", delimiter.join(("two", "face.jpg", "hello.mp3"))]
+    cells = [
+        delimiter.join(("one", "face.jpg", "hello.mp3", "7", "0.5")),
+        "",
+        delimiter.join(("two", "face.jpg", "hello.mp3")),
+    ]
     path = media / "table.csv"
     path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join((header, *cells, delimiter * 4)).encode())
     one, two = read_rows(path)
@@ -124,7 +130,15 @@ def test_a_byte_order_mark_and_carriage_returns_are_accepted(media: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "custom_id", ["こんにちは", "می\u200cخواهم", "Frau Müller 👩\u200d🏫", "Ada\u00a0Lovelace", "क्\u200dष", "東京\u3000港"]
+    "custom_id",
+    [
+        "\u3053\u3093\u306b\u3061\u306f",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "Frau M\u00fcller \U0001f469\u200d\U0001f3eb",
+        "Ada\u00a0Lovelace",
+        "\u0915\u094d\u200d\u0937",
+        "\u6771\u4eac\u3000\u6e2f",
+    ],
 )
 def test_ids_of_any_script_are_accepted(media: Path, custom_id: str) -> None:
     assert read_rows(write(media, row(custom_id)))[0].custom_id == custom_id

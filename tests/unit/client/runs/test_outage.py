@@ -23,8 +23,8 @@ LONG = 20 * MAX_TRIES
 
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses before each retry, which take no time."""
+def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The delays before each retry, which take no time."""
     made: list[float] = []
 
     def wait(_: Event, seconds: float) -> None:
@@ -36,7 +36,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.mark.parametrize("path", ["/v1/batches/batch-0", "/v1/batches/batch-0/jobs", "/job-0.mp4"])
 def test_a_batch_waits_for_a_network_that_is_gone_for_long(
-    service: Service, client: Client, media: Path, pauses: list[float], path: str
+    service: Service, client: Client, media: Path, delays: list[float], path: str
 ) -> None:
     faults = [httpx2.ConnectError("no network"), httpx2.ReadTimeout(""), problem(503, "unavailable", "Later.")]
     service.faults[f"GET {path}"] = [faults[number % 3] for number in range(LONG)]
@@ -45,8 +45,8 @@ def test_a_batch_waits_for_a_network_that_is_gone_for_long(
     (outcome,) = BatchRun(client, [row], media / "out", display).run()
     assert outcome.path
     assert outcome.path.read_bytes() == VIDEO
-    assert pauses == sorted(pauses)
-    assert max(pauses) == outage._LONGEST_S
+    assert delays == sorted(delays)
+    assert max(delays) == outage._LONGEST_S
     assert "batch batch-0 continues: No response from " in display.notices[0]
     assert display.notices[-1] == "batch batch-0 continues: The server responds again."
 
