@@ -36,6 +36,21 @@ def test_every_package_below_a_room_has_an_init(room: str) -> None:
     assert [path.name for path in packages if not (path / "__init__.py").exists()] == []
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_package_declares_its_types(room: str) -> None:
+    packages = {path.parent for path in (ROOT / room / "dubline").glob("*/__init__.py")}
+    assert {path.name for path in packages if not (path / "py.typed").exists()} == set()
+
+
+def test_no_file_of_the_project_matches_gitignore() -> None:
+    """The build of a wheel leaves out every file that matches `.gitignore`."""
+    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    if listed.returncode != 0:
+        pytest.skip("this is no checkout of git, so the files of the project cannot be listed")
+    assert listed.stdout.splitlines() == []
+
+
 def test_the_presets_that_are_offered_are_those_with_released_weights() -> None:
     released = {path.parent.name for path in RELEASED.glob("*/manifest.json")}
     assert set(OFFERED) == released <= set(TRAINED)
