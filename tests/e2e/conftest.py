@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import av
 import pytest
+from tests.integration.embedded.processes import eventually, running_in
 
 from dubline.client import Client
 from dubline.embedded import Stack
@@ -28,8 +29,10 @@ SHORT_LEASES = {
 
 @pytest.fixture(scope="package")
 def stack() -> Iterator[Stack]:
+    """The running service; its graceful stop after the last test leaves no process and no folder."""
     with Stack(SHORT_LEASES) as started:
         yield started
+    eventually(lambda: not started.folder.exists() and not running_in(started.folder))
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WITHIN_S = 20.0
+#: Pauses between polls. They grow, because each poll of the API takes processor time from what it waits for.
+FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.02, 0.1, 1.1
 
 
 def running_in(folder: Path) -> list[str]:
@@ -47,7 +49,9 @@ def children_of(pid: int) -> list[int]:
 def eventually(condition: Callable[[], object], within_s: float = WITHIN_S) -> None:
     """Poll until a condition holds."""
     deadline = time.monotonic() + within_s
+    pause_s = FIRST_PAUSE_S
     while not condition():
         if time.monotonic() > deadline:
             pytest.fail(f"{condition} did not hold within {within_s} s")
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(LONGEST_PAUSE_S, GROWTH * pause_s)
