@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 from tests.integration.orchestration.rows import column, pending_deletion
 
+from dubline.orchestration.database.store import removal
+from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.audit import SWEEP_ACTOR, AuditAction, AuditSubject
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import LeaseLostError, NotFoundError, UploadInUseError
@@ -14,6 +17,8 @@ from dubline.orchestration.domain.jobs import Cause, JobState
 from dubline.orchestration.domain.uploads import UploadKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
@@ -255,6 +260,26 @@ def test_ten_thousand_jobs_are_deleted_in_one_transaction(store: Store, factory:
     store.deletions.batch("acme", batch.id, ACTOR, inputs=True)
     assert column(store, "SELECT count(*) FROM jobs") == [0]
     assert entry(store, batch.id).objects == 2
+
+
+def test_other_jobs_are_searched_once_for_each_upload(store: Store, factory: JobFactory) -> None:
+    """In the order of joins that stale statistics can lead to."""
+    batch, _ = store.batches.insert("acme", [factory.new() for _ in range(100)], None, "hash")
+    off = ("join_collapse_limit = 1", "enable_hashjoin = off", "enable_mergejoin = off", "enable_material = off")
+    explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {removal._SELECT_UNSHARED_UPLOADS.text}"
+    with transaction(store._engine) as session:
+        for setting in off:
+            session.execute(text(f"SET LOCAL {setting}"))
+        (plan,) = session.scalars(text(explain), {"tenant": "acme", "batch_id": batch.id})
+    searches = [node["Actual Loops"] for node in nodes(plan[0]["Plan"]) if node.get("Alias", "").startswith("others")]
+    assert searches
+    assert max(searches) <= 2
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
 
 
 def test_deleting_final_jobs_does_not_reset_the_queue(store: Store, factory: JobFactory) -> None:

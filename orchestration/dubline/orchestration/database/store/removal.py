@@ -36,11 +36,15 @@ UNION SELECT result_key FROM jobs WHERE id = ANY(:ids) AND result_key IS NOT NUL
 _SELECT_OPEN_JOBS: Final = text("SELECT id FROM jobs WHERE id = ANY(:ids) AND finalized_at IS NULL")
 _DELETE_ATTEMPTS: Final = text("DELETE FROM attempts WHERE job_id = ANY(:ids)")
 _DELETE_JOBS: Final = text("DELETE FROM jobs WHERE id = ANY(:ids)")
-#: An upload that another job uses is kept, unless the inputs of the batch of that job have been deleted.
+#: An upload that another job uses is kept, unless the inputs of the batch of that job have been deleted. Uploads are
+#: made distinct before the others are looked for: with stale statistics the search ran once for each job of the batch.
 _SELECT_UNSHARED_UPLOADS: Final = text("""
-SELECT DISTINCT uploads.id FROM jobs
-JOIN uploads ON uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
-WHERE jobs.batch_id = :batch_id AND uploads.tenant = :tenant AND NOT EXISTS (
+WITH used AS MATERIALIZED (
+    SELECT portrait_upload_id AS id FROM jobs WHERE batch_id = :batch_id
+    UNION SELECT speech_upload_id FROM jobs WHERE batch_id = :batch_id
+)
+SELECT uploads.id FROM used JOIN uploads USING (id)
+WHERE uploads.tenant = :tenant AND NOT EXISTS (
     SELECT FROM jobs AS others LEFT JOIN batches ON batches.id = others.batch_id
     WHERE others.portrait_upload_id = uploads.id AND others.batch_id IS DISTINCT FROM :batch_id
     AND batches.inputs_deleted_at IS NULL
