@@ -65,16 +65,17 @@ def babble(seconds: int, rate_hz: int, seed: int) -> Callable[[], Samples]:
 
 def repeated(path: Path, seconds: int, rate_hz: int) -> Callable[[], Samples]:
     """Return a recording that is decoded repeatedly up to a length in seconds."""
-    container = identify(path)
 
     def samples() -> Samples:
         left = seconds * rate_hz
-        for _ in count():
-            for chunk in audio.samples(path, container, rate_hz):
-                yield chunk[:left]
-                left -= len(chunk)
-                if left <= 0:
-                    return
+        with path.open("rb") as file:
+            container = identify(file)
+            for _ in count():
+                for chunk in audio.samples(file, container, rate_hz):
+                    yield chunk[:left]
+                    left -= len(chunk)
+                    if left <= 0:
+                        return
 
     return samples
 
@@ -207,7 +208,8 @@ class FrameLog:
 
 def source_crop(path: Path, side_px: int) -> NDArray[np.uint8]:
     """Return the face crop of the worker, resized to a side at which an hour can be rendered."""
-    picture = image.load(path, 50_000_000)
+    with path.open("rb") as file:
+        picture = image.load(file, 50_000_000)
     found = face.find(picture)
     if found is None:
         raise SystemExit(f"no face found in {path}")

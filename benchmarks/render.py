@@ -61,8 +61,9 @@ def main(portrait: Path, speech: Path) -> None:
         found = face.find(picture.convert("RGB"))
     if found is None:
         raise SystemExit(f"no face found in {portrait}")
-    container = identify(speech)
-    duration_s = track.measure(speech, 0.2, 3600).duration_s
+    with speech.open("rb") as file:
+        container = identify(file)
+        duration_s = track.measure(file, 0.2, 3600).duration_s
     print(f"{processor()}, {torch.get_num_threads()} threads, {width} x {height} portrait")
     for preset in PRESETS:
         job = RenderJob(

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from dubline.api.app import create_app
 from dubline.api.services import Services
-from dubline.orchestration import logs
+from dubline.orchestration import logs, process
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.settings import (
@@ -29,6 +29,7 @@ def main() -> int:
     Returns:
         0; 1 after an error, which is printed in one sentence; 2 if a setting is missing or not valid.
     """
+    process.hide_memory()
     try:
         logs.configure(LogSettings.read())
         listen = ApiSettings.read()

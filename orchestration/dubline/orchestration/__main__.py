@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 from pydantic import ValidationError
 
-from dubline.orchestration import logs
+from dubline.orchestration import logs, process
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
 from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.settings import LogSettings, validation_messages
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: the command's own, 0 for success; 1 after an error, which is printed in one sentence; 2 if a
         setting is missing or not valid.
     """
+    process.hide_memory()
     parsed = _parser().parse_args(arguments)
     try:
         logs.configure(LogSettings.read())

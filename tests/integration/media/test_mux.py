@@ -61,9 +61,10 @@ def made(folder: Path, speech: Path, lengths: list[int]) -> Path:
         parts.append(folder / f"segment-{number}.mp4")
         assert mux.encode_segment(frames(length, sum(lengths[:number])), SIDE, SIDE, parts[-1]) == length
     path = folder / "video.mp4"
-    container = identify(speech)
-    channels = audio.channel_count(speech, container)
-    sound = audio.soundtrack(speech, container, channels, mux.AUDIO_HZ)
+    file = media.opened(speech)
+    container = identify(file)
+    channels = audio.channel_count(file, container)
+    sound = audio.soundtrack(file, container, channels, mux.AUDIO_HZ)
     mux.join(parts, sound, channels, path, sum(lengths) / mux.FPS)
     return path
 
@@ -137,7 +138,7 @@ def test_video_and_audio_agree_within_a_frame(
 ) -> None:
     folder = tmp_path_factory.mktemp("lengths")
     speech = media.wav(folder / "speech.wav", media.tone(seconds, rate_hz), rate_hz)
-    count = motion.frame_count(track.measure(speech, 0.1, 60).duration_s, mux.FPS)
+    count = motion.frame_count(track.measure(media.opened(speech), 0.1, 60).duration_s, mux.FPS)
     found = facts(made(folder, speech, [count]))
     assert found["video_s"] == pytest.approx(count / 25)
     assert abs(found["video_s"] - found["audio_s"]) <= 0.04
@@ -160,7 +161,7 @@ def test_speech_of_any_format_becomes_mono_or_stereo(
 ) -> None:
     source = media.wav(tmp_path / "source.wav", media.tone(1.2))
     speech = media.convert(source, tmp_path / f"speech.{suffix}", *options)
-    count = motion.frame_count(track.measure(speech, 0.1, 60).duration_s, mux.FPS)
+    count = motion.frame_count(track.measure(media.opened(speech), 0.1, 60).duration_s, mux.FPS)
     found = facts(made(tmp_path, speech, [count]))
     assert found["channels"] == channels
     assert abs(found["video_s"] - found["audio_s"]) <= 0.04
@@ -169,7 +170,7 @@ def test_speech_of_any_format_becomes_mono_or_stereo(
 @pytest.mark.parametrize("name", media.CONCATENATIONS)
 def test_concatenated_speech_has_continuous_timestamps(tmp_path: Path, name: str) -> None:
     speech = media.concatenated(tmp_path, name, media.CONCATENATIONS[name])
-    measured = track.measure(speech, 0.1, 60).duration_s
+    measured = track.measure(media.opened(speech), 0.1, 60).duration_s
     path = made(tmp_path, speech, [motion.frame_count(measured, mux.FPS)])
     found = facts(path)
     assert abs(found["video_s"] - found["audio_s"]) <= 0.04

@@ -13,7 +13,7 @@ from tests.unit.worker import media_files as media
 from dubline.orchestration.domain.errors import DublineError, LeaseLostError, MediaTruncatedError
 from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
 from dubline.orchestration.settings import LimitSettings
-from dubline.worker.media import examine, probe
+from dubline.worker.media import decoder, examine, probe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ def test_each_bad_file_gives_its_code_and_a_sentence(
     tmp_path: Path, astronaut: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # In this process, because a process per file is slow; other tests start processes.
-    monkeypatch.setattr(probe, "_examine", lambda question, _: examine.examine(question))
+    monkeypatch.setattr(probe, "_examine", lambda question, path, _: examine.examine(question, media.opened(path)))
     for name, (data, kind, declared) in bad_files(tmp_path, astronaut).items():
         path = tmp_path / "upload"
         path.write_bytes(data)
@@ -119,7 +119,7 @@ def test_an_examination_killed_from_outside_rejects_no_file(monkeypatch: pytest.
 
 def test_a_file_that_decodes_too_slowly_is_rejected(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
     replaced(monkeypatch, "import signal; signal.pause()")
-    monkeypatch.setattr(probe, "TIME_LIMIT_S", 0.2)
+    monkeypatch.setattr(decoder, "TIME_LIMIT_S", 0.2)
     with pytest.raises(MediaTruncatedError, match="too long to decode"):
         probed(speech_file, SPEECH, "audio/wav")
 
@@ -151,25 +151,18 @@ def test_the_examination_gets_no_credentials(monkeypatch: pytest.MonkeyPatch, sp
     assert "DUBLINE_" not in str(caught.value)
 
 
-def test_the_memory_of_the_examination_is_limited() -> None:
-    script = (
-        "import runpy, sys; sys.argv = ['examine', '{}'];\n"
-        "try: runpy.run_module('dubline.worker.media.examine', run_name='__main__')\n"
-        "except TypeError: pass\n"
-        "bytearray(3 << 30)"
-    )
+def test_the_memory_of_a_decoder_is_limited() -> None:
+    script = "from dubline.worker.media import sandbox; sandbox.limit(); bytearray(3 << 30)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert b"MemoryError" in done.stderr
 
 
-def test_a_file_that_needs_too_much_memory_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhaust(*_: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(examine, "identify", exhaust)
-    question = examine.Examination("x", "speech", "audio/wav", 1, 0.2, 60.0)
-    with pytest.raises(MediaTruncatedError):
-        examine.examine(question)
+def test_a_file_that_needs_too_much_memory_is_rejected(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
+    exhaust = "def exhaust(*_):\n    raise MemoryError\n"
+    work = "from dubline.worker.media import sandbox; raise SystemExit(sandbox.work(exhaust))"
+    replaced(monkeypatch, exhaust + work)
+    with pytest.raises(MediaTruncatedError, match="too much memory"):
+        probed(speech_file, SPEECH, "audio/wav")
 
 
 def test_the_prober_and_the_parent_do_not_import_torch() -> None:

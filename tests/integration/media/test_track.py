@@ -30,7 +30,7 @@ FORMATS: dict[str, tuple[tuple[str, ...], float]] = {
 
 
 def measured_s(path: Path) -> float:
-    return track.measure(path, shortest_s=0.2, longest_s=60).duration_s
+    return track.measure(media.opened(path), shortest_s=0.2, longest_s=60).duration_s
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -96,7 +96,7 @@ def test_a_header_without_samples_is_too_short(tmp_path: Path) -> None:
 def test_speech_above_the_longest_duration_is_too_long(tmp_path: Path) -> None:
     path = media.wav(tmp_path / "long.wav", media.tone(3))
     with pytest.raises(SpeechTooLongError, match="2 s"):
-        track.measure(path, shortest_s=0.2, longest_s=2)
+        track.measure(media.opened(path), shortest_s=0.2, longest_s=2)
 
 
 def test_a_rate_outside_the_range_is_rejected(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_tag_before_the_audio_is_skipped(tmp_path: Path, suffix: str) -> None:
     source = media.wav(tmp_path / "source.wav", media.tone(2))
     path = media.convert(source, tmp_path / f"speech.{suffix}")
     path.write_bytes(media.tagged(path.read_bytes()))
-    found = track.measure(path, 0.2, 60)
+    found = track.measure(media.opened(path), 0.2, 60)
     assert found.duration_s == pytest.approx(2, abs=0.15)
     assert found.container.name.lower() == suffix
 
@@ -184,7 +184,7 @@ def test_memory_does_not_grow_with_the_speech(tmp_path: Path) -> None:
     script = (
         "import resource, sys; from pathlib import Path; from dubline.worker.media import track;"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
-        "track.measure(Path(sys.argv[1]), 0.2, 3600);"
+        "track.measure(Path(sys.argv[1]).open('rb'), 0.2, 3600);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, check=True)
@@ -192,4 +192,4 @@ def test_memory_does_not_grow_with_the_speech(tmp_path: Path) -> None:
 
 
 def test_a_track_has_its_container(speech_file: Path) -> None:
-    assert track.measure(speech_file, 0.2, 60) == track.Track(container.WAV, 1.0)
+    assert track.measure(media.opened(speech_file), 0.2, 60) == track.Track(container.WAV, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import wave
 from typing import TYPE_CHECKING
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RATE_HZ = 16_000
+
+
+def opened(path: Path) -> io.BytesIO:
+    """Return a file of a test as decoders get it: open, without its name."""
+    return io.BytesIO(path.read_bytes())
 
 
 def tone(seconds: float, rate_hz: int = RATE_HZ, level: float = 0.3) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from dubline.orchestration import logs
+from dubline.orchestration import logs, process
 from dubline.orchestration.queue import PROBE, PROBE_QUEUE, RENDER, RENDER_QUEUE, create_app
 from dubline.orchestration.settings import (
     BrokerSettings,
@@ -25,7 +25,7 @@ from dubline.orchestration.settings import (
     validation_messages,
 )
 from dubline.worker import tasks
-from dubline.worker.runtime import scratch
+from dubline.worker.runtime import credentials, scratch
 from dubline.worker.runtime.channel import UNPREPARED
 from dubline.worker.runtime.liveness import LivenessFile
 from dubline.worker.runtime.supervisor import Supervisor
@@ -72,6 +72,7 @@ def serve(role: str, command: Sequence[str]) -> int:
     Returns:
         0 after a stop, `channel.UNPREPARED` if the child could not load its networks or decoders.
     """
+    process.hide_memory()
     os.environ.setdefault(*PASSIVE_WAITING)
     logs.configure(LogSettings.read())
     settings = WorkerSettings.read()
@@ -79,7 +80,7 @@ def serve(role: str, command: Sequence[str]) -> int:
     LivenessFile.at(settings.liveness_file).clear()
     task, queue = WAKE_UPS[role]
     with scratch.home(settings.scratch_dir) as folder:
-        supervisor = Supervisor(command, folder)
+        supervisor = Supervisor(command, folder, credentials.remove())
         _stop_on_signals(supervisor)
         supervisor.start()
         try:

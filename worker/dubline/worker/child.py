@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from dubline.orchestration import logs
+from dubline.orchestration import logs, process
 from dubline.orchestration.domain.errors import DeviceFailedError
 from dubline.orchestration.settings import LogSettings
 from dubline.worker.executors import factory
 from dubline.worker.executors.factory import WorkerContext
-from dubline.worker.runtime import scratch
+from dubline.worker.media import decoder
+from dubline.worker.runtime import credentials, scratch
 from dubline.worker.runtime.channel import DEVICE_FAILED, UNPREPARED, ParentChannel
 from dubline.worker.runtime.liveness import LivenessFile
 from dubline.worker.runtime.loop import Executor, Loop
@@ -60,6 +61,7 @@ def work(make: Callable[[WorkerContext], Executor], fd: int, folder: Path) -> in
         signal.signal(number, signal.SIG_IGN)
     shutdown = Shutdown()
     channel = ParentChannel(socket.socket(fileno=fd), shutdown)
+    process.hide_memory()
     logs.configure(LogSettings.read())
     settings = WorkerSettings.read()
     liveness = LivenessFile.at(settings.liveness_file)
@@ -70,6 +72,9 @@ def work(make: Callable[[WorkerContext], Executor], fd: int, folder: Path) -> in
         _log.critical("worker_not_prepared", error=f"{type(error).__name__}: {error}")
         _log.info("worker_preparation_failed", exc_info=True)
         return UNPREPARED
+    # The clients of the database and the bucket have read them.
+    credentials.remove()
+    decoder.log_protections()
     _log.info("worker_prepared")
     try:
         Loop(executor=executor, channel=channel, shutdown=shutdown, liveness=liveness, poll_s=settings.poll_s).run()

@@ -16,7 +16,8 @@ RATE_HZ = 16_000
 
 
 def read(path: Path) -> list[np.ndarray]:
-    return list(audio.samples(path, identify(path), RATE_HZ))
+    file = media.opened(path)
+    return list(audio.samples(file, identify(file), RATE_HZ))
 
 
 @pytest.mark.parametrize(("rate_hz", "channels"), [(8_000, 1), (12_345, 2), (16_000, 1), (44_100, 2), (48_000, 6)])
@@ -54,7 +55,7 @@ def test_two_passes_give_equal_samples(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", media.CONCATENATIONS)
 def test_all_parts_of_a_concatenation_are_decoded(tmp_path: Path, name: str) -> None:
     path = media.concatenated(tmp_path, name, media.CONCATENATIONS[name])
-    measured = track.measure(path, 0.2, 60)
+    measured = track.measure(media.opened(path), 0.2, 60)
     sound = np.concatenate(read(path))
     assert len(sound) / RATE_HZ == pytest.approx(measured.duration_s, abs=0.001)
     seconds = sound[: len(sound) // RATE_HZ * RATE_HZ].reshape(-1, RATE_HZ)
@@ -64,8 +65,9 @@ def test_all_parts_of_a_concatenation_are_decoded(tmp_path: Path, name: str) -> 
 def test_the_soundtrack_is_mono_or_stereo(tmp_path: Path) -> None:
     for channels, expected in ((1, 1), (2, 2), (6, 2)):
         path = media.wav(tmp_path / "speech.wav", media.tone(0.5, 8_000), 8_000, channels)
-        assert audio.channel_count(path, identify(path)) == expected
-        sound = np.concatenate(list(audio.soundtrack(path, identify(path), expected, 48_000)))
+        file = media.opened(path)
+        assert audio.channel_count(file, identify(file)) == expected
+        sound = np.concatenate(list(audio.soundtrack(file, identify(file), expected, 48_000)))
         assert (sound.dtype, sound.shape[1]) == (np.int32, expected)
         assert len(sound) == pytest.approx(24_000, abs=4)
 

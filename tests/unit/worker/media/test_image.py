@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from tests.unit.worker import media_files as media
 
 from dubline.orchestration.domain.errors import (
     ImageTooLargeError,
@@ -48,8 +49,8 @@ def test_each_format_is_identified_by_its_bytes_and_decoded(
 ) -> None:
     path = tmp_path / "no-ending"
     path.write_bytes(encoded(astronaut, image_format))
-    assert image.identify(path) == media_type
-    loaded = image.load(path, CAP)
+    assert image.identify(media.opened(path)) == media_type
+    loaded = image.load(media.opened(path), CAP)
     assert loaded.mode == "RGB"
     assert np.abs(np.asarray(loaded).astype(int) - np.asarray(astronaut)).mean() < 4
 
@@ -59,7 +60,7 @@ def test_other_files_are_rejected(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "portrait.png"
     path.write_bytes(data)
     with pytest.raises(NotAnImageError):
-        image.load(path, CAP)
+        image.load(media.opened(path), CAP)
 
 
 @pytest.mark.parametrize("size", [(30_000, 30_000), (8_000, 7_000), (2_000_000_000, 2)])
@@ -67,7 +68,7 @@ def test_too_many_pixels_are_rejected_before_decoding(tmp_path: Path, size: tupl
     path = tmp_path / "bomb"
     path.write_bytes(huge_png(*size))
     with pytest.raises(ImageTooLargeError, match="50 megapixels"):
-        image.load(path, CAP)
+        image.load(media.opened(path), CAP)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (47, 400), (400, 47)])
@@ -75,7 +76,7 @@ def test_too_few_pixels_are_rejected(tmp_path: Path, size: tuple[int, int]) -> N
     path = tmp_path / "dot.png"
     Image.new("RGB", size).save(path)
     with pytest.raises(ImageTooSmallError, match=f"{size[0]} x {size[1]}"):
-        image.load(path, CAP)
+        image.load(media.opened(path), CAP)
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP"])
@@ -85,7 +86,7 @@ def test_a_truncated_file_is_rejected(tmp_path: Path, astronaut: Image.Image, im
     path = tmp_path / "cut"
     path.write_bytes(data[: max(20, int(len(data) * share))])
     with pytest.raises(MediaTruncatedError):
-        image.load(path, CAP)
+        image.load(media.opened(path), CAP)
 
 
 def test_damaged_data_gives_a_typed_error_or_a_picture(
@@ -100,7 +101,7 @@ def test_damaged_data_gives_a_typed_error_or_a_picture(
                 data[place] = noise.integers(256)
             path.write_bytes(data)
             with contextlib.suppress(MediaTruncatedError, ImageTooLargeError, ImageTooSmallError):
-                image.load(path, CAP)
+                image.load(media.opened(path), CAP)
 
 
 def test_the_exif_orientation_is_applied(tmp_path: Path, astronaut: Image.Image) -> None:
@@ -108,23 +109,23 @@ def test_the_exif_orientation_is_applied(tmp_path: Path, astronaut: Image.Image)
     exif[0x0112] = 6  # rotate 90 degrees clockwise
     path = tmp_path / "turned.jpg"
     astronaut.resize((300, 200)).save(path, exif=exif)
-    assert image.load(path, CAP).size == (200, 300)
+    assert image.load(media.opened(path), CAP).size == (200, 300)
 
 
 def test_transparency_is_blended_over_white(tmp_path: Path) -> None:
     path = tmp_path / "clear.png"
     Image.new("RGBA", (64, 64), (255, 0, 0, 0)).save(path)
-    assert image.load(path, CAP).getpixel((5, 5)) == (255, 255, 255)
+    assert image.load(media.opened(path), CAP).getpixel((5, 5)) == (255, 255, 255)
 
 
 def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.fromarray(np.full((64, 64), 0x8000, dtype=np.uint16)).save(path)
-    assert image.load(path, CAP).getpixel((5, 5)) == (128, 128, 128)
+    assert image.load(media.opened(path), CAP).getpixel((5, 5)) == (128, 128, 128)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "CMYK"])
 def test_every_colour_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "picture"
     Image.new("RGB", (64, 64), (200, 200, 200)).convert(mode).save(path, "JPEG" if mode == "CMYK" else "PNG")
-    assert image.load(path, CAP).mode == "RGB"
+    assert image.load(media.opened(path), CAP).mode == "RGB"

@@ -136,3 +136,9 @@ def test_the_pause_doubles_after_each_child_that_ends_early(folder: Path, monkey
     made.start()
     made.wait()
     assert seen == [0.5, 1, 2, 4, 8, 10, 10]
+
+
+def test_each_child_gets_the_credentials_that_the_parent_removed(folder: Path) -> None:
+    script = "import os, sys; raise SystemExit(0 if os.environ.get('DUBLINE_DATABASE_URL') == 'hush' else 1)"
+    made = Supervisor([sys.executable, "-S", "-c", script], folder, {"DUBLINE_DATABASE_URL": "hush"})
+    assert [made._run(), made._run()] == [0, 0]

@@ -7,9 +7,12 @@ same samples and the same duration for all three.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import av
+import av.subtitles.codeccontext  # PyAV imports these late, and the sandbox allows no import
+import av.subtitles.stream
+import av.video.codeccontext
 import numpy as np
 from av import AudioResampler
 
@@ -17,10 +20,10 @@ from dubline.orchestration.domain.errors import MediaTruncatedError, NotAudioErr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
+    from av.container import InputContainer
     from numpy.typing import NDArray
 
     from dubline.worker.media.container import Container
@@ -37,11 +40,17 @@ LAYOUTS: Final = {1: "mono", 2: "stereo"}
 FULL_SCALE: Final = 2.0**31
 
 
-def decode(path: Path, container: Container) -> Iterator[AudioFrame]:
+def open_file(file: BinaryIO, container: Container) -> InputContainer:
+    """Open an audio file from its start, with the demuxer of its container."""
+    file.seek(0)
+    return av.open(file, mode="r", format=container.demuxer, metadata_errors="replace")
+
+
+def decode(file: BinaryIO, container: Container) -> Iterator[AudioFrame]:
     """Decode the first audio stream of a file packet by packet, and skip a few damaged packets.
 
     Args:
-        path: the file.
+        file: the file.
         container: the file's container; the demuxer is forced to it.
 
     Yields:
@@ -53,8 +62,8 @@ def decode(path: Path, container: Container) -> Iterator[AudioFrame]:
     """
     packets = bad = 0
     try:
-        with av.open(str(path), format=container.demuxer, metadata_errors="replace") as file:
-            for packet in file.demux(_speech_stream(file.streams.audio)):
+        with open_file(file, container) as opened:
+            for packet in opened.demux(_speech_stream(opened.streams.audio)):
                 packets += 1
                 try:
                     frames = packet.decode()
@@ -103,11 +112,11 @@ def as_floats(mono: NDArray[np.int32]) -> NDArray[np.float32]:
     return mono.reshape(-1).astype(np.float32) / np.float32(FULL_SCALE)
 
 
-def samples(path: Path, container: Container, rate_hz: int) -> Iterator[NDArray[np.float32]]:
+def samples(file: BinaryIO, container: Container, rate_hz: int) -> Iterator[NDArray[np.float32]]:
     """Decode speech to mono for the networks, in bounded memory.
 
     Args:
-        path: a probed file.
+        file: a probed file.
         container: the file's container.
         rate_hz: sample rate of the result.
 
@@ -120,7 +129,7 @@ def samples(path: Path, container: Container, rate_hz: int) -> Iterator[NDArray[
     """
     waiting: list[NDArray[np.float32]] = []
     count = 0
-    for part in mix(decode(path, container), 1, rate_hz):
+    for part in mix(decode(file, container), 1, rate_hz):
         waiting.append(as_floats(part))
         count += len(part)
         if count >= rate_hz:
@@ -133,17 +142,17 @@ def samples(path: Path, container: Container, rate_hz: int) -> Iterator[NDArray[
         yield np.concatenate(waiting)
 
 
-def channel_count(path: Path, container: Container) -> int:
+def channel_count(file: BinaryIO, container: Container) -> int:
     """Return the channel count of the video's soundtrack: 1 if the recording begins in mono, else 2."""
-    first = next(decode(path, container), None)
+    first = next(decode(file, container), None)
     return 1 if first is None or first.layout.nb_channels == 1 else 2
 
 
-def soundtrack(path: Path, container: Container, channels: int, rate_hz: int) -> Iterator[NDArray[np.int32]]:
+def soundtrack(file: BinaryIO, container: Container, channels: int, rate_hz: int) -> Iterator[NDArray[np.int32]]:
     """Decode speech for the video's soundtrack.
 
     Args:
-        path: a probed file.
+        file: a probed file.
         container: the file's container.
         channels: 1 or 2, of `channel_count`.
         rate_hz: sample rate of the result.
@@ -155,7 +164,7 @@ def soundtrack(path: Path, container: Container, channels: int, rate_hz: int) ->
         MediaTruncatedError: the file cannot be decoded.
         NotAudioError: the file cannot be mixed.
     """
-    return mix(decode(path, container), channels, rate_hz)
+    return mix(decode(file, container), channels, rate_hz)
 
 
 def damaged(container: Container) -> MediaTruncatedError:

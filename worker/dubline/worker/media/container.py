@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from dubline.orchestration.domain.errors import NotAudioError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SNIFF_BYTES: Final = 64
 
@@ -51,14 +48,13 @@ _TAG_HAS_FOOTER: Final = 0x10
 _MOST_TAGS: Final = 8
 
 
-def identify(path: Path) -> Container:
+def identify(file: BinaryIO) -> Container:
     """Identify the container of a file by its first bytes.
 
     Raises:
         NotAudioError: no accepted container.
     """
-    with path.open("rb") as file:
-        container = recognise(file)
+    container = recognise(file)
     if container is None:
         raise NotAudioError
     return container
@@ -68,7 +64,7 @@ def recognise(file: BinaryIO) -> Container | None:
     """Identify the container of an open file by the first bytes after its ID3 tags, which may precede any container.
 
     Args:
-        file: positioned at its start.
+        file: at any position.
 
     Returns:
         The container, or None if it is not accepted.
@@ -79,7 +75,7 @@ def recognise(file: BinaryIO) -> Container | None:
 
 
 def skip_tags(file: BinaryIO) -> int:
-    """Move a file from its start past its ID3 tags; return the new position."""
+    """Move a file past its ID3 tags; return the new position."""
     position = 0
     for _ in range(_MOST_TAGS):
         file.seek(position)

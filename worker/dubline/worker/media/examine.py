@@ -1,40 +1,29 @@
-"""The process that decodes one uploaded file with limited resources: `python -m dubline.worker.media.examine JSON`.
+"""The process that examines one uploaded file: `python -m dubline.worker.media.examine FD`.
 
-Started by `dubline.worker.media.probe` for each file. It prints one JSON object: the facts, or an error code with a
-sentence.
+Started by `dubline.worker.media.probe` for each file. It answers with one JSON object, the facts.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import resource
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
-MEMORY_BYTES: Final = 2 << 30
-PROCESSOR_S: Final = 100
+from dubline.worker.media import sandbox
 
 if __name__ == "__main__":
-    # Before the imports of numpy and the decoders, which size thread pools and memory arenas at import.
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # The soft limit sends SIGXCPU, which distinguishes a slow file from a kill; the hard limit sends SIGKILL.
-    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S + 5))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    sandbox.limit()
 
-from dubline.framing import face  # noqa: E402
-from dubline.orchestration.domain.errors import (  # noqa: E402
-    BadInputError,
-    MediaTruncatedError,
-    NoFaceError,
-    WrongContentTypeError,
-)
-from dubline.orchestration.domain.uploads import UploadKind  # noqa: E402
-from dubline.worker.media import frame, image, track  # noqa: E402
-from dubline.worker.media.container import identify  # noqa: E402
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from dubline.framing import face
+from dubline.orchestration.domain.errors import NoFaceError, WrongContentTypeError
+from dubline.orchestration.domain.uploads import UploadKind
+from dubline.worker.media import frame, image, track
+from dubline.worker.media.container import identify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Declared types that match every file, because the sender did not name one.
 UNDECLARED: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
@@ -43,10 +32,8 @@ IMAGE_DECLARED_AS: Final = {"image/jpeg": frozenset({"image/jpeg", "image/jpg", 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """The arguments of the examination process, passed as JSON on its command line."""
+    """The question to the examination process."""
 
-    path: str
-    """The file."""
     kind: str
     """portrait or speech."""
     content_type: str
@@ -59,11 +46,12 @@ class Examination:
     """Longest accepted speech."""
 
 
-def examine(question: Examination) -> dict[str, object]:
+def examine(question: Examination, file: BinaryIO) -> dict[str, object]:
     """Decode one file.
 
     Args:
-        question: the file, its declared kind and type, and the limits.
+        question: the declared kind and type, and the limits.
+        file: the file.
 
     Returns:
         Keyword arguments of `UploadFacts`, JSON types only.
@@ -71,21 +59,13 @@ def examine(question: Examination) -> dict[str, object]:
     Raises:
         BadInputError: the subclass for the fault of the file.
     """
-    try:
-        if question.kind == UploadKind.PORTRAIT:
-            return _portrait(question)
-        return _speech(question)
-    except MemoryError as error:
-        raise MediaTruncatedError(
-            "The file needs too much memory to decode. Re-encode it and upload it again."
-        ) from error
+    return _portrait(question, file) if question.kind == UploadKind.PORTRAIT else _speech(question, file)
 
 
-def _portrait(question: Examination) -> dict[str, object]:
-    path = Path(question.path)
-    media_type = image.identify(path)
+def _portrait(question: Examination, file: BinaryIO) -> dict[str, object]:
+    media_type = image.identify(file)
     _compare(media_type, IMAGE_DECLARED_AS.get(media_type, frozenset({media_type})), question.content_type)
-    picture = image.load(path, question.max_pixels)
+    picture = image.load(file, question.max_pixels)
     box = face.find(picture)
     if box is None:
         raise NoFaceError
@@ -99,11 +79,10 @@ def _portrait(question: Examination) -> dict[str, object]:
     }
 
 
-def _speech(question: Examination) -> dict[str, object]:
-    path = Path(question.path)
-    container = identify(path)
+def _speech(question: Examination, file: BinaryIO) -> dict[str, object]:
+    container = identify(file)
     _compare(container.media_type, container.declared_as, question.content_type)
-    measured = track.measure(path, question.shortest_s, question.longest_s)
+    measured = track.measure(file, question.shortest_s, question.longest_s)
     return {"media_type": container.media_type, "duration_s": measured.duration_s}
 
 
@@ -115,18 +94,10 @@ def _compare(media_type: str, declared_as: frozenset[str], declared: str) -> Non
         )
 
 
-def main(question: str) -> None:
-    """Examine one file and print the result.
-
-    Args:
-        question: a JSON object with the fields of `Examination`.
-    """
-    try:
-        result = examine(Examination(**json.loads(question)))
-    except BadInputError as error:
-        result = {"code": error.code, "detail": error.detail}
-    sys.stdout.write(json.dumps(result))
+def answer(asked: dict[str, Any], files: list[BinaryIO]) -> Iterator[bytes]:
+    """Yield the facts of one file as JSON; `asked` has the fields of `Examination`."""
+    yield json.dumps(examine(Examination(**asked), files[0])).encode()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(sandbox.work(answer))

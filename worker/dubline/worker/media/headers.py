@@ -6,12 +6,9 @@ A decoder stops at the end of a file without an error, so only the header shows 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from dubline.worker.media.container import FLAC, M4A, MP3, OGG, WAV, Container, skip_tags
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 #: Programs that write WAV to a pipe cannot determine its size and write a number near 2^31 or 2^32.
 _WAV_SIZE_UNKNOWN: Final = 0x7FFF_0000
@@ -24,34 +21,31 @@ _XING_BYTES: Final = 2
 _XING_SLACK: Final = 16
 
 
-def ends_early(path: Path, container: Container) -> bool:
+def ends_early(file: BinaryIO, container: Container) -> bool:
     """Return whether the file is certainly shorter than its headers state.
 
     Args:
-        path: the file.
+        file: the file.
         container: the file's container.
     """
-    with path.open("rb") as file:
-        if container is WAV:
-            return _wav_ends_early(file)
-        if container is OGG:
-            return _ogg_ends_early(file)
+    file.seek(0)
+    if container is WAV:
+        return _wav_ends_early(file)
+    if container is OGG:
+        return _ogg_ends_early(file)
     return False
 
 
-def states_duration(path: Path, container: Container) -> bool:
+def states_duration(file: BinaryIO, container: Container) -> bool:
     """Return whether the demuxer's duration was written by the encoder, not estimated from the bit rate.
 
     Args:
-        path: the file.
+        file: the file.
         container: the file's container.
     """
     if container in (FLAC, M4A):
         return True
-    if container is not MP3:
-        return False
-    with path.open("rb") as file:
-        return _mp3_states_duration(file)
+    return container is MP3 and _mp3_states_duration(file)
 
 
 def _mp3_states_duration(file: BinaryIO) -> bool:

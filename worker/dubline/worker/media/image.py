@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import struct
 import warnings
-from typing import TYPE_CHECKING, Final
+from typing import BinaryIO, Final
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import (
+    Image,
+    ImageColor,
+    ImageOps,
+    ImagePalette,
+    MpoImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from dubline.orchestration.domain.errors import (
     ImageTooLargeError,
@@ -16,8 +25,9 @@ from dubline.orchestration.domain.errors import (
     NotAnImageError,
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
+# Pillow imports these when they are first needed, and the sandbox allows no import.
+Image.preinit()
+_PRELOADED: Final = (ImageColor, ImagePalette, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
 
 MEDIA_TYPES: Final = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 #: A smaller portrait cannot contain a face of the size that the networks need.
@@ -43,20 +53,20 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
-def identify(path: Path) -> str:
+def identify(file: BinaryIO) -> str:
     """Return the media type of an image file, identified by its first bytes.
 
     Raises:
         NotAnImageError: no accepted format.
     """
-    return MEDIA_TYPES[_format(path)]
+    return MEDIA_TYPES[_format(file)]
 
 
-def load(path: Path, max_pixels: int) -> Image.Image:
+def load(file: BinaryIO, max_pixels: int) -> Image.Image:
     """Decode a portrait to upright RGB.
 
     Args:
-        path: a PNG, JPEG or WebP file; its suffix is ignored.
+        file: a PNG, JPEG or WebP file.
         max_pixels: largest accepted product of width and height.
 
     Returns:
@@ -68,12 +78,12 @@ def load(path: Path, max_pixels: int) -> Image.Image:
         ImageTooSmallError: a side is below `MIN_SIDE_PX`.
         MediaTruncatedError: the file ends early or is damaged.
     """
-    image_format = _format(path)
+    image_format = _format(file)
     try:
         with warnings.catch_warnings():
             # `max_pixels` is the stricter limit and has an error code.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=(image_format,)) as image:
+            with Image.open(file, formats=(image_format,)) as image:
                 _check_size(image, max_pixels)
                 image.load()
                 return _flatten(_upright(image))
@@ -85,9 +95,10 @@ def load(path: Path, max_pixels: int) -> Image.Image:
         raise MediaTruncatedError(_damaged_sentence(image_format)) from error
 
 
-def _format(path: Path) -> str:
-    with path.open("rb") as file:
-        image_format = sniff(file.read(SNIFF_BYTES))
+def _format(file: BinaryIO) -> str:
+    file.seek(0)
+    image_format = sniff(file.read(SNIFF_BYTES))
+    file.seek(0)
     if image_format is None:
         raise NotAnImageError
     return image_format

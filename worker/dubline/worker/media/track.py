@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-import av
 import numpy as np
 
 from dubline.orchestration.domain.errors import SpeechSilentError, SpeechTooLongError, SpeechTooShortError
@@ -19,7 +18,6 @@ from dubline.worker.media.container import M4A, Container, identify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from av.audio.frame import AudioFrame
 
@@ -41,11 +39,11 @@ class Track:
     """Decoded samples over their rate."""
 
 
-def measure(path: Path, shortest_s: float, longest_s: float) -> Track:
+def measure(file: BinaryIO, shortest_s: float, longest_s: float) -> Track:
     """Decode a speech file from start to end and measure it.
 
     Args:
-        path: the file; its suffix is ignored.
+        file: the file.
         shortest_s: shortest accepted duration.
         longest_s: longest accepted duration; decoding stops beyond it.
 
@@ -56,14 +54,14 @@ def measure(path: Path, shortest_s: float, longest_s: float) -> Track:
         SpeechTooLongError: the duration is above `longest_s`.
         SpeechSilentError: no frame is louder than `SILENCE_RMS`.
     """
-    container = identify(path)
-    duration_s, loudest = _duration_and_loudness(audio.decode(path, container), longest_s)
-    stated_s = _stated_s(path, container)
+    container = identify(file)
+    duration_s, loudest = _duration_and_loudness(audio.decode(file, container), longest_s)
+    stated_s = _stated_s(file, container)
     if container is M4A and 0 < duration_s - stated_s < PADDING_S:
         # The header states where the padding of the last frame begins; not every decoder removes it.
         duration_s = stated_s
-    missing_s = stated_s - duration_s if headers.states_duration(path, container) else 0.0
-    if headers.ends_early(path, container) or missing_s > max(0.5, 0.02 * stated_s):
+    missing_s = stated_s - duration_s if headers.states_duration(file, container) else 0.0
+    if headers.ends_early(file, container) or missing_s > max(0.5, 0.02 * stated_s):
         raise audio.damaged(container)
     if duration_s < shortest_s:
         raise SpeechTooShortError(
@@ -74,10 +72,10 @@ def measure(path: Path, shortest_s: float, longest_s: float) -> Track:
     return Track(container=container, duration_s=duration_s)
 
 
-def _stated_s(path: Path, container: Container) -> float:
+def _stated_s(file: BinaryIO, container: Container) -> float:
     """Return the duration that the demuxer reports, s; 0 if it reports none."""
-    with av.open(str(path), format=container.demuxer, metadata_errors="replace") as file:
-        stream = file.streams.audio[0]
+    with audio.open_file(file, container) as opened:
+        stream = opened.streams.audio[0]
         return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from dubline.framing import crop
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.jobs import Stage
-from dubline.worker.media import audio, frame, image, mux
+from dubline.worker.media import decoded, frame, mux
 from dubline.worker.rendering import device, motion
 from dubline.worker.rendering.checkpoints import Checkpoints, NoCheckpoints
 from dubline.worker.rendering.composite import Compositor
@@ -26,12 +26,14 @@ from dubline.worker.rendering.motion import PreparedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from dubline.models.weights import Networks
+    from dubline.worker.media.decoded import Decoded
     from dubline.worker.rendering.model_cache import ModelCache
 
 _log = structlog.get_logger(__name__)
@@ -71,9 +73,10 @@ class Renderer:
             networks = self._models.get(job.options.preset)
             run = _Run(job, networks, self._models.device, scratch, report, checkpoints)
             checkpoints.begin(run.fingerprint)
-            prepared, compositor = run.prepare()
-            motion_file = run.sample(prepared)
-            return run.mux(run.render(prepared, compositor, motion_file))
+            with run.decoder() as files:
+                prepared, compositor = run.prepare(files)
+                motion_file = run.sample(prepared, files)
+                return run.mux(run.render(prepared, compositor, motion_file), files)
 
 
 class _Run:
@@ -89,7 +92,8 @@ class _Run:
         checkpoints: Checkpoints,
     ) -> None:
         self._job, self._networks, self._device = job, networks, on
-        self._scratch, self._report, self._checkpoints = scratch, report, checkpoints
+        self._scratch, self._tell, self._checkpoints = scratch, report, checkpoints
+        self._reached = (Stage.PREPARING, 0.0)
         self._frames = motion.frame_count(job.duration_s, networks.preset.fps)
         self._batch = max(1, networks.preset.render_batch >> job.halvings)
         self._spans = motion.segments(self._frames, self._batch)
@@ -104,16 +108,21 @@ class _Run:
             encoder_threads=mux.THREADS,
         )
 
-    def prepare(self) -> tuple[PreparedSource, Compositor]:
+    def decoder(self) -> AbstractContextManager[Decoded]:
+        """Start the process that decodes the files of the job."""
+        job = self._job
+        return decoded.started(job.portrait, job.portrait_px, job.speech, job.container, job.duration_s, self._repeat)
+
+    def prepare(self, files: Decoded) -> tuple[PreparedSource, Compositor]:
         """Decode the portrait; return its encoded source crop and the compositor of its still frame."""
-        picture = image.load(self._job.portrait, self._job.portrait_px)
+        picture = files.portrait()
         height_px = self._job.options.output.height_px
         still = frame.still(picture, height_px)
         square = crop.around(frame.face_in_video(self._job.face, *picture.size, height_px))
         prepared = PreparedSource.from_crop(self._networks, crop.cut(still, square), self._device)
         return prepared, Compositor(still, square, self._device)
 
-    def sample(self, prepared: PreparedSource) -> Path:
+    def sample(self, prepared: PreparedSource, files: Decoded) -> Path:
         """Write the motion of the whole recording to a file, or fetch it."""
         path, percent = self._scratch / "motion.npy", 0.0
         self._report(Stage.SAMPLING, percent)
@@ -121,9 +130,8 @@ class _Run:
             return path
 
         def speech() -> Iterator[NDArray[np.float32]]:
-            rate_hz = self._networks.preset.sample_rate_hz
-            for second in audio.samples(self._job.speech, self._job.container, rate_hz):
-                # The whole recording is read before the first window is sampled.
+            # The whole recording is read before the first window is sampled.
+            for second in files.samples(self._networks.preset.sample_rate_hz):
                 self._report(Stage.SAMPLING, percent)
                 yield second
 
@@ -150,14 +158,14 @@ class _Run:
             parts.append(path)
         return parts
 
-    def mux(self, parts: list[Path]) -> Rendered:
+    def mux(self, parts: list[Path], files: Decoded) -> Rendered:
         """Join the segments and the soundtrack."""
-        job, path = self._job, self._scratch / "video.mp4"
+        path = self._scratch / "video.mp4"
         self._report(Stage.MUXING, RENDERED_PERCENT)
-        channels = audio.channel_count(job.speech, job.container)
         duration_s = self._frames / self._networks.preset.fps
-        sound = _soundtrack(job, channels, self._report)
-        mux.join(parts, sound, channels, path, duration_s, lambda: self._report(Stage.MUXING, MUXED_PERCENT))
+        channels, sound = files.soundtrack(mux.AUDIO_HZ)
+        counted = self._report_muxed(sound)
+        mux.join(parts, counted, channels, path, duration_s, lambda: self._report(Stage.MUXING, MUXED_PERCENT))
         _log.info("video_rendered", frames=self._frames, size_bytes=path.stat().st_size)
         return Rendered(path=path, duration_s=duration_s)
 
@@ -177,19 +185,25 @@ class _Run:
             raise RuntimeError(f"{written} frames were encoded of {len(span)}")
         _log.info("segment_rendered", first_frame=span.start, frames=written)
 
+    def _report(self, stage: Stage, percent: float) -> None:
+        self._reached = (stage, percent)
+        self._tell(stage, percent)
+
+    def _repeat(self) -> None:
+        """Report the last step again, while waiting for the decoder."""
+        self._tell(*self._reached)
+
     def _report_rendered(self, done: int) -> None:
         share = done / self._frames
         self._report(Stage.RENDERING, SAMPLED_PERCENT + (RENDERED_PERCENT - SAMPLED_PERCENT) * share)
 
-
-def _soundtrack(job: RenderJob, channels: int, report: Report) -> Iterator[NDArray[np.int32]]:
-    """Decode the video's soundtrack and report each chunk."""
-    done_s = 0.0
-    for part in audio.soundtrack(job.speech, job.container, channels, mux.AUDIO_HZ):
-        share = min(1.0, done_s / job.duration_s)
-        report(Stage.MUXING, RENDERED_PERCENT + (MUXED_PERCENT - RENDERED_PERCENT) * share)
-        yield part
-        done_s += len(part) / mux.AUDIO_HZ
+    def _report_muxed(self, sound: Iterator[NDArray[np.int32]]) -> Iterator[NDArray[np.int32]]:
+        done_s = 0.0
+        for part in sound:
+            share = min(1.0, done_s / self._job.duration_s)
+            self._report(Stage.MUXING, RENDERED_PERCENT + (MUXED_PERCENT - RENDERED_PERCENT) * share)
+            yield part
+            done_s += len(part) / mux.AUDIO_HZ
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import subprocess
 import time
 from contextlib import suppress
 from threading import Event, Thread
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -20,7 +21,7 @@ import structlog
 from dubline.worker.runtime.channel import FORCE_STOP, NOTIFY, SHUT_DOWN, UNPREPARED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _log = structlog.get_logger(__name__)
@@ -30,6 +31,7 @@ SHORT_RUN_S: Final = 5.0
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 10.0
 STEP_S: Final = 0.1
+NO_CREDENTIALS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Supervisor:
@@ -40,14 +42,16 @@ class Supervisor:
     Args:
         command: starts the child; the file descriptor of its socket and its folder are appended.
         folder: scratch folder of this worker.
+        credentials: environment variables of the child besides those of this process.
 
     Attributes:
         gave_up: a child exited with `UNPREPARED`, so no new one is started.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, credentials: Mapping[str, str] = NO_CREDENTIALS) -> None:
         self._command = tuple(command)
         self._folder = folder
+        self._credentials = credentials
         self._stops = 0
         self._connection: socket.socket | None = None
         self._running = Event()
@@ -114,7 +118,12 @@ class Supervisor:
             with theirs:
                 command = (*self._command, str(theirs.fileno()), str(self._folder))
                 try:
-                    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+                    child = subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        pass_fds=[theirs.fileno()],
+                        env={**os.environ, **self._credentials},
+                    )
                 except OSError as error:
                     _log.error("child_not_started", error=str(error))
                     return None
