@@ -104,7 +104,9 @@ class Batches:
         with transaction(self._engine) as session:
             _row(session, tenant, batch_id)
             # Locked in order of id, so that two calls cannot deadlock.
-            unfinished = select(JobRow.id).where(JobRow.batch_id == batch_id, JobRow.finalized_at.is_(None))
+            unfinished = select(JobRow.id).where(
+                JobRow.tenant == tenant, JobRow.batch_id == batch_id, JobRow.finalized_at.is_(None)
+            )
             finalize.cancel(session, session.scalars(unfinished.order_by(JobRow.id).with_for_update()).all())
             return _read(session, tenant, batch_id)
 
@@ -124,7 +126,11 @@ class Batches:
             _row(session, tenant, batch_id)
             rows = session.scalars(
                 select(JobRow)
-                .where(JobRow.batch_id == batch_id, JobRow.position > (-1 if after is None else after))
+                .where(
+                    JobRow.tenant == tenant,
+                    JobRow.batch_id == batch_id,
+                    JobRow.position > (-1 if after is None else after),
+                )
                 .order_by(JobRow.position)
                 .limit(limit + 1)
             ).all()
@@ -171,7 +177,9 @@ def _read(session: Session, tenant: str, batch_id: UUID) -> Batch:
     row = _row(session, tenant, batch_id)
     percent = case((JobRow.state.in_(FINAL), 100.0), else_=JobRow.progress_percent)
     counted = session.execute(
-        select(JobRow.state, func.count(), func.sum(percent)).where(JobRow.batch_id == batch_id).group_by(JobRow.state)
+        select(JobRow.state, func.count(), func.sum(percent))
+        .where(JobRow.tenant == tenant, JobRow.batch_id == batch_id)
+        .group_by(JobRow.state)
     ).all()
     counts = dict.fromkeys(JobState, 0) | {JobState(state): count for state, count, _ in counted}
     return Batch(

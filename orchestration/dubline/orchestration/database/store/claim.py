@@ -45,7 +45,8 @@ SELECT claimed.*, (
             WHERE attempts.job_id = claimed.job_id AND {CHARGED} GROUP BY cause
         ) AS counted
     ) AS charged, {_UPLOAD}
-FROM claimed LEFT JOIN uploads ON uploads.id IN (claimed.portrait_upload_id, claimed.speech_upload_id)
+FROM claimed LEFT JOIN uploads
+    ON uploads.tenant = claimed.job_tenant AND uploads.id IN (claimed.portrait_upload_id, claimed.speech_upload_id)
 """  # noqa: S608 - our own text
 
 

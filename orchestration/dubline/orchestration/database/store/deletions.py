@@ -29,7 +29,7 @@ _SET_INPUTS_EXPIRY: Final = text("""
 UPDATE uploads SET expire_at = LEAST(uploads.expire_at, now() + make_interval(secs => batches.inputs_s))
 FROM jobs JOIN batches ON batches.id = jobs.batch_id
 WHERE jobs.id = :id AND batches.inputs_s IS NOT NULL
-AND uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
+AND uploads.tenant = jobs.tenant AND uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
 """)
 _DECREMENT_ROW_COUNT: Final = text("UPDATE batches SET row_count = row_count - 1 WHERE id = :id")
 _DELETE_BATCH: Final = text("DELETE FROM batches WHERE id = :id")

@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-_IS_IN_USE: Final = text("""
-SELECT EXISTS (
-    SELECT FROM jobs WHERE (portrait_upload_id = :id OR speech_upload_id = :id) AND finalized_at IS NULL
-)
-""")
+#: A failed job may name an upload of another tenant: only jobs of its owner use an upload.
 _SELECT_IN_USE: Final = text("""
-SELECT portrait_upload_id FROM jobs WHERE portrait_upload_id = ANY(:ids) AND finalized_at IS NULL
-UNION SELECT speech_upload_id FROM jobs WHERE speech_upload_id = ANY(:ids) AND finalized_at IS NULL
+SELECT uploads.id FROM uploads JOIN jobs ON jobs.portrait_upload_id = uploads.id AND jobs.tenant = uploads.tenant
+WHERE uploads.id = ANY(:ids) AND jobs.finalized_at IS NULL
+UNION
+SELECT uploads.id FROM uploads JOIN jobs ON jobs.speech_upload_id = uploads.id AND jobs.tenant = uploads.tenant
+WHERE uploads.id = ANY(:ids) AND jobs.finalized_at IS NULL
 """)
 _LOCK_UPLOADS: Final = text("SELECT id FROM uploads WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _DELETE_UPLOADS: Final = text("DELETE FROM uploads WHERE id = ANY(:ids)")
@@ -40,17 +39,19 @@ _DELETE_JOBS: Final = text("DELETE FROM jobs WHERE id = ANY(:ids)")
 #: made distinct before the others are looked for: with stale statistics the search ran once for each job of the batch.
 _SELECT_UNSHARED_UPLOADS: Final = text("""
 WITH used AS MATERIALIZED (
-    SELECT portrait_upload_id AS id FROM jobs WHERE batch_id = :batch_id
-    UNION SELECT speech_upload_id FROM jobs WHERE batch_id = :batch_id
+    SELECT portrait_upload_id AS id FROM jobs WHERE batch_id = :batch_id AND tenant = :tenant
+    UNION SELECT speech_upload_id FROM jobs WHERE batch_id = :batch_id AND tenant = :tenant
 )
 SELECT uploads.id FROM used JOIN uploads USING (id)
 WHERE uploads.tenant = :tenant AND NOT EXISTS (
     SELECT FROM jobs AS others LEFT JOIN batches ON batches.id = others.batch_id
-    WHERE others.portrait_upload_id = uploads.id AND others.batch_id IS DISTINCT FROM :batch_id
+    WHERE others.portrait_upload_id = uploads.id AND others.tenant = uploads.tenant
+    AND others.batch_id IS DISTINCT FROM :batch_id
     AND batches.inputs_deleted_at IS NULL
 ) AND NOT EXISTS (
     SELECT FROM jobs AS others LEFT JOIN batches ON batches.id = others.batch_id
-    WHERE others.speech_upload_id = uploads.id AND others.batch_id IS DISTINCT FROM :batch_id
+    WHERE others.speech_upload_id = uploads.id AND others.tenant = uploads.tenant
+    AND others.batch_id IS DISTINCT FROM :batch_id
     AND batches.inputs_deleted_at IS NULL
 )
 """)
@@ -76,7 +77,7 @@ def unused(session: Session, ids: Collection[UUID]) -> set[UUID]:
 
 def in_use(session: Session, upload_id: UUID) -> bool:
     """Return whether a job that is not final uses an upload."""
-    return bool(session.scalar(_IS_IN_USE, {"id": upload_id}))
+    return not unused(session, [upload_id])
 
 
 def delete_uploads(session: Session, rows: Sequence[tuple[UUID, str]], audit_id: UUID) -> int:

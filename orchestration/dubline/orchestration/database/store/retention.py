@@ -25,9 +25,9 @@ RETURNING jobs.id, jobs.tenant, jobs.result_key
 _LOCK_EXPIRED_UPLOADS: Final = text("""
 SELECT id, tenant FROM uploads
 WHERE expire_at < now() AND NOT EXISTS (
-    SELECT FROM jobs WHERE portrait_upload_id = uploads.id AND finalized_at IS NULL
+    SELECT FROM jobs WHERE portrait_upload_id = uploads.id AND jobs.tenant = uploads.tenant AND finalized_at IS NULL
 ) AND NOT EXISTS (
-    SELECT FROM jobs WHERE speech_upload_id = uploads.id AND finalized_at IS NULL
+    SELECT FROM jobs WHERE speech_upload_id = uploads.id AND jobs.tenant = uploads.tenant AND finalized_at IS NULL
 )
 ORDER BY expire_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)

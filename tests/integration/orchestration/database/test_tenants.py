@@ -1,0 +1,206 @@
+"""No method of the store reads or changes rows of another tenant, whatever ids it is given."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from sqlalchemy import text
+from tests.integration.orchestration.conftest import JobFactory
+from tests.integration.orchestration.rows import change, pending_deletion
+
+from dubline.orchestration.database.store.batches import Batches
+from dubline.orchestration.database.store.deletions import Deletions
+from dubline.orchestration.database.store.events import Events
+from dubline.orchestration.database.store.jobs import Jobs
+from dubline.orchestration.database.store.keys import Keys
+from dubline.orchestration.database.store.leases import Leases
+from dubline.orchestration.database.store.outbox import Outbox
+from dubline.orchestration.database.store.tenants import Tenants
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.database.store.uploads import Uploads
+from dubline.orchestration.domain.batches import Batch, Retention
+from dubline.orchestration.domain.errors import DublineError
+from dubline.orchestration.domain.jobs import Job, NewJob
+from dubline.orchestration.domain.uploads import UploadKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from dubline.orchestration.database.store import Store
+
+CLASSES: Final = (Batches, Deletions, Events, Jobs, Keys, Leases, Outbox, Tenants, Uploads)
+#: Methods without a tenant: of operators and processes. Those of leases accept a secret token.
+INTERNAL: Final = frozenset(
+    {
+        "Deletions.expire",
+        "Deletions.orphaned",
+        "Deletions.pending",
+        "Deletions.postpone",
+        "Deletions.referenced",
+        "Deletions.removed",
+        "Events.after",
+        "Events.prune",
+        "Jobs.queued_counts",
+        "Keys.authenticate",
+        "Leases.claim",
+        "Leases.expire_deadlines",
+        "Leases.fail",
+        "Leases.finish",
+        "Leases.load_checkpoints",
+        "Leases.progress",
+        "Leases.release",
+        "Leases.renew",
+        "Leases.rescue_expired",
+        "Leases.retry",
+        "Leases.save_checkpoint",
+        "Outbox.publish",
+        "Uploads.accept",
+        "Uploads.claim",
+        "Uploads.reject",
+        "Uploads.release",
+        "Uploads.renew",
+        "Uploads.rescue_expired",
+        "Uploads.retry",
+        "Uploads.waiting_count",
+    }
+)
+#: Arguments of methods with a tenant, apart from ids.
+ARGUMENTS: Final[dict[str, Any]] = {
+    "actor": "key:1",
+    "after": None,
+    "code": "image_too_small",
+    "content_type": "image/png",
+    "detail": "Too small.",
+    "idempotency_key": None,
+    "inputs": True,
+    "kind": UploadKind.PORTRAIT,
+    "limit": 10,
+    "request_sha256": "0" * 64,
+    "retention": Retention(inputs_s=1, results_s=1),
+    "size_bytes": 10,
+}
+ROWS: Final = text("""
+SELECT 'upload', id, to_jsonb(uploads) FROM uploads WHERE tenant = :tenant
+UNION ALL SELECT 'batch', id, to_jsonb(batches) FROM batches WHERE tenant = :tenant
+UNION ALL SELECT 'job', id, to_jsonb(jobs) - 'order_key' FROM jobs WHERE tenant = :tenant
+UNION ALL SELECT 'audit', id, to_jsonb(audit) FROM audit WHERE tenant = :tenant
+ORDER BY 1, 2
+""")
+
+
+class Tenant:
+    """One tenant with an upload that waits, a job that waits, and a batch whose jobs are final."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.name = name
+        self.factory = JobFactory(store, name)
+        self.waiting = self.factory.pending(UploadKind.PORTRAIT)
+        self.job: Job = store.jobs.insert(name, self.factory.new())
+        self.batch: Batch = store.batches.insert(name, [self.factory.new()], None, "0" * 64)[0]
+        store.batches.cancel(name, self.batch.id)
+
+    def ids(self, parameter: str) -> list[UUID]:
+        if parameter == "upload_id":
+            return [self.waiting.id, self.factory.portrait.id]
+        ids = {"job_id": [self.job.id], "batch_id": [self.batch.id]}
+        ids["subject_id"] = [self.job.id, self.batch.id, self.waiting.id]
+        return ids[parameter]
+
+
+@pytest.fixture
+def victim(store: Store) -> Tenant:
+    return Tenant(store, "victim")
+
+
+def methods() -> dict[str, Callable[..., Any]]:
+    return {
+        f"{kind.__name__}.{name}": method
+        for kind in CLASSES
+        for name, method in inspect.getmembers(kind, inspect.isfunction)
+        if not name.startswith("_")
+    }
+
+
+def has_tenant(method: Callable[..., Any]) -> bool:
+    return "tenant" in inspect.signature(method).parameters
+
+
+def rows_of(store: Store, tenant: str) -> list[Any]:
+    with transaction(store._engine) as session:
+        return [tuple(row) for row in session.execute(ROWS, {"tenant": tenant})]
+
+
+def calls(method: Callable[..., Any], tenant: str, victim: Tenant) -> list[dict[str, Any]]:
+    """Arguments of one tenant with ids of the other one; a parameter without a value here is an error."""
+    fixed: dict[str, Any] = {"tenant": tenant}
+    ids: dict[str, list[UUID]] = {}
+    new = NewJob(portrait_upload_id=victim.factory.portrait.id, speech_upload_id=victim.factory.speech.id)
+    for name, parameter in list(inspect.signature(method).parameters.items())[1:]:
+        if name in {"new", "rows"}:
+            fixed[name] = new if name == "new" else [new]
+        elif name.endswith("_id"):
+            ids[name] = victim.ids(name)
+        elif name in ARGUMENTS:
+            fixed[name] = ARGUMENTS[name]
+        elif name != "tenant":
+            assert parameter.default is not parameter.empty, f"ARGUMENTS has no value for {name}"
+    calls = [fixed]
+    for name, values in ids.items():
+        calls = [call | {name: value} for call in calls for value in values]
+    return calls
+
+
+def test_every_class_of_the_store_is_listed(store: Store) -> None:
+    assert {type(one) for name, one in vars(store).items() if not name.startswith("_")} == set(CLASSES)
+
+
+def test_every_method_has_a_tenant_or_is_internal() -> None:
+    assert {name for name, method in methods().items() if not has_tenant(method)} == INTERNAL
+
+
+@pytest.mark.parametrize("name", sorted(name for name, method in methods().items() if has_tenant(method)))
+def test_ids_of_another_tenant_read_and_change_nothing(store: Store, victim: Tenant, name: str) -> None:
+    attacker = Tenant(store, "attacker")
+    before = rows_of(store, victim.name)
+    group, method = name.split(".")
+    own = {str(row[1]) for row in before}
+    for call in calls(methods()[name], attacker.name, victim):
+        try:
+            answer = getattr(getattr(store, group.lower()), method)(**call)
+        except DublineError:
+            answer = None
+        assert not any(f"id=UUID('{one}'), tenant" in repr(answer) for one in own)
+        if "rows" not in call and any(key.endswith("_id") for key in call):
+            assert not answer
+    change(store, "UPDATE uploads SET expire_at = expire_at - interval '1 hour' WHERE expire_at IS NOT NULL")
+    store.deletions.expire()
+    assert rows_of(store, victim.name) == before
+    assert not any(f"/{victim.name}/" in key for key in pending_deletion(store))
+
+
+@pytest.mark.parametrize("kind", ["job", "batch"])
+def test_a_failed_row_does_not_delete_the_upload_that_it_names(store: Store, victim: Tenant, kind: str) -> None:
+    attacker = Tenant(store, "attacker")
+    before = rows_of(store, victim.name)
+    row = attacker.factory.new(victim.factory.portrait.id, victim.factory.speech.id)
+    batch, _ = store.batches.insert(attacker.name, [row], None, "0" * 64, Retention(inputs_s=1))
+    (job,) = store.batches.jobs(attacker.name, batch.id, None, 10).jobs
+    if kind == "job":
+        store.deletions.job(attacker.name, job.id, "key:1")
+    else:
+        store.deletions.batch(attacker.name, batch.id, "key:1", inputs=True)
+    change(store, "UPDATE uploads SET expire_at = expire_at - interval '1 hour' WHERE expire_at IS NOT NULL")
+    store.deletions.expire()
+    assert rows_of(store, victim.name) == before
+
+
+def test_a_failed_row_does_not_keep_the_upload_that_it_names(store: Store, victim: Tenant) -> None:
+    attacker = Tenant(store, "attacker")
+    row = attacker.factory.new(victim.factory.portrait.id, victim.factory.speech.id)
+    store.batches.insert(attacker.name, [row], None, "0" * 64)
+    store.deletions.job(victim.name, victim.job.id, "key:1")
+    store.deletions.batch(victim.name, victim.batch.id, "key:1", inputs=True)
+    assert not {victim.factory.portrait.id, victim.factory.speech.id} & {one[1] for one in rows_of(store, victim.name)}
