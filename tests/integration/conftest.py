@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 READY_WITHIN_S = 20.0
-TABLES = "doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, batches, uploads, api_keys, tenants"
+TABLES = (
+    "doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, batches, uploads, api_keys, tenants, usage"
+)
 
 
 def free_port() -> int:

@@ -21,7 +21,7 @@ def route(*statuses: int) -> dict[str, Any]:
         "schema": schema,
         "example": "0198c2f5-1f0e-7a55-b1c4-5d1c7e9a4c33",
     }
-    deleted = {"description": "Deleted; its files are removed within seconds.", "headers": {HEADER: header}}
+    deleted = {"description": "Deleted; files are removed within seconds.", "headers": {HEADER: header}}
     return {
         "status_code": _NO_CONTENT,
         "response_class": Response,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
 
 _REF: Final = "#/components/schemas/{model}"
 _DESCRIPTIONS: Final = {
-    401: "The API key is missing or unknown.",
+    401: "The API key is missing, unknown, revoked or expired.",
+    403: "The API key lacks the scope that the request needs.",
     404: "The caller's tenant has no object with this id.",
     409: "An upload is still being checked, or a job that is not final still needs it.",
     413: "The body, the file or the batch is too large.",
     422: "The request is not valid; `errors` lists each fault.",
+    429: "Too many unknown API keys came from this address; try again after `Retry-After` seconds.",
     503: "The database or the bucket is unavailable; try again after `Retry-After` seconds.",
 }
 
@@ -26,6 +29,8 @@ _DESCRIPTIONS: Final = {
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` argument of a route that may respond with these problems."""
     schema = {"$ref": _REF.format(model=Problem.__name__)}
+    if HTTPStatus.UNAUTHORIZED in statuses:
+        statuses = (*statuses, HTTPStatus.FORBIDDEN.value, HTTPStatus.TOO_MANY_REQUESTS.value)
     return {
         status: {"description": _DESCRIPTIONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
         for status in statuses

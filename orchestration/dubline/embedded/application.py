@@ -33,7 +33,7 @@ def application(api_port: int) -> tuple[Part, ...]:
     return (
         _task(_MIGRATE, "migrate", needs=frozenset({database.NAME})),
         _task(_CREATE_BUCKET, "create-bucket", needs=frozenset({bucket.NAME})),
-        _task(KEY, "create-key", TENANT, needs=schema),
+        _task(KEY, "keys", "create", TENANT, needs=schema),
         _server(RENDERER, "dubline.worker", "render", needs=servers),
         _server(PROBER, "dubline.worker", "probe", needs=servers),
         _server(MAINTENANCE, "dubline.orchestration", "maintenance", needs=servers),

@@ -1,9 +1,10 @@
-"""The operator's commands: migrate, create-key, create-bucket, maintenance, sweep, retention and audit."""
+"""The operator's commands: migrate, keys, create-bucket, maintenance, sweep, retention, audit and usage."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from datetime import date
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from dubline.orchestration import logs, process
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
 from dubline.orchestration.domain.errors import DublineError
+from dubline.orchestration.domain.keys import LIFE_MAX_S, OVERLAP_S, Scope
 from dubline.orchestration.settings import LogSettings, validation_messages
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 KEEP: Final = "keep"
 #: Old command -> new one. Each is accepted for one release.
-RENAMED: Final = {"control": "maintenance"}
+RENAMED: Final = {"control": "maintenance", "create-key": "keys create"}
 
 _log = structlog.get_logger(__name__)
 
@@ -64,12 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_subparsers(dest="command", required=True).add_parser
     migrate = add("migrate", help="create or migrate the tables")
     migrate.set_defaults(function="database:migrate")
-    key = add("create-key", help="create an API key and print it once")
-    key.add_argument("tenant", help="tenant of the key: lower-case letters, digits, - and _")
-    key.set_defaults(function="database:create_key")
+    _add_create_key(add("create-key", help="old name of `keys create`"))
+    _add_keys(add("keys", help="create, list, revoke or rotate API keys"))
     bucket = add("create-bucket", help="create the bucket if it does not exist")
     bucket.set_defaults(function="bucket:create_bucket")
-    maintenance = add("maintenance", aliases=[*RENAMED], help="run the periodic tasks until stopped")
+    maintenance = add("maintenance", aliases=["control"], help="run the periodic tasks until stopped")
     maintenance.set_defaults(function="maintenance:maintain")
     sweep = add("sweep", help="remove every object of the bucket that has no row")
     sweep.add_argument("--dry-run", action="store_true", help="only count; exit with 1 if there are orphans")
@@ -85,8 +86,47 @@ def _parser() -> argparse.ArgumentParser:
     audit = add("audit", help="print the audit entries of a deletion; exit with 1 if there are none")
     audit.add_argument("tenant", help="tenant of the object")
     audit.add_argument("id", type=UUID, help="id of the upload, job or batch")
-    audit.set_defaults(function="database:audit")
+    audit.set_defaults(function="audit:show")
+    export = add("audit-export", help="print the audit log as JSON Lines")
+    export.add_argument("tenant", nargs="?", help="tenant of the entries; default: the whole installation")
+    export.set_defaults(function="audit:export")
+    usage = add("usage", help="print the usage of all tenants by day and preset as CSV")
+    usage.add_argument("first", type=date.fromisoformat, help="first day in UTC, such as 2026-01-31")
+    usage.add_argument("last", type=date.fromisoformat, help="last day; included")
+    usage.set_defaults(function="usage:usage")
     return parser
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_subparsers(dest="action", required=True).add_parser
+    _add_create_key(add("create", help="create a key, and the tenant if it is new; print the key once"))
+    listed = add("list", help="print the keys of a tenant")
+    listed.set_defaults(function="keys:list_keys")
+    revoke = add("revoke", help="revoke a key at once")
+    revoke.set_defaults(function="keys:revoke")
+    rotate = add("rotate", help="create a key with the scopes of another one, which then expires")
+    rotate.add_argument("--overlap-s", type=_life, default=OVERLAP_S, metavar="N", help="seconds with both keys valid")
+    rotate.set_defaults(function="keys:rotate")
+    for one in (listed, revoke, rotate):
+        one.add_argument("tenant", help="tenant of the key")
+    for one in (revoke, rotate):
+        one.add_argument("id", help="id of the key, 12 hexadecimal digits")
+
+
+def _add_create_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tenant", help="tenant of the key: lower-case letters, digits, - and _")
+    parser.add_argument(
+        "--scope", action="append", choices=sorted(Scope), help="may be repeated; default: submit, read and delete"
+    )
+    parser.add_argument("--expires-s", type=_life, metavar="N", help="seconds until it expires; default: never")
+    parser.set_defaults(function="keys:create")
+
+
+def _life(text: str) -> int:
+    seconds = int(text) if text.isascii() and text.isdecimal() else -1
+    if not 0 <= seconds <= LIFE_MAX_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0 to {LIFE_MAX_S} seconds")
+    return seconds
 
 
 def _seconds(text: str) -> int | None:

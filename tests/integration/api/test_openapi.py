@@ -22,6 +22,11 @@ ROUTES = {
     "/v1/batches/{batch_id}": {"get", "delete"},
     "/v1/batches/{batch_id}/cancel": {"post"},
     "/v1/batches/{batch_id}/jobs": {"get"},
+    "/v1/keys": {"get", "post"},
+    "/v1/keys/{key_id}": {"delete"},
+    "/v1/keys/{key_id}/rotate": {"post"},
+    "/v1/usage": {"get"},
+    "/v1/audit": {"get"},
     "/health/live": {"get"},
     "/health/ready": {"get"},
 }
@@ -61,9 +66,9 @@ def test_every_operation_has_a_unique_id_a_summary_and_problems(
 
 def test_every_deletion_describes_its_audit_header(description: dict[str, Any]) -> None:
     deletions = [methods["delete"] for methods in description["paths"].values() if "delete" in methods]
-    assert len(deletions) == 3
+    assert len(deletions) == 4
     for one in deletions:
-        assert set(one["responses"]) == {"204", "401", "404", "422", "503"} | (
+        assert set(one["responses"]) == {"204", "401", "403", "404", "422", "429", "503"} | (
             {"409"} if one["operationId"].startswith("delete_upload") else set()
         )
         (header,) = one["responses"]["204"]["headers"].items()

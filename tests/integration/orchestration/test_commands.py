@@ -144,6 +144,35 @@ def test_commands_set_up_an_installation(
     assert caller.tenant == "acme"
 
 
+def test_commands_manage_keys(store: Store, run_command: RunCommand, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("keys", "create", "acme", "--scope", "read", "--expires-s", "60") == 0
+    first = store.keys.list("acme")[0]
+    assert first.scopes == {"read"}
+    secret = capsys.readouterr().out.strip()
+    assert run_command("keys", "rotate", "acme", first.id, "--overlap-s", "0") == 0
+    assert store.keys.authenticate(secret) is None
+    capsys.readouterr()
+    assert run_command("keys", "list", "acme") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["scopes=read", "scopes=read"]
+    assert run_command("keys", "revoke", "acme", lines[1].split()[0]) == 0
+    assert run_command("keys", "revoke", "acme", lines[1].split()[0]) == 1
+    assert len(store.keys.list("acme")) == 1
+
+
+def test_the_audit_log_and_the_usage_are_exported(
+    store: Store, factory: JobFactory, run_command: RunCommand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.jobs.cancel("acme", factory.job().id)
+    assert run_command("audit-export") == run_command("audit-export", "acme") == 0
+    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {entry["action"] for entry in entries} == {"create_tenant", "create_key"}
+    assert len(entries) == 4
+    assert run_command("usage", "2000-01-01", "2100-01-01") == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert dict(zip(header.split(","), row.split(","), strict=True))["cancelled"] == "1"
+
+
 def test_sweep_counts_and_removes_orphans(
     factory: JobFactory, run_command: RunCommand, objects: Objects, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

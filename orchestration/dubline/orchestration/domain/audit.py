@@ -1,15 +1,18 @@
-"""Audit entries: who deleted what, kept permanently."""
+"""Audit entries: who did what to keys, tenants, files and jobs, kept permanently."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
+#: Actor of commands on the operator's command line.
+OPERATOR_ACTOR: Final = "operator"
 #: Actor of deletions at the end of a retention period.
 RETENTION_ACTOR: Final = "retention"
 #: Actor of deletions of orphans.
@@ -17,35 +20,47 @@ SWEEP_ACTOR: Final = "sweep"
 
 
 class AuditAction(StrEnum):
-    """Reason of a deletion: a request, the end of a retention period, or an object without a row."""
+    """What was done. Deletions: by a request, at the end of a retention period, of an object without a row."""
 
     DELETE = "delete"
     EXPIRE = "expire"
     ORPHAN = "orphan"
+    CREATE_TENANT = "create_tenant"
+    SET_RETENTION = "set_retention"
+    SET_LIMITS = "set_limits"
+    CREATE_KEY = "create_key"
+    REVOKE_KEY = "revoke_key"
+    ROTATE_KEY = "rotate_key"
 
 
 class AuditSubject(StrEnum):
-    """Kind of the deleted subject."""
+    """Kind of what it was done to."""
 
     UPLOAD = "upload"
     JOB = "job"
     BATCH = "batch"
     OBJECT = "object"
+    KEY = "key"
+    TENANT = "tenant"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One deletion."""
+    """One entry."""
 
     id: UUID
     at: datetime
     tenant: str | None
     """None for orphans."""
     actor: str
-    """The API key (`key:` and 12 hexadecimal digits), `retention` or `sweep`."""
+    """The API key (`key:` and 12 hexadecimal digits), `operator`, `retention` or `sweep`."""
     action: AuditAction
     subject_kind: AuditSubject
     subject_id: UUID | None
+    subject_name: str | None = None
+    """Id of a key or name of a tenant."""
+    detail: Mapping[str, Any] | None = None
+    """New values, of keys and tenants."""
     objects: int
     """Number of objects that were marked for deletion."""
     completed_at: datetime | None

@@ -144,6 +144,21 @@ class UnauthorizedError(DublineError):
     status = 401
 
 
+class ForbiddenError(DublineError):
+    """The API key lacks the scope that this request needs. Use a key that has it."""
+
+    code = "forbidden"
+    status = 403
+
+
+class TooManyBadKeysError(DublineError):
+    """Too many requests with unknown API keys came from this address. Correct the key; wait `Retry-After` seconds."""
+
+    code = "too_many_bad_keys"
+    retryable = True
+    status = 429
+
+
 class NotFoundError(DublineError):
     """There is no object with this id. Check the id and the API key that it was created with."""
 

@@ -1,7 +1,8 @@
-"""Environment of Alembic: one connection, one transaction, one migration at a time."""
+"""Environment of Alembic: one connection, one process at a time, a transaction for each migration."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from alembic import context
@@ -15,9 +16,26 @@ if TYPE_CHECKING:
 #: Key of the advisory lock; it differs from the key of the maintenance lock.
 MIGRATION_LOCK: Final = 0x6475626D
 
+#: Seconds between two tries to take the lock.
+RETRY_S: Final = 0.2
+
 connection: Connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=Base.metadata)
-with context.begin_transaction():
-    # Without the lock, replicas that start at the same time would create the same tables.
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-    context.run_migrations()
+
+
+def _lock(function: str) -> bool:
+    taken = connection.execute(text(f"SELECT {function}(:lock)"), {"lock": MIGRATION_LOCK}).scalar_one()
+    connection.commit()
+    return bool(taken)
+
+
+# Without the lock, replicas that start at the same time would create the same tables. They poll for it: an index that
+# is created concurrently waits for every open transaction, and so would never be finished while one waits for the lock.
+while not _lock("pg_try_advisory_lock"):
+    time.sleep(RETRY_S)
+try:
+    context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+finally:
+    connection.rollback()
+    _lock("pg_advisory_unlock")

@@ -12,6 +12,7 @@ from dubline.orchestration.database.rows.outbox import OutboxRow
 from dubline.orchestration.database.rows.pending_deletion import PendingDeletionRow
 from dubline.orchestration.database.rows.tenants import ApiKeyRow, TenantRow
 from dubline.orchestration.database.rows.uploads import UploadRow
+from dubline.orchestration.database.rows.usage import UsageRow
 
 __all__ = [
     "ApiKeyRow",
@@ -26,4 +27,5 @@ __all__ = [
     "PendingDeletionRow",
     "TenantRow",
     "UploadRow",
+    "UsageRow",
 ]

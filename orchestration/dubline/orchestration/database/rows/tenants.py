@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Text, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dubline.orchestration.database.rows.base import Base
+from dubline.orchestration.database.rows.base import Base, sql_list
+from dubline.orchestration.domain.keys import Scope
 
 
 class TenantRow(Base):
@@ -31,8 +33,14 @@ class ApiKeyRow(Base):
     """One API key. Only its hash is stored; the key is shown once, when it is created."""
 
     __tablename__ = "api_keys"
-    __table_args__ = (CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),)
+    __table_args__ = (
+        CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256"),
+        CheckConstraint(f"cardinality(scopes) > 0 AND scopes <@ ARRAY[{sql_list(Scope)}]", name="scopes"),
+    )
 
     sha256: Mapped[str] = mapped_column(primary_key=True)
     tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"), index=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{read,submit,delete}'"))
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]

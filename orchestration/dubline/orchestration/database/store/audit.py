@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from uuid import UUID, uuid4
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, tuple_
 
 from dubline.orchestration.database.rows import AuditRow
 from dubline.orchestration.domain.audit import AuditAction, AuditEntry, AuditSubject
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from uuid import UUID
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
 _INSERT: Final = text("""
 INSERT INTO audit (id, tenant, actor, action, subject_kind, subject_id, objects)
 VALUES (:id, :tenant, :actor, :action, :subject_kind, :subject_id, 0)
+""")
+_RECORD: Final = text("""
+INSERT INTO audit (id, tenant, actor, action, subject_kind, subject_name, detail, objects, completed_at)
+VALUES (:id, :tenant, :actor, :action, :subject_kind, :subject_name, CAST(:detail AS jsonb), 0, now())
 """)
 _SET_OBJECTS: Final = text("""
 UPDATE audit SET objects = :objects, completed_at = CASE WHEN :objects = 0 THEN now() END WHERE id = :id
@@ -65,6 +71,30 @@ def begin(  # noqa: PLR0913, PLR0917 - the columns of an entry
     return Entry(session, audit_id)
 
 
+def record(  # noqa: PLR0913, PLR0917 - the columns of an entry
+    session: Session,
+    tenant: str,
+    actor: str,
+    action: AuditAction,
+    kind: AuditSubject,
+    name: str,
+    detail: Mapping[str, object] | None = None,
+) -> UUID:
+    """Insert an entry about a key or a tenant, which is complete at once; return its id."""
+    audit_id = uuid4()
+    values = {
+        "id": audit_id,
+        "tenant": tenant,
+        "actor": actor,
+        "action": action.value,
+        "subject_kind": kind.value,
+        "subject_name": name,
+        "detail": None if detail is None else json.dumps(detail),
+    }
+    session.execute(_RECORD, values)
+    return audit_id
+
+
 def complete(session: Session, keys: Collection[str]) -> None:
     """Delete the rows of removed objects, and complete the entries of which no object is pending any more."""
     ids = {found for found in session.scalars(_DELETE_PENDING, {"keys": list(keys)}) if found is not None}
@@ -81,6 +111,25 @@ def read(session: Session, tenant: str, subject_id: UUID) -> tuple[AuditEntry, .
     return tuple(map(_entry_of, rows))
 
 
+def page(
+    session: Session, tenant: str | None, after: tuple[datetime, UUID] | None, limit: int
+) -> tuple[AuditEntry, ...]:
+    """Read entries, oldest first.
+
+    Args:
+        session: the transaction.
+        tenant: of the entries; None: of all tenants, and of none.
+        after: time and id of the entry before the page; None: from the beginning.
+        limit: maximum number of entries.
+    """
+    chosen = select(AuditRow).order_by(AuditRow.at, AuditRow.id).limit(limit)
+    if tenant is not None:
+        chosen = chosen.where(AuditRow.tenant == tenant)
+    if after is not None:
+        chosen = chosen.where(tuple_(AuditRow.at, AuditRow.id) > after)
+    return tuple(map(_entry_of, session.scalars(chosen)))
+
+
 def _entry_of(row: AuditRow) -> AuditEntry:
     return AuditEntry(
         id=row.id,
@@ -90,6 +139,8 @@ def _entry_of(row: AuditRow) -> AuditEntry:
         action=AuditAction(row.action),
         subject_kind=AuditSubject(row.subject_kind),
         subject_id=row.subject_id,
+        subject_name=row.subject_name,
+        detail=row.detail,
         objects=row.objects,
         completed_at=row.completed_at,
     )

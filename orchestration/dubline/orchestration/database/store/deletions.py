@@ -15,6 +15,7 @@ from dubline.orchestration.domain.errors import NotFoundError, UploadInUseError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
     from sqlalchemy import Engine
 
@@ -179,3 +180,18 @@ class Deletions:
         """Read the audit entries about a subject, oldest first."""
         with transaction(self._engine) as session:
             return audit.read(session, tenant, subject_id)
+
+    def audit_page(
+        self, tenant: str | None, after: tuple[datetime, UUID] | None = None, limit: int = 1000
+    ) -> tuple[AuditEntry, ...]:
+        """Read the audit log, oldest entries first.
+
+        A transaction that is open meanwhile may add an entry before the end of a page.
+
+        Args:
+            tenant: of the entries; None: of the whole installation.
+            after: time and id of the last entry of the previous page.
+            limit: maximum number of entries.
+        """
+        with transaction(self._engine) as session:
+            return audit.page(session, tenant, after, limit)

@@ -36,7 +36,7 @@ def migrate(settings: DatabaseSettings, revision: str = "head") -> None:
         connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
     )
     try:
-        with engine.begin() as connection:
+        with engine.connect() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
     except (OperationalError, InterfaceError) as error:

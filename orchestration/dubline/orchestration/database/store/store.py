@@ -19,6 +19,7 @@ from dubline.orchestration.database.store.outbox import Outbox
 from dubline.orchestration.database.store.tenants import Tenants
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
+from dubline.orchestration.database.store.usage import UsageTotals
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Store:
         self.outbox = Outbox(engine)
         self.deletions = Deletions(engine)
         self.events = Events(engine)
+        self.usage = UsageTotals(engine)
 
     @classmethod
     def connect(cls, settings: DatabaseSettings) -> Self:

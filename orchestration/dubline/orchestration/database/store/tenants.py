@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from dubline.orchestration.database.store import audit
 from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.audit import OPERATOR_ACTOR, AuditAction, AuditSubject
 from dubline.orchestration.domain.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Tenants:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def set_retention(self, tenant: str, retention: Retention) -> None:
+    def set_retention(self, tenant: str, retention: Retention, actor: str = OPERATOR_ACTOR) -> None:
         """Set the retention periods of a tenant, also for its existing files.
 
         It takes several transactions if there are many files. An interrupted call is completed by calling it again.
@@ -63,6 +65,8 @@ class Tenants:
         with transaction(self._engine) as session:
             if session.scalar(_SET_RETENTION, values) is None:
                 raise NotFoundError(f"There is no tenant {tenant!r}.")
+            detail = {"inputs_s": retention.inputs_s, "results_s": retention.results_s}
+            audit.record(session, tenant, actor, AuditAction.SET_RETENTION, AuditSubject.TENANT, tenant, detail)
         for statement in (_UPDATE_UPLOADS_EXPIRY, _UPDATE_RESULTS_EXPIRY):
             while self._update_page(statement, tenant) == PAGE:
                 pass
