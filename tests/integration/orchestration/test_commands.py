@@ -156,7 +156,8 @@ def test_commands_manage_keys(store: Store, run_command: RunCommand, capsys: pyt
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == ["scopes=read", "scopes=read"]
     assert run_command("keys", "revoke", "acme", lines[1].split()[0]) == 0
-    assert run_command("keys", "revoke", "acme", lines[1].split()[0]) == 1
+    with pytest.raises(NotFoundError):
+        run_command("keys", "revoke", "acme", lines[1].split()[0])
     assert len(store.keys.list("acme")) == 1
 
 
