@@ -7,7 +7,7 @@ same samples and the same duration for all three.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import av
 import av.subtitles.codeccontext  # PyAV imports these late, and the sandbox allows no import
@@ -36,6 +36,8 @@ MAX_CHANNELS: Final = 8
 CODECS: Final = frozenset({"aac", "alac", "flac", "mp3", "mp3float", "opus", "vorbis", "adpcm_ms", "adpcm_ima_wav"})
 #: Largest share of damaged packets. Media players skip damaged packets too.
 MAX_BAD_PACKETS: Final = 0.05
+#: Share of the louder channel's energy that the mean of two channels has at least; below it they cancel each other.
+MIN_MEAN_SHARE: Final = 0.02
 LAYOUTS: Final = {1: "mono", 2: "stereo"}
 FULL_SCALE: Final = 2.0**31
 
@@ -102,8 +104,9 @@ def mix(frames: Iterable[AudioFrame], channels: int, rate_hz: int) -> Iterator[N
             # For integer formats alone the mixer scales its weights so that their sum cannot clip.
             resampler = AudioResampler(format="s32", layout=LAYOUTS[channels], rate=rate_hz)
             shape = found
-        frame.pts = None
-        yield from _resample(resampler, frame, channels)
+        audible = _without_cancellation(frame) if channels == 1 else frame
+        audible.pts = None
+        yield from _resample(resampler, audible, channels)
     yield from _resample(resampler, None, channels)
 
 
@@ -192,6 +195,24 @@ def _check_shape(frame: AudioFrame) -> None:
             f"The audio has {channels} channels at {rate_hz} Hz. Send up to {MAX_CHANNELS} channels at "
             f"{RATES_HZ.start} to {RATES_HZ.stop - 1} Hz."
         )
+
+
+def _without_cancellation(frame: AudioFrame) -> AudioFrame:
+    """Return a stereo frame whose channels cancel in the mean with its louder channel in both; others unchanged."""
+    if frame.layout.nb_channels != 2:  # noqa: PLR2004
+        return frame
+    values = frame.to_ndarray()
+    sides = values if frame.format.is_planar else values.reshape(-1, 2).T
+    zero = 128 if values.dtype == np.uint8 else 0
+    waves = sides.astype(np.float64) - zero
+    energies = np.square(waves).sum(axis=1)
+    if np.square(waves.mean(axis=0)).sum() >= MIN_MEAN_SHARE * energies.max():
+        return frame
+    louder = np.repeat(sides[[int(energies.argmax())]], 2, axis=0)
+    both: Any = louder if frame.format.is_planar else np.ascontiguousarray(louder.T).reshape(1, -1)
+    audible = av.AudioFrame.from_ndarray(both, format=frame.format.name, layout=frame.layout.name)
+    audible.sample_rate = frame.sample_rate
+    return audible
 
 
 def _resample(resampler: AudioResampler | None, frame: AudioFrame | None, channels: int) -> Iterator[NDArray[np.int32]]:

@@ -40,6 +40,9 @@ AAC: Final = Container("AAC", "aac", "audio/aac", frozenset({"audio/aac", "audio
 CONTAINERS: Final = (WAV, MP3, FLAC, OGG, M4A, AAC)
 BY_MEDIA_TYPE: Final = {container.media_type: container for container in CONTAINERS}
 
+_MATROSKA: Final = b"\x1aE\xdf\xa3"
+#: Some writers leave this much silence, as zero bytes, before the first MP3 frame.
+_MOST_ZEROS: Final = 1 << 16
 _MPEG_LAYER_BITS: Final = 0b0110
 _MPEG_LAYER_3: Final = 0b0010
 
@@ -55,6 +58,12 @@ def identify(file: BinaryIO) -> Container:
         NotAudioError: no accepted container.
     """
     container = recognise(file)
+    file.seek(0)
+    if file.read(len(_MATROSKA)) == _MATROSKA:
+        raise NotAudioError(
+            "The file is WebM or Matroska, as browsers record it, which is not accepted. "
+            "Record or convert it to WAV, MP3, FLAC, Ogg or M4A."
+        )
     if container is None:
         raise NotAudioError
     return container
@@ -69,9 +78,16 @@ def recognise(file: BinaryIO) -> Container | None:
     Returns:
         The container, or None if it is not accepted.
     """
-    tagged = skip_tags(file) > 0
-    # Some writers leave a gap after the tag; only MP3 is accepted with such a gap.
-    return sniff(file.read(SNIFF_BYTES)) or (MP3 if tagged else None)
+    start = skip_tags(file)
+    found = sniff(file.read(SNIFF_BYTES))
+    # Some writers leave a gap after the tag, or zeros without a tag; only MP3 is accepted with such a gap.
+    return found or (MP3 if start > 0 or _is_mp3_after_zeros(file) else None)
+
+
+def _is_mp3_after_zeros(file: BinaryIO) -> bool:
+    file.seek(0)
+    rest = file.read(_MOST_ZEROS + SNIFF_BYTES).lstrip(b"\0")
+    return (rest.startswith(b"ID3") and len(rest) >= SNIFF_BYTES) or sniff(rest) is MP3
 
 
 def skip_tags(file: BinaryIO) -> int:

@@ -10,8 +10,8 @@ from typing import BinaryIO, Final
 
 from dubline.worker.media.container import FLAC, M4A, MP3, OGG, WAV, Container, skip_tags
 
-#: Programs that write WAV to a pipe cannot determine its size and write a number near 2^31 or 2^32.
-_WAV_SIZE_UNKNOWN: Final = 0x7FFF_0000
+#: Programs that write WAV to a pipe cannot determine its size and write a number from 10^9 to 2^32.
+_WAV_SIZE_UNKNOWN: Final = 1_000_000_000
 _OGG_PAGE_MAX_BYTES: Final = 65_307
 _OGG_HEADER_BYTES: Final = 27
 _XING_WITHIN_BYTES: Final = 200
@@ -34,6 +34,22 @@ def ends_early(file: BinaryIO, container: Container) -> bool:
     if container is OGG:
         return _ogg_ends_early(file)
     return False
+
+
+def is_concatenated(file: BinaryIO, container: Container) -> bool:
+    """Return whether a WAV is followed by another one, which no demuxer reads.
+
+    Args:
+        file: the file.
+        container: the file's container.
+    """
+    file.seek(0)
+    if container is not WAV:
+        return False
+    end = 8 + int.from_bytes(file.read(8)[4:8], "little")
+    file.seek(end + end % 2)
+    following = file.read(12)
+    return following[:4] == b"RIFF" and following[8:12] == b"WAVE"
 
 
 def states_duration(file: BinaryIO, container: Container) -> bool:

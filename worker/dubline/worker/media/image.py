@@ -24,6 +24,7 @@ from dubline.orchestration.domain.errors import (
     MediaTruncatedError,
     NotAnImageError,
 )
+from dubline.worker.media import image_size
 
 # Pillow imports these when they are first needed, and the sandbox allows no import.
 Image.preinit()
@@ -79,6 +80,10 @@ def load(file: BinaryIO, max_pixels: int) -> Image.Image:
         MediaTruncatedError: the file ends early or is damaged.
     """
     image_format = _format(file)
+    stated = image_size.stated(file, image_format)
+    if stated is not None:
+        _check_pixels(*stated, max_pixels)
+    file.seek(0)
     try:
         with warnings.catch_warnings():
             # `max_pixels` is the stricter limit and has an error code.
@@ -104,10 +109,14 @@ def _format(file: BinaryIO) -> str:
     return image_format
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> None:
-    width, height = image.size
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageTooLargeError(f"The portrait is {width} x {height} px. {_limit_sentence(max_pixels)}")
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    _check_pixels(width, height, max_pixels)
     if min(width, height) < MIN_SIDE_PX:
         raise ImageTooSmallError(
             f"The portrait is {width} x {height} px, but each side needs {MIN_SIDE_PX} px or more. "

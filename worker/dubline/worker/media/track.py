@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 
-from dubline.orchestration.domain.errors import SpeechSilentError, SpeechTooLongError, SpeechTooShortError
+from dubline.orchestration.domain.errors import (
+    NotAudioError,
+    SpeechSilentError,
+    SpeechTooLongError,
+    SpeechTooShortError,
+)
 from dubline.worker.media import audio, headers
 from dubline.worker.media.container import M4A, Container, identify
 
@@ -55,6 +60,8 @@ def measure(file: BinaryIO, shortest_s: float, longest_s: float) -> Track:
         SpeechSilentError: no frame is louder than `SILENCE_RMS`.
     """
     container = identify(file)
+    if headers.is_concatenated(file, container):
+        raise NotAudioError("The file holds several WAV files one after the other. Join them to one and send that.")
     duration_s, loudest = _duration_and_loudness(audio.decode(file, container), longest_s)
     stated_s = _stated_s(file, container)
     if container is M4A and 0 < duration_s - stated_s < PADDING_S:
