@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import httpx2
 
+from dubline.client.calls.administration import Administration
 from dubline.client.calls.batches import Batches
 from dubline.client.calls.jobs import Jobs
 from dubline.client.calls.outage import Outage
@@ -28,6 +29,7 @@ class Client:
         uploads: calls of uploads.
         jobs: calls of jobs.
         batches: calls of batches.
+        administration: calls of API keys and usage.
         url: base URL of the server.
     """
 
@@ -54,6 +56,7 @@ class Client:
         self.uploads = Uploads(self._transport, self._closing)
         self.jobs = Jobs(self._transport, self._closing)
         self.batches = Batches(self._transport, self._closing)
+        self.administration = Administration(self._transport)
 
     def __enter__(self) -> Self:
         return self

@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 FINAL: Final = frozenset({"succeeded", "failed", "cancelled"})
 
 
-class _Response(BaseModel):
+class Response(BaseModel):
+    """Base of responses."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Fault(_Response):
+class Fault(Response):
     """The reason of a failure."""
 
     code: str
@@ -23,14 +25,14 @@ class Fault(_Response):
         return f"{self.code}: {self.detail}" if self.detail else self.code
 
 
-class Put(_Response):
+class Put(Response):
     """The request that sends a file."""
 
     url: str
     headers: dict[str, str]
 
 
-class Upload(_Response):
+class Upload(Response):
     """An upload; its state is pending, probing, ready or rejected."""
 
     id: str
@@ -40,7 +42,7 @@ class Upload(_Response):
     error: Fault | None = None
 
 
-class Attempt(_Response):
+class Attempt(Response):
     """An attempt at a job, numbered from 1."""
 
     number: int
@@ -50,7 +52,7 @@ class Attempt(_Response):
     error: Fault | None = None
 
 
-class Result(_Response):
+class Result(Response):
     """A finished video. `url` is valid for at most an hour; getting the job again returns a new one."""
 
     url: str
@@ -58,7 +60,7 @@ class Result(_Response):
     duration_s: float | None = None
 
 
-class Job(_Response):
+class Job(Response):
     """A job.
 
     `percent` is in [0, 100]; `attempts` is empty in a list of jobs; times are in ISO 8601.
@@ -85,7 +87,7 @@ class Job(_Response):
         return self.state in FINAL
 
 
-class Batch(_Response):
+class Batch(Response):
     """A batch; `counts` has the number of jobs in each state."""
 
     id: str
@@ -95,7 +97,7 @@ class Batch(_Response):
     finished: bool = False
 
 
-class JobPage(_Response):
+class JobPage(Response):
     """One page of the jobs of a batch, in the order of its rows."""
 
     data: tuple[Job, ...]

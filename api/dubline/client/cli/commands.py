@@ -1,8 +1,7 @@
-"""The `dubline` command line: submit, batch, status, cancel, delete, up."""
+"""The `dubline` command line: submit, batch, status, cancel, delete, keys, usage, up."""
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -12,9 +11,10 @@ from rich.console import Console
 
 from dubline.client.calls.options import Controls, Output, RequestedOptions
 from dubline.client.calls.responses import Batch, Job
-from dubline.client.cli import report
+from dubline.client.cli import administration, report
+from dubline.client.cli.connection import connect
 from dubline.client.cli.display import progress_display
-from dubline.client.client import DEFAULT_URL, Client
+from dubline.client.client import Client
 from dubline.client.errors import ClientError, RefusedError
 from dubline.client.runs.batch import BatchRun
 from dubline.client.runs.local_files import create_folder, find
@@ -60,6 +60,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(administration.keys, name="keys")
+app.command()(administration.usage)
+
 
 @app.command()
 def submit(  # noqa: PLR0913, PLR0917 - each is an option
@@ -86,7 +89,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     controls = Controls(expression=expression, head_motion=head_motion, blink=blink, shut_in_silence=shut_in_silence)
     requested = RequestedOptions(preset=preset, seed=seed, controls=controls, output=Output(height_px=height_px))
     options = SubmitOptions(portrait=portrait, speech=speech, out=target, requested=requested)
-    with _client() as client, progress_display(Console(), 1) as display:
+    with connect() as client, progress_display(Console(), 1) as display:
         submission = SubmitRun(client, options, display)
         try:
             outcome = submission.run()
@@ -110,7 +113,7 @@ def batch(
     rows = read_rows(file)
     create_folder(out)
     started_s = time.monotonic()
-    with _client() as client, progress_display(Console(), len(rows)) as display:
+    with connect() as client, progress_display(Console(), len(rows)) as display:
         submission = BatchRun(client, rows, out, display)
         try:
             outcomes = submission.run()
@@ -129,7 +132,7 @@ def batch(
 @app.command()
 def status(identifier: Identifier) -> None:
     """Show the state of a job or a batch."""
-    with _client() as client:
+    with connect() as client:
         found = _find(client, identifier)
         if isinstance(found, Job):
             lines = list(report.of_job(found))
@@ -142,7 +145,7 @@ def status(identifier: Identifier) -> None:
 @app.command()
 def cancel(identifier: Identifier) -> None:
     """Cancel a job, or every job of a batch; final jobs keep their state."""
-    with _client() as client:
+    with connect() as client:
         if isinstance(_find(client, identifier), Job):
             lines = list(report.of_job(client.jobs.cancel(identifier)))
         else:
@@ -159,7 +162,7 @@ def delete(
     ] = False,
 ) -> None:
     """Delete a job or a batch with its videos from the server."""
-    with _client() as client:
+    with connect() as client:
         if not isinstance(_find(client, identifier), Job):
             line = report.of_deletion("batch", identifier, client.batches.delete(identifier, inputs=inputs))
         elif inputs:
@@ -207,13 +210,6 @@ def _new_file(target: Path) -> Path:
     if target.exists():
         raise ClientError(f"The file {target} already exists. Set another name with --out, or move the file.")
     return target
-
-
-def _client() -> Client:
-    key = os.environ.get("DUBLINE_API_KEY", "")
-    if not key:
-        raise ClientError("Set DUBLINE_API_KEY to your API key; `dubline up` prints the key of its server.")
-    return Client(os.environ.get("DUBLINE_URL") or DEFAULT_URL, key)
 
 
 def _interrupted(identifier: str) -> typer.Exit:

@@ -1,0 +1,85 @@
+"""The commands `dubline keys` and `dubline usage`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from dubline.client.calls.administration import Usage
+from dubline.client.cli.connection import connect
+
+if TYPE_CHECKING:
+    from dubline.client.calls.administration import Key
+
+#: Seconds for which both keys of a rotation are valid.
+OVERLAP_S: Final = 86_400
+
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="Id of the key, from `dubline keys list`.")]
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], show_default=False)]
+
+keys = typer.Typer(help="Create, list, rotate and revoke API keys; needs a key with the scope admin.")
+
+
+@keys.command()
+def create(
+    scope: Annotated[
+        list[str] | None, typer.Option(help="submit, read, delete or admin; may be repeated; default: all but admin.")
+    ] = None,
+    expires_s: Annotated[int | None, typer.Option(min=1, help="Seconds until it expires; default: never.")] = None,
+) -> None:
+    """Create a key and print it; it cannot be shown again."""
+    with connect() as client:
+        _show(client.administration.create_key(scope or (), expires_s))
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List the keys."""
+    with connect() as client:
+        for key in client.administration.list_keys():
+            times = f"created={key.created_at} expires={key.expires_at or 'never'}"
+            typer.echo(f"{key.id} scopes={','.join(key.scopes)} {times} last_used={key.last_used_at or 'never'}")
+
+
+@keys.command()
+def revoke(key_id: KeyId) -> None:
+    """Revoke a key; servers accept it for at most 10 seconds more."""
+    with connect() as client:
+        client.administration.revoke_key(key_id)
+
+
+@keys.command()
+def rotate(
+    key_id: KeyId,
+    overlap_s: Annotated[int, typer.Option(min=0, help="Seconds for which both keys are valid.")] = OVERLAP_S,
+) -> None:
+    """Replace a key by a new one with the same scopes, and print it."""
+    with connect() as client:
+        _show(client.administration.rotate_key(key_id, overlap_s))
+
+
+def usage(
+    first: Day = None,
+    last: Day = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
+) -> None:
+    """Show jobs, seconds of video, device seconds and bytes by day and preset."""
+    days = [day.date().isoformat() if day else None for day in (first, last)]
+    with connect() as client:
+        rows = client.administration.usage(*days)
+    if as_csv:
+        writer = csv.DictWriter(sys.stdout, list(Usage.model_fields), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row.model_dump() for row in rows)
+        return
+    for row in rows:
+        typer.echo(" ".join([row.day, *(f"{name}={value}" for name, value in row if name != "day")]))
+
+
+def _show(key: Key) -> None:
+    typer.echo(key.secret)
+    typer.echo(f"key {key.id}; it cannot be shown again", err=True)
