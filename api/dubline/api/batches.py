@@ -10,14 +10,14 @@ from fastapi import APIRouter, Header, Query, Response
 
 from dubline.api import cursors, deletion
 from dubline.api.auth import Actor, Tenant
+from dubline.api.bodies import BodyRoute
 from dubline.api.jobs import summary
 from dubline.api.openapi import problems
 from dubline.api.schemas.batches import BatchAnswer, BatchRequest
 from dubline.api.schemas.jobs import JobPageAnswer
 from dubline.api.services import ServicesDep
-from dubline.orchestration.domain.errors import TooManyRowsError
 
-router = APIRouter(prefix="/v1/batches", tags=["batches"])
+router = APIRouter(prefix="/v1/batches", tags=["batches"], route_class=BodyRoute)
 
 PAGE_LIMIT: Final = 500
 
@@ -57,11 +57,6 @@ def create_batch(
     If a row is malformed, the whole batch is rejected and the row is listed in `errors`. A row whose upload is missing
     or was rejected becomes a failed job; the other rows are queued.
     """
-    row_limit = services.limits.batch_rows
-    if len(request.jobs) > row_limit:
-        raise TooManyRowsError(
-            f"The batch has {len(request.jobs):,} rows; at most {row_limit:,} are accepted in one call. Split it."
-        )
     batch, replayed = services.store.batches.insert(
         tenant,
         [row.new_job() for row in request.jobs],

@@ -11,13 +11,14 @@ from fastapi import APIRouter, Response
 
 from dubline.api import deletion
 from dubline.api.auth import Actor, Tenant
+from dubline.api.bodies import BodyRoute
 from dubline.api.openapi import problems
 from dubline.api.progress import eta_s
 from dubline.api.schemas.jobs import AttemptAnswer, JobAnswer, JobDetail, JobRequest, ResultAnswer, fault
 from dubline.api.services import Services, ServicesDep
 from dubline.orchestration.domain.jobs import Attempt, Job
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=BodyRoute)
 
 
 @router.post("", status_code=201, summary="Submit a job", responses=problems(401, 409, 422, 503))

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 MEDIA_TYPE: Final = "application/problem+json"
-#: Most items in `errors`; a batch may have 10,000 faulty rows.
-ITEMS_SHOWN: Final = 1000
+#: Most items in `errors`. The rows of a batch are not validated any further once there are so many faults.
+ITEMS_SHOWN: Final = 100
 RETRY_AFTER_S: Final = 5
 
 _log = structlog.get_logger(__name__)
@@ -114,7 +114,8 @@ async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     first = items[0]
     detail = first.detail if first.pointer == "#" else f"{first.pointer}: {first.detail}"
     if len(faults) > 1:
-        detail = f"The request has {len(faults)} errors; see `errors`."
+        some = "at least " if len(faults) >= ITEMS_SHOWN else ""
+        detail = f"The request has {some}{min(len(faults), ITEMS_SHOWN)} errors; see `errors`."
     return problem(422, "invalid_request", detail, errors=items)
 
 
@@ -145,7 +146,10 @@ def _field_item(fault: Mapping[str, Any]) -> ProblemItem:
             code=kind,
             detail=f"The body is not JSON: {fault['ctx']['error']} at character {location[-1]}.",
         )
-    if location == ("body",) and kind in {"missing", "model_attributes_type"}:
+    if kind == "value_too_long":
+        detail = f"The body has a value that is too long: {fault['msg']}, at character {location[-1]}."
+        return ProblemItem(pointer="#", code=kind, detail=detail)
+    if location == ("body",) and kind in {"missing", "model_attributes_type", "model_type"}:
         return ProblemItem(pointer="#", code=kind, detail="Send one JSON object, as application/json.")
     sentence = fault["msg"].removeprefix("Value error, ")
     return ProblemItem(pointer=pointer(location), code=kind, detail=f"{sentence[:1].upper()}{sentence[1:]}.")

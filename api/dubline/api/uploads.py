@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 
 from dubline.api import deletion
 from dubline.api.auth import Actor, Tenant
+from dubline.api.bodies import BodyRoute
 from dubline.api.openapi import problems
 from dubline.api.schemas.uploads import PutAnswer, UploadAnswer, UploadCreated, UploadRequest
 from dubline.api.services import Services, ServicesDep
@@ -22,7 +23,7 @@ from dubline.orchestration.domain.errors import (
 from dubline.orchestration.domain.uploads import Upload, UploadKind, UploadState
 from dubline.orchestration.settings import LimitSettings
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=BodyRoute)
 
 #: Accepted for files of unknown type. The probe determines the type from the bytes in any case; browsers and
 #: operating systems use different names for one type.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 from starlette.testclient import TestClient
+from tests.integration.conftest import free_port
 
 from dubline.api.app import create_app
 from dubline.api.services import Services
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.domain.leases import Lease
-    from dubline.orchestration.settings import BucketSettings
+    from dubline.orchestration.settings import BucketSettings, DatabaseSettings
     from dubline.orchestration.storage.objects import Objects
 
 FACTS = {
@@ -180,3 +182,21 @@ def files(services: Services, tenant: str, tmp_path: Path) -> Files:
 def unavailable_bucket(bucket: BucketSettings) -> BucketSettings:
     """Settings of a bucket without a server."""
     return bucket.model_copy(update={"endpoint_url": "http://127.0.0.1:1"})
+
+
+@pytest.fixture
+def environment(database: DatabaseSettings, bucket: BucketSettings) -> dict[str, str]:
+    """Environment of an API process."""
+    return environment_of(database, bucket)
+
+
+def environment_of(database: DatabaseSettings, bucket: BucketSettings) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DUBLINE_")}
+    return clean | {
+        "DUBLINE_DATABASE_URL": database.url.get_secret_value(),
+        "DUBLINE_BUCKET_NAME": bucket.name,
+        "DUBLINE_BUCKET_ENDPOINT_URL": bucket.endpoint_url,
+        "DUBLINE_BUCKET_ACCESS_KEY": "test",
+        "DUBLINE_BUCKET_SECRET_KEY": "test",
+        "DUBLINE_API_PORT": str(free_port()),
+    }

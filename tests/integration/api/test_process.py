@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import httpx2
-import pytest
-from tests.integration.conftest import free_port, wait_until
+from tests.integration.conftest import wait_until
 
 from dubline.orchestration.queue import RENDER
 
@@ -19,22 +17,9 @@ if TYPE_CHECKING:
     from tests.integration.api.conftest import Prober
 
     from dubline.orchestration.database.store import Store
-    from dubline.orchestration.settings import BucketSettings, DatabaseSettings
 
+CLOSING = {"Connection": "close", "Content-Type": "application/json"}
 COMMAND = [sys.executable, "-m", "dubline.api"]
-
-
-@pytest.fixture
-def environment(database: DatabaseSettings, bucket: BucketSettings) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("DUBLINE_")}
-    return clean | {
-        "DUBLINE_DATABASE_URL": database.url.get_secret_value(),
-        "DUBLINE_BUCKET_NAME": bucket.name,
-        "DUBLINE_BUCKET_ENDPOINT_URL": bucket.endpoint_url,
-        "DUBLINE_BUCKET_ACCESS_KEY": "test",
-        "DUBLINE_BUCKET_SECRET_KEY": "test",
-        "DUBLINE_API_PORT": str(free_port()),
-    }
 
 
 def test_the_process_serves_without_a_broker_and_stops_on_a_signal(
@@ -59,7 +44,7 @@ def test_the_process_serves_without_a_broker_and_stops_on_a_signal(
         try:
             wait_until(is_ready, within_s=60)
             keyed = {"Authorization": f"Bearer {key}"}
-            huge = http.post(f"{url}/v1/batches", content=b"[" * 11_000_000, headers=keyed | {"Connection": "close"})
+            huge = http.post(f"{url}/v1/batches", content=b"[" * 11_000_000, headers=keyed | CLOSING)
             assert huge.json()["code"] == "body_too_large"
             accepted = http.post(f"{url}/v1/jobs", json=row, headers=keyed)
             assert accepted.status_code == 201

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 from uuid import UUID
 
-from pydantic import Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field, ValidationError
 
+from dubline.api.documents import Document
+from dubline.api.problems import ITEMS_SHOWN
 from dubline.api.schemas.fields import KeptS, Percent, RequestModel, ResponseModel
 from dubline.api.schemas.jobs import JobRequest
 from dubline.orchestration.domain.batches import Batch, Retention
+from dubline.orchestration.domain.errors import TooManyRowsError
 from dubline.orchestration.domain.jobs import JobState
+from dubline.orchestration.settings import LimitSettings
 
 INPUTS_KEPT: Final = (
     "Seconds from the end of the batch's last job until its uploads are deleted, except those that other jobs use; "
@@ -36,6 +41,30 @@ class BatchRequest(RequestModel):
 
     jobs: list[JobRequest] = Field(min_length=1, description="At most 10,000, each custom_id once.")
     retention: RetentionRequest = RetentionRequest()
+
+    has_rows: ClassVar[bool] = True
+
+    @classmethod
+    def parse(cls, text: str, limits: LimitSettings) -> Self:
+        """Read and validate the text of a body row by row; stop at the first faults that fill a response.
+
+        Raises:
+            DocumentError: it is not JSON.
+            RequestValidationError: rows are not valid.
+            TooManyRowsError: it has more rows than the limit; the others are not read.
+            pydantic.ValidationError: it is not valid in other ways.
+        """
+        document = Document(text)
+        if document.peek() != "{":
+            return cls.model_validate(None)
+        members: dict[str, object] = {}
+        for name in document.members():
+            is_rows = name == "jobs" and document.peek() == "["
+            members[name] = _rows(document, limits.batch_rows) if is_rows else document.value()
+            if len(members) > ITEMS_SHOWN:
+                return cls.model_validate(members)
+        document.end()
+        return cls.model_validate(members)
 
 
 class RetentionAnswer(ResponseModel):
@@ -68,3 +97,20 @@ class BatchAnswer(ResponseModel):
             retention=RetentionAnswer(inputs_s=batch.retention.inputs_s, results_s=batch.retention.results_s),
             created_at=batch.created_at,
         )
+
+
+def _rows(document: Document, limit: int) -> list[JobRequest]:
+    rows, faults = [], []
+    for index in document.items():
+        if index == limit:
+            raise TooManyRowsError(f"The batch has more than {limit:,} rows, the most in one call. Split it.")
+        try:
+            rows.append(JobRequest.model_validate(document.value()))
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            faults += [{**fault, "loc": ("body", "jobs", index, *fault["loc"])} for fault in found]
+        if len(faults) >= ITEMS_SHOWN:
+            break
+    if faults:
+        raise RequestValidationError(faults)
+    return rows

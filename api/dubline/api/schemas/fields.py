@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from dubline.api.documents import Document
 from dubline.options.printable import is_printable
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
 from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_S, DEADLINE_MIN_S
+from dubline.orchestration.settings import LimitSettings
 
 
 class RequestModel(BaseModel):
     """Base of request bodies; unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    has_rows: ClassVar[bool] = False
+    """Whether a body may be as large as a batch; then `parse` bounds what a row costs."""
+
+    @classmethod
+    def parse(cls, text: str, limits: LimitSettings) -> Self:  # noqa: ARG003  # batches need the limits
+        """Read and validate the text of a body.
+
+        Raises:
+            DocumentError: it is not JSON.
+            pydantic.ValidationError: it is not valid.
+        """
+        document = Document(text)
+        value = document.value()
+        document.end()
+        return cls.model_validate(value)
 
 
 class ResponseModel(BaseModel):

@@ -34,5 +34,5 @@ class Problem(ResponseModel):
         examples=["6f1d0c3c2f0e4ac9a4a2a9f5f6f2b0aa"],
     )
     errors: list[ProblemItem] | None = Field(
-        default=None, description="The faults of a request with several faults, at most 1,000."
+        default=None, description="The faults of a request with several faults, at most 100."
     )
