@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 READY_WITHIN_S = 20.0
 TABLES = (
-    "doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, batches, uploads, api_keys, tenants, usage"
+    "doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, batches, uploads, api_keys, tenants, usage,"
+    " workers"
 )
 
 

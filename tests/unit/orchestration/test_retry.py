@@ -108,3 +108,14 @@ def test_failures_of_the_machine_are_retried(error: errors.DublineError, cause: 
 @given(st.sampled_from(errors._subtree(errors.DublineError)), st.integers(0, 50))
 def test_no_error_is_retried_beyond_its_budget(cls: type[errors.DublineError], more: int) -> None:
     assert isinstance(decide(cls(), {cause: budget - 1 + more for cause, budget in BUDGETS.items()}), Fail)
+
+
+def test_the_only_worker_waits_for_longer() -> None:
+    decisions = [decide(KeyError(), {Cause.DEFECT: count}, jitter=0, alone=True) for count in (0, 1, 2)]
+    assert [one.delay_s for one in decisions if isinstance(one, Retry)] == [32.0, 64.0]
+    assert isinstance(decisions[2], Fail)
+
+
+def test_a_failure_of_a_sick_worker_ends_no_job() -> None:
+    assert isinstance(decide(errors.DeviceFailedError(), {Cause.WORKER_LOST: 9}, sick=True), Retry)
+    assert isinstance(decide(errors.NoFaceError(), {}, sick=True), Fail)

@@ -1,4 +1,4 @@
-"""Events: facts about jobs and batches, written in the transaction that changes the job or batch."""
+"""Events: facts about jobs, batches and workers, written in the transaction that changes them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class EventKind(StrEnum):
 
     JOB_FINISHED = "job.finished"
     BATCH_FINISHED = "batch.finished"
+    WORKER_QUARANTINED = "worker.quarantined"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,10 +36,12 @@ class Event:
     """One event."""
 
     cursor: Cursor
-    tenant: str
+    tenant: str | None
+    """None for an event of a worker."""
     kind: EventKind
     subject_id: UUID
-    """Id of the job or batch; it may have been deleted since."""
+    """Id of the job, batch or worker; it may have been deleted since."""
     at: datetime
     payload: Mapping[str, Any]
-    """`job.finished`: state, batch_id, error_code (absent if null). `batch.finished`: job_count."""
+    """`job.finished`: state, batch_id, error_code (absent if null). `batch.finished`: job_count.
+    `worker.quarantined`: worker, failure_count, quarantine_s."""

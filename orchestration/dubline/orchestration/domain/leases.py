@@ -26,7 +26,9 @@ class Lease:
     attempt: int
     """Number of the attempt, from 1."""
     charged: Mapping[Cause, int]
-    """Number of charged earlier attempts by cause (see `domain.retry`)."""
+    """What earlier attempts are charged against the budget of each cause (see `domain.retry`)."""
+    alone: bool = False
+    """Whether it is a further attempt and every other live worker failed this job too, or there is none."""
     token: UUID
     expires_at: datetime
     portrait: Upload

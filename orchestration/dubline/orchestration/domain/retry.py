@@ -1,10 +1,14 @@
 """Retry policy of jobs: what is charged against which budget, and the decision about a failed attempt.
 
-Each cause has a budget of its own. An attempt is charged against the budget of its cause if its outcome is
-`CHARGED_OUTCOME`: an attempt that was released is not charged, and after any other outcome the job is final. When an
-attempt has stored a checkpoint, neither this attempt nor an earlier one is charged for a cause in `RESET_ON_PROGRESS`.
+Each cause has a budget of its own. A budget counts the distinct workers that failed the job, so that no single worker
+can end it; a job avoids a worker that failed it while another is alive that did not. If there is no other, the budget
+counts attempts, and the pauses between them are longer. Outages, which affect all workers, are counted by attempt.
 
-`store.claim.CHARGED` is this rule in SQL, for the attempts that have ended. `charged_after` applies the progress of the
+An attempt is charged against the budget of its cause if its outcome is `CHARGED_OUTCOME`: an attempt that was released
+is not charged, and after any other outcome the job is final. When an attempt has stored a checkpoint, neither this
+attempt nor an earlier one is charged for a cause in `RESET_ON_PROGRESS`.
+
+`store.charges` has these rules in SQL, for the attempts that have ended. `charged_after` applies the progress of the
 attempt that is about to end. `decide` adds the failure of this attempt and compares the sum with the budget.
 """
 
@@ -16,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from dubline.orchestration.domain import errors
 from dubline.orchestration.domain.jobs import Cause, Outcome
+from dubline.orchestration.domain.quarantine import BLAMED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,11 +31,13 @@ LONGEST_DELAY_S: Final = 120.0
 JITTER: Final = 0.25
 #: Outcome of the attempts that are charged.
 CHARGED_OUTCOME: Final = Outcome.RETRIED
-#: Number of failed attempts per cause after which the job fails.
+#: Exponent that the pause of a worker without an alternative has in addition: 64 s, then `LONGEST_DELAY_S`.
+ALONE_EXPONENT: Final = 4
+#: Number of workers that failed, or of failed attempts (see above), per cause after which the job fails.
 BUDGETS: Final[Mapping[Cause, int]] = {
     # An outage of the bucket or the database is not the job's fault: the delays add up to more than an hour.
     Cause.TRANSIENT: 48,
-    # Three crashes or defects are unlikely to be a coincidence.
+    # Three workers with crashes or defects are unlikely to be a coincidence.
     Cause.WORKER_LOST: 3,
     Cause.DEFECT: 3,
     # The second attempt uses half the batch; if that fails too, a third is not expected to succeed.
@@ -72,13 +79,22 @@ def charged_after(charged: Mapping[Cause, int], *, made_progress: bool) -> dict[
     return {cause: count for cause, count in charged.items() if not (made_progress and cause in RESET_ON_PROGRESS)}
 
 
-def decide(error: BaseException, charged: Mapping[Cause, int], jitter: float | None = None) -> Retry | Fail:
+def decide(
+    error: BaseException,
+    charged: Mapping[Cause, int],
+    jitter: float | None = None,
+    *,
+    alone: bool = False,
+    sick: bool = False,
+) -> Retry | Fail:
     """Decide about a failed attempt.
 
     Args:
         error: what the attempt raised. One that is not a `DublineError` is a defect; its text is not shown to tenants.
-        charged: charged earlier attempts of the job by cause, without this one.
+        charged: what earlier attempts of the job are charged by cause, without this one.
         jitter: as for `backoff_s`.
+        alone: no other worker is left for this job (`lease.alone`).
+        sick: the worker fails so often that the fault is its own (`quarantine.is_sick`); then no budget ends the job.
 
     Returns:
         `Retry` with a delay of about 2, 4, 8 ... s, at most about 120 s, or `Fail` with the code and detail for the
@@ -95,9 +111,10 @@ def decide(error: BaseException, charged: Mapping[Cause, int], jitter: float | N
     if not retryable:
         return Fail(cause=cause, code=known.code, detail=detail)
     count = charged.get(cause, 0) + 1
-    if count >= BUDGETS[cause]:
+    if count >= BUDGETS[cause] and not (sick and cause in BLAMED):
         return _exhausted(cause, known.code, detail, count)
-    return Retry(delay_s=backoff_s(count, jitter), cause=cause, code=known.code, detail=detail)
+    exponent = ALONE_EXPONENT if alone and cause is not Cause.TRANSIENT else 0
+    return Retry(delay_s=backoff_s(count + exponent, jitter), cause=cause, code=known.code, detail=detail)
 
 
 def _exhausted(cause: Cause, code: str, detail: str, count: int) -> Fail:

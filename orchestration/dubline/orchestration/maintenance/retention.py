@@ -16,13 +16,15 @@ _log = structlog.get_logger(__name__)
 
 
 def expire(store: Store) -> int:
-    """Mark the objects of expired rows for deletion and prune old events; return the number of expired rows."""
+    """Mark the objects of expired rows for deletion, prune events and workers; return the number of expired rows."""
     expired = 0
     while found := store.deletions.expire(LIMIT):
         expired += found
     pruned = 0
     while found := store.events.prune(LIMIT):
         pruned += found
+    if forgotten := store.workers.forget():
+        _log.info("workers_forgotten", count=forgotten)
     if expired or pruned:
         _log.info("retention_ended", count=expired, events=pruned)
     return expired

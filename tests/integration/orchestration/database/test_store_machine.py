@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.leases import Lease
 
 TENANT = "acme"
+WORKERS = ["first", "second"]
 FINGERPRINTS = [
     RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2),
     RenderFingerprint(weights_sha256="a" * 64, render_batch=2, segment_frames=100, encoder_threads=2),
@@ -46,6 +47,7 @@ SLOTS = [(CheckpointKind.MOTION, 0), (CheckpointKind.SEGMENT, 0), (CheckpointKin
 @dataclass
 class ModelAttempt:
     lease: Lease
+    worker: str
     outcome: Outcome | None = None
     cause: Cause | None = None
     refused: int = 0
@@ -63,15 +65,27 @@ class ModelJob:
     attempts: list[ModelAttempt] = field(default_factory=list)
     checkpoints: dict[tuple[CheckpointKind, int], Checkpoint] = field(default_factory=dict)
 
-    def charged(self) -> Counter[Cause]:
+    def failures(self) -> list[tuple[Cause, str]]:
+        """Cause and worker of each charged attempt."""
         made_progress = max((number for number, attempt in enumerate(self.attempts, 1) if attempt.saved), default=0)
-        return Counter(
-            attempt.cause
+        return [
+            (attempt.cause, attempt.worker)
             for number, attempt in enumerate(self.attempts, 1)
             if attempt.outcome is Outcome.RETRIED
             and attempt.cause
             and (attempt.cause not in RESET_ON_PROGRESS or number > made_progress)
-        )
+        ]
+
+    def failed_by(self) -> set[str]:
+        return {worker for cause, worker in self.failures() if cause is not Cause.TRANSIENT}
+
+    def charged(self, worker: str, *, alternative: bool) -> Counter[Cause]:
+        """Count attempts; with an alternative, the workers other than this one."""
+        failures = self.failures()
+        if alternative:
+            outages = [one for one in failures if one[0] is Cause.TRANSIENT]
+            failures = outages + list({one for one in failures if one[0] is not Cause.TRANSIENT and one[1] != worker})
+        return Counter(cause for cause, _ in failures)
 
     def end(self, state: JobState, outcome: Outcome | None = None, cause: Cause | None = None) -> None:
         """Change the state; the open attempt ends."""
@@ -95,7 +109,7 @@ class StoreMachine(RuleBasedStateMachine):
             session.execute(
                 text(
                     "TRUNCATE doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, batches, uploads,"
-                    " tenants CASCADE"
+                    " tenants, workers CASCADE"
                 )
             )
         self.factory = JobFactory(self.store, TENANT)
@@ -104,6 +118,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.removed: set[str] = set()
         self.deleted: set[UUID] = set()
         self.number = 0
+        self.seen: set[str] = set()
 
     # Calls of tenants.
 
@@ -146,21 +161,25 @@ class StoreMachine(RuleBasedStateMachine):
 
     # Calls of workers.
 
-    @rule(target=leases)
-    def claim(self) -> Any:
+    @rule(target=leases, worker=st.sampled_from(WORKERS))
+    def claim(self, worker: str) -> Any:
         due = [
-            job_id for job_id, model in self.model.items() if model.state in CLAIMABLE and model.due and not model.late
+            job_id
+            for job_id, model in self.model.items()
+            if model.state in CLAIMABLE and model.due and not model.late and self.may_claim(model, worker)
         ]
-        lease = self.store.leases.claim("worker", 3600)
+        lease = self.store.leases.claim(worker, 3600)
+        self.seen.add(worker)
         if lease is None:
             assert not due
             return multiple()
         # There is one tenant, so jobs are claimed in the order of submission.
         assert lease.job_id == due[0]
         model = self.model[lease.job_id]
-        assert lease.charged == model.charged()
+        alternative = not model.attempts or self.has_alternative(model, worker)
+        assert (lease.charged, lease.alone) == (model.charged(worker, alternative=alternative), not alternative)
         model.state = JobState.RUNNING
-        model.attempts.append(ModelAttempt(lease))
+        model.attempts.append(ModelAttempt(lease, worker))
         assert lease.attempt == len(model.attempts)
         return lease
 
@@ -255,7 +274,9 @@ class StoreMachine(RuleBasedStateMachine):
         lost = [model for model in self.model.values() if model.expired]
         assert self.store.leases.rescue_expired() == len(lost)
         for model in lost:
-            if model.charged()[Cause.WORKER_LOST] + 1 >= BUDGETS[Cause.WORKER_LOST]:
+            worker = model.attempts[-1].worker
+            charged = model.charged(worker, alternative=self.has_alternative(model, worker))
+            if charged[Cause.WORKER_LOST] + 1 >= BUDGETS[Cause.WORKER_LOST]:
                 model.end(JobState.FAILED, Outcome.FAILED, Cause.WORKER_LOST)
             else:
                 model.end(JobState.RETRYING, Outcome.RETRIED, Cause.WORKER_LOST)
@@ -328,6 +349,12 @@ class StoreMachine(RuleBasedStateMachine):
         }
         assert self.saved <= needed | pending | self.removed
         assert not needed & (pending | self.removed)
+
+    def has_alternative(self, model: ModelJob, worker: str) -> bool:
+        return bool(self.seen - {worker} - model.failed_by())
+
+    def may_claim(self, model: ModelJob, worker: str) -> bool:
+        return worker not in model.failed_by() or not self.has_alternative(model, worker)
 
     def write(self, lease: Lease, call: Callable[[], object]) -> ModelJob | None:
         """Execute a write of a worker; return the model of the job if the write must be accepted."""

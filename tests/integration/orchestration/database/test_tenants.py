@@ -20,6 +20,7 @@ from dubline.orchestration.database.store.outbox import Outbox
 from dubline.orchestration.database.store.tenants import Tenants
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
+from dubline.orchestration.database.store.workers import Workers
 from dubline.orchestration.domain.batches import Batch, Retention
 from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.domain.jobs import Job, NewJob
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
 
-CLASSES: Final = (Batches, Deletions, Events, Jobs, Keys, Leases, Outbox, Tenants, Uploads)
+CLASSES: Final = (Batches, Deletions, Events, Jobs, Keys, Leases, Outbox, Tenants, Uploads, Workers)
 #: Methods without a tenant: of operators and processes. Those of leases accept a secret token.
 INTERNAL: Final = frozenset(
     {
@@ -65,6 +66,10 @@ INTERNAL: Final = frozenset(
         "Uploads.rescue_expired",
         "Uploads.retry",
         "Uploads.waiting_count",
+        "Workers.failed",
+        "Workers.forget",
+        "Workers.read",
+        "Workers.succeeded",
     }
 )
 #: Arguments of methods with a tenant, apart from ids.

@@ -75,7 +75,8 @@ def _shared(context: WorkerContext) -> dict[str, Any]:
         "objects": Objects(BucketSettings.read()),
         "leases": LeaseSettings.read(),
         "folder": context.folder,
-        "worker": f"{socket.gethostname()}:{os.getpid()}",
+        # The parent keeps its id while it replaces children, so that failures are counted over all of them.
+        "worker": f"{socket.gethostname()}:{os.getppid()}",
         "shutdown": context.shutdown,
         "liveness": context.liveness,
     }

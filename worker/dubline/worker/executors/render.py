@@ -99,7 +99,7 @@ class RenderExecutor(AttemptExecutor):
 
     def _settle(self, lease: Lease, error: Exception, made_progress: bool, gpu_s: float) -> None:
         """Record what a failed attempt means for its job."""
-        decision = decide(error, charged_after(lease.charged, made_progress=made_progress))
+        decision = decide(error, charged_after(lease.charged, made_progress=made_progress), alone=lease.alone)
         if isinstance(error, DublineError):
             _log.warning("attempt_failed", code=error.code, detail=error.detail)
         else:

@@ -13,6 +13,7 @@ from dubline.orchestration.database.rows.pending_deletion import PendingDeletion
 from dubline.orchestration.database.rows.tenants import ApiKeyRow, TenantRow
 from dubline.orchestration.database.rows.uploads import UploadRow
 from dubline.orchestration.database.rows.usage import UsageRow
+from dubline.orchestration.database.rows.workers import WorkerRow
 
 __all__ = [
     "ApiKeyRow",
@@ -28,4 +29,5 @@ __all__ = [
     "TenantRow",
     "UploadRow",
     "UsageRow",
+    "WorkerRow",
 ]

@@ -28,7 +28,7 @@ class EventRow(Base):
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     transaction_id: Mapped[int] = mapped_column(TransactionId, server_default=text("pg_current_xact_id()"))
-    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"))
+    tenant: Mapped[str | None] = mapped_column(ForeignKey("tenants.name"))
     kind: Mapped[str]
     subject_id: Mapped[UUID]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

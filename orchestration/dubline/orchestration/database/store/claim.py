@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import UploadRow
 from dubline.orchestration.database.rows.base import sql_list
+from dubline.orchestration.database.store.charges import CHARGED, SEEN, failed_by, has_alternative, times_charged
 from dubline.orchestration.database.store.records import options_of, upload_of
 from dubline.orchestration.domain.jobs import CLAIMABLE, Cause
 from dubline.orchestration.domain.leases import Lease
-from dubline.orchestration.domain.retry import CHARGED_OUTCOME, RESET_ON_PROGRESS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 #: Columns by name: a column added by a newer version must not change the result of a prepared statement.
 _UPLOAD: Final = ", ".join(f"uploads.{column.name}" for column in UploadRow.__table__.columns)
-#: SQL condition on the rows of `attempts` that are charged; `domain.retry` defines the rule.
-CHARGED: Final = f"""outcome = '{CHARGED_OUTCOME}' AND (cause NOT IN ({sql_list(RESET_ON_PROGRESS)}) OR number > (
-    SELECT coalesce(max(other.number), 0) FROM attempts AS other WHERE other.job_id = attempts.job_id AND other.kept
-))"""  # noqa: S608 - our own text
+#: The worker's parameter with its type, which the server cannot derive everywhere.
+_WORKER: Final = "CAST(%(worker)s AS text)"
+#: The rows of jobs that this worker may claim. The first condition is the cheap one: most jobs have no attempt.
+_MAY_CLAIM: Final = (
+    f"(attempt_count = 0 OR NOT {failed_by('jobs.id', _WORKER)} OR NOT {has_alternative('jobs.id', _WORKER)})"
+)
 CLAIM: Final = f"""
 WITH next_job AS (
     SELECT id FROM jobs
     WHERE state IN ({sql_list(CLAIMABLE)}) AND available_at <= now() AND (deadline_at IS NULL OR deadline_at > now())
+    AND {_MAY_CLAIM}
     ORDER BY order_key, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE jobs SET
@@ -38,15 +41,17 @@ WITH next_job AS (
         portrait_upload_id, speech_upload_id, {", ".join(one.column for one in OPTIONS)}
 ), opened AS (
     INSERT INTO attempts (job_id, number, token, worker) SELECT job_id, attempt, %(token)s, %(worker)s FROM claimed
-)
-SELECT claimed.*, (
+), known AS (
+    SELECT claimed.*, attempt = 1 OR {has_alternative("claimed.job_id", _WORKER)} AS has_alternative FROM claimed
+), {SEEN}
+SELECT known.*, (
         SELECT json_object_agg(cause, times) FROM (
-            SELECT cause, count(*) AS times FROM attempts
-            WHERE attempts.job_id = claimed.job_id AND {CHARGED} GROUP BY cause
+            SELECT cause, {times_charged(_WORKER, "known.has_alternative")} AS times FROM attempts
+            WHERE attempts.job_id = known.job_id AND {CHARGED} GROUP BY cause
         ) AS counted
     ) AS charged, {_UPLOAD}
-FROM claimed LEFT JOIN uploads
-    ON uploads.tenant = claimed.job_tenant AND uploads.id IN (claimed.portrait_upload_id, claimed.speech_upload_id)
+FROM known LEFT JOIN uploads
+    ON uploads.tenant = known.job_tenant AND uploads.id IN (known.portrait_upload_id, known.speech_upload_id)
 """  # noqa: S608 - our own text
 
 
@@ -62,6 +67,7 @@ def lease_of(rows: Sequence[Any], token: UUID) -> Lease | None:
         tenant=claimed.job_tenant,
         attempt=claimed.attempt,
         charged={Cause(cause): count for cause, count in (claimed.charged or {}).items()},
+        alone=not claimed.has_alternative,
         token=token,
         expires_at=claimed.expires_at,
         portrait=portrait,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from dubline.orchestration.database.store.charges import SEEN_STEP_S
 from dubline.orchestration.database.store.finalize import RECORDED, RETURNED, UNLEASED
 
 #: Each claim creates a new token, so a job that still has the token has not been claimed since. `gpu_s` is the sum of
@@ -35,10 +36,16 @@ def _fenced_update(changes: str, attempt: str = "", more: str = "", held: str = 
     return _FENCED_UPDATE.format(changes=changes, attempt=attempt, more=more, held=held, returned=RETURNED)
 
 
-RENEW: Final = """
-UPDATE jobs SET lease_expires_at = now() + make_interval(secs => %(lease_s)s)
-WHERE id = %(job_id)s AND lease_token = %(token)s RETURNING lease_expires_at
-"""
+RENEW: Final = f"""
+WITH renewed AS (
+    UPDATE jobs SET lease_expires_at = now() + make_interval(secs => %(lease_s)s)
+    WHERE id = %(job_id)s AND lease_token = %(token)s RETURNING lease_expires_at, lease_worker
+), seen AS (
+    UPDATE workers SET seen_at = now() FROM renewed
+    WHERE name = lease_worker AND seen_at <= now() - interval '{SEEN_STEP_S} s'
+)
+SELECT lease_expires_at FROM renewed
+"""  # noqa: S608 - our own text
 PROGRESS: Final = _fenced_update("stage = %(stage)s, progress_percent = %(percent)s")
 FINISH: Final = _fenced_update(
     f"""state = 'succeeded', finalized_at = now(), progress_percent = 100, {UNLEASED},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from dubline.orchestration.database.store.claim import CHARGED
+from dubline.orchestration.database.store.charges import CHARGED, has_alternative, times_charged
 from dubline.orchestration.database.store.finalize import UNLEASED, end_attempts, fail
 from dubline.orchestration.database.store.outbox import RENDER, notify
 from dubline.orchestration.domain.errors import DeadlineExceededError, WorkerLostError
@@ -32,10 +32,14 @@ SELECT id FROM jobs WHERE deadline_at < now() AND finalized_at IS NULL
 LIMIT {LIMIT} FOR UPDATE SKIP LOCKED
 """)  # noqa: S608 - our own text
 _COUNT_LOSSES: Final = text(f"""
-SELECT lost.id, count(attempts.number)
-FROM unnest(CAST(:ids AS uuid[])) AS lost (id)
-LEFT JOIN attempts ON attempts.job_id = lost.id AND cause = 'worker_lost' AND {CHARGED}
-GROUP BY lost.id
+SELECT lost.id, (
+    SELECT {times_charged("lost.worker", "lost.has_alternative")} AS times
+    FROM (SELECT * FROM attempts WHERE attempts.job_id = lost.id AND cause = 'worker_lost' AND {CHARGED}) AS attempts
+    GROUP BY cause
+) FROM (
+    SELECT id, lease_worker AS worker, {has_alternative("jobs.id", "jobs.lease_worker")} AS has_alternative
+    FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
+) AS lost
 """)  # noqa: S608 - our own text
 _RETRY: Final = text(
     "UPDATE jobs SET state = 'retrying', available_at = now(), progress_percent = 0,"  # noqa: S608
@@ -48,7 +52,7 @@ def rescue_expired(session: Session) -> int:
     expired = list(session.scalars(_LOCK_EXPIRED))
     by_losses: dict[int, list[UUID]] = defaultdict(list)
     for job_id, losses in session.execute(_COUNT_LOSSES, {"ids": expired}):
-        by_losses[losses].append(job_id)
+        by_losses[losses or 0].append(job_id)
     for losses, ids in by_losses.items():
         _fail_or_retry(session, ids, losses)
     return len(expired)

@@ -20,6 +20,7 @@ from dubline.orchestration.database.store.tenants import Tenants
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
 from dubline.orchestration.database.store.usage import UsageTotals
+from dubline.orchestration.database.store.workers import Workers
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Store:
         self.deletions = Deletions(engine)
         self.events = Events(engine)
         self.usage = UsageTotals(engine)
+        self.workers = Workers(engine)
 
     @classmethod
     def connect(cls, settings: DatabaseSettings) -> Self:

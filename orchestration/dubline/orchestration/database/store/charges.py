@@ -1,0 +1,66 @@
+"""Charged attempts in SQL: which attempts count against a budget, and which workers a job avoids.
+
+`domain.retry` defines the rules. A job avoids a worker that failed it while another worker is alive that did not fail
+it, its alternative.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dubline.orchestration.database.rows.base import sql_list
+from dubline.orchestration.domain.jobs import Cause
+from dubline.orchestration.domain.retry import CHARGED_OUTCOME, RESET_ON_PROGRESS
+
+#: Seconds after which a worker that neither claims nor renews counts as gone: twelve polls of an idle worker.
+ALIVE_S: Final = 60
+#: Least seconds between two writes of `workers.seen_at`, so that a claim rarely writes one row more.
+SEEN_STEP_S: Final = 10
+#: SQL condition on the rows of `attempts` that are charged.
+CHARGED: Final = f"""outcome = '{CHARGED_OUTCOME}' AND (cause NOT IN ({sql_list(RESET_ON_PROGRESS)}) OR number > (
+    SELECT coalesce(max(other.number), 0) FROM attempts AS other WHERE other.job_id = attempts.job_id AND other.kept
+))"""  # noqa: S608 - our own text
+
+
+def failed_by(job: str, worker: str) -> str:
+    """Return the SQL condition that a worker failed a job; an outage is nobody's failure.
+
+    Args:
+        job: SQL expression of the job's id.
+        worker: SQL expression of the worker's name.
+    """
+    return (
+        f"EXISTS (SELECT FROM attempts WHERE attempts.job_id = {job} AND attempts.worker = {worker}"
+        f" AND cause <> '{Cause.TRANSIENT}' AND {CHARGED})"
+    )
+
+
+def has_alternative(job: str, worker: str) -> str:
+    """Return the SQL condition that another worker is alive that did not fail a job; arguments as for `failed_by`."""
+    return (
+        f"EXISTS (SELECT FROM workers WHERE workers.name <> {worker}"
+        f" AND workers.seen_at > now() - interval '{ALIVE_S} s'"
+        " AND (workers.quarantined_until IS NULL OR workers.quarantined_until <= now())"
+        f" AND NOT {failed_by(job, 'workers.name')})"
+    )
+
+
+def times_charged(worker: str, alternative: str) -> str:
+    """Return the SQL aggregate over charged attempts of one cause that is compared with its budget.
+
+    Args:
+        worker: SQL expression of the worker whose failure is counted by the caller.
+        alternative: SQL expression of the result of `has_alternative`.
+    """
+    return (
+        f"CASE WHEN cause = '{Cause.TRANSIENT}' OR NOT {alternative} THEN count(*)"
+        f" ELSE count(DISTINCT attempts.worker) FILTER (WHERE attempts.worker <> {worker}) END"
+    )
+
+
+#: Common table expression that records that a worker is alive.
+SEEN: Final = f"""seen AS (
+    INSERT INTO workers (name) SELECT %(worker)s WHERE NOT EXISTS (
+        SELECT FROM workers WHERE name = %(worker)s AND seen_at > now() - interval '{SEEN_STEP_S} s'
+    ) ON CONFLICT (name) DO UPDATE SET seen_at = now()
+)"""  # noqa: S608 - our own text
