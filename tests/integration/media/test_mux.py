@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import av
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.worker import media_files as media
 
 from dubline.orchestration.domain.errors import EncoderFailedError
-from dubline.worker.media import audio, mux, track
+from dubline.worker.media import audio, mark, mux, track
 from dubline.worker.media.container import identify
 from dubline.worker.rendering import motion
 
@@ -198,3 +200,19 @@ def test_a_missing_segment_is_an_encoder_failure(tmp_path: Path) -> None:
     with pytest.raises(EncoderFailedError, match="exit code") as caught:
         mux.join([tmp_path / "segment.mp4"], sound, 1, tmp_path / "video.mp4", 0.2)
     assert str(tmp_path) not in caught.value.detail
+
+
+def test_the_mark_is_a_tag_of_the_video_and_repeats_its_bytes(tmp_path: Path) -> None:
+    assert mux.encode_segment(frames(5, 0), SIDE, SIDE, tmp_path / "segment.mp4") == 5
+    text = mark.of_job(UUID(int=7), datetime(2026, 11, 29, 8, 30, tzinfo=UTC))
+    videos = []
+    for name in ("first.mp4", "second.mp4"):
+        sound = [np.zeros((mux.AUDIO_HZ // 5, 1), np.int32)]
+        mux.join([tmp_path / "segment.mp4"], sound, 1, tmp_path / name, 0.2, mark=text)
+        videos.append((tmp_path / name).read_bytes())
+    assert videos[0] == videos[1]
+    with av.open(tmp_path / "first.mp4") as container:
+        comment = container.metadata["comment"]
+    assert comment == text
+    assert comment.startswith("This video is synthetic.")
+    assert comment.endswith("accepted=2026-11-29T08:30:00Z job=00000000-0000-0000-0000-000000000007")

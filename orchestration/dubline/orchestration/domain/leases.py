@@ -36,6 +36,8 @@ class Lease:
     speech: Upload
     """Ready, so its facts are set."""
     options: RenderOptions
+    accepted_at: datetime
+    """When the job was accepted."""
 
     @property
     def result_key(self) -> str:

@@ -81,6 +81,7 @@ def join(  # noqa: PLR0913, PLR0917 - two inputs with their format, one output, 
     path: Path,
     duration_s: float,
     report: Callable[[], None] = lambda: None,
+    mark: str = "",
 ) -> None:
     """Concatenate segments, add the soundtrack, and write the index first so that browsers can start playback early.
 
@@ -94,6 +95,7 @@ def join(  # noqa: PLR0913, PLR0917 - two inputs with their format, one output, 
         path: the MP4 to write, in the folder of the segments.
         duration_s: of the video; the soundtrack is cut to it.
         report: called while waiting for ffmpeg; may raise to stop.
+        mark: text of the MP4 tag `comment`; empty: no tag.
 
     Raises:
         EncoderFailedError: with ffmpeg's exit code.
@@ -114,6 +116,7 @@ def join(  # noqa: PLR0913, PLR0917 - two inputs with their format, one output, 
         t=f"{duration_s:.6f}",
         movflags="+faststart",
         map_metadata=-1,
+        **({"metadata": f"comment={mark}"} if mark else {}),
         **{"b:a": "128k", "flags:a": "+bitexact", "fflags": "+bitexact"},
     )
     parts = (part.astype("<i4", copy=False) for part in sound)

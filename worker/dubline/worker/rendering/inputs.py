@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dubline.framing.face import FaceBox
 from dubline.orchestration.domain.errors import UploadMissingError
 from dubline.orchestration.domain.jobs import Cause
+from dubline.worker.media import mark
 from dubline.worker.media.container import BY_MEDIA_TYPE
 from dubline.worker.rendering.job import RenderJob
 
@@ -48,6 +49,7 @@ def fetch(objects: Objects, lease: Lease, scratch: Path, report: Callable[[], No
         options=lease.options,
         # Half the batch for each earlier attempt that ran out of memory.
         halvings=lease.charged.get(Cause.OUT_OF_MEMORY, 0),
+        mark=mark.of_job(lease.job_id, lease.accepted_at),
     )
 
 

@@ -43,6 +43,8 @@ class RenderJob:
     """Options of the accepted job; the seed is set."""
     halvings: int = 0
     """Number of times that the preset's batch is halved, after attempts that ran out of memory."""
+    mark: str = ""
+    """Metadata of the video (see `media.mark`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -165,7 +165,15 @@ class _Run:
         duration_s = self._frames / self._networks.preset.fps
         channels, sound = files.soundtrack(mux.AUDIO_HZ)
         counted = self._report_muxed(sound)
-        mux.join(parts, counted, channels, path, duration_s, lambda: self._report(Stage.MUXING, MUXED_PERCENT))
+        mux.join(
+            parts,
+            counted,
+            channels,
+            path,
+            duration_s,
+            lambda: self._report(Stage.MUXING, MUXED_PERCENT),
+            self._job.mark,
+        )
         _log.info("video_rendered", frames=self._frames, size_bytes=path.stat().st_size)
         return Rendered(path=path, duration_s=duration_s)
 

@@ -38,7 +38,7 @@ WITH next_job AS (
         lease_expires_at = now() + make_interval(secs => %(lease_s)s)
     WHERE id = (SELECT id FROM next_job)
     RETURNING id AS job_id, tenant AS job_tenant, attempt_count AS attempt, lease_expires_at AS expires_at,
-        portrait_upload_id, speech_upload_id, {", ".join(one.column for one in OPTIONS)}
+        created_at AS accepted_at, portrait_upload_id, speech_upload_id, {", ".join(one.column for one in OPTIONS)}
 ), opened AS (
     INSERT INTO attempts (job_id, number, token, worker) SELECT job_id, attempt, %(token)s, %(worker)s FROM claimed
 ), known AS (
@@ -73,4 +73,5 @@ def lease_of(rows: Sequence[Any], token: UUID) -> Lease | None:
         portrait=portrait,
         speech=speech,
         options=options_of(claimed),
+        accepted_at=claimed.accepted_at,
     )
