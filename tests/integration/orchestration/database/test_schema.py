@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
+from tests.integration.conftest import wait_until
 
 from dubline.options.render import MotionControls
+from dubline.orchestration.database.migrations import latest
 from dubline.orchestration.database.rows import Base
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.database.store.schema import migrate
@@ -97,6 +100,34 @@ def test_migrating_again_changes_nothing(database: DatabaseSettings) -> None:
 def test_a_database_without_tables_is_reported_with_the_command_to_run(empty: DatabaseSettings) -> None:
     with Store.connect(empty) as store, pytest.raises(DatabaseUnavailableError, match="migrate"):
         store.check()
+
+
+def test_tables_of_an_older_version_are_reported_with_the_command(empty: DatabaseSettings) -> None:
+    migrate(empty, "0004")
+    with Store.connect(empty) as store, pytest.raises(DatabaseUnavailableError, match=f"0004, but {latest()} is"):
+        store.check()
+
+
+def test_a_migration_that_waits_for_a_lock_does_not_block_reads(empty: DatabaseSettings) -> None:
+    migrate(empty, "0004")
+    engine = create_engine(empty.url.get_secret_value(), poolclass=NullPool)
+    with ThreadPoolExecutor(1) as pool:
+        with engine.connect() as holder, engine.connect() as reader:
+            holder.execute(text("SELECT count(*) FROM jobs"))
+            migration = pool.submit(migrate, empty)
+            wait_until(lambda: is_waiting_for_jobs(engine))
+            reader.execute(text("SET statement_timeout = '15s'"))
+            assert reader.scalar(text("SELECT count(*) FROM jobs")) == 0
+            assert not migration.done()
+        migration.result(60)
+    with Store.connect(empty) as store:
+        store.check()
+
+
+def is_waiting_for_jobs(engine: Engine) -> bool:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE relation = 'jobs'::regclass AND NOT granted")
+    with engine.connect() as connection:
+        return bool(connection.scalar(waiting))
 
 
 def test_a_migrated_database_passes_the_check(store: Store) -> None:

@@ -18,6 +18,8 @@ MIGRATION_LOCK: Final = 0x6475626D
 
 #: Seconds between two tries to take the lock.
 RETRY_S: Final = 0.2
+#: A migration gives up a lock after this time; `store.schema` repeats it.
+LOCK_TIMEOUT_MS: Final = 1000
 
 connection: Connection = context.config.attributes["connection"]
 
@@ -32,6 +34,9 @@ def _lock(function: str) -> bool:
 # is created concurrently waits for every open transaction, and so would never be finished while one waits for the lock.
 while not _lock("pg_try_advisory_lock"):
     time.sleep(RETRY_S)
+# Statements of the service wait behind a migration that waits for a lock on a table.
+connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))
+connection.commit()
 try:
     context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=True)
     with context.begin_transaction():

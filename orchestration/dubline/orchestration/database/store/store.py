@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from dubline.orchestration.database.migrations import latest
 from dubline.orchestration.database.store import connections
 from dubline.orchestration.database.store.batches import Batches
 from dubline.orchestration.database.store.deletions import Deletions
@@ -62,15 +63,21 @@ class Store:
         """Check that the database is available and migrated.
 
         Raises:
-            DatabaseUnavailableError: it is unavailable, or has no tables.
+            DatabaseUnavailableError: it is unavailable, has no tables, or has those of an older version.
         """
         try:
             with transaction(self._engine) as session:
-                session.execute(text("SELECT version_num FROM alembic_version"))
+                revision = session.scalar(text("SELECT version_num FROM alembic_version")) or ""
         except ProgrammingError as error:
             raise DatabaseUnavailableError(
                 "The database has no tables yet. Run: python -m dubline.orchestration migrate"
             ) from error
+        # Tables of a newer version are accepted: the previous version of the code runs on them.
+        if revision < latest():
+            raise DatabaseUnavailableError(
+                f"The database has tables of revision {revision}, but {latest()} is needed."
+                " Run: python -m dubline.orchestration migrate"
+            )
 
     @contextmanager
     def lock(self, name: int) -> Iterator[bool]:
