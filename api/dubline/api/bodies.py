@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from email.message import Message
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi.exceptions import RequestValidationError
@@ -15,6 +17,7 @@ from starlette.requests import Request
 
 from dubline.api.documents import DocumentError
 from dubline.api.schemas.fields import RequestModel
+from dubline.orchestration.domain.errors import BusyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -28,7 +31,12 @@ if TYPE_CHECKING:
 SMALL_BODY_BYTES: Final = 65_536
 #: Bodies that are parsed at once; others wait.
 PARSERS: Final = 2
+#: Bodies with rows that a tenant may send at once; each may hold 10 MB of memory.
+LARGE_BODIES: Final = 4
+#: Time in which a body must arrive.
+BODY_S: Final = 60
 
+_reading: Final[Counter[tuple[str, bool]]] = Counter()
 _parsers = CapacityLimiter(PARSERS)
 
 
@@ -84,14 +92,31 @@ def _is_json(request: Request) -> bool:
 async def _read(request: Request, model: type[RequestModel], limits: LimitSettings) -> RequestModel | None:
     """Read and validate a body; None if it is empty, which FastAPI reports."""
     limit_bytes = limits.body_bytes if model.has_rows else SMALL_BODY_BYTES
+    sender = (request.state.tenant, model.has_rows)
+    if model.has_rows and _reading[sender] >= LARGE_BODIES:
+        raise BusyError
+    _reading[sender] += 1
+    try:
+        with anyio.fail_after(BODY_S):
+            body = await _received(request, limit_bytes)
+    except TimeoutError:
+        raise HTTPException(408, "The body did not arrive in time.", {"Connection": "close"}) from None
+    finally:
+        _reading[sender] -= 1
+        if not _reading[sender]:
+            del _reading[sender]
+    if not body:
+        return None
+    return await anyio.to_thread.run_sync(_parse, model, body, limits, limiter=_parsers)
+
+
+async def _received(request: Request, limit_bytes: int) -> bytearray:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit_bytes:
             raise HTTPException(413, f"The body of this request may have at most {limit_bytes:,} bytes.")
-    if not body:
-        return None
-    return await anyio.to_thread.run_sync(_parse, model, body, limits, limiter=_parsers)
+    return body
 
 
 def _parse(model: type[RequestModel], body: bytearray, limits: LimitSettings) -> RequestModel:

@@ -33,6 +33,7 @@ _HTTP_CODES: Final = {
     400: "invalid_request",
     404: "not_found",
     405: "method_not_allowed",
+    408: "body_timeout",
     413: "body_too_large",
     415: "unsupported_media_type",
 }

@@ -45,5 +45,6 @@ def test_a_hostile_body_costs_little_memory_and_is_refused(target: Target, body:
     assert cost.grown_mb <= GROWTH_MB
 
 
-def test_silent_connections_without_a_key_hold_little_memory(target: Target) -> None:
-    assert target.cost(lambda: target.silent(key=False)).grown_mb <= GROWTH_MB
+@pytest.mark.parametrize("with_key", [False, True])
+def test_silent_connections_hold_little_memory(target: Target, *, with_key: bool) -> None:
+    assert target.cost(lambda: target.silent(key=with_key)).grown_mb <= GROWTH_MB
