@@ -32,6 +32,7 @@ def job(state: JobState, percent: float) -> Job:
         error_detail=None,
         result_key=None,
         result_size_bytes=None,
+        result_sha256=None,
         result_duration_s=None,
         created_at=NOW,
         started_at=NOW,

@@ -51,9 +51,24 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSummary:
+    """A batch in a list."""
+
+    id: UUID
+    row_count: int
+    """Number of jobs, without deleted ones."""
+    open_count: int
+    """Number of jobs that are not final."""
+    retention: Retention
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobPage:
     """One page of the jobs of a batch, in the order of its rows."""
 
     jobs: tuple[Job, ...]
     next_after: int | None
     """Position after which the next page starts; None on the last page."""
+    changed_until: int = 0
+    """Changes that a later page may not have seen have this number or a larger one."""

@@ -123,6 +123,8 @@ class Job:
     error_detail: str | None
     result_key: str | None
     result_size_bytes: int | None
+    result_sha256: str | None
+    """64 lower-case hexadecimal digits; None for a video of an older worker."""
     result_duration_s: float | None
     result_deleted_at: datetime | None
     """When the retention period of the video ended; the job remains succeeded."""

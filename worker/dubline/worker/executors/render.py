@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -91,8 +92,10 @@ class RenderExecutor(AttemptExecutor):
         return rendered, self.objects.put(rendered.path, lease.result_key, "video/mp4", progress.repeat)
 
     def _finish(self, lease: Lease, rendered: Rendered, size_bytes: int, gpu_s: float) -> None:
+        with rendered.path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         retry_write(
-            lambda: self.store.leases.finish(lease, size_bytes, rendered.duration_s, gpu_s),
+            lambda: self.store.leases.finish(lease, size_bytes, rendered.duration_s, gpu_s, sha256=sha256),
             self.leases.duration_s,
         )
         _log.info("job_succeeded", size_bytes=size_bytes, duration_s=rendered.duration_s, gpu_s=round(gpu_s, 3))

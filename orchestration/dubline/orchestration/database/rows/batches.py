@@ -23,6 +23,7 @@ class BatchRow(Base):
         CheckConstraint("char_length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key"),
         CheckConstraint("inputs_s > 0 AND results_s > 0", name="retention"),
         equivalent("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
+        Index("batches_listed", "tenant", "created_at", "id"),
         Index(
             "batches_inputs_expire",
             "created_at",

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueCon
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dubline.options.render import OPTIONS
-from dubline.orchestration.database.rows.base import Base, bounded, equivalent, one_of, sql_list
+from dubline.orchestration.database.rows.base import Base, TransactionId, bounded, equivalent, one_of, sql_list
 from dubline.orchestration.domain.jobs import (
     CLAIMABLE,
     CUSTOM_ID_MAX_CHARS,
@@ -64,8 +64,20 @@ class JobRow(Base):
         CheckConstraint(f"char_length(custom_id) BETWEEN 1 AND {CUSTOM_ID_MAX_CHARS}", name="custom_id"),
         CheckConstraint("speech_s >= 0", name="speech"),
         *bounded(OPTIONS),
+        CheckConstraint("char_length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key"),
+        equivalent("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
+        CheckConstraint("result_sha256 ~ '^[0-9a-f]{64}$'", name="result_sha256"),
         UniqueConstraint("batch_id", "position", name="jobs_batch_position"),
         UniqueConstraint("batch_id", "custom_id", name="jobs_batch_custom_id"),
+        Index(
+            "jobs_idempotency_key",
+            "tenant",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+        Index("jobs_listed", "tenant", "state", "created_at", "id"),
+        Index("jobs_custom_id", "tenant", "custom_id", postgresql_where=text("custom_id IS NOT NULL")),
         Index("jobs_claimable", "order_key", "id", postgresql_where=_CLAIMABLE),
         # The virtual time of the queue is the largest order key claimed so far: the last entry of this index.
         Index("jobs_clock", "order_key", postgresql_where=text("attempt_count > 0")),
@@ -81,7 +93,7 @@ class JobRow(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"), index=True)
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"))
     batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("batches.id"))
     position: Mapped[int | None]
     custom_id: Mapped[str | None]
@@ -116,12 +128,19 @@ class JobRow(Base):
     result_key: Mapped[str | None]
     result_size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     result_duration_s: Mapped[float | None]
+    result_sha256: Mapped[str | None]
+    """NULL: the video was rendered by a worker that did not store the hash."""
     results_expire_at: Mapped[datetime | None]
     result_deleted_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     deadline_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finalized_at: Mapped[datetime | None]
+    idempotency_key: Mapped[str | None]
+    """Of a single job; a batch has its own."""
+    request_sha256: Mapped[str | None]
+    changed_xid: Mapped[int | None] = mapped_column(TransactionId, server_default=text("pg_current_xact_id()"))
+    """Transaction that last changed what a sender sees of it, set by a trigger; NULL: not since the column exists."""
 
 
 class AttemptRow(Base):

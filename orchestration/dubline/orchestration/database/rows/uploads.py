@@ -42,6 +42,17 @@ class UploadRow(Base):
             "cardinality(face_box) = 4 AND face_box[1] < face_box[3] AND face_box[2] < face_box[4]",
             name="face_box",
         ),
+        CheckConstraint("char_length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key"),
+        equivalent("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
+        Index(
+            "uploads_idempotency_key",
+            "tenant",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+        Index("uploads_listed", "tenant", "state", "created_at", "id"),
+        Index("uploads_sha256", "tenant", "sha256", postgresql_where=text("sha256 IS NOT NULL")),
         Index(
             "uploads_claimable",
             "probe_after",
@@ -53,7 +64,7 @@ class UploadRow(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"), index=True)
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"))
     kind: Mapped[str]
     state: Mapped[str] = mapped_column(server_default=UploadState.PENDING.value)
     content_type: Mapped[str]
@@ -78,3 +89,5 @@ class UploadRow(Base):
     width_px: Mapped[int | None]
     height_px: Mapped[int | None]
     face_box: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
+    idempotency_key: Mapped[str | None]
+    request_sha256: Mapped[str | None]

@@ -5,26 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, cast, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from dubline.orchestration.database.rows import BatchRow, JobRow
-from dubline.orchestration.database.store import finalize
+from dubline.orchestration.database.rows.base import TransactionId
+from dubline.orchestration.database.store import finalize, listing
 from dubline.orchestration.database.store.jobs import queue, uploads_of
 from dubline.orchestration.database.store.outbox import RENDER, notify
-from dubline.orchestration.database.store.records import job_of
+from dubline.orchestration.database.store.records import JOB_COLUMNS, job_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.admission import admit, faults
-from dubline.orchestration.domain.batches import Batch, JobPage, Retention
+from dubline.orchestration.domain.batches import Batch, BatchSummary, JobPage, Retention
 from dubline.orchestration.domain.errors import IdempotencyKeyReusedError, InvalidBatchError, NotFoundError
 from dubline.orchestration.domain.jobs import FINAL, JobState, NewJob
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+    from dubline.orchestration.domain.listing import BatchFilter, Page, Window
+
+#: Every transaction with a smaller id has ended, so its changes are visible.
+_OLDEST_OPEN_TRANSACTION: Final = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
 #: Files are kept until they are deleted.
 UNLIMITED: Final = Retention()
 
@@ -95,6 +100,22 @@ class Batches:
         with transaction(self._engine) as session:
             return _read(session, tenant, batch_id)
 
+    def page(self, tenant: str, which: BatchFilter, window: Window) -> Page[BatchSummary]:
+        """Read a page of the batches of a tenant, newest first, without counting their jobs."""
+        where = []
+        if which.finished is not None:
+            where.append((_open_count() == 0) == which.finished)
+        if which.idempotency_key is not None:
+            where.append(BatchRow.idempotency_key == which.idempotency_key)
+        with transaction(self._engine) as session:
+            found = listing.rows(session, BatchRow, tenant, window, *where)
+            counts: dict[UUID, int] = dict(
+                session.execute(
+                    select(BatchRow.id, _open_count()).where(BatchRow.id.in_([row.id for row in found]))
+                ).tuples()
+            )
+            return listing.page_of(found, window, lambda row: _summary(row, counts[row.id]))
+
     def cancel(self, tenant: str, batch_id: UUID) -> Batch:
         """Cancel the jobs of a batch that are not final.
 
@@ -110,7 +131,15 @@ class Batches:
             finalize.cancel(session, session.scalars(unfinished.order_by(JobRow.id).with_for_update()).all())
             return _read(session, tenant, batch_id)
 
-    def jobs(self, tenant: str, batch_id: UUID, after: int | None, limit: int) -> JobPage:
+    def jobs(  # noqa: PLR0913, PLR0917 - the parameters of a page
+        self,
+        tenant: str,
+        batch_id: UUID,
+        after: int | None,
+        limit: int,
+        states: Collection[JobState] = (),
+        changed_since: int | None = None,
+    ) -> JobPage:
         """Read one page of the jobs of a batch, in the order of its rows.
 
         Args:
@@ -118,26 +147,30 @@ class Batches:
             batch_id: the batch.
             after: `next_after` of the previous page; None for the first page.
             limit: maximum number of jobs on the page, at least 1.
+            states: states of the jobs on the page; empty: any state.
+            changed_since: `changed_until` of an earlier page: only jobs that changed since it was read.
 
         Raises:
             NotFoundError: the tenant has no such batch.
         """
+        query = select(*JOB_COLUMNS).where(
+            JobRow.batch_id == batch_id, JobRow.tenant == tenant, JobRow.position > (-1 if after is None else after)
+        )
+        if states:
+            query = query.where(JobRow.state.in_(states))
+        if changed_since is not None:
+            query = query.where(JobRow.changed_xid >= cast(str(changed_since), TransactionId))
         with transaction(self._engine) as session:
             _row(session, tenant, batch_id)
-            rows = session.scalars(
-                select(JobRow)
-                .where(
-                    JobRow.tenant == tenant,
-                    JobRow.batch_id == batch_id,
-                    JobRow.position > (-1 if after is None else after),
-                )
-                .order_by(JobRow.position)
-                .limit(limit + 1)
-            ).all()
+            # Read before the jobs: transactions that are still open then have this id or a larger one.
+            changed_until = session.scalar(_OLDEST_OPEN_TRANSACTION) or 0
+            # Without the identity map of the session, which takes longer than the rest.
+            rows = session.execute(query.order_by(JobRow.position).limit(limit + 1)).all()
             more = len(rows) > limit
             return JobPage(
                 jobs=tuple(job_of(row) for row in rows[:limit]),
                 next_after=rows[limit - 1].position if more else None,
+                changed_until=changed_until,
             )
 
 
@@ -171,6 +204,22 @@ def _row(session: Session, tenant: str, batch_id: UUID) -> BatchRow:
     if row is None:
         raise NotFoundError(f"There is no batch {batch_id}.")
     return row
+
+
+def _open_count() -> Any:
+    """Return the number of jobs that are not final; it is counted for a batch of a version that did not store it."""
+    counted = select(func.count()).where(JobRow.batch_id == BatchRow.id, JobRow.finalized_at.is_(None))
+    return func.coalesce(BatchRow.open_count, counted.correlate(BatchRow).scalar_subquery())
+
+
+def _summary(row: BatchRow, open_count: int) -> BatchSummary:
+    return BatchSummary(
+        id=row.id,
+        row_count=row.row_count,
+        open_count=open_count,
+        retention=Retention(inputs_s=row.inputs_s, results_s=row.results_s),
+        created_at=row.created_at,
+    )
 
 
 def _read(session: Session, tenant: str, batch_id: UUID) -> Batch:

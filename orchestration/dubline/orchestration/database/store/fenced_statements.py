@@ -50,6 +50,7 @@ PROGRESS: Final = _fenced_update("stage = %(stage)s, progress_percent = %(percen
 FINISH: Final = _fenced_update(
     f"""state = 'succeeded', finalized_at = now(), progress_percent = 100, {UNLEASED},
         result_key = %(result_key)s, result_size_bytes = %(size_bytes)s, result_duration_s = %(duration_s)s,
+        result_sha256 = %(sha256)s,
         results_expire_at = now() + make_interval(secs => ({_RESULT_RETENTION_S}))""",
     ", ended_at = now(), outcome = 'succeeded'",
     _FINALIZE,

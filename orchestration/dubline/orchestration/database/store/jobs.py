@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, s
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import AttemptRow, JobRow, TenantRow, UploadRow
 from dubline.orchestration.database.rows.base import sql_list
-from dubline.orchestration.database.store import finalize
+from dubline.orchestration.database.store import finalize, idempotency, listing
 from dubline.orchestration.database.store.outbox import RENDER, notify
 from dubline.orchestration.database.store.records import attempt_of, job_of, upload_of
 from dubline.orchestration.database.store.transaction import transaction
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+    from dubline.orchestration.domain.idempotency import Request
+    from dubline.orchestration.domain.listing import JobFilter, Page, Window
     from dubline.orchestration.domain.uploads import Upload
 
 #: Waiting and running jobs each have a partial index, so the cost does not depend on the number of final jobs.
@@ -46,9 +48,26 @@ class Jobs:
         self._engine = engine
 
     def insert(self, tenant: str, new: NewJob) -> Job:
-        """Queue one job.
+        """Queue one job without an idempotency key.
 
         Raises:
+            DublineError: as for `insert_once`.
+        """
+        return self.insert_once(tenant, new, None)[0]
+
+    def insert_once(self, tenant: str, new: NewJob, request: Request | None) -> tuple[Job, bool]:
+        """Queue one job, or find the one that an earlier call with the same request has queued.
+
+        Args:
+            tenant: owner of the job.
+            new: the job.
+            request: idempotency key of the request; None: without one.
+
+        Returns:
+            The job, and whether an earlier call has queued it.
+
+        Raises:
+            IdempotencyKeyReusedError: the key was used with another request.
             InvalidRequestError: a field is not valid.
             UploadNotReadyError: an upload is still being checked.
             DublineError: an upload is missing, of the wrong kind or rejected; nothing is inserted.
@@ -56,11 +75,25 @@ class Jobs:
         wrong = faults([new])
         if wrong:
             raise InvalidRequestError(str(wrong[0]["detail"]), wrong)
+        return idempotency.once(
+            JobRow,
+            request,
+            find=lambda: self._earlier(tenant, request),
+            create=lambda: self._insert(tenant, new, request),
+        )
+
+    def _earlier(self, tenant: str, request: Request | None) -> Job | None:
+        with transaction(self._engine) as session:
+            row = idempotency.earlier(session, JobRow, tenant, request)
+            return None if row is None else job_of(row)
+
+    def _insert(self, tenant: str, new: NewJob, request: Request | None) -> Job:
         with transaction(self._engine) as session:
             admission = admit(new, uploads_of(session, tenant, [new]))
             if admission.error_code is not None:
                 raise from_code(admission.error_code, admission.error_detail)
             (job_id,) = queue(session, tenant, [admission], batch_id=None)
+            idempotency.mark(session, JobRow, job_id, request)
             notify(session, RENDER, 1)
             return job_of(session.scalars(select(JobRow).where(JobRow.id == job_id)).one())
 
@@ -72,6 +105,17 @@ class Jobs:
         """
         with transaction(self._engine) as session:
             return job_of(_row(session, tenant, job_id))
+
+    def page(self, tenant: str, which: JobFilter, window: Window) -> Page[Job]:
+        """Read a page of the jobs of a tenant, newest first."""
+        with transaction(self._engine) as session:
+            if which.custom_id is not None:
+                states = [JobRow.state.in_(which.states)] if which.states else []
+                where = (JobRow.custom_id == which.custom_id, *states)
+                found = listing.rows(session, JobRow, tenant, window, *where)
+            else:
+                found = listing.rows_by_state(session, JobRow, tenant, which.states or JobState, window)
+            return listing.page_of(found, window, job_of)
 
     def cancel(self, tenant: str, job_id: UUID) -> Job:
         """Cancel a job that is not final. The next write of a worker that processes it is refused.

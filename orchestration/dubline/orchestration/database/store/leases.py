@@ -127,7 +127,9 @@ class Leases:
         if not self._run(fenced_statements.SAVE_CHECKPOINT, job_id=lease.job_id, token=lease.token, **values):
             self._refuse(lease)
 
-    def finish(self, lease: Lease, size_bytes: int, duration_s: float, gpu_s: float = 0.0) -> None:
+    def finish(
+        self, lease: Lease, size_bytes: int, duration_s: float, gpu_s: float = 0.0, *, sha256: str | None = None
+    ) -> None:
         """End the attempt and the job as succeeded, with the video at `lease.result_key`.
 
         Args:
@@ -135,11 +137,17 @@ class Leases:
             size_bytes: size of the video.
             duration_s: duration of the video.
             gpu_s: as for `progress`.
+            sha256: hash of the video in 64 hexadecimal digits; None if it is not known.
 
         Raises:
             LeaseLostError: the token is not valid; nothing was written.
         """
-        result = {"result_key": lease.result_key, "size_bytes": size_bytes, "duration_s": duration_s}
+        result = {
+            "result_key": lease.result_key,
+            "size_bytes": size_bytes,
+            "duration_s": duration_s,
+            "sha256": sha256,
+        }
         self._write(fenced_statements.FINISH, lease, gpu_s, **result)
 
     def retry(  # noqa: PLR0913, PLR0917 - the fields of domain.retry.Retry

@@ -11,6 +11,7 @@ from sqlalchemy import case, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from dubline.orchestration.database.rows import TenantRow, UploadRow
+from dubline.orchestration.database.store import idempotency, listing
 from dubline.orchestration.database.store.outbox import PROBE, notify
 from dubline.orchestration.database.store.records import upload_of
 from dubline.orchestration.database.store.transaction import transaction
@@ -20,6 +21,9 @@ from dubline.orchestration.domain.uploads import LOSS_BUDGET, ProbeLease, Upload
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
+
+    from dubline.orchestration.domain.idempotency import Request
+    from dubline.orchestration.domain.listing import Page, UploadFilter, Window
 
 _UNLEASED: Final[dict[str, Any]] = {"lease_token": None, "lease_expires_at": None, "lease_worker": None}
 
@@ -32,6 +36,19 @@ class Uploads:
 
     def insert(self, tenant: str, kind: UploadKind, content_type: str, size_bytes: int) -> Upload:
         """Insert an upload; it is pending until it is completed."""
+        return self.insert_once(tenant, kind, content_type, size_bytes, None)[0]
+
+    def insert_once(
+        self, tenant: str, kind: UploadKind, content_type: str, size_bytes: int, request: Request | None
+    ) -> tuple[Upload, bool]:
+        """Insert an upload, or find the one that an earlier call with the same request has inserted.
+
+        Returns:
+            The upload, and whether an earlier call has inserted it.
+
+        Raises:
+            IdempotencyKeyReusedError: the key was used with another request.
+        """
         kept_s = select(TenantRow.inputs_s).where(TenantRow.name == tenant).scalar_subquery()
         new = {
             "id": uuid4(),
@@ -41,8 +58,35 @@ class Uploads:
             "size_bytes": size_bytes,
             "expire_at": func.now() + func.make_interval(0, 0, 0, 0, 0, 0, kept_s),
         }
+        if request is not None:
+            new |= {"idempotency_key": request.key, "request_sha256": request.sha256}
+        return idempotency.once(
+            UploadRow,
+            request,
+            find=lambda: self._earlier(tenant, request),
+            create=lambda: self._insert(new),
+        )
+
+    def _earlier(self, tenant: str, request: Request | None) -> Upload | None:
+        with transaction(self._engine) as session:
+            row = idempotency.earlier(session, UploadRow, tenant, request)
+            return None if row is None else upload_of(row)
+
+    def _insert(self, new: dict[str, Any]) -> Upload:
         with transaction(self._engine) as session:
             return upload_of(session.scalars(insert(UploadRow).values(new).returning(UploadRow)).one())
+
+    def page(self, tenant: str, which: UploadFilter, window: Window) -> Page[Upload]:
+        """Read a page of the uploads of a tenant, newest first."""
+        kinds = [] if which.kind is None else [UploadRow.kind == which.kind]
+        with transaction(self._engine) as session:
+            if which.sha256 is not None:
+                states = [UploadRow.state.in_(which.states)] if which.states else []
+                where = (UploadRow.sha256 == which.sha256, *states, *kinds)
+                found = listing.rows(session, UploadRow, tenant, window, *where)
+            else:
+                found = listing.rows_by_state(session, UploadRow, tenant, which.states or UploadState, window, *kinds)
+            return listing.page_of(found, window, upload_of)
 
     def get(self, tenant: str, upload_id: UUID) -> Upload:
         """Read an upload.
