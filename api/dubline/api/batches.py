@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import Annotated, Final
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
-from dubline.api import cursors, deletion
+from dubline.api import cursors, deletion, idempotency, pages, waiting
 from dubline.api.auth import Actor, Tenant
 from dubline.api.bodies import BodyRoute
-from dubline.api.jobs import summary
+from dubline.api.idempotency import IdempotencyKey
+from dubline.api.jobs import Include, States, summary
 from dubline.api.openapi import problems
-from dubline.api.schemas.batches import BatchAnswer, BatchRequest
+from dubline.api.pages import Cursor, Limit
+from dubline.api.schemas.batches import BatchAnswer, BatchListAnswer, BatchListItem, BatchRequest
 from dubline.api.schemas.jobs import JobPageAnswer
 from dubline.api.services import ServicesDep
+from dubline.api.waiting import WaitS
+from dubline.orchestration.domain.batches import JobPage
+from dubline.orchestration.domain.listing import BatchFilter, Window
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"], route_class=BodyRoute)
 
-PAGE_LIMIT: Final = 500
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
-        description=(
-            "A random key, to be stored before the request is sent. The same key with the same body returns the "
-            "existing batch and `Idempotency-Replayed: true`; with another body it is rejected."
-        ),
+ChangedSince = Annotated[
+    int | None,
+    Query(
+        ge=0,
+        lt=2**63,
+        description="`changed_until` of an earlier page: only jobs that changed since. Deleted jobs are not reported.",
     ),
 ]
-Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Number of jobs on one page.")]
-Cursor = Annotated[
-    str | None, Query(max_length=64, description="`next_cursor` of the previous page; omit for the first page.")
-]
-
+Finished = Annotated[bool | None, Query(description="Only batches whose jobs are all final, or are not.")]
 Inputs = Annotated[
     bool, Query(description="Delete the batch's uploads too, except those that a job outside the batch uses.")
 ]
@@ -61,30 +55,84 @@ def create_batch(
         tenant,
         [row.new_job() for row in request.jobs],
         idempotency_key,
-        _fingerprint(request),
+        idempotency.fingerprint(request),
         request.retention.seconds(),
     )
     response.headers["Location"] = f"/v1/batches/{batch.id}"
-    if replayed:
-        response.headers["Idempotency-Replayed"] = "true"
+    idempotency.mark(response, replayed=replayed)
     return BatchAnswer.of(batch)
 
 
-@router.get("/{batch_id}", summary="Get a batch", responses=problems(401, 404, 422))
-def get_batch(batch_id: UUID, tenant: Tenant, services: ServicesDep) -> BatchAnswer:
-    """Return a batch with the number of its jobs in each state."""
-    return BatchAnswer.of(services.store.batches.get(tenant, batch_id))
+@router.get("", summary="List batches", responses=problems(401, 422, 503))
+def list_batches(
+    tenant: Tenant,
+    services: ServicesDep,
+    window: Annotated[Window, Depends(pages.window)],
+    finished: Finished = None,
+    idempotency_key: Annotated[
+        str | None, Query(max_length=255, description="Only the batch that was created with this key.")
+    ] = None,
+) -> BatchListAnswer:
+    """List batches, newest first, without counting their jobs in each state."""
+    which = BatchFilter(finished=finished, idempotency_key=idempotency_key)
+    page = services.store.batches.page(tenant, which, window)
+    return BatchListAnswer(data=[BatchListItem.of(one) for one in page.items], next_cursor=pages.next_cursor(page))
 
 
-@router.get("/{batch_id}/jobs", summary="List a batch's jobs", responses=problems(401, 404, 422, 503))
-def list_jobs(
-    batch_id: UUID, tenant: Tenant, services: ServicesDep, limit: Limit = 100, cursor: Cursor = None
-) -> JobPageAnswer:
-    """List the jobs in the order of the batch's rows, without their attempts."""
+@router.get("/{batch_id}", summary="Get a batch", responses=problems(401, 404, 422, 503))
+async def get_batch(
+    batch_id: UUID, tenant: Tenant, services: ServicesDep, request: Request, wait_s: WaitS = 0
+) -> BatchAnswer:
+    """Return a batch with the number of its jobs in each state.
+
+    With `wait_s` the response is delayed until every job is final.
+    """
+
+    def read() -> BatchAnswer:
+        return BatchAnswer.of(services.store.batches.get(tenant, batch_id))
+
+    return await waiting.until(request, wait_s, read, lambda batch: batch.finished)
+
+
+@router.get(
+    "/{batch_id}/jobs",
+    summary="List a batch's jobs",
+    response_model=JobPageAnswer,
+    responses=problems(401, 404, 422, 503),
+)
+async def list_jobs(  # noqa: PLR0913, PLR0917 - the parameters of the list
+    batch_id: UUID,
+    tenant: Tenant,
+    services: ServicesDep,
+    request: Request,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    states: States = [],  # noqa: B006 - read only
+    changed_since: ChangedSince = None,
+    include: Include = [],  # noqa: B006 - read only
+    wait_s: WaitS = 0,
+) -> Response:
+    """List the jobs in the order of the batch's rows, without their attempts.
+
+    With `wait_s` the response is delayed until the page has a job, which is useful with `changed_since`.
+    """
     after = None if cursor is None else cursors.decode(batch_id, cursor)
-    page = services.store.batches.jobs(tenant, batch_id, after, limit)
-    following = None if page.next_after is None else cursors.encode(batch_id, page.next_after)
-    return JobPageAnswer(data=[summary(job, services) for job in page.jobs], next_cursor=following)
+
+    def read() -> JobPage:
+        return services.store.batches.jobs(tenant, batch_id, after, limit, states, changed_since)
+
+    def respond(page: JobPage) -> Response:
+        following = None if page.next_after is None else cursors.encode(batch_id, page.next_after)
+        answer = JobPageAnswer.model_construct(
+            data=[summary(job, services, signed=bool(include)) for job in page.jobs],
+            next_cursor=following,
+            changed_until=page.changed_until,
+        )
+        # Serialised here: FastAPI would validate each job a second time.
+        return Response(answer.model_dump_json(), media_type="application/json")
+
+    page = await waiting.until(request, wait_s, read, lambda page: bool(page.jobs))
+    return await run_in_threadpool(respond, page)
 
 
 @router.post("/{batch_id}/cancel", summary="Cancel a batch", responses=problems(401, 404, 422, 503))
@@ -99,9 +147,3 @@ def delete_batch(
 ) -> Response:
     """Delete a batch with all its jobs and videos. Jobs that are not final are cancelled first."""
     return deletion.response(services.store.deletions.batch(tenant, batch_id, actor, inputs=inputs))
-
-
-def _fingerprint(request: BatchRequest) -> str:
-    # A hash of the parsed request without defaults: explicit defaults, the order of fields and fields that a later
-    # version adds do not change it.
-    return hashlib.sha256(request.model_dump_json(exclude_defaults=True).encode()).hexdigest()

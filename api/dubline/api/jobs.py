@@ -5,38 +5,84 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from dubline.api import deletion
+from dubline.api import deletion, idempotency, pages, waiting
 from dubline.api.auth import Actor, Tenant
 from dubline.api.bodies import BodyRoute
+from dubline.api.idempotency import IdempotencyKey
 from dubline.api.openapi import problems
 from dubline.api.progress import eta_s
-from dubline.api.schemas.jobs import AttemptAnswer, JobAnswer, JobDetail, JobRequest, ResultAnswer, fault
+from dubline.api.schemas.jobs import AttemptAnswer, JobAnswer, JobDetail, JobListAnswer, JobRequest, ResultAnswer, fault
 from dubline.api.services import Services, ServicesDep
-from dubline.orchestration.domain.jobs import Attempt, Job
+from dubline.api.waiting import WaitS
+from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, FINAL, Attempt, Job, JobState
+from dubline.orchestration.domain.listing import JobFilter, Window
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=BodyRoute)
 
 
+States = Annotated[list[JobState], Query(alias="state", description="Only jobs in this state; may be repeated.")]
+CustomIdFilter = Annotated[
+    str | None, Query(min_length=1, max_length=CUSTOM_ID_MAX_CHARS, description="Only jobs with this `custom_id`.")
+]
+Include = Annotated[
+    list[Literal["result"]],
+    Query(description="`result`: presign the URL of each video, which takes about a millisecond for each job."),
+]
+
+
 @router.post("", status_code=201, summary="Submit a job", responses=problems(401, 409, 422, 503))
-def create_job(request: JobRequest, tenant: Tenant, services: ServicesDep, response: Response) -> JobDetail:
+def create_job(
+    request: JobRequest,
+    tenant: Tenant,
+    services: ServicesDep,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> JobDetail:
     """Queue one job.
 
     If an upload is missing or was rejected, no job is created and the error has the upload's error code.
     """
-    job = services.store.jobs.insert(tenant, request.new_job())
+    keyed = idempotency.keyed(idempotency_key, request)
+    job, replayed = services.store.jobs.insert_once(tenant, request.new_job(), keyed)
+    idempotency.mark(response, replayed=replayed)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return detail(job, (), services)
+    return detail(job, services.store.jobs.attempts(tenant, job.id) if replayed else (), services)
+
+
+@router.get("", summary="List jobs", responses=problems(401, 422, 503))
+def list_jobs(  # noqa: PLR0913, PLR0917 - the parameters of the list
+    tenant: Tenant,
+    services: ServicesDep,
+    window: Annotated[Window, Depends(pages.window)],
+    states: States = [],  # noqa: B006 - read only
+    custom_id: CustomIdFilter = None,
+    include: Include = [],  # noqa: B006 - read only
+) -> JobListAnswer:
+    """List jobs, newest first, without their attempts."""
+    page = services.store.jobs.page(tenant, JobFilter(states=frozenset(states), custom_id=custom_id), window)
+    data = [summary(job, services, signed=bool(include)) for job in page.items]
+    return JobListAnswer(data=data, next_cursor=pages.next_cursor(page))
 
 
 @router.get("/{job_id}", summary="Get a job", responses=problems(401, 404, 422, 503))
-def get_job(job_id: UUID, tenant: Tenant, services: ServicesDep) -> JobDetail:
-    """Return a job with its progress and attempts and, once it succeeded, the URL of its video."""
-    job = services.store.jobs.get(tenant, job_id)
-    return detail(job, services.store.jobs.attempts(tenant, job_id), services)
+async def get_job(
+    job_id: UUID, tenant: Tenant, services: ServicesDep, request: Request, wait_s: WaitS = 0
+) -> JobDetail:
+    """Return a job with its progress and attempts and, once it succeeded, the URL of its video.
+
+    With `wait_s` the response is delayed until the job is final.
+    """
+
+    def read() -> JobDetail:
+        job = services.store.jobs.get(tenant, job_id)
+        return detail(job, services.store.jobs.attempts(tenant, job_id), services)
+
+    return await waiting.until(request, wait_s, read, lambda job: job.state in FINAL)
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", responses=problems(401, 404, 422, 503))
@@ -62,15 +108,23 @@ def detail(job: Job, attempts: Sequence[Attempt], services: Services) -> JobDeta
     return JobDetail.model_validate({**fields, "attempts": [AttemptAnswer.of(one) for one in attempts]})
 
 
-def summary(job: Job, services: Services) -> JobAnswer:
+def summary(job: Job, services: Services, *, signed: bool) -> JobAnswer:
     """Build the response for a job in a list.
 
     Attempts are not loaded there, so the start of the current attempt is known for a first attempt only.
+
+    Args:
+        job: the job.
+        services: signs the URL.
+        signed: whether the result has a URL.
     """
-    return JobAnswer.model_validate(_fields(job, job.started_at if job.attempt_count == 1 else None, services))
+    started_at = job.started_at if job.attempt_count == 1 else None
+    return JobAnswer.model_validate(_fields(job, started_at, services, signed=signed))
 
 
-def _fields(job: Job, attempt_started_at: datetime | None, services: Services) -> dict[str, object]:
+def _fields(
+    job: Job, attempt_started_at: datetime | None, services: Services, *, signed: bool = True
+) -> dict[str, object]:
     now = datetime.now(UTC)
     copied = (
         *(
@@ -90,17 +144,18 @@ def _fields(job: Job, attempt_started_at: datetime | None, services: Services) -
         "percent": job.progress_percent,
         "eta_s": eta_s(job, attempt_started_at, now),
         "error": fault(job.error_code, job.error_detail),
-        "result": _result(job, services, now),
+        "result": _result(job, services, now, signed=signed),
     }
 
 
-def _result(job: Job, services: Services, now: datetime) -> ResultAnswer | None:
+def _result(job: Job, services: Services, now: datetime, *, signed: bool) -> ResultAnswer | None:
     if job.result_key is None or job.result_deleted_at is not None:
         return None
     expires_s = services.limits.result_url_s
     return ResultAnswer(
-        url=services.objects.presign_get(job.result_key, f"{job.id}.mp4", expires_s),
-        expires_at=now + timedelta(seconds=expires_s),
+        url=services.objects.presign_get(job.result_key, f"{job.id}.mp4", expires_s) if signed else None,
+        expires_at=now + timedelta(seconds=expires_s) if signed else None,
+        sha256=job.result_sha256,
         size_bytes=job.result_size_bytes,
         duration_s=job.result_duration_s,
     )

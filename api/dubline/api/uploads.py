@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Query, Response
 
-from dubline.api import deletion
+from dubline.api import deletion, idempotency, pages
 from dubline.api.auth import Actor, Tenant
 from dubline.api.bodies import BodyRoute
+from dubline.api.idempotency import IdempotencyKey
 from dubline.api.openapi import problems
-from dubline.api.schemas.uploads import PutAnswer, UploadAnswer, UploadCreated, UploadRequest
+from dubline.api.schemas.uploads import PutAnswer, UploadAnswer, UploadCreated, UploadListAnswer, UploadRequest
 from dubline.api.services import Services, ServicesDep
 from dubline.orchestration.domain.errors import (
     EmptyUploadError,
@@ -20,6 +21,7 @@ from dubline.orchestration.domain.errors import (
     UploadTooLargeError,
     WrongContentTypeError,
 )
+from dubline.orchestration.domain.listing import UploadFilter, Window
 from dubline.orchestration.domain.uploads import Upload, UploadKind, UploadState
 from dubline.orchestration.settings import LimitSettings
 
@@ -47,15 +49,43 @@ _EXPECTED: Final = {
 }
 
 
+States = Annotated[list[UploadState], Query(alias="state", description="Only uploads in this state; may be repeated.")]
+
+
 @router.post("", status_code=201, summary="Declare a file", responses=problems(401, 413, 422, 503))
-def create_upload(request: UploadRequest, tenant: Tenant, services: ServicesDep, response: Response) -> UploadCreated:
+def create_upload(
+    request: UploadRequest,
+    tenant: Tenant,
+    services: ServicesDep,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> UploadCreated:
     """Declare a file and get a presigned URL for a PUT of exactly its bytes. Then call `complete`."""
     content_type = _accepted_type(request)
     _check_size(request, services.limits)
-    upload = services.store.uploads.insert(tenant, request.kind, content_type, request.size_bytes)
+    keyed = idempotency.keyed(idempotency_key, request)
+    upload, replayed = services.store.uploads.insert_once(tenant, request.kind, content_type, request.size_bytes, keyed)
+    idempotency.mark(response, replayed=replayed)
     put = services.objects.presign_put(upload.object_key, content_type, upload.size_bytes, services.limits.put_url_s)
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
     return UploadCreated.to(upload, PutAnswer(url=put.url, headers=dict(put.headers), expires_at=put.expires_at))
+
+
+@router.get("", summary="List uploads", responses=problems(401, 422, 503))
+def list_uploads(  # noqa: PLR0913, PLR0917 - the parameters of the list
+    tenant: Tenant,
+    services: ServicesDep,
+    window: Annotated[Window, Depends(pages.window)],
+    states: States = [],  # noqa: B006 - read only
+    kind: Annotated[UploadKind | None, Query(description="Only files of this role.")] = None,
+    sha256: Annotated[
+        str | None, Query(pattern="^[0-9a-f]{64}$", description="Only files with this hash; they are ready.")
+    ] = None,
+) -> UploadListAnswer:
+    """List uploads, newest first. With `sha256` a client finds a file that it need not send again."""
+    which = UploadFilter(states=frozenset(states), kind=kind, sha256=sha256)
+    page = services.store.uploads.page(tenant, which, window)
+    return UploadListAnswer(data=[UploadAnswer.of(one) for one in page.items], next_cursor=pages.next_cursor(page))
 
 
 @router.post(

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
 ROUTES = {
-    "/v1/uploads": {"post"},
+    "/v1/uploads": {"get", "post"},
     "/v1/uploads/{upload_id}": {"get", "delete"},
     "/v1/uploads/{upload_id}/complete": {"post"},
-    "/v1/jobs": {"post"},
+    "/v1/jobs": {"get", "post"},
     "/v1/jobs/{job_id}": {"get", "delete"},
     "/v1/jobs/{job_id}/cancel": {"post"},
-    "/v1/batches": {"post"},
+    "/v1/batches": {"get", "post"},
     "/v1/batches/{batch_id}": {"get", "delete"},
     "/v1/batches/{batch_id}/cancel": {"post"},
     "/v1/batches/{batch_id}/jobs": {"get"},
@@ -27,6 +27,7 @@ ROUTES = {
     "/v1/keys/{key_id}/rotate": {"post"},
     "/v1/usage": {"get"},
     "/v1/audit": {"get"},
+    "/v1/limits": {"get"},
     "/health/live": {"get"},
     "/health/ready": {"get"},
 }

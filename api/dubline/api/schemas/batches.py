@@ -13,7 +13,7 @@ from dubline.api.documents import Document
 from dubline.api.problems import ITEMS_SHOWN
 from dubline.api.schemas.fields import KeptS, Percent, RequestModel, ResponseModel
 from dubline.api.schemas.jobs import JobRequest
-from dubline.orchestration.domain.batches import Batch, Retention
+from dubline.orchestration.domain.batches import Batch, BatchSummary, Retention
 from dubline.orchestration.domain.errors import TooManyRowsError
 from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.settings import LimitSettings
@@ -114,3 +114,33 @@ def _rows(document: Document, limit: int) -> list[JobRequest]:
     if faults:
         raise RequestValidationError(faults)
     return rows
+
+
+class BatchListItem(ResponseModel):
+    """One batch in a list."""
+
+    id: UUID
+    job_count: int = Field(description="Number of jobs, without deleted ones.")
+    open_count: int = Field(description="Number of jobs that are not final.")
+    finished: bool = Field(description="Whether every job has reached a final state.")
+    retention: RetentionAnswer
+    created_at: datetime
+
+    @classmethod
+    def of(cls, batch: BatchSummary) -> Self:
+        """Convert a batch."""
+        return cls(
+            id=batch.id,
+            job_count=batch.row_count,
+            open_count=batch.open_count,
+            finished=batch.open_count == 0,
+            retention=RetentionAnswer(inputs_s=batch.retention.inputs_s, results_s=batch.retention.results_s),
+            created_at=batch.created_at,
+        )
+
+
+class BatchListAnswer(ResponseModel):
+    """One page of a list of batches."""
+
+    data: list[BatchListItem]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last page.")

@@ -50,8 +50,14 @@ class JobRequest(RenderOptionsRequest, JobInputsRequest):
 class ResultAnswer(ResponseModel):
     """The finished video: H.264 and AAC in MP4."""
 
-    url: str = Field(description="Presigned URL, valid for at most an hour; each read of the job creates a new one.")
-    expires_at: datetime
+    url: str | None = Field(
+        description=(
+            "Presigned URL, valid for at most an hour; each read of the job creates a new one. Null in lists, unless "
+            "they are read with `include=result`."
+        )
+    )
+    expires_at: datetime | None = Field(description="When the URL expires.")
+    sha256: str | None = Field(description="SHA-256 of the video in 64 hexadecimal digits; null for older videos.")
     size_bytes: int | None
     duration_s: float | None
 
@@ -113,11 +119,19 @@ class JobDetail(JobAnswer):
     attempts: list[AttemptAnswer] = Field(description="Oldest first.")
 
 
-class JobPageAnswer(ResponseModel):
-    """One page of the jobs of a batch, in the order of its rows."""
+class JobListAnswer(ResponseModel):
+    """One page of a list of jobs."""
 
     data: list[JobAnswer]
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last page.")
+
+
+class JobPageAnswer(JobListAnswer):
+    """One page of the jobs of a batch, in the order of its rows."""
+
+    changed_until: int = Field(
+        description="Send it as `changed_since` later, to get only the jobs that changed after this page was read."
+    )
 
 
 def fault(code: str | None, detail: str | None) -> Fault | None:

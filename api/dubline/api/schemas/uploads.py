@@ -113,6 +113,13 @@ class UploadCreated(UploadAnswer):
         return cls.model_validate({**_fields(upload), "put": put})
 
 
+class UploadListAnswer(ResponseModel):
+    """One page of a list of uploads."""
+
+    data: list[UploadAnswer]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last page.")
+
+
 def _fields(upload: Upload) -> dict[str, object]:
     code = upload.error_code
     return {
