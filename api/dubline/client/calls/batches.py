@@ -100,11 +100,16 @@ class Batches:
         Raises:
             ClientError: the batch does not exist, or the server did not respond.
         """
+        for page in self._pages(batch_id, None):
+            yield from page.data
+
+    def _pages(self, batch_id: str, changed_since: int | None) -> Iterator[JobPage]:
+        since = "" if changed_since is None else f"&changed_since={changed_since}"
         cursor = ""
         while True:
-            query = f"limit={_PAGE}" + (f"&cursor={cursor}" if cursor else "")
+            query = f"limit={_PAGE}{since}" + (f"&cursor={cursor}" if cursor else "")
             page = self._transport.call(f"GET {_PATH}/{batch_id}/jobs?{query}", JobPage)
-            yield from page.data
+            yield page
             if not page.next_cursor:
                 return
             cursor = page.next_cursor
@@ -120,11 +125,15 @@ class Batches:
         """
         backoff = PollBackoff(self._closing)
         seen: dict[str, tuple[object, ...]] = {}
+        since: int | None = None
         while True:
             # Requested before the jobs: if the batch is finished, all jobs read afterwards are final.
             finished = self.get(batch_id).finished
             changed = False
-            for job in self.jobs(batch_id):
+            pages = list(self._pages(batch_id, since))
+            # Of the first page, since a job on it may change while the others are read.
+            since = pages[0].changed_until
+            for job in (job for page in pages for job in page.data):
                 # Without the result, whose URL is different in each response.
                 facts = (job.state, job.stage, job.percent)
                 if seen.get(job.id) != facts:

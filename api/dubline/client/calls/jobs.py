@@ -103,7 +103,7 @@ class Jobs:
             ClientError: there is no video, the download failed, or the file cannot be written.
         """
         job = self.get(job_id)
-        if job.result is None:
+        if job.result is None or job.result.url is None:
             reason = f"it was deleted at {job.result_deleted_at}" if job.result_deleted_at else f"it is {job.state}"
             raise ClientError(f"Job {job_id} has no video: {reason}.")
         try:

@@ -53,9 +53,10 @@ class Attempt(Response):
 
 
 class Result(Response):
-    """A finished video. `url` is valid for at most an hour; getting the job again returns a new one."""
+    """A finished video. `url` is valid for at most an hour and None in lists; getting the job returns a new one."""
 
-    url: str
+    url: str | None = None
+    sha256: str | None = None
     size_bytes: int | None = None
     duration_s: float | None = None
 
@@ -102,3 +103,5 @@ class JobPage(Response):
 
     data: tuple[Job, ...]
     next_cursor: str | None = None
+    changed_until: int | None = None
+    """None: the server reports no changes, and each look reads every job."""

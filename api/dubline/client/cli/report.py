@@ -38,7 +38,7 @@ def of_job(job: Job) -> Iterator[str]:
         yield f"  attempt {attempt.number}: {attempt.outcome or 'running'}{cause}{held}"
     if job.error:
         yield f"  {job.error}"
-    if job.result:
+    if job.result and job.result.url:
         yield f"  {job.result.url}"
     if job.result_deleted_at:
         yield f"  the video was deleted at {job.result_deleted_at}"

@@ -109,8 +109,10 @@ class Batches:
             where.append(BatchRow.idempotency_key == which.idempotency_key)
         with transaction(self._engine) as session:
             found = listing.rows(session, BatchRow, tenant, window, *where)
-            counted = select(BatchRow.id, _open_count()).where(BatchRow.id.in_([row.id for row in found]))
-            counts: dict[UUID, int] = dict(session.execute(counted).tuples().all())
+            counted = select(BatchRow.id, _open_count().label("open_jobs")).where(
+                BatchRow.id.in_([row.id for row in found])
+            )
+            counts = {row.id: row.open_jobs for row in session.execute(counted)}
             return listing.page_of(found, window, lambda row: _summary(row, counts[row.id]))
 
     def cancel(self, tenant: str, batch_id: UUID) -> Batch:
