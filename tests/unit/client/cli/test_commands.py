@@ -11,7 +11,7 @@ from tests.unit.client.service import KEY, URL, Service
 
 import dubline.embedded
 from dubline.client import __main__, client
-from dubline.client.cli import commands
+from dubline.client.cli import commands, connection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     service = Service()
     real = client.Client
-    monkeypatch.setattr(commands, "Client", lambda url, key: real(url, key, service.transport()))
+    monkeypatch.setattr(connection, "Client", lambda url, key: real(url, key, service.transport()))
     monkeypatch.setenv("DUBLINE_URL", URL)
     monkeypatch.setenv("DUBLINE_API_KEY", KEY)
     return service
