@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from pydantic import ValidationError
 
-from dubline.api import batches
+from dubline.api import idempotency
 from dubline.api.schemas.batches import BatchRequest, RetentionRequest
 from dubline.api.schemas.jobs import JobRequest
 from dubline.api.schemas.options import ControlsRequest
@@ -160,6 +160,6 @@ def test_the_hash_of_a_batch_request_is_the_same_in_all_versions() -> None:
     earlier = "04e29ef55d61fc2381f2f2ce08e690881e419ee12474c7c6ff3d73c7443750d0"
     for more in ({}, {"output": {}}, {"output": {"height_px": None}}):
         request = BatchRequest.model_validate({"jobs": [row | more], "retention": retention})
-        assert batches._fingerprint(request) == earlier
+        assert idempotency.fingerprint(request) == earlier
     chosen = BatchRequest.model_validate({"jobs": [row | {"output": {"height_px": 720}}], "retention": retention})
-    assert batches._fingerprint(chosen) != earlier
+    assert idempotency.fingerprint(chosen) != earlier

@@ -159,7 +159,7 @@ def test_a_job_failed_by_the_rescuer_has_no_checkpoints(store: Store, factory: J
     _, checkpoints = claimed_with_checkpoints(store, EXPIRED_S)
     for _ in range(4):
         store.leases.rescue_expired()
-        store.leases.claim("lost", EXPIRED_S)
+        store.leases.claim("worker-1", EXPIRED_S)
     assert store.jobs.get("acme", job.id).error_code == "attempts_exhausted"
     assert pending_deletion(store) == {saved.object_key for saved in checkpoints}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -20,19 +21,21 @@ from dubline.orchestration.database.store.outbox import Outbox
 from dubline.orchestration.database.store.tenants import Tenants
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
+from dubline.orchestration.database.store.usage import UsageTotals
 from dubline.orchestration.database.store.workers import Workers
 from dubline.orchestration.domain.batches import Batch, Retention
 from dubline.orchestration.domain.errors import DublineError
+from dubline.orchestration.domain.idempotency import Request
 from dubline.orchestration.domain.jobs import Job, NewJob
+from dubline.orchestration.domain.listing import BatchFilter, JobFilter, UploadFilter, Window
 from dubline.orchestration.domain.uploads import UploadKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
 
     from dubline.orchestration.database.store import Store
 
-CLASSES: Final = (Batches, Deletions, Events, Jobs, Keys, Leases, Outbox, Tenants, Uploads, Workers)
+CLASSES: Final = (Batches, Deletions, Events, Jobs, Keys, Leases, Outbox, Tenants, Uploads, UsageTotals, Workers)
 #: Methods without a tenant: of operators and processes. Those of leases accept a secret token.
 INTERNAL: Final = frozenset(
     {
@@ -66,6 +69,7 @@ INTERNAL: Final = frozenset(
         "Uploads.rescue_expired",
         "Uploads.retry",
         "Uploads.waiting_count",
+        "UsageTotals.of_all",
         "Workers.failed",
         "Workers.forget",
         "Workers.read",
@@ -79,18 +83,25 @@ ARGUMENTS: Final[dict[str, Any]] = {
     "code": "image_too_small",
     "content_type": "image/png",
     "detail": "Too small.",
+    "first": date(2000, 1, 1),
     "idempotency_key": None,
     "inputs": True,
     "kind": UploadKind.PORTRAIT,
+    "last": date(2100, 1, 1),
     "limit": 10,
+    "request": Request(key="1", sha256="0" * 64),
     "request_sha256": "0" * 64,
     "retention": Retention(inputs_s=1, results_s=1),
     "size_bytes": 10,
+    "window": Window(limit=10),
 }
+#: Method -> the filter of its list.
+FILTERS: Final = {Batches.page: BatchFilter(), Jobs.page: JobFilter(), Uploads.page: UploadFilter()}
 ROWS: Final = text("""
 SELECT 'upload', id, to_jsonb(uploads) FROM uploads WHERE tenant = :tenant
 UNION ALL SELECT 'batch', id, to_jsonb(batches) FROM batches WHERE tenant = :tenant
 UNION ALL SELECT 'job', id, to_jsonb(jobs) - 'order_key' FROM jobs WHERE tenant = :tenant
+UNION ALL SELECT 'key', NULL, to_jsonb(api_keys) FROM api_keys WHERE tenant = :tenant
 UNION ALL SELECT 'audit', id, to_jsonb(audit) FROM audit WHERE tenant = :tenant
 ORDER BY 1, 2
 """)
@@ -102,15 +113,16 @@ class Tenant:
     def __init__(self, store: Store, name: str) -> None:
         self.name = name
         self.factory = JobFactory(store, name)
+        self.key_id = store.keys.issue(name).key.id
         self.waiting = self.factory.pending(UploadKind.PORTRAIT)
         self.job: Job = store.jobs.insert(name, self.factory.new())
         self.batch: Batch = store.batches.insert(name, [self.factory.new()], None, "0" * 64)[0]
         store.batches.cancel(name, self.batch.id)
 
-    def ids(self, parameter: str) -> list[UUID]:
+    def ids(self, parameter: str) -> list[Any]:
         if parameter == "upload_id":
             return [self.waiting.id, self.factory.portrait.id]
-        ids = {"job_id": [self.job.id], "batch_id": [self.batch.id]}
+        ids: dict[str, list[Any]] = {"job_id": [self.job.id], "batch_id": [self.batch.id], "key_id": [self.key_id]}
         ids["subject_id"] = [self.job.id, self.batch.id, self.waiting.id]
         return ids[parameter]
 
@@ -141,13 +153,15 @@ def rows_of(store: Store, tenant: str) -> list[Any]:
 def calls(method: Callable[..., Any], tenant: str, victim: Tenant) -> list[dict[str, Any]]:
     """Arguments of one tenant with ids of the other one; a parameter without a value here is an error."""
     fixed: dict[str, Any] = {"tenant": tenant}
-    ids: dict[str, list[UUID]] = {}
+    ids: dict[str, list[Any]] = {}
     new = NewJob(portrait_upload_id=victim.factory.portrait.id, speech_upload_id=victim.factory.speech.id)
     for name, parameter in list(inspect.signature(method).parameters.items())[1:]:
         if name in {"new", "rows"}:
             fixed[name] = new if name == "new" else [new]
         elif name.endswith("_id"):
             ids[name] = victim.ids(name)
+        elif name == "which":
+            fixed[name] = FILTERS[method]
         elif name in ARGUMENTS:
             fixed[name] = ARGUMENTS[name]
         elif name != "tenant":
@@ -171,10 +185,11 @@ def test_ids_of_another_tenant_read_and_change_nothing(store: Store, victim: Ten
     attacker = Tenant(store, "attacker")
     before = rows_of(store, victim.name)
     group, method = name.split(".")
+    (group,) = (key for key, one in vars(store).items() if type(one).__name__ == group)
     own = {str(row[1]) for row in before}
     for call in calls(methods()[name], attacker.name, victim):
         try:
-            answer = getattr(getattr(store, group.lower()), method)(**call)
+            answer = getattr(getattr(store, group), method)(**call)
         except DublineError:
             answer = None
         assert not any(f"id=UUID('{one}'), tenant" in repr(answer) for one in own)
