@@ -124,7 +124,7 @@ def _hits(evidence: _Evidence, row: Mapping[str, Any]) -> Iterator[tuple[float |
 def _killed_at(evidence: _Evidence, attempt: Mapping[str, Any]) -> float | None:
     if attempt["cause"] not in {None, "worker_lost"} or attempt["outcome"] == "succeeded":
         return None
-    pid = int(attempt["worker"].rpartition(":")[2])
+    pid = int(attempt["worker"].rpartition("/")[2])
     ended_at = attempt["ended_at"] or float("inf")
     within = (at for at in evidence.kills.get(pid, []) if attempt["started_at"] - CLOCK_S <= at <= ended_at)
     return min(within, default=None)

@@ -13,7 +13,7 @@ Event = dict[str, Any]
 def attempt(number: int, outcome: str | None, started_at: float, ended_at: float | None, pid: int = 7) -> Event:
     return {
         "number": number,
-        "worker": f"host:{pid}",
+        "worker": f"host:1/{pid}",
         "started_at": started_at,
         "ended_at": ended_at,
         "outcome": outcome,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ATTEMPT = {
     "number": 1,
-    "worker": "host:7",
+    "worker": "host:1/7",
     "started_at": 1.0,
     "ended_at": 3.0,
     "outcome": "succeeded",

@@ -84,7 +84,7 @@ class DatabaseReader:
                 HeldJob(
                     str(row["id"]),
                     row["attempt_count"],
-                    int(row["lease_worker"].rpartition(":")[2]),
+                    int(row["lease_worker"].rpartition("/")[2]),
                     row["stage"] or "",
                     row["progress_percent"],
                 )

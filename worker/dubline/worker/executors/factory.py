@@ -76,7 +76,7 @@ def _shared(context: WorkerContext) -> dict[str, Any]:
         "leases": LeaseSettings.read(),
         "folder": context.folder,
         # The parent keeps its id while it replaces children, so that failures are counted over all of them.
-        "worker": f"{socket.gethostname()}:{os.getppid()}",
+        "worker": f"{socket.gethostname()}:{os.getppid()}/{os.getpid()}",
         "shutdown": context.shutdown,
         "liveness": context.liveness,
     }

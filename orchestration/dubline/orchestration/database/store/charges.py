@@ -2,6 +2,9 @@
 
 `domain.retry` defines the rules. A job avoids a worker that failed it while another worker is alive that did not fail
 it, its alternative.
+
+The worker of an attempt is `HOST:PARENT/CHILD`. A worker keeps the part before the slash when its child process is
+replaced; rules about workers compare this part.
 """
 
 from __future__ import annotations
@@ -16,6 +19,13 @@ from dubline.orchestration.domain.retry import CHARGED_OUTCOME, RESET_ON_PROGRES
 ALIVE_S: Final = 60
 #: Least seconds between two writes of `workers.seen_at`, so that a claim rarely writes one row more.
 SEEN_STEP_S: Final = 10
+
+
+def worker_of(process: str) -> str:
+    """Return the SQL expression of the worker of a process; `process` is an expression of `HOST:PARENT/CHILD`."""
+    return f"split_part({process}, '/', 1)"
+
+
 #: SQL condition on the rows of `attempts` that are charged.
 CHARGED: Final = f"""outcome = '{CHARGED_OUTCOME}' AND (cause NOT IN ({sql_list(RESET_ON_PROGRESS)}) OR number > (
     SELECT coalesce(max(other.number), 0) FROM attempts AS other WHERE other.job_id = attempts.job_id AND other.kept
@@ -30,7 +40,7 @@ def failed_by(job: str, worker: str) -> str:
         worker: SQL expression of the worker's name.
     """
     return (
-        f"EXISTS (SELECT FROM attempts WHERE attempts.job_id = {job} AND attempts.worker = {worker}"
+        f"EXISTS (SELECT FROM attempts WHERE attempts.job_id = {job} AND {worker_of('attempts.worker')} = {worker}"
         f" AND cause <> '{Cause.TRANSIENT}' AND {CHARGED})"
     )
 
@@ -54,13 +64,16 @@ def times_charged(worker: str, alternative: str) -> str:
     """
     return (
         f"CASE WHEN cause = '{Cause.TRANSIENT}' OR NOT {alternative} THEN count(*)"
-        f" ELSE count(DISTINCT attempts.worker) FILTER (WHERE attempts.worker <> {worker}) END"
+        f" ELSE count(DISTINCT {worker_of('attempts.worker')})"
+        f" FILTER (WHERE {worker_of('attempts.worker')} <> {worker}) END"
     )
 
 
+#: The worker of the parameter `worker`, with its type, which the server cannot derive everywhere.
+WORKER: Final = worker_of("CAST(%(worker)s AS text)")
 #: Common table expression that records that a worker is alive.
 SEEN: Final = f"""seen AS (
-    INSERT INTO workers (name) SELECT %(worker)s WHERE NOT EXISTS (
-        SELECT FROM workers WHERE name = %(worker)s AND seen_at > now() - interval '{SEEN_STEP_S} s'
+    INSERT INTO workers (name) SELECT {WORKER} WHERE NOT EXISTS (
+        SELECT FROM workers WHERE name = {WORKER} AND seen_at > now() - interval '{SEEN_STEP_S} s'
     ) ON CONFLICT (name) DO UPDATE SET seen_at = now()
 )"""  # noqa: S608 - our own text

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import UploadRow
 from dubline.orchestration.database.rows.base import sql_list
-from dubline.orchestration.database.store.charges import CHARGED, SEEN, failed_by, has_alternative, times_charged
+from dubline.orchestration.database.store.charges import (
+    CHARGED,
+    SEEN,
+    WORKER,
+    failed_by,
+    has_alternative,
+    times_charged,
+)
 from dubline.orchestration.database.store.records import options_of, upload_of
 from dubline.orchestration.domain.jobs import CLAIMABLE, Cause
 from dubline.orchestration.domain.leases import Lease
@@ -18,11 +25,9 @@ if TYPE_CHECKING:
 
 #: Columns by name: a column added by a newer version must not change the result of a prepared statement.
 _UPLOAD: Final = ", ".join(f"uploads.{column.name}" for column in UploadRow.__table__.columns)
-#: The worker's parameter with its type, which the server cannot derive everywhere.
-_WORKER: Final = "CAST(%(worker)s AS text)"
 #: The rows of jobs that this worker may claim. The first condition is the cheap one: most jobs have no attempt.
 _MAY_CLAIM: Final = (
-    f"(attempt_count = 0 OR NOT {failed_by('jobs.id', _WORKER)} OR NOT {has_alternative('jobs.id', _WORKER)})"
+    f"(attempt_count = 0 OR NOT {failed_by('jobs.id', WORKER)} OR NOT {has_alternative('jobs.id', WORKER)})"
 )
 CLAIM: Final = f"""
 WITH next_job AS (
@@ -42,11 +47,11 @@ WITH next_job AS (
 ), opened AS (
     INSERT INTO attempts (job_id, number, token, worker) SELECT job_id, attempt, %(token)s, %(worker)s FROM claimed
 ), known AS (
-    SELECT claimed.*, attempt = 1 OR {has_alternative("claimed.job_id", _WORKER)} AS has_alternative FROM claimed
+    SELECT claimed.*, attempt = 1 OR {has_alternative("claimed.job_id", WORKER)} AS has_alternative FROM claimed
 ), {SEEN}
 SELECT known.*, (
         SELECT json_object_agg(cause, times) FROM (
-            SELECT cause, {times_charged(_WORKER, "known.has_alternative")} AS times FROM attempts
+            SELECT cause, {times_charged(WORKER, "known.has_alternative")} AS times FROM attempts
             WHERE attempts.job_id = known.job_id AND {CHARGED} GROUP BY cause
         ) AS counted
     ) AS charged, {_UPLOAD}

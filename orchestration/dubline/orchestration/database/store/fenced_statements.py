@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dubline.orchestration.database.store.charges import SEEN_STEP_S
+from dubline.orchestration.database.store.charges import SEEN_STEP_S, worker_of
 from dubline.orchestration.database.store.finalize import RECORDED, RETURNED, UNLEASED
 
 #: Each claim creates a new token, so a job that still has the token has not been claimed since. `gpu_s` is the sum of
@@ -42,7 +42,7 @@ WITH renewed AS (
     WHERE id = %(job_id)s AND lease_token = %(token)s RETURNING lease_expires_at, lease_worker
 ), seen AS (
     UPDATE workers SET seen_at = now() FROM renewed
-    WHERE name = lease_worker AND seen_at <= now() - interval '{SEEN_STEP_S} s'
+    WHERE name = {worker_of("lease_worker")} AND seen_at <= now() - interval '{SEEN_STEP_S} s'
 )
 SELECT lease_expires_at FROM renewed
 """  # noqa: S608 - our own text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from dubline.orchestration.database.store.charges import CHARGED, has_alternative, times_charged
+from dubline.orchestration.database.store.charges import CHARGED, has_alternative, times_charged, worker_of
 from dubline.orchestration.database.store.finalize import UNLEASED, end_attempts, fail
 from dubline.orchestration.database.store.outbox import RENDER, notify
 from dubline.orchestration.domain.errors import DeadlineExceededError, WorkerLostError
@@ -37,7 +37,8 @@ SELECT lost.id, (
     FROM (SELECT * FROM attempts WHERE attempts.job_id = lost.id AND cause = 'worker_lost' AND {CHARGED}) AS attempts
     GROUP BY cause
 ) FROM (
-    SELECT id, lease_worker AS worker, {has_alternative("jobs.id", "jobs.lease_worker")} AS has_alternative
+    SELECT id, {worker_of("lease_worker")} AS worker,
+        {has_alternative("jobs.id", worker_of("jobs.lease_worker"))} AS has_alternative
     FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
 ) AS lost
 """)  # noqa: S608 - our own text
