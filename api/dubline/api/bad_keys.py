@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 BURST: Final = 20
 #: Seconds after which it may send one more.
 REFILL_S: Final = 5.0
-#: Addresses that one process remembers; the one that sent an unknown key least recently is forgotten first.
+#: Addresses that one process counts; the one that sent an unknown key least recently is removed first.
 MOST_ADDRESSES: Final = 10_000
 #: Hosts of one IPv6 network share a limit, because a host may choose its address in it.
 IPV6_PREFIX: Final = 64

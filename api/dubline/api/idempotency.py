@@ -43,6 +43,6 @@ def keyed(key: str | None, request: RequestModel) -> Request | None:
 
 
 def mark(response: Response, *, replayed: bool) -> None:
-    """Tell in a header that an earlier request created the resource."""
+    """Set the header of a response to a repeated request."""
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"

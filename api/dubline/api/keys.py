@@ -8,11 +8,12 @@ from fastapi import APIRouter, Path, Response
 
 from dubline.api import deletion
 from dubline.api.auth import Actor, Tenant
+from dubline.api.bodies import BodyRoute
 from dubline.api.openapi import problems
 from dubline.api.schemas.keys import KeyAnswer, KeyCreated, KeyList, KeyRequest, RotationRequest
 from dubline.api.services import ServicesDep
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"])
+router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=BodyRoute)
 
 _PATTERN: Final = "^[0-9a-f]{12}$"
 KeyId = Annotated[str, Path(pattern=_PATTERN, description="Id of the key.", examples=["9f86d081884c"])]

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
 
+import dubline.api
+from dubline.api.bodies import BodyRoute
 from dubline.api.gate import Gate
 from dubline.api.services import Services
 from dubline.orchestration.database.store.keys import Caller
@@ -70,3 +76,12 @@ def test_a_body_with_a_valid_key_is_received(value: bytes) -> None:
     app = App()
     assert answered(app, "/v1/batches", (b"authorization", value)) == 204
     assert (app.received, app.tenant) == (1, "acme")
+
+
+def test_every_route_with_a_body_limits_its_cost() -> None:
+    names = [one.name for one in iter_modules(dubline.api.__path__) if not one.name.startswith("_")]
+    routers = [getattr(import_module(f"dubline.api.{name}"), "router", None) for name in names]
+    routes = [route for router in routers if isinstance(router, APIRouter) for route in router.routes]
+    with_body = [route for route in routes if isinstance(route, APIRoute) and route.body_field is not None]
+    assert {route.path for route in with_body} >= {"/v1/batches", "/v1/jobs", "/v1/keys", "/v1/uploads"}
+    assert all(isinstance(route, BodyRoute) for route in with_body)

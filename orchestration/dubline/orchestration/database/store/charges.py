@@ -33,7 +33,7 @@ CHARGED: Final = f"""outcome = '{CHARGED_OUTCOME}' AND (cause NOT IN ({sql_list(
 
 
 def failed_by(job: str, worker: str) -> str:
-    """Return the SQL condition that a worker failed a job; an outage is nobody's failure.
+    """Return the SQL condition that a worker failed a job; an outage does not count.
 
     Args:
         job: SQL expression of the job's id.
