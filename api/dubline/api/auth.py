@@ -18,7 +18,7 @@ from dubline.api import scopes
 from dubline.api.bad_keys import BadKeys
 from dubline.api.key_cache import KeyCache
 from dubline.orchestration.database.store import Store
-from dubline.orchestration.database.store.keys import Caller, hash_of
+from dubline.orchestration.database.store.accounts.keys import Caller, hash_of
 from dubline.orchestration.domain.errors import BusyError, ForbiddenError, TooManyBadKeysError, UnauthorizedError
 
 #: Keys that are looked up in the database at once; each one holds a connection.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dubline.orchestration.database.store.keys import Caller
+    from dubline.orchestration.database.store.accounts.keys import Caller
 
 #: Seconds for which a looked-up key is accepted. A key that is revoked meanwhile is accepted for as long.
 STALE_S: Final = 10.0

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from dubline.api import bad_keys
 from dubline.api.app import create_app
-from dubline.orchestration.database.store.keys import Caller, Keys
+from dubline.orchestration.database.store.accounts.keys import Caller, Keys
 from dubline.orchestration.domain.keys import Scope
 
 if TYPE_CHECKING:

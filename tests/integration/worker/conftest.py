@@ -14,7 +14,7 @@ from sqlalchemy import text
 from tests.unit.worker import media_files as media
 from tests.unit.worker import stub_networks
 
-from dubline.orchestration.database.store.rescue import rescue_expired
+from dubline.orchestration.database.store.attempts.rescue import rescue_expired
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind
 from dubline.orchestration.settings import LimitSettings

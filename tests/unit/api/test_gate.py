@@ -13,7 +13,7 @@ import dubline.api
 from dubline.api.bodies import BodyRoute
 from dubline.api.gate import Gate
 from dubline.api.services import Services
-from dubline.orchestration.database.store.keys import Caller
+from dubline.orchestration.database.store.accounts.keys import Caller
 from dubline.orchestration.settings import LimitSettings
 
 if TYPE_CHECKING:

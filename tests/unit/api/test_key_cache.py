@@ -3,7 +3,7 @@ from __future__ import annotations
 from dubline.api import bad_keys, key_cache
 from dubline.api.bad_keys import BadKeys
 from dubline.api.key_cache import STALE_S, KeyCache
-from dubline.orchestration.database.store.keys import Caller
+from dubline.orchestration.database.store.accounts.keys import Caller
 
 
 class Clock:

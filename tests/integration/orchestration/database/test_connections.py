@@ -10,7 +10,7 @@ import pytest
 from tests.integration.orchestration.rows import column
 
 from dubline.orchestration.database.store import Store
-from dubline.orchestration.database.store.leases import Leases
+from dubline.orchestration.database.store.attempts.leases import Leases
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
 from dubline.orchestration.domain.jobs import JobState, Outcome

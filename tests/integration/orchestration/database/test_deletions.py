@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from tests.integration.orchestration.rows import column, pending_deletion
 
-from dubline.orchestration.database.store import removal
+from dubline.orchestration.database.store.deletion import removal
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.audit import SWEEP_ACTOR, AuditAction, AuditSubject
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint

@@ -7,7 +7,8 @@ import pytest
 from tests.integration.conftest import wait_until
 from tests.integration.orchestration.rows import change, column, pending_deletion
 
-from dubline.orchestration.database.store import removal, tenants
+from dubline.orchestration.database.store.accounts import tenants
+from dubline.orchestration.database.store.deletion import removal
 from dubline.orchestration.domain.audit import RETENTION_ACTOR, AuditAction
 from dubline.orchestration.domain.batches import Retention
 from dubline.orchestration.domain.errors import NotFoundError

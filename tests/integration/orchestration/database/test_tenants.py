@@ -11,18 +11,18 @@ from sqlalchemy import text
 from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import change, pending_deletion
 
+from dubline.orchestration.database.store.accounts.keys import Keys
+from dubline.orchestration.database.store.accounts.tenants import Tenants
+from dubline.orchestration.database.store.accounts.usage import UsageTotals
+from dubline.orchestration.database.store.attempts.leases import Leases
+from dubline.orchestration.database.store.attempts.workers import Workers
 from dubline.orchestration.database.store.batches import Batches
-from dubline.orchestration.database.store.deletions import Deletions
+from dubline.orchestration.database.store.deletion.deletions import Deletions
 from dubline.orchestration.database.store.events import Events
 from dubline.orchestration.database.store.jobs import Jobs
-from dubline.orchestration.database.store.keys import Keys
-from dubline.orchestration.database.store.leases import Leases
 from dubline.orchestration.database.store.outbox import Outbox
-from dubline.orchestration.database.store.tenants import Tenants
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
-from dubline.orchestration.database.store.usage import UsageTotals
-from dubline.orchestration.database.store.workers import Workers
 from dubline.orchestration.domain.batches import Batch, Retention
 from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.domain.idempotency import Request

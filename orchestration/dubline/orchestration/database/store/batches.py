@@ -10,7 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from dubline.orchestration.database.rows import BatchRow, JobRow
 from dubline.orchestration.database.rows.base import TransactionId
-from dubline.orchestration.database.store import finalize, listing
+from dubline.orchestration.database.store import listing
+from dubline.orchestration.database.store.attempts import finalize
 from dubline.orchestration.database.store.jobs import queue, uploads_of
 from dubline.orchestration.database.store.outbox import RENDER, notify
 from dubline.orchestration.database.store.records import JOB_COLUMNS, job_of

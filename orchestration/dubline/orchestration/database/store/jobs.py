@@ -11,7 +11,8 @@ from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, s
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import AttemptRow, JobRow, TenantRow, UploadRow
 from dubline.orchestration.database.rows.base import sql_list
-from dubline.orchestration.database.store import finalize, idempotency, listing
+from dubline.orchestration.database.store import idempotency, listing
+from dubline.orchestration.database.store.attempts import finalize
 from dubline.orchestration.database.store.outbox import RENDER, notify
 from dubline.orchestration.database.store.records import attempt_of, job_of, upload_of
 from dubline.orchestration.database.store.transaction import transaction

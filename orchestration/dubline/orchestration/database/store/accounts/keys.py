@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
 
-from dubline.orchestration.database.store import audit
+from dubline.orchestration.database.store.accounts import audit
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.audit import OPERATOR_ACTOR, AuditAction, AuditSubject
 from dubline.orchestration.domain.errors import InvalidRequestError, NotFoundError

@@ -7,8 +7,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
-from dubline.orchestration.database.store import audit, removal
-from dubline.orchestration.database.store.pending_deletion import mark_checkpoints_for_deletion, mark_for_deletion
+from dubline.orchestration.database.store.accounts import audit
+from dubline.orchestration.database.store.deletion import removal
+from dubline.orchestration.database.store.deletion.pending_deletion import (
+    mark_checkpoints_for_deletion,
+    mark_for_deletion,
+)
 from dubline.orchestration.domain.audit import RETENTION_ACTOR, AuditAction, AuditSubject
 
 if TYPE_CHECKING:

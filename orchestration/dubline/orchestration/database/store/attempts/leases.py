@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
-from dubline.orchestration.database.store import checkpoints, fenced_statements, rescue
-from dubline.orchestration.database.store.claim import CLAIM, lease_of
+from dubline.orchestration.database.store.attempts import checkpoints, fenced_statements, rescue
+from dubline.orchestration.database.store.attempts.claim import CLAIM, lease_of
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.errors import DatabaseUnavailableError, LeaseLostError, UploadMissingError
 from dubline.orchestration.domain.jobs import Cause, Stage

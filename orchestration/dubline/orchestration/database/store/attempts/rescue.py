@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from dubline.orchestration.database.store.charges import CHARGED, has_alternative, times_charged, worker_of
-from dubline.orchestration.database.store.finalize import UNLEASED, end_attempts, fail
+from dubline.orchestration.database.store.attempts.charges import CHARGED, has_alternative, times_charged, worker_of
+from dubline.orchestration.database.store.attempts.finalize import UNLEASED, end_attempts, fail
 from dubline.orchestration.database.store.outbox import RENDER, notify
 from dubline.orchestration.domain.errors import DeadlineExceededError, WorkerLostError
 from dubline.orchestration.domain.jobs import Cause, Outcome

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from dubline.orchestration.database.store.charges import SEEN_STEP_S, worker_of
-from dubline.orchestration.database.store.finalize import RECORDED, RETURNED, UNLEASED
+from dubline.orchestration.database.store.attempts.charges import SEEN_STEP_S, worker_of
+from dubline.orchestration.database.store.attempts.finalize import RECORDED, RETURNED, UNLEASED
 
 #: Each claim creates a new token, so a job that still has the token has not been claimed since. `gpu_s` is the sum of
 #: this attempt so far, so a repeated report is not counted twice.

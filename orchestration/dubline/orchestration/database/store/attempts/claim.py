@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import UploadRow
 from dubline.orchestration.database.rows.base import sql_list
-from dubline.orchestration.database.store.charges import (
+from dubline.orchestration.database.store.attempts.charges import (
     CHARGED,
     SEEN,
     WORKER,

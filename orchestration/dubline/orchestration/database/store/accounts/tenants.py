@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from dubline.orchestration.database.store import audit
+from dubline.orchestration.database.store.accounts import audit
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.audit import OPERATOR_ACTOR, AuditAction, AuditSubject
 from dubline.orchestration.domain.errors import NotFoundError

@@ -1,0 +1,1 @@
+"""Tenants, their keys, their usage and the audit log."""

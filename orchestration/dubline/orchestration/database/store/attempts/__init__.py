@@ -1,0 +1,1 @@
+"""What workers do to jobs: claim, renew, checkpoint, charge, finish and rescue."""

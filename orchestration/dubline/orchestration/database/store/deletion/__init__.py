@@ -1,0 +1,1 @@
+"""Deletions that people ask for and that retention rules cause."""
