@@ -33,6 +33,22 @@ TABLES = (
     " workers"
 )
 
+#: Deletes all rows; deleting few rows is five times as fast as TRUNCATE. The role skips triggers and foreign keys.
+EMPTY = text(f"""
+DO $$
+DECLARE one text;
+BEGIN
+    SET LOCAL session_replication_role = replica;
+    FOREACH one IN ARRAY string_to_array('{TABLES}', ', ') LOOP
+        IF pg_relation_size(one::regclass) > 1000000 THEN
+            EXECUTE 'TRUNCATE ' || one || ' CASCADE';
+        ELSE
+            EXECUTE 'DELETE FROM ' || one;
+        END IF;
+    END LOOP;
+END $$
+""")  # noqa: S608 - the names are those above
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -132,7 +148,7 @@ def opened(database: DatabaseSettings) -> Iterator[Store]:
 def store(opened: Store) -> Store:
     """A store with empty tables."""
     with transaction(opened._engine) as session:
-        session.execute(text(f"TRUNCATE {TABLES}"))
+        session.execute(EMPTY)
     return opened
 
 

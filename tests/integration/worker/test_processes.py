@@ -227,7 +227,7 @@ def test_sigterm_finishes_the_segment_and_another_worker_resumes(
     assert [began(gates, number) for number in range(light.SEGMENTS)] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_a_second_signal_releases_the_job_at_once(
     running: Running,
     store: Store,
@@ -330,15 +330,15 @@ def test_a_failed_device_ends_the_child_and_the_next_resumes(
     assert f"exit_code={DEVICE_FAILED}" in log.read_text()
 
 
-@pytest.mark.parametrize("wrong", [{"DUBLINE_WORKER_PRESET": "gigantic"}, {"DUBLINE_WORKER_DEVICE": "abacus"}])
 def test_a_renderer_without_its_networks_stops_and_logs_why(
-    environment: dict[str, str], log: Path, tmp_path: Path, wrong: dict[str, str]
+    environment: dict[str, str], log: Path, tmp_path: Path
 ) -> None:
+    wrong = environment | {"DUBLINE_WORKER_PRESET": "gigantic"}
     with log.open("wb") as file:
-        done = subprocess.run(RENDERER, env=environment | wrong, stderr=file, timeout=WITHIN_S, check=False)
+        done = subprocess.run(RENDERER, env=wrong, stderr=file, timeout=WITHIN_S, check=False)
     assert done.returncode == UNPREPARED, log.read_text()
     (line,) = [line for line in log.read_text().splitlines() if "worker_not_prepared" in line]
-    assert next(iter(wrong.values())) in line
+    assert "gigantic" in line
     assert list((tmp_path / "work").iterdir()) == []
     assert not (tmp_path / "alive").exists()
 

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy import text
+from tests.integration.conftest import EMPTY
 from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import change
 
@@ -106,12 +107,7 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         with transaction(self.store._engine) as session:
-            session.execute(
-                text(
-                    "TRUNCATE doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, batches, uploads,"
-                    " tenants, workers CASCADE"
-                )
-            )
+            session.execute(EMPTY)
         self.factory = JobFactory(self.store, TENANT)
         self.model: dict[UUID, ModelJob] = {}
         self.saved: set[str] = set()

@@ -32,3 +32,8 @@ def test_the_cpu_allocator_uses_a_known_message() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60, dtype=torch.uint8)
     assert isinstance(device.translate(caught.value), OutOfMemoryError)
+
+
+def test_a_device_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="abacus"):
+        device.choose("abacus")
