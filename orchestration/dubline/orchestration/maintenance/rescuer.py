@@ -23,6 +23,8 @@ _log = structlog.get_logger(__name__)
 class Rescuer:
     """Rescues expired leases, except shortly after an outage, during which no worker could renew its lease.
 
+    A process that has just started does not know whether there was an outage, so it also waits.
+
     Args:
         store: the rows.
         clock: a monotonic clock, in seconds.
@@ -32,7 +34,7 @@ class Rescuer:
         self._store = store
         self._clock = clock
         self._last_run_s = clock()
-        self._grace_until_s = 0.0
+        self._grace_until_s = self._last_run_s + GRACE_PERIOD_S
 
     def run(self) -> None:
         """Release jobs and uploads whose lease expired, and fail jobs past their deadline."""
