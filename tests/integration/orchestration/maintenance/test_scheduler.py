@@ -140,7 +140,10 @@ def test_an_unavailable_database_fails_runs_but_not_the_process(
     assert events[-1]["hanging"] == []
 
 
-def test_rescue_is_not_delayed_by_a_hanging_bucket_or_broker(store: Store, factory: JobFactory) -> None:
+def test_rescue_is_not_delayed_by_a_hanging_bucket_or_broker(
+    store: Store, factory: JobFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dubline.orchestration.maintenance.rescuer.GRACE_PERIOD_S", 0.0)
     done = factory.job()
     lease = store.leases.claim("worker", 10)
     assert lease is not None
