@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from alembic import context
 from sqlalchemy import text
 
+from dubline.orchestration.database.migrations import LOCK_TIMEOUT_MS
 from dubline.orchestration.database.rows import Base
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ MIGRATION_LOCK: Final = 0x6475626D
 
 #: Seconds between two tries to take the lock.
 RETRY_S: Final = 0.2
-#: A migration gives up a lock after this time; `store.schema` repeats it.
-LOCK_TIMEOUT_MS: Final = 1000
 
 connection: Connection = context.config.attributes["connection"]
 

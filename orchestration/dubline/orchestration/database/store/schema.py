@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from alembic import command
 from alembic.config import Config
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy import create_engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool
@@ -30,7 +30,8 @@ LOCK_PAUSE_S: Final = 1.0
 def migrate(settings: DatabaseSettings, revision: str = "head") -> None:
     """Upgrade the tables to a revision; a database that already has it is not changed.
 
-    A migration that does not get a lock soon is rolled back and repeated, so that reads wait for at most a second.
+    A migration that does not get a lock soon is rolled back and repeated, so that statements of the service wait for
+    half a second for each of its tables at most.
 
     Raises:
         DatabaseUnavailableError: the server is unavailable.
@@ -61,7 +62,7 @@ def _upgraded(engine: Engine, config: Config, revision: str) -> bool:
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
     except OperationalError as error:
-        if not isinstance(error.orig, LockNotAvailable):
+        if not isinstance(error.orig, (LockNotAvailable, DeadlockDetected)):
             raise
         return False
     return True

@@ -14,7 +14,6 @@ depends_on = None
 
 # The columns have constant defaults, so no row is rewritten.
 KEYS = """
-SET LOCAL lock_timeout = '2s';
 ALTER TABLE api_keys
     ADD COLUMN scopes text[] NOT NULL DEFAULT '{read,submit,delete}',
     ADD COLUMN expires_at timestamptz,

@@ -14,7 +14,6 @@ depends_on = None
 
 # The columns have no default in existing rows, so no row is rewritten.
 COLUMNS = """
-SET LOCAL lock_timeout = '2s';
 ALTER TABLE jobs
     ADD COLUMN result_sha256 text,
     ADD COLUMN idempotency_key text,

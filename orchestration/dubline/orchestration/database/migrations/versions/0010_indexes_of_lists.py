@@ -1,4 +1,4 @@
-"""Indexes of lists and of idempotency keys, and the checks of the previous migration on existing rows.
+"""Indexes of lists and of idempotency keys, and the checks of the previous migrations on existing rows.
 
 Written in SQL and never changed: it must not depend on the row classes, which change later. Every statement can be
 repeated, because they are committed one by one.
@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from alembic import op
 
+from dubline.orchestration.database.migrations import without_blocking
+
 revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
 
 VALIDATE = """
+ALTER TABLE events VALIDATE CONSTRAINT events_kind_check;
 ALTER TABLE jobs
     VALIDATE CONSTRAINT jobs_result_sha256_check,
     VALIDATE CONSTRAINT jobs_idempotency_key_check,
@@ -37,7 +40,7 @@ COVERED = {"jobs_tenant_idx": "jobs", "uploads_tenant_idx": "uploads"}
 
 
 def upgrade() -> None:
-    with op.get_context().autocommit_block():
+    with without_blocking(op.get_context()):
         op.execute(VALIDATE)
         # Rows are read and written meanwhile. An index of an interrupted run is not valid and is created again.
         for name, definition in INDEXES.items():
