@@ -36,6 +36,8 @@ def create_app(services: Services) -> FastAPI:
         summary="Bulk dubbing: one portrait and one speech track in, a video of that person speaking out.",
         description=_DESCRIPTION,
         redoc_url=None,
+        # A redirect names the host that the caller sent, and a request with an empty id becomes another one.
+        redirect_slashes=False,
     )
     app.state.services = services
     for module in (uploads, jobs, batches, keys, usage, audit, limits, health):

@@ -12,7 +12,6 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from dubline.api.auth import Tenant
-from dubline.api.openapi import problems
 from dubline.api.schemas.audit import AuditAnswer, AuditPage
 from dubline.api.services import ServicesDep
 from dubline.orchestration.domain.errors import InvalidRequestError
@@ -30,7 +29,7 @@ Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` o
 Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Entries on the page.")]
 
 
-@router.get("", summary="Read the audit log", responses=problems(401, 422, 503))
+@router.get("", summary="Read the audit log")
 def list_audit(tenant: Tenant, services: ServicesDep, cursor: Cursor = None, limit: Limit = 100) -> AuditPage:
     """Return entries about the caller's tenant, oldest first. The last page has no `next_cursor`."""
     after = None if cursor is None else _decode(cursor)

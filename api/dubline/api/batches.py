@@ -38,7 +38,7 @@ Inputs = Annotated[
 ]
 
 
-@router.post("", status_code=201, summary="Submit a batch", responses=problems(401, 409, 413, 422, 503))
+@router.post("", status_code=201, summary="Submit a batch", responses=problems(409))
 def create_batch(
     request: BatchRequest,
     tenant: Tenant,
@@ -63,7 +63,7 @@ def create_batch(
     return BatchAnswer.of(batch)
 
 
-@router.get("", summary="List batches", responses=problems(401, 422, 503))
+@router.get("", summary="List batches")
 def list_batches(
     tenant: Tenant,
     services: ServicesDep,
@@ -79,7 +79,7 @@ def list_batches(
     return BatchListAnswer(data=[BatchListItem.of(one) for one in page.items], next_cursor=pages.next_cursor(page))
 
 
-@router.get("/{batch_id}", summary="Get a batch", responses=problems(401, 404, 422, 503))
+@router.get("/{batch_id}", summary="Get a batch", responses=problems(404))
 async def get_batch(
     batch_id: UUID, tenant: Tenant, services: ServicesDep, request: Request, wait_s: WaitS = 0
 ) -> BatchAnswer:
@@ -98,7 +98,7 @@ async def get_batch(
     "/{batch_id}/jobs",
     summary="List a batch's jobs",
     response_model=JobPageAnswer,
-    responses=problems(401, 404, 422, 503),
+    responses=problems(404),
 )
 async def list_jobs(  # noqa: PLR0913, PLR0917 - the parameters of the list
     batch_id: UUID,
@@ -135,13 +135,13 @@ async def list_jobs(  # noqa: PLR0913, PLR0917 - the parameters of the list
     return await run_in_threadpool(respond, page)
 
 
-@router.post("/{batch_id}/cancel", summary="Cancel a batch", responses=problems(401, 404, 422, 503))
+@router.post("/{batch_id}/cancel", summary="Cancel a batch", responses=problems(404))
 def cancel_batch(batch_id: UUID, tenant: Tenant, services: ServicesDep) -> BatchAnswer:
     """Cancel every job of the batch that is not final. Final jobs keep their state and video. Idempotent."""
     return BatchAnswer.of(services.store.batches.cancel(tenant, batch_id))
 
 
-@router.delete("/{batch_id}", summary="Delete a batch", **deletion.route(401, 404, 422, 503))
+@router.delete("/{batch_id}", summary="Delete a batch", **deletion.route(404))
 def delete_batch(
     batch_id: UUID, tenant: Tenant, actor: Actor, services: ServicesDep, *, inputs: Inputs = False
 ) -> Response:

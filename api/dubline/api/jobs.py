@@ -35,7 +35,7 @@ Include = Annotated[
 ]
 
 
-@router.post("", status_code=201, summary="Submit a job", responses=problems(401, 409, 422, 503))
+@router.post("", status_code=201, summary="Submit a job", responses=problems(409))
 def create_job(
     request: JobRequest,
     tenant: Tenant,
@@ -54,7 +54,7 @@ def create_job(
     return detail(job, services.store.jobs.attempts(tenant, job.id) if replayed else (), services)
 
 
-@router.get("", summary="List jobs", responses=problems(401, 422, 503))
+@router.get("", summary="List jobs")
 def list_jobs(  # noqa: PLR0913, PLR0917 - the parameters of the list
     tenant: Tenant,
     services: ServicesDep,
@@ -69,7 +69,7 @@ def list_jobs(  # noqa: PLR0913, PLR0917 - the parameters of the list
     return JobListAnswer(data=data, next_cursor=pages.next_cursor(page))
 
 
-@router.get("/{job_id}", summary="Get a job", responses=problems(401, 404, 422, 503))
+@router.get("/{job_id}", summary="Get a job", responses=problems(404))
 async def get_job(
     job_id: UUID, tenant: Tenant, services: ServicesDep, request: Request, wait_s: WaitS = 0
 ) -> JobDetail:
@@ -85,7 +85,7 @@ async def get_job(
     return await waiting.until(request, wait_s, read, lambda job: job.state in FINAL)
 
 
-@router.post("/{job_id}/cancel", summary="Cancel a job", responses=problems(401, 404, 422, 503))
+@router.post("/{job_id}/cancel", summary="Cancel a job", responses=problems(404))
 def cancel_job(job_id: UUID, tenant: Tenant, services: ServicesDep) -> JobDetail:
     """Cancel a job that is not final; its worker stops within seconds.
 
@@ -95,7 +95,7 @@ def cancel_job(job_id: UUID, tenant: Tenant, services: ServicesDep) -> JobDetail
     return detail(job, services.store.jobs.attempts(tenant, job_id), services)
 
 
-@router.delete("/{job_id}", summary="Delete a job", **deletion.route(401, 404, 422, 503))
+@router.delete("/{job_id}", summary="Delete a job", **deletion.route(404))
 def delete_job(job_id: UUID, tenant: Tenant, actor: Actor, services: ServicesDep) -> Response:
     """Delete a job and its video; its uploads are kept. A job that is not final is cancelled first."""
     return deletion.response(services.store.deletions.job(tenant, job_id, actor))

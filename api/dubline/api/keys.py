@@ -19,21 +19,19 @@ _PATTERN: Final = "^[0-9a-f]{12}$"
 KeyId = Annotated[str, Path(pattern=_PATTERN, description="Id of the key.", examples=["9f86d081884c"])]
 
 
-@router.post("", status_code=201, summary="Create an API key", responses=problems(401, 413, 422, 503))
+@router.post("", status_code=201, summary="Create an API key")
 def create_key(request: KeyRequest, tenant: Tenant, actor: Actor, services: ServicesDep) -> KeyCreated:
     """Create a key of the caller's tenant. `secret` is in this response only."""
     return KeyCreated.to(services.store.keys.issue(tenant, request.scopes, request.expires_s, actor))
 
 
-@router.get("", summary="List the API keys", responses=problems(401, 503))
+@router.get("", summary="List the API keys")
 def list_keys(tenant: Tenant, services: ServicesDep) -> KeyList:
     """Return the keys of the caller's tenant, expired ones included, without their secrets."""
     return KeyList(data=[KeyAnswer.of(key) for key in services.store.keys.list(tenant)])
 
 
-@router.post(
-    "/{key_id}/rotate", status_code=201, summary="Rotate an API key", responses=problems(401, 404, 413, 422, 503)
-)
+@router.post("/{key_id}/rotate", status_code=201, summary="Rotate an API key", responses=problems(404))
 def rotate_key(
     key_id: KeyId, request: RotationRequest, tenant: Tenant, actor: Actor, services: ServicesDep
 ) -> KeyCreated:
@@ -41,7 +39,7 @@ def rotate_key(
     return KeyCreated.to(services.store.keys.rotate(tenant, key_id, request.overlap_s, actor))
 
 
-@router.delete("/{key_id}", summary="Revoke an API key", **deletion.route(401, 404, 422, 503))
+@router.delete("/{key_id}", summary="Revoke an API key", **deletion.route(404))
 def revoke_key(key_id: KeyId, tenant: Tenant, actor: Actor, services: ServicesDep) -> Response:
     """Revoke a key. Servers accept it for at most 10 seconds more."""
     return deletion.response(services.store.keys.revoke(tenant, key_id, actor))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from dubline.api.auth import Tenant
-from dubline.api.openapi import problems
 from dubline.api.schemas.limits import LimitsAnswer
 from dubline.api.services import ServicesDep
 from dubline.options.render import PRESETS
@@ -13,7 +12,7 @@ from dubline.options.render import PRESETS
 router = APIRouter(prefix="/v1/limits", tags=["limits"])
 
 
-@router.get("", summary="Get the limits", responses=problems(401, 503))
+@router.get("", summary="Get the limits")
 def get_limits(_: Tenant, services: ServicesDep) -> LimitsAnswer:
     """Return the limits of this server, so that a client can check its files and rows before it sends them."""
     limits = services.limits

@@ -52,7 +52,7 @@ _EXPECTED: Final = {
 States = Annotated[list[UploadState], Query(alias="state", description="Only uploads in this state; may be repeated.")]
 
 
-@router.post("", status_code=201, summary="Declare a file", responses=problems(401, 413, 422, 503))
+@router.post("", status_code=201, summary="Declare a file")
 def create_upload(
     request: UploadRequest,
     tenant: Tenant,
@@ -71,7 +71,7 @@ def create_upload(
     return UploadCreated.to(upload, PutAnswer(url=put.url, headers=dict(put.headers), expires_at=put.expires_at))
 
 
-@router.get("", summary="List uploads", responses=problems(401, 422, 503))
+@router.get("", summary="List uploads")
 def list_uploads(  # noqa: PLR0913, PLR0917 - the parameters of the list
     tenant: Tenant,
     services: ServicesDep,
@@ -92,7 +92,7 @@ def list_uploads(  # noqa: PLR0913, PLR0917 - the parameters of the list
     "/{upload_id}/complete",
     status_code=202,
     summary="Complete an upload",
-    responses=problems(401, 404, 422, 503),
+    responses=problems(404),
 )
 def complete_upload(upload_id: UUID, tenant: Tenant, services: ServicesDep) -> UploadAnswer:
     """Queue the file for its probe, after its bytes were sent. Idempotent.
@@ -111,13 +111,13 @@ def complete_upload(upload_id: UUID, tenant: Tenant, services: ServicesDep) -> U
     return UploadAnswer.of(upload)
 
 
-@router.get("/{upload_id}", summary="Get an upload", responses=problems(401, 404, 422))
+@router.get("/{upload_id}", summary="Get an upload", responses=problems(404))
 def get_upload(upload_id: UUID, tenant: Tenant, services: ServicesDep) -> UploadAnswer:
     """Return the state of an upload and the results of its probe."""
     return UploadAnswer.of(services.store.uploads.get(tenant, upload_id))
 
 
-@router.delete("/{upload_id}", summary="Delete an upload", **deletion.route(401, 404, 409, 422, 503))
+@router.delete("/{upload_id}", summary="Delete an upload", **deletion.route(404, 409))
 def delete_upload(upload_id: UUID, tenant: Tenant, actor: Actor, services: ServicesDep) -> Response:
     """Delete an upload and its file. Rejected with `upload_in_use` while a job that is not final uses it."""
     return deletion.response(services.store.deletions.upload(tenant, upload_id, actor))

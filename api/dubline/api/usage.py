@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from dubline.api.auth import Tenant
-from dubline.api.openapi import problems
 from dubline.api.schemas.usage import UsageAnswer, UsageList
 from dubline.api.services import ServicesDep
 from dubline.orchestration.domain.errors import InvalidRequestError
@@ -20,7 +19,7 @@ FirstDay = Annotated[date | None, Query(description=f"First day in UTC; default:
 LastDay = Annotated[date | None, Query(description="Last day, included; default: today.")]
 
 
-@router.get("", summary="Get the usage", responses=problems(401, 422, 503))
+@router.get("", summary="Get the usage")
 def get_usage(tenant: Tenant, services: ServicesDep, first: FirstDay = None, last: LastDay = None) -> UsageList:
     """Return what the jobs took that became final in a period, by day and preset. Deleted jobs are included."""
     last = last or datetime.now(UTC).date()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import Match
 from starlette.testclient import TestClient
 from tests.integration.conftest import free_port
 
@@ -19,6 +22,8 @@ from dubline.orchestration.settings import LimitSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from httpx2 import Response
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.domain.leases import Lease
@@ -36,6 +41,31 @@ FACTS = {
     ),
     UploadKind.SPEECH: UploadFacts(media_type="audio/wav", size_bytes=10, sha256="cd" * 32, duration_s=2.5),
 }
+
+
+class DescribedClient(TestClient):
+    """A client that refuses a response whose status OpenAPI does not list for its route, in every test."""
+
+    def request(self, method: str, url: Any, **options: Any) -> Response:
+        response = super().request(method, url, **options)
+        assert isinstance(self.app, FastAPI)
+        listed = listed_statuses(self.app, method, response.url.path)
+        assert listed is None or response.status_code in listed or response.status_code in _UNLISTED
+        return response
+
+
+#: Of an unexpected error, and of a method without an operation.
+_UNLISTED = {500, 405}
+
+
+def listed_statuses(app: FastAPI, method: str, path: str) -> set[int] | None:
+    """Return the statuses that OpenAPI lists for a request; None without an operation."""
+    scope = {"type": "http", "method": method.upper(), "path": path, "root_path": "", "headers": []}
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.matches(scope)[0] is Match.FULL and route.include_in_schema:
+            responses = app.openapi()["paths"][route.path_format][method.lower()]["responses"]
+            return set(map(int, responses))
+    return None
 
 
 class Prober:
@@ -139,13 +169,13 @@ def key(store: Store, tenant: str) -> str:
 
 @pytest.fixture
 def anonymous(services: Services) -> Iterator[TestClient]:
-    with TestClient(create_app(services)) as client:
+    with DescribedClient(create_app(services)) as client:
         yield client
 
 
 @pytest.fixture
 def client(services: Services, key: str) -> Iterator[TestClient]:
-    with TestClient(create_app(services), headers={"Authorization": f"Bearer {key}"}) as client:
+    with DescribedClient(create_app(services), headers={"Authorization": f"Bearer {key}"}) as client:
         yield client
 
 
@@ -153,7 +183,7 @@ def client(services: Services, key: str) -> Iterator[TestClient]:
 def stranger(services: Services) -> Iterator[TestClient]:
     """A client of another tenant."""
     headers = {"Authorization": f"Bearer {services.store.keys.create('globex')}"}
-    with TestClient(create_app(services), headers=headers) as client:
+    with DescribedClient(create_app(services), headers=headers) as client:
         yield client
 
 

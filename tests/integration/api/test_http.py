@@ -36,6 +36,12 @@ def test_unknown_routes_and_methods_are_problems(client: TestClient) -> None:
     assert {missing.headers["content-type"], wrong_method.headers["content-type"]} == {PROBLEM}
 
 
+@pytest.mark.parametrize("path", ["/v1/jobs/", "/v1/uploads/", "/v1/batches/?limit=1"])
+def test_a_path_with_an_empty_id_is_not_redirected(client: TestClient, path: str) -> None:
+    response = client.get(path, headers={"Host": "elsewhere.example"}, follow_redirects=False)
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -8,6 +8,8 @@ from uuid import UUID
 import pytest
 from fastapi.openapi.models import OpenAPI
 
+from dubline.orchestration.domain.errors import DublineError, _subtree
+
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
@@ -81,3 +83,19 @@ def test_every_route_but_health_requires_a_key(description: dict[str, Any]) -> N
     for path, methods in description["paths"].items():
         for operation in methods.values():
             assert ("security" in operation) == path.startswith("/v1/")
+
+
+def test_every_route_lists_the_statuses_of_what_it_reads(description: dict[str, Any]) -> None:
+    for path, methods in description["paths"].items():
+        for operation in methods.values():
+            expected = {401, 403, 429, 503} if path.startswith("/v1/") else set()
+            expected |= {408, 413, 422} if "requestBody" in operation else set()
+            expected |= {422} if "parameters" in operation else set()
+            expected |= {404} if "{" in path else set()
+            assert expected <= set(map(int, operation["responses"]))
+
+
+def test_every_error_of_the_domain_is_listed_somewhere(description: dict[str, Any]) -> None:
+    operations = [one for methods in description["paths"].values() for one in methods.values()]
+    listed = {int(status) for one in operations for status in one["responses"]}
+    assert {error.status for error in _subtree(DublineError)} - {500} <= listed
