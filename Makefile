@@ -6,6 +6,7 @@ TORCH_INDEX ?=
 WORKERS ?= 2
 MINUTES ?= 10
 SEED ?= 1
+CASES ?= 10000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ PYTEST := $(BIN)/pytest
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit integration e2e bench chart evaluate chaos check lint types imports format hooks
+.PHONY: help demo test unit integration e2e bench chart evaluate chaos fuzz check lint types imports format hooks
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +56,9 @@ evaluate: $(READY) ## measure weights: make evaluate CLIPS=folder [PRESET= PHOTO
 
 chaos: $(READY) ## inject faults into the service under load and check the history: make chaos [MINUTES=10] [SEED=1] [PHASES="light render celery"]
 	@$(BIN)/python -m benchmarks.chaos --minutes $(MINUTES) --seed $(SEED) $(if $(PHASES),--phases $(PHASES))
+
+fuzz: $(READY) ## send generated requests to every operation of the API: make fuzz [CASES=10000] [SEED=1]
+	@$(BIN)/python -m benchmarks.fuzz --cases $(CASES) --seed $(SEED)
 
 check: lint types imports ## run ruff, mypy and the import contracts
 

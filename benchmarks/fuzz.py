@@ -9,10 +9,14 @@ created. The last line is `cases= server_errors= schema_breaks=`; the exit code 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import hypothesis
 import schemathesis
@@ -28,11 +32,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from dubline.client import Client
 from dubline.embedded import Stack
-from dubline.embedded.application import RENDERER
+from dubline.embedded.application import RENDERER, TENANT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from random import Random
 
     from schemathesis import APIOperation, BaseSchema, Case, Response
 
@@ -43,12 +49,21 @@ CHECKS: Final = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-#: Longest wait of a long poll, in seconds; longer ones only take time.
+#: Share of the requests that name existing objects.
+AIMED: Final = 0.7
+#: Passes over the operations, at most.
+ROUNDS: Final = 10
+#: Wait of a long poll in seconds, in place of each valid longer one, which only takes time.
 WAIT_S: Final = 0.01
-#: Different findings that are printed.
+WAIT_MAX_S: Final = 30
+#: Different problems that are printed.
 SHOWN: Final = 50
 #: Objects of each collection that later requests may name.
 REMEMBERED: Final = 100
+_DEMO: Final = Path(__file__).parents[1] / "demo"
+
+#: Ids of existing objects by their kind: upload, portrait, speech, job, batch and key.
+Ids = defaultdict[str, list[str]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,100 +77,116 @@ class Tally:
     """Responses that the description does not allow."""
     statuses: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     """Number of responses by operation and status."""
-    findings: dict[str, str] = field(default_factory=dict)
-    """The first request of each kind of finding."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """The first request of each kind of problem."""
 
     def count(self, case: Case, response: Response, failures: Sequence[Failure]) -> None:
         """Count one response with what the checks say about it."""
         self.cases += 1
         self.statuses[case.operation.label][response.status_code] += 1
-        if response.status_code >= 500:  # noqa: PLR2004
+        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self.server_errors += 1
         elif failures:
             self.schema_breaks += 1
         for failure in failures:
             kind = f"{case.operation.label} {response.status_code} {failure.title}: {failure.message[:300]}"
-            self.findings.setdefault(kind, f"{case.as_curl_command()}\n  {response.text[:500]}")
+            self.problems.setdefault(kind, f"{case.as_curl_command()}\n  {response.text[:500]}")
 
     def __str__(self) -> str:
         return f"cases={self.cases} server_errors={self.server_errors} schema_breaks={self.schema_breaks}"
 
 
-def fuzz(schema: BaseSchema, headers: dict[str, str], cases: int, seed: int) -> Tally:
-    """Send about `cases` requests, the same number to each operation that has parameters or a body.
+def fuzz(schema: BaseSchema, key: str, ids: Ids, cases: int, seed: int) -> Tally:
+    """Send `cases` requests to the operations, most of them to those with parameters or a body.
 
     Args:
         schema: the description, loaded from the service.
-        headers: headers of every request.
-        cases: number of requests.
+        key: an API key with all scopes.
+        ids: objects that exist; what requests create is added.
+        cases: number of requests; a little less if an operation has fewer different requests.
         seed: the same seed generates the same requests for the same responses.
     """
-    tally, ids = Tally(), defaultdict[str, list[str]](list)
+    schema.config.generation.with_security_parameters = False
+    tally, headers = Tally(), {"Authorization": f"Bearer {key}"}
     operations = [result.ok() for result in schema.get_all_operations()]
-    rounds = max(1, min(10, cases // (20 * len(operations))))
+    fixed = [one for one in operations if not _has_input(one)]
+    varied = [one for one in operations if _has_input(one)]
+    rounds = max(1, min(ROUNDS, cases // (20 * len(operations))))
     # In rounds, so that what one operation creates is found by the others, and deleted by some of them.
     for number in range(rounds):
-        for index, operation in enumerate(operations):
-            left = (cases - tally.cases) / (len(operations) * (rounds - number) - index)
-            _fuzz_operation(operation, headers, max(1, round(left)), seed + number, tally, ids)
+        for one in fixed:
+            _send(one, GenerationMode.POSITIVE, 1, seed, Run(tally=tally, ids=ids, headers=headers))
+        for index, one in enumerate(varied):
+            left = (cases - tally.cases) / (len(varied) * (rounds - number) - index)
+            for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+                _send(one, mode, max(1, round(left / 2)), seed + number, Run(tally=tally, ids=ids, headers=headers))
     return tally
 
 
-def _fuzz_operation(  # noqa: PLR0913, PLR0917
-    operation: APIOperation, headers: dict[str, str], cases: int, seed: int, tally: Tally, ids: dict[str, list[str]]
-) -> None:
-    modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE) if _has_input(operation) else (GenerationMode.POSITIVE,)
-    for mode in modes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What the requests of a run share."""
 
-        @hypothesis.seed(seed)
-        @hypothesis.settings(
-            max_examples=max(1, cases // len(modes)),
-            database=None,
-            deadline=None,
-            phases=[hypothesis.Phase.generate],
-            suppress_health_check=list(hypothesis.HealthCheck),
-        )
-        @hypothesis.given(operation.as_strategy(generation_mode=mode), st.randoms(use_true_random=False))
-        def send(case: Case, random: Any) -> None:
-            _aim(case, random, ids)
-            response = case.call(headers=headers)
-            tally.count(case, response, _failures(case, response, headers))
-            _remember(case, response, ids)
+    tally: Tally
+    ids: Ids
+    headers: Mapping[str, str]
 
-        try:
-            send()
-        except Unsatisfiable:
-            continue
+
+def _send(operation: APIOperation, mode: GenerationMode, cases: int, seed: int, run: Run) -> None:
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=cases,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(operation.as_strategy(generation_mode=mode), st.randoms(use_true_random=False))
+    def send(case: Case, random: Random) -> None:
+        if random.random() < AIMED:
+            _aim(case, random, run.ids)
+        _shorten(case)
+        response = case.call(headers=dict(run.headers))
+        run.tally.count(case, response, _failures(case, response, run.headers))
+        _remember(case, response, run.ids)
+
+    with suppress(Unsatisfiable):
+        send()
 
 
 def _has_input(operation: APIOperation) -> bool:
     return any((operation.path_parameters, operation.query, operation.headers, operation.body))
 
 
-def _aim(case: Case, random: Any, ids: dict[str, list[str]]) -> None:
-    """Put ids of existing objects into most requests, and shorten long polls."""
-    if random.random() < 0.7:  # noqa: PLR2004
-        for name in case.path_parameters or {}:
-            if known := ids[f"{name.removesuffix('_id')}"]:
-                case.path_parameters[name] = random.choice(known)
-        _name_uploads(case.body, random, ids)
+def _aim(case: Case, random: Random, ids: Ids) -> None:
+    """Name existing objects and accepted types, which a description cannot list."""
+    for name in case.path_parameters or {}:
+        if known := ids[name.removesuffix("_id")]:
+            case.path_parameters[name] = random.choice(known)
+    body = case.body
+    if not isinstance(body, dict):
+        return
+    rows = body["jobs"] if isinstance(body.get("jobs"), list) else [body]
+    for row in (row for row in rows if isinstance(row, dict)):
+        for kind in ("portrait", "speech"):
+            if isinstance(row.get(f"{kind}_upload_id"), str) and ids[kind]:
+                row[f"{kind}_upload_id"] = random.choice(ids[kind])
+        if isinstance(row.get("preset"), str):
+            row["preset"] = "tiny"
+    if isinstance(body.get("content_type"), str):
+        body["content_type"] = "application/octet-stream"
+
+
+def _shorten(case: Case) -> None:
     query = case.query or {}
-    if isinstance(query.get("wait_s"), (int, float)) and query["wait_s"] > WAIT_S:
-        query["wait_s"] = WAIT_S if query["wait_s"] <= 30 else query["wait_s"]  # noqa: PLR2004
+    wait_s = query.get("wait_s")
+    if isinstance(wait_s, (int, float)) and WAIT_S < wait_s <= WAIT_MAX_S:
+        query["wait_s"] = WAIT_S
 
 
-def _name_uploads(body: Any, random: Any, ids: dict[str, list[str]]) -> None:
-    rows = body.get("jobs") if isinstance(body, dict) and isinstance(body.get("jobs"), list) else [body]
-    for row in rows:
-        if isinstance(row, dict):
-            for kind in ("portrait", "speech"):
-                if f"{kind}_upload_id" in row and ids[kind]:
-                    row[f"{kind}_upload_id"] = random.choice(ids[kind])
-
-
-def _failures(case: Case, response: Response, headers: dict[str, str]) -> Sequence[Failure]:
+def _failures(case: Case, response: Response, headers: Mapping[str, str]) -> Sequence[Failure]:
     try:
-        case.validate_response(response, checks=CHECKS, headers=headers)
+        case.validate_response(response, checks=CHECKS, headers=dict(headers))
     except FailureGroup as group:
         return [failure for failure in group.exceptions if isinstance(failure, Failure)]
     except Failure as failure:
@@ -163,39 +194,47 @@ def _failures(case: Case, response: Response, headers: dict[str, str]) -> Sequen
     return []
 
 
-def _remember(case: Case, response: Response, ids: dict[str, list[str]]) -> None:
-    if response.status_code != 201:  # noqa: PLR2004
+def _remember(case: Case, response: Response, ids: Ids) -> None:
+    if response.status_code != HTTPStatus.CREATED:
         return
     created = response.json()
     collection = case.operation.path.removeprefix("/v1/").partition("/")[0]
-    names = [{"batches": "batch"}.get(collection, collection.removesuffix("s"))]
-    if "kind" in created:
-        names.append(created["kind"])
-    for name in names:
-        ids[name] = [*ids[name][1 - REMEMBERED :], created["id"]]
+    name = "batch" if collection == "batches" else collection.removesuffix("s")
+    ids[name] = [*ids[name][1 - REMEMBERED :], created["id"]]
 
 
 def main() -> int:
     """Start the service without a renderer, fuzz it and print what was found; the last line has the totals."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description="Fuzz the API.")
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with Stack(arrange=lambda parts: [part for part in parts if part.name != RENDERER]) as stack:
-        headers = {"Authorization": f"Bearer {stack.key}"}
+        ids = Ids(list)
+        with Client(stack.url, stack.key) as client:
+            for kind, name in (("portrait", "portraits/ada.jpg"), ("speech", "speech/english.mp3")):
+                ids[kind] = [client.uploads.send(_DEMO / name, kind).id]
         schema = schemathesis.openapi.from_url(f"{stack.url}/openapi.json")
-        tally = fuzz(schema, headers, arguments.cases, arguments.seed)
-    report(tally)
+        tally = fuzz(schema, _operator_key(stack), ids, arguments.cases, arguments.seed)
+    print(summary(tally))
     return 1 if tally.server_errors or tally.schema_breaks else 0
 
 
-def report(tally: Tally) -> None:
-    """Print the statuses of each operation, the findings and, last, the totals."""
-    for label, counts in sorted(tally.statuses.items()):
-        print(f"{label:42}", *(f"{status}:{number}" for status, number in sorted(counts.items())))
-    for kind, example in list(tally.findings.items())[:SHOWN]:
-        print(f"\n{kind}\n  {example}", file=sys.stderr)
-    print(tally)
+def _operator_key(stack: Stack) -> str:
+    scopes = [word for scope in ("submit", "read", "delete", "admin") for word in ("--scope", scope)]
+    command = [sys.executable, "-m", "dubline.orchestration", "keys", "create", TENANT, *scopes]
+    created = subprocess.run(command, env={**stack.environ}, check=True, capture_output=True, text=True)
+    return created.stdout.split()[-1]
+
+
+def summary(tally: Tally) -> str:
+    """Return the statuses of each operation, the problems with a request for each, and the totals in the last line."""
+    statuses = (
+        " ".join([f"{label:42}", *(f"{status}:{number}" for status, number in sorted(counts.items()))])
+        for label, counts in sorted(tally.statuses.items())
+    )
+    problems = (f"\n{kind}\n  {example}" for kind, example in list(tally.problems.items())[:SHOWN])
+    return "\n".join([*statuses, *problems, str(tally)])
 
 
 if __name__ == "__main__":
