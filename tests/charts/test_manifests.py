@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SECRETS = {
     "DUBLINE_DATABASE_URL": "postgresql+psycopg://u:p@h:5432/d",
+    "DUBLINE_API_RATES_URL": "redis://h:6379/0",
     "DUBLINE_BROKER_URL": "redis://h:6379/0",
     "DUBLINE_BUCKET_ACCESS_KEY": "a",
     "DUBLINE_BUCKET_SECRET_KEY": "s",

@@ -110,7 +110,7 @@ CHECKED: Final = [row for row in rows("defined in") if quoted(row["defined in"])
 
 
 def figure_cell(row: dict[str, str]) -> str:
-    return next(row[column] for column in ("limit", "every", "value") if column in row)
+    return next(row[column] for column in ("limit", "every", "value", "default") if column in row)
 
 
 @pytest.mark.parametrize("row", CHECKED, ids=lambda row: row["defined in"])

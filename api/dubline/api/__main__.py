@@ -12,6 +12,7 @@ from dubline.api.services import Services
 from dubline.orchestration import logs, process
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import DublineError
+from dubline.orchestration.rates import Rates
 from dubline.orchestration.settings import (
     ApiSettings,
     BucketSettings,
@@ -33,7 +34,7 @@ def main() -> int:
     try:
         logs.configure(LogSettings.read())
         listen = ApiSettings.read()
-        services = _connect()
+        services = _connect(listen)
     except ValidationError as error:
         sys.stderr.writelines(f"dubline: {message}\n" for message in validation_messages(error))
         return 2
@@ -46,11 +47,12 @@ def main() -> int:
     return 0
 
 
-def _connect() -> Services:
+def _connect(settings: ApiSettings) -> Services:
     return Services(
         store=Store.connect(DatabaseSettings.read()),
         objects=Objects(BucketSettings.read()),
         limits=LimitSettings.read(),
+        rates=Rates(settings.rates_url.get_secret_value()),
     )
 
 

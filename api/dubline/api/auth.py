@@ -20,6 +20,7 @@ from dubline.api.key_cache import KeyCache
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.database.store.accounts.keys import Caller, hash_of
 from dubline.orchestration.domain.errors import BusyError, ForbiddenError, TooManyBadKeysError, UnauthorizedError
+from dubline.orchestration.domain.quotas import TenantLimits
 
 #: Keys that are looked up in the database at once; each one holds a connection.
 LOOKUPS: Final = 4
@@ -100,6 +101,14 @@ def _actor(caller: Annotated[Caller, Depends(_caller)]) -> str:
     return caller.actor
 
 
+def _limits(request: Request, _: Annotated[Caller, Depends(_caller)]) -> TenantLimits:
+    limits = request.state.limits
+    assert isinstance(limits, TenantLimits)  # noqa: S101  # set by the gate
+    return limits
+
+
 Tenant = Annotated[str, Depends(_tenant)]
 Actor = Annotated[str, Depends(_actor)]
 """The key that a request was authenticated with, as written in audit entries; not the secret itself."""
+Limits = Annotated[TenantLimits, Depends(_limits)]
+"""The limits of the caller's tenant."""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from dubline.api import cursors, deletion, idempotency, pages, waiting
-from dubline.api.auth import Actor, Tenant
+from dubline.api.auth import Actor, Limits, Tenant
 from dubline.api.bodies import BodyRoute
 from dubline.api.idempotency import IdempotencyKey
 from dubline.api.jobs import Include, States, summary
@@ -39,9 +39,10 @@ Inputs = Annotated[
 
 
 @router.post("", status_code=201, summary="Submit a batch", responses=problems(409))
-def create_batch(
+def create_batch(  # noqa: PLR0913, PLR0917 - the parts of a request
     request: BatchRequest,
     tenant: Tenant,
+    limits: Limits,
     services: ServicesDep,
     response: Response,
     idempotency_key: IdempotencyKey = None,
@@ -57,6 +58,7 @@ def create_batch(
         idempotency_key,
         idempotency.fingerprint(request),
         request.retention.seconds(),
+        limits,
     )
     response.headers["Location"] = f"/v1/batches/{batch.id}"
     idempotency.mark(response, replayed=replayed)

@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from dubline.api import deletion, idempotency, pages, waiting
-from dubline.api.auth import Actor, Tenant
+from dubline.api.auth import Actor, Limits, Tenant
 from dubline.api.bodies import BodyRoute
 from dubline.api.idempotency import IdempotencyKey
 from dubline.api.openapi import problems
@@ -36,9 +36,10 @@ Include = Annotated[
 
 
 @router.post("", status_code=201, summary="Submit a job", responses=problems(409))
-def create_job(
+def create_job(  # noqa: PLR0913, PLR0917 - the parts of a request
     request: JobRequest,
     tenant: Tenant,
+    limits: Limits,
     services: ServicesDep,
     response: Response,
     idempotency_key: IdempotencyKey = None,
@@ -48,7 +49,7 @@ def create_job(
     If an upload is missing or was rejected, no job is created and the error has the upload's error code.
     """
     keyed = idempotency.keyed(idempotency_key, request)
-    job, replayed = services.store.jobs.insert_once(tenant, request.new_job(), keyed)
+    job, replayed = services.store.jobs.insert_once(tenant, request.new_job(), keyed, limits)
     idempotency.mark(response, replayed=replayed)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return detail(job, services.store.jobs.attempts(tenant, job.id) if replayed else (), services)

@@ -19,10 +19,10 @@ _DESCRIPTIONS: Final = {
     403: "The API key lacks the scope that the request needs.",
     404: "The caller's tenant has no object with this id.",
     408: "The body did not arrive in time.",
-    409: "An upload is still being checked, or a job that is not final still needs it.",
+    409: "An upload is still being checked, a job that is not final still needs it, or the tenant's quota is reached.",
     413: "The body, the file or the batch is too large.",
     422: "The request is not valid; `errors` lists each fault.",
-    429: "Too many unknown API keys came from this address; try again after `Retry-After` seconds.",
+    429: "Too many requests of the tenant, or too many unknown API keys; try again after `Retry-After` seconds.",
     503: "The database or the bucket is unavailable; try again after `Retry-After` seconds.",
 }
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 MEDIA_TYPE: Final = "application/problem+json"
 #: Most items in `errors`. The rows of a batch are not validated any further once there are so many faults.
 ITEMS_SHOWN: Final = 100
-RETRY_AFTER_S: Final = 5
 
 _log = structlog.get_logger(__name__)
 _HTTP_CODES: Final = {
@@ -88,7 +87,7 @@ def problem_of(error: DublineError) -> JSONResponse:
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="dubline"'
     if error.retryable:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        headers["Retry-After"] = str(error.retry_after_s)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _report(error)
     items = _items(error) if isinstance(error, InvalidRequestError) else None

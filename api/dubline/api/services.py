@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from dubline.orchestration.database.store import Store
+from dubline.orchestration.rates import Rates
 from dubline.orchestration.settings import LimitSettings
 from dubline.orchestration.storage.objects import Objects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The store, the bucket and the limits; all are thread-safe."""
+    """The store, the bucket and the limits, which are thread-safe, and the counts of requests."""
 
     store: Store
     objects: Objects
     limits: LimitSettings
+    rates: Rates = field(default_factory=Rates)
 
 
 def _services(request: Request) -> Services:

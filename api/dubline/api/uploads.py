@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 
 from dubline.api import deletion, idempotency, pages
-from dubline.api.auth import Actor, Tenant
+from dubline.api.auth import Actor, Limits, Tenant
 from dubline.api.bodies import BodyRoute
 from dubline.api.idempotency import IdempotencyKey
 from dubline.api.openapi import problems
@@ -22,6 +22,7 @@ from dubline.orchestration.domain.errors import (
     WrongContentTypeError,
 )
 from dubline.orchestration.domain.listing import UploadFilter, Window
+from dubline.orchestration.domain.quotas import TenantLimits
 from dubline.orchestration.domain.uploads import Upload, UploadKind, UploadState
 from dubline.orchestration.settings import LimitSettings
 
@@ -52,19 +53,22 @@ _EXPECTED: Final = {
 States = Annotated[list[UploadState], Query(alias="state", description="Only uploads in this state; may be repeated.")]
 
 
-@router.post("", status_code=201, summary="Declare a file")
-def create_upload(
+@router.post("", status_code=201, summary="Declare a file", responses=problems(409))
+def create_upload(  # noqa: PLR0913, PLR0917 - the parts of a request
     request: UploadRequest,
     tenant: Tenant,
+    limits: Limits,
     services: ServicesDep,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> UploadCreated:
     """Declare a file and get a presigned URL for a PUT of exactly its bytes. Then call `complete`."""
     content_type = _accepted_type(request)
-    _check_size(request, services.limits)
+    _check_size(request, largest_bytes(request.kind, services.limits, limits))
     keyed = idempotency.keyed(idempotency_key, request)
-    upload, replayed = services.store.uploads.insert_once(tenant, request.kind, content_type, request.size_bytes, keyed)
+    upload, replayed = services.store.uploads.insert_once(
+        tenant, request.kind, content_type, request.size_bytes, keyed, limits
+    )
     idempotency.mark(response, replayed=replayed)
     put = services.objects.presign_put(upload.object_key, content_type, upload.size_bytes, services.limits.put_url_s)
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
@@ -134,8 +138,13 @@ def _accepted_type(request: UploadRequest) -> str:
     return content_type
 
 
-def _check_size(request: UploadRequest, limits: LimitSettings) -> None:
-    limit_bytes = limits.portrait_bytes if request.kind is UploadKind.PORTRAIT else limits.upload_bytes
+def largest_bytes(kind: UploadKind, server: LimitSettings, own: TenantLimits) -> int:
+    """Return the size of the largest file that a tenant may send."""
+    file_bytes = server.upload_bytes if own.upload_bytes is None else own.upload_bytes
+    return min(server.portrait_bytes, file_bytes) if kind is UploadKind.PORTRAIT else file_bytes
+
+
+def _check_size(request: UploadRequest, limit_bytes: int) -> None:
     if request.size_bytes <= 0:
         raise EmptyUploadError
     if request.size_bytes > limit_bytes:

@@ -13,6 +13,12 @@
 {{ include "dubline.secretVariable" (dict "root" . "name" "DUBLINE_BROKER_URL" "key" .Values.secret.keys.brokerUrl) }}
 {{- end }}
 
+{{- define "dubline.env.rates" -}}
+{{- with .Values.secret.keys.ratesUrl }}
+{{ include "dubline.secretVariable" (dict "root" $ "name" "DUBLINE_API_RATES_URL" "key" .) }}
+{{- end }}
+{{- end }}
+
 {{- define "dubline.env.bucket" -}}
 - {name: DUBLINE_BUCKET_NAME, value: {{ .Values.bucket.name | quote }}}
 - {name: DUBLINE_BUCKET_REGION, value: {{ .Values.bucket.region | quote }}}
@@ -43,6 +49,10 @@
 - {name: DUBLINE_LIMIT_BODY_BYTES, value: {{ .bodyBytes | int64 | quote }}}
 - {name: DUBLINE_LIMIT_PUT_URL_S, value: {{ .putUrlS | int64 | quote }}}
 - {name: DUBLINE_LIMIT_RESULT_URL_S, value: {{ .resultUrlS | int64 | quote }}}
+- {name: DUBLINE_LIMIT_REQUESTS_PER_S, value: {{ .requestsPerS | quote }}}
+- {name: DUBLINE_LIMIT_QUEUED_JOBS, value: {{ .queuedJobs | int64 | quote }}}
+- {name: DUBLINE_LIMIT_QUEUED_S, value: {{ .queuedS | int64 | quote }}}
+- {name: DUBLINE_LIMIT_STORED_BYTES, value: {{ .storedBytes | int64 | quote }}}
 {{- end }}
 {{- end }}
 

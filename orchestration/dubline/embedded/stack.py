@@ -173,6 +173,7 @@ class Stack:
         self.environ |= {
             "DUBLINE_API_HOST": LOOPBACK,
             "DUBLINE_API_PORT": str(api_port),
+            "DUBLINE_API_RATES_URL": broker_url(broker_port),
             "DUBLINE_BROKER_URL": broker_url(broker_port),
             "DUBLINE_BUCKET_ACCESS_KEY": "embedded",
             "DUBLINE_BUCKET_ENDPOINT_URL": bucket_url(bucket_port),

@@ -1,10 +1,11 @@
-"""The operator's commands: migrate, keys, create-bucket, maintenance, sweep, retention, audit and usage."""
+"""The operator's commands: migrate, keys, tenants, create-bucket, maintenance, sweep, retention, audit and usage."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from datetime import date
+from functools import partial
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KEEP: Final = "keep"
+DEFAULT: Final = "default"
+#: Limits are less than this: floats have all integers below.
+LIMIT_BELOW: Final = 2**53
 #: Old command -> new one. Each is accepted for one release.
 RENAMED: Final = {"control": "maintenance", "create-key": "keys create"}
 
@@ -83,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
             option, type=_seconds, required=True, metavar="N", help=f"seconds that {what} are kept, or {KEEP!r}"
         )
     retention.set_defaults(function="database:retention")
+    _add_tenants(add("tenants", help="set or show the limits of a tenant"))
     audit = add("audit", help="print the audit entries of a deletion; exit with 1 if there are none")
     audit.add_argument("tenant", help="tenant of the object")
     audit.add_argument("id", type=UUID, help="id of the upload, job or batch")
@@ -120,6 +125,37 @@ def _add_create_key(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--expires-s", type=_life, metavar="N", help="seconds until it expires; default: never")
     parser.set_defaults(function="keys:create")
+
+
+def _add_tenants(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_subparsers(dest="action", required=True).add_parser
+    chosen = add("set", help="set limits; those that are not given are not changed")
+    chosen.set_defaults(function="tenants:set_limits")
+    for option, what, number in (
+        ("--requests-per-s", "requests in a second", float),
+        ("--queued-jobs", "jobs that are not final", int),
+        ("--queued-s", "their seconds of speech", float),
+        ("--running-jobs", "jobs that are rendered at once", int),
+        ("--stored-bytes", "bytes of uploads and videos", int),
+        ("--upload-bytes", "bytes of one file", int),
+    ):
+        chosen.add_argument(option, type=partial(_limit, number), metavar="N", help=f"{what}, or {DEFAULT!r}")
+    show = add("show", help="print the limits and what is held")
+    show.set_defaults(function="tenants:show")
+    for one in (chosen, show):
+        one.add_argument("tenant", help="name of the tenant")
+
+
+def _limit(number: type[float], text: str) -> float | str:
+    if text == DEFAULT:
+        return text
+    try:
+        value = number(text)
+    except ValueError:
+        value = number(-1)
+    if not 0 < value < LIMIT_BELOW:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither {DEFAULT!r} nor a number above 0 and below 2^53")
+    return value
 
 
 def _life(text: str) -> int:

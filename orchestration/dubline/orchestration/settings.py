@@ -9,6 +9,8 @@ import structlog
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dubline.orchestration.domain.quotas import TenantLimits
+
 #: Old environment variable -> new one. An old one is still read where the new one is not set; it is logged, and will
 #: be ignored from the next release on.
 RENAMED: Final = {
@@ -116,14 +118,35 @@ class LimitSettings(Settings):
     """Lifetime of the presigned URL of an upload."""
     result_url_s: int = Field(default=3600, gt=0, le=3600)
     """Lifetime of the presigned URL of a result."""
+    requests_per_s: float = Field(default=100, gt=0)
+    """Requests of a tenant in a second, averaged; this and the next three hold unless others are set for the tenant."""
+    queued_jobs: int = Field(default=100_000, gt=0)
+    """Jobs of a tenant that are not final."""
+    queued_s: float = Field(default=18_000_000, gt=0)
+    """Their seconds of speech."""
+    stored_bytes: int = Field(default=1_000_000_000_000, gt=0)
+    """Declared bytes of a tenant's uploads, and bytes of its videos."""
+
+    def of_tenant(self, own: TenantLimits) -> TenantLimits:
+        """Return the limits of a tenant: its own ones, else the defaults."""
+        defaults = TenantLimits(
+            requests_per_s=self.requests_per_s,
+            queued_jobs=self.queued_jobs,
+            queued_s=self.queued_s,
+            stored_bytes=self.stored_bytes,
+            upload_bytes=self.upload_bytes,
+        )
+        return own.over(defaults)
 
 
 class ApiSettings(Settings):
-    """The address on which the API listens."""
+    """The address on which the API listens, and the server that counts requests."""
 
     model_config = group("API")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    rates_url: SecretStr = SecretStr("")
+    """`redis://host:port/number` of the valkey that counts requests; empty: each process counts for itself."""
 
 
 class MaintenanceSettings(Settings):

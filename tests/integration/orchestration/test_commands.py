@@ -161,6 +161,23 @@ def test_commands_manage_keys(store: Store, run_command: RunCommand, capsys: pyt
     assert len(store.keys.list("acme")) == 1
 
 
+def test_the_limits_of_a_tenant_are_set_and_shown(
+    factory: JobFactory, run_command: RunCommand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ("tenants", "set", factory.tenant, "--queued-jobs", "5", "--requests-per-s", "0.5")
+    assert run_command(*line) == run_command("tenants", "set", "acme", "--requests-per-s", "default") == 0
+    first, last = capsys.readouterr().out.split("held: jobs=0 speech_s=0 stored_bytes=20\n")[:2]
+    assert "requests_per_s=0.5 (own)\nqueued_jobs=5 (own)\n" in first
+    assert "requests_per_s=100 (default)\nqueued_jobs=5 (own)\n" in last
+    assert "running_jobs=none (default)\nstored_bytes=1000000000000 (default)\n" in last
+    with pytest.raises(NotFoundError):
+        run_command("tenants", "show", "nobody")
+    for wrong in ("0", "-1", "nan", "inf", "2.5", "many"):
+        with pytest.raises(SystemExit):
+            run_command("tenants", "set", "acme", "--queued-jobs", wrong)
+    assert "'2.5' is neither 'default' nor a number above 0" in capsys.readouterr().err
+
+
 def test_the_audit_log_and_the_usage_are_exported(
     store: Store, factory: JobFactory, run_command: RunCommand, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,3 +265,10 @@ def test_the_old_command_control_still_works_and_is_logged(environment: dict[str
     assert failed.returncode == 2
     (event,) = [json.loads(line) for line in failed.stderr.splitlines() if "command_renamed" in line]
     assert (event["old"], event["new"]) == ("control", "maintenance")
+
+
+def test_dubline_tenants_runs_the_command_of_the_operator(factory: JobFactory, environment: dict[str, str]) -> None:
+    line = [sys.executable, "-m", "dubline.client", "tenants", "set", factory.tenant, "--queued-jobs", "7"]
+    run = subprocess.run(line, env=environment, capture_output=True, text=True, check=False, timeout=START_WITHIN_S)
+    assert run.returncode == 0, run.stderr
+    assert "queued_jobs=7 (own)" in run.stdout

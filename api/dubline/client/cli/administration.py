@@ -1,8 +1,9 @@
-"""The commands `dubline keys` and `dubline usage`."""
+"""The commands `dubline keys`, `dubline usage` and `dubline tenants`."""
 
 from __future__ import annotations
 
 import csv
+import subprocess
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final
@@ -78,6 +79,12 @@ def usage(
         return
     for row in rows:
         typer.echo(" ".join([row.day, *(f"{name}={value}" for name, value in row if name != "day")]))
+
+
+def tenants(arguments: Annotated[list[str], typer.Argument(metavar="set|show TENANT [OPTIONS]")]) -> None:
+    """Set or show the limits of a tenant; for the operator, on a machine with the server's DUBLINE_DATABASE_URL."""
+    command = [sys.executable, "-m", "dubline.orchestration", "tenants", *arguments]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
 def _show(key: Key) -> None:

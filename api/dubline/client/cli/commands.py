@@ -62,6 +62,7 @@ app = typer.Typer(
 
 app.add_typer(administration.keys, name="keys")
 app.command()(administration.usage)
+app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(administration.tenants)
 
 
 @app.command()

@@ -21,6 +21,8 @@ class DublineError(Exception):
     """Whether the same operation may succeed when it is retried."""
     status: ClassVar[int] = 500
     """HTTP status of a response with this error."""
+    retry_after_s: int = 5
+    """Seconds after which a retryable operation may be tried again."""
 
     def __init__(self, detail: str | None = None) -> None:
         self.detail = detail or _default_detail(type(self))
@@ -157,6 +159,23 @@ class TooManyBadKeysError(DublineError):
     code = "too_many_bad_keys"
     retryable = True
     status = 429
+
+
+class RateLimitedError(DublineError):
+    """The tenant sent too many requests in a short time. Send the request again after `Retry-After` seconds."""
+
+    code = "rate_limited"
+    retryable = True
+    status = 429
+
+
+class QuotaExceededError(DublineError):
+    """The tenant holds as much as it may. Wait until jobs are final, or delete files; then send the request again."""
+
+    code = "quota_exceeded"
+    retryable = True
+    status = 409
+    retry_after_s = 60
 
 
 class NotFoundError(DublineError):

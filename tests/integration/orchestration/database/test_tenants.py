@@ -28,6 +28,7 @@ from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.domain.idempotency import Request
 from dubline.orchestration.domain.jobs import Job, NewJob
 from dubline.orchestration.domain.listing import BatchFilter, JobFilter, UploadFilter, Window
+from dubline.orchestration.domain.quotas import TenantLimits
 from dubline.orchestration.domain.uploads import UploadKind
 
 if TYPE_CHECKING:
@@ -89,10 +90,12 @@ ARGUMENTS: Final[dict[str, Any]] = {
     "kind": UploadKind.PORTRAIT,
     "last": date(2100, 1, 1),
     "limit": 10,
+    "limits": TenantLimits(queued_jobs=10_000, stored_bytes=10_000),
     "request": Request(key="1", sha256="0" * 64),
     "request_sha256": "0" * 64,
     "retention": Retention(inputs_s=1, results_s=1),
     "size_bytes": 10,
+    "values": {"queued_jobs": 1},
     "window": Window(limit=10),
 }
 #: Method -> the filter of its list.
@@ -102,6 +105,9 @@ SELECT 'upload', id, to_jsonb(uploads) FROM uploads WHERE tenant = :tenant
 UNION ALL SELECT 'batch', id, to_jsonb(batches) FROM batches WHERE tenant = :tenant
 UNION ALL SELECT 'job', id, to_jsonb(jobs) - 'order_key' FROM jobs WHERE tenant = :tenant
 UNION ALL SELECT 'key', NULL, to_jsonb(api_keys) FROM api_keys WHERE tenant = :tenant
+UNION ALL SELECT 'tenant', NULL, to_jsonb(tenants) - 'virtual_time_s' FROM tenants WHERE name = :tenant
+UNION ALL SELECT 'holdings', NULL, jsonb_build_array(sum(jobs), sum(speech_ms), sum(stored_bytes))
+    FROM holdings WHERE tenant = :tenant
 UNION ALL SELECT 'audit', id, to_jsonb(audit) FROM audit WHERE tenant = :tenant
 ORDER BY 1, 2
 """)

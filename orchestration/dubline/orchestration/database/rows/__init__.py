@@ -7,6 +7,7 @@ from dubline.orchestration.database.rows.base import Base
 from dubline.orchestration.database.rows.batches import BatchRow
 from dubline.orchestration.database.rows.checkpoints import CheckpointRow
 from dubline.orchestration.database.rows.events import EventRow
+from dubline.orchestration.database.rows.holdings import HoldingRow
 from dubline.orchestration.database.rows.jobs import AttemptRow, JobRow
 from dubline.orchestration.database.rows.outbox import OutboxRow
 from dubline.orchestration.database.rows.pending_deletion import PendingDeletionRow
@@ -23,6 +24,7 @@ __all__ = [
     "BatchRow",
     "CheckpointRow",
     "EventRow",
+    "HoldingRow",
     "JobRow",
     "OutboxRow",
     "PendingDeletionRow",

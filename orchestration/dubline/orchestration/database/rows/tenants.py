@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Text, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -19,6 +19,11 @@ class TenantRow(Base):
     __table_args__ = (
         CheckConstraint(r"name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'", name="name"),
         CheckConstraint("inputs_s > 0 AND results_s > 0", name="retention"),
+        CheckConstraint(
+            "requests_per_s > 0 AND queued_jobs >= 0 AND queued_s >= 0 AND running_jobs > 0 AND stored_bytes >= 0"
+            " AND upload_bytes > 0",
+            name="limits",
+        ),
     )
 
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -26,6 +31,13 @@ class TenantRow(Base):
     """Order key of its next job, in seconds of speech (see `domain.fairness`)."""
     inputs_s: Mapped[int | None]
     results_s: Mapped[int | None]
+    requests_per_s: Mapped[float | None]
+    """Limits; NULL: the server's default."""
+    queued_jobs: Mapped[int | None] = mapped_column(BigInteger)
+    queued_s: Mapped[float | None]
+    running_jobs: Mapped[int | None] = mapped_column(BigInteger)
+    stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    upload_bytes: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

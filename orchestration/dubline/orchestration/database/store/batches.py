@@ -12,7 +12,7 @@ from dubline.orchestration.database.rows import BatchRow, JobRow
 from dubline.orchestration.database.rows.base import TransactionId
 from dubline.orchestration.database.store import listing
 from dubline.orchestration.database.store.attempts import finalize
-from dubline.orchestration.database.store.jobs import queue, uploads_of
+from dubline.orchestration.database.store.jobs import check_queue, queue, uploads_of
 from dubline.orchestration.database.store.outbox import RENDER, notify
 from dubline.orchestration.database.store.records import JOB_COLUMNS, job_of
 from dubline.orchestration.database.store.transaction import transaction
@@ -20,6 +20,7 @@ from dubline.orchestration.domain.admission import admit, faults
 from dubline.orchestration.domain.batches import Batch, BatchSummary, JobPage, Retention
 from dubline.orchestration.domain.errors import IdempotencyKeyReusedError, InvalidBatchError, NotFoundError
 from dubline.orchestration.domain.jobs import FINAL, JobState, NewJob
+from dubline.orchestration.domain.quotas import UNLIMITED, TenantLimits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 #: Every transaction with a smaller id has ended, so its changes are visible.
 _OLDEST_OPEN_TRANSACTION: Final = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
 #: Files are kept until they are deleted.
-UNLIMITED: Final = Retention()
+KEPT: Final = Retention()
 
 
 class Batches:
@@ -41,13 +42,14 @@ class Batches:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def insert(
+    def insert(  # noqa: PLR0913, PLR0917 - the parts of a request
         self,
         tenant: str,
         rows: Sequence[NewJob],
         idempotency_key: str | None,
         request_sha256: str,
-        retention: Retention = UNLIMITED,
+        retention: Retention = KEPT,
+        limits: TenantLimits = UNLIMITED,
     ) -> tuple[Batch, bool]:
         """Accept all rows of a batch, or none.
 
@@ -59,6 +61,7 @@ class Batches:
             idempotency_key: 1 to 255 characters chosen by the sender, or None.
             request_sha256: hexadecimal hash of the request, compared with that of an earlier request with the same key.
             retention: retention periods of this batch; they apply where they are shorter than the tenant's.
+            limits: what the tenant may have queued.
 
         Returns:
             The batch, and whether an earlier call with the same key and request has already created it.
@@ -66,6 +69,7 @@ class Batches:
         Raises:
             InvalidBatchError: rows are invalid; nothing was inserted.
             UploadNotReadyError: an upload is still being checked; nothing was inserted.
+            QuotaExceededError: the tenant would have more queued than it may; nothing was inserted.
             IdempotencyKeyReusedError: the key was used with another request.
         """
         wrong = faults(rows)
@@ -87,6 +91,7 @@ class Batches:
                     return replayed, True
             uploads = uploads_of(session, tenant, rows)
             admissions = [admit(row, uploads) for row in rows]
+            check_queue(session, tenant, admissions, limits)
             queue(session, tenant, admissions, batch_id)
             finalize.record_admission(session, batch_id)
             notify(session, RENDER, sum(admission.state is JobState.QUEUED for admission in admissions))

@@ -12,6 +12,7 @@ from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import AttemptRow, JobRow, TenantRow, UploadRow
 from dubline.orchestration.database.rows.base import sql_list
 from dubline.orchestration.database.store import idempotency, listing
+from dubline.orchestration.database.store.accounts import holdings
 from dubline.orchestration.database.store.attempts import finalize
 from dubline.orchestration.database.store.outbox import RENDER, notify
 from dubline.orchestration.database.store.records import attempt_of, job_of, upload_of
@@ -20,6 +21,7 @@ from dubline.orchestration.domain.admission import Admission, admit, faults
 from dubline.orchestration.domain.errors import InvalidRequestError, NotFoundError, from_code
 from dubline.orchestration.domain.fairness import order_keys
 from dubline.orchestration.domain.jobs import CLAIMABLE, Attempt, Job, JobState, NewJob, QueueCounts
+from dubline.orchestration.domain.quotas import UNLIMITED, TenantLimits, check_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,13 +58,16 @@ class Jobs:
         """
         return self.insert_once(tenant, new, None)[0]
 
-    def insert_once(self, tenant: str, new: NewJob, request: Request | None) -> tuple[Job, bool]:
+    def insert_once(
+        self, tenant: str, new: NewJob, request: Request | None, limits: TenantLimits = UNLIMITED
+    ) -> tuple[Job, bool]:
         """Queue one job, or find the one that an earlier call with the same request has queued.
 
         Args:
             tenant: owner of the job.
             new: the job.
             request: idempotency key of the request; None: without one.
+            limits: what the tenant may have queued.
 
         Returns:
             The job, and whether an earlier call has queued it.
@@ -71,6 +76,7 @@ class Jobs:
             IdempotencyKeyReusedError: the key was used with another request.
             InvalidRequestError: a field is not valid.
             UploadNotReadyError: an upload is still being checked.
+            QuotaExceededError: the tenant would have more queued than it may.
             DublineError: an upload is missing, of the wrong kind or rejected; nothing is inserted.
         """
         wrong = faults([new])
@@ -80,7 +86,7 @@ class Jobs:
             JobRow,
             request,
             find=lambda: self._earlier(tenant, request),
-            create=lambda: self._insert(tenant, new, request),
+            create=lambda: self._insert(tenant, new, request, limits),
         )
 
     def _earlier(self, tenant: str, request: Request | None) -> Job | None:
@@ -88,11 +94,12 @@ class Jobs:
             row = idempotency.earlier(session, JobRow, tenant, request)
             return None if row is None else job_of(row)
 
-    def _insert(self, tenant: str, new: NewJob, request: Request | None) -> Job:
+    def _insert(self, tenant: str, new: NewJob, request: Request | None, limits: TenantLimits) -> Job:
         with transaction(self._engine) as session:
             admission = admit(new, uploads_of(session, tenant, [new]))
             if admission.error_code is not None:
                 raise from_code(admission.error_code, admission.error_detail)
+            check_queue(session, tenant, [admission], limits)
             (job_id,) = queue(session, tenant, [admission], batch_id=None)
             idempotency.mark(session, JobRow, job_id, request)
             notify(session, RENDER, 1)
@@ -174,6 +181,18 @@ def uploads_of(session: Session, tenant: str, rows: Sequence[NewJob]) -> dict[UU
         .with_for_update(read=True, key_share=True)
     )
     return {row.id: upload_of(row) for row in found}
+
+
+def check_queue(session: Session, tenant: str, admissions: Sequence[Admission], limits: TenantLimits) -> None:
+    """Check that a tenant may queue more jobs, until the transaction ends.
+
+    Raises:
+        QuotaExceededError: it would have more queued than it may.
+    """
+    if limits is UNLIMITED:
+        return
+    queued = [admission.speech_s for admission in admissions if admission.state is JobState.QUEUED]
+    check_jobs(holdings.lock(session, tenant), len(queued), sum(queued), limits)
 
 
 def queue(session: Session, tenant: str, admissions: Sequence[Admission], batch_id: UUID | None) -> list[UUID]:

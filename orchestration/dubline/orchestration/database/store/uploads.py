@@ -12,10 +12,12 @@ from sqlalchemy.orm import aliased
 
 from dubline.orchestration.database.rows import TenantRow, UploadRow
 from dubline.orchestration.database.store import idempotency, listing
+from dubline.orchestration.database.store.accounts import holdings
 from dubline.orchestration.database.store.outbox import PROBE, notify
 from dubline.orchestration.database.store.records import upload_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.errors import AttemptsExhaustedError, LeaseLostError, NotFoundError
+from dubline.orchestration.domain.quotas import UNLIMITED, TenantLimits, check_upload
 from dubline.orchestration.domain.uploads import LOSS_BUDGET, ProbeLease, Upload, UploadFacts, UploadKind, UploadState
 
 if TYPE_CHECKING:
@@ -38,8 +40,14 @@ class Uploads:
         """Insert an upload; it is pending until it is completed."""
         return self.insert_once(tenant, kind, content_type, size_bytes, None)[0]
 
-    def insert_once(
-        self, tenant: str, kind: UploadKind, content_type: str, size_bytes: int, request: Request | None
+    def insert_once(  # noqa: PLR0913, PLR0917 - the parts of a request
+        self,
+        tenant: str,
+        kind: UploadKind,
+        content_type: str,
+        size_bytes: int,
+        request: Request | None,
+        limits: TenantLimits = UNLIMITED,
     ) -> tuple[Upload, bool]:
         """Insert an upload, or find the one that an earlier call with the same request has inserted.
 
@@ -47,6 +55,7 @@ class Uploads:
             The upload, and whether an earlier call has inserted it.
 
         Raises:
+            QuotaExceededError: the tenant would store more than it may.
             IdempotencyKeyReusedError: the key was used with another request.
         """
         kept_s = select(TenantRow.inputs_s).where(TenantRow.name == tenant).scalar_subquery()
@@ -64,7 +73,7 @@ class Uploads:
             UploadRow,
             request,
             find=lambda: self._earlier(tenant, request),
-            create=lambda: self._insert(new),
+            create=lambda: self._insert(new, limits),
         )
 
     def _earlier(self, tenant: str, request: Request | None) -> Upload | None:
@@ -72,8 +81,10 @@ class Uploads:
             row = idempotency.earlier(session, UploadRow, tenant, request)
             return None if row is None else upload_of(row)
 
-    def _insert(self, new: dict[str, Any]) -> Upload:
+    def _insert(self, new: dict[str, Any], limits: TenantLimits) -> Upload:
         with transaction(self._engine) as session:
+            if limits is not UNLIMITED:
+                check_upload(holdings.lock(session, new["tenant"]), new["size_bytes"], limits)
             return upload_of(session.scalars(insert(UploadRow).values(new).returning(UploadRow)).one())
 
     def page(self, tenant: str, which: UploadFilter, window: Window) -> Page[Upload]:

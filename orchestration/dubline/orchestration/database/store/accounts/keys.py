@@ -6,16 +6,17 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
 
-from dubline.orchestration.database.store.accounts import audit
+from dubline.orchestration.database.store.accounts import audit, limits
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.audit import OPERATOR_ACTOR, AuditAction, AuditSubject
 from dubline.orchestration.domain.errors import InvalidRequestError, NotFoundError
 from dubline.orchestration.domain.keys import DEFAULT_SCOPES, OVERLAP_S, ApiKey, NewKey, Scope
+from dubline.orchestration.domain.quotas import TenantLimits
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,7 +32,7 @@ ACTOR_DIGITS: Final = 12
 _TENANT_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 #: The last use is written at most once a minute, and never waits for a lock. One round trip, no transaction.
-_AUTHENTICATE: Final = """
+_AUTHENTICATE: Final = f"""
 WITH used AS (
     UPDATE api_keys SET last_used_at = now() WHERE sha256 = (
         SELECT sha256 FROM api_keys
@@ -39,9 +40,10 @@ WITH used AS (
         FOR NO KEY UPDATE SKIP LOCKED
     )
 )
-SELECT sha256, tenant, scopes, extract(epoch FROM expires_at - now())::float8 AS life_s
-FROM api_keys WHERE sha256 = %(sha256)s AND (expires_at IS NULL OR expires_at > now())
-"""
+SELECT sha256, tenant, scopes, extract(epoch FROM expires_at - now())::float8 AS life_s, {limits.COLUMNS}
+FROM api_keys JOIN tenants ON tenants.name = api_keys.tenant
+WHERE sha256 = %(sha256)s AND (expires_at IS NULL OR expires_at > now())
+"""  # noqa: S608 - our own text
 _COLUMNS: Final = "left(sha256, 12) AS id, tenant, scopes, created_at, expires_at, last_used_at"
 _INSERT_TENANT: Final = text("INSERT INTO tenants (name) VALUES (:tenant) ON CONFLICT DO NOTHING RETURNING name")
 _INSERT: Final = text(f"""
@@ -70,6 +72,8 @@ class Caller:
     scopes: frozenset[Scope] = DEFAULT_SCOPES
     life_s: float | None = None
     """Seconds until the key expires, from when it was looked up; None if it does not expire."""
+    limits: TenantLimits = field(default_factory=TenantLimits)
+    """The tenant's own limits."""
 
 
 class Keys:
@@ -163,7 +167,13 @@ class Keys:
             return None
         (row,) = rows
         scopes = frozenset(map(Scope, row.scopes))
-        return Caller(tenant=row.tenant, actor=f"key:{sha256[:ACTOR_DIGITS]}", scopes=scopes, life_s=row.life_s)
+        return Caller(
+            tenant=row.tenant,
+            actor=f"key:{sha256[:ACTOR_DIGITS]}",
+            scopes=scopes,
+            life_s=row.life_s,
+            limits=limits.limits_of(row),
+        )
 
 
 def hash_of(key: str) -> str:

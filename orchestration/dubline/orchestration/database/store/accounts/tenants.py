@@ -1,4 +1,4 @@
-"""Retention periods of tenants."""
+"""Retention periods and limits of tenants."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from dubline.orchestration.database.store.accounts import audit
+from dubline.orchestration.database.store.accounts import audit, holdings, limits
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.audit import OPERATOR_ACTOR, AuditAction, AuditSubject
 from dubline.orchestration.domain.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Engine, TextClause
 
     from dubline.orchestration.domain.batches import Retention
+    from dubline.orchestration.domain.quotas import Holdings, TenantLimits
 
 #: Rows that are updated in one transaction.
 PAGE: Final = 10_000
@@ -70,6 +73,37 @@ class Tenants:
         for statement in (_UPDATE_UPLOADS_EXPIRY, _UPDATE_RESULTS_EXPIRY):
             while self._update_page(statement, tenant) == PAGE:
                 pass
+
+    def limits(self, tenant: str) -> TenantLimits:
+        """Read the limits that were set for a tenant.
+
+        Raises:
+            NotFoundError: there is no such tenant.
+        """
+        with transaction(self._engine) as session:
+            return limits.read(session, tenant)
+
+    def set_limits(self, tenant: str, values: Mapping[str, float | None], actor: str = OPERATOR_ACTOR) -> TenantLimits:
+        """Set some limits of a tenant. Servers use them within seconds.
+
+        Args:
+            tenant: the tenant.
+            values: new values by the names of the fields of TenantLimits; None: the server's default.
+            actor: for the audit entry.
+
+        Raises:
+            NotFoundError: there is no such tenant.
+        """
+        with transaction(self._engine) as session:
+            changed = limits.change(session, tenant, values)
+            detail = dict(sorted(values.items()))
+            audit.record(session, tenant, actor, AuditAction.SET_LIMITS, AuditSubject.TENANT, tenant, detail)
+            return changed
+
+    def holdings(self, tenant: str) -> Holdings:
+        """Read what a tenant has queued and stored."""
+        with transaction(self._engine) as session:
+            return holdings.read(session, tenant)
 
     def _update_page(self, statement: TextClause, tenant: str) -> int:
         with transaction(self._engine) as session:

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from dubline.orchestration.domain.rates import burst, count
+from dubline.orchestration.rates import PAUSE_S, Rates
+
+if TYPE_CHECKING:
+    from dubline.orchestration.domain.rates import Counted
+
+
+def test_valkey_counts_as_the_rule_does(broker_url: str) -> None:
+    tenant, per_s = f"tenant-{uuid4()}", 0.3
+
+    async def run() -> list[Counted]:
+        rates = Rates(broker_url)
+        counted = [await rates.count(tenant, per_s) for _ in range(5)]
+        await rates.close()
+        return counted
+
+    # At this rate the time of the test itself adds less than one request.
+    assert math.floor(burst(per_s)) == 3
+    full_at_s, expected = 0.0, []
+    for _ in range(5):
+        full_at_s, one = count(full_at_s, 0.0, per_s)
+        expected.append(one)
+    found = asyncio.run(run())
+    assert [one.allowed for one in found] == [one.allowed for one in expected] == [True] * 3 + [False] * 2
+    assert [one.full_s for one in found] == pytest.approx([one.full_s for one in expected], abs=2)
+    assert found[-1].wait_s == pytest.approx(expected[-1].wait_s, abs=2)
+
+
+def test_two_processes_share_the_requests_of_a_tenant(broker_url: str) -> None:
+    tenant = f"tenant-{uuid4()}"
+
+    async def run() -> list[bool]:
+        processes = [Rates(broker_url), Rates(broker_url)]
+        allowed = [(await processes[n % 2].count(tenant, 0.4)).allowed for n in range(6)]
+        for one in processes:
+            await one.close()
+        return allowed
+
+    assert asyncio.run(run()) == [True] * 4 + [False] * 2
+
+
+def test_without_valkey_requests_are_counted_in_the_process() -> None:
+    now_s = 0.0
+
+    async def run() -> list[bool]:
+        nonlocal now_s
+        rates = Rates("redis://127.0.0.1:1/0", clock=lambda: now_s)
+        allowed = [(await rates.count("acme", 0.1)).allowed for _ in range(2)]
+        now_s = PAUSE_S * 2
+        return [*allowed, (await rates.count("acme", 0.1)).allowed]
+
+    assert asyncio.run(run()) == [True, False, True]

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dubline.orchestration.domain.rates import burst, count
+from dubline.orchestration.rates import Rates
+
+
+@given(per_s=st.floats(0.01, 1000), delays_s=st.lists(st.floats(0, 3), max_size=200))
+def test_a_bucket_allows_its_burst_and_then_its_rate(per_s: float, delays_s: list[float]) -> None:
+    now_s, full_at_s, allowed = 100.0, 0.0, 0
+    for delay_s in delays_s:
+        now_s += delay_s
+        full_at_s, counted = count(full_at_s, now_s, per_s)
+        allowed += counted.allowed
+        assert allowed <= burst(per_s) + per_s * (now_s - 100) + 1e-6
+        assert counted.allowed == (counted.wait_s == 0)
+        # A request is allowed after the time that was stated.
+        assert count(full_at_s, now_s + counted.wait_s + 1e-6, per_s)[1].allowed or counted.allowed
+
+
+def test_a_refused_request_costs_nothing() -> None:
+    full_at_s = 0.0
+    for _ in range(100):
+        full_at_s, counted = count(full_at_s, 0.0, 1)
+    assert (counted.allowed, counted.remaining, counted.wait_s) == (False, 0, 1)
+    assert count(full_at_s, 1.0, 1)[1].allowed
+
+
+def test_a_tenant_does_not_use_up_the_requests_of_another() -> None:
+    async def run() -> list[bool]:
+        rates = Rates(clock=lambda: 7.0)
+        return [(await rates.count(tenant, 0.1)).allowed for tenant in ("acme", "acme", "globex")]
+
+    assert asyncio.run(run()) == [True, False, True]
