@@ -30,29 +30,20 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+def start(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "dubline.client", "up"],
         env={**os.environ, "TMPDIR": str(folder)},
-        stdout=subprocess.PIPE,
-        text=True,
+        stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-
-
-def read_until(up: subprocess.Popen[str], words: str) -> None:
-    assert up.stdout
-    for line in up.stdout:
-        if words in line:
-            return
-    pytest.fail(f"the process ended without printing {words!r}")
 
 
 def nothing_is_left(folder: Path) -> bool:
     return not list(folder.iterdir()) and not running_in(folder)
 
 
-@pytest.mark.parametrize("processes", [1, 4, ALL_PROCESSES])
+@pytest.mark.parametrize("processes", [1, 4])
 def test_ctrl_c_during_the_start_leaves_nothing(folder: Path, processes: int) -> None:
     with start(folder) as up:
         eventually(lambda: len(running_in(folder)) >= processes, UP_WITHIN_S)
@@ -62,9 +53,9 @@ def test_ctrl_c_during_the_start_leaves_nothing(folder: Path, processes: int) ->
 
 
 # tests/integration/embedded/test_session.py tests Ctrl-C during the wait, the fixture `stack` the graceful stop.
-def test_sigkill_of_a_running_stack_leaves_nothing(folder: Path) -> None:
+def test_sigkill_leaves_nothing_of_any_process(folder: Path) -> None:
     with start(folder) as up:
-        read_until(up, "Ctrl-C stops everything")
+        eventually(lambda: len(running_in(folder)) >= ALL_PROCESSES, UP_WITHIN_S)
         os.killpg(up.pid, signal.SIGKILL)
         assert up.wait(UP_WITHIN_S) == -signal.SIGKILL
     eventually(lambda: nothing_is_left(folder))
