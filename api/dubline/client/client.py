@@ -10,6 +10,7 @@ import httpx2
 from dubline.client.calls.administration import Administration
 from dubline.client.calls.batches import Batches
 from dubline.client.calls.jobs import Jobs
+from dubline.client.calls.limits import Limits
 from dubline.client.calls.outage import Outage
 from dubline.client.calls.transport import Transport
 from dubline.client.calls.uploads import Uploads
@@ -65,6 +66,14 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def limits(self) -> Limits:
+        """Get the limits of the server.
+
+        Raises:
+            ClientError: the server did not respond.
+        """
+        return self._transport.call("GET /v1/limits", Limits)
 
     def endure_outages(self, tell: Callable[[str], None]) -> None:
         """From now on wait for a server that has responded once, instead of giving up after a few tries.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ BUCKET = "http://bucket.test"
 KEY = "key-of-the-tests"
 URL = "http://api.test"
 VIDEO = b"not really a video"
+SHA256 = hashlib.sha256(VIDEO).hexdigest()
 
 
 class Service:
@@ -31,6 +33,8 @@ class Service:
         self.uploads: dict[str, dict[str, Any]] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.batches: dict[str, str] = {}
+        self.made: dict[str, str] = {}
+        self.limits = {"batch_rows": 10, "portrait_bytes": 100, "speech_bytes": 100, "presets": ["base", "tiny"]}
 
     def transport(self) -> httpx2.MockTransport:
         """Return the transport for a client of this service."""
@@ -53,23 +57,32 @@ class Service:
 
     def _bucket(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "GET":
-            return httpx2.Response(200, content=VIDEO)
+            return self._video(request.headers.get("Range", "bytes=0-"))
         self.uploads[request.url.path.strip("/")]["bytes"] = request.read()
         return httpx2.Response(200)
 
+    def _video(self, wanted: str) -> httpx2.Response:
+        start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        if start >= len(VIDEO):
+            return httpx2.Response(416)
+        return httpx2.Response(206 if start else 200, content=VIDEO[start:])
+
     def _api(self, request: httpx2.Request) -> httpx2.Response:
         body = json.loads(request.read() or b"null")
+        key = request.headers.get("Idempotency-Key", "")
         _, noun, *rest = request.url.path.strip("/").split("/")
         routes: dict[tuple[str, str, int], Callable[..., httpx2.Response]] = {
-            ("POST", "uploads", 0): lambda: self._create_upload(body),
+            ("GET", "limits", 0): lambda: httpx2.Response(200, json=self.limits),
+            ("POST", "uploads", 0): lambda: self._create_upload(body, key),
             ("POST", "uploads", 2): lambda: self._get_upload(rest[0], "probing"),
             ("GET", "uploads", 1): lambda: self._get_upload(rest[0], None),
-            ("POST", "jobs", 0): lambda: httpx2.Response(201, json=self._create_job(body)),
+            ("POST", "jobs", 0): lambda: httpx2.Response(201, json=self._create_job(body, key)),
             ("GET", "jobs", 1): lambda: self._get_job(rest[0]),
             ("POST", "jobs", 2): lambda: self._cancel_job(rest[0]),
             ("DELETE", "jobs", 1): lambda: self._delete(self.jobs, rest[0]),
             ("DELETE", "uploads", 1): lambda: self._delete(self.uploads, rest[0]),
-            ("POST", "batches", 0): lambda: self._create_batch(body, request.headers["Idempotency-Key"]),
+            ("POST", "batches", 0): lambda: self._create_batch(body, key),
+            ("GET", "batches", 0): lambda: self._find_batch(request.url.params["idempotency_key"]),
             ("GET", "batches", 1): lambda: self._get_batch(rest[0]),
             ("GET", "batches", 2): lambda: self._page(request.url.params),
             ("POST", "batches", 2): lambda: self._cancel_batch(rest[0]),
@@ -77,13 +90,16 @@ class Service:
         }
         return routes[request.method, noun, len(rest)]()
 
-    def _create_upload(self, body: dict[str, Any]) -> httpx2.Response:
+    def _create_upload(self, body: dict[str, Any], key: str) -> httpx2.Response:
         if not body["size_bytes"]:
             return problem(422, "empty_upload", "The file is empty.")
-        upload_id = f"upload-{len(self.uploads)}"
+        upload_id = self.made.get(key, f"upload-{len(self.uploads)}")
         put = {"url": f"{BUCKET}/{upload_id}", "headers": {"Content-Type": body["content_type"]}}
-        self.uploads[upload_id] = {"id": upload_id, "state": "pending", "kind": body["kind"]}
-        return httpx2.Response(201, json={**self.uploads[upload_id], "put": put, "unknown": "ignored"})
+        if upload_id not in self.uploads:
+            self.made[key] = upload_id
+            self.uploads[upload_id] = {"id": upload_id, "state": "pending", "kind": body["kind"]}
+        shown = {name: value for name, value in self.uploads[upload_id].items() if name != "bytes"}
+        return httpx2.Response(201, json={**shown, "put": put, "unknown": "ignored"})
 
     def _get_upload(self, upload_id: str, state: str | None) -> httpx2.Response:
         upload = self.uploads[upload_id]
@@ -93,13 +109,17 @@ class Service:
         upload["state"] = state or "ready"
         return httpx2.Response(200, json={name: value for name, value in upload.items() if name != "bytes"})
 
-    def _create_job(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _create_job(self, body: dict[str, Any], key: str = "") -> dict[str, Any]:
+        if key in self.made:
+            return self.jobs[self.made[key]]
         error = self.uploads[body["portrait_upload_id"]].get("error")
         job_id = f"job-{len(self.jobs)}"
         state = "failed" if error else "queued"
         self.jobs[job_id] = {"id": job_id, "state": state, "error": error, "request": body} | {
             "custom_id": body.get("custom_id")
         }
+        if key:
+            self.made[key] = job_id
         return self.jobs[job_id]
 
     def _get_job(self, job_id: str) -> httpx2.Response:
@@ -109,7 +129,7 @@ class Service:
         if job["state"] in {"queued", "running"}:
             job["state"] = "running" if job["state"] == "queued" else "succeeded"
         if job["state"] == "succeeded":
-            job["result"] = {"url": f"{BUCKET}/{job_id}.mp4", "size_bytes": len(VIDEO), "duration_s": 1.0}
+            job["result"] = {"url": f"{BUCKET}/{job_id}.mp4", "size_bytes": len(VIDEO), "sha256": SHA256}
         return httpx2.Response(200, json=job)
 
     def _create_batch(self, body: dict[str, Any], key: str) -> httpx2.Response:
@@ -118,6 +138,9 @@ class Service:
             for job in body["jobs"]:
                 self._create_job(job)
         return httpx2.Response(201, json={"id": self.batches[key], "job_count": len(body["jobs"])})
+
+    def _find_batch(self, key: str) -> httpx2.Response:
+        return httpx2.Response(200, json={"data": [{"id": self.batches[key]}] if key in self.batches else []})
 
     def _get_batch(self, batch_id: str) -> httpx2.Response:
         if batch_id not in self.batches.values():

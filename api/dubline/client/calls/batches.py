@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
-from dubline.client.calls.backoff import PollBackoff
-from dubline.client.calls.responses import Batch, Job, JobPage
+from dubline.client.calls.backoff import POLL_MAX_S, PollBackoff
+from dubline.client.calls.responses import Batch, BatchPage, Job, JobPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 _PATH: Final = "/v1/batches"
 _PAGE: Final = 500
+#: Seconds for which the server may delay a response in which nothing changed.
+_WAIT_S: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,15 @@ class Batches:
         """
         return self._transport.call(f"GET {_PATH}/{batch_id}", Batch)
 
+    def find(self, idempotency_key: str) -> str | None:
+        """Return the id of the batch that was created with a key; None if there is none.
+
+        Raises:
+            ClientError: the server did not respond.
+        """
+        found = self._transport.call(f"GET {_PATH}?idempotency_key={quote(idempotency_key, safe='')}", BatchPage).data
+        return found[0].id if found else None
+
     def cancel(self, batch_id: str) -> Batch:
         """Cancel every job of a batch that is not final; final jobs keep their state.
 
@@ -94,28 +107,30 @@ class Batches:
         """
         return self._transport.delete(f"{_PATH}/{batch_id}" + ("?inputs=true" if inputs else ""))
 
-    def jobs(self, batch_id: str) -> Iterator[Job]:
+    def jobs(self, batch_id: str, state: str | None = None) -> Iterator[Job]:
         """Iterate over the jobs of a batch in the order of its rows.
+
+        Args:
+            batch_id: the batch.
+            state: only jobs in this state; None: all.
 
         Raises:
             ClientError: the batch does not exist, or the server did not respond.
         """
-        for page in self._pages(batch_id, None):
+        for page in self._pages(batch_id, f"&state={state}" if state else ""):
             yield from page.data
 
-    def _pages(self, batch_id: str, changed_since: int | None) -> Iterator[JobPage]:
-        since = "" if changed_since is None else f"&changed_since={changed_since}"
+    def _pages(self, batch_id: str, query: str) -> Iterator[JobPage]:
         cursor = ""
         while True:
-            query = f"limit={_PAGE}{since}" + (f"&cursor={cursor}" if cursor else "")
-            page = self._transport.call(f"GET {_PATH}/{batch_id}/jobs?{query}", JobPage)
+            page = self._transport.call(f"GET {_PATH}/{batch_id}/jobs?limit={_PAGE}{query}{cursor}", JobPage)
             yield page
             if not page.next_cursor:
                 return
-            cursor = page.next_cursor
+            cursor = f"&cursor={page.next_cursor}"
 
     def follow(self, batch_id: str) -> Iterator[Job]:
-        """Poll the jobs of a batch until all are final.
+        """Poll the jobs of a batch until all are final; while nothing changes, the server delays its response.
 
         Yields:
             Each job once, and again whenever it has changed.
@@ -126,11 +141,16 @@ class Batches:
         backoff = PollBackoff(self._closing)
         seen: dict[str, tuple[object, ...]] = {}
         since: int | None = None
+        changed = True
         while True:
             # Requested before the jobs: if the batch is finished, all jobs read afterwards are final.
             finished = self.get(batch_id).finished
+            began_s = time.monotonic()
+            query = "" if since is None else f"&changed_since={since}"
+            if query and not changed and not finished:
+                query += f"&wait_s={_WAIT_S}"
+            pages = list(self._pages(batch_id, query))
             changed = False
-            pages = list(self._pages(batch_id, since))
             # Of the first page, since a job on it may change while the others are read.
             since = pages[0].changed_until
             for job in (job for page in pages for job in page.data):
@@ -142,4 +162,5 @@ class Batches:
                     yield job
             if finished:
                 return
-            backoff.wait(changed=changed)
+            if changed or time.monotonic() - began_s < POLL_MAX_S:
+                backoff.wait(changed=changed)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from dubline.client.calls.backoff import PollBackoff
 from dubline.client.calls.options import RequestedOptions
-from dubline.client.calls.responses import Job
+from dubline.client.calls.responses import Job, Result
+from dubline.client.calls.videos import download, is_video
 from dubline.client.errors import ClientError
 
 if TYPE_CHECKING:
@@ -41,14 +44,19 @@ class Jobs:
         self._transport = transport
         self._closing = closing
 
-    def create(self, new: NewJob) -> Job:
+    def create(self, new: NewJob, idempotency_key: str | None = None) -> Job:
         """Queue one job; its uploads must have been checked.
+
+        Args:
+            new: the job.
+            idempotency_key: with the key and job of an earlier call, that call's job is returned. None: a random key,
+                used for all retries of this call.
 
         Raises:
             ClientError: the server rejected the job or did not respond.
         """
-        # Not idempotent: a repeated request would create a second job.
-        return self._transport.call(f"POST {_PATH}", Job, body=new.body(), repeatable=False)
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        return self._transport.call(f"POST {_PATH}", Job, body=new.body(), headers=headers)
 
     def get(self, job_id: str) -> Job:
         """Get a job with its attempts.
@@ -102,12 +110,35 @@ class Jobs:
         Raises:
             ClientError: there is no video, the download failed, or the file cannot be written.
         """
-        job = self.get(job_id)
-        if job.result is None or job.result.url is None:
-            reason = f"it was deleted at {job.result_deleted_at}" if job.result_deleted_at else f"it is {job.state}"
-            raise ClientError(f"Job {job_id} has no video: {reason}.")
+        self.fetch(self.get(job_id), path, replace=True)
+
+    def fetch(self, job: Job, path: Path, *, replace: bool = False) -> bool:
+        """Download the video of a job unless the file is already there; an interrupted download is continued.
+
+        Args:
+            job: a succeeded job, also one of a list.
+            path: the file.
+            replace: replace an existing file with other content.
+
+        Returns:
+            Whether it was downloaded.
+
+        Raises:
+            ClientError: there is no video, the download failed, the file has other content or cannot be written.
+        """
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._transport.get_file(job.result.url, path)
+            if path.exists() and is_video(path, _result_of(job)):
+                return False
+            if path.exists() and not replace:
+                raise FileExistsError(errno.EEXIST, "it exists already and has other content; --force replaces it")
+            download(self._transport, job.id, path, lambda: _result_of(self.get(job.id)))
         except OSError as error:
             raise ClientError(f"Cannot write {path}: {error.strerror}.") from error
+        return True
+
+
+def _result_of(job: Job) -> Result:
+    if job.result is None:
+        reason = f"it was deleted at {job.result_deleted_at}" if job.result_deleted_at else f"it is {job.state}"
+        raise ClientError(f"Job {job.id} has no video: {reason}.")
+    return job.result

@@ -105,3 +105,15 @@ class JobPage(Response):
     next_cursor: str | None = None
     changed_until: int | None = None
     """None: the server reports no changes, and each look reads every job."""
+
+
+class BatchId(Response):
+    """A batch in a list."""
+
+    id: str
+
+
+class BatchPage(Response):
+    """One page of a list of batches."""
+
+    data: tuple[BatchId, ...]

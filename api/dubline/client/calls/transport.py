@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
@@ -138,28 +136,40 @@ class Transport:
                 return self._bucket.put(url, headers=length | dict(headers), content=self._chunks(file))
 
         response = self._send_with_retries(send, "the bucket")
-        if not response.is_success:
+        # 412: the file is there already, from an earlier try whose response was lost.
+        if not response.is_success and response.status_code != HTTPStatus.PRECONDITION_FAILED:
             raise ClientError(f"The bucket rejected {path.name}: HTTP {response.status_code}.")
 
-    def get_file(self, url: str, path: Path) -> None:
-        """Download a file from the bucket; it is renamed to its path once it is complete.
+    def get_file(self, url: str, file: BinaryIO) -> int:
+        """Download from the bucket what a file lacks at its end.
+
+        Args:
+            url: URL of the whole content.
+            file: opened for appending; it is emptied if it is longer than the content.
+
+        Returns:
+            The HTTP status; with one from 400 nothing was written.
 
         Raises:
-            ClientError: the bucket rejected the request.
+            ClientError: the bucket did not respond.
+            OSError: the file cannot be written.
         """
-        with _partial(path) as part:
-            response = self._send_with_retries(lambda: self._save(url, part), "the bucket")
-            if not response.is_success:
-                raise ClientError(f"The download of {path.name} failed: HTTP {response.status_code}.")
+        return self._send_with_retries(lambda: self._save(url, file), "the bucket").status_code
 
-    def _save(self, url: str, path: Path) -> httpx2.Response:
-        with self._bucket.stream("GET", url) as response:
+    def _save(self, url: str, file: BinaryIO) -> httpx2.Response:
+        start = file.seek(0, os.SEEK_END)
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+        with self._bucket.stream("GET", url, headers=headers) as response:
             if response.is_success:
-                with path.open("wb") as file:
-                    for chunk in response.iter_bytes(_CHUNK_BYTES):
-                        self._check_open()
-                        file.write(chunk)
-            return response
+                if response.status_code != HTTPStatus.PARTIAL_CONTENT:
+                    file.truncate(0)
+                for chunk in response.iter_bytes(_CHUNK_BYTES):
+                    self._check_open()
+                    file.write(chunk)
+        if start and response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            file.truncate(0)
+            return self._save(url, file)
+        return response
 
     def _chunks(self, file: BinaryIO) -> Iterator[bytes]:
         while chunk := file.read(_CHUNK_BYTES):
@@ -242,12 +252,3 @@ def _refused(response: httpx2.Response) -> RefusedError:
         detail = f"{detail} The key is read from DUBLINE_API_KEY."
     return RefusedError(response.status_code, code, detail, faults)
 
-
-@contextmanager
-def _partial(path: Path) -> Iterator[Path]:
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

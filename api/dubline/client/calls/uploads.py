@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Final, Literal
 
 from dubline.client.calls.backoff import PollBackoff
+from dubline.client.calls.hashes import file_sha256
 from dubline.client.calls.responses import Upload
-from dubline.client.errors import ClientError
+from dubline.client.errors import ClientError, RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from threading import Event
 
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 Kind = Literal["portrait", "speech"]
 
 _PATH: Final = "/v1/uploads"
+_KEY: Final = "Idempotency-Key"
+_PENDING: Final = "pending"
+_PROBING: Final = "probing"
 #: The server finds the type in the bytes. An extension says too little: many files have that of another type.
 _UNKNOWN_TYPE: Final = "application/octet-stream"
 
@@ -47,8 +53,13 @@ class Uploads:
         """
         return self._transport.delete(f"{_PATH}/{upload_id}")
 
-    def send(self, path: Path, kind: Kind) -> Upload:
-        """Upload a file and wait until the server has checked it.
+    def send(self, path: Path, kind: Kind, sha256: str | None = None) -> Upload:
+        """Upload a file, unless the server still has it, and wait until the server has checked it.
+
+        Args:
+            path: the file.
+            kind: its role.
+            sha256: SHA-256 of the file; None: it is computed.
 
         Returns:
             The upload, ready or rejected.
@@ -57,19 +68,35 @@ class Uploads:
             ClientError: the file cannot be read, the server rejected it, or the server did not respond.
         """
         try:
-            created = self._create(path, kind)
-            if created.put is None:
-                raise ClientError("The response of the server contains no URL for the file.")
-            self._transport.put_file(created.put.url, created.put.headers, path)
+            upload = self._declare(path, kind, sha256 or file_sha256(path))
+            if upload.state == _PENDING:
+                if upload.put is None:
+                    raise ClientError("The response of the server contains no URL for the file.")
+                self._transport.put_file(upload.put.url, upload.put.headers, path)
+                upload = self._transport.call(f"POST {_PATH}/{upload.id}/complete", Upload)
         except OSError as error:
             raise ClientError(f"Cannot read {path}: {error.strerror}.") from error
-        upload = self._transport.call(f"POST {_PATH}/{created.id}/complete", Upload)
         backoff = PollBackoff(self._closing)
-        while upload.state == "probing":
+        while upload.state == _PROBING:
             backoff.wait()
             upload = self.get(upload.id)
         return upload
 
-    def _create(self, path: Path, kind: Kind) -> Upload:
+    def _declare(self, path: Path, kind: Kind, sha256: str) -> Upload:
+        """Return the upload of this content, which may be an earlier one."""
         body = {"kind": kind, "content_type": _UNKNOWN_TYPE, "size_bytes": path.stat().st_size}
-        return self._transport.call(f"POST {_PATH}", Upload, body=body)
+        # The key follows from the content, so that no file is sent twice, by whichever run.
+        upload = self._create(body, f"dubline-{kind}-{sha256}")
+        if upload and (upload.state in {_PENDING, _PROBING} or (upload.facts or {}).get("sha256", sha256) == sha256):
+            return upload
+        # Rejected before, perhaps by an older server; or the earlier file changed while it was sent.
+        return self._transport.call(f"POST {_PATH}", Upload, body=body, headers={_KEY: str(uuid.uuid4())})
+
+    def _create(self, body: Mapping[str, object], key: str) -> Upload | None:
+        try:
+            upload = self._transport.call(f"POST {_PATH}", Upload, body=body, headers={_KEY: key})
+        except RefusedError as error:
+            if error.code != "idempotency_key_reused":
+                raise
+            return None
+        return None if upload.state == "rejected" else upload

@@ -1,7 +1,9 @@
-"""The `dubline` command line: submit, batch, status, cancel, delete, keys, usage, up."""
+"""The `dubline` command line: submit, batch, download, status, cancel, delete, keys, usage, up."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,6 +19,7 @@ from dubline.client.cli.display import progress_display
 from dubline.client.client import Client
 from dubline.client.errors import ClientError, RefusedError
 from dubline.client.runs.batch import BatchRun
+from dubline.client.runs.download import download as fetch_videos
 from dubline.client.runs.local_files import create_folder, find
 from dubline.client.runs.manifest import read_rows
 from dubline.client.runs.submit import SubmitOptions, SubmitRun
@@ -28,6 +31,8 @@ INTERRUPTED: Final = 130
 #: Statuses of an id that names nothing: unknown, or not in the form of an id.
 _NO_SUCH_ID: Final = frozenset({404, 422})
 
+Folder = Annotated[Path, typer.Option(help="Folder for the videos.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files that have other content.")]
 Identifier = Annotated[str, typer.Argument(metavar="ID", help="Id of a job or a batch.")]
 
 
@@ -95,9 +100,9 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
         try:
             outcome = submission.run()
         except KeyboardInterrupt:
-            raise _interrupted(submission.job_id) from None
+            raise _interrupted(submission.job_id, _after_submit(submission.job_id, target)) from None
         except ClientError as error:
-            raise _named(error, submission.job_id) from error
+            raise _named(error, submission.job_id, _after_submit(submission.job_id, target)) from error
     if submission.job_id:
         typer.echo(f"job {submission.job_id}")
     if outcome.fault:
@@ -108,24 +113,47 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
 @app.command()
 def batch(
     file: Annotated[Path, typer.Argument(help='JSON Lines with "custom_id", "portrait" and "speech".')],
-    out: Annotated[Path, typer.Option(help="Folder for the videos.")] = Path("out"),
+    out: Folder = Path("out"),
+    *,
+    force: Force = False,
 ) -> None:
-    """Render a video for each row of a file."""
+    """Render a video for each row of a file; run it again to continue after an interruption."""
     rows = read_rows(file)
     create_folder(out)
     started_s = time.monotonic()
     with connect() as client, progress_display(Console(), len(rows)) as display:
-        submission = BatchRun(client, rows, out, display)
+        submission = BatchRun(client, rows, out, display, replace=force)
         try:
             outcomes = submission.run()
         except KeyboardInterrupt:
-            raise _interrupted(submission.batch_id) from None
+            raise _interrupted(submission.batch_id, _this_command()) from None
         except ClientError as error:
-            raise _named(error, submission.batch_id) from error
+            raise _named(error, submission.batch_id, _this_command()) from error
     for line in report.of_outcomes(outcomes, out, time.monotonic() - started_s):
         typer.echo(line)
     if submission.batch_id:
         typer.echo(f"batch {submission.batch_id}")
+    if any(outcome.fault for outcome in outcomes):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def download(identifier: Identifier, out: Folder = Path("out"), *, force: Force = False) -> None:
+    """Download the finished videos of a batch or a job; those that are in the folder already are skipped."""
+    create_folder(out)
+    started_s = time.monotonic()
+    with connect() as client:
+        try:
+            found = _find(client, identifier)
+            jobs = [found] if isinstance(found, Job) else list(client.batches.jobs(identifier))
+            with progress_display(Console(), len(jobs)) as display:
+                outcomes = fetch_videos(client, jobs, out, display, replace=force)
+        except KeyboardInterrupt:
+            raise _interrupted("", _this_command()) from None
+    for line in report.of_outcomes(outcomes, out, time.monotonic() - started_s):
+        typer.echo(line)
+    for line in report.of_unfetched(jobs):
+        typer.echo(line)
     if any(outcome.fault for outcome in outcomes):
         raise typer.Exit(FAILED)
 
@@ -138,7 +166,7 @@ def status(identifier: Identifier) -> None:
         if isinstance(found, Job):
             lines = list(report.of_job(found))
         else:
-            lines = list(report.of_batch(found, list(client.batches.jobs(identifier))))
+            lines = list(report.of_batch(found, list(client.batches.jobs(identifier, "failed"))))
     for line in lines:
         typer.echo(line)
 
@@ -213,18 +241,29 @@ def _new_file(target: Path) -> Path:
     return target
 
 
-def _interrupted(identifier: str) -> typer.Exit:
-    """Print the commands for the job or batch that is left on the server, if any."""
+def _interrupted(identifier: str, next_command: str) -> typer.Exit:
+    """Print the commands for the job or batch that is left on the server, if any, and the one that goes on."""
     if identifier:
         _error("Interrupted; the server continues. To see the state or to cancel:")
         _error(f"dubline status {identifier}\ndubline cancel {identifier}")
+    else:
+        _error("Interrupted.")
+    _error(f"To continue:\n{next_command}")
     return typer.Exit(INTERRUPTED)
 
 
-def _named(error: ClientError, identifier: str) -> ClientError:
+def _named(error: ClientError, identifier: str, next_command: str) -> ClientError:
     """Return an error with the id of the job or batch that is left on the server, if any."""
-    left = f"\nThe server continues. To see the state: dubline status {identifier}"
+    left = f"\nThe server continues. To see the state: dubline status {identifier}\nTo continue: {next_command}"
     return ClientError(f"{error}{left}") if identifier else error
+
+
+def _after_submit(job_id: str, target: Path) -> str:
+    return shlex.join(["dubline", "download", job_id, "--out", str(target.parent)]) if job_id else _this_command()
+
+
+def _this_command() -> str:
+    return shlex.join(["dubline", *sys.argv[1:]])
 
 
 def _error(text: str) -> None:

@@ -25,6 +25,16 @@ def of_outcomes(outcomes: Sequence[Outcome], out: Path, took_s: float) -> Iterat
     yield f"{done} of {len(outcomes)} videos are in {out} after {took_s:.1f} s."
 
 
+def of_unfetched(jobs: Sequence[Job]) -> Iterator[str]:
+    """Count the jobs without a video."""
+    open_count = sum(not job.is_final for job in jobs)
+    failed = sum(job.is_final and job.state != "succeeded" for job in jobs)
+    if open_count:
+        yield f"{open_count} of {len(jobs)} jobs are not finished. Run the command again later."
+    if failed:
+        yield f"{failed} of {len(jobs)} jobs failed or were cancelled and have no video."
+
+
 def of_job(job: Job) -> Iterator[str]:
     """Describe a job with its attempts."""
     name = f" ({job.custom_id})" if job.custom_id else ""

@@ -2,124 +2,174 @@
 
 from __future__ import annotations
 
+import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from dubline.client.calls.jobs import NewJob
 from dubline.client.calls.responses import Fault
-from dubline.client.errors import ClientError, StoppedError, UnreachableError
-from dubline.client.runs.filenames import file_names
-from dubline.client.runs.outcome import Outcome, fault_of
+from dubline.client.errors import ClientError, RefusedError, StoppedError, UnreachableError
+from dubline.client.runs.batch_files import check_limits, files_of, hashes
+from dubline.client.runs.batch_state import BatchState
+from dubline.client.runs.outcome import fault_of
 from dubline.client.runs.thread_pool import ThreadPool
+from dubline.client.runs.videos import Videos
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
-    from dubline.client.calls.responses import Job, Upload
-    from dubline.client.calls.uploads import Kind
+    from dubline.client.calls.responses import Upload
     from dubline.client.cli.display import ProgressDisplay
     from dubline.client.client import Client
     from dubline.client.runs.manifest import Row
+    from dubline.client.runs.outcome import Outcome
 
-_SUFFIX: Final = ".mp4"
-_DELETED: Final = Fault(code="not_found", detail="The job was deleted while it was running.")
+_SHOWN: Final = 5
+_MISSING: Final = Fault(
+    code="not_found", detail="The batch has no job of this row: its file was refused, or the job was deleted."
+)
 
 
 class BatchRun:
     """One run of a batch file.
 
     Attributes:
-        batch_id: id of the batch; empty until it is created.
+        batch_id: id of the batch; empty until it is known.
     """
 
-    def __init__(self, client: Client, rows: Sequence[Row], out: Path, display: ProgressDisplay) -> None:
+    def __init__(
+        self, client: Client, rows: Sequence[Row], out: Path, display: ProgressDisplay, *, replace: bool = False
+    ) -> None:
         """Prepare a run; no request is sent.
 
         Args:
             client: the client.
             rows: at least one; each `custom_id` is unique.
-            out: folder of the videos.
+            out: folder of the videos; it exists.
             display: shows the progress.
+            replace: replace existing files of the same names.
         """
         self.batch_id = ""
         self._client = client
         self._rows = rows
+        self._out = out
         self._display = display
-        names = file_names((row.custom_id for row in rows), _SUFFIX)
-        self._paths = {custom_id: out / name for custom_id, name in names.items()}
-        self._outcomes: dict[str, Outcome] = {}
+        self._replace = replace
+        self._videos = Videos(client, (row.custom_id for row in rows), out, display, replace=replace)
 
     def run(self) -> list[Outcome]:
         """Run to the end and return the outcome of each row, in order.
 
+        A batch that an earlier run of the same rows left unfinished is continued.
+
         Raises:
-            ClientError: the server did not respond or rejected the batch.
+            ClientError: the server did not respond or rejected the batch, or files would be replaced.
         """
         self._client.endure_outages(self._tell)
+        check_limits(self._client, self._rows)
         with ThreadPool(self._client) as threads:
-            jobs = self._upload(threads)
-            if jobs:
-                self._follow(threads, jobs)
-        return [self._outcomes[row.custom_id] for row in self._rows]
+            sha256 = hashes(threads, self._rows)
+            state = BatchState(self._out, self._client.url, (_text(row, sha256) for row in self._rows))
+            self.batch_id = self._left(state) or self._send(threads, state, sha256)
+            if self.batch_id:
+                state.save(self.batch_id)
+                self._follow(threads)
+        if self._videos.complete:
+            state.forget()
+        return [self._videos.outcomes[row.custom_id] for row in self._rows]
 
     def _tell(self, text: str) -> None:
         self._display.notice(f"batch {self.batch_id} continues: {text}" if self.batch_id else text)
 
-    def _upload(self, threads: ThreadPool) -> list[NewJob]:
-        sent: dict[tuple[Path, Kind], Future[Upload]] = {}
+    def _left(self, state: BatchState) -> str:
+        """Return the id of the batch that an earlier run has left; empty if there is none."""
+        if state.is_new:
+            return ""
+        found = state.batch_id or self._client.batches.find(state.key) or ""
+        try:
+            if found:
+                self._client.batches.get(found)
+                self._display.notice(f"batch {found} continues: an earlier run has sent it. Nothing is sent again.")
+        except RefusedError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            state.renew()
+            return ""
+        return found
+
+    def _send(self, threads: ThreadPool, state: BatchState, sha256: Mapping[Path, str | None]) -> str:
+        """Send the files and create the batch; return its id, which is empty without a valid row."""
+        if state.is_new and not self._replace:
+            self._check_new()
+        # Before anything is sent: whatever happens afterwards, the next run finds what this one has sent.
+        state.save()
+        jobs = self._upload(threads, sha256)
+        if not jobs:
+            return ""
+        try:
+            return self._client.batches.create(jobs, state.key).id
+        except RefusedError as error:
+            # An earlier run has sent it with other uploads, and its response was lost.
+            found = self._client.batches.find(state.key) if error.code == "idempotency_key_reused" else None
+            if found is None:
+                raise
+            return found
+
+    def _check_new(self) -> None:
+        existing = [str(path) for path in self._videos.paths.values() if path.exists()]
+        if existing:
+            more = [f"... and {len(existing) - _SHOWN} more"] if len(existing) > _SHOWN else []
+            raise ClientError(
+                "These files exist already and are not of an unfinished batch with the same rows:\n"
+                + "\n".join((*existing[:_SHOWN], *more))
+                + "\nName another folder with --out, or render and replace them with --force. Nothing was sent."
+            )
+
+    def _upload(self, threads: ThreadPool, sha256: Mapping[Path, str | None]) -> list[NewJob]:
+        sent: dict[tuple[object, str], Future[Upload]] = {}
         for row in self._rows:
-            for path, kind in _files(row):
-                if (path, kind) not in sent:
-                    sent[path, kind] = threads.start(self._client.uploads.send, path, kind)
+            for path, kind in files_of(row):
+                # By content: equal files are sent once.
+                content = sha256[path] or path
+                if (content, kind) not in sent:
+                    sent[content, kind] = threads.start(self._client.uploads.send, path, kind, sha256[path])
         jobs = []
         for row in self._rows:
             self._display.show(row.custom_id, "uploading", 0)
             try:
-                portrait, speech = (sent[file].result() for file in _files(row))
+                portrait, speech = (sent[sha256[path] or path, kind].result() for path, kind in files_of(row))
             except (StoppedError, UnreachableError):
                 raise
             except ClientError as error:
-                self._end(row.custom_id, None, fault_of(error))
+                self._videos.end(row.custom_id, None, fault_of(error))
             else:
                 jobs.append(_new_job(row, portrait, speech))
         return jobs
 
-    def _follow(self, threads: ThreadPool, jobs: Sequence[NewJob]) -> None:
-        self.batch_id = self._client.batches.create(jobs).id
-        fetching: list[Future[None]] = []
+    def _follow(self, threads: ThreadPool) -> None:
+        known = {row.custom_id for row in self._rows}
         for job in self._client.batches.follow(self.batch_id):
-            name = job.custom_id or job.id
+            name = job.custom_id
+            if name is None or name not in known:
+                continue
             if job.state == "succeeded":
-                self._display.show(name, "downloading", 100)
-                fetching.append(threads.start(self._fetch, name, job))
+                self._videos.start(threads, name, job)
             elif job.is_final:
-                self._end(name, None, job.error or Fault(code=job.state))
+                self._videos.end(name, None, job.error or Fault(code=job.state))
             else:
                 self._display.show(name, job.state, job.percent, job.stage or "")
-        for fetch in fetching:
-            fetch.result()
-        for new in jobs:
-            if new.custom_id and new.custom_id not in self._outcomes:
-                self._end(new.custom_id, None, _DELETED)
-
-    def _fetch(self, name: str, job: Job) -> None:
-        try:
-            self._client.jobs.download(job.id, self._paths[name])
-        except StoppedError:
-            raise
-        except ClientError as error:
-            self._end(name, None, fault_of(error))
-        else:
-            self._end(name, self._paths[name], None)
-
-    def _end(self, name: str, path: Path | None, fault: Fault | None) -> None:
-        self._outcomes[name] = Outcome(name, path, fault)
-        self._display.finish(name, "failed" if fault else "done", fault.code if fault else str(path))
+        self._videos.wait()
+        for name in known - self._videos.outcomes.keys():
+            self._videos.end(name, None, _MISSING)
 
 
-def _files(row: Row) -> tuple[tuple[Path, Kind], tuple[Path, Kind]]:
-    return (row.portrait, "portrait"), (row.speech, "speech")
+def _text(row: Row, sha256: Mapping[Path, str | None]) -> str:
+    """Return a row as text that changes with its options and with the content of its files."""
+    contents = {"portrait": sha256[row.portrait], "speech": sha256[row.speech]}
+    options = row.model_dump(mode="json", exclude=set(contents), exclude_none=True)
+    return json.dumps(options | contents, sort_keys=True)
 
 
 def _new_job(row: Row, portrait: Upload, speech: Upload) -> NewJob:

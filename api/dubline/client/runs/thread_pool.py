@@ -1,8 +1,11 @@
-"""A thread pool for blocking calls of one client."""
+"""A thread pool for blocking calls of one client, which does not keep the process from ending."""
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
     from dubline.client.client import Client
 
 _THREADS: Final = 8
+#: Seconds in which threads may end after an exception. A call that waits for a silent server ends with the process.
+_ENDING_S: Final = 0.2
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -21,13 +26,26 @@ class ThreadPool:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._pool = ThreadPoolExecutor(_THREADS)
+        self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # The threads of the standard library's pool are joined when the process ends, however long a call takes.
+        self._threads = [Thread(target=self._work, daemon=True) for _ in range(_THREADS)]
 
     def start(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Submit a call to the pool."""
-        return self._pool.submit(call, *args, **kwargs)
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(call(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - raised again where the result is read
+                future.set_exception(error)
+
+        self._waiting.put(run)
+        return future
 
     def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -35,4 +53,14 @@ class ThreadPool:
     ) -> None:
         if kind:
             self._client.stop_waiting()
-        self._pool.shutdown(cancel_futures=kind is not None)
+            while not self._waiting.empty():
+                self._waiting.get_nowait()
+        for _ in self._threads:
+            self._waiting.put(None)
+        ends_s = time.monotonic() + _ENDING_S
+        for thread in self._threads:
+            thread.join(max(0.0, ends_s - time.monotonic()) if kind else None)
+
+    def _work(self) -> None:
+        while run := self._waiting.get():
+            run()

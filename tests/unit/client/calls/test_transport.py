@@ -50,14 +50,22 @@ def test_a_call_fails_after_the_last_try(service: Service, client: Client) -> No
         client.jobs.get("job-0")
 
 
-def test_creating_a_job_is_retried_only_if_it_was_not_received(service: Service, client: Client) -> None:
+def test_retries_of_a_job_share_one_idempotency_key(service: Service, client: Client) -> None:
     service.uploads |= {"p": {}, "s": {}}
-    service.faults["POST /v1/jobs"] = lost(1)
-    with pytest.raises(UnreachableError):
-        client.jobs.create(NEW)
-    service.faults["POST /v1/jobs"] = unreachable(2)
-    client.jobs.create(NEW)
+    respond = service.respond
+
+    def lose_first(request: httpx2.Request) -> httpx2.Response:
+        response = respond(request)
+        if len(service.calls) == 1:
+            raise httpx2.ReadTimeout("slow")
+        return response
+
+    with Client(client.url, KEY, httpx2.MockTransport(lose_first)) as losing:
+        losing.jobs.create(NEW)
     assert len(service.jobs) == 1
+    client.jobs.create(NEW)
+    keys = [request.headers["Idempotency-Key"] for request in service.requests]
+    assert (keys[0] == keys[1], len(set(keys)), len(service.jobs)) == (True, 2, 2)
 
 
 def test_retries_of_a_batch_share_one_idempotency_key(service: Service, client: Client) -> None:

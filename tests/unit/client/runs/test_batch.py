@@ -101,7 +101,7 @@ def test_a_job_that_is_deleted_meanwhile_fails_its_row(service: Service, client:
 
 
 def test_an_unreachable_server_ends_the_run(service: Service, client: Client, media: Path) -> None:
-    service.faults["POST /v1/uploads"] = [httpx2.ConnectError("refused") for _ in range(2 * MAX_TRIES)]
+    service.faults["GET /v1/limits"] = [httpx2.ConnectError("refused") for _ in range(MAX_TRIES)]
     with pytest.raises(UnreachableError):
         run(client, media, one="face.jpg")
 

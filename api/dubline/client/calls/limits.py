@@ -1,0 +1,17 @@
+"""The limits of a server, checked before anything is sent."""
+
+from __future__ import annotations
+
+from dubline.client.calls.responses import Response
+
+
+class Limits(Response):
+    """What a server accepts at most."""
+
+    batch_rows: int
+    portrait_bytes: int
+    speech_bytes: int
+
+    def bytes_of(self, kind: str) -> int:
+        """Return the largest size of a file: `portrait` or `speech`."""
+        return self.portrait_bytes if kind == "portrait" else self.speech_bytes

@@ -1,0 +1,67 @@
+"""The files of a batch: their sizes, compared with the server's limits before anything is sent, and their hashes."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from dubline.client.calls.hashes import file_sha256
+from dubline.client.errors import ManifestError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from dubline.client.calls.limits import Limits
+    from dubline.client.calls.uploads import Kind
+    from dubline.client.client import Client
+    from dubline.client.runs.manifest import Row
+    from dubline.client.runs.thread_pool import ThreadPool
+
+
+def files_of(row: Row) -> tuple[tuple[Path, Kind], tuple[Path, Kind]]:
+    """Return the portrait and the speech of a row, each with its role."""
+    return (row.portrait, "portrait"), (row.speech, "speech")
+
+
+def check_limits(client: Client, rows: Sequence[Row]) -> None:
+    """Compare the number of rows and the size of each file with the limits of the server.
+
+    Raises:
+        ManifestError: there are too many rows, or files are too large.
+        ClientError: the server did not respond.
+    """
+    try:
+        limits = client.limits()
+    except RefusedError as error:
+        # A server of an earlier version.
+        if error.status == HTTPStatus.NOT_FOUND:
+            return
+        raise
+    if faults := list(_faults(limits, rows)):
+        raise ManifestError([*faults, "Nothing was sent."])
+
+
+def hashes(threads: ThreadPool, rows: Sequence[Row]) -> dict[Path, str | None]:
+    """Return the SHA-256 of each file; None for one that cannot be read."""
+    started = {path: threads.start(_sha256, path) for path in {path for row in rows for path, _ in files_of(row)}}
+    return {path: one.result() for path, one in started.items()}
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return file_sha256(path)
+    except OSError:
+        return None
+
+
+def _faults(limits: Limits, rows: Sequence[Row]) -> Iterator[str]:
+    if len(rows) > limits.batch_rows:
+        yield (
+            f"The batch has {len(rows):,} rows; the server accepts {limits.batch_rows:,}. Split it into several files."
+        )
+    for path, kind in dict.fromkeys(file for row in rows for file in files_of(row)):
+        most = limits.bytes_of(kind)
+        size = path.stat().st_size if path.is_file() else 0
+        if size > most:
+            yield f"{path} has {size:,} bytes; the server accepts {most:,} for a {kind}. Use a smaller file."

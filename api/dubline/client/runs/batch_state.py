@@ -1,0 +1,110 @@
+"""What a folder of videos keeps about an unfinished batch: its key and, once it is accepted, its id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from dubline.client.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+VERSION: Final = 1
+_DIGITS: Final = 16
+
+
+class _Document(BaseModel):
+    """The file as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: Literal[1] = VERSION
+    server: str
+    idempotency_key: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
+    batch_id: str | None = None
+
+
+class BatchState:
+    """The state of one batch: a file beside its videos, readable for its owner only.
+
+    It is written before anything is sent, so that a run that begins again continues the same batch.
+
+    Attributes:
+        is_new: whether no earlier run has left it.
+    """
+
+    def __init__(self, folder: Path, server: str, rows: Iterable[str]) -> None:
+        """Read the state of a batch, or prepare a new one; nothing is written yet.
+
+        Args:
+            folder: folder of the videos.
+            server: URL of the server.
+            rows: each row as text that changes with its files and options; other rows are another batch.
+
+        Raises:
+            ClientError: the file cannot be read.
+        """
+        digest = hashlib.sha256(json.dumps([server, *rows]).encode()).hexdigest()
+        self.path = folder / f".dubline-{digest[:_DIGITS]}.json"
+        self.is_new = not self.path.exists()
+        self._document = _new(server) if self.is_new else _read(self.path)
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of the batch."""
+        return self._document.idempotency_key
+
+    @property
+    def batch_id(self) -> str | None:
+        """Id of the batch; None until it is known."""
+        return self._document.batch_id
+
+    def renew(self) -> None:
+        """Take another key, because the batch was deleted."""
+        self.is_new = True
+        self._document = _new(self._document.server)
+
+    def save(self, batch_id: str | None = None) -> None:
+        """Write the file in one step.
+
+        Raises:
+            ClientError: it cannot be written.
+        """
+        self._document = self._document.model_copy(update={"batch_id": batch_id})
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Files of this function are readable for their owner only.
+            descriptor, name = tempfile.mkstemp(prefix=".dubline-", dir=self.path.parent)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(self._document.model_dump_json(indent=2))
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self.path)
+        except OSError as error:
+            raise ClientError(f"Cannot write {self.path}: {error.strerror}.") from error
+
+    def forget(self) -> None:
+        """Remove the file, because the batch is finished."""
+        self.path.unlink(missing_ok=True)
+
+
+def _new(server: str) -> _Document:
+    return _Document(server=server, idempotency_key=str(uuid.uuid4()))
+
+
+def _read(path: Path) -> _Document:
+    try:
+        return _Document.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ClientError(f"Cannot read {path}: {error.strerror}.") from error
+    except ValidationError as error:
+        advice = "Remove it to send the batch anew, or use the version of dubline that wrote it."
+        raise ClientError(f"{path} is not the state of a batch. {advice}") from error

@@ -1,0 +1,105 @@
+"""What following a batch of 10,000 finished jobs costs the API: `python benchmarks/following.py [--jobs 10000]`.
+
+It starts a PostgreSQL and the API, fills one batch with finished jobs, and looks at it as the command line does. For
+each kind of look it prints the requests, the processor time of the API's process, and the time of the caller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from dubline.client import Client
+from dubline.embedded.application import TENANT
+from dubline.embedded.stack import Stack
+from dubline.orchestration.database.store import Store, connections
+from dubline.orchestration.domain.jobs import NewJob
+from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
+from dubline.orchestration.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+LOOKS: Final = 5
+SHA: Final = "0" * 64
+FINISH: Final = """
+    UPDATE jobs SET state = 'succeeded', attempt_count = 1, started_at = now(), finalized_at = now(),
+        progress_percent = 100, result_key = 'results/' || id || '/1.mp4', result_size_bytes = 1,
+        result_duration_s = 5, result_sha256 = repeat('0', 64)
+    WHERE batch_id = :batch
+"""
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=10_000)
+    options = parser.parse_args()
+    with ExitStack() as opened:
+        stack = Stack()
+        opened.callback(stack.stop)
+        stack.start(only=("initdb", "database", "bucket", "create-bucket", "migrate", "create-key", "api"))
+        settings = DatabaseSettings.model_validate({"url": stack.environ["DUBLINE_DATABASE_URL"]})
+        store = opened.enter_context(Store(connections.create(settings)))
+        batch = str(_finished_batch(store, options.jobs))
+        client = opened.enter_context(Client(stack.url, stack.key))
+        _measure(client, batch, stack.children["api"].pid)
+
+
+def _finished_batch(store: Store, count: int) -> UUID:
+    portrait, speech = (_ready(store, kind) for kind in UploadKind)
+    rows = [
+        NewJob(portrait_upload_id=portrait, speech_upload_id=speech, custom_id=f"row-{number}")
+        for number in range(count)
+    ]
+    batch, _ = store.batches.insert(TENANT, rows, None, "")
+    with store._engine.begin() as connection:  # noqa: SLF001
+        connection.execute(text(FINISH), {"batch": batch.id})
+    return batch.id
+
+
+def _ready(store: Store, kind: UploadKind) -> UUID:
+    upload = store.uploads.insert(TENANT, kind, "application/octet-stream", 1)
+    store.uploads.mark_probing(TENANT, upload.id)
+    lease = store.uploads.claim("prober", 600.0)
+    if lease is None:
+        raise SystemExit("The upload was claimed by another process.")
+    facts = {"media_type": "image/png", "size_bytes": 1, "sha256": SHA}
+    if kind is UploadKind.PORTRAIT:
+        return store.uploads.accept(lease, UploadFacts(**facts, width_px=640, height_px=480, face_box=(1, 1, 9, 9))).id
+    return store.uploads.accept(lease, UploadFacts(**facts, duration_s=5.0)).id
+
+
+def _measure(client: Client, batch: str, pid: int) -> None:
+    looks: dict[str, Callable[[], int]] = {
+        "every job, page by page": lambda: sum(1 for _ in client.batches.jobs(batch)),
+        "counts": lambda: client.batches.get(batch).job_count,
+    }
+    for name, look in looks.items():
+        look()
+        cpu_s, wall_s = zip(*(_cost(look, pid) for _ in range(LOOKS)), strict=True)
+        print(f"{name}: processor {statistics.median(cpu_s):.3f} s, wall {statistics.median(wall_s):.3f} s")
+
+
+def _cost(look: Callable[[], int], pid: int) -> tuple[float, float]:
+    before_s, started_s = _processor_s(pid), time.monotonic()
+    look()
+    return _processor_s(pid) - before_s, time.monotonic() - started_s
+
+
+def _processor_s(pid: int) -> float:
+    """Return the seconds of user and system time of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()
