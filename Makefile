@@ -29,7 +29,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 demo: $(READY) ## run one batch of four jobs end to end; the videos land in out/
-	$(BIN)/dubline up -- $(BIN)/dubline batch demo/batch.jsonl --out out
+	$(BIN)/dubline up -- $(BIN)/dubline batch demo/batch.jsonl --out out --force
 
 test: $(READY) ## run all tests except the benchmarks
 	$(PYTEST) $(PARALLEL)

@@ -1,7 +1,7 @@
 """What following a batch of 10,000 finished jobs costs the API: `python benchmarks/following.py [--jobs 10000]`.
 
-It starts a PostgreSQL and the API, fills one batch with finished jobs, and looks at it as the command line does. For
-each kind of look it prints the requests, the processor time of the API's process, and the time of the caller.
+It starts a PostgreSQL and the API, fills one batch with finished jobs, and reads it as the command line does. For
+each way of reading it prints the processor time of the API's process, and the time of the caller.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-LOOKS: Final = 5
+POLLS: Final = 5
 SHA: Final = "0" * 64
 FINISH: Final = """
     UPDATE jobs SET state = 'succeeded', attempt_count = 1, started_at = now(), finalized_at = now(),
@@ -79,19 +79,19 @@ def _ready(store: Store, kind: UploadKind) -> UUID:
 
 
 def _measure(client: Client, batch: str, pid: int) -> None:
-    looks: dict[str, Callable[[], int]] = {
+    reads: dict[str, Callable[[], int]] = {
         "every job, page by page": lambda: sum(1 for _ in client.batches.jobs(batch)),
         "counts": lambda: client.batches.get(batch).job_count,
     }
-    for name, look in looks.items():
-        look()
-        cpu_s, wall_s = zip(*(_cost(look, pid) for _ in range(LOOKS)), strict=True)
+    for name, read in reads.items():
+        read()
+        cpu_s, wall_s = zip(*(_cost(read, pid) for _ in range(POLLS)), strict=True)
         print(f"{name}: processor {statistics.median(cpu_s):.3f} s, wall {statistics.median(wall_s):.3f} s")
 
 
-def _cost(look: Callable[[], int], pid: int) -> tuple[float, float]:
+def _cost(read: Callable[[], int], pid: int) -> tuple[float, float]:
     before_s, started_s = _processor_s(pid), time.monotonic()
-    look()
+    read()
     return _processor_s(pid) - before_s, time.monotonic() - started_s
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _THREADS: Final = 8
 #: Seconds in which threads may end after an exception. A call that waits for a silent server ends with the process.
-_ENDING_S: Final = 0.2
+_JOIN_S: Final = 0.2
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class ThreadPool:
                 self._waiting.get_nowait()
         for _ in self._threads:
             self._waiting.put(None)
-        ends_s = time.monotonic() + _ENDING_S
+        ends_s = time.monotonic() + _JOIN_S
         for thread in self._threads:
             thread.join(max(0.0, ends_s - time.monotonic()) if kind else None)
 
