@@ -156,7 +156,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueCounts:
-    """Depth of the job queue."""
+    """Depth of the job queue; each count is exact up to a limit of the store."""
 
     claimable: int
     """Jobs queued or retrying that are due."""
@@ -164,4 +164,4 @@ class QueueCounts:
     """Jobs retrying that are not due yet."""
     running: int
     oldest_claimable_s: float
-    """Waiting time of the oldest claimable job in seconds; 0 if there is none."""
+    """Longest waiting time of the claimable jobs that were counted, in seconds; 0 if there is none."""

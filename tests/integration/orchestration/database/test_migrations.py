@@ -17,7 +17,7 @@ from dubline.orchestration.settings import DatabaseSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROWS: Final = 2000
+ROWS: Final = 4000
 #: Ten times the timeout of one lock, for the tables of one migration and a busy machine.
 LONGEST_S: Final = 5.0
 #: A transaction that reads or changes all rows of a table, while it has a lock that blocks writes or reads, raises.
@@ -32,7 +32,7 @@ BEGIN
         FROM pg_locks JOIN pg_class ON pg_class.oid = relation
         WHERE pid = pg_backend_pid() AND relkind = 'r' AND relnamespace = 'public'::regnamespace
     LOOP
-        IF found.updated >= {ROWS} OR found.read >= {ROWS} AND found.mode IN (
+        IF found.updated >= {ROWS // 2} OR found.read >= {ROWS // 2} AND found.mode IN (
             'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'
         ) THEN
             RAISE EXCEPTION '%: % rows read and % changed in one transaction that has a %',

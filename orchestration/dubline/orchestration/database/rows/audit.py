@@ -30,6 +30,7 @@ class AuditRow(Base):
         ),
         CheckConstraint("objects >= 0", name="objects"),
         Index("audit_tenant_at", "tenant", "at", "id"),
+        Index("audit_at", "at", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -24,6 +24,7 @@ class BatchRow(Base):
         CheckConstraint("inputs_s > 0 AND results_s > 0", name="retention"),
         equivalent("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
         Index("batches_listed", "tenant", "created_at", "id"),
+        Index("batches_listed_by_end", "tenant", text("(open_count = 0)"), "created_at", "id"),
         Index(
             "batches_inputs_expire",
             "created_at",

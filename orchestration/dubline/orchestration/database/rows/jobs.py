@@ -77,7 +77,14 @@ class JobRow(Base):
             postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
         Index("jobs_listed", "tenant", "state", "created_at", "id"),
-        Index("jobs_custom_id", "tenant", "custom_id", postgresql_where=text("custom_id IS NOT NULL")),
+        Index(
+            "jobs_named",
+            *("tenant", "custom_id", "state", "created_at", "id"),
+            postgresql_where=text("custom_id IS NOT NULL"),
+        ),
+        # Open jobs of an upload, of which many jobs may have ended. For the order see `deletion.removal`.
+        Index("jobs_open_portrait", "portrait_upload_id", "created_at", postgresql_where=text("finalized_at IS NULL")),
+        Index("jobs_open_speech", "speech_upload_id", "created_at", postgresql_where=text("finalized_at IS NULL")),
         Index("jobs_claimable", "order_key", "id", postgresql_where=_CLAIMABLE),
         # The virtual time of the queue is the largest order key claimed so far: the last entry of this index.
         Index("jobs_clock", "order_key", postgresql_where=text("attempt_count > 0")),

@@ -51,8 +51,12 @@ class UploadRow(Base):
             unique=True,
             postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
-        Index("uploads_listed", "tenant", "state", "created_at", "id"),
-        Index("uploads_sha256", "tenant", "sha256", postgresql_where=text("sha256 IS NOT NULL")),
+        Index("uploads_listed_by_kind", "tenant", "kind", "state", "created_at", "id"),
+        Index(
+            "uploads_hashed",
+            *("tenant", "sha256", "kind", "state", "created_at", "id"),
+            postgresql_where=text("sha256 IS NOT NULL"),
+        ),
         Index(
             "uploads_claimable",
             "probe_after",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import case, cast, func, select, text
+from sqlalchemy import case, cast, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from dubline.orchestration.database.rows import BatchRow, JobRow
@@ -108,13 +108,10 @@ class Batches:
 
     def page(self, tenant: str, which: BatchFilter, window: Window) -> Page[BatchSummary]:
         """Read a page of the batches of a tenant, newest first, without counting their jobs."""
-        where = []
-        if which.finished is not None:
-            where.append((_open_count() == 0) == which.finished)
-        if which.idempotency_key is not None:
-            where.append(BatchRow.idempotency_key == which.idempotency_key)
+        keyed = [] if which.idempotency_key is None else [BatchRow.idempotency_key == which.idempotency_key]
+        ranges = [[*keyed, *where] for where in _by_end(which.finished)]
         with transaction(self._engine) as session:
-            found = listing.rows(session, BatchRow, tenant, window, *where)
+            found = listing.rows(session, BatchRow, tenant, window, ranges)
             counted = select(BatchRow.id, _open_count().label("open_jobs")).where(
                 BatchRow.id.in_([row.id for row in found])
             )
@@ -209,6 +206,16 @@ def _row(session: Session, tenant: str, batch_id: UUID) -> BatchRow:
     if row is None:
         raise NotFoundError(f"There is no batch {batch_id}.")
     return row
+
+
+def _by_end(finished: bool | None) -> list[list[Any]]:
+    """Return the ranges of finished or unfinished batches in the index of the expression `open_count = 0`."""
+    if finished is None:
+        return [[]]
+    # The literal is part of the index; with a parameter, a plan for all values could not use it.
+    counted = BatchRow.open_count == literal_column("0")
+    uncounted = [counted.is_(None), (_open_count() == 0) == finished]
+    return [[counted.is_(finished)], uncounted]
 
 
 def _open_count() -> Any:

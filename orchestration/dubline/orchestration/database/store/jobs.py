@@ -10,11 +10,10 @@ from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, s
 
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import AttemptRow, JobRow, TenantRow, UploadRow
-from dubline.orchestration.database.rows.base import sql_list
 from dubline.orchestration.database.store import idempotency, listing
 from dubline.orchestration.database.store.accounts import holdings
 from dubline.orchestration.database.store.attempts import finalize
-from dubline.orchestration.database.store.outbox import RENDER, notify
+from dubline.orchestration.database.store.outbox import COUNT_LIMIT, RENDER, notify
 from dubline.orchestration.database.store.records import attempt_of, job_of, upload_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.admission import Admission, admit, faults
@@ -34,13 +33,25 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.listing import JobFilter, Page, Window
     from dubline.orchestration.domain.uploads import Upload
 
-#: Waiting and running jobs each have a partial index, so the cost does not depend on the number of final jobs.
+#: Each part is a range of an index and is read no further than `COUNT_LIMIT`.
 _COUNT_QUEUE: Final = text(f"""
-SELECT count(*) FILTER (WHERE available_at <= now()) AS claimable,
-    count(*) FILTER (WHERE available_at > now()) AS delayed,
-    (SELECT count(*) FROM jobs WHERE state = 'running') AS running,
-    extract(epoch FROM now() - min(available_at) FILTER (WHERE available_at <= now())) AS oldest_s
-FROM jobs WHERE state IN ({sql_list(CLAIMABLE)})
+SELECT claimable.*, delayed.*, running.* FROM (
+    SELECT count(*) AS claimable, extract(epoch FROM now() - min(available_at)) AS oldest_s FROM (
+        (
+            SELECT available_at FROM jobs WHERE state = 'queued' AND available_at <= now()
+            ORDER BY order_key LIMIT {COUNT_LIMIT}
+        ) UNION ALL (
+            SELECT available_at FROM jobs WHERE state = 'retrying' AND available_at <= now()
+            ORDER BY available_at LIMIT {COUNT_LIMIT}
+        )
+    ) AS due
+) AS claimable, (
+    SELECT count(*) AS delayed FROM (
+        SELECT FROM jobs WHERE state = 'retrying' AND available_at > now() ORDER BY available_at LIMIT {COUNT_LIMIT}
+    ) AS paused
+) AS delayed, (
+    SELECT count(*) AS running FROM (SELECT FROM jobs WHERE state = 'running' LIMIT {COUNT_LIMIT}) AS leased
+) AS running
 """)  # noqa: S608 - our own text
 
 
@@ -117,13 +128,9 @@ class Jobs:
     def page(self, tenant: str, which: JobFilter, window: Window) -> Page[Job]:
         """Read a page of the jobs of a tenant, newest first."""
         with transaction(self._engine) as session:
-            if which.custom_id is not None:
-                states = [JobRow.state.in_(which.states)] if which.states else []
-                where = (JobRow.custom_id == which.custom_id, *states)
-                found = listing.rows(session, JobRow, tenant, window, *where)
-            else:
-                found = listing.rows_by_state(session, JobRow, tenant, which.states or JobState, window)
-            return listing.page_of(found, window, job_of)
+            named = [] if which.custom_id is None else [JobRow.custom_id == which.custom_id]
+            ranges = [(JobRow.state == state, *named) for state in which.states or JobState]
+            return listing.page_of(listing.rows(session, JobRow, tenant, window, ranges), window, job_of)
 
     def cancel(self, tenant: str, job_id: UUID) -> Job:
         """Cancel a job that is not final. The next write of a worker that processes it is refused.
@@ -150,7 +157,7 @@ class Jobs:
             return tuple(map(attempt_of, rows))
 
     def queued_counts(self) -> QueueCounts:
-        """Count the waiting and running jobs of all tenants."""
+        """Count the waiting and running jobs of all tenants, up to `COUNT_LIMIT` in each state."""
         with transaction(self._engine) as session:
             counted = session.execute(_COUNT_QUEUE).one()
         return QueueCounts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -13,7 +14,7 @@ from sqlalchemy.orm import aliased
 from dubline.orchestration.database.rows import TenantRow, UploadRow
 from dubline.orchestration.database.store import idempotency, listing
 from dubline.orchestration.database.store.accounts import holdings
-from dubline.orchestration.database.store.outbox import PROBE, notify
+from dubline.orchestration.database.store.outbox import COUNT_LIMIT, PROBE, notify
 from dubline.orchestration.database.store.records import upload_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.errors import AttemptsExhaustedError, LeaseLostError, NotFoundError
@@ -89,14 +90,14 @@ class Uploads:
 
     def page(self, tenant: str, which: UploadFilter, window: Window) -> Page[Upload]:
         """Read a page of the uploads of a tenant, newest first."""
-        kinds = [] if which.kind is None else [UploadRow.kind == which.kind]
+        hashed = [] if which.sha256 is None else [UploadRow.sha256 == which.sha256]
+        kinds = UploadKind if which.kind is None else [which.kind]
+        ranges = [
+            (UploadRow.kind == kind, UploadRow.state == state, *hashed)
+            for kind, state in product(kinds, which.states or UploadState)
+        ]
         with transaction(self._engine) as session:
-            if which.sha256 is not None:
-                states = [UploadRow.state.in_(which.states)] if which.states else []
-                where = (UploadRow.sha256 == which.sha256, *states, *kinds)
-                found = listing.rows(session, UploadRow, tenant, window, *where)
-            else:
-                found = listing.rows_by_state(session, UploadRow, tenant, which.states or UploadState, window, *kinds)
+            found = listing.rows(session, UploadRow, tenant, window, ranges)
             return listing.page_of(found, window, upload_of)
 
     def get(self, tenant: str, upload_id: UUID) -> Upload:
@@ -127,9 +128,10 @@ class Uploads:
         return self._update_pending(tenant, upload_id, _rejected(code, detail), notified=0)
 
     def waiting_count(self) -> int:
-        """Count the uploads that a prober could claim now."""
+        """Count the uploads that a prober could claim now, up to `COUNT_LIMIT`."""
         with transaction(self._engine) as session:
-            return session.scalar(select(func.count()).select_from(UploadRow).where(*_claimable(UploadRow))) or 0
+            some = select(UploadRow.id).where(*_claimable(UploadRow)).limit(COUNT_LIMIT).subquery()
+            return session.scalar(select(func.count()).select_from(some)) or 0
 
     def claim(self, worker: str, lease_s: float) -> ProbeLease | None:
         """Claim the upload that has waited longest; None if none waits.

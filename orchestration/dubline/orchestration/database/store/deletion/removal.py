@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 #: A failed job may name an upload of another tenant: only jobs of its owner use an upload.
+#: One open job is enough. The order leaves the planner only the index of open jobs: to find any row, it would scan the
+#: table, because it expects open jobs of a portrait with many jobs.
 _SELECT_IN_USE: Final = text("""
-SELECT uploads.id FROM uploads JOIN jobs ON jobs.portrait_upload_id = uploads.id AND jobs.tenant = uploads.tenant
-WHERE uploads.id = ANY(:ids) AND jobs.finalized_at IS NULL
+SELECT uploads.id FROM uploads, LATERAL (
+    SELECT FROM jobs WHERE portrait_upload_id = uploads.id AND tenant = uploads.tenant AND finalized_at IS NULL
+    ORDER BY created_at LIMIT 1
+) AS first_job WHERE uploads.id = ANY(:ids)
 UNION
-SELECT uploads.id FROM uploads JOIN jobs ON jobs.speech_upload_id = uploads.id AND jobs.tenant = uploads.tenant
-WHERE uploads.id = ANY(:ids) AND jobs.finalized_at IS NULL
+SELECT uploads.id FROM uploads, LATERAL (
+    SELECT FROM jobs WHERE speech_upload_id = uploads.id AND tenant = uploads.tenant AND finalized_at IS NULL
+    ORDER BY created_at LIMIT 1
+) AS first_job WHERE uploads.id = ANY(:ids)
 """)
 _LOCK_UPLOADS: Final = text("SELECT id FROM uploads WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _DELETE_UPLOADS: Final = text("DELETE FROM uploads WHERE id = ANY(:ids)")
