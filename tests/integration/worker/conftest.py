@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,9 +19,10 @@ from dubline.orchestration.database.store.attempts.rescue import rescue_expired
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind
 from dubline.orchestration.settings import LimitSettings
+from dubline.worker.executors.health import Health
 from dubline.worker.executors.probe import ProbeExecutor
 from dubline.worker.executors.render import RenderExecutor
-from dubline.worker.rendering import motion
+from dubline.worker.rendering import motion, self_test
 from dubline.worker.rendering.pipeline import Renderer
 from dubline.worker.runtime.liveness import LivenessFile
 from dubline.worker.runtime.shutdown import Shutdown
@@ -114,10 +116,23 @@ def renderer(monkeypatch: pytest.MonkeyPatch) -> Renderer:
 
 
 @pytest.fixture
+def health(store: Store, leases: LeaseSettings, scratch_folder: Path, renderer: Renderer) -> Health:
+    return Health(
+        workers=store.workers,
+        worker="worker",
+        self_test=partial(self_test.run, renderer, "base"),
+        folder=scratch_folder,
+        leases=leases,
+        liveness=LivenessFile(None),
+    )
+
+
+@pytest.fixture
 def worker(
-    store: Store, objects: Objects, leases: LeaseSettings, scratch_folder: Path, renderer: Renderer
+    store: Store, objects: Objects, leases: LeaseSettings, scratch_folder: Path, renderer: Renderer, health: Health
 ) -> RenderExecutor:
     return RenderExecutor(
+        health=health,
         store=store,
         objects=objects,
         renderer=renderer,

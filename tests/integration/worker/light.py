@@ -1,7 +1,8 @@
 """A worker process without networks, with the real loop, heartbeat, database and bucket.
 
 Run as `python light.py`. Segment n ends once the folder in the variable GATES contains a file `n`. A job with the seed
-`POISON` kills its process; in the first attempt at a job with the seed `BROKEN` the device fails.
+`POISON` kills its process; in the first attempt at a job with the seed `BROKEN` the device fails. While the folder
+contains a file `sick`, everything fails.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import DeviceFailedError
 from dubline.orchestration.domain.jobs import Stage
+from dubline.orchestration.domain.quarantine import quarantine_s
 from dubline.worker import child
 from dubline.worker.__main__ import serve
 from dubline.worker.executors import factory
 from dubline.worker.rendering.job import Rendered, RenderJob, Report
+from dubline.worker.runtime import supervisor
 
 if TYPE_CHECKING:
     from dubline.worker.executors.factory import WorkerContext
@@ -42,6 +45,8 @@ class LightRenderer:
     def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
         """Make one, and wait for the file of each segment."""
         checkpoints.begin(FINGERPRINT)
+        if (self._gates / "sick").exists():
+            raise KeyError("sick")
         if job.options.seed == POISON:
             os.kill(os.getpid(), signal.SIGKILL)
         if job.options.seed == BROKEN and not (self._gates / "broken").exists():
@@ -74,4 +79,7 @@ def make(context: WorkerContext) -> RenderExecutor:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         sys.exit(child.work(make, int(sys.argv[1]), Path(sys.argv[2])))
+    # The supervisor's pauses are shorter; the quarantine in the row is not.
+    factor = float(os.environ.get("QUARANTINE_FACTOR", "1"))
+    supervisor.quarantine_s = lambda failures: factor * quarantine_s(failures)
     sys.exit(serve("render", [sys.executable, __file__]))

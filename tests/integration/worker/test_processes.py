@@ -16,17 +16,19 @@ from uuid import UUID
 
 import pytest
 from tests.integration.conftest import wait_until
+from tests.integration.orchestration.rows import change
 from tests.integration.worker import light, tiny
 from tests.integration.worker.conftest import Send, expire
 from tests.unit.worker import media_files
 
 from dubline.models.presets import TINY as TINY_PRESET
 from dubline.options.render import RenderOptions
+from dubline.orchestration.domain.events import Cursor, EventKind
 from dubline.orchestration.domain.jobs import Cause, Job, JobState, NewJob
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
 from dubline.orchestration.queue import Notifier, create_app
 from dubline.worker.media.mark import of_job
-from dubline.worker.runtime.channel import DEVICE_FAILED, UNPREPARED
+from dubline.worker.runtime.channel import DEVICE_FAILED, QUARANTINED, UNPREPARED
 
 if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
@@ -300,13 +302,14 @@ def test_a_poison_pill_fails_and_other_jobs_succeed(
     poison = insert(light.POISON)
     other = insert()
     with running(LIGHT) as process:
-        for attempt in (1, 2, 3):
+        # The only worker that is left does not end a job before it has passed its self-test.
+        for attempt in (1, 2, 3, 4):
             wait_until(lambda: job_of(poison).attempt_count == attempt, WITHIN_S)  # noqa: B023
             workers = [one.worker for one in store.jobs.attempts(tenant, poison)]
             pid = int(workers[-1].rpartition("/")[2])
             wait_until(lambda: pid not in children(process), WITHIN_S)  # noqa: B023
             expire(store)
-        assert len(set(workers)) == 3
+        assert len(set(workers)) == 4
         wait_until(lambda: job_of(other).state is JobState.SUCCEEDED, WITHIN_S)
     failed = job_of(poison)
     assert (failed.state, failed.error_code) == (JobState.FAILED, "attempts_exhausted")
@@ -328,6 +331,31 @@ def test_a_failed_device_ends_the_child_and_the_next_resumes(
     first, second = store.jobs.attempts(tenant, job_id)
     assert (first.error_code, first.worker == second.worker) == ("device_failed", False)
     assert f"exit_code={DEVICE_FAILED}" in log.read_text()
+
+
+def test_a_sick_worker_quarantines_itself_and_tries_again(
+    running: Running,
+    store: Store,
+    insert: Callable[..., UUID],
+    job_of: Callable[[UUID], Job],
+    gates: Path,
+    log: Path,
+    tmp_path: Path,
+) -> None:
+    open_gates(gates)
+    (gates / "sick").touch()
+    jobs = [insert(seed) for seed in (20, 21, 22, 23)]
+    liveness = tmp_path / "alive"
+    with running(LIGHT, QUARANTINE_FACTOR="0.03"):
+        wait_until(lambda: liveness.exists() and liveness.read_text(), WITHIN_S)
+        assert sorted(job_of(one).attempt_count for one in jobs) == [0, 1, 1, 1]
+        (event,) = store.events.after(Cursor(), {EventKind.WORKER_QUARANTINED})
+        (gates / "sick").unlink()
+        change(store, "UPDATE workers SET quarantined_until = now() WHERE name = :name", name=event.payload["worker"])
+        wait_until(lambda: job_of(jobs[3]).state is JobState.SUCCEEDED, WITHIN_S)
+        assert not liveness.read_text()
+    assert f"exit_code={QUARANTINED}" in log.read_text()
+    assert "self_test_succeeded" in log.read_text()
 
 
 def test_a_renderer_without_its_networks_stops_and_logs_why(

@@ -77,10 +77,11 @@ def serve(role: str, command: Sequence[str]) -> int:
     logs.configure(LogSettings.read())
     settings = WorkerSettings.read()
     app = create_app(BrokerSettings.read().url.get_secret_value())
-    LivenessFile.at(settings.liveness_file).clear()
+    liveness = LivenessFile.at(settings.liveness_file)
+    liveness.clear()
     task, queue = WAKE_UPS[role]
     with scratch.home(settings.scratch_dir) as folder:
-        supervisor = Supervisor(command, folder, credentials.remove())
+        supervisor = Supervisor(command, folder, credentials.remove(), liveness)
         _stop_on_signals(supervisor)
         supervisor.start()
         try:

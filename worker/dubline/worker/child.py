@@ -21,9 +21,9 @@ from dubline.worker.executors import factory
 from dubline.worker.executors.factory import WorkerContext
 from dubline.worker.media import decoder
 from dubline.worker.runtime import credentials, scratch
-from dubline.worker.runtime.channel import DEVICE_FAILED, UNPREPARED, ParentChannel
+from dubline.worker.runtime.channel import DEVICE_FAILED, QUARANTINED, UNPREPARED, ParentChannel
 from dubline.worker.runtime.liveness import LivenessFile
-from dubline.worker.runtime.loop import Executor, Loop
+from dubline.worker.runtime.loop import Executor, Loop, QuarantinedError
 from dubline.worker.runtime.shutdown import Shutdown
 from dubline.worker.settings import WorkerSettings
 
@@ -54,7 +54,8 @@ def work(make: Callable[[WorkerContext], Executor], fd: int, folder: Path) -> in
         folder: scratch folder of this worker.
 
     Returns:
-        0 after a stop, `UNPREPARED` if the executor could not be made, `DEVICE_FAILED` if the device failed.
+        0 after a stop, `UNPREPARED` if the executor could not be made, `DEVICE_FAILED` if the device failed,
+        `QUARANTINED` if the worker failed its self-test.
     """
     # The parent handles signals and forwards them; a terminal sends them to both processes.
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
@@ -81,6 +82,8 @@ def work(make: Callable[[WorkerContext], Executor], fd: int, folder: Path) -> in
     except DeviceFailedError:
         _log.critical("device_failed")
         return DEVICE_FAILED
+    except QuarantinedError:
+        return QUARANTINED
     return 0
 
 

@@ -81,11 +81,13 @@ def test_lost_workers_fail_a_job_only_if_it_makes_no_progress(store: Store, fact
         store.leases.save_checkpoint(lease, checkpoint(lease, CheckpointKind.SEGMENT, number))
         store.leases.rescue_expired()
         assert store.jobs.get(job.tenant, job.id).state is JobState.RETRYING
+    store.workers.succeeded("worker")
     for charged in ({}, {Cause.WORKER_LOST: 1}, {Cause.WORKER_LOST: 2}):
         lease = store.leases.claim("worker", EXPIRED_S)
         assert lease is not None
         assert lease.charged == charged
         store.leases.rescue_expired()
+        store.workers.succeeded("worker")
     assert store.jobs.get(job.tenant, job.id).state is JobState.FAILED
 
 
@@ -157,9 +159,9 @@ def test_a_final_job_has_no_checkpoints(store: Store, factory: JobFactory, name:
 def test_a_job_failed_by_the_rescuer_has_no_checkpoints(store: Store, factory: JobFactory) -> None:
     job = factory.job()
     _, checkpoints = claimed_with_checkpoints(store, EXPIRED_S)
-    for _ in range(4):
+    for number in range(2, 6):
         store.leases.rescue_expired()
-        store.leases.claim("worker-1", EXPIRED_S)
+        store.leases.claim(f"worker-{number}", EXPIRED_S)
     assert store.jobs.get("acme", job.id).error_code == "attempts_exhausted"
     assert pending_deletion(store) == {saved.object_key for saved in checkpoints}
 

@@ -35,8 +35,8 @@ def recorded(store: Store) -> list[tuple[str, UUID, object]]:
     return [(event.kind.value, event.subject_id, event.payload.get("state")) for event in events(store)]
 
 
-def claimed(store: Store) -> Lease:
-    lease = store.leases.claim("w", 60)
+def claimed(store: Store, worker: str = "w") -> Lease:
+    lease = store.leases.claim(worker, 60)
     assert lease is not None
     return lease
 
@@ -72,8 +72,8 @@ def miss_the_deadline(store: Store, database: DatabaseSettings, _job: UUID) -> N
 
 
 def lose_every_worker(store: Store, database: DatabaseSettings, _job: UUID) -> None:
-    for _ in range(3):
-        claimed(store)
+    for worker in ("first", "second", "third"):
+        claimed(store, worker)
         set_jobs(database, "lease_expires_at = now() - interval '1 second' WHERE state = 'running'")
         assert store.leases.rescue_expired() == 1
 

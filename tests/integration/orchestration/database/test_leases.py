@@ -42,8 +42,8 @@ WRITES: dict[str, Callable[[Store, Lease], object]] = {
 }
 
 
-def claimed(store: Store, lease_s: float = 10.0) -> Lease:
-    lease = store.leases.claim("worker-1", lease_s)
+def claimed(store: Store, lease_s: float = 10.0, worker: str = "worker-1") -> Lease:
+    lease = store.leases.claim(worker, lease_s)
     assert lease is not None
     return lease
 
@@ -169,8 +169,8 @@ def test_a_job_with_an_expired_lease_is_rescued_and_claimed_again(store: Store, 
 
 def test_a_job_that_loses_three_workers_fails(store: Store, factory: JobFactory) -> None:
     job = factory.job()
-    for _ in range(3):
-        claimed(store, EXPIRED_S)
+    for number in range(3):
+        claimed(store, EXPIRED_S, f"worker-{number}")
         assert store.leases.rescue_expired() == 1
     failed = store.jobs.get("acme", job.id)
     assert (failed.state, failed.error_code) == (JobState.FAILED, "attempts_exhausted")
@@ -188,6 +188,7 @@ def test_transient_failures_do_not_count_as_lost_workers(store: Store, factory: 
         assert store.leases.rescue_expired() == 1
     assert store.jobs.get("acme", job.id).state is JobState.RETRYING
     assert claimed(store, EXPIRED_S).charged == {Cause.TRANSIENT: 5, Cause.WORKER_LOST: 2}
+    store.workers.succeeded("worker-1")
     assert store.leases.rescue_expired() == 1
     assert store.jobs.get("acme", job.id).state is JobState.FAILED
 

@@ -7,7 +7,7 @@ from tests.integration.orchestration.rows import change, column
 from dubline.orchestration.domain.errors import DeviceFailedError, StorageUnavailableError
 from dubline.orchestration.domain.events import Cursor, EventKind
 from dubline.orchestration.domain.jobs import JobState
-from dubline.orchestration.domain.quarantine import FAILURES_IN_A_ROW, FIRST_S, is_sick
+from dubline.orchestration.domain.quarantine import FAILURES_IN_A_ROW, FIRST_S, UNFINISHED_TEST, is_sick
 from dubline.orchestration.domain.retry import Fail, decide
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def test_a_job_returns_to_the_only_worker_that_is_left(store: Store, factory: Jo
     change(store, "UPDATE workers SET seen_at = now() - interval '1 h' WHERE name = 'gone'")
     for _ in range(FAILURES_IN_A_ROW):
         store.workers.failed("quarantined")
+    store.workers.quarantine("quarantined")
     factory.job()
     first = failing(store, "first", KeyError())
     second = failing(store, "first", KeyError())
@@ -126,15 +127,51 @@ def test_a_busy_worker_counts_as_alive(store: Store, factory: JobFactory) -> Non
     assert store.leases.claim("sick", KEEP_S) is None
 
 
-def test_a_worker_that_fails_five_times_in_a_row_is_quarantined(store: Store) -> None:
-    assert [is_sick(store.workers.failed("worker")) for _ in range(FAILURES_IN_A_ROW)] == [False] * 4 + [True]
-    failures, quarantine_s = store.workers.read("worker")
-    assert failures == FAILURES_IN_A_ROW
-    assert FIRST_S - 30 < quarantine_s <= FIRST_S
-    (event,) = store.events.after(Cursor(), {EventKind.WORKER_QUARANTINED})
-    assert (event.tenant, event.payload["worker"]) == (None, "worker")
-    store.workers.succeeded("worker")
+def test_three_failures_in_a_row_cast_doubt_on_a_worker(store: Store, factory: JobFactory) -> None:
+    counts = [store.workers.failed(f"worker/{child}") for child in range(FAILURES_IN_A_ROW)]
+    assert [is_sick(count) for count in counts] == [False, False, True]
+    assert store.workers.read("worker") == (FAILURES_IN_A_ROW, 0.0)
+    factory.job()
+    lease = store.leases.claim("worker/9", KEEP_S)
+    assert lease is not None
+    store.leases.finish(lease, 1, 1.0)
     assert store.workers.read("worker") == (0, 0.0)
+
+
+def test_each_failed_self_test_doubles_the_quarantine(store: Store) -> None:
+    for _ in range(FAILURES_IN_A_ROW):
+        store.workers.failed("worker/1")
+    assert [store.workers.quarantine("worker/1") for _ in range(2)] == [FIRST_S, 2 * FIRST_S]
+    _, quarantine_s = store.workers.read("worker/2")
+    assert 2 * FIRST_S - 30 < quarantine_s <= 2 * FIRST_S
+    first, _ = store.events.after(Cursor(), {EventKind.WORKER_QUARANTINED})
+    assert first.tenant is None
+    assert first.payload == {"worker": "worker", "failure_count": FAILURES_IN_A_ROW, "quarantine_s": FIRST_S}
+    store.workers.succeeded("worker/2")
+    assert store.workers.read("worker") == (0, 0.0)
+
+
+def test_no_job_waits_for_a_worker_that_tests_itself(store: Store, factory: JobFactory) -> None:
+    seen(store, "first", "tested")
+    store.workers.begin_test("tested/1")
+    assert store.workers.read("tested") == (0, UNFINISHED_TEST)
+    factory.job()
+    assert failing(store, "first", KeyError())
+    assert store.leases.claim("first", KEEP_S) is not None
+
+
+def test_a_worker_that_dies_with_a_job_failed_it(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
+    for attempt in range(1, FAILURES_IN_A_ROW + 1):
+        assert store.leases.claim(f"only/{attempt}", -1.0) is not None
+        store.leases.rescue_expired()
+        assert store.workers.read("only") == (attempt, 0.0)
+    assert store.jobs.get("acme", job.id).state is JobState.RETRYING
+    # The worker passes its self-test, so the job is at fault.
+    store.workers.succeeded("only/3")
+    assert store.leases.claim("only/4", -1.0) is not None
+    store.leases.rescue_expired()
+    assert store.jobs.get("acme", job.id).error_code == "attempts_exhausted"
 
 
 def test_workers_that_were_not_seen_for_a_week_are_forgotten(store: Store) -> None:

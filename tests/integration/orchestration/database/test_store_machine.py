@@ -26,6 +26,7 @@ from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import LeaseLostError, NotFoundError
 from dubline.orchestration.domain.jobs import CLAIMABLE, FINAL, Cause, JobState, Outcome, Stage
+from dubline.orchestration.domain.quarantine import is_sick
 from dubline.orchestration.domain.retry import BUDGETS, RESET_ON_PROGRESS
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.deleted: set[UUID] = set()
         self.number = 0
         self.seen: set[str] = set()
+        self.failures_in_a_row: Counter[str] = Counter()
 
     # Calls of tenants.
 
@@ -221,6 +223,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(lease=leases)
     def finish(self, lease: Lease) -> None:
         if model := self.write(lease, lambda: self.store.leases.finish(lease, 1, 1.0)):
+            del self.failures_in_a_row[model.attempts[-1].worker]
             model.end(JobState.SUCCEEDED, Outcome.SUCCEEDED)
 
     @rule(lease=leases)
@@ -269,10 +272,12 @@ class StoreMachine(RuleBasedStateMachine):
     def rescue(self) -> None:
         lost = [model for model in self.model.values() if model.expired]
         assert self.store.leases.rescue_expired() == len(lost)
+        self.failures_in_a_row.update(model.attempts[-1].worker for model in lost)
         for model in lost:
             worker = model.attempts[-1].worker
             charged = model.charged(worker, alternative=self.has_alternative(model, worker))
-            if charged[Cause.WORKER_LOST] + 1 >= BUDGETS[Cause.WORKER_LOST]:
+            used_up = charged[Cause.WORKER_LOST] + 1 >= BUDGETS[Cause.WORKER_LOST]
+            if used_up and not is_sick(self.failures_in_a_row[worker]):
                 model.end(JobState.FAILED, Outcome.FAILED, Cause.WORKER_LOST)
             else:
                 model.end(JobState.RETRYING, Outcome.RETRIED, Cause.WORKER_LOST)

@@ -71,8 +71,10 @@ INTERNAL: Final = frozenset(
         "Uploads.retry",
         "Uploads.waiting_count",
         "UsageTotals.of_all",
+        "Workers.begin_test",
         "Workers.failed",
         "Workers.forget",
+        "Workers.quarantine",
         "Workers.read",
         "Workers.succeeded",
     }

@@ -33,6 +33,21 @@ def test_the_check_succeeds_while_the_file_is_fresh(tmp_path: Path) -> None:
     liveness.clear()
 
 
+def test_a_quarantined_worker_is_alive_and_not_ready(tmp_path: Path) -> None:
+    path = tmp_path / "liveness"
+    liveness = LivenessFile.at(str(path))
+    ready = ["test", "-f", str(path), "-a", "!", "-s", str(path)]
+    liveness.touch()
+    assert subprocess.run(ready, check=False).returncode == 0
+    os.utime(path, (0, 0))
+    liveness.withdraw()
+    assert exit_code(path, 60) == 0
+    assert subprocess.run(ready, check=False).returncode == 1
+    liveness.clear()
+    liveness.touch()
+    assert subprocess.run(ready, check=False).returncode == 0
+
+
 def test_a_missing_disk_raises_no_error(tmp_path: Path) -> None:
     LivenessFile(tmp_path / "gone" / "liveness").touch()
 

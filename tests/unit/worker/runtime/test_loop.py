@@ -10,7 +10,7 @@ from dubline.orchestration.domain.errors import DatabaseUnavailableError, Device
 from dubline.worker.runtime import loop
 from dubline.worker.runtime.channel import NOTIFY, POLLED, SHUT_DOWN, ParentChannel
 from dubline.worker.runtime.liveness import LivenessFile
-from dubline.worker.runtime.loop import Loop
+from dubline.worker.runtime.loop import Loop, QuarantinedError
 from dubline.worker.runtime.shutdown import Shutdown
 
 if TYPE_CHECKING:
@@ -113,16 +113,17 @@ def test_no_work_begins_after_a_stop() -> None:
     assert running.calls == 1
 
 
-def test_a_failed_device_ends_the_loop() -> None:
+@pytest.mark.parametrize("error", [DeviceFailedError(), QuarantinedError()])
+def test_a_worker_that_cannot_work_ends_the_loop(error: Exception) -> None:
     class Broken:
         def run_next(self) -> bool:
-            raise DeviceFailedError
+            raise error
 
     ours, theirs = socket.socketpair()
     with ours, theirs:
         shutdown = Shutdown()
         channel = ParentChannel(theirs, shutdown, give_up=lambda: None)
-        with pytest.raises(DeviceFailedError):
+        with pytest.raises(type(error)):
             Loop(executor=Broken(), channel=channel, shutdown=shutdown, liveness=LivenessFile(None), poll_s=1).run()
 
 

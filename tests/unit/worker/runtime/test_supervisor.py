@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dubline.worker.runtime import supervisor
-from dubline.worker.runtime.channel import UNPREPARED
+from dubline.worker.runtime.channel import QUARANTINED, UNPREPARED
+from dubline.worker.runtime.liveness import LivenessFile
 from dubline.worker.runtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 LONG_S = 30.0
@@ -136,6 +137,25 @@ def test_the_pause_doubles_after_each_child_that_ends_early(folder: Path, monkey
     made.start()
     made.wait()
     assert seen == [0.5, 1, 2, 4, 8, 10, 10]
+
+
+def test_a_quarantined_worker_pauses_for_longer_each_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    liveness = LivenessFile(folder / "alive")
+
+    def pause(self: Supervisor, seconds: float, step: Callable[[], None]) -> None:
+        seen.append(seconds)
+        step()
+        if len(seen) == 3:
+            self._stops = 1
+
+    monkeypatch.setattr(Supervisor, "_pause", pause)
+    command = [sys.executable, "-S", "-c", f"raise SystemExit({QUARANTINED})"]
+    made = Supervisor(command, folder, liveness=liveness)
+    made.start()
+    made.wait()
+    assert seen == [60, 120, 240]
+    assert (folder / "alive").read_text()
 
 
 def test_each_child_gets_the_credentials_that_the_parent_removed(folder: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings, LimitSettings
 from dubline.orchestration.storage.objects import Objects
+from dubline.worker.executors.health import Health
 from dubline.worker.settings import LeaseSettings
 
 if TYPE_CHECKING:
@@ -57,8 +59,15 @@ def renderer(context: WorkerContext) -> RenderExecutor:
 def renderer_with(context: WorkerContext, pipeline: Renderer) -> RenderExecutor:
     """Make the executor of renders with a given pipeline."""
     from dubline.worker.executors.render import RenderExecutor  # noqa: PLC0415 - the prober must not import torch
+    from dubline.worker.rendering import self_test  # noqa: PLC0415
 
-    return RenderExecutor(renderer=pipeline, **_shared(context))
+    shared = _shared(context)
+    health = Health(
+        workers=shared["store"].workers,
+        self_test=partial(self_test.run, pipeline, context.settings.preset),
+        **{name: shared[name] for name in ("worker", "folder", "leases", "liveness")},
+    )
+    return RenderExecutor(renderer=pipeline, health=health, **shared)
 
 
 def prober(context: WorkerContext) -> ProbeExecutor:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from dubline.orchestration.domain.errors import DublineError
+from dubline.orchestration.domain.errors import BadInputError, DatabaseUnavailableError, DublineError
 from dubline.orchestration.domain.jobs import Stage
+from dubline.orchestration.domain.quarantine import BLAMED
 from dubline.orchestration.domain.retry import Fail, charged_after, decide
 from dubline.worker.executors.attempt import AttemptExecutor
 from dubline.worker.rendering import inputs
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dubline.orchestration.domain.leases import Lease
+    from dubline.orchestration.domain.retry import Retry
+    from dubline.worker.executors.health import Health
 
 _log = structlog.get_logger(__name__)
 
@@ -36,6 +40,8 @@ class RenderExecutor(AttemptExecutor):
 
     renderer: Renderer
     """The rendering pipeline with its networks."""
+    health: Health
+    """Failures of this worker in a row."""
 
     def run_next(self) -> bool:
         """Claim the next job and run one attempt at it.
@@ -46,7 +52,9 @@ class RenderExecutor(AttemptExecutor):
         Raises:
             DatabaseUnavailableError: no job could be claimed.
             DeviceFailedError: the outcome is recorded, but this process can render nothing more.
+            QuarantinedError: this worker failed its self-test.
         """
+        self.health.check()
         lease = self.store.leases.claim(self.worker, self.leases.duration_s)
         if lease is None:
             _log.debug("no_job_claimed")
@@ -87,7 +95,10 @@ class RenderExecutor(AttemptExecutor):
         """Render and store the video; return it with its size in bytes."""
         progress(Stage.PREPARING, 0.0)
         job = inputs.fetch(self.objects, lease, folder, progress.repeat)
-        rendered = self.renderer.run(job, folder, progress, checkpoints)
+        try:
+            rendered = self.renderer.run(job, folder, progress, checkpoints)
+        except BadInputError as error:
+            raise RuntimeError("this worker refuses files that passed their probe unchanged") from error
         progress(Stage.STORING, MUXED_PERCENT)
         return rendered, self.objects.put(rendered.path, lease.result_key, "video/mp4", progress.repeat)
 
@@ -102,7 +113,7 @@ class RenderExecutor(AttemptExecutor):
 
     def _settle(self, lease: Lease, error: Exception, made_progress: bool, gpu_s: float) -> None:
         """Record what a failed attempt means for its job."""
-        decision = decide(error, charged_after(lease.charged, made_progress=made_progress), alone=lease.alone)
+        decision = self._decide(lease, error, made_progress)
         if isinstance(error, DublineError):
             _log.warning("attempt_failed", code=error.code, detail=error.detail)
         else:
@@ -116,3 +127,12 @@ class RenderExecutor(AttemptExecutor):
                 self.store.leases.retry(lease, cause, code, detail, decision.delay_s, gpu_s)
 
         self.record(settle, "attempt_settled")
+
+    def _decide(self, lease: Lease, error: Exception, made_progress: bool) -> Retry | Fail:
+        """Count a failure that can lie with this worker, and decide what it means for the job."""
+        charged = charged_after(lease.charged, made_progress=made_progress)
+        decision = decide(error, charged, alone=lease.alone)
+        if decision.cause in BLAMED:
+            with suppress(DatabaseUnavailableError):
+                return decide(error, charged, alone=lease.alone, sick=self.health.failed())
+        return decision

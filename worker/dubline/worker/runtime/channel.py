@@ -23,9 +23,11 @@ SHUT_DOWN: Final = b"d"
 FORCE_STOP: Final = b"h"
 #: From the child, once per notification: it has polled since, and no work is left.
 POLLED: Final = b"."
-#: Exit codes of the child. After `UNPREPARED` no new child could work either; after `DEVICE_FAILED` a new child can.
+#: Exit codes of the child. After `UNPREPARED` no new child could work either; after `DEVICE_FAILED` a new child can;
+#: after `QUARANTINED` a new child tests itself once the quarantine is over.
 UNPREPARED: Final = 3
 DEVICE_FAILED: Final = 4
+QUARANTINED: Final = 5
 
 
 class ParentChannel:

@@ -1,5 +1,6 @@
 """The liveness file, which a worker touches at each poll and each step.
 
+The worker is ready while the file is empty; a quarantined worker writes into it and goes on touching it.
 `python -m dubline.worker.runtime.liveness FILE MAX_AGE_S` checks it: exit code 0 if the file was touched within that
 time, else 1. The check runs every few seconds beside a busy worker, so this module imports almost nothing.
 """
@@ -34,6 +35,12 @@ class LivenessFile:
         if self._path is not None:
             with suppress(OSError):
                 self._path.touch()
+
+    def withdraw(self) -> None:
+        """Write into the file that the worker takes no work for now: it counts as alive and not as ready."""
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.write_text("quarantined\n", encoding="utf-8")
 
     def clear(self) -> None:
         """Remove the file of an earlier worker, so that this one does not count as ready before it is."""

@@ -26,6 +26,10 @@ JITTER: Final = 0.2
 RETRY_S: Final = 1.0
 
 
+class QuarantinedError(Exception):
+    """This worker failed its self-test and must not claim work."""
+
+
 class Executor(Protocol):
     """Claims and executes one unit of work."""
 
@@ -53,6 +57,7 @@ class Loop:
 
         Raises:
             DeviceFailedError: this process can no longer work.
+            QuarantinedError: this worker is quarantined.
         """
         while not self.shutdown.requested:
             notified = self.channel.pop_notification()
@@ -68,7 +73,7 @@ class Loop:
             self.liveness.touch()
             while not self.shutdown.requested and self.executor.run_next():
                 self.liveness.touch()
-        except DeviceFailedError:
+        except (DeviceFailedError, QuarantinedError):
             raise
         except DublineError as error:
             _log.warning("poll_failed", code=error.code)

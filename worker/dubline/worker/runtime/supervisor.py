@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from dubline.worker.runtime.channel import FORCE_STOP, NOTIFY, SHUT_DOWN, UNPREPARED
+from dubline.orchestration.domain.quarantine import FAILURES_IN_A_ROW, quarantine_s
+from dubline.worker.runtime.channel import FORCE_STOP, NOTIFY, QUARANTINED, SHUT_DOWN, UNPREPARED
+from dubline.worker.runtime.liveness import LivenessFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 _log = structlog.get_logger(__name__)
@@ -43,15 +45,23 @@ class Supervisor:
         command: starts the child; the file descriptor of its socket and its folder are appended.
         folder: scratch folder of this worker.
         credentials: environment variables of the child besides those of this process.
+        liveness: shows during a quarantine that the worker is alive and not ready.
 
     Attributes:
         gave_up: a child exited with `UNPREPARED`, so no new one is started.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path, credentials: Mapping[str, str] = NO_CREDENTIALS) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        credentials: Mapping[str, str] = NO_CREDENTIALS,
+        liveness: LivenessFile | None = None,
+    ) -> None:
         self._command = tuple(command)
         self._folder = folder
         self._credentials = credentials
+        self._liveness = liveness or LivenessFile(None)
         self._stops = 0
         self._connection: socket.socket | None = None
         self._running = Event()
@@ -93,7 +103,7 @@ class Supervisor:
         self._thread.join()
 
     def _keep_running(self) -> None:
-        pause_s = 0.0
+        pause_s, quarantines = 0.0, 0
         try:
             while not self.stopping:
                 started_at = time.monotonic()
@@ -101,11 +111,18 @@ class Supervisor:
                 if code == UNPREPARED:
                     self.gave_up = True
                     return
-                if not self.stopping:
-                    _log.warning("child_ended", exit_code=code)
-                    short = time.monotonic() - started_at < SHORT_RUN_S
-                    pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * pause_s)) if short else 0.0
-                    self._pause(pause_s)
+                if self.stopping:
+                    return
+                _log.warning("child_ended", exit_code=code)
+                if code == QUARANTINED:
+                    # As long as the quarantine in the worker's row, or shorter after a restart of this process.
+                    self._pause(quarantine_s(FAILURES_IN_A_ROW + quarantines), self._liveness.withdraw)
+                    quarantines += 1
+                    continue
+                quarantines = 0
+                short = time.monotonic() - started_at < SHORT_RUN_S
+                pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * pause_s)) if short else 0.0
+                self._pause(pause_s)
         finally:
             # The main thread may be waiting for the broker; it ends as after a signal.
             if not self.stopping:
@@ -143,7 +160,8 @@ class Supervisor:
             with suppress(OSError):
                 connection.send(message, socket.MSG_DONTWAIT)
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, step: Callable[[], None] = lambda: None) -> None:
         until = time.monotonic() + seconds
         while not self.stopping and time.monotonic() < until:
+            step()
             time.sleep(STEP_S)

@@ -47,13 +47,18 @@ WITH renewed AS (
 SELECT lease_expires_at FROM renewed
 """  # noqa: S608 - our own text
 PROGRESS: Final = _fenced_update("stage = %(stage)s, progress_percent = %(percent)s")
+#: A worker that finishes a job is not defective. Most workers have no failure, and then no row is written.
+_RECOVERED: Final = f""", recovered AS (
+    UPDATE workers SET failure_count = 0 FROM updated JOIN attempts ON attempts.token = updated.token
+    WHERE workers.name = {worker_of("attempts.worker")} AND workers.failure_count > 0
+)"""  # noqa: S608 - our own text
 FINISH: Final = _fenced_update(
     f"""state = 'succeeded', finalized_at = now(), progress_percent = 100, {UNLEASED},
         result_key = %(result_key)s, result_size_bytes = %(size_bytes)s, result_duration_s = %(duration_s)s,
         result_sha256 = %(sha256)s,
         results_expire_at = now() + make_interval(secs => ({_RESULT_RETENTION_S}))""",
     ", ended_at = now(), outcome = 'succeeded'",
-    _FINALIZE,
+    _FINALIZE + _RECOVERED,
 )
 RETRY: Final = _fenced_update(
     f"""state = 'retrying', available_at = now() + make_interval(secs => %(delay_s)s), progress_percent = 0,

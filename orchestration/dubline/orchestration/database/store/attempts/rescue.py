@@ -12,6 +12,7 @@ from dubline.orchestration.database.store.attempts.finalize import UNLEASED, end
 from dubline.orchestration.database.store.outbox import RENDER, notify
 from dubline.orchestration.domain.errors import DeadlineExceededError, WorkerLostError
 from dubline.orchestration.domain.jobs import Cause, Outcome
+from dubline.orchestration.domain.quarantine import is_sick
 from dubline.orchestration.domain.retry import Fail, decide
 
 if TYPE_CHECKING:
@@ -36,11 +37,18 @@ SELECT lost.id, (
     SELECT {times_charged("lost.worker", "lost.has_alternative")} AS times
     FROM (SELECT * FROM attempts WHERE attempts.job_id = lost.id AND cause = 'worker_lost' AND {CHARGED}) AS attempts
     GROUP BY cause
-) FROM (
+), workers.failure_count FROM (
     SELECT id, {worker_of("lease_worker")} AS worker,
         {has_alternative("jobs.id", worker_of("jobs.lease_worker"))} AS has_alternative
     FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
-) AS lost
+) AS lost JOIN workers ON workers.name = lost.worker
+""")  # noqa: S608 - our own text
+#: A worker that died with a job failed it. The order of the names prevents deadlocks.
+_BLAME: Final = text(f"""
+INSERT INTO workers (name, failure_count, seen_at)
+SELECT {worker_of("lease_worker")} AS name, count(*), '-infinity' FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
+GROUP BY name ORDER BY name
+ON CONFLICT (name) DO UPDATE SET failure_count = workers.failure_count + excluded.failure_count
 """)  # noqa: S608 - our own text
 _RETRY: Final = text(
     "UPDATE jobs SET state = 'retrying', available_at = now(), progress_percent = 0,"  # noqa: S608
@@ -51,17 +59,18 @@ _RETRY: Final = text(
 def rescue_expired(session: Session) -> int:
     """Rescue jobs whose lease expired; return their number."""
     expired = list(session.scalars(_LOCK_EXPIRED))
-    by_losses: dict[int, list[UUID]] = defaultdict(list)
-    for job_id, losses in session.execute(_COUNT_LOSSES, {"ids": expired}):
-        by_losses[losses or 0].append(job_id)
-    for losses, ids in by_losses.items():
-        _fail_or_retry(session, ids, losses)
+    session.execute(_BLAME, {"ids": expired})
+    by_losses: dict[tuple[int, bool], list[UUID]] = defaultdict(list)
+    for job_id, losses, failures in session.execute(_COUNT_LOSSES, {"ids": expired}):
+        by_losses[losses or 0, is_sick(failures)].append(job_id)
+    for (losses, sick), ids in by_losses.items():
+        _fail_or_retry(session, ids, losses, sick=sick)
     return len(expired)
 
 
-def _fail_or_retry(session: Session, ids: Sequence[UUID], losses: int) -> None:
+def _fail_or_retry(session: Session, ids: Sequence[UUID], losses: int, *, sick: bool) -> None:
     lost = WorkerLostError()
-    decision = decide(lost, {Cause.WORKER_LOST: losses})
+    decision = decide(lost, {Cause.WORKER_LOST: losses}, sick=sick)
     if isinstance(decision, Fail):
         end_attempts(session, ids, Outcome.FAILED, decision.cause, lost.code, lost.detail)
         fail(session, ids, decision.code, decision.detail)

@@ -1,4 +1,8 @@
-"""Workers: failures in a row and quarantine, kept in rows because a worker's process may end at any time."""
+"""Workers: failures in a row, self-tests and quarantine, kept in rows because a worker's process may end at any time.
+
+`quarantined_until` is NULL, the end of a quarantine, or infinity while a self-test is running. A process that finds
+infinity at its start follows one that ended in its self-test.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from dubline.orchestration.database.store.attempts.charges import worker_of
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
-from dubline.orchestration.domain.quarantine import FAILURES_IN_A_ROW, quarantine_s
+from dubline.orchestration.domain.quarantine import quarantine_s
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -15,55 +20,71 @@ if TYPE_CHECKING:
 #: Days after which a worker that was not seen is forgotten.
 FORGOTTEN_DAYS: Final = 7
 
-_READ: Final = """
-SELECT failure_count, greatest(0, coalesce(extract(epoch FROM quarantined_until - now()), 0))::float8 AS quarantine_s
-FROM workers WHERE name = %(worker)s
-"""
-_FAILED: Final = text("""
-INSERT INTO workers (name, failure_count) VALUES (:worker, 1)
-ON CONFLICT (name) DO UPDATE SET failure_count = workers.failure_count + 1, seen_at = now() RETURNING failure_count, id
-""")
-_SUCCEEDED: Final = "UPDATE workers SET failure_count = 0, quarantined_until = NULL WHERE name = %(worker)s"
+_NAME: Final = worker_of("CAST(:worker AS text)")
+_THIS: Final = f"name = {worker_of('CAST(%(worker)s AS text)')}"
+_READ: Final = f"""
+SELECT failure_count, CASE WHEN quarantined_until = 'infinity' THEN float8 'infinity'
+    ELSE greatest(0, coalesce(extract(epoch FROM quarantined_until - now()), 0))::float8 END AS quarantine_s
+FROM workers WHERE {_THIS}
+"""  # noqa: S608 - our own text
+_FAILED: Final = text(f"""
+INSERT INTO workers (name, failure_count) VALUES ({_NAME}, 1)
+ON CONFLICT (name) DO UPDATE SET failure_count = workers.failure_count + 1, seen_at = now()
+RETURNING name, failure_count, id
+""")  # noqa: S608 - our own text
+_BEGIN_TEST: Final = f"UPDATE workers SET quarantined_until = 'infinity' WHERE {_THIS}"  # noqa: S608 - our own text
+_SUCCEEDED: Final = f"UPDATE workers SET failure_count = 0, quarantined_until = NULL WHERE {_THIS}"  # noqa: S608
 _QUARANTINE: Final = text("""
-UPDATE workers SET quarantined_until = now() + make_interval(secs => :seconds) WHERE name = :worker
+UPDATE workers SET quarantined_until = now() + make_interval(secs => :seconds) WHERE name = :name
 """)
 _EVENT: Final = text("""
 INSERT INTO events (kind, subject_id, payload)
 VALUES ('worker.quarantined', :id, jsonb_build_object(
-    'worker', left(CAST(:worker AS text), 256), 'failure_count', CAST(:count AS integer),
+    'worker', left(CAST(:name AS text), 256), 'failure_count', CAST(:count AS integer),
     'quarantine_s', CAST(:seconds AS float8)))
 """)
 _FORGET: Final = text(f"DELETE FROM workers WHERE seen_at < now() - interval '{FORGOTTEN_DAYS} days'")  # noqa: S608
 
 
 class Workers:
-    """Failures in a row of each worker."""
+    """Failures in a row of each worker. A worker is named by the `HOST:PARENT/CHILD` of any of its processes."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._run = OneStatement(engine)
 
     def read(self, worker: str) -> tuple[int, float]:
-        """Return the failures in a row of a worker, and the seconds until its quarantine ends (0: none)."""
+        """Return the failures in a row of a worker, and the seconds until its quarantine ends.
+
+        Returns:
+            The seconds are 0 without a quarantine, and `quarantine.UNFINISHED_TEST` while a self-test is running.
+        """
         rows = self._run(_READ, worker=worker)
         return (rows[0].failure_count, rows[0].quarantine_s) if rows else (0, 0.0)
 
     def failed(self, worker: str) -> int:
-        """Count a failure of a worker; return its failures in a row.
-
-        From `FAILURES_IN_A_ROW` on the worker is quarantined, with the event `worker.quarantined`.
-        """
+        """Count a failed job against a worker; return its failures in a row."""
         with transaction(self._engine) as session:
-            row = session.execute(_FAILED, {"worker": worker}).one()
-            count: int = row.failure_count
-            if count >= FAILURES_IN_A_ROW:
-                values = {"worker": worker, "seconds": quarantine_s(count)}
-                session.execute(_QUARANTINE, values)
-                session.execute(_EVENT, values | {"id": row.id, "count": count})
+            count: int = session.execute(_FAILED, {"worker": worker}).one().failure_count
             return count
 
+    def begin_test(self, worker: str) -> None:
+        """Record that a self-test begins. Until it ends, no job waits for this worker."""
+        self._run(_BEGIN_TEST, worker=worker)
+
+    def quarantine(self, worker: str) -> float:
+        """Quarantine a worker that failed its self-test, with the event `worker.quarantined`; return the seconds."""
+        with transaction(self._engine) as session:
+            row = session.execute(_FAILED, {"worker": worker}).one()
+            # The failed self-test itself counts for the next quarantine.
+            count = row.failure_count - 1
+            values = {"name": row.name, "id": row.id, "count": count, "seconds": quarantine_s(count)}
+            session.execute(_QUARANTINE, values)
+            session.execute(_EVENT, values)
+            return quarantine_s(count)
+
     def succeeded(self, worker: str) -> None:
-        """Set the failures in a row of a worker to zero."""
+        """Set the failures in a row of a worker to zero and end its quarantine. `leases.finish` sets them as well."""
         self._run(_SUCCEEDED, worker=worker)
 
     def forget(self) -> int:

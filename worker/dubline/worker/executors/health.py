@@ -1,0 +1,95 @@
+"""The health of a worker: failures in a row, and the self-test that tells a defective worker from defective jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from dubline.orchestration.domain.quarantine import UNFINISHED_TEST, is_sick
+from dubline.worker.runtime import scratch
+from dubline.worker.runtime.heartbeat import Heartbeat
+from dubline.worker.runtime.loop import QuarantinedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from dubline.orchestration.database.store.attempts.workers import Workers
+    from dubline.worker.runtime.liveness import LivenessFile
+    from dubline.worker.settings import LeaseSettings
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Health:
+    """Counts the failures of a worker in its row and tests the worker when there are too many (see `quarantine`)."""
+
+    workers: Workers
+    """Rows of workers."""
+    worker: str
+    """Name of this worker."""
+    self_test: Callable[[Path, Callable[[], None]], None]
+    """Uses everything that jobs use, in an empty folder; calls its second argument at each step; raises if it fails."""
+    folder: Path
+    """The worker's scratch folder."""
+    leases: LeaseSettings
+    """A self-test may be silent for as long as an attempt."""
+    liveness: LivenessFile
+    """Touched by the self-test, and cleared of the mark of a quarantine."""
+    _doubtful: bool = field(default=True, init=False)
+    """Whether the row must be read before the next claim: at the start, and after too many failures."""
+
+    def check(self) -> None:
+        """Test the worker before a claim, if it has failed too often.
+
+        Raises:
+            QuarantinedError: the worker is quarantined.
+            DatabaseUnavailableError: its row cannot be read or written.
+        """
+        if not self._doubtful:
+            return
+        failures, quarantine_s = self.workers.read(self.worker)
+        if quarantine_s == UNFINISHED_TEST:
+            self._quarantine("the process ended in its self-test")
+        if quarantine_s > 0:
+            raise QuarantinedError
+        if is_sick(failures):
+            self._test(failures)
+        self._doubtful = False
+
+    def failed(self) -> bool:
+        """Count a failed job; return whether the worker is doubtful, so that its failures must not end a job.
+
+        Raises:
+            DatabaseUnavailableError: the failure cannot be counted.
+        """
+        self._doubtful = is_sick(self.workers.failed(self.worker))
+        return self._doubtful
+
+    def _test(self, failures: int) -> None:
+        _log.warning("self_test_started", failures=failures)
+        self.workers.begin_test(self.worker)
+        # The heartbeat renews nothing; it ends a process that hangs.
+        heartbeat = Heartbeat(lambda _: None, self.leases)
+
+        def report() -> None:
+            self.liveness.touch()
+            heartbeat.check()
+
+        try:
+            with scratch.attempt(self.folder) as folder, heartbeat:
+                self.self_test(folder, report)
+        except Exception as error:  # noqa: BLE001 - any error means that jobs would fail too
+            _log.info("self_test_failed", exc_info=True)
+            self._quarantine(f"{type(error).__name__}: {error}")
+        self.workers.succeeded(self.worker)
+        self.liveness.clear()
+        _log.info("self_test_succeeded")
+
+    def _quarantine(self, reason: str) -> None:
+        seconds = self.workers.quarantine(self.worker)
+        _log.critical("worker_quarantined", quarantine_s=seconds, reason=reason)
+        raise QuarantinedError
