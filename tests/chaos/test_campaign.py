@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 # Few jobs, because the start of the stack takes most of the time. The seed draws a schedule in which a worker is paused
 # early, the API is killed before the last batch is sent, and the last kill comes well before the last job.
 PLAN = light.Plan(
-    seed=19,
+    seed=148,
     jobs=60,
     kills=7,
     rounds=1,
-    workers=2,
+    workers=3,
     batch=8,
     fault_s=(0.3, 0.8),
     lease_s=4.0,
@@ -60,6 +60,10 @@ def test_every_fault_is_injected(history: Path) -> None:
     assert {event["fault"] for event in events} >= set(OTHER_FAULTS)
     roles = {event["role"] for event in read(history) if event["what"] == "killed"}
     assert {"child", MAINTENANCE, API} < roles
+
+
+def test_a_worker_whose_device_always_fails_is_quarantined(history: Path) -> None:
+    assert any(event["what"] == "quarantined" for event in read(history))
 
 
 def test_writes_of_a_paused_worker_are_refused(history: Path) -> None:

@@ -161,4 +161,6 @@ def test_probes_of_workers_use_the_liveness_file_only(render: Render, component:
     file = environment(container)["DUBLINE_WORKER_LIVENESS_FILE"]
     probes = [container[name] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
     assert all(file in probe["exec"]["command"] for probe in probes)
+    # A quarantined worker writes into the file.
+    assert container["readinessProbe"]["exec"]["command"] == ["test", "-f", file, "-a", "!", "-s", file]
     assert float(environment(container)["DUBLINE_WORKER_POLL_S"]) == WorkerSettings.read().poll_s

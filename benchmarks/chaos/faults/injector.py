@@ -33,6 +33,8 @@ KILL_WITHIN_S: Final = 30.0
 #: Longer than the maintenance process takes to restart and to rescue a job whose lease has expired.
 RESCUED_WITHIN_S: Final = 60.0
 REFUSED_WITHIN_S: Final = 30.0
+#: Longer than three failed jobs, a self-test and the starts of four children.
+QUARANTINED_WITHIN_S: Final = 60.0
 PAUSE_TRIES: Final = 200
 #: Time for a request that a process sent before it was stopped to take effect.
 SETTLE_S: Final = 0.2
@@ -119,6 +121,8 @@ class FaultInjector:
             FaultKind.FLUSH_BROKER: self._flush_broker,
             FaultKind.RESTART_DATABASE: self._restart_database,
             FaultKind.SCRATCH_FULL: self._fill_disk,
+            FaultKind.ALWAYS_FAILING_DEVICE: self._break_device,
+            FaultKind.FAILS_EVERY_SECOND_JOB: self._fail_jobs,
         }.get(fault.kind, self._disturb_bucket)
         self._running.append(self._pool.submit(work, fault))
         return True
@@ -224,6 +228,30 @@ class FaultInjector:
             filling = fill(self._disk)
             self._stop.wait(fault.duration_s)
             filling.unlink()
+
+    def _break_device(self, fault: Fault) -> None:
+        """Let every job of a worker fail until it quarantines itself, then replace it by one without the fault."""
+        name = self._rng.choice(self._testbed.workers)
+        with self._recorded(fault, name), DatabaseReader(self._testbed.database_url) as database:
+            self._testbed.set_defect(name, fault.kind)
+            self._wait_for(lambda: bool(self._quarantined(database, name)), QUARANTINED_WITHIN_S)
+            if pids := self._quarantined(database, name):
+                self._history.record("quarantined", pids=sorted(pids))
+            else:
+                self._skip(fault.kind, f"the worker was not quarantined within {QUARANTINED_WITHIN_S:.0f} s")
+            self._testbed.set_defect(name, "")
+            self._testbed.kill(name)
+            self._start(name)
+
+    def _quarantined(self, database: DatabaseReader, name: str) -> set[int]:
+        return database.quarantined_workers().intersection(self._testbed.children(name))
+
+    def _fail_jobs(self, fault: Fault) -> None:
+        name = self._rng.choice(self._testbed.workers)
+        with self._recorded(fault, name):
+            self._testbed.set_defect(name, fault.kind)
+            self._stop.wait(fault.duration_s)
+            self._testbed.set_defect(name, "")
 
     def _pause_child(self, fault: Fault) -> None:
         with self._locks[PAUSE], DatabaseReader(self._testbed.database_url) as database:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.chaos.faults.defect import Defect
 from benchmarks.chaos.testbed.proxy import Behaviour, Mode
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class FaultKind(StrEnum):
     BUCKET_REFUSED = "bucket_refused"
     BUCKET_SILENT = "bucket_silent"
     SCRATCH_FULL = "scratch_full"
+    ALWAYS_FAILING_DEVICE = Defect.ALWAYS_FAILING_DEVICE.value
+    FAILS_EVERY_SECOND_JOB = Defect.FAILS_EVERY_SECOND_JOB.value
 
 
 #: Behaviour of the proxy in front of the bucket under each bucket fault.

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.chaos.faults import defect
 from benchmarks.chaos.phases.job_duration import DURATION_FACTOR, job_duration_s
 
 from dubline.orchestration.domain.checkpoints import RenderFingerprint
@@ -47,14 +48,19 @@ class LightRenderer:
 
     Args:
         duration_factor: makes jobs longer.
+        defect_file: names the fault with which jobs fail; without it none does.
     """
 
-    def __init__(self, duration_factor: float) -> None:
+    def __init__(self, duration_factor: float, defect_file: Path) -> None:
         self._duration_factor = duration_factor
+        self._defect_file = defect_file
+        self._jobs = 0
 
     def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
         """Render one job."""
         report(Stage.PREPARING, 0.0)
+        self._jobs += 1
+        defect.fail(self._defect_file, self._jobs)
         checkpoints.begin(FINGERPRINT)
         report(Stage.RENDERING, 50.0)
         time.sleep(job_duration_s(job.options.fixed_seed, self._duration_factor))
@@ -80,7 +86,8 @@ class CachedObjects(Objects):
 
 def make(context: WorkerContext) -> RenderExecutor:
     """Make the executor of a child."""
-    executor = factory.renderer_with(context, LightRenderer(float(os.environ.get(DURATION_FACTOR, "1"))))
+    factor, defect_file = float(os.environ.get(DURATION_FACTOR, "1")), Path(os.environ[defect.DEFECT_FILE])
+    executor = factory.renderer_with(context, LightRenderer(factor, defect_file))
     return replace(executor, objects=CachedObjects(BucketSettings.read()))
 
 

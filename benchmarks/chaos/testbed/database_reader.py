@@ -36,6 +36,7 @@ SELECT custom_id AS job, id, state, error_code, result_key, result_size_bytes AS
 FROM jobs WHERE id > %s ORDER BY id LIMIT %s
 """
 _CHECKPOINTS: Final = "SELECT attempt, extract(epoch FROM created_at)::float8 AS at FROM checkpoints WHERE job_id = %s"
+_QUARANTINED: Final = "SELECT name FROM workers WHERE isfinite(quarantined_until) AND quarantined_until > now()"
 _FIRST: Final = "00000000-0000-0000-0000-000000000000"
 
 
@@ -91,6 +92,12 @@ class DatabaseReader:
                 for row in self._query(_HELD)
             )
         return ()
+
+    def quarantined_workers(self) -> frozenset[int]:
+        """Return the process ids in the names of quarantined workers; none while the database is down."""
+        with suppress(psycopg.Error):
+            return frozenset(int(row["name"].rpartition(":")[2]) for row in self._query(_QUARANTINED))
+        return frozenset()
 
     def unfinished(self) -> tuple[int, float] | None:
         """Return the number of unfinished jobs and the sum of their percents; None while the database is down."""

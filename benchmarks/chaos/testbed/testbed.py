@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
+from benchmarks.chaos.faults.defect import DEFECT_FILE
 from benchmarks.chaos.testbed.processes import children_of
 from benchmarks.chaos.testbed.proxy import Proxy
 
@@ -102,6 +103,13 @@ class Testbed:
         """
         self.stack.restart(name)
 
+    def set_defect(self, name: str, defect: str) -> None:
+        """Give a light worker a defect, the name of a fault; an empty one ends it."""
+        self._defect_file(name).write_text(defect, encoding="utf-8")
+
+    def _defect_file(self, name: str) -> Path:
+        return self.stack.folder / f"{name}.defect"
+
     def flush_broker(self) -> bool:
         """Delete everything in the broker; return whether the broker confirmed it."""
         port = urlsplit(self.stack.environ["DUBLINE_BROKER_URL"]).port or 0
@@ -121,4 +129,5 @@ class Testbed:
 
     def _environ_of(self, name: str) -> dict[str, str]:
         first = name == self.workers[0]
-        return {"DUBLINE_WORKER_SCRATCH_DIR": str(self._scratch)} if first and self._scratch else {}
+        scratch = {"DUBLINE_WORKER_SCRATCH_DIR": str(self._scratch)} if first and self._scratch else {}
+        return {DEFECT_FILE: str(self._defect_file(name)), **scratch}
