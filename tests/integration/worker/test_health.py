@@ -10,18 +10,20 @@ from tests.integration.orchestration.rows import change
 from dubline.options.render import RenderOptions
 from dubline.orchestration.domain.errors import MediaTruncatedError
 from dubline.orchestration.domain.events import Cursor, EventKind
-from dubline.orchestration.domain.jobs import JobState, NewJob
+from dubline.orchestration.domain.jobs import JobState, NewJob, Stage
 from dubline.orchestration.domain.quarantine import FAILURES_IN_A_ROW, UNFINISHED_TEST
 from dubline.worker.rendering import pipeline
+from dubline.worker.rendering.job import Rendered
 from dubline.worker.runtime.loop import QuarantinedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from uuid import UUID
 
     from dubline.orchestration.database.store import Store
     from dubline.worker.executors.render import RenderExecutor
-    from dubline.worker.rendering.job import RenderJob
+    from dubline.worker.rendering.job import RenderJob, Report
 
     Insert = Callable[[], UUID]
     Break = Callable[..., None]
@@ -35,14 +37,15 @@ def insert(store: Store, tenant: str, ready: tuple[UUID, UUID]) -> Insert:
 
 @pytest.fixture
 def breaks(monkeypatch: pytest.MonkeyPatch) -> Break:
-    """Let renders fail; the argument tells which, and only the others run."""
-    real = pipeline.Renderer.run
+    """Let renders fail; the argument tells which. The others write a file without rendering."""
 
     def breaks(fails: Callable[[RenderJob], bool], error: Exception | None = None) -> None:
-        def run(renderer: pipeline.Renderer, job: RenderJob, *rest: object) -> object:
+        def run(_: pipeline.Renderer, job: RenderJob, scratch: Path, report: Report, _checkpoints: object) -> Rendered:
+            report(Stage.PREPARING, 0.0)
             if fails(job):
                 raise error or KeyError("broken")
-            return real(renderer, job, *rest)  # type: ignore[arg-type]
+            (scratch / "video.mp4").write_bytes(b"video")
+            return Rendered(path=scratch / "video.mp4", duration_s=1.0)
 
         monkeypatch.setattr(pipeline.Renderer, "run", run)
 
@@ -68,6 +71,7 @@ def test_a_run_of_defective_jobs_quarantines_no_worker(
     assert store.workers.read("worker") == (1, 0.0)
     assert quarantines(store) == 0
     breaks(lambda _: False)
+    insert()
     assert worker.run_next()
     assert store.workers.read("worker") == (0, 0.0)
 

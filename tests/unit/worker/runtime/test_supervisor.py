@@ -139,7 +139,7 @@ def test_the_pause_doubles_after_each_child_that_ends_early(folder: Path, monkey
     assert seen == [0.5, 1, 2, 4, 8, 10, 10]
 
 
-def test_a_quarantined_worker_pauses_for_longer_each_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_further_quarantine_lasts_longer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
     liveness = LivenessFile(folder / "alive")
 
