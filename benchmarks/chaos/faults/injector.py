@@ -243,7 +243,7 @@ class FaultInjector:
             self._testbed.kill(name)
             self._start(name)
 
-    def _quarantined(self, database: DatabaseReader, name: str) -> set[int]:
+    def _quarantined(self, database: DatabaseReader, name: str) -> frozenset[int]:
         return database.quarantined_workers().intersection(self._testbed.children(name))
 
     def _fail_jobs(self, fault: Fault) -> None:
