@@ -15,7 +15,9 @@ from dubline.api.openapi import problems
 from dubline.api.schemas.uploads import PutAnswer, UploadAnswer, UploadCreated, UploadListAnswer, UploadRequest
 from dubline.api.services import Services, ServicesDep
 from dubline.orchestration.domain.errors import (
+    ConsentRequiredError,
     EmptyUploadError,
+    InvalidRequestError,
     UploadMissingError,
     UploadSizeMismatchError,
     UploadTooLargeError,
@@ -65,9 +67,11 @@ def create_upload(  # noqa: PLR0913, PLR0917 - the parts of a request
     """Declare a file and get a presigned URL for a PUT of exactly its bytes. Then call `complete`."""
     content_type = _accepted_type(request)
     _check_size(request, largest_bytes(request.kind, services.limits, limits))
+    _check_consent(request, services.limits)
     keyed = idempotency.keyed(idempotency_key, request)
+    consent = None if request.consent is None else request.consent.consent()
     upload, replayed = services.store.uploads.insert_once(
-        tenant, request.kind, content_type, request.size_bytes, keyed, limits
+        tenant, request.kind, content_type, request.size_bytes, keyed, limits, consent
     )
     idempotency.mark(response, replayed=replayed)
     put = services.objects.presign_put(upload.object_key, content_type, upload.size_bytes, services.limits.put_url_s)
@@ -151,6 +155,14 @@ def _check_size(request: UploadRequest, limit_bytes: int) -> None:
         raise UploadTooLargeError(
             f"A {request.kind.value} may have at most {limit_bytes:,} bytes. Send a smaller file."
         )
+
+
+def _check_consent(request: UploadRequest, limits: LimitSettings) -> None:
+    if request.kind is not UploadKind.PORTRAIT:
+        if request.consent is not None:
+            raise InvalidRequestError("`consent` is stated for a portrait only. Leave it out here.")
+    elif request.consent is None and limits.require_consent:
+        raise ConsentRequiredError
 
 
 def _check_received(upload: Upload, services: Services) -> None:

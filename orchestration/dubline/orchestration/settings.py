@@ -114,6 +114,8 @@ class LimitSettings(Settings):
     batch_rows: int = Field(default=10_000, gt=0)
     body_bytes: int = Field(default=10_000_000, gt=0)
     """Size of a request body; 10,000 rows take about 3 MB."""
+    require_consent: bool = False
+    """Whether a portrait is refused without a statement of consent."""
     put_url_s: int = Field(default=3600, gt=0)
     """Lifetime of the presigned URL of an upload."""
     result_url_s: int = Field(default=3600, gt=0, le=3600)

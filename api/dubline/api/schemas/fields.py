@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Final, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -12,6 +12,8 @@ from dubline.options.printable import is_printable
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
 from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_S, DEADLINE_MIN_S
 from dubline.orchestration.settings import LimitSettings
+
+_BREAKS: Final = str.maketrans("\r\n\t", "   ")
 
 
 class RequestModel(BaseModel):
@@ -51,6 +53,18 @@ def printable(text: str) -> str:
     # This also rejects NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot encode.
     if not is_printable(text):
         raise ValueError("use printable characters only")
+    return text
+
+
+def storable(text: str) -> str:
+    """Refuse text that is blank, or has characters other than printable ones, line breaks and tabs.
+
+    Raises:
+        ValueError: it is.
+    """
+    if not text.strip():
+        raise ValueError("use more than blanks")
+    printable(text.translate(_BREAKS))
     return text
 
 

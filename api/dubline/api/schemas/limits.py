@@ -21,6 +21,7 @@ class LimitsAnswer(ResponseModel):
     batch_rows: int = Field(description="Largest number of jobs in a batch.", examples=[10_000])
     portrait_bytes: int = Field(description="Largest portrait file.", examples=[30_000_000])
     speech_bytes: int = Field(description="Largest speech file.", examples=[200_000_000])
+    consent_required: bool = Field(description="Whether a portrait needs a statement of consent.", examples=[False])
     presets: list[str] = Field(description="Names of the presets.", examples=[["base", "tiny"]])
     requests_per_s: float | None = Field(description="Requests in a second, averaged over 10 s.", examples=[100])
     queued_jobs: int | None = Field(description="Jobs that are not final.", examples=[100_000])

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
-from dubline.api.schemas.fields import Fault, RequestModel, ResponseModel
+from dubline.api.schemas.fields import Fault, RequestModel, ResponseModel, printable, storable
+from dubline.orchestration.domain.consent import STATEMENT_MAX_CHARS, SUBJECT_MAX_CHARS, Consent
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
+
+
+class ConsentRequest(RequestModel):
+    """The consent of the person in a portrait. It is stored with the upload and deleted with it."""
+
+    statement: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=STATEMENT_MAX_CHARS,
+            description="What the person agreed to.",
+            examples=["I agree that my photograph is animated for the product videos of Example Ltd."],
+        ),
+        AfterValidator(storable),
+    ]
+    subject: Annotated[
+        str,
+        Field(min_length=1, max_length=SUBJECT_MAX_CHARS, description="The person.", examples=["Ada Example"]),
+        AfterValidator(printable),
+    ]
+    obtained_at: AwareDatetime = Field(description="When the person agreed.")
+
+    def consent(self) -> Consent:
+        """Convert to the domain's value."""
+        return Consent(statement=self.statement, subject=self.subject, obtained_at=self.obtained_at)
 
 
 class UploadRequest(RequestModel):
@@ -30,6 +57,9 @@ class UploadRequest(RequestModel):
         strict=True,
         description="Exact length of the file; a PUT of another length is rejected.",
         examples=[482113],
+    )
+    consent: ConsentRequest | None = Field(
+        default=None, description="Of portraits; required if the operator says so (`consent_required`)."
     )
 
 
@@ -80,6 +110,14 @@ class FactsAnswer(ResponseModel):
         )
 
 
+class ConsentAnswer(ResponseModel):
+    """The consent of the person in a portrait."""
+
+    statement: str
+    subject: str
+    obtained_at: datetime
+
+
 class UploadAnswer(ResponseModel):
     """One upload."""
 
@@ -93,6 +131,7 @@ class UploadAnswer(ResponseModel):
     content_type: str
     size_bytes: int
     created_at: datetime
+    consent: ConsentAnswer | None = Field(description="As stated by the sender.")
     facts: FactsAnswer | None = Field(description="Set if the upload is ready.")
     error: Fault | None = Field(description="Set if the upload is rejected.")
 
@@ -129,6 +168,7 @@ def _fields(upload: Upload) -> dict[str, object]:
         "content_type": upload.content_type,
         "size_bytes": upload.size_bytes,
         "created_at": upload.created_at,
+        "consent": upload.consent and asdict(upload.consent),
         "facts": upload.facts and FactsAnswer.of(upload.facts),
         "error": Fault(code=code, detail=upload.error_detail or "") if code else None,
     }

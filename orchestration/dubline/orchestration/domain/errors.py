@@ -139,6 +139,13 @@ class UploadNotReadyError(DublineError):
     status = 409
 
 
+class ConsentRequiredError(DublineError):
+    """The operator requires a statement of consent for each portrait. Declare the portrait with `consent`."""
+
+    code = "consent_required"
+    status = 422
+
+
 class UnauthorizedError(DublineError):
     """The API key is missing or unknown. Send it as "Authorization: Bearer KEY"."""
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from dubline.orchestration.domain.consent import Consent
+
 
 #: Number of lost probers after which an upload is rejected; transient failures are not counted.
 LOSS_BUDGET: Final = 3
@@ -62,6 +64,8 @@ class Upload:
     size_bytes: int
     """As declared; the presigned PUT accepts exactly this size."""
     created_at: datetime
+    consent: Consent | None = None
+    """Of a portrait, if the sender stated it."""
     facts: UploadFacts | None = None
     error_code: str | None = None
     error_detail: str | None = None

@@ -85,6 +85,7 @@ class JobRow(Base):
         # Open jobs of an upload, of which many jobs may have ended. For the order see `deletion.removal`.
         Index("jobs_open_portrait", "portrait_upload_id", "created_at", postgresql_where=text("finalized_at IS NULL")),
         Index("jobs_open_speech", "speech_upload_id", "created_at", postgresql_where=text("finalized_at IS NULL")),
+        Index("jobs_result_sha256", "tenant", "result_sha256", postgresql_where=text("result_sha256 IS NOT NULL")),
         Index("jobs_claimable", "order_key", "id", postgresql_where=_CLAIMABLE),
         # The virtual time of the queue is the largest order key claimed so far: the last entry of this index.
         Index("jobs_clock", "order_key", postgresql_where=text("attempt_count > 0")),

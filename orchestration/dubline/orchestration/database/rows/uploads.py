@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, In
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dubline.orchestration.database.rows.base import Base, equivalent, one_of
+from dubline.orchestration.domain.consent import STATEMENT_MAX_CHARS, SUBJECT_MAX_CHARS
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
 
 
@@ -44,6 +45,13 @@ class UploadRow(Base):
         ),
         CheckConstraint("char_length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key"),
         equivalent("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
+        equivalent("consent", "consent_statement IS NULL", "consent_subject IS NULL", "consent_obtained_at IS NULL"),
+        CheckConstraint("consent_statement IS NULL OR kind = 'portrait'", name="consent_kind"),
+        CheckConstraint(
+            f"char_length(consent_statement) BETWEEN 1 AND {STATEMENT_MAX_CHARS} "
+            f"AND char_length(consent_subject) BETWEEN 1 AND {SUBJECT_MAX_CHARS}",
+            name="consent_length",
+        ),
         Index(
             "uploads_idempotency_key",
             "tenant",
@@ -95,3 +103,6 @@ class UploadRow(Base):
     face_box: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
     idempotency_key: Mapped[str | None]
     request_sha256: Mapped[str | None]
+    consent_statement: Mapped[str | None]
+    consent_subject: Mapped[str | None]
+    consent_obtained_at: Mapped[datetime | None]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dubline.options.render import OPTIONS, RenderOptions, from_columns
 from dubline.orchestration.database.rows import JobRow
+from dubline.orchestration.domain.consent import Consent
 from dubline.orchestration.domain.jobs import Attempt, Cause, Job, JobState, Outcome, Stage
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
 
@@ -23,10 +24,18 @@ def upload_of(row: UploadRow) -> Upload:
         content_type=row.content_type,
         size_bytes=row.size_bytes,
         created_at=row.created_at,
+        consent=_consent_of(row),
         facts=_facts_of(row),
         error_code=row.error_code,
         error_detail=row.error_detail,
     )
+
+
+def _consent_of(row: UploadRow) -> Consent | None:
+    statement, subject, obtained_at = row.consent_statement, row.consent_subject, row.consent_obtained_at
+    if statement is None or subject is None or obtained_at is None:
+        return None
+    return Consent(statement=statement, subject=subject, obtained_at=obtained_at)
 
 
 def _facts_of(row: UploadRow) -> UploadFacts | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+    from dubline.orchestration.domain.consent import Consent
     from dubline.orchestration.domain.idempotency import Request
     from dubline.orchestration.domain.listing import Page, UploadFilter, Window
 
@@ -49,6 +50,7 @@ class Uploads:
         size_bytes: int,
         request: Request | None,
         limits: TenantLimits = UNLIMITED,
+        consent: Consent | None = None,
     ) -> tuple[Upload, bool]:
         """Insert an upload, or find the one that an earlier call with the same request has inserted.
 
@@ -68,6 +70,12 @@ class Uploads:
             "size_bytes": size_bytes,
             "expire_at": func.now() + func.make_interval(0, 0, 0, 0, 0, 0, kept_s),
         }
+        if consent is not None:
+            new |= {
+                "consent_statement": consent.statement,
+                "consent_subject": consent.subject,
+                "consent_obtained_at": consent.obtained_at,
+            }
         if request is not None:
             new |= {"idempotency_key": request.key, "request_sha256": request.sha256}
         return idempotency.once(
