@@ -24,6 +24,7 @@ def get_limits(tenant: Tenant, limits: Limits, services: ServicesDep) -> LimitsA
         portrait_bytes=largest_bytes(UploadKind.PORTRAIT, server, limits),
         speech_bytes=largest_bytes(UploadKind.SPEECH, server, limits),
         consent_required=server.require_consent,
+        unused_upload_s=server.unused_upload_s,
         presets=sorted(PRESETS),
         requests_per_s=limits.requests_per_s,
         queued_jobs=limits.queued_jobs,

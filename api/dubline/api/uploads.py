@@ -71,7 +71,14 @@ def create_upload(  # noqa: PLR0913, PLR0917 - the parts of a request
     keyed = idempotency.keyed(idempotency_key, request)
     consent = None if request.consent is None else request.consent.consent()
     upload, replayed = services.store.uploads.insert_once(
-        tenant, request.kind, content_type, request.size_bytes, keyed, limits, consent
+        tenant,
+        request.kind,
+        content_type,
+        request.size_bytes,
+        keyed,
+        limits,
+        consent,
+        services.limits.unused_upload_s,
     )
     idempotency.mark(response, replayed=replayed)
     put = services.objects.presign_put(upload.object_key, content_type, upload.size_bytes, services.limits.put_url_s)

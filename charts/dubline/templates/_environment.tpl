@@ -48,6 +48,7 @@
 - {name: DUBLINE_LIMIT_BATCH_ROWS, value: {{ .batchRows | int64 | quote }}}
 - {name: DUBLINE_LIMIT_BODY_BYTES, value: {{ .bodyBytes | int64 | quote }}}
 - {name: DUBLINE_LIMIT_REQUIRE_CONSENT, value: {{ .requireConsent | quote }}}
+- {name: DUBLINE_LIMIT_UNUSED_UPLOAD_S, value: {{ .unusedUploadS | int64 | quote }}}
 - {name: DUBLINE_LIMIT_PUT_URL_S, value: {{ .putUrlS | int64 | quote }}}
 - {name: DUBLINE_LIMIT_RESULT_URL_S, value: {{ .resultUrlS | int64 | quote }}}
 - {name: DUBLINE_LIMIT_REQUESTS_PER_S, value: {{ .requestsPerS | quote }}}

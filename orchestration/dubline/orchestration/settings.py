@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dubline.orchestration.domain.quotas import TenantLimits
+from dubline.orchestration.domain.uploads import UNUSED_S
 
 #: Old environment variable -> new one. An old one is still read where the new one is not set; it is logged, and will
 #: be ignored from the next release on.
@@ -116,6 +117,8 @@ class LimitSettings(Settings):
     """Size of a request body; 10,000 rows take about 3 MB."""
     require_consent: bool = False
     """Whether a portrait is refused without a statement of consent."""
+    unused_upload_s: int = Field(default=UNUSED_S, ge=3600)
+    """Time for which an upload is kept while no job names it."""
     put_url_s: int = Field(default=3600, gt=0)
     """Lifetime of the presigned URL of an upload."""
     result_url_s: int = Field(default=3600, gt=0, le=3600)

@@ -10,11 +10,10 @@ from uuid import uuid4
 
 import pytest
 import redis
-from sqlalchemy import text
 from tests.integration.conftest import wait_until
+from tests.integration.orchestration.rows import pass_time
 
 from dubline.orchestration.__main__ import _execute, _parser
-from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.errors import NotFoundError
 from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.queue import RENDER_QUEUE
@@ -220,10 +219,9 @@ def test_retention_applies_to_existing_files(
     line = ("retention", "acme", "--inputs-s", "60", "--results-s", "keep")
     assert run_command(*line) == 0
     assert store.deletions.expire() == 0
-    with transaction(store._engine) as session:
-        statement = "UPDATE uploads SET expire_at = expire_at - interval '2 minutes' WHERE id = :id"
-        session.execute(text(statement), {"id": factory.speech.id})
-    assert store.deletions.expire() == 1
+    pass_time(store, 120)
+    assert store.deletions.expire() == 2
+    assert factory.speech.object_key in store.deletions.pending(2)
     with pytest.raises(SystemExit) as refused:
         run_command("retention", "acme", "--inputs-s", "1", "--results-s", "keep")
     assert refused.value.code == 2

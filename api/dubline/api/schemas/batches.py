@@ -19,8 +19,8 @@ from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.settings import LimitSettings
 
 INPUTS_KEPT: Final = (
-    "Seconds from the end of the batch's last job until its uploads are deleted, except those that other jobs use; "
-    "null: kept."
+    "Seconds from the end of the batch's last job until its uploads are deleted. An upload is kept longer only while a "
+    "job that is not final names it, or another batch whose own period ends later. null: the batch asks for nothing."
 )
 RESULTS_KEPT: Final = "Seconds from the end of a job until its video is deleted; null: kept."
 

@@ -22,6 +22,9 @@ class LimitsAnswer(ResponseModel):
     portrait_bytes: int = Field(description="Largest portrait file.", examples=[30_000_000])
     speech_bytes: int = Field(description="Largest speech file.", examples=[200_000_000])
     consent_required: bool = Field(description="Whether a portrait needs a statement of consent.", examples=[False])
+    unused_upload_s: int = Field(
+        description="Seconds for which an upload is kept while no job names it.", examples=[604_800]
+    )
     presets: list[str] = Field(description="Names of the presets.", examples=[["base", "tiny"]])
     requests_per_s: float | None = Field(description="Requests in a second, averaged over 10 s.", examples=[100])
     queued_jobs: int | None = Field(description="Jobs that are not final.", examples=[100_000])

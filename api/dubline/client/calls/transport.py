@@ -251,4 +251,3 @@ def _refused(response: httpx2.Response) -> RefusedError:
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         detail = f"{detail} The key is read from DUBLINE_API_KEY."
     return RefusedError(response.status_code, code, detail, faults)
-

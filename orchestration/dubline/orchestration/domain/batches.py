@@ -24,7 +24,10 @@ class Retention:
     """
 
     inputs_s: int | None = None
-    """Period of uploads. Of a tenant: from the creation of the upload. Of a batch: from the end of its last job."""
+    """Period of uploads. Of a tenant: from the creation of the upload. Of a batch: from the end of its last job.
+
+    An upload that several batches with a period name is kept until the latest of their dates.
+    """
     results_s: int | None = None
     """Period of videos, from the end of each job."""
 

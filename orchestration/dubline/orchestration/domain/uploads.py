@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Number of lost probers after which an upload is rejected; transient failures are not counted.
 LOSS_BUDGET: Final = 3
+#: Default seconds for which an upload is kept while no job names it.
+UNUSED_S: Final = 7 * 86_400
 
 
 class UploadKind(StrEnum):

@@ -17,9 +17,7 @@ _log = structlog.get_logger(__name__)
 
 def expire(store: Store) -> int:
     """Mark the objects of expired rows for deletion, prune events and workers; return the number of expired rows."""
-    expired = 0
-    while found := store.deletions.expire(LIMIT):
-        expired += found
+    expired = store.deletions.expire(LIMIT)
     pruned = 0
     while found := store.events.prune(LIMIT):
         pruned += found

@@ -264,13 +264,15 @@ def test_ten_thousand_jobs_are_deleted_in_one_transaction(store: Store, factory:
 
 def test_other_jobs_are_searched_once_for_each_upload(store: Store, factory: JobFactory) -> None:
     """In the order of joins that stale statistics can lead to."""
-    batch, _ = store.batches.insert("acme", [factory.new() for _ in range(100)], None, "hash")
+    batch, _ = store.batches.insert("acme", [factory.new()] * 100, None, "hash")
+    jobs = [job.id for job in store.batches.jobs("acme", batch.id, None, 100).jobs]
     off = ("join_collapse_limit = 1", "enable_hashjoin = off", "enable_mergejoin = off", "enable_material = off")
-    explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {removal._SELECT_UNSHARED_UPLOADS.text}"
+    explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {removal._SELECT_NAMED.text}"
     with transaction(store._engine) as session:
         for setting in off:
             session.execute(text(f"SET LOCAL {setting}"))
-        (plan,) = session.scalars(text(explain), {"tenant": "acme", "batch_id": batch.id})
+        uploads = removal.inputs_of(session, jobs)
+        (plan,) = session.scalars(text(explain), {"tenant": "acme", "ids": list(uploads)})
     searches = [node["Actual Loops"] for node in nodes(plan[0]["Plan"]) if node.get("Alias", "").startswith("others")]
     assert searches
     assert max(searches) <= 2

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.integration.conftest import wait_until
-from tests.integration.orchestration.rows import change, column, pending_deletion
+from tests.integration.orchestration.rows import change, column, pass_time, pending_deletion
 
 from dubline.orchestration.database.store.accounts import tenants
-from dubline.orchestration.database.store.deletion import removal
+from dubline.orchestration.database.store.deletion import upload_life
 from dubline.orchestration.domain.audit import RETENTION_ACTOR, AuditAction
 from dubline.orchestration.domain.batches import Retention
 from dubline.orchestration.domain.errors import NotFoundError
 from dubline.orchestration.domain.jobs import JobState
-from dubline.orchestration.domain.uploads import UploadKind
+from dubline.orchestration.domain.uploads import UNUSED_S, UploadKind
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -31,17 +31,6 @@ def finished(store: Store) -> Lease:
     assert lease is not None
     store.leases.finish(lease, 1, 1.0)
     return lease
-
-
-def pass_time(store: Store, seconds: float) -> None:
-    """Move all timestamps into the past."""
-    for table, columns in {
-        "jobs": ("created_at", "finalized_at", "results_expire_at"),
-        "uploads": ("created_at", "expire_at"),
-        "batches": ("created_at",),
-    }.items():
-        moved = ", ".join(f"{name} = {name} - make_interval(secs => :seconds)" for name in columns)
-        change(store, f"UPDATE {table} SET {moved}", seconds=seconds)  # noqa: S608 - our own text
 
 
 def test_without_retention_periods_nothing_is_deleted(store: Store, factory: JobFactory) -> None:
@@ -133,10 +122,12 @@ def test_new_retention_periods_apply_to_existing_files(
     store.tenants.set_retention("acme", Retention(inputs_s=HOUR_S, results_s=2 * HOUR_S))
     dated = "SELECT count(*) FROM jobs WHERE results_expire_at = finalized_at + interval '2 hours'"
     assert column(store, dated) == [3]
-    assert column(store, "SELECT count(*) FROM uploads WHERE expire_at = created_at + interval '1 hour'") == [2]
+    assert column(store, "SELECT count(*) FROM uploads WHERE review_at = created_at + interval '1 hour'") == [2]
     store.tenants.set_retention("acme", Retention())
     assert column(store, "SELECT count(results_expire_at) FROM jobs") == [0]
-    assert column(store, "SELECT count(expire_at) FROM uploads") == [0]
+    pass_time(store, 3 * HOUR_S)
+    assert store.deletions.expire() == 0
+    assert column(store, "SELECT count(review_at) FROM uploads") == [0]
 
 
 def test_retention_periods_of_an_unknown_tenant_are_refused(store: Store) -> None:
@@ -165,22 +156,93 @@ def test_the_inputs_of_a_job_deleted_from_its_batch_expire(store: Store, factory
     assert {lease.portrait.object_key, lease.speech.object_key} <= pending_deletion(store)
 
 
+def test_uploads_without_a_job_expire(store: Store, factory: JobFactory) -> None:
+    factory.job()
+    pending, ready = factory.pending(UploadKind.SPEECH), factory.ready(UploadKind.PORTRAIT)
+    pass_time(store, UNUSED_S - HOUR_S)
+    assert store.deletions.expire() == 0
+    pass_time(store, 2 * HOUR_S)
+    assert store.deletions.expire() == 2
+    assert pending_deletion(store) == {pending.object_key, ready.object_key}
+
+
+def test_uploads_outlive_the_deletion_of_their_last_job(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
+    finished(store)
+    pass_time(store, UNUSED_S + HOUR_S)
+    store.deletions.job("acme", job.id, "key:0123")
+    assert store.deletions.expire() == 0
+    pass_time(store, UNUSED_S + HOUR_S)
+    assert store.deletions.expire() == 2
+
+
+def test_a_deleted_batch_keeps_its_promise_for_inputs(store: Store, factory: JobFactory) -> None:
+    batch, _ = store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=HOUR_S))
+    finished(store)
+    store.deletions.batch("acme", batch.id, "key:0123")
+    assert store.deletions.expire() == 0
+    pass_time(store, HOUR_S + 1)
+    assert store.deletions.expire() == 2
+
+
+def test_a_batch_without_a_period_does_not_break_anothers_promise(store: Store, factory: JobFactory) -> None:
+    store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=HOUR_S))
+    finished(store)
+    store.batches.insert("acme", [factory.new()], None, "hash")
+    pass_time(store, HOUR_S + 1)
+    assert store.deletions.expire() == 0
+    finished(store)
+    assert store.deletions.expire() == 2
+
+
+def test_the_longest_of_the_periods_that_batches_ask_for_applies(store: Store, factory: JobFactory) -> None:
+    for inputs_s in (HOUR_S, 9 * HOUR_S, 3 * HOUR_S):
+        store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=inputs_s))
+        finished(store)
+    pass_time(store, 3 * HOUR_S + 1)
+    assert store.deletions.expire() == 0
+    pass_time(store, 6 * HOUR_S)
+    assert store.deletions.expire() == 2
+
+
+def test_deleting_a_job_does_not_delete_what_another_batch_asks_for(store: Store, factory: JobFactory) -> None:
+    store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=HOUR_S))
+    lease = finished(store)
+    store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=9 * HOUR_S))
+    finished(store)
+    store.deletions.job("acme", lease.job_id, "key:0123")
+    pass_time(store, HOUR_S + 1)
+    assert store.deletions.expire() == 0
+    pass_time(store, 8 * HOUR_S)
+    assert store.deletions.expire() == 2
+
+
+def test_uploads_in_use_do_not_hide_those_behind_them(store: Store, factory: JobFactory) -> None:
+    store.tenants.set_retention("acme", Retention(inputs_s=HOUR_S))
+    factory.job()
+    free = factory.ready(UploadKind.SPEECH)
+    pass_time(store, HOUR_S + 1)
+    assert store.deletions.expire(1) == 1
+    assert pending_deletion(store) == {free.object_key}
+
+
 def test_a_job_and_the_inputs_of_its_batch_are_deleted_without_deadlock(
     store: Store, factory: JobFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch, _ = store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=HOUR_S))
     lease = finished(store)
     pass_time(store, HOUR_S + 1)
-    find = removal.unshared_uploads
+    find = upload_life.review
     deletion: list[Future[Any]] = []
     blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
     def find_during_deletion(*given: Any) -> list[tuple[UUID, str]]:
-        deletion.append(pool.submit(store.deletions.job, "acme", lease.job_id, "key:1"))
-        wait_until(lambda: column(store, blocked) != [0])
+        if not deletion:
+            deletion.append(pool.submit(store.deletions.job, "acme", lease.job_id, "key:1"))
+            wait_until(lambda: column(store, blocked) != [0])
         return find(*given)
 
-    monkeypatch.setattr(removal, "unshared_uploads", find_during_deletion)
+    monkeypatch.setattr(upload_life, "review", find_during_deletion)
     with ThreadPoolExecutor(1) as pool:
         assert store.deletions.expire() == 2
         assert deletion[0].result()
@@ -196,7 +258,7 @@ def test_inputs_of_two_batches_are_deleted_without_deadlock_with_a_new_batch(
         store.batches.insert("acme", [row], None, "hash", Retention(inputs_s=HOUR_S))
         finished(store)
     pass_time(store, HOUR_S + 1)
-    find = removal.unshared_uploads
+    find = upload_life.review
     accepted: list[Future[Any]] = []
     blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
@@ -208,8 +270,8 @@ def test_inputs_of_two_batches_are_deleted_without_deadlock_with_a_new_batch(
             wait_until(lambda: column(store, blocked) != [0])
         return found
 
-    monkeypatch.setattr(removal, "unshared_uploads", find_then_accept)
+    monkeypatch.setattr(upload_life, "review", find_then_accept)
     with ThreadPoolExecutor(1) as pool:
-        assert store.deletions.expire() == 3
+        assert store.deletions.expire(1) == 3
         batch, _ = accepted[0].result()
     assert batch.counts[JobState.QUEUED] == 1

@@ -203,10 +203,16 @@ def test_ids_of_another_tenant_read_and_change_nothing(store: Store, victim: Ten
         assert not any(f"id=UUID('{one}'), tenant" in repr(answer) for one in own)
         if "rows" not in call and any(key.endswith("_id") for key in call):
             assert not answer
-    change(store, "UPDATE uploads SET expire_at = expire_at - interval '1 hour' WHERE expire_at IS NOT NULL")
-    store.deletions.expire()
+    expire_promised(store)
     assert rows_of(store, victim.name) == before
     assert not any(f"/{victim.name}/" in key for key in pending_deletion(store))
+
+
+def expire_promised(store: Store) -> None:
+    """Expire with every date of an upload in the past."""
+    change(store, "UPDATE uploads SET review_at = now() - interval '1 s' WHERE review_at < now() + interval '1 hour'")
+    change(store, "UPDATE uploads SET delete_by = delete_by - interval '1 hour' WHERE delete_by IS NOT NULL")
+    store.deletions.expire()
 
 
 @pytest.mark.parametrize("kind", ["job", "batch"])
@@ -220,8 +226,7 @@ def test_a_failed_row_does_not_delete_the_upload_that_it_names(store: Store, vic
         store.deletions.job(attacker.name, job.id, "key:1")
     else:
         store.deletions.batch(attacker.name, batch.id, "key:1", inputs=True)
-    change(store, "UPDATE uploads SET expire_at = expire_at - interval '1 hour' WHERE expire_at IS NOT NULL")
-    store.deletions.expire()
+    expire_promised(store)
     assert rows_of(store, victim.name) == before
 
 

@@ -113,6 +113,7 @@ def test_a_changed_row_or_file_is_a_new_batch(tmp_path: Path, media: Path, servi
     assert _left(service, batch, out) == "batch-2"
     assert len(service.uploads) == 3, "the speech and the first face are sent once"
 
+
 def test_a_batch_that_was_deleted_is_sent_anew(tmp_path: Path, media: Path, service: Service) -> None:
     batch = rows(media, one="face.jpg")
     deleted = _left(service, batch, tmp_path / "out")

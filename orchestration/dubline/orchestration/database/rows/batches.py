@@ -27,8 +27,9 @@ class BatchRow(Base):
         Index("batches_listed_by_end", "tenant", text("(open_count = 0)"), "created_at", "id"),
         Index(
             "batches_inputs_expire",
-            "created_at",
-            postgresql_where=text("inputs_s IS NOT NULL AND inputs_deleted_at IS NULL"),
+            "inputs_expire_at",
+            "id",
+            postgresql_where=text("inputs_expire_at IS NOT NULL AND inputs_deleted_at IS NULL"),
         ),
     )
 
@@ -42,5 +43,8 @@ class BatchRow(Base):
     """Number of its jobs that are not final; NULL if the batch was accepted by a version without events."""
     inputs_s: Mapped[int | None]
     results_s: Mapped[int | None]
+    inputs_expire_at: Mapped[datetime | None]
+    """Date by which it promised to delete its inputs: `inputs_s` after the end of its last job. A trigger sets it."""
     inputs_deleted_at: Mapped[datetime | None]
+    """When retention looked at its inputs after that date."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

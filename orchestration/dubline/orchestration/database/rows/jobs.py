@@ -76,6 +76,9 @@ class JobRow(Base):
             unique=True,
             postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
+        # Retention reads the batches that name an upload from these indexes alone.
+        Index("jobs_portrait_upload", "portrait_upload_id", "batch_id"),
+        Index("jobs_speech_upload", "speech_upload_id", "batch_id"),
         Index("jobs_listed", "tenant", "state", "created_at", "id"),
         Index(
             "jobs_named",
@@ -105,8 +108,8 @@ class JobRow(Base):
     batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("batches.id"))
     position: Mapped[int | None]
     custom_id: Mapped[str | None]
-    portrait_upload_id: Mapped[UUID] = mapped_column(index=True)
-    speech_upload_id: Mapped[UUID] = mapped_column(index=True)
+    portrait_upload_id: Mapped[UUID]
+    speech_upload_id: Mapped[UUID]
     speech_s: Mapped[float]
     preset: Mapped[str]
     weights_sha256: Mapped[str | None]

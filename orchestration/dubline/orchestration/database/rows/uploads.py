@@ -21,6 +21,7 @@ class UploadRow(Base):
         one_of("kind", UploadKind),
         one_of("state", UploadState),
         CheckConstraint("size_bytes > 0", name="size_bytes"),
+        CheckConstraint("unused_s > 0", name="unused_s"),
         CheckConstraint("probe_losses BETWEEN 0 AND probe_attempts", name="probe_losses"),
         # The columns of a lease are set together, and only while the upload is probing.
         equivalent("lease", "lease_token IS NULL", "lease_expires_at IS NULL", "lease_worker IS NULL"),
@@ -71,7 +72,7 @@ class UploadRow(Base):
             "id",
             postgresql_where=text("state = 'probing' AND lease_token IS NULL"),
         ),
-        Index("uploads_expire", "expire_at", postgresql_where=text("expire_at IS NOT NULL")),
+        Index("uploads_review", "review_at", "id", postgresql_where=text("review_at IS NOT NULL")),
         Index("uploads_leased", "lease_expires_at", postgresql_where=text("lease_token IS NOT NULL")),
     )
 
@@ -82,8 +83,16 @@ class UploadRow(Base):
     content_type: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    unused_s: Mapped[int] = mapped_column(server_default=text("604800"))
+    """Seconds for which it is kept while no job names it."""
+    unused_since: Mapped[datetime] = mapped_column(server_default=func.now())
+    """Time from which no job names it, if none does."""
+    delete_by: Mapped[datetime | None]
+    """Earliest date by which batches that do not name it any more promised to delete it."""
+    review_at: Mapped[datetime | None] = mapped_column(server_default=text("(now() + '7 days'::interval)"))
+    """When retention looks at it next, not after the end of its life (`deletion.upload_life`). NULL: it has no end."""
     expire_at: Mapped[datetime | None]
-    """When its retention period ends; it is deleted when no open job uses it."""
+    """Written by the previous version only; a trigger copies it to `review_at`."""
     probe_after: Mapped[datetime] = mapped_column(server_default=func.now())
     """Earliest time at which it can be claimed."""
     probe_attempts: Mapped[int] = mapped_column(server_default=text("0"))

@@ -19,7 +19,15 @@ from dubline.orchestration.database.store.records import upload_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.errors import AttemptsExhaustedError, LeaseLostError, NotFoundError
 from dubline.orchestration.domain.quotas import UNLIMITED, TenantLimits, check_upload
-from dubline.orchestration.domain.uploads import LOSS_BUDGET, ProbeLease, Upload, UploadFacts, UploadKind, UploadState
+from dubline.orchestration.domain.uploads import (
+    LOSS_BUDGET,
+    UNUSED_S,
+    ProbeLease,
+    Upload,
+    UploadFacts,
+    UploadKind,
+    UploadState,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -51,8 +59,19 @@ class Uploads:
         request: Request | None,
         limits: TenantLimits = UNLIMITED,
         consent: Consent | None = None,
+        unused_s: int = UNUSED_S,
     ) -> tuple[Upload, bool]:
         """Insert an upload, or find the one that an earlier call with the same request has inserted.
+
+        Args:
+            tenant: owner of the upload.
+            kind: role of the file.
+            content_type: as declared.
+            size_bytes: as declared.
+            request: idempotency key of the request; None: without one.
+            limits: limits of the tenant.
+            consent: statement of the person in a portrait.
+            unused_s: seconds for which it is kept while no job names it.
 
         Returns:
             The upload, and whether an earlier call has inserted it.
@@ -68,7 +87,8 @@ class Uploads:
             "kind": kind,
             "content_type": content_type,
             "size_bytes": size_bytes,
-            "expire_at": func.now() + func.make_interval(0, 0, 0, 0, 0, 0, kept_s),
+            "unused_s": unused_s,
+            "review_at": func.now() + func.make_interval(0, 0, 0, 0, 0, 0, func.least(kept_s, unused_s)),
         }
         if consent is not None:
             new |= {

@@ -25,15 +25,16 @@ PAGE: Final = 10_000
 _SET_RETENTION: Final = text(
     "UPDATE tenants SET inputs_s = :inputs_s, results_s = :results_s WHERE name = :tenant RETURNING name"
 )
-_UPDATE_UPLOADS_EXPIRY: Final = text("""
+#: A review before the end of an upload's life moves to that end, so a longer period changes no upload here.
+_REVIEW_UPLOADS_EARLIER: Final = text("""
 WITH other AS (
     SELECT uploads.id, uploads.created_at + make_interval(secs => tenants.inputs_s) AS due
     FROM uploads JOIN tenants ON tenants.name = uploads.tenant
     WHERE uploads.tenant = :tenant
-    AND uploads.expire_at IS DISTINCT FROM uploads.created_at + make_interval(secs => tenants.inputs_s)
+    AND coalesce(uploads.review_at, 'infinity') > uploads.created_at + make_interval(secs => tenants.inputs_s)
     LIMIT :page
 )
-UPDATE uploads SET expire_at = other.due FROM other WHERE uploads.id = other.id RETURNING uploads.id
+UPDATE uploads SET review_at = other.due FROM other WHERE uploads.id = other.id RETURNING uploads.id
 """)
 _UPDATE_RESULTS_EXPIRY: Final = text("""
 WITH other AS (
@@ -70,7 +71,7 @@ class Tenants:
                 raise NotFoundError(f"There is no tenant {tenant!r}.")
             detail = {"inputs_s": retention.inputs_s, "results_s": retention.results_s}
             audit.record(session, tenant, actor, AuditAction.SET_RETENTION, AuditSubject.TENANT, tenant, detail)
-        for statement in (_UPDATE_UPLOADS_EXPIRY, _UPDATE_RESULTS_EXPIRY):
+        for statement in (_REVIEW_UPLOADS_EARLIER, _UPDATE_RESULTS_EXPIRY):
             while self._update_page(statement, tenant) == PAGE:
                 pass
 

@@ -8,17 +8,19 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from dubline.orchestration.database.store.accounts import audit
-from dubline.orchestration.database.store.deletion import removal, retention
+from dubline.orchestration.database.store.deletion import removal, retention, upload_life
 from dubline.orchestration.database.store.deletion.pending_deletion import mark_for_deletion
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.audit import SWEEP_ACTOR, AuditAction, AuditEntry, AuditSubject
 from dubline.orchestration.domain.errors import NotFoundError, UploadInUseError
+from dubline.orchestration.domain.object_keys import upload_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
 _LOCK_UPLOAD: Final = text("SELECT id FROM uploads WHERE id = :id AND tenant = :tenant FOR UPDATE")
 _LOCK_BATCH: Final = text("SELECT id FROM batches WHERE id = :id AND tenant = :tenant FOR UPDATE")
@@ -26,13 +28,6 @@ _LOCK_JOBS_OF_BATCH: Final = text("""
 SELECT id FROM jobs WHERE batch_id = :id AND tenant = :tenant ORDER BY id FOR UPDATE
 """)
 _LOCK_JOB: Final = text("SELECT batch_id FROM jobs WHERE id = :id AND tenant = :tenant FOR UPDATE")
-#: A batch reaches its inputs through its jobs, so the inputs of a deleted job get their own expiry date.
-_SET_INPUTS_EXPIRY: Final = text("""
-UPDATE uploads SET expire_at = LEAST(uploads.expire_at, now() + make_interval(secs => batches.inputs_s))
-FROM jobs JOIN batches ON batches.id = jobs.batch_id
-WHERE jobs.id = :id AND batches.inputs_s IS NOT NULL
-AND uploads.tenant = jobs.tenant AND uploads.id IN (jobs.portrait_upload_id, jobs.speech_upload_id)
-""")
 _DECREMENT_ROW_COUNT: Final = text("UPDATE batches SET row_count = row_count - 1 WHERE id = :id")
 _DELETE_BATCH: Final = text("DELETE FROM batches WHERE id = :id")
 _SELECT_PENDING: Final = text("SELECT object_key FROM doomed_objects ORDER BY doomed_at LIMIT :limit")
@@ -67,13 +62,14 @@ class Deletions:
             if removal.in_use(session, upload_id):
                 raise UploadInUseError
             entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.UPLOAD, upload_id)
-            entry.close(removal.delete_uploads(session, [(upload_id, tenant)], audit_id))
+            entry.close(_delete_uploads(session, tenant, [upload_id], audit_id))
         return audit_id
 
     def job(self, tenant: str, job_id: UUID, actor: str) -> UUID:
         """Delete a job in any state, with its attempts, checkpoints and video.
 
-        The next write of a worker that processes the job is refused. Arguments and result as for `upload`.
+        Its uploads are kept as long as `upload_life` says. The next write of a worker that processes the job is
+        refused. Arguments and result as for `upload`.
 
         Raises:
             NotFoundError: the tenant has no such job.
@@ -86,9 +82,10 @@ class Deletions:
             if found.batch_id is not None:
                 # Before the uploads: the deletion of expired inputs locks a batch and then its uploads.
                 session.execute(_LOCK_BATCH, {"id": found.batch_id, "tenant": tenant})
-            session.execute(_SET_INPUTS_EXPIRY, {"id": job_id})
+            uploads = upload_life.lock(session, tenant, removal.inputs_of(session, [job_id]))
             entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.JOB, job_id)
             entry.close(removal.delete_jobs(session, [job_id], audit_id))
+            upload_life.release(session, uploads, found.batch_id)
             if found.batch_id is not None:
                 session.execute(_DECREMENT_ROW_COUNT, {"id": found.batch_id})
         return audit_id
@@ -100,7 +97,7 @@ class Deletions:
             tenant: owner of the batch.
             batch_id: the batch.
             actor: API key that requests the deletion.
-            inputs: delete its uploads too, except those that jobs outside the batch use.
+            inputs: delete its uploads too, except those that jobs outside the batch name.
 
         Returns:
             Id of the audit entry.
@@ -114,9 +111,12 @@ class Deletions:
             jobs = session.scalars(_LOCK_JOBS_OF_BATCH, {"id": batch_id, "tenant": tenant}).all()
             if session.scalar(_LOCK_BATCH, {"id": batch_id, "tenant": tenant}) is None:
                 raise NotFoundError(f"There is no batch {batch_id}.")
+            uploads = upload_life.lock(session, tenant, removal.inputs_of(session, jobs))
             entry = audit.begin(session, audit_id, tenant, actor, AuditSubject.BATCH, batch_id)
-            unshared = removal.unshared_uploads(session, tenant, batch_id) if inputs else []
-            count = removal.delete_jobs(session, jobs, audit_id) + removal.delete_uploads(session, unshared, audit_id)
+            count = removal.delete_jobs(session, jobs, audit_id)
+            if inputs:
+                count += _delete_uploads(session, tenant, removal.unnamed(session, tenant, uploads), audit_id)
+            upload_life.release(session, uploads, batch_id)
             session.execute(_DELETE_BATCH, {"id": batch_id})
             entry.close(count)
         return audit_id
@@ -124,22 +124,41 @@ class Deletions:
     def expire(self, limit: int = 1000) -> int:
         """Delete videos, uploads and inputs of batches whose retention period has ended.
 
-        A job whose video is deleted remains succeeded. An upload is not deleted while an open job uses it.
+        A job whose video is deleted remains succeeded. The life of uploads is defined in `upload_life`.
 
         Args:
-            limit: maximum number of videos, of uploads and of batches in one call.
+            limit: maximum number of videos, of uploads and of batches in one transaction.
 
         Returns:
             Number of deleted videos and uploads.
         """
         with transaction(self._engine) as session:
             retention.checkpoints(session)
-            expired = retention.results(session, limit) + retention.uploads(session, limit)
-        for _ in range(limit):
+        return self._expire_results(limit) + self._expire_inputs(limit) + self._expire_uploads(limit)
+
+    def _expire_results(self, limit: int) -> int:
+        expired, count = 0, limit
+        while count == limit:
             with transaction(self._engine) as session:
-                count = retention.inputs(session)
+                count = retention.results(session, limit)
+            expired += count
+        return expired
+
+    def _expire_inputs(self, limit: int) -> int:
+        expired = 0
+        while True:
+            with transaction(self._engine) as session:
+                count = retention.inputs_of_batches(session, limit)
             if count is None:
-                break
+                return expired
+            expired += count
+
+    def _expire_uploads(self, limit: int) -> int:
+        expired = 0
+        after: tuple[datetime, UUID] | None = retention.FIRST
+        while after is not None:
+            with transaction(self._engine) as session:
+                count, after = retention.uploads(session, after, limit)
             expired += count
         return expired
 
@@ -196,3 +215,9 @@ class Deletions:
         """
         with transaction(self._engine) as session:
             return audit.page(session, tenant, after, limit)
+
+
+def _delete_uploads(session: Session, tenant: str, ids: Collection[UUID], audit_id: UUID) -> int:
+    """Delete uploads of a tenant; return the number of objects that were marked for deletion."""
+    removal.delete_uploads(session, ids)
+    return mark_for_deletion(session, (upload_key(tenant, upload_id) for upload_id in ids), audit_id)

@@ -13,20 +13,19 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 #: An object that is already pending is counted by the first deletion with an audit entry.
-_UNLESS_AUDITED: Final = """
+UNLESS_AUDITED: Final = """
 ON CONFLICT (object_key) DO UPDATE SET audit_id = excluded.audit_id
     WHERE doomed_objects.audit_id IS NULL AND excluded.audit_id IS NOT NULL
-RETURNING 1
 """
 _MARK: Final = text(f"""
 INSERT INTO doomed_objects (object_key, audit_id)
 SELECT DISTINCT object_key, CAST(:audit_id AS uuid) FROM unnest(CAST(:keys AS text[])) AS object_key
-{_UNLESS_AUDITED}
+{UNLESS_AUDITED} RETURNING 1
 """)  # noqa: S608 - our own text
 _MARK_CHECKPOINTS: Final = text(f"""
 WITH deleted AS (DELETE FROM checkpoints WHERE job_id = ANY(:job_ids) AND kind = ANY(:kinds) RETURNING object_key)
 INSERT INTO doomed_objects (object_key, audit_id) SELECT object_key, CAST(:audit_id AS uuid) FROM deleted
-{_UNLESS_AUDITED}
+{UNLESS_AUDITED} RETURNING 1
 """)  # noqa: S608 - our own text
 
 ALL_KINDS: Final = ("motion", "segment")

@@ -33,7 +33,6 @@ SELECT uploads.id FROM uploads, LATERAL (
     ORDER BY created_at LIMIT 1
 ) AS first_job WHERE uploads.id = ANY(:ids)
 """)
-_LOCK_UPLOADS: Final = text("SELECT id FROM uploads WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _DELETE_UPLOADS: Final = text("DELETE FROM uploads WHERE id = ANY(:ids)")
 #: Includes videos of attempts that did not succeed; one that is uploaded later is an orphan, which the sweep finds.
 _SELECT_VIDEO_KEYS: Final = text(f"""
@@ -44,25 +43,13 @@ UNION SELECT result_key FROM jobs WHERE id = ANY(:ids) AND result_key IS NOT NUL
 _SELECT_OPEN_JOBS: Final = text("SELECT id FROM jobs WHERE id = ANY(:ids) AND finalized_at IS NULL")
 _DELETE_ATTEMPTS: Final = text("DELETE FROM attempts WHERE job_id = ANY(:ids)")
 _DELETE_JOBS: Final = text("DELETE FROM jobs WHERE id = ANY(:ids)")
-#: An upload that another job uses is kept, unless the inputs of the batch of that job have been deleted. Uploads are
-#: made distinct before the others are looked for: with stale statistics the search ran once for each job of the batch.
-_SELECT_UNSHARED_UPLOADS: Final = text("""
-WITH used AS MATERIALIZED (
-    SELECT portrait_upload_id AS id FROM jobs WHERE batch_id = :batch_id AND tenant = :tenant
-    UNION SELECT speech_upload_id FROM jobs WHERE batch_id = :batch_id AND tenant = :tenant
-)
-SELECT uploads.id FROM used JOIN uploads USING (id)
-WHERE uploads.tenant = :tenant AND NOT EXISTS (
-    SELECT FROM jobs AS others LEFT JOIN batches ON batches.id = others.batch_id
-    WHERE others.portrait_upload_id = uploads.id AND others.tenant = uploads.tenant
-    AND others.batch_id IS DISTINCT FROM :batch_id
-    AND batches.inputs_deleted_at IS NULL
-) AND NOT EXISTS (
-    SELECT FROM jobs AS others LEFT JOIN batches ON batches.id = others.batch_id
-    WHERE others.speech_upload_id = uploads.id AND others.tenant = uploads.tenant
-    AND others.batch_id IS DISTINCT FROM :batch_id
-    AND batches.inputs_deleted_at IS NULL
-)
+_SELECT_NAMED: Final = text("""
+SELECT id FROM unnest(CAST(:ids AS uuid[])) AS given (id)
+WHERE EXISTS (SELECT FROM jobs AS others WHERE portrait_upload_id = given.id AND tenant = :tenant)
+OR EXISTS (SELECT FROM jobs AS others WHERE speech_upload_id = given.id AND tenant = :tenant)
+""")
+_SELECT_INPUTS: Final = text("""
+SELECT portrait_upload_id FROM jobs WHERE id = ANY(:ids) UNION SELECT speech_upload_id FROM jobs WHERE id = ANY(:ids)
 """)
 #: A key contains the ids of its rows, so each lookup uses an existing index.
 _SELECT_REFERENCED: Final = text("""
@@ -89,26 +76,19 @@ def in_use(session: Session, upload_id: UUID) -> bool:
     return not unused(session, [upload_id])
 
 
-def delete_uploads(session: Session, rows: Sequence[tuple[UUID, str]], audit_id: UUID) -> int:
-    """Delete uploads, given as id and tenant.
-
-    Returns:
-        Number of objects that were marked for deletion.
-    """
-    session.execute(_DELETE_UPLOADS, {"ids": [upload_id for upload_id, _ in rows]})
-    return mark_for_deletion(
-        session, (object_keys.upload_key(tenant, upload_id) for upload_id, tenant in rows), audit_id
-    )
+def inputs_of(session: Session, job_ids: Sequence[UUID]) -> set[UUID]:
+    """Return the ids of the uploads that jobs name."""
+    return set(session.scalars(_SELECT_INPUTS, {"ids": list(job_ids)}))
 
 
-def unshared_uploads(session: Session, tenant: str, batch_id: UUID) -> list[tuple[UUID, str]]:
-    """Find and lock the uploads that only the jobs of one batch use; return ids and tenant."""
-    values = {"tenant": tenant, "batch_id": batch_id}
-    found = list(session.scalars(_SELECT_UNSHARED_UPLOADS, values))
-    # A job may have been accepted while this transaction waited for the locks; the second query sees it.
-    session.execute(_LOCK_UPLOADS, {"ids": found})
-    still = set(session.scalars(_SELECT_UNSHARED_UPLOADS, values))
-    return [(upload_id, tenant) for upload_id in found if upload_id in still]
+def unnamed(session: Session, tenant: str, ids: Collection[UUID]) -> set[UUID]:
+    """Return those uploads of a tenant that no job names; the caller has locked them."""
+    return set(ids) - set(session.scalars(_SELECT_NAMED, {"tenant": tenant, "ids": list(ids)}))
+
+
+def delete_uploads(session: Session, ids: Collection[UUID]) -> None:
+    """Delete the rows of uploads; the caller marks their objects for deletion."""
+    session.execute(_DELETE_UPLOADS, {"ids": list(ids)})
 
 
 def delete_jobs(session: Session, ids: Sequence[UUID], audit_id: UUID) -> int:

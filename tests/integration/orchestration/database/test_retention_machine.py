@@ -1,0 +1,230 @@
+"""The life of inputs under any order of creations, ends, deletions and time, compared with the rule in plain Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from tests.integration.conftest import EMPTY
+from tests.integration.orchestration.conftest import JobFactory
+from tests.integration.orchestration.rows import column, pass_time
+
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.batches import Retention
+from dubline.orchestration.domain.errors import DublineError, NotFoundError
+from dubline.orchestration.domain.uploads import UNUSED_S, UploadKind
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from dubline.orchestration.database.store import Store
+
+TENANT = "acme"
+HOUR_S = 3600
+#: No sum of steps is a period, so that no date is reached exactly.
+PERIODS_S = [None, 2 * HOUR_S + 300, 50 * HOUR_S + 300]
+STEPS_S = [HOUR_S - 60, 24 * HOUR_S - 60, 100 * HOUR_S - 60]
+
+
+@dataclass
+class ModelBatch:
+    """A batch, or the single job that was submitted alone."""
+
+    inputs_s: int | None
+    id: UUID | None = None
+    ended_at: float = inf
+
+    def asks(self) -> float | None:
+        """Return until when it asks for its inputs; None: it asks for nothing."""
+        return None if self.inputs_s is None else self.ended_at + self.inputs_s
+
+
+@dataclass
+class ModelJob:
+    batch: ModelBatch
+    names: frozenset[UUID]
+    open: bool = True
+
+
+@dataclass
+class ModelUpload:
+    created_at: float
+    unused_since: float
+    promised: list[float] = field(default_factory=list)
+
+
+class RetentionMachine(RuleBasedStateMachine):
+    """One tenant with uploads, single jobs, and batches with and without a retention period."""
+
+    store: Store
+    uploads = Bundle("uploads")
+    batches = Bundle("batches")
+
+    def __init__(self) -> None:
+        super().__init__()
+        with transaction(self.store._engine) as session:
+            session.execute(EMPTY)
+        self.factory = JobFactory(self.store, TENANT)
+        self.now = 0.0
+        self.tenant_s: int | None = None
+        self.jobs: dict[UUID, ModelJob] = {}
+        self.live: dict[UUID, ModelUpload] = {}
+        for upload in (self.factory.portrait, self.factory.speech):
+            self.live[upload.id] = ModelUpload(0.0, 0.0)
+
+    def jobs_of(self, batch: ModelBatch) -> list[UUID]:
+        return [job_id for job_id, job in self.jobs.items() if job.batch is batch]
+
+    def naming(self, upload_id: UUID) -> list[ModelJob]:
+        return [job for job in self.jobs.values() if upload_id in job.names]
+
+    def ends_at(self, upload_id: UUID) -> float:
+        """Return the end of an upload's life: the rule."""
+        upload, jobs = self.live[upload_id], self.naming(upload_id)
+        if any(job.open for job in jobs):
+            return inf
+        asked = [ask for job in jobs if (ask := job.batch.asks()) is not None]
+        if asked:
+            end = max(asked)
+        elif upload.promised:
+            end = min(upload.promised)
+        else:
+            end = inf if jobs else upload.unused_since + UNUSED_S
+        return end if self.tenant_s is None else min(end, upload.created_at + self.tenant_s)
+
+    def end_batch(self, batch: ModelBatch) -> None:
+        if batch.ended_at == inf and not any(self.jobs[job_id].open for job_id in self.jobs_of(batch)):
+            batch.ended_at = self.now
+
+    def forget(self, job_ids: list[UUID]) -> None:
+        """Delete jobs of one batch; its promise stays for the uploads that it does not name any more."""
+        for job_id in job_ids:
+            self.jobs[job_id].open = False
+        gone = {job_id: self.jobs[job_id] for job_id in job_ids}
+        for job in gone.values():
+            self.end_batch(job.batch)
+        for job_id, job in gone.items():
+            del self.jobs[job_id]
+            promise = job.batch.asks()
+            for upload_id in job.names & self.live.keys():
+                self.live[upload_id].unused_since = self.now
+                named = any(other.batch is job.batch for other in self.naming(upload_id))
+                if promise is not None and not named:
+                    self.live[upload_id].promised.append(self.now + job.batch.inputs_s if promise == inf else promise)
+
+    # Calls of the tenant.
+
+    @rule(target=uploads, kind=st.sampled_from(UploadKind))
+    def upload(self, kind: UploadKind) -> UUID:
+        upload_id = self.factory.ready(kind).id
+        self.live[upload_id] = ModelUpload(self.now, self.now)
+        return upload_id
+
+    @rule(
+        target=batches,
+        rows=st.lists(st.tuples(st.booleans(), uploads), min_size=1, max_size=3),
+        inputs_s=st.sampled_from(PERIODS_S),
+    )
+    def submit(self, rows: list[tuple[bool, UUID]], inputs_s: int | None) -> ModelBatch:
+        """Accept a batch; a row that names an upload in the wrong role, or one that is gone, is a failed job."""
+        new = [
+            self.factory.new(portrait=upload_id) if as_portrait else self.factory.new(speech=upload_id)
+            for as_portrait, upload_id in rows
+        ]
+        accepted, _ = self.store.batches.insert(TENANT, new, None, "hash", Retention(inputs_s=inputs_s))
+        batch = ModelBatch(inputs_s, accepted.id)
+        for job in self.store.batches.jobs(TENANT, accepted.id, None, len(rows)).jobs:
+            named = {job.portrait_upload_id, job.speech_upload_id} & self.live.keys()
+            self.jobs[job.id] = ModelJob(batch, frozenset(named), open=job.finalized_at is None)
+        self.end_batch(batch)
+        return batch
+
+    @rule(target=batches, portrait=uploads)
+    def submit_single(self, portrait: UUID) -> ModelBatch:
+        batch = ModelBatch(None)
+        try:
+            job = self.store.jobs.insert(TENANT, self.factory.new(portrait=portrait))
+        except DublineError:
+            return batch
+        self.jobs[job.id] = ModelJob(batch, frozenset({job.portrait_upload_id, job.speech_upload_id}))
+        return batch
+
+    @rule(batch=batches, number=st.integers(0, 2))
+    def cancel(self, batch: ModelBatch, number: int) -> None:
+        for job_id in self.jobs_of(batch)[number : number + 1]:
+            self.store.jobs.cancel(TENANT, job_id)
+            self.jobs[job_id].open = False
+            self.end_batch(batch)
+
+    @rule(batch=batches, number=st.integers(0, 2))
+    def delete_job(self, batch: ModelBatch, number: int) -> None:
+        for job_id in self.jobs_of(batch)[number : number + 1]:
+            self.store.deletions.job(TENANT, job_id, "key:0")
+            self.forget([job_id])
+
+    @rule(batch=batches, inputs=st.booleans())
+    def delete_batch(self, batch: ModelBatch, inputs: bool) -> None:
+        if batch.id is None:
+            return
+        try:
+            self.store.deletions.batch(TENANT, batch.id, "key:0", inputs=inputs)
+        except NotFoundError:
+            return
+        named = {upload_id for job_id in self.jobs_of(batch) for upload_id in self.jobs[job_id].names}
+        self.forget(self.jobs_of(batch))
+        for upload_id in named & self.live.keys():
+            if inputs and not self.naming(upload_id):
+                del self.live[upload_id]
+
+    @rule(upload_id=uploads)
+    def delete_upload(self, upload_id: UUID) -> None:
+        used = any(job.open for job in self.naming(upload_id))
+        try:
+            self.store.deletions.upload(TENANT, upload_id, "key:0")
+        except DublineError:
+            assert used or upload_id not in self.live
+        else:
+            assert not used
+            del self.live[upload_id]
+
+    @rule(inputs_s=st.sampled_from([None, None, 30 * HOUR_S + 300]))
+    def set_retention(self, inputs_s: int | None) -> None:
+        self.store.tenants.set_retention(TENANT, Retention(inputs_s=inputs_s))
+        self.tenant_s = inputs_s
+
+    # The passing of time, and the maintenance process.
+
+    @rule(seconds=st.sampled_from(STEPS_S))
+    def wait(self, seconds: int) -> None:
+        pass_time(self.store, seconds)
+        self.now += seconds
+
+    @rule()
+    def expire(self) -> None:
+        """Expire; the store deletes what the rule says."""
+        self.store.deletions.expire(2)
+        for upload_id in list(self.live):
+            if self.ends_at(upload_id) < self.now:
+                del self.live[upload_id]
+
+    @invariant()
+    def the_uploads_equal_the_model(self) -> None:
+        assert set(column(self.store, "SELECT id FROM uploads")) == set(self.live)
+
+
+def test_inputs_live_as_long_as_the_rule_says(store: Store) -> None:
+    machine = type("Machine", (RetentionMachine,), {"store": store})
+    cheap = settings(
+        max_examples=20,
+        stateful_step_count=30,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(machine, settings=cheap)
