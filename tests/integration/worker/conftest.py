@@ -19,8 +19,10 @@ from dubline.orchestration.database.store.attempts.rescue import rescue_expired
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind
 from dubline.orchestration.settings import LimitSettings
+from dubline.worker.executors import probe_failures
 from dubline.worker.executors.health import Health
 from dubline.worker.executors.probe import ProbeExecutor
+from dubline.worker.executors.probe_failures import ProbeFailures
 from dubline.worker.executors.render import RenderExecutor
 from dubline.worker.rendering import motion, self_test
 from dubline.worker.rendering.pipeline import Renderer
@@ -95,7 +97,16 @@ def leases() -> LeaseSettings:
 
 @pytest.fixture
 def prober(store: Store, objects: Objects, leases: LeaseSettings, scratch_folder: Path) -> ProbeExecutor:
+    health = Health(
+        counts=ProbeFailures(doubtful=False),
+        worker="prober",
+        self_test=probe_failures.self_test,
+        folder=scratch_folder,
+        leases=leases,
+        liveness=LivenessFile(None),
+    )
     return ProbeExecutor(
+        health=health,
         store=store,
         objects=objects,
         leases=leases,
@@ -118,7 +129,7 @@ def renderer(monkeypatch: pytest.MonkeyPatch) -> Renderer:
 @pytest.fixture
 def health(store: Store, leases: LeaseSettings, scratch_folder: Path, renderer: Renderer) -> Health:
     return Health(
-        workers=store.workers,
+        counts=store.workers,
         worker="worker",
         self_test=partial(self_test.run, renderer, "base"),
         folder=scratch_folder,

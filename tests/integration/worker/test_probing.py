@@ -3,13 +3,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+from tests.integration.orchestration.rows import change
+
+from dubline.orchestration.domain.quarantine import FAILURES_IN_A_ROW
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
-from dubline.worker.executors import probe
+from dubline.worker.executors import probe, probe_failures
+from dubline.worker.runtime.loop import QuarantinedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     from tests.integration.worker.conftest import Send
 
     from dubline.orchestration.database.store import Store
@@ -58,6 +62,35 @@ def test_an_upload_without_its_object_is_rejected(
     objects.delete_many([upload.object_key])
     assert prober.run_next()
     assert store.uploads.get(tenant, upload.id).error_code == "upload_missing"
+
+
+def test_a_defective_prober_quarantines_itself_and_rejects_no_file(
+    store: Store, send: Send, prober: ProbeExecutor, tenant: str, speech_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no decoder in this image")
+
+    monkeypatch.setattr(probe, "probe", broken)
+    monkeypatch.setattr(probe_failures, "probe", broken)
+    upload = send(UploadKind.SPEECH, speech_bytes, "audio/wav")
+    for _ in range(FAILURES_IN_A_ROW):
+        assert prober.run_next()
+        change(store, "UPDATE uploads SET lease_expires_at = now() - interval '1 s' WHERE lease_token IS NOT NULL")
+        store.uploads.rescue_expired()
+    with pytest.raises(QuarantinedError):
+        prober.run_next()
+    assert store.uploads.get(tenant, upload.id).state is UploadState.PROBING
+
+
+def test_bad_files_quarantine_no_prober(
+    store: Store, send: Send, prober: ProbeExecutor, tenant: str, speech_bytes: bytes
+) -> None:
+    for _ in range(FAILURES_IN_A_ROW):
+        send(UploadKind.PORTRAIT, b"a letter", "image/png")
+        assert prober.run_next()
+    upload = send(UploadKind.SPEECH, speech_bytes, "audio/wav")
+    assert prober.run_next()
+    assert store.uploads.get(tenant, upload.id).state is UploadState.READY
 
 
 def test_a_defect_of_the_prober_rejects_no_file(

@@ -34,6 +34,7 @@ def executor(tmp_path: Path) -> AttemptExecutor:
         worker="worker",
         shutdown=Shutdown(),
         liveness=LivenessFile(tmp_path / "alive"),
+        health=unused,
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.storage.objects import Objects
+    from dubline.worker.executors.health import Health
     from dubline.worker.runtime.heartbeat import Heartbeat
     from dubline.worker.runtime.liveness import LivenessFile
     from dubline.worker.settings import LeaseSettings
@@ -44,6 +45,8 @@ class AttemptExecutor:
     """Shutdown state of this worker."""
     liveness: LivenessFile
     """Touched at each check."""
+    health: Health
+    """Failures of this worker in a row."""
 
     def attempt(
         self,

@@ -12,11 +12,14 @@ from dubline.orchestration.database.store import Store
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings, LimitSettings
 from dubline.orchestration.storage.objects import Objects
 from dubline.worker.executors.health import Health
+from dubline.worker.runtime.channel import AFTER_QUARANTINE
 from dubline.worker.settings import LeaseSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from dubline.worker.executors.health import Counts
     from dubline.worker.executors.probe import ProbeExecutor
     from dubline.worker.executors.render import RenderExecutor
     from dubline.worker.rendering.job import Renderer
@@ -62,19 +65,24 @@ def renderer_with(context: WorkerContext, pipeline: Renderer) -> RenderExecutor:
     from dubline.worker.rendering import self_test  # noqa: PLC0415
 
     shared = _shared(context)
-    health = Health(
-        workers=shared["store"].workers,
-        self_test=partial(self_test.run, pipeline, context.settings.preset),
-        **{name: shared[name] for name in ("worker", "folder", "leases", "liveness")},
-    )
-    return RenderExecutor(renderer=pipeline, health=health, **shared)
+    test = partial(self_test.run, pipeline, context.settings.preset)
+    return RenderExecutor(renderer=pipeline, health=_health(shared, shared["store"].workers, test), **shared)
 
 
 def prober(context: WorkerContext) -> ProbeExecutor:
     """Make the executor of probes."""
-    from dubline.worker.executors.probe import ProbeExecutor  # noqa: PLC0415 - the renderer needs no decoder of it
+    from dubline.worker.executors import probe_failures  # noqa: PLC0415 - the renderer needs no decoder of it
+    from dubline.worker.executors.probe import ProbeExecutor  # noqa: PLC0415
 
-    return ProbeExecutor(limits=LimitSettings.read(), **_shared(context))
+    shared = _shared(context)
+    counts = probe_failures.ProbeFailures(doubtful=AFTER_QUARANTINE in os.environ)
+    health = _health(shared, counts, probe_failures.self_test)
+    return ProbeExecutor(limits=LimitSettings.read(), health=health, **shared)
+
+
+def _health(shared: dict[str, Any], counts: Counts, self_test: Callable[[Path, Callable[[], None]], None]) -> Health:
+    names = ("worker", "folder", "leases", "liveness")
+    return Health(counts=counts, self_test=self_test, **{name: shared[name] for name in names})
 
 
 def _shared(context: WorkerContext) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -16,19 +16,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dubline.orchestration.database.store.attempts.workers import Workers
     from dubline.worker.runtime.liveness import LivenessFile
     from dubline.worker.settings import LeaseSettings
 
 _log = structlog.get_logger(__name__)
 
 
+class Counts(Protocol):
+    """Failures in a row and quarantine of workers, as of `store.workers`."""
+
+    def read(self, worker: str) -> tuple[int, float]:
+        """Return the failures in a row, and the seconds until the quarantine ends."""
+
+    def failed(self, worker: str) -> int:
+        """Count a failure; return the failures in a row."""
+
+    def begin_test(self, worker: str) -> None:
+        """Record that a self-test begins."""
+
+    def quarantine(self, worker: str) -> float:
+        """Quarantine the worker; return the seconds."""
+
+    def succeeded(self, worker: str) -> None:
+        """Set the failures in a row to zero."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Health:
-    """Counts the failures of a worker in its row and tests the worker when there are too many (see `quarantine`)."""
+    """Counts the failures of a worker and tests the worker when there are too many (see `domain.quarantine`)."""
 
-    workers: Workers
-    """Rows of workers."""
+    counts: Counts
+    """Rows of workers, or the count of this process."""
     worker: str
     """Name of this worker."""
     self_test: Callable[[Path, Callable[[], None]], None]
@@ -51,7 +69,7 @@ class Health:
         """
         if not self._doubtful:
             return
-        failures, quarantine_s = self.workers.read(self.worker)
+        failures, quarantine_s = self.counts.read(self.worker)
         if quarantine_s == UNFINISHED_TEST:
             self._quarantine("the process ended in its self-test")
         if quarantine_s > 0:
@@ -61,17 +79,21 @@ class Health:
         self._doubtful = False
 
     def failed(self) -> bool:
-        """Count a failed job; return whether the worker is doubtful, so that its failures must not end a job.
+        """Count a failure; return whether the worker is doubtful, so that its failures must not end any work.
 
         Raises:
             DatabaseUnavailableError: the failure cannot be counted.
         """
-        self._doubtful = is_sick(self.workers.failed(self.worker))
+        self._doubtful = is_sick(self.counts.failed(self.worker))
         return self._doubtful
+
+    def succeeded(self) -> None:
+        """Set the failures in a row to zero. The renderer need not call it: `leases.finish` does the same."""
+        self.counts.succeeded(self.worker)
 
     def _test(self, failures: int) -> None:
         _log.warning("self_test_started", failures=failures)
-        self.workers.begin_test(self.worker)
+        self.counts.begin_test(self.worker)
         # The heartbeat renews nothing; it ends a process that hangs.
         heartbeat = Heartbeat(lambda _: None, self.leases)
 
@@ -85,11 +107,11 @@ class Health:
         except Exception as error:  # noqa: BLE001 - any error means that jobs would fail too
             _log.info("self_test_failed", exc_info=True)
             self._quarantine(f"{type(error).__name__}: {error}")
-        self.workers.succeeded(self.worker)
+        self.counts.succeeded(self.worker)
         self.liveness.clear()
         _log.info("self_test_succeeded")
 
     def _quarantine(self, reason: str) -> None:
-        seconds = self.workers.quarantine(self.worker)
+        seconds = self.counts.quarantine(self.worker)
         _log.critical("worker_quarantined", quarantine_s=seconds, reason=reason)
         raise QuarantinedError

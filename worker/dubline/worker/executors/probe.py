@@ -38,7 +38,9 @@ class ProbeExecutor(AttemptExecutor):
 
         Raises:
             DatabaseUnavailableError: no upload could be claimed.
+            QuarantinedError: this prober failed its self-test.
         """
+        self.health.check()
         lease = self.store.uploads.claim(self.worker, self.leases.duration_s)
         if lease is None:
             _log.debug("no_upload_claimed")
@@ -62,16 +64,21 @@ class ProbeExecutor(AttemptExecutor):
             self.objects.get(upload.object_key, path, limit_bytes=upload.size_bytes, report=report)
             facts = probe(path, upload.kind, upload.content_type, self.limits, report)
         retry_write(lambda: self.store.uploads.accept(lease, facts), self.leases.duration_s)
+        self.health.succeeded()
         _log.info("upload_accepted", kind=upload.kind.value, media_type=facts.media_type)
 
     def _settle(self, lease: ProbeLease, error: Exception) -> None:
         """Record what a failed probe means for the upload."""
         if isinstance(error, BadInputError):
+            # A prober whose decoders crash rejects every file.
+            self.health.failed()
             code, detail = error.code, error.detail
             self.record(lambda: self.store.uploads.reject(lease, code, detail), "upload_rejected", code=code)
         elif isinstance(error, DublineError) and error.retryable:
             _log.warning("probe_failed", code=error.code)
             self.record(lambda: self.store.uploads.retry(lease, backoff_s(lease.attempt)), "upload_retried")
         else:
-            # A defect of the prober: the lease expires, and the rescuer counts how often.
             _log.error("probe_crashed", exc_info=error)
+            if self.health.failed():
+                self.record(lambda: self.store.uploads.retry(lease, backoff_s(lease.attempt)), "upload_retried")
+            # Otherwise the lease expires, and the rescuer counts how often.

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.domain.leases import Lease
     from dubline.orchestration.domain.retry import Retry
-    from dubline.worker.executors.health import Health
 
 _log = structlog.get_logger(__name__)
 
@@ -40,8 +39,6 @@ class RenderExecutor(AttemptExecutor):
 
     renderer: Renderer
     """The rendering pipeline with its networks."""
-    health: Health
-    """Failures of this worker in a row."""
 
     def run_next(self) -> bool:
         """Claim the next job and run one attempt at it.

@@ -28,6 +28,8 @@ POLLED: Final = b"."
 UNPREPARED: Final = 3
 DEVICE_FAILED: Final = 4
 QUARANTINED: Final = 5
+#: Environment variable of a child that follows one that ended with `QUARANTINED`.
+AFTER_QUARANTINE: Final = "DUBLINE_AFTER_QUARANTINE"
 
 
 class ParentChannel:

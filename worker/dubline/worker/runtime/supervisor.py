@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dubline.orchestration.domain.quarantine import FAILURES_IN_A_ROW, quarantine_s
-from dubline.worker.runtime.channel import FORCE_STOP, NOTIFY, QUARANTINED, SHUT_DOWN, UNPREPARED
+from dubline.worker.runtime.channel import AFTER_QUARANTINE, FORCE_STOP, NOTIFY, QUARANTINED, SHUT_DOWN, UNPREPARED
 from dubline.worker.runtime.liveness import LivenessFile
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Supervisor:
         self._credentials = credentials
         self._liveness = liveness or LivenessFile(None)
         self._stops = 0
+        self._quarantines = 0
         self._connection: socket.socket | None = None
         self._running = Event()
         self._thread = Thread(target=self._keep_running, name="supervisor")
@@ -103,7 +104,7 @@ class Supervisor:
         self._thread.join()
 
     def _keep_running(self) -> None:
-        pause_s, quarantines = 0.0, 0
+        pause_s = 0.0
         try:
             while not self.stopping:
                 started_at = time.monotonic()
@@ -116,10 +117,10 @@ class Supervisor:
                 _log.warning("child_ended", exit_code=code)
                 if code == QUARANTINED:
                     # As long as the quarantine in the worker's row, or shorter after a restart of this process.
-                    self._pause(quarantine_s(FAILURES_IN_A_ROW + quarantines), self._liveness.withdraw)
-                    quarantines += 1
+                    self._pause(quarantine_s(FAILURES_IN_A_ROW + self._quarantines), self._liveness.withdraw)
+                    self._quarantines += 1
                     continue
-                quarantines = 0
+                self._quarantines = 0
                 short = time.monotonic() - started_at < SHORT_RUN_S
                 pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * pause_s)) if short else 0.0
                 self._pause(pause_s)
@@ -134,12 +135,13 @@ class Supervisor:
         with ours:
             with theirs:
                 command = (*self._command, str(theirs.fileno()), str(self._folder))
+                more = {AFTER_QUARANTINE: "1"} if self._quarantines else {}
                 try:
                     child = subprocess.Popen(
                         command,
                         stdin=subprocess.DEVNULL,
                         pass_fds=[theirs.fileno()],
-                        env={**os.environ, **self._credentials},
+                        env={**os.environ, **self._credentials, **more},
                     )
                 except OSError as error:
                     _log.error("child_not_started", error=str(error))
