@@ -43,6 +43,10 @@ PORTRAIT: Final = UUID(int=1)
 """In every finished job, and in no other."""
 WAITING_PORTRAIT: Final = UUID(int=2)
 SPEECH: Final = UUID(int=3)
+NEW: Final = NewJob(portrait_upload_id=WAITING_PORTRAIT, speech_upload_id=SPEECH)
+#: A batch with as many jobs as a batch may have.
+BIG: Final = UUID(int=1)
+NO_EVENTS: Final = frozenset({EventKind.BATCH_FINISHED})
 CUSTOM_ID: Final = "again"
 SHA256: Final = "a" * 64
 LIMIT: Final = 50
@@ -129,48 +133,9 @@ FILL: Final = (
 )
 WINDOW: Final = Window(limit=LIMIT)
 
-CALLS: Final[dict[str, Callable[[Store], object]]] = {
-    "poll a job": lambda store: store.jobs.get(TENANT, UUID(int=8)),
-    "attempts at a job": lambda store: store.jobs.attempts(TENANT, UUID(int=1)),
-    "list jobs": lambda store: store.jobs.page(TENANT, JobFilter(), WINDOW),
-    "list jobs that succeeded": lambda store: _jobs(store, JobState.SUCCEEDED),
-    "list jobs that failed (none)": lambda store: _jobs(store, JobState.FAILED),
-    "list jobs by custom id": lambda store: store.jobs.page(TENANT, JobFilter(custom_id=CUSTOM_ID), WINDOW),
-    "list jobs by custom id that failed (none)": lambda store: _jobs(store, JobState.FAILED, custom_id=CUSTOM_ID),
-    "list batches": lambda store: store.batches.page(TENANT, BatchFilter(), WINDOW),
-    "list finished batches": lambda store: store.batches.page(TENANT, BatchFilter(finished=True), WINDOW),
-    "list unfinished batches": lambda store: store.batches.page(TENANT, BatchFilter(finished=False), WINDOW),
-    "list uploads": lambda store: store.uploads.page(TENANT, UploadFilter(), WINDOW),
-    "list uploads of speech": lambda store: _uploads(store, kind=UploadKind.SPEECH),
-    "list uploads by hash": lambda store: _uploads(store, sha256=SHA256),
-    "list uploads of speech by hash": lambda store: _uploads(store, kind=UploadKind.SPEECH, sha256=SHA256),
-    "is a portrait of finished jobs in use": lambda store: _in_use(store, PORTRAIT),
-    "is a portrait of waiting jobs in use": lambda store: _in_use(store, WAITING_PORTRAIT),
-    "count the uploads to be probed": lambda store: store.uploads.waiting_count(),
-    "submit a job": lambda store: store.jobs.insert(
-        TENANT, NewJob(portrait_upload_id=WAITING_PORTRAIT, speech_upload_id=SPEECH)
-    ),
-    "rescue": lambda store: store.leases.rescue_expired(),
-    "expire deadlines": lambda store: store.leases.expire_deadlines(),
-    "events after a cursor": lambda store: store.events.after(Cursor(), {EventKind.JOB_FINISHED}, LIMIT),
-    "audit of a tenant": lambda store: store.deletions.audit_page(TENANT, limit=LIMIT),
-    "audit of all": lambda store: store.deletions.audit_page(None, limit=LIMIT),
-    "objects to remove": lambda store: store.deletions.pending(LIMIT),
-}
-#: These read each row of one batch, which has at most 10,000.
-CALLS_OF_BATCH: Final[dict[str, Callable[[Store], object]]] = {
-    "count a batch": lambda store: store.batches.get(TENANT, UUID(int=1)),
-    "jobs of a batch that failed (none)": lambda store: store.batches.jobs(
-        TENANT, UUID(int=1), None, LIMIT, states={JobState.FAILED}
-    ),
-    "jobs of a batch that changed (none)": lambda store: store.batches.jobs(
-        TENANT, UUID(int=1), None, LIMIT, changed_since=2**40
-    ),
-}
 
-
-def _jobs(store: Store, state: JobState, custom_id: str | None = None) -> object:
-    return store.jobs.page(TENANT, JobFilter(states=frozenset({state}), custom_id=custom_id), WINDOW)
+def _jobs(store: Store, *states: JobState, custom_id: str | None = None) -> object:
+    return store.jobs.page(TENANT, JobFilter(states=frozenset(states), custom_id=custom_id), WINDOW)
 
 
 def _uploads(store: Store, **which: Any) -> object:
@@ -180,6 +145,56 @@ def _uploads(store: Store, **which: Any) -> object:
 def _in_use(store: Store, upload_id: UUID) -> bool:
     with transaction(store._engine) as session:  # noqa: SLF001 - a part of the deletion of an upload
         return removal.in_use(session, upload_id)
+
+
+#: By name of the method of the store, and what is particular about the call.
+CALLS: Final[dict[str, Callable[[Store], object]]] = {
+    "Jobs.get": lambda store: store.jobs.get(TENANT, UUID(int=8)),
+    "Jobs.attempts": lambda store: store.jobs.attempts(TENANT, UUID(int=1)),
+    "Jobs.page": _jobs,
+    "Jobs.page succeeded": lambda store: _jobs(store, JobState.SUCCEEDED),
+    "Jobs.page failed, of which there are none": lambda store: _jobs(store, JobState.FAILED),
+    "Jobs.page of a custom id": lambda store: _jobs(store, custom_id=CUSTOM_ID),
+    "Jobs.page failed of a custom id": lambda store: _jobs(store, JobState.FAILED, custom_id=CUSTOM_ID),
+    "Jobs.insert_once": lambda store: store.jobs.insert(TENANT, NEW),
+    "Batches.page": lambda store: store.batches.page(TENANT, BatchFilter(), WINDOW),
+    "Batches.page finished": lambda store: store.batches.page(TENANT, BatchFilter(finished=True), WINDOW),
+    "Batches.page unfinished": lambda store: store.batches.page(TENANT, BatchFilter(finished=False), WINDOW),
+    "Batches.page of a key": lambda store: store.batches.page(TENANT, BatchFilter(idempotency_key="k"), WINDOW),
+    "Uploads.get": lambda store: store.uploads.get(TENANT, PORTRAIT),
+    "Uploads.page": _uploads,
+    "Uploads.page of speech": lambda store: _uploads(store, kind=UploadKind.SPEECH),
+    "Uploads.page of a hash": lambda store: _uploads(store, sha256=SHA256),
+    "Uploads.page of speech of a hash": lambda store: _uploads(store, kind=UploadKind.SPEECH, sha256=SHA256),
+    "Uploads.waiting_count": lambda store: store.uploads.waiting_count(),
+    "Uploads.rescue_expired": lambda store: store.uploads.rescue_expired(),
+    "Leases.rescue_expired": lambda store: store.leases.rescue_expired(),
+    "Leases.expire_deadlines": lambda store: store.leases.expire_deadlines(),
+    "Deletions.upload in finished jobs": lambda store: _in_use(store, PORTRAIT),
+    "Deletions.upload in waiting jobs": lambda store: _in_use(store, WAITING_PORTRAIT),
+    "Deletions.pending": lambda store: store.deletions.pending(LIMIT),
+    "Deletions.referenced": lambda store: store.deletions.referenced(["results/1", "uploads/1"]),
+    "Deletions.audit": lambda store: store.deletions.audit(TENANT, PORTRAIT),
+    "Deletions.audit_page": lambda store: store.deletions.audit_page(TENANT, limit=LIMIT),
+    "Deletions.audit_page of all": lambda store: store.deletions.audit_page(None, limit=LIMIT),
+    "Events.after": lambda store: store.events.after(Cursor(), {EventKind.JOB_FINISHED}, LIMIT),
+    "Events.after of a kind without events": lambda store: store.events.after(Cursor(), NO_EVENTS, LIMIT),
+    "Events.prune": lambda store: store.events.prune(LIMIT),
+    "Keys.list": lambda store: store.keys.list(TENANT),
+    "Keys.authenticate": lambda store: store.keys.authenticate("unknown"),
+    "Tenants.holdings": lambda store: store.tenants.holdings(TENANT),
+}
+#: These read each row of one batch, which has at most 10,000.
+CALLS_OF_BATCH: Final[dict[str, Callable[[Store], object]]] = {
+    "Batches.get": lambda store: store.batches.get(TENANT, BIG),
+    "Batches.jobs": lambda store: store.batches.jobs(TENANT, BIG, None, LIMIT),
+    "Batches.jobs failed, of which there are none": lambda store: store.batches.jobs(
+        TENANT, BIG, None, LIMIT, states={JobState.FAILED}
+    ),
+    "Batches.jobs changed since, of which there are none": lambda store: store.batches.jobs(
+        TENANT, BIG, None, LIMIT, changed_since=2**40
+    ),
+}
 
 
 @dataclass(slots=True)

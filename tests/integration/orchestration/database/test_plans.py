@@ -8,6 +8,7 @@ import pytest
 from benchmarks.plans import CALLS, CALLS_OF_BATCH, TENANT, Plans, fill, outline, recorded
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
+from tests.integration.orchestration.database.test_tenants import methods
 
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.database.store.schema import migrate
@@ -21,6 +22,31 @@ ROWS: Final = 10_000
 BLOCKS: Final = 60
 #: A call that reads each row of a batch of 1,000.
 BLOCKS_OF_BATCH: Final = 90
+#: Methods whose statements find the rows they change by id, token or key, or insert rows.
+BY_KEY: Final = frozenset(
+    {
+        *("Batches.cancel", "Batches.insert"),
+        *("Deletions.batch", "Deletions.job", "Deletions.orphaned", "Deletions.postpone", "Deletions.removed"),
+        *("Jobs.cancel", "Jobs.insert", "Keys.create", "Keys.issue", "Keys.revoke", "Keys.rotate"),
+        *("Leases.fail", "Leases.finish", "Leases.load_checkpoints", "Leases.progress", "Leases.release"),
+        *("Leases.renew", "Leases.retry", "Leases.save_checkpoint", "Outbox.publish"),
+        *("Tenants.limits", "Tenants.set_limits", "Uploads.accept", "Uploads.insert", "Uploads.insert_once"),
+        *("Uploads.mark_probing", "Uploads.reject", "Uploads.reject_pending", "Uploads.release", "Uploads.renew"),
+        *(
+            "Uploads.retry",
+            "Workers.begin_test",
+            "Workers.failed",
+            "Workers.forget",
+            "Workers.quarantine",
+            "Workers.read",
+            "Workers.succeeded",
+        ),
+    }
+)
+#: Methods that read or change all rows of a tenant or a period.
+OF_ALL_ROWS: Final = frozenset({"Tenants.set_retention", "UsageTotals.of_all", "UsageTotals.of_tenant"})
+#: What these read grows with the jobs that wait or are paused, and with the uploads in use.
+UNBOUNDED: Final = frozenset({"Deletions.expire", "Jobs.queued_counts", "Leases.claim", "Uploads.claim"})
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +79,9 @@ def test_a_call_reads_no_more_than_one_batch(large: tuple[Store, Plans], name: s
     store, plans = large
     costs = plans.measure(lambda: CALLS_OF_BATCH[name](store), 1)
     assert 0 < max(costs.blocks) <= BLOCKS_OF_BATCH, [outline(plan) for plan in costs.plans]
+
+
+def test_every_method_of_the_store_is_measured_or_finds_rows_by_key() -> None:
+    measured = {name.split()[0] for name in CALLS | CALLS_OF_BATCH}
+    assert set(methods()) == measured | BY_KEY | OF_ALL_ROWS | UNBOUNDED
+    assert not measured & (BY_KEY | OF_ALL_ROWS | UNBOUNDED)

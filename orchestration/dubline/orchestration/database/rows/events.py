@@ -22,7 +22,7 @@ class EventRow(Base):
         one_of("kind", EventKind),
         CheckConstraint("pg_column_size(payload) <= 1024", name="payload"),
         # Order of reading. Ids alone do not give it: they are assigned before their transaction commits.
-        Index("events_order", "transaction_id", "id"),
+        Index("events_order_of_kind", "kind", "transaction_id", "id"),
         Index("events_created", "created_at"),
     )
 

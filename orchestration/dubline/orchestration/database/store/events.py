@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 #: Events of a transaction are visible once every transaction with a smaller id has ended: an open one may still insert
 #: events, which a reader with a later cursor would miss.
 _AFTER: Final = text("""
-SELECT transaction_id::text::bigint AS transaction_id, id, tenant, kind, subject_id, created_at, payload FROM events
-WHERE (transaction_id, id) > (CAST(CAST(:transaction_id AS text) AS xid8), :event_id)
-AND transaction_id < pg_snapshot_xmin(pg_current_snapshot()) AND kind = ANY(:kinds)
-ORDER BY events.transaction_id, id LIMIT :limit
+SELECT transaction_id::text::bigint AS transaction_id, id, tenant, kind, subject_id, created_at, payload
+FROM unnest(CAST(:kinds AS text[])) AS wanted (name), LATERAL (
+    SELECT * FROM events
+    WHERE kind = wanted.name AND (transaction_id, id) > (CAST(CAST(:transaction_id AS text) AS xid8), :event_id)
+    AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY transaction_id, id LIMIT :limit
+) AS found
+ORDER BY found.transaction_id, found.id LIMIT :limit
 """)
 _PRUNE: Final = text(f"""
 DELETE FROM events WHERE id IN (
