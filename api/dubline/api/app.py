@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 
-from dubline.api import audit, batches, health, jobs, keys, limits, openapi, problems, uploads, usage
+from dubline.api import audit, batches, health, jobs, keys, limits, openapi, problems, uploads, usage, verifications
 from dubline.api.body_limit import BodyLimit
 from dubline.api.gate import Gate
 from dubline.api.request_ids import RequestIds
@@ -40,7 +40,7 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
-    for module in (uploads, jobs, batches, keys, usage, audit, limits, health):
+    for module in (uploads, jobs, batches, keys, usage, audit, limits, verifications, health):
         app.include_router(module.router)
     problems.install(app)
     openapi.install(app)

@@ -14,6 +14,7 @@ from dubline.client.calls.limits import Limits
 from dubline.client.calls.outage import Outage
 from dubline.client.calls.transport import Transport
 from dubline.client.calls.uploads import Uploads
+from dubline.client.calls.verifications import Verifications
 from dubline.client.errors import ClientError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Client:
         jobs: calls of jobs.
         batches: calls of batches.
         administration: calls of API keys and usage.
+        verifications: calls of verifications.
         url: base URL of the server.
     """
 
@@ -58,6 +60,7 @@ class Client:
         self.jobs = Jobs(self._transport, self._closing)
         self.batches = Batches(self._transport, self._closing)
         self.administration = Administration(self._transport)
+        self.verifications = Verifications(self._transport)
 
     def __enter__(self) -> Self:
         return self

@@ -68,6 +68,10 @@ def test_a_portrait_without_consent_is_refused_if_it_is_required(strict: TestCli
         CONSENT | {"subject": "two\nlines"},
         CONSENT | {"obtained_at": "2026-01-31T12:00:00"},
         CONSENT | {"obtained_at": "yesterday"},
+        CONSENT | {"obtained_at": "2026"},
+        CONSENT | {"obtained_at": 2026},
+        CONSENT | {"obtained_at": "0001-01-01T00:00:00+14:00"},
+        CONSENT | {"obtained_at": "9999-12-31T23:59:59-14:00"},
         CONSENT | {"more": 1},
     ],
 )

@@ -30,6 +30,7 @@ ROUTES = {
     "/v1/usage": {"get"},
     "/v1/audit": {"get"},
     "/v1/limits": {"get"},
+    "/v1/verifications": {"post"},
     "/health/live": {"get"},
     "/health/ready": {"get"},
 }

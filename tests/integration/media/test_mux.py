@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.worker import media_files as media
 
+from dubline.client.runs.video_mark import job_named_in
 from dubline.orchestration.domain.errors import EncoderFailedError
 from dubline.worker.media import audio, mark, mux, track
 from dubline.worker.media.container import identify
@@ -214,5 +215,6 @@ def test_the_mark_is_a_tag_of_the_video_and_repeats_its_bytes(tmp_path: Path) ->
     with av.open(tmp_path / "first.mp4") as container:
         comment = container.metadata["comment"]
     assert comment == text
+    assert job_named_in(tmp_path / "first.mp4") == str(UUID(int=7))
     assert comment.startswith("This video is synthetic.")
     assert comment.endswith("accepted=2026-11-29T08:30:00Z job=00000000-0000-0000-0000-000000000007")

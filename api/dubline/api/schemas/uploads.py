@@ -7,11 +7,24 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from dubline.api.schemas.fields import Fault, RequestModel, ResponseModel, printable, storable
-from dubline.orchestration.domain.consent import STATEMENT_MAX_CHARS, SUBJECT_MAX_CHARS, Consent
+from dubline.orchestration.domain.consent import CONSENT_YEARS, STATEMENT_MAX_CHARS, SUBJECT_MAX_CHARS, Consent
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
+
+
+def _iso(value: object) -> object:
+    # Otherwise the year 2026 would be read as so many seconds after 1970.
+    if not isinstance(value, str) or "T" not in value:
+        raise ValueError("use a time in ISO 8601 with its zone, such as 2026-01-31T12:00:00Z")
+    return value
+
+
+def _plausible(at: datetime) -> datetime:
+    if at.year not in CONSENT_YEARS:
+        raise ValueError(f"use a time from {CONSENT_YEARS[0]} to {CONSENT_YEARS[-1]}")
+    return at
 
 
 class ConsentRequest(RequestModel):
@@ -32,7 +45,12 @@ class ConsentRequest(RequestModel):
         Field(min_length=1, max_length=SUBJECT_MAX_CHARS, description="The person.", examples=["Ada Example"]),
         AfterValidator(printable),
     ]
-    obtained_at: AwareDatetime = Field(description="When the person agreed.")
+    obtained_at: Annotated[
+        AwareDatetime,
+        BeforeValidator(_iso),
+        AfterValidator(_plausible),
+        Field(description="When the person agreed, in ISO 8601.", examples=["2026-01-31T12:00:00Z"]),
+    ]
 
     def consent(self) -> Consent:
         """Convert to the domain's value."""

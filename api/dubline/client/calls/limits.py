@@ -9,6 +9,7 @@ class Limits(Response):
     """What a server accepts at most."""
 
     batch_rows: int
+    consent_required: bool = False
     portrait_bytes: int
     speech_bytes: int
 

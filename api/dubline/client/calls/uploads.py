@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
+    from dubline.client.calls.consent import Consent
     from dubline.client.calls.transport import Transport
 
 Kind = Literal["portrait", "speech"]
@@ -53,13 +55,14 @@ class Uploads:
         """
         return self._transport.delete(f"{_PATH}/{upload_id}")
 
-    def send(self, path: Path, kind: Kind, sha256: str | None = None) -> Upload:
+    def send(self, path: Path, kind: Kind, sha256: str | None = None, consent: Consent | None = None) -> Upload:
         """Upload a file, unless the server still has it, and wait until the server has checked it.
 
         Args:
             path: the file.
             kind: its role.
             sha256: SHA-256 of the file; None: it is computed.
+            consent: of the person in a portrait; None: not stated.
 
         Returns:
             The upload, ready or rejected.
@@ -68,7 +71,7 @@ class Uploads:
             ClientError: the file cannot be read, the server rejected it, or the server did not respond.
         """
         try:
-            upload = self._declare(path, kind, sha256 or file_sha256(path))
+            upload = self._declare(path, kind, sha256 or file_sha256(path), consent)
             if upload.state == _PENDING:
                 if upload.put is None:
                     raise ClientError("The response of the server contains no URL for the file.")
@@ -82,11 +85,19 @@ class Uploads:
             upload = self.get(upload.id)
         return upload
 
-    def _declare(self, path: Path, kind: Kind, sha256: str) -> Upload:
+    def _declare(self, path: Path, kind: Kind, sha256: str, consent: Consent | None) -> Upload:
         """Return the upload of this content, which may be an earlier one."""
-        body = {"kind": kind, "content_type": _UNKNOWN_TYPE, "size_bytes": path.stat().st_size}
+        body: dict[str, object] = {
+            "kind": kind,
+            "content_type": _UNKNOWN_TYPE,
+            "size_bytes": path.stat().st_size,
+        }
         # The key follows from the content, so that no file is sent twice, by whichever run.
-        upload = self._create(body, f"dubline-{kind}-{sha256}")
+        key = f"dubline-{kind}-{sha256}"
+        if consent is not None:
+            body["consent"] = consent.model_dump(mode="json")
+            key += f"-{hashlib.sha256(consent.model_dump_json().encode()).hexdigest()}"
+        upload = self._create(body, key)
         if upload and (upload.state in {_PENDING, _PROBING} or (upload.facts or {}).get("sha256", sha256) == sha256):
             return upload
         # Rejected before, perhaps by an older server; or the earlier file changed while it was sent.

@@ -1,4 +1,4 @@
-"""The `dubline` command line: submit, batch, download, status, cancel, delete, keys, usage, up."""
+"""The `dubline` command line: submit, batch, download, status, cancel, delete, verify, keys, usage, up."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from dubline.client.calls.consent import read_consent
 from dubline.client.calls.options import Controls, Output, RequestedOptions
 from dubline.client.calls.responses import Batch, Job
-from dubline.client.cli import administration, report
+from dubline.client.cli import administration, report, verification
 from dubline.client.cli.connection import connect
 from dubline.client.cli.display import progress_display
 from dubline.client.client import Client
@@ -67,6 +68,7 @@ app = typer.Typer(
 
 app.add_typer(administration.keys, name="keys")
 app.command()(administration.usage)
+app.command()(verification.verify)
 app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(administration.tenants)
 
 
@@ -82,19 +84,23 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     blink: Blink = None,
     shut_in_silence: ShutInSilence = None,
     height_px: HeightPx = None,
+    consent_file: Annotated[
+        Path | None, typer.Option(help='JSON with "statement", "subject" and "obtained_at" of the person\'s consent.')
+    ] = None,
 ) -> None:
     """Render one video."""
     portrait, speech = find(portrait), find(speech)
     for file in (portrait, speech):
         if not file.is_file():
             raise ClientError(f"The file {file} does not exist.")
+    consent = read_consent(consent_file) if consent_file else None
     target = out or _new_file(Path(f"{portrait.stem}-{speech.stem}.mp4"))
     if target.is_dir():
         raise ClientError(f"{target} is a folder. Name the file of the video with --out.")
     create_folder(target.parent)
     controls = Controls(expression=expression, head_motion=head_motion, blink=blink, shut_in_silence=shut_in_silence)
     requested = RequestedOptions(preset=preset, seed=seed, controls=controls, output=Output(height_px=height_px))
-    options = SubmitOptions(portrait=portrait, speech=speech, out=target, requested=requested)
+    options = SubmitOptions(portrait=portrait, speech=speech, out=target, requested=requested, consent=consent)
     with connect() as client, progress_display(Console(), 1) as display:
         submission = SubmitRun(client, options, display)
         try:

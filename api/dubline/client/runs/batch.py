@@ -128,18 +128,18 @@ class BatchRun:
             )
 
     def _upload(self, threads: ThreadPool, sha256: Mapping[Path, str | None]) -> list[NewJob]:
-        sent: dict[tuple[object, str], Future[Upload]] = {}
+        sent: dict[object, Future[Upload]] = {}
         for row in self._rows:
-            for path, kind in files_of(row):
+            for path, kind, consent in files_of(row):
                 # By content: equal files are sent once.
-                content = sha256[path] or path
-                if (content, kind) not in sent:
-                    sent[content, kind] = threads.start(self._client.uploads.send, path, kind, sha256[path])
+                content = (sha256[path] or path, kind, consent)
+                if content not in sent:
+                    sent[content] = threads.start(self._client.uploads.send, path, kind, sha256[path], consent)
         jobs = []
         for row in self._rows:
             self._display.show(row.custom_id, "uploading", 0)
             try:
-                portrait, speech = (sent[sha256[path] or path, kind].result() for path, kind in files_of(row))
+                portrait, speech = (sent[sha256[path] or path, *rest].result() for path, *rest in files_of(row))
             except (StoppedError, UnreachableError):
                 raise
             except ClientError as error:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from dubline.client.calls.consent import Consent
     from dubline.client.calls.limits import Limits
     from dubline.client.calls.uploads import Kind
     from dubline.client.client import Client
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from dubline.client.runs.thread_pool import ThreadPool
 
 
-def files_of(row: Row) -> tuple[tuple[Path, Kind], tuple[Path, Kind]]:
-    """Return the portrait and the speech of a row, each with its role."""
-    return (row.portrait, "portrait"), (row.speech, "speech")
+def files_of(row: Row) -> tuple[tuple[Path, Kind, Consent | None], tuple[Path, Kind, None]]:
+    """Return the portrait and the speech of a row, each with its role and the consent of the person in it."""
+    return (row.portrait, "portrait", row.consent), (row.speech, "speech", None)
 
 
 def check_limits(client: Client, rows: Sequence[Row]) -> None:
@@ -44,7 +45,7 @@ def check_limits(client: Client, rows: Sequence[Row]) -> None:
 
 def hashes(threads: ThreadPool, rows: Sequence[Row]) -> dict[Path, str | None]:
     """Return the SHA-256 of each file; None for one that cannot be read."""
-    started = {path: threads.start(_sha256, path) for path in {path for row in rows for path, _ in files_of(row)}}
+    started = {path: threads.start(_sha256, path) for path in {path for row in rows for path, *_ in files_of(row)}}
     return {path: one.result() for path, one in started.items()}
 
 
@@ -60,7 +61,13 @@ def _faults(limits: Limits, rows: Sequence[Row]) -> Iterator[str]:
         yield (
             f"The batch has {len(rows):,} rows; the server accepts {limits.batch_rows:,}. Split it into several files."
         )
-    for path, kind in dict.fromkeys(file for row in rows for file in files_of(row)):
+    if limits.consent_required:
+        yield from (
+            f"{row.custom_id}: the server requires the consent of the person in the portrait. Add it as `consent`."
+            for row in rows
+            if row.consent is None
+        )
+    for path, kind in dict.fromkeys((path, kind) for row in rows for path, kind, _ in files_of(row)):
         most = limits.bytes_of(kind)
         size = path.stat().st_size if path.is_file() else 0
         if size > most:

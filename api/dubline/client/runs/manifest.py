@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from dubline.client.calls.consent import Consent  # noqa: TC001 - pydantic resolves the fields' types
 from dubline.client.calls.options import RequestedOptions
 from dubline.client.errors import ClientError, ManifestError
 from dubline.client.runs import csv_rows
@@ -29,6 +30,8 @@ class Row(RequestedOptions):
     custom_id: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
     portrait: Path
     speech: Path
+    consent: Consent | None = None
+    """Of the person in the portrait."""
     deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 

@@ -14,6 +14,7 @@ from dubline.client.runs.thread_pool import ThreadPool
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dubline.client.calls.consent import Consent
     from dubline.client.calls.responses import Upload
     from dubline.client.cli.display import ProgressDisplay
     from dubline.client.client import Client
@@ -27,6 +28,8 @@ class SubmitOptions:
     speech: Path
     out: Path
     requested: RequestedOptions = DEFAULT
+    consent: Consent | None = None
+    """Of the person in the portrait."""
 
 
 class SubmitRun:
@@ -52,7 +55,7 @@ class SubmitRun:
         self._display.show(name, "uploading", 0)
         with ThreadPool(self._client) as threads:
             sending = [
-                threads.start(self._client.uploads.send, options.portrait, "portrait"),
+                threads.start(self._client.uploads.send, options.portrait, "portrait", consent=options.consent),
                 threads.start(self._client.uploads.send, options.speech, "speech"),
             ]
             portrait, speech = (one.result() for one in sending)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 STATEMENT_MAX_CHARS: Final = 2000
 SUBJECT_MAX_CHARS: Final = 200
+#: Years in which consent may have been obtained. The database cannot return every time that it stores.
+CONSENT_YEARS: Final = range(1900, 2200)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,7 @@ ARGUMENTS: Final[dict[str, Any]] = {
     "request": Request(key="1", sha256="0" * 64),
     "request_sha256": "0" * 64,
     "retention": Retention(inputs_s=1, results_s=1),
+    "sha256": "0" * 64,
     "size_bytes": 10,
     "values": {"queued_jobs": 1},
     "window": Window(limit=10),

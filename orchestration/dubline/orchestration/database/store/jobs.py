@@ -125,6 +125,17 @@ class Jobs:
         with transaction(self._engine) as session:
             return job_of(_row(session, tenant, job_id))
 
+    def find_result(self, tenant: str, sha256: str) -> Job | None:
+        """Find the newest job of a tenant whose video has these bytes, also after the video was deleted."""
+        with transaction(self._engine) as session:
+            row = session.scalar(
+                select(JobRow)
+                .where(JobRow.tenant == tenant, JobRow.result_sha256 == sha256)
+                .order_by(JobRow.created_at.desc())
+                .limit(1)
+            )
+            return None if row is None else job_of(row)
+
     def page(self, tenant: str, which: JobFilter, window: Window) -> Page[Job]:
         """Read a page of the jobs of a tenant, newest first."""
         with transaction(self._engine) as session:
