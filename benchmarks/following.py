@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-POLLS: Final = 5
+POLLS: Final = 20
 SHA: Final = "0" * 64
 FINISH: Final = """
     UPDATE jobs SET state = 'succeeded', attempt_count = 1, started_at = now(), finalized_at = now(),
@@ -79,14 +79,24 @@ def _ready(store: Store, kind: UploadKind) -> UUID:
 
 
 def _measure(client: Client, batch: str, pid: int) -> None:
+    # As in `Batches.follow`, which reads all jobs once and then only what has changed.
+    since = next(client.batches._pages(batch, "")).changed_until  # noqa: SLF001
+
+    def further() -> int:
+        pages = client.batches._pages(batch, f"&changed_since={since}")  # noqa: SLF001
+        return client.batches.get(batch).job_count - sum(len(page.data) for page in pages)
+
     reads: dict[str, Callable[[], int]] = {
-        "every job, page by page": lambda: sum(1 for _ in client.batches.jobs(batch)),
-        "counts": lambda: client.batches.get(batch).job_count,
+        "the first time, every job": lambda: sum(1 for _ in client.batches.jobs(batch)),
+        "each further time, the counts and what changed": further,
+        "dubline status, the counts and failed jobs": lambda: (
+            client.batches.get(batch).job_count - sum(1 for _ in client.batches.jobs(batch, "failed"))
+        ),
     }
     for name, read in reads.items():
-        read()
+        count = read()
         cpu_s, wall_s = zip(*(_cost(read, pid) for _ in range(POLLS)), strict=True)
-        print(f"{name}: processor {statistics.median(cpu_s):.3f} s, wall {statistics.median(wall_s):.3f} s")
+        print(f"{name} ({count} jobs): processor {fmean(cpu_s):.3f} s, caller {fmean(wall_s):.3f} s")
 
 
 def _cost(read: Callable[[], int], pid: int) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from dubline.api import cursors, deletion, idempotency, pages, waiting
 from dubline.api.auth import Actor, Limits, Tenant
 from dubline.api.bodies import BodyRoute
 from dubline.api.idempotency import IdempotencyKey
-from dubline.api.jobs import Include, States, summary
+from dubline.api.jobs import Include, States, page_response
 from dubline.api.openapi import problems
 from dubline.api.pages import Cursor, Limit
 from dubline.api.schemas.batches import BatchAnswer, BatchListAnswer, BatchListItem, BatchRequest
@@ -125,13 +125,9 @@ async def list_jobs(  # noqa: PLR0913, PLR0917 - the parameters of the list
 
     def respond(page: JobPage) -> Response:
         following = None if page.next_after is None else cursors.encode(batch_id, page.next_after)
-        answer = JobPageAnswer.model_construct(
-            data=[summary(job, services, signed=bool(include)) for job in page.jobs],
-            next_cursor=following,
-            changed_until=page.changed_until,
+        return page_response(
+            page.jobs, services, signed=bool(include), next_cursor=following, changed_until=page.changed_until
         )
-        # Serialised here: FastAPI would validate each job a second time.
-        return Response(answer.model_dump_json(), media_type="application/json")
 
     page = await waiting.until(request, wait_s, read, lambda page: bool(page.jobs))
     return await run_in_threadpool(respond, page)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic_core import to_json
 
 from dubline.api import deletion, idempotency, pages, waiting
 from dubline.api.auth import Actor, Limits, Tenant
@@ -16,11 +17,20 @@ from dubline.api.bodies import BodyRoute
 from dubline.api.idempotency import IdempotencyKey
 from dubline.api.openapi import problems
 from dubline.api.progress import eta_s
-from dubline.api.schemas.jobs import AttemptAnswer, JobAnswer, JobDetail, JobListAnswer, JobRequest, ResultAnswer, fault
+from dubline.api.schemas.jobs import AttemptAnswer, JobDetail, JobListAnswer, JobRequest, fault
 from dubline.api.services import Services, ServicesDep
 from dubline.api.waiting import WaitS
+from dubline.options.render import RenderOptions
 from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, FINAL, Attempt, Job, JobState
 from dubline.orchestration.domain.listing import JobFilter, Window
+
+#: Members of a response that have the names of the job's and of its options' attributes.
+_COPIED: Final = (
+    *("id", "batch_id", "custom_id", "portrait_upload_id", "speech_upload_id", "weights_sha256"),
+    *("state", "stage", "attempt_count", "gpu_s"),
+    *("created_at", "started_at", "deadline_at", "finalized_at", "result_deleted_at"),
+)
+_OPTIONS: Final = tuple(one.name for one in fields(RenderOptions))
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=BodyRoute)
 
@@ -55,7 +65,7 @@ def create_job(  # noqa: PLR0913, PLR0917 - the parts of a request
     return detail(job, services.store.jobs.attempts(tenant, job.id) if replayed else (), services)
 
 
-@router.get("", summary="List jobs")
+@router.get("", summary="List jobs", response_model=JobListAnswer)
 def list_jobs(  # noqa: PLR0913, PLR0917 - the parameters of the list
     tenant: Tenant,
     services: ServicesDep,
@@ -63,11 +73,10 @@ def list_jobs(  # noqa: PLR0913, PLR0917 - the parameters of the list
     states: States = [],  # noqa: B006 - read only
     custom_id: CustomIdFilter = None,
     include: Include = [],  # noqa: B006 - read only
-) -> JobListAnswer:
+) -> Response:
     """List jobs, newest first, without their attempts."""
     page = services.store.jobs.page(tenant, JobFilter(states=frozenset(states), custom_id=custom_id), window)
-    data = [summary(job, services, signed=bool(include)) for job in page.items]
-    return JobListAnswer(data=data, next_cursor=pages.next_cursor(page))
+    return page_response(page.items, services, signed=bool(include), next_cursor=pages.next_cursor(page))
 
 
 @router.get("/{job_id}", summary="Get a job", responses=problems(404))
@@ -105,43 +114,33 @@ def delete_job(job_id: UUID, tenant: Tenant, actor: Actor, services: ServicesDep
 def detail(job: Job, attempts: Sequence[Attempt], services: Services) -> JobDetail:
     """Build the response for a job with its attempts, oldest first."""
     running = [attempt.started_at for attempt in attempts if attempt.ended_at is None]
-    fields = _fields(job, running[-1] if running else None, services)
-    return JobDetail.model_validate({**fields, "attempts": [AttemptAnswer.of(one) for one in attempts]})
+    shown = _fields(job, running[-1] if running else None, services) | asdict(job.options)
+    return JobDetail.model_validate({**shown, "attempts": [AttemptAnswer.of(one) for one in attempts]})
 
 
-def summary(job: Job, services: Services, *, signed: bool) -> JobAnswer:
-    """Build the response for a job in a list.
+def page_response(jobs: Iterable[Job], services: Services, *, signed: bool, **members: object) -> Response:
+    """Build the response of a list of jobs; it is a `JobListAnswer` that is written without its models.
 
-    Attempts are not loaded there, so the start of the current attempt is known for a first attempt only.
+    Models take several times as long, and a batch has thousands of jobs. Attempts are not loaded in lists, so the
+    start of the current attempt is known for a first attempt only.
 
     Args:
-        job: the job.
-        services: signs the URL.
-        signed: whether the result has a URL.
+        jobs: the jobs of the page.
+        services: signs the URLs.
+        signed: whether the results have URLs.
+        members: the other members of the response.
     """
-    started_at = job.started_at if job.attempt_count == 1 else None
-    return JobAnswer.model_validate(_fields(job, started_at, services, signed=signed))
+    data = [_fields(job, job.started_at if job.attempt_count == 1 else None, services, signed=signed) for job in jobs]
+    return Response(to_json({"data": data, **members}), media_type="application/json")
 
 
 def _fields(
     job: Job, attempt_started_at: datetime | None, services: Services, *, signed: bool = True
 ) -> dict[str, object]:
     now = datetime.now(UTC)
-    copied = (
-        *(
-            "id",
-            "batch_id",
-            "custom_id",
-            "portrait_upload_id",
-            "speech_upload_id",
-            "weights_sha256",
-        ),
-        *("state", "stage", "attempt_count", "gpu_s"),
-        *("created_at", "started_at", "deadline_at", "finalized_at", "result_deleted_at"),
-    )
     return {
-        **{name: getattr(job, name) for name in copied},
-        **asdict(job.options),
+        **{name: getattr(job, name) for name in _COPIED},
+        **{name: getattr(job.options, name) for name in _OPTIONS},
         "percent": job.progress_percent,
         "eta_s": eta_s(job, attempt_started_at, now),
         "error": fault(job.error_code, job.error_detail),
@@ -149,14 +148,14 @@ def _fields(
     }
 
 
-def _result(job: Job, services: Services, now: datetime, *, signed: bool) -> ResultAnswer | None:
+def _result(job: Job, services: Services, now: datetime, *, signed: bool) -> dict[str, object] | None:
     if job.result_key is None or job.result_deleted_at is not None:
         return None
     expires_s = services.limits.result_url_s
-    return ResultAnswer(
-        url=services.objects.presign_get(job.result_key, f"{job.id}.mp4", expires_s) if signed else None,
-        expires_at=now + timedelta(seconds=expires_s) if signed else None,
-        sha256=job.result_sha256,
-        size_bytes=job.result_size_bytes,
-        duration_s=job.result_duration_s,
-    )
+    return {
+        "url": services.objects.presign_get(job.result_key, f"{job.id}.mp4", expires_s) if signed else None,
+        "expires_at": now + timedelta(seconds=expires_s) if signed else None,
+        "sha256": job.result_sha256,
+        "size_bytes": job.result_size_bytes,
+        "duration_s": job.result_duration_s,
+    }

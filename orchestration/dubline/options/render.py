@@ -6,7 +6,7 @@ admission, the batch file and the command line are derived from these declaratio
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from dubline.options.option import Option, option, options_of
@@ -113,6 +113,20 @@ BY_NAME: Final[Mapping[str, Option]] = {one.name: one for one in OPTIONS}
 DEFAULT: Final = RenderOptions()
 
 
+def _columns_of_group(group: str) -> tuple[tuple[str, str], ...]:
+    split = ((one.name.rpartition("."), one.column) for one in OPTIONS)
+    return tuple((name, column) for (prefix, _, name), column in split if prefix == group)
+
+
+#: Fields and columns of the options outside groups, and of each group with its type; a list makes thousands of options.
+_UNGROUPED: Final = _columns_of_group("")
+_GROUPS: Final[tuple[tuple[str, Any, tuple[tuple[str, str], ...]], ...]] = tuple(
+    (one.name, type(one.default), _columns_of_group(one.name))
+    for one in fields(RenderOptions)
+    if is_dataclass(one.default)
+)
+
+
 def faults_of(options: RenderOptions) -> Iterator[tuple[Option, Any]]:
     """Yield each option whose value is out of bounds, with the value."""
     return ((one, one.value_of(options)) for one in OPTIONS if not one.accepts(one.value_of(options)))
@@ -125,9 +139,5 @@ def columns_of(options: RenderOptions) -> dict[str, Any]:
 
 def from_columns(values: Mapping[str, Any]) -> RenderOptions:
     """Make options from the values of their columns."""
-    nested: dict[str, dict[str, Any]] = {}
-    for one in OPTIONS:
-        group, _, name = one.name.rpartition(".")
-        nested.setdefault(group, {})[name] = values[one.column]
-    groups = {name: type(getattr(DEFAULT, name))(**some) for name, some in nested.items() if name}
-    return RenderOptions(**nested[""], **groups)
+    groups = {name: group(**{field: values[column] for field, column in columns}) for name, group, columns in _GROUPS}
+    return RenderOptions(**{field: values[column] for field, column in _UNGROUPED}, **groups)

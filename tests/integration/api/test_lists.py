@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from dubline.api.schemas.jobs import JobAnswer
 from dubline.orchestration.domain.jobs import Stage
 
 if TYPE_CHECKING:
@@ -137,6 +138,22 @@ def test_results_are_presigned_only_on_request(client: TestClient, row: dict[str
         (signed,) = values(client, path, "result", include="result")
         assert signed["url"].startswith("http")
     assert client.get(f"/v1/jobs/{job}").json()["result"]["url"].startswith("http")
+
+
+def test_a_job_in_a_list_equals_the_single_one(client: TestClient, row: dict[str, Any], renderer: Renderer) -> None:
+    options = {"seed": 7, "controls": {"blink": 0.5}, "output": {"height_px": 256}}
+    batch = client.post("/v1/batches", json={"jobs": [row | {"custom_id": "a"} | options, row]}).json()["id"]
+    jobs = values(client, f"/v1/batches/{batch}/jobs", "id")
+    renderer.finish(renderer.claim(jobs[0]), size_bytes=6, duration_s=2.5)
+    for path in (f"/v1/batches/{batch}/jobs", "/v1/jobs"):
+        (page,) = pages(client, path)
+        for job in page["data"]:
+            single = client.get(f"/v1/jobs/{job['id']}").json()
+            del single["attempts"]
+            if single["result"]:
+                single["result"] |= {"url": None, "expires_at": None}
+            assert job == single
+            JobAnswer.model_validate(job)
 
 
 def test_only_jobs_that_changed_are_listed(

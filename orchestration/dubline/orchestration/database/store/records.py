@@ -53,6 +53,7 @@ def _facts_of(row: UploadRow) -> UploadFacts | None:
     )
 
 
+_OPTION_COLUMNS: Final = tuple(one.column for one in OPTIONS)
 #: What `job_of` reads.
 JOB_COLUMNS: Final = tuple(
     getattr(JobRow, name)
@@ -62,7 +63,7 @@ JOB_COLUMNS: Final = tuple(
         *("error_code", "error_detail"),
         *("result_key", "result_size_bytes", "result_sha256", "result_duration_s", "result_deleted_at"),
         *("created_at", "deadline_at", "started_at", "finalized_at"),
-        *(one.column for one in OPTIONS),
+        *_OPTION_COLUMNS,
     )
 )
 
@@ -101,7 +102,7 @@ def job_of(row: Any) -> Job:
 
 def options_of(row: Any) -> RenderOptions:
     """Convert the render options of a job row, or of a result row with these columns."""
-    return from_columns({one.column: getattr(row, one.column) for one in OPTIONS})
+    return from_columns({column: getattr(row, column) for column in _OPTION_COLUMNS})
 
 
 def attempt_of(row: AttemptRow) -> Attempt:
