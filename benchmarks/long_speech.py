@@ -24,6 +24,7 @@ from PIL import Image
 
 from dubline.framing import crop, face
 from dubline.models.sampling import FADE_FRAMES
+from dubline.orchestration.domain.video_size import scale
 from dubline.worker.media import audio, frame, image
 from dubline.worker.media.container import identify
 from dubline.worker.rendering import device
@@ -213,7 +214,7 @@ def source_crop(path: Path, side_px: int) -> NDArray[np.uint8]:
     found = face.find(picture)
     if found is None:
         raise SystemExit(f"no face found in {path}")
-    square = crop.around(found.scaled(frame.scale(*picture.size)))
+    square = crop.around(found.scaled(scale(*picture.size)))
     cut = Image.fromarray(crop.cut(frame.still(picture), square))
     return np.array(cut.resize((side_px, side_px), Image.Resampling.LANCZOS))
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,3 +40,28 @@ def test_two_calls_assign_the_same_order_keys_as_one(
     keys, middle_s = order_keys(queue_s, tenant_s, first)
     more, after_s = order_keys(queue_s, middle_s, second)
     assert (keys + more, after_s) == order_keys(queue_s, tenant_s, first + second)
+
+
+@given(st.lists(st.lists(st.floats(0.5, 100), min_size=1, max_size=30), min_size=2, max_size=4), st.data())
+def test_waiting_tenants_get_equal_time_up_to_their_largest_jobs(
+    batches: list[list[float]], data: st.DataObject
+) -> None:
+    order = sorted(
+        (key, tenant, cost_s)
+        for tenant, costs_s in enumerate(batches)
+        for key, cost_s in zip(order_keys(0.0, 0.0, costs_s)[0], costs_s, strict=True)
+    )
+    # While both tenants have waiting jobs.
+    first, second = data.draw(st.permutations(range(len(batches))))[:2]
+    got = {tenant: [cost_s if of == tenant else 0.0 for _, of, cost_s in order] for tenant in (first, second)}
+    for served in zip(*(accumulate(got[tenant]) for tenant in (first, second)), strict=True):
+        if all(done < sum(batches[tenant]) - 1e-6 for done, tenant in zip(served, (first, second), strict=True)):
+            assert abs(served[0] - served[1]) <= max(batches[first]) + max(batches[second]) + 1e-6
+
+
+@given(st.lists(SECONDS.map(lambda cost_s: cost_s + 0.5), min_size=1, max_size=50), st.integers(0, 49))
+def test_a_new_tenant_waits_for_one_job_of_a_busy_one(costs_s: list[float], claimed: int) -> None:
+    keys, _ = order_keys(0.0, 0.0, costs_s)
+    clock = keys[min(claimed, len(keys) - 1)]
+    (key,), _ = order_keys(clock, 0.0, [1.0])
+    assert sum(clock < other < key for other in keys) == 0

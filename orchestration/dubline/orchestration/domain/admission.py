@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dubline.options.render import SEED_MAX, RenderOptions, faults_of
+from dubline.orchestration.domain.cost import render_cost_s
 from dubline.orchestration.domain.errors import UploadMissingError, UploadNotReadyError, WrongContentTypeError
 from dubline.orchestration.domain.jobs import (
     CUSTOM_ID_MAX_CHARS,
@@ -34,6 +35,8 @@ class Admission:
     """The options, with a seed."""
     speech_s: float = 0.0
     """Seconds of speech; 0 if the job failed."""
+    cost_s: float | None = None
+    """Predicted seconds on a worker; None if the job failed."""
     error_code: str | None = None
     error_detail: str | None = None
 
@@ -69,9 +72,15 @@ def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
     if refusal is not None:
         code, detail = refusal
         return Admission(job=job, options=_seeded(job.options, 0), error_code=code, error_detail=detail)
-    hashes = [upload.facts.sha256 for upload in (portrait, speech) if upload and upload.facts]
-    duration_s = speech.facts.duration_s if speech and speech.facts else None
-    return Admission(job=job, options=_seeded(job.options, seed_of(*hashes)), speech_s=duration_s or 0.0)
+    face, sound = (upload.facts if upload else None for upload in (portrait, speech))
+    if face is None or sound is None:
+        raise RuntimeError("an upload is ready without its facts")
+    return Admission(
+        job=job,
+        options=_seeded(job.options, seed_of(face.sha256, sound.sha256)),
+        speech_s=sound.duration_s or 0.0,
+        cost_s=render_cost_s(face, sound, job.options),
+    )
 
 
 def seed_of(*sha256: str) -> int:

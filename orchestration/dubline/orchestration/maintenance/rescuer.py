@@ -37,7 +37,7 @@ class Rescuer:
         self._grace_until_s = self._last_run_s + GRACE_PERIOD_S
 
     def run(self) -> None:
-        """Release jobs and uploads whose lease expired, and fail jobs past their deadline."""
+        """Release jobs and uploads whose lease expired, fail jobs past their deadline, refund what never ran."""
         now = self._clock()
         if now - self._last_run_s > OUTAGE_S:
             _log.warning("rescue_postponed", outage_s=round(now - self._last_run_s, 1), wait_s=GRACE_PERIOD_S)
@@ -47,6 +47,8 @@ class Rescuer:
             self._rescue()
         if late := self._store.leases.expire_deadlines():
             _log.warning("jobs_past_deadline", count=late)
+        if moved := self._store.jobs.refund():
+            _log.info("jobs_moved_forward", count=moved)
 
     def _rescue(self) -> None:
         if jobs := self._store.leases.rescue_expired():

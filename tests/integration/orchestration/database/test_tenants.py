@@ -49,6 +49,7 @@ INTERNAL: Final = frozenset(
         "Events.after",
         "Events.prune",
         "Jobs.queued_counts",
+        "Jobs.refund",
         "Keys.authenticate",
         "Leases.claim",
         "Leases.expire_deadlines",

@@ -7,6 +7,7 @@ from PIL import Image
 
 from dubline.framing.face import FaceBox
 from dubline.orchestration.domain.errors import ImageTooSmallError
+from dubline.orchestration.domain.video_size import LONG_SIDE_PX, SHORT_SIDE_PX
 from dubline.worker.media import frame
 
 
@@ -29,8 +30,8 @@ def test_a_video_has_the_size_of_its_portrait_up_to_full_hd(portrait: tuple[int,
 def test_sides_are_even_and_bounded(width: int, height: int) -> None:
     size = frame.size(width, height)
     assert all(side % 2 == 0 and side >= 2 for side in size)
-    assert min(size) <= frame.SHORT_SIDE_PX
-    assert max(size) <= frame.LONG_SIDE_PX
+    assert min(size) <= SHORT_SIDE_PX
+    assert max(size) <= LONG_SIDE_PX
 
 
 def test_the_still_frame_has_the_size_of_the_video() -> None:
@@ -58,8 +59,8 @@ def test_a_video_has_the_chosen_height_unless_it_is_too_wide(
 def test_sides_of_a_chosen_height_are_even_and_bounded(width: int, height: int, half_px: int) -> None:
     across, down = frame.size(width, height, 2 * half_px)
     assert across % 2 == down % 2 == 0
-    assert across <= frame.LONG_SIDE_PX
-    assert down == 2 * half_px or (down < 2 * half_px and across == frame.LONG_SIDE_PX)
+    assert across <= LONG_SIDE_PX
+    assert down == 2 * half_px or (down < 2 * half_px and across == LONG_SIDE_PX)
 
 
 def test_a_face_that_is_too_small_at_the_chosen_height_is_refused() -> None:

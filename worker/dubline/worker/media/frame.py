@@ -8,30 +8,15 @@ import numpy as np
 from PIL import Image
 
 from dubline.orchestration.domain.errors import ImageTooSmallError
+from dubline.orchestration.domain.video_size import scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dubline.framing.face import FaceBox
 
-SHORT_SIDE_PX: Final = 1080
-LONG_SIDE_PX: Final = 1920
 #: Narrowest face in a video; the mouth of a smaller one has too few pixels to be animated.
 MIN_FACE_PX: Final = 32
-
-
-def scale(width: int, height: int, height_px: int | None = None) -> float:
-    """Return the factor by which a portrait is scaled for its video.
-
-    Args:
-        width: of the upright portrait, px.
-        height: of the upright portrait, px.
-        height_px: of the video, unless its width would exceed `LONG_SIDE_PX`; None: the portrait's own size, reduced
-            where it exceeds `SHORT_SIDE_PX` x `LONG_SIDE_PX`.
-    """
-    if height_px is not None:
-        return min(height_px / height, LONG_SIDE_PX / width)
-    return min(1.0, SHORT_SIDE_PX / min(width, height), LONG_SIDE_PX / max(width, height))
 
 
 def size(width: int, height: int, height_px: int | None = None) -> tuple[int, int]:

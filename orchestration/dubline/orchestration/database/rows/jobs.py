@@ -22,6 +22,8 @@ from dubline.orchestration.domain.jobs import (
 )
 
 _CLAIMABLE: Final = text(f"state IN ({sql_list(CLAIMABLE)})")
+_QUEUED: Final = text("state = 'queued'")
+_RETRYING: Final = text("state = 'retrying'")
 
 
 class JobRow(Base):
@@ -63,6 +65,7 @@ class JobRow(Base):
         CheckConstraint("position >= 0", name="position"),
         CheckConstraint(f"char_length(custom_id) BETWEEN 1 AND {CUSTOM_ID_MAX_CHARS}", name="custom_id"),
         CheckConstraint("speech_s >= 0", name="speech"),
+        CheckConstraint("cost_s > 0", name="cost"),
         *bounded(OPTIONS),
         CheckConstraint("char_length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key"),
         equivalent("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
@@ -89,8 +92,13 @@ class JobRow(Base):
         Index("jobs_open_portrait", "portrait_upload_id", "created_at", postgresql_where=text("finalized_at IS NULL")),
         Index("jobs_open_speech", "speech_upload_id", "created_at", postgresql_where=text("finalized_at IS NULL")),
         Index("jobs_result_sha256", "tenant", "result_sha256", postgresql_where=text("result_sha256 IS NOT NULL")),
+        # A claim reads the first queued job in the order of keys, and the retried jobs whose pause is over longest.
+        Index("jobs_queued", "order_key", "created_at", "id", postgresql_where=_QUEUED),
+        Index("jobs_queued_by_tenant", "tenant", "order_key", postgresql_where=_QUEUED),
+        Index("jobs_retrying", "available_at", "created_at", "id", postgresql_where=_RETRYING),
+        Index("jobs_retrying_by_tenant", "tenant", "available_at", postgresql_where=_RETRYING),
+        # Claims of the previous version read `jobs_claimable`, its inserts `jobs_clock`.
         Index("jobs_claimable", "order_key", "id", postgresql_where=_CLAIMABLE),
-        # The virtual time of the queue is the largest order key claimed so far: the last entry of this index.
         Index("jobs_clock", "order_key", postgresql_where=text("attempt_count > 0")),
         Index("jobs_leased", "lease_expires_at", postgresql_where=text("state = 'running'")),
         Index(
@@ -124,6 +132,9 @@ class JobRow(Base):
     output_height_px: Mapped[int | None]
     state: Mapped[str]
     order_key: Mapped[float]
+    """Place in the queue; smaller ones are claimed first (see `domain.fairness`)."""
+    cost_s: Mapped[float | None]
+    """Predicted seconds on a worker; NULL: accepted by a version that took `speech_s`."""
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
     """Earliest time at which it can be claimed."""
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))

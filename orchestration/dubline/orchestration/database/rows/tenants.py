@@ -28,7 +28,11 @@ class TenantRow(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     virtual_time_s: Mapped[float] = mapped_column(server_default=text("0"))
-    """Order key of its next job, in seconds of speech (see `domain.fairness`)."""
+    """Order key of its next job (see `domain.fairness`)."""
+    probe_time_s: Mapped[float] = mapped_column(server_default=text("0"))
+    """The same for its uploads that wait for a probe."""
+    refund_from_s: Mapped[float | None]
+    """Smallest order key of a job that ended unclaimed; later waiting jobs of the tenant are to move forward."""
     inputs_s: Mapped[int | None]
     results_s: Mapped[int | None]
     requests_per_s: Mapped[float | None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, Integer, func, text
@@ -11,6 +12,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from dubline.orchestration.database.rows.base import Base, equivalent, one_of
 from dubline.orchestration.domain.consent import STATEMENT_MAX_CHARS, SUBJECT_MAX_CHARS
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
+
+_WAITS: Final = "state = 'probing' AND lease_token IS NULL"
+_NEW: Final = text(f"{_WAITS} AND probe_attempts = 0")
+_AGAIN: Final = text(f"{_WAITS} AND probe_attempts > 0")
 
 
 class UploadRow(Base):
@@ -70,7 +75,21 @@ class UploadRow(Base):
             "uploads_claimable",
             "probe_after",
             "id",
-            postgresql_where=text("state = 'probing' AND lease_token IS NULL"),
+            postgresql_where=text(_WAITS),
+        ),
+        Index(
+            "uploads_unprobed",
+            "order_key",
+            "created_at",
+            "id",
+            postgresql_where=_NEW,
+        ),
+        Index(
+            "uploads_reprobed",
+            "probe_after",
+            "created_at",
+            "id",
+            postgresql_where=_AGAIN,
         ),
         Index("uploads_review", "review_at", "id", postgresql_where=text("review_at IS NOT NULL")),
         Index("uploads_leased", "lease_expires_at", postgresql_where=text("lease_token IS NOT NULL")),
@@ -93,6 +112,8 @@ class UploadRow(Base):
     """When retention looks at it next, not after the end of its life (`deletion.upload_life`). NULL: it has no end."""
     expire_at: Mapped[datetime | None]
     """Written by the previous version only; a trigger copies it to `review_at`."""
+    order_key: Mapped[float] = mapped_column(server_default=text("0"))
+    """Place in the queue of probes, set when it is completed (see `domain.fairness`)."""
     probe_after: Mapped[datetime] = mapped_column(server_default=func.now())
     """Earliest time at which it can be claimed."""
     probe_attempts: Mapped[int] = mapped_column(server_default=text("0"))

@@ -6,20 +6,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, select, text, update
+from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, select, text
 
 from dubline.options.render import OPTIONS
-from dubline.orchestration.database.rows import AttemptRow, JobRow, TenantRow, UploadRow
+from dubline.orchestration.database.rows import AttemptRow, JobRow, UploadRow
 from dubline.orchestration.database.store import idempotency, listing
 from dubline.orchestration.database.store.accounts import holdings
 from dubline.orchestration.database.store.attempts import finalize
+from dubline.orchestration.database.store.fairness import order_keys
 from dubline.orchestration.database.store.outbox import COUNT_LIMIT, RENDER, notify
 from dubline.orchestration.database.store.records import attempt_of, job_of, upload_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.admission import Admission, admit, faults
 from dubline.orchestration.domain.errors import InvalidRequestError, NotFoundError, from_code
-from dubline.orchestration.domain.fairness import order_keys
-from dubline.orchestration.domain.jobs import CLAIMABLE, Attempt, Job, JobState, NewJob, QueueCounts
+from dubline.orchestration.domain.fairness import Queue
+from dubline.orchestration.domain.jobs import Attempt, Job, JobState, NewJob, QueueCounts
 from dubline.orchestration.domain.quotas import UNLIMITED, TenantLimits, check_jobs
 
 if TYPE_CHECKING:
@@ -178,6 +179,20 @@ class Jobs:
             oldest_claimable_s=float(counted.oldest_s or 0.0),
         )
 
+    def refund(self) -> int:
+        """Move waiting jobs forward whose tenants' earlier jobs ended before they were claimed.
+
+        Returns:
+            Number of jobs that were looked at, at most `order_keys.MOVED_AT_ONCE` of each tenant.
+        """
+        with transaction(self._engine) as session:
+            tenants = order_keys.refunded_tenants(session)
+        count = 0
+        for tenant in tenants:
+            with transaction(self._engine) as session:
+                count += order_keys.refund(session, tenant)
+        return count
+
 
 def _row(session: Session, tenant: str, job_id: UUID, *, locked: bool = False) -> JobRow:
     query = select(JobRow).where(JobRow.id == job_id, JobRow.tenant == tenant)
@@ -219,16 +234,8 @@ def queue(session: Session, tenant: str, admissions: Sequence[Admission], batch_
     Returns:
         Their ids, in the order of the admissions.
     """
-    # FOR NO KEY UPDATE does not conflict with the foreign key checks of concurrent inserts; FOR UPDATE would deadlock.
-    tenant_s, at = session.execute(
-        select(TenantRow.virtual_time_s, func.now()).where(TenantRow.name == tenant).with_for_update(key_share=True)
-    ).one()
-    claimed = select(func.max(JobRow.order_key)).where(JobRow.attempt_count > 0).scalar_subquery()
-    # If all claimed jobs have been deleted, the first waiting job determines the virtual time of the queue.
-    first = select(func.min(JobRow.order_key)).where(JobRow.state.in_(CLAIMABLE)).scalar_subquery()
-    queue_s = session.scalar(select(func.greatest(claimed, first))) or 0.0
-    keys, tenant_s = order_keys(queue_s, tenant_s, [admission.speech_s for admission in admissions])
-    session.execute(update(TenantRow).where(TenantRow.name == tenant).values(virtual_time_s=tenant_s))
+    keys = order_keys.assign(session, tenant, Queue.RENDER, [admission.cost_s or 0.0 for admission in admissions])
+    at = session.scalars(select(func.now())).one()
     ids = [uuid4() for _ in admissions]
     _insert_all(session, tenant, batch_id, _columns(ids, keys, admissions, at))
     return ids
@@ -241,6 +248,7 @@ def _columns(ids: list[UUID], keys: list[float], admissions: Sequence[Admission]
         "position": list(range(len(ids))),
         "order_key": keys,
         "state": [admission.state.value for admission in admissions],
+        "cost_s": [admission.cost_s for admission in admissions],
         "speech_s": [admission.speech_s for admission in admissions],
         "error_code": [admission.error_code for admission in admissions],
         "error_detail": [admission.error_detail for admission in admissions],

@@ -8,16 +8,19 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import case, func, insert, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import case, func, insert, select, text, update
 
 from dubline.orchestration.database.rows import TenantRow, UploadRow
 from dubline.orchestration.database.store import idempotency, listing
 from dubline.orchestration.database.store.accounts import holdings
+from dubline.orchestration.database.store.fairness import order_keys
+from dubline.orchestration.database.store.fairness.next_row import advance_clock, next_row
 from dubline.orchestration.database.store.outbox import COUNT_LIMIT, PROBE, notify
 from dubline.orchestration.database.store.records import upload_of
 from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.cost import probe_cost_s
 from dubline.orchestration.domain.errors import AttemptsExhaustedError, LeaseLostError, NotFoundError
+from dubline.orchestration.domain.fairness import Queue
 from dubline.orchestration.domain.quotas import UNLIMITED, TenantLimits, check_upload
 from dubline.orchestration.domain.uploads import (
     LOSS_BUDGET,
@@ -37,6 +40,13 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.idempotency import Request
     from dubline.orchestration.domain.listing import Page, UploadFilter, Window
 
+_WAITS: Final = "uploads.state = 'probing' AND uploads.lease_token IS NULL"
+_DUE: Final = f"{_WAITS} AND uploads.probe_after <= now()"
+_NEXT: Final = next_row(
+    "uploads", f"{_WAITS} AND uploads.probe_attempts = 0", f"{_DUE} AND uploads.probe_attempts > 0", "probe_after"
+)
+_IS_NEXT: Final = text(f"uploads.id = (WITH {_NEXT} SELECT id FROM next_row)")  # noqa: S608 - our own text
+_ADVANCE_CLOCK: Final = text(advance_clock(Queue.PROBE, "CAST(:order_key AS float8)"))
 _UNLEASED: Final[dict[str, Any]] = {"lease_token": None, "lease_expires_at": None, "lease_worker": None}
 
 
@@ -143,9 +153,15 @@ class Uploads:
         Raises:
             NotFoundError: the tenant has no such upload.
         """
-        return self._update_pending(
-            tenant, upload_id, {"state": UploadState.PROBING, "probe_after": func.now()}, notified=1
-        )
+        with transaction(self._engine) as session:
+            pending = select(UploadRow.size_bytes).where(*_pending(tenant, upload_id)).with_for_update(key_share=True)
+            size_bytes = session.scalar(pending)
+            if size_bytes is not None:
+                (key,) = order_keys.assign(session, tenant, Queue.PROBE, [probe_cost_s(size_bytes)])
+                values = {"state": UploadState.PROBING, "probe_after": func.now(), "order_key": key}
+                session.execute(update(UploadRow).where(UploadRow.id == upload_id).values(values))
+                notify(session, PROBE, 1)
+            return _read(session, tenant, upload_id)
 
     def reject_pending(self, tenant: str, upload_id: UUID, code: str, detail: str) -> Upload:
         """Reject a pending upload without a probe; any other is not changed.
@@ -153,35 +169,30 @@ class Uploads:
         Raises:
             NotFoundError: the tenant has no such upload.
         """
-        return self._update_pending(tenant, upload_id, _rejected(code, detail), notified=0)
+        with transaction(self._engine) as session:
+            session.execute(update(UploadRow).where(*_pending(tenant, upload_id)).values(_rejected(code, detail)))
+            return _read(session, tenant, upload_id)
 
     def waiting_count(self) -> int:
         """Count the uploads that a prober could claim now, up to `COUNT_LIMIT`."""
         with transaction(self._engine) as session:
-            some = select(UploadRow.id).where(*_claimable(UploadRow)).limit(COUNT_LIMIT).subquery()
+            some = select(UploadRow.id).where(text(_DUE)).limit(COUNT_LIMIT).subquery()
             return session.scalar(select(func.count()).select_from(some)) or 0
 
     def claim(self, worker: str, lease_s: float) -> ProbeLease | None:
-        """Claim the upload that has waited longest; None if none waits.
+        """Claim the upload with the smallest order key; None if none waits.
+
+        Uploads that are probed again, whose keys are smaller in general, wait for the end of their pause.
 
         Args:
             worker: name of the prober, for operators.
             lease_s: seconds until the lease expires unless it is renewed.
         """
-        waiting = aliased(UploadRow)
-        longest = (
-            select(waiting.id)
-            .where(*_claimable(waiting))
-            .order_by(waiting.probe_after, waiting.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
         token = uuid4()
         with transaction(self._engine) as session:
             row = session.scalar(
                 update(UploadRow)
-                .where(UploadRow.id == longest)
+                .where(_IS_NEXT)
                 .values(
                     probe_attempts=UploadRow.probe_attempts + 1,
                     lease_token=token,
@@ -192,6 +203,7 @@ class Uploads:
             )
             if row is None or row.lease_expires_at is None:
                 return None
+            session.execute(_ADVANCE_CLOCK, {"order_key": row.order_key})
             return ProbeLease(
                 upload=upload_of(row),
                 attempt=row.probe_attempts,
@@ -276,21 +288,6 @@ class Uploads:
             notify(session, PROBE, count)
             return count
 
-    def _update_pending(self, tenant: str, upload_id: UUID, values: dict[str, Any], notified: int) -> Upload:
-        with transaction(self._engine) as session:
-            updated = session.scalars(
-                update(UploadRow)
-                .where(
-                    UploadRow.id == upload_id,
-                    UploadRow.tenant == tenant,
-                    UploadRow.state == UploadState.PENDING,
-                )
-                .values(values)
-                .returning(UploadRow.id)
-            ).all()
-            notify(session, PROBE, notified * len(updated))
-            return _read(session, tenant, upload_id)
-
     def _write(self, lease: ProbeLease, values: dict[str, Any]) -> UploadRow:
         with transaction(self._engine) as session:
             row: UploadRow | None = session.scalar(
@@ -311,8 +308,8 @@ def _read(session: Session, tenant: str, upload_id: UUID) -> Upload:
     return upload_of(row)
 
 
-def _claimable(row: type[UploadRow]) -> tuple[Any, ...]:
-    return row.state == UploadState.PROBING, row.lease_token.is_(None), row.probe_after <= func.now()
+def _pending(tenant: str, upload_id: UUID) -> tuple[Any, ...]:
+    return UploadRow.id == upload_id, UploadRow.tenant == tenant, UploadRow.state == UploadState.PENDING
 
 
 def _rejected(code: str, detail: str) -> dict[str, Any]:

@@ -26,6 +26,11 @@ def worker_of(process: str) -> str:
     return f"split_part({process}, '/', 1)"
 
 
+#: SQL condition on the rows of `workers` that are alive and not quarantined.
+ALIVE: Final = (
+    f"workers.seen_at > now() - interval '{ALIVE_S} s'"
+    " AND (workers.quarantined_until IS NULL OR workers.quarantined_until <= now())"
+)
 #: SQL condition on the rows of `attempts` that are charged.
 CHARGED: Final = f"""outcome = '{CHARGED_OUTCOME}' AND (cause NOT IN ({sql_list(RESET_ON_PROGRESS)}) OR number > (
     SELECT coalesce(max(other.number), 0) FROM attempts AS other WHERE other.job_id = attempts.job_id AND other.kept
@@ -48,9 +53,7 @@ def failed_by(job: str, worker: str) -> str:
 def has_alternative(job: str, worker: str) -> str:
     """Return the SQL condition that another worker is alive that did not fail a job; arguments as for `failed_by`."""
     return (
-        f"EXISTS (SELECT FROM workers WHERE workers.name <> {worker}"
-        f" AND workers.seen_at > now() - interval '{ALIVE_S} s'"
-        " AND (workers.quarantined_until IS NULL OR workers.quarantined_until <= now())"
+        f"EXISTS (SELECT FROM workers WHERE workers.name <> {worker} AND {ALIVE}"
         f" AND NOT {failed_by(job, 'workers.name')})"
     )
 

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import UploadRow
-from dubline.orchestration.database.rows.base import sql_list
 from dubline.orchestration.database.store.attempts.charges import (
     CHARGED,
     SEEN,
     WORKER,
-    failed_by,
     has_alternative,
     times_charged,
 )
+from dubline.orchestration.database.store.fairness.next_job import NEXT_JOB
+from dubline.orchestration.database.store.fairness.next_row import advance_clock
 from dubline.orchestration.database.store.records import options_of, upload_of
-from dubline.orchestration.domain.jobs import CLAIMABLE, Cause
+from dubline.orchestration.domain.fairness import Queue
+from dubline.orchestration.domain.jobs import Cause
 from dubline.orchestration.domain.leases import Lease
 
 if TYPE_CHECKING:
@@ -25,27 +26,21 @@ if TYPE_CHECKING:
 
 #: Columns by name: a column added by a newer version must not change the result of a prepared statement.
 _UPLOAD: Final = ", ".join(f"uploads.{column.name}" for column in UploadRow.__table__.columns)
-#: The rows of jobs that this worker may claim. The first condition is the cheap one: most jobs have no attempt.
-_MAY_CLAIM: Final = (
-    f"(attempt_count = 0 OR NOT {failed_by('jobs.id', WORKER)} OR NOT {has_alternative('jobs.id', WORKER)})"
-)
 CLAIM: Final = f"""
-WITH next_job AS (
-    SELECT id FROM jobs
-    WHERE state IN ({sql_list(CLAIMABLE)}) AND available_at <= now() AND (deadline_at IS NULL OR deadline_at > now())
-    AND {_MAY_CLAIM}
-    ORDER BY order_key, id LIMIT 1 FOR UPDATE SKIP LOCKED
-), claimed AS (
+WITH RECURSIVE {NEXT_JOB}, claimed AS (
     UPDATE jobs SET
         state = 'running', stage = 'preparing', progress_percent = 0,
         attempt_count = attempt_count + 1, started_at = coalesce(started_at, now()),
         lease_token = %(token)s, lease_worker = %(worker)s,
         lease_expires_at = now() + make_interval(secs => %(lease_s)s)
     WHERE id = (SELECT id FROM next_job)
-    RETURNING id AS job_id, tenant AS job_tenant, attempt_count AS attempt, lease_expires_at AS expires_at,
-        created_at AS accepted_at, portrait_upload_id, speech_upload_id, {", ".join(one.column for one in OPTIONS)}
+    RETURNING id AS job_id, order_key AS claimed_key, tenant AS job_tenant, attempt_count AS attempt,
+        lease_expires_at AS expires_at, created_at AS accepted_at, portrait_upload_id, speech_upload_id,
+        {", ".join(one.column for one in OPTIONS)}
 ), opened AS (
     INSERT INTO attempts (job_id, number, token, worker) SELECT job_id, attempt, %(token)s, %(worker)s FROM claimed
+), clock AS (
+    {advance_clock(Queue.RENDER, "(SELECT claimed_key FROM claimed)")}
 ), known AS (
     SELECT claimed.*, attempt = 1 OR {has_alternative("claimed.job_id", WORKER)} AS has_alternative FROM claimed
 ), {SEEN}

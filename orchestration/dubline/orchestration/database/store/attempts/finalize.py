@@ -4,7 +4,8 @@ The statement that makes a job final also deletes the rows of its checkpoints, m
 decrements the number of open jobs of its batch, and inserts the event `job.finished` and, with the last open job of a
 batch, `batch.finished`.
 
-Jobs are locked before batches, and batches before uploads, so that two of these transactions cannot deadlock.
+Jobs are locked before batches, batches before uploads, and uploads before tenants, so that two of these transactions
+cannot deadlock.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from dubline.orchestration.database.store.fairness import order_keys
 from dubline.orchestration.domain.jobs import Cause, Outcome
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ def cancel(session: Session, ids: Sequence[UUID]) -> None:
     committed meanwhile; the next statement does.
     """
     _lock_batches(session, ids)
+    order_keys.record_ended(session, ids)
     session.execute(_CANCEL, {"ids": list(ids)})
     end_attempts(session, ids, Outcome.CANCELLED, Cause.CANCELLED)
 
@@ -96,6 +99,7 @@ def cancel(session: Session, ids: Sequence[UUID]) -> None:
 def fail(session: Session, ids: Sequence[UUID], code: str, detail: str) -> None:
     """Fail jobs that are not final and that the caller has locked, as for `cancel`."""
     _lock_batches(session, ids)
+    order_keys.record_ended(session, ids)
     session.execute(_FAIL, {"ids": list(ids), "code": code, "detail": detail})
 
 

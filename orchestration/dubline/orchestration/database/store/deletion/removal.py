@@ -12,6 +12,7 @@ from dubline.orchestration.database.store.deletion.pending_deletion import (
     mark_checkpoints_for_deletion,
     mark_for_deletion,
 )
+from dubline.orchestration.database.store.fairness import order_keys
 from dubline.orchestration.domain import object_keys
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def unnamed(session: Session, tenant: str, ids: Collection[UUID]) -> set[UUID]:
 
 def delete_uploads(session: Session, ids: Collection[UUID]) -> None:
     """Delete the rows of uploads; the caller marks their objects for deletion."""
+    order_keys.refund_probes(session, list(ids))
     session.execute(_DELETE_UPLOADS, {"ids": list(ids)})
 
 
