@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-import uvicorn
 from pydantic import ValidationError
 
+from dubline.api import server
 from dubline.api.app import create_app
 from dubline.api.services import Services
 from dubline.orchestration import logs, process
@@ -41,15 +41,13 @@ def main() -> int:
     except DublineError as error:
         sys.stderr.write(f"dubline: {error.detail}\n")
         return 1
-    app = create_app(services)
-    # uvicorn's access log is off, because the app logs each request with its id and tenant.
-    uvicorn.run(app, host=listen.host, port=listen.port, access_log=False, log_config=None)
+    server.run(create_app(services), listen)
     return 0
 
 
 def _connect(settings: ApiSettings) -> Services:
     return Services(
-        store=Store.connect(DatabaseSettings.read()),
+        store=Store.serve(DatabaseSettings.read()),
         objects=Objects(BucketSettings.read()),
         limits=LimitSettings.read(),
         rates=Rates(settings.rates_url.get_secret_value()),

@@ -9,7 +9,9 @@ from fastapi import FastAPI
 
 from dubline.api import audit, batches, health, jobs, keys, limits, openapi, problems, uploads, usage, verifications
 from dubline.api.body_limit import BodyLimit
+from dubline.api.bulkhead import Bulkhead
 from dubline.api.gate import Gate
+from dubline.api.readiness import Readiness
 from dubline.api.request_ids import RequestIds
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
+    app.state.readiness = Readiness(services.store)
+    app.state.bulkhead = Bulkhead()
     for module in (uploads, jobs, batches, keys, usage, audit, limits, verifications, health):
         app.include_router(module.router)
     problems.install(app)

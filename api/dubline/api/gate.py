@@ -1,7 +1,8 @@
 """The gate: what a request passes before its body is read.
 
 It authenticates every request below `/v1/` by its headers alone, so that a request without a valid key costs no memory
-and no parsing. Then it counts the request against the rate of its tenant; a long poll counts once.
+and no parsing. Then it counts the request against the rate of its tenant; a long poll counts once. Of one
+tenant it lets in few requests at once.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from starlette.datastructures import MutableHeaders
 
 from dubline.api import rate_limit
 from dubline.api.auth import Authenticator
+from dubline.api.in_flight import InFlight
 from dubline.api.problems import problem_of
-from dubline.orchestration.domain.errors import DublineError
+from dubline.orchestration.domain.errors import BusyError, DublineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +35,7 @@ class Gate:
         self._app = app
         self._authenticate = Authenticator(services.store)
         self._services = services
+        self._in_flight = InFlight()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection; other protocols and paths are passed through."""
@@ -51,10 +54,14 @@ class Gate:
         per_s = limits.requests_per_s or self._services.limits.requests_per_s
         counted = await self._services.rates.count(caller.tenant, per_s)
         send = _with_headers(send, rate_limit.headers(counted, per_s))
-        if counted.allowed:
-            await self._app(scope, receive, send)
-        else:
+        if not counted.allowed:
             await problem_of(rate_limit.refusal(counted))(scope, receive, send)
+            return
+        try:
+            async with self._in_flight.slot(caller.tenant) as state["slot"]:
+                await self._app(scope, receive, send)
+        except BusyError as error:
+            await problem_of(error)(scope, receive, send)
 
 
 def _with_headers(send: Send, headers: Mapping[str, str]) -> Send:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from dubline.api.openapi import problems
 from dubline.api.schemas.fields import ResponseModel
-from dubline.api.services import ServicesDep
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -26,7 +25,7 @@ async def live() -> Health:
 
 
 @router.get("/ready", summary="Can it take requests?", responses=problems(503))
-def ready(services: ServicesDep) -> Health:
+async def ready(request: Request) -> Health:
     """Check the database, which every request needs. The bucket is not checked."""
-    services.store.check()
+    await request.app.state.readiness.check()
     return Health()

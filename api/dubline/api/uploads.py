@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from dubline.api import deletion, idempotency, pages
 from dubline.api.auth import Actor, Limits, Tenant
 from dubline.api.bodies import BodyRoute
+from dubline.api.bulkhead import Bulkhead
 from dubline.api.idempotency import IdempotencyKey
 from dubline.api.openapi import problems
 from dubline.api.schemas.uploads import PutAnswer, UploadAnswer, UploadCreated, UploadListAnswer, UploadRequest
-from dubline.api.services import Services, ServicesDep
+from dubline.api.services import ServicesDep
 from dubline.orchestration.domain.errors import (
     ConsentRequiredError,
     EmptyUploadError,
@@ -109,20 +112,23 @@ def list_uploads(  # noqa: PLR0913, PLR0917 - the parameters of the list
     summary="Complete an upload",
     responses=problems(404),
 )
-def complete_upload(upload_id: UUID, tenant: Tenant, services: ServicesDep) -> UploadAnswer:
+async def complete_upload(upload_id: UUID, tenant: Tenant, services: ServicesDep, request: Request) -> UploadAnswer:
     """Queue the file for its probe, after its bytes were sent. Idempotent.
 
     Poll the upload until it is ready or rejected. A file of another length than declared is rejected immediately.
     """
-    upload = services.store.uploads.get(tenant, upload_id)
+    uploads = services.store.uploads
+    upload = await run_in_threadpool(uploads.get, tenant, upload_id)
     if upload.state is UploadState.PENDING:
+        bulkhead: Bulkhead = request.app.state.bulkhead
+        received_bytes = await bulkhead.run(partial(services.objects.size_bytes, upload.object_key))
         try:
-            _check_received(upload, services)
+            _check_received(upload, received_bytes)
         except UploadSizeMismatchError as error:
             # Stored, so that jobs with this upload fail with the same error.
-            services.store.uploads.reject_pending(tenant, upload_id, error.code, error.detail)
+            await run_in_threadpool(uploads.reject_pending, tenant, upload_id, error.code, error.detail)
             raise
-        upload = services.store.uploads.mark_probing(tenant, upload_id)
+        upload = await run_in_threadpool(uploads.mark_probing, tenant, upload_id)
     return UploadAnswer.of(upload)
 
 
@@ -172,8 +178,7 @@ def _check_consent(request: UploadRequest, limits: LimitSettings) -> None:
         raise ConsentRequiredError
 
 
-def _check_received(upload: Upload, services: Services) -> None:
-    received_bytes = services.objects.size_bytes(upload.object_key)
+def _check_received(upload: Upload, received_bytes: int | None) -> None:
     if received_bytes is None:
         raise UploadMissingError("The file was not uploaded. PUT it to its URL, then complete the upload.")
     if received_bytes != upload.size_bytes:

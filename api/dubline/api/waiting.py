@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 from fastapi import Query
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WAIT_MAX_S: Final = 30
-#: Requests that wait at once in one process; a further one is answered immediately.
+#: Requests that wait at once in one process, of all tenants and of one; a further one is answered immediately.
 WAITING_MAX: Final = 200
+WAITING_MAX_OF_TENANT: Final = 50
 #: Seconds between two looks at the database; they grow while nothing happens.
 _FIRST_S: Final = 0.2
 _LONGEST_S: Final = 2.0
@@ -34,13 +36,14 @@ WaitS = Annotated[
     ),
 ]
 
-_waiting: set[object] = set()
+_waiting: Final[Counter[str]] = Counter()
 
 
 async def until(request: Request, wait_s: float, read: Callable[[], T], done: Callable[[T], bool]) -> T:
     """Read until a condition holds, the time is over or the caller is gone; return what was read last.
 
-    Waiting occupies neither a thread nor a connection of the database.
+    Waiting occupies neither a thread nor a connection of the database, nor one of the requests of a tenant that are
+    processed at once.
 
     Args:
         request: the request, to notice that its caller is gone.
@@ -48,18 +51,23 @@ async def until(request: Request, wait_s: float, read: Callable[[], T], done: Ca
         read: reads the value; run in a thread.
         done: the condition.
     """
-    ends_s, pause_s = time.monotonic() + wait_s, _FIRST_S
+    ends_s, delay_s = time.monotonic() + wait_s, _FIRST_S
+    tenant: str = request.state.tenant
     value = await run_in_threadpool(read)
-    if wait_s == 0 or done(value) or len(_waiting) >= WAITING_MAX:
+    full = _waiting.total() >= WAITING_MAX or _waiting[tenant] >= WAITING_MAX_OF_TENANT
+    if wait_s == 0 or done(value) or full:
         return value
-    _waiting.add(request)
+    _waiting[tenant] += 1
     try:
         while (left_s := ends_s - time.monotonic()) > 0 and not await request.is_disconnected():
-            await asyncio.sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * _GROWTH, _LONGEST_S)
+            async with request.state.slot.handed_over():
+                await asyncio.sleep(min(delay_s, left_s))
+            delay_s = min(delay_s * _GROWTH, _LONGEST_S)
             value = await run_in_threadpool(read)
             if done(value):
                 break
         return value
     finally:
-        _waiting.discard(request)
+        _waiting[tenant] -= 1
+        if not _waiting[tenant]:
+            del _waiting[tenant]

@@ -221,9 +221,17 @@ def test_a_long_poll_ends_when_its_time_is_over(client: TestClient, row: dict[st
 
 
 def test_the_limits_are_those_of_the_settings(client: TestClient, services: Services) -> None:
+    limits = services.limits
     assert client.get("/v1/limits").json() == {
-        "batch_rows": services.limits.batch_rows,
-        "portrait_bytes": services.limits.portrait_bytes,
-        "speech_bytes": services.limits.upload_bytes,
+        "batch_rows": limits.batch_rows,
+        "portrait_bytes": limits.portrait_bytes,
+        "speech_bytes": limits.upload_bytes,
         "presets": ["base", "tiny"],
+        "consent_required": limits.require_consent,
+        "requests_per_s": limits.requests_per_s,
+        "queued_jobs": limits.queued_jobs,
+        "queued_s": limits.queued_s,
+        "running_jobs": None,
+        "stored_bytes": limits.stored_bytes,
+        "held": {"jobs": 0, "speech_s": 0, "stored_bytes": 0},
     }

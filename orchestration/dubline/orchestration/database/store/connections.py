@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S: Final = 5
 STATEMENT_TIMEOUT_MS: Final = 30_000
+POOL_TIMEOUT_S: Final = 30.0
+#: Time for which a request waits for a row that another transaction has locked, or for a connection.
+SERVING_TIMEOUT_MS: Final = 5000
 #: Idle seconds before keepalives are sent. A server that does not reply is detected after about 16 s.
 KEEPALIVE_S: Final = 10
 #: The same for the server, so that it releases the locks of an unreachable client within seconds, not two hours.
@@ -24,15 +27,24 @@ _SERVER_KEEPALIVES: Final = (
 )
 
 
-def create(settings: DatabaseSettings) -> Engine:
-    """Create an engine that connects when it is first used."""
+def create(settings: DatabaseSettings, *, reserved: int = 0, serving: bool = False) -> Engine:
+    """Create an engine that connects when it is first used.
+
+    Args:
+        settings: the database.
+        reserved: number of connections; 0: `pool_size`, and in need twice as many.
+        serving: for requests: none waits longer than `SERVING_TIMEOUT_MS` for a lock or a connection.
+    """
+    lock_timeout_ms = SERVING_TIMEOUT_MS if serving else 0
     engine = create_engine(
         settings.url.get_secret_value(),
-        pool_size=settings.pool_size,
-        max_overflow=settings.pool_size,
+        pool_size=reserved or settings.pool_size,
+        max_overflow=0 if reserved else settings.pool_size,
+        pool_timeout=SERVING_TIMEOUT_MS / 1000 if serving else POOL_TIMEOUT_S,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
-            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} {_SERVER_KEEPALIVES}",
+            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={lock_timeout_ms}"
+            f" {_SERVER_KEEPALIVES}",
             "keepalives_idle": KEEPALIVE_S,
             "keepalives_interval": KEEPALIVE_S // 5,
             "keepalives_count": 3,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.settings import DatabaseSettings
 
+#: Connections for keys and for the check of the database; the API looks up fewer keys at once.
+RESERVED: Final = 5
+
 
 class Store:
     """All operations on the database. It is thread-safe; a forked process must connect its own.
@@ -40,9 +43,10 @@ class Store:
     Every method may raise DatabaseUnavailableError.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, reserved: Engine | None = None) -> None:
         self._engine = engine
-        self.keys = Keys(engine)
+        self._reserved = reserved or engine
+        self.keys = Keys(engine, self._reserved)
         self.tenants = Tenants(engine)
         self.uploads = Uploads(engine)
         self.batches = Batches(engine)
@@ -59,6 +63,16 @@ class Store:
         """Create a store that connects when it is first used."""
         return cls(connections.create(settings))
 
+    @classmethod
+    def serve(cls, settings: DatabaseSettings) -> Self:
+        """Create a store for a process that answers requests.
+
+        No request waits long for a lock or a connection. Keys and the state of the database are read by connections
+        that no other operation uses.
+        """
+        reserved = connections.create(settings, reserved=RESERVED, serving=True)
+        return cls(connections.create(settings, serving=True), reserved)
+
     def check(self) -> None:
         """Check that the database is available and migrated.
 
@@ -66,7 +80,7 @@ class Store:
             DatabaseUnavailableError: it is unavailable, has no tables, or has those of an older version.
         """
         try:
-            with transaction(self._engine) as session:
+            with transaction(self._reserved) as session:
                 revision = session.scalar(text("SELECT version_num FROM alembic_version")) or ""
         except ProgrammingError as error:
             raise DatabaseUnavailableError(
@@ -95,6 +109,7 @@ class Store:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+        self._reserved.dispose()
 
     def __enter__(self) -> Self:
         return self

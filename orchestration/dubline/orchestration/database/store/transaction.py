@@ -6,12 +6,13 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 from psycopg.rows import namedtuple_row
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from dubline.orchestration.domain.errors import DatabaseUnavailableError
+from dubline.orchestration.domain.errors import BusyError, DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,11 +34,14 @@ def translated_errors() -> Iterator[None]:
     """Translate errors of the driver.
 
     Raises:
+        BusyError: another transaction holds a lock; only connections of requests have a limit on this wait.
         DatabaseUnavailableError: the server is unavailable, timed out, or aborted this transaction in a deadlock.
     """
     try:
         yield
     except _UNAVAILABLE as error:
+        if isinstance(getattr(error, "orig", error), LockNotAvailable):
+            raise BusyError from error
         raise DatabaseUnavailableError from error
 
 

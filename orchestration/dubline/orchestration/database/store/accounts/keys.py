@@ -79,9 +79,15 @@ class Caller:
 class Keys:
     """API keys of 256 random bits. Only their SHA-256 is stored. A revoked key is deleted; its audit entries remain."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, reserved: Engine) -> None:
+        """Create the operations.
+
+        Args:
+            engine: connections of all operations.
+            reserved: connections of lookups.
+        """
         self._engine = engine
-        self._run = OneStatement(engine)
+        self._run = OneStatement(reserved)
 
     def create(self, tenant: str) -> str:
         """Create a key with the default scopes that does not expire, as `issue`; return its secret."""

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from dubline.api import in_flight
+from dubline.api.in_flight import WORKING, InFlight
+from dubline.orchestration.domain.errors import BusyError
+
+
+def test_a_tenant_has_few_slots_at_once_and_others_have_theirs() -> None:
+    flight = InFlight()
+    working: list[str] = []
+    finished = anyio.Event()
+
+    async def work(tenant: str) -> None:
+        async with flight.slot(tenant):
+            working.append(tenant)
+            await finished.wait()
+
+    async def run() -> None:
+        async with anyio.create_task_group() as group:
+            for tenant in ["acme"] * 20 + ["globex"]:
+                group.start_soon(work, tenant)
+            await anyio.wait_all_tasks_blocked()
+            assert working == ["acme"] * WORKING + ["globex"]
+            finished.set()
+        assert len(working) == 21
+        assert not flight._present
+        assert not flight._free
+
+    anyio.run(run)
+
+
+def test_a_request_that_would_wait_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_flight, "WORKING", 1)
+    monkeypatch.setattr(in_flight, "WAIT_S", 0.01)
+    flight = InFlight()
+
+    async def run() -> None:
+        async with flight.slot("acme"):
+            with pytest.raises(BusyError):
+                async with flight.slot("acme"):
+                    pass
+            monkeypatch.setattr(in_flight, "WAITING", 0)
+            with pytest.raises(BusyError):
+                async with flight.slot("acme"):
+                    pass
+        async with flight.slot("acme"):
+            pass
+
+    anyio.run(run)
+
+
+def test_a_slot_that_is_handed_over_is_used_by_another_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_flight, "WORKING", 1)
+    flight = InFlight()
+
+    async def run() -> None:
+        async with flight.slot("acme") as first, first.handed_over(), flight.slot("acme"):
+            pass
+        assert not flight._free
+
+    anyio.run(run)
