@@ -16,6 +16,7 @@ import statistics
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -50,6 +51,8 @@ NO_EVENTS: Final = frozenset({EventKind.BATCH_FINISHED})
 CUSTOM_ID: Final = "again"
 SHA256: Final = "a" * 64
 LIMIT: Final = 50
+LEASE_S: Final = 3600.0
+PROCESSES: Final = count(1)
 #: Largest number of rows of a batch.
 BATCH: Final = 10_000
 #: From the sixth execution on, the server may use one plan for all values.
@@ -168,6 +171,11 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
     "Uploads.page of speech of a hash": lambda store: _uploads(store, kind=UploadKind.SPEECH, sha256=SHA256),
     "Uploads.waiting_count": lambda store: store.uploads.waiting_count(),
     "Uploads.rescue_expired": lambda store: store.uploads.rescue_expired(),
+    "Uploads.claim": lambda store: store.uploads.claim("host:1/2", LEASE_S),
+    "Jobs.queued_counts": lambda store: store.jobs.queued_counts(),
+    "Jobs.refund": lambda store: store.jobs.refund(),
+    # Each claim is by another worker, so that the tenant soon has more than its share of them.
+    "Leases.claim": lambda store: store.leases.claim(f"host:{next(PROCESSES)}/1", LEASE_S),
     "Leases.rescue_expired": lambda store: store.leases.rescue_expired(),
     "Leases.expire_deadlines": lambda store: store.leases.expire_deadlines(),
     "Deletions.upload in finished jobs": lambda store: _in_use(store, PORTRAIT),

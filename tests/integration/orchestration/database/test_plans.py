@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ROWS: Final = 10_000
 #: Blocks that a call may read: pages of an index and of its rows. The table of jobs has more than 350.
 BLOCKS: Final = 60
+#: Calls that also write to every index of a job, or count up to a limit in each state.
+MORE_BLOCKS: Final = {"Leases.claim": 120, "Jobs.queued_counts": 200}
 #: A call that reads each row of a batch of 1,000.
 BLOCKS_OF_BATCH: Final = 90
 #: Methods whose statements find the rows they change by id, token or key, or insert rows.
@@ -27,7 +29,7 @@ BY_KEY: Final = frozenset(
     {
         *("Batches.cancel", "Batches.insert"),
         *("Deletions.batch", "Deletions.job", "Deletions.orphaned", "Deletions.postpone", "Deletions.removed"),
-        *("Jobs.cancel", "Jobs.insert", "Keys.create", "Keys.issue", "Keys.revoke", "Keys.rotate"),
+        *("Jobs.cancel", "Jobs.find_result", "Jobs.insert", "Keys.create", "Keys.issue", "Keys.revoke", "Keys.rotate"),
         *("Leases.fail", "Leases.finish", "Leases.load_checkpoints", "Leases.progress", "Leases.release"),
         *("Leases.renew", "Leases.retry", "Leases.save_checkpoint", "Outbox.publish"),
         *("Tenants.limits", "Tenants.set_limits", "Uploads.accept", "Uploads.insert", "Uploads.insert_once"),
@@ -45,8 +47,8 @@ BY_KEY: Final = frozenset(
 )
 #: Methods that read or change all rows of a tenant or a period.
 OF_ALL_ROWS: Final = frozenset({"Tenants.set_retention", "UsageTotals.of_all", "UsageTotals.of_tenant"})
-#: What these read grows with the jobs that wait or are paused, and with the uploads in use.
-UNBOUNDED: Final = frozenset({"Deletions.expire", "Jobs.queued_counts", "Leases.claim", "Uploads.claim"})
+#: What it reads grows with the uploads in use.
+UNBOUNDED: Final = frozenset({"Deletions.expire"})
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_a_call_reads_as_much_as_it_returns(large: tuple[Store, Plans], name: st
     store, plans = large
     costs = plans.measure(lambda: CALLS[name](store), 1)
     assert costs.plans, "no plan was recorded"
-    assert max(costs.blocks) <= BLOCKS, [outline(plan) for plan in costs.plans]
+    assert max(costs.blocks) <= MORE_BLOCKS.get(name, BLOCKS), [outline(plan) for plan in costs.plans]
 
 
 @pytest.mark.parametrize("name", CALLS_OF_BATCH)
