@@ -34,7 +34,7 @@ def export(arguments: Namespace) -> int:
     with Store.connect(DatabaseSettings.read()) as store:
         while entries := store.deletions.audit_page(arguments.tenant, after):
             sys.stdout.writelines(json.dumps(asdict(entry), default=str) + "\n" for entry in entries)
-            after = (entries[-1].at, entries[-1].id)
+            after = entries[-1].place
     return 0
 
 

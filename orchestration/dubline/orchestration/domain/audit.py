@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from dubline.orchestration.domain.listing import Place
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -65,3 +67,8 @@ class AuditEntry:
     """Number of objects that were marked for deletion."""
     completed_at: datetime | None
     """When the last of them was removed from the bucket; None until then."""
+
+    @property
+    def place(self) -> Place:
+        """Place of the entry in the log."""
+        return Place(created_at=self.at, id=self.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,10 +15,13 @@ from dubline.orchestration.database.store.attempts.leases import Leases
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
 from dubline.orchestration.domain.jobs import JobState, Outcome
+from dubline.orchestration.domain.uploads import UploadKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
     from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.settings import DatabaseSettings
@@ -85,6 +89,62 @@ def test_a_single_statement_leaves_no_connection_in_autocommit(store: Store, fac
         session.connection().exec_driver_sql("DELETE FROM jobs")
         session.rollback()
     assert column(store, "SELECT count(*) FROM jobs") == [1]
+
+
+class FailsBefore:
+    """Raises before it executes the first statement, as if that one were still on its way to the server."""
+
+    def __init__(self, run: OneStatement) -> None:
+        self._run = run
+        self.late: tuple[str, dict[str, Any]] | None = None
+
+    def __call__(self, statement: str, **values: Any) -> list[Any]:
+        if self.late is None:
+            self.late = statement, values
+            raise DatabaseUnavailableError
+        return self._run(statement, **values)
+
+    def arrive(self) -> None:
+        assert self.late is not None
+        self._run(self.late[0], **self.late[1])
+
+
+def test_a_claim_that_is_committed_after_its_release_is_not_charged(store: Store, factory: JobFactory) -> None:
+    own, other = factory.job(), factory.job()
+    leases = Leases(store._engine)
+    leases._run = unreliable = FailsBefore(leases._run)  # type: ignore[assignment]
+    with pytest.raises(DatabaseUnavailableError):
+        leases.claim("worker", 60)
+    lease = leases.claim("worker", 60)
+    assert lease is not None
+    assert lease.job_id == own.id
+    unreliable.arrive()
+    assert store.jobs.get("acme", other.id).state is JobState.RUNNING
+    leases.renew(lease, 60)
+    assert store.jobs.get("acme", other.id).state is JobState.QUEUED
+    (attempt,) = store.jobs.attempts("acme", other.id)
+    assert attempt.outcome is Outcome.RELEASED
+
+
+@contextmanager
+def lost_transaction(engine: Engine) -> Iterator[Session]:
+    """Commit, and lose the result."""
+    with transaction(engine) as session:
+        yield session
+    raise DatabaseUnavailableError
+
+
+def test_a_lost_claim_of_an_upload_is_not_charged(
+    store: Store, factory: JobFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = factory.probing(UploadKind.SPEECH)
+    monkeypatch.setattr("dubline.orchestration.database.store.uploads.transaction", lost_transaction)
+    with pytest.raises(DatabaseUnavailableError):
+        store.uploads.claim("prober", 60)
+    monkeypatch.undo()
+    lease = store.uploads.claim("prober", 60)
+    assert lease is not None
+    assert (lease.upload.id, lease.attempt) == (upload.id, 1)
 
 
 class LosesResults:

@@ -129,7 +129,7 @@ def test_the_audit_log_is_read_in_pages(store: Store) -> None:
     pages, after = [], None
     while page := store.deletions.audit_page(None, after, 2):
         pages += page
-        after = (page[-1].at, page[-1].id)
+        after = page[-1].place
     assert tuple(pages) == whole
     assert len(whole) == 4
 

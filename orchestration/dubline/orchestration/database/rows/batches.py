@@ -8,10 +8,11 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dubline.orchestration.database.rows.base import Base, equivalent
+from dubline.orchestration.database.rows.base import Base
+from dubline.orchestration.database.rows.requested import Requested, request_checks
 
 
-class BatchRow(Base):
+class BatchRow(Requested, Base):
     """One accepted batch."""
 
     __tablename__ = "batches"
@@ -20,9 +21,8 @@ class BatchRow(Base):
         UniqueConstraint("tenant", "idempotency_key", name="batches_idempotency_key"),
         CheckConstraint("row_count >= 0", name="row_count"),
         CheckConstraint("open_count >= 0", name="open_count"),
-        CheckConstraint("char_length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key"),
         CheckConstraint("inputs_s > 0 AND results_s > 0", name="retention"),
-        equivalent("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
+        *request_checks(),
         Index("batches_listed", "tenant", "created_at", "id"),
         Index("batches_listed_by_end", "tenant", text("(open_count = 0)"), "created_at", "id"),
         Index(
@@ -35,8 +35,6 @@ class BatchRow(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"))
-    idempotency_key: Mapped[str | None]
-    request_sha256: Mapped[str | None]
     row_count: Mapped[int]
     """Number of its jobs, without deleted ones."""
     open_count: Mapped[int | None]

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows.base import Base, TransactionId, bounded, equivalent, one_of, sql_list
+from dubline.orchestration.database.rows.requested import Requested, one_row_for_each_key, request_checks
 from dubline.orchestration.domain.jobs import (
     CLAIMABLE,
     CUSTOM_ID_MAX_CHARS,
@@ -26,7 +27,7 @@ _QUEUED: Final = text("state = 'queued'")
 _RETRYING: Final = text("state = 'retrying'")
 
 
-class JobRow(Base):
+class JobRow(Requested, Base):
     """One job. The upload ids have no foreign key, because a failed job may refer to an upload that does not exist."""
 
     __tablename__ = "jobs"
@@ -67,18 +68,11 @@ class JobRow(Base):
         CheckConstraint("speech_s >= 0", name="speech"),
         CheckConstraint("cost_s > 0", name="cost"),
         *bounded(OPTIONS),
-        CheckConstraint("char_length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key"),
-        equivalent("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
+        *request_checks(),
         CheckConstraint("result_sha256 ~ '^[0-9a-f]{64}$'", name="result_sha256"),
         UniqueConstraint("batch_id", "position", name="jobs_batch_position"),
         UniqueConstraint("batch_id", "custom_id", name="jobs_batch_custom_id"),
-        Index(
-            "jobs_idempotency_key",
-            "tenant",
-            "idempotency_key",
-            unique=True,
-            postgresql_where=text("idempotency_key IS NOT NULL"),
-        ),
+        one_row_for_each_key("jobs"),
         # Retention reads the batches that name an upload from these indexes alone.
         Index("jobs_portrait_upload", "portrait_upload_id", "batch_id"),
         Index("jobs_speech_upload", "speech_upload_id", "batch_id"),
@@ -158,9 +152,6 @@ class JobRow(Base):
     deadline_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finalized_at: Mapped[datetime | None]
-    idempotency_key: Mapped[str | None]
-    """Of a single job; a batch has its own."""
-    request_sha256: Mapped[str | None]
     changed_xid: Mapped[int | None] = mapped_column(TransactionId, server_default=text("pg_current_xact_id()"))
     """Transaction that last changed what a sender sees of it, set by a trigger; NULL: not since the column exists."""
 

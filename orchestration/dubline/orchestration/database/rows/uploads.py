@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, In
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dubline.orchestration.database.rows.base import Base, equivalent, one_of
+from dubline.orchestration.database.rows.requested import Requested, one_row_for_each_key, request_checks
 from dubline.orchestration.domain.consent import STATEMENT_MAX_CHARS, SUBJECT_MAX_CHARS
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
 
@@ -18,7 +19,7 @@ _NEW: Final = text(f"{_WAITS} AND probe_attempts = 0")
 _AGAIN: Final = text(f"{_WAITS} AND probe_attempts > 0")
 
 
-class UploadRow(Base):
+class UploadRow(Requested, Base):
     """One file of a tenant."""
 
     __tablename__ = "uploads"
@@ -49,8 +50,7 @@ class UploadRow(Base):
             "cardinality(face_box) = 4 AND face_box[1] < face_box[3] AND face_box[2] < face_box[4]",
             name="face_box",
         ),
-        CheckConstraint("char_length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key"),
-        equivalent("request", "idempotency_key IS NULL", "request_sha256 IS NULL"),
+        *request_checks(),
         equivalent("consent", "consent_statement IS NULL", "consent_subject IS NULL", "consent_obtained_at IS NULL"),
         CheckConstraint("consent_statement IS NULL OR kind = 'portrait'", name="consent_kind"),
         CheckConstraint(
@@ -58,13 +58,7 @@ class UploadRow(Base):
             f"AND char_length(consent_subject) BETWEEN 1 AND {SUBJECT_MAX_CHARS}",
             name="consent_length",
         ),
-        Index(
-            "uploads_idempotency_key",
-            "tenant",
-            "idempotency_key",
-            unique=True,
-            postgresql_where=text("idempotency_key IS NOT NULL"),
-        ),
+        one_row_for_each_key("uploads"),
         Index("uploads_listed_by_kind", "tenant", "kind", "state", "created_at", "id"),
         Index(
             "uploads_hashed",
@@ -131,8 +125,6 @@ class UploadRow(Base):
     width_px: Mapped[int | None]
     height_px: Mapped[int | None]
     face_box: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
-    idempotency_key: Mapped[str | None]
-    request_sha256: Mapped[str | None]
     consent_statement: Mapped[str | None]
     consent_subject: Mapped[str | None]
     consent_obtained_at: Mapped[datetime | None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
@@ -18,8 +19,14 @@ from dubline.orchestration.database.store.fairness.next_row import advance_clock
 from dubline.orchestration.database.store.outbox import COUNT_LIMIT, PROBE, notify
 from dubline.orchestration.database.store.records import upload_of
 from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.database.store.unconfirmed import UnconfirmedClaims
 from dubline.orchestration.domain.cost import probe_cost_s
-from dubline.orchestration.domain.errors import AttemptsExhaustedError, LeaseLostError, NotFoundError
+from dubline.orchestration.domain.errors import (
+    AttemptsExhaustedError,
+    DatabaseUnavailableError,
+    LeaseLostError,
+    NotFoundError,
+)
 from dubline.orchestration.domain.fairness import Queue
 from dubline.orchestration.domain.quotas import UNLIMITED, TenantLimits, check_upload
 from dubline.orchestration.domain.uploads import (
@@ -33,6 +40,8 @@ from dubline.orchestration.domain.uploads import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
@@ -55,6 +64,7 @@ class Uploads:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._unconfirmed = UnconfirmedClaims(self._release_claims)
 
     def insert(self, tenant: str, kind: UploadKind, content_type: str, size_bytes: int) -> Upload:
         """Insert an upload; it is pending until it is completed."""
@@ -188,8 +198,9 @@ class Uploads:
             worker: name of the prober, for operators.
             lease_s: seconds until the lease expires unless it is renewed.
         """
+        self._unconfirmed.release()
         token = uuid4()
-        with transaction(self._engine) as session:
+        with self._unconfirmed_on_error(token), transaction(self._engine) as session:
             row = session.scalar(
                 update(UploadRow)
                 .where(_IS_NEXT)
@@ -218,6 +229,8 @@ class Uploads:
             LeaseLostError: the token is not valid.
         """
         row = self._write(lease, {"lease_expires_at": func.now() + timedelta(seconds=lease_s)})
+        with suppress(DatabaseUnavailableError):
+            self._unconfirmed.release()
         return replace(lease, expires_at=row.lease_expires_at or lease.expires_at)
 
     def accept(self, lease: ProbeLease, facts: UploadFacts) -> Upload:
@@ -287,6 +300,19 @@ class Uploads:
             count = len(rescued.all())
             notify(session, PROBE, count)
             return count
+
+    @contextmanager
+    def _unconfirmed_on_error(self, token: UUID) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseUnavailableError:
+            self._unconfirmed.add(token)
+            raise
+
+    def _release_claims(self, tokens: list[UUID]) -> None:
+        released = {"probe_attempts": UploadRow.probe_attempts - 1} | _UNLEASED
+        with transaction(self._engine) as session:
+            session.execute(update(UploadRow).where(UploadRow.lease_token.in_(tokens)).values(released))
 
     def _write(self, lease: ProbeLease, values: dict[str, Any]) -> UploadRow:
         with transaction(self._engine) as session:

@@ -14,9 +14,10 @@ from dubline.orchestration.domain.audit import AuditAction, AuditEntry, AuditSub
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-    from datetime import datetime
 
     from sqlalchemy.orm import Session
+
+    from dubline.orchestration.domain.listing import Place
 
 _INSERT: Final = text("""
 INSERT INTO audit (id, tenant, actor, action, subject_kind, subject_id, objects)
@@ -111,22 +112,20 @@ def read(session: Session, tenant: str, subject_id: UUID) -> tuple[AuditEntry, .
     return tuple(map(_entry_of, rows))
 
 
-def page(
-    session: Session, tenant: str | None, after: tuple[datetime, UUID] | None, limit: int
-) -> tuple[AuditEntry, ...]:
+def page(session: Session, tenant: str | None, after: Place | None, limit: int) -> tuple[AuditEntry, ...]:
     """Read entries, oldest first.
 
     Args:
         session: the transaction.
         tenant: of the entries; None: of all tenants, and of none.
-        after: time and id of the entry before the page; None: from the beginning.
+        after: the entry before the page; None: from the beginning.
         limit: maximum number of entries.
     """
     chosen = select(AuditRow).order_by(AuditRow.at, AuditRow.id).limit(limit)
     if tenant is not None:
         chosen = chosen.where(AuditRow.tenant == tenant)
     if after is not None:
-        chosen = chosen.where(tuple_(AuditRow.at, AuditRow.id) > after)
+        chosen = chosen.where(tuple_(AuditRow.at, AuditRow.id) > (after.created_at, after.id))
     return tuple(map(_entry_of, session.scalars(chosen)))
 
 

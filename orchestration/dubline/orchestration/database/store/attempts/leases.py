@@ -10,12 +10,11 @@ from uuid import uuid4
 from dubline.orchestration.database.store.attempts import checkpoints, fenced_statements, rescue
 from dubline.orchestration.database.store.attempts.claim import CLAIM, lease_of
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
+from dubline.orchestration.database.store.unconfirmed import UnconfirmedClaims
 from dubline.orchestration.domain.errors import DatabaseUnavailableError, LeaseLostError, UploadMissingError
 from dubline.orchestration.domain.jobs import Cause, Stage
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from sqlalchemy import Engine
 
     from dubline.orchestration.domain.checkpoints import Checkpoint, RenderFingerprint
@@ -35,7 +34,9 @@ class Leases:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._run = OneStatement(engine)
-        self._unconfirmed: set[UUID] = set()
+        self._unconfirmed = UnconfirmedClaims(
+            lambda tokens: self._run(fenced_statements.RELEASE_MANY, tokens=tokens, gpu_s=0.0)
+        )
 
     def claim(self, worker: str, lease_s: float) -> Lease | None:
         """Claim the due job with the smallest order key; None if no job is due.
@@ -46,13 +47,13 @@ class Leases:
             worker: name of the worker, for operators.
             lease_s: seconds until the lease expires unless it is renewed.
         """
-        self._release_unconfirmed()
+        self._unconfirmed.release()
         while True:
             token = uuid4()
             try:
                 rows = self._run(CLAIM, token=token, worker=worker, lease_s=lease_s)
             except DatabaseUnavailableError:
-                # The claim may have been executed. Then the job is released before the next claim.
+                # The claim may have been executed, or may still be. Then the job is released.
                 self._unconfirmed.add(token)
                 raise
             if not rows:
@@ -77,6 +78,8 @@ class Leases:
         rows = self._run(fenced_statements.RENEW, job_id=lease.job_id, token=lease.token, lease_s=lease_s)
         if not rows:
             self._refuse(lease)
+        with suppress(DatabaseUnavailableError):
+            self._unconfirmed.release()
         return replace(lease, expires_at=rows[0].lease_expires_at)
 
     def progress(self, lease: Lease, stage: Stage, percent: float, gpu_s: float = 0.0) -> None:
@@ -203,13 +206,6 @@ class Leases:
         with suppress(DatabaseUnavailableError):
             self._run(fenced_statements.COUNT_REFUSED, token=lease.token)
         raise LeaseLostError
-
-    def _release_unconfirmed(self) -> None:
-        if not self._unconfirmed:
-            return
-        tokens = list(self._unconfirmed)
-        self._run(fenced_statements.RELEASE_MANY, tokens=tokens, gpu_s=0.0)
-        self._unconfirmed.difference_update(tokens)
 
 
 def _error_columns(cause: Cause, code: str, detail: str) -> dict[str, Any]:

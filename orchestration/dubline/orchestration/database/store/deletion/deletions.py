@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+    from dubline.orchestration.domain.listing import Place
+
 _LOCK_UPLOAD: Final = text("SELECT id FROM uploads WHERE id = :id AND tenant = :tenant FOR UPDATE")
 _LOCK_BATCH: Final = text("SELECT id FROM batches WHERE id = :id AND tenant = :tenant FOR UPDATE")
 _LOCK_JOBS_OF_BATCH: Final = text("""
@@ -201,16 +203,14 @@ class Deletions:
         with transaction(self._engine) as session:
             return audit.read(session, tenant, subject_id)
 
-    def audit_page(
-        self, tenant: str | None, after: tuple[datetime, UUID] | None = None, limit: int = 1000
-    ) -> tuple[AuditEntry, ...]:
+    def audit_page(self, tenant: str | None, after: Place | None = None, limit: int = 1000) -> tuple[AuditEntry, ...]:
         """Read the audit log, oldest entries first.
 
         A transaction that is open meanwhile may add an entry before the end of a page.
 
         Args:
             tenant: of the entries; None: of the whole installation.
-            after: time and id of the last entry of the previous page.
+            after: the last entry of the previous page.
             limit: maximum number of entries.
         """
         with transaction(self._engine) as session:
