@@ -18,7 +18,7 @@ from dubline.client.cli import administration, report, verification
 from dubline.client.cli.connection import connect
 from dubline.client.cli.display import progress_display
 from dubline.client.client import Client
-from dubline.client.errors import ClientError, RefusedError
+from dubline.client.errors import ClientError, RefusedError, UnreachableError
 from dubline.client.runs.batch import BatchRun
 from dubline.client.runs.download import download as fetch_videos
 from dubline.client.runs.local_files import create_folder, find
@@ -260,8 +260,10 @@ def _interrupted(identifier: str, next_command: str) -> typer.Exit:
 
 def _named(error: ClientError, identifier: str, next_command: str) -> ClientError:
     """Return an error with the id of the job or batch that is left on the server, if any."""
-    left = f"\nThe server continues. To see the state: dubline status {identifier}\nTo continue: {next_command}"
-    return ClientError(f"{error}{left}") if identifier else error
+    if identifier:
+        left = f"\nThe server continues. To see the state: dubline status {identifier}"
+        return ClientError(f"{error}{left}\nTo continue: {next_command}")
+    return ClientError(f"{error}\nTo continue: {next_command}") if isinstance(error, UnreachableError) else error
 
 
 def _after_submit(job_id: str, target: Path) -> str:

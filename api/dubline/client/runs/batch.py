@@ -68,7 +68,6 @@ class BatchRun:
             ClientError: the server did not respond or rejected the batch, or files would be replaced.
         """
         self._client.endure_outages(self._tell)
-        check_limits(self._client, self._rows)
         with ThreadPool(self._client) as threads:
             sha256 = hashes(threads, self._rows)
             state = BatchState(self._out, self._client.url, (_text(row, sha256) for row in self._rows))
@@ -101,6 +100,7 @@ class BatchRun:
 
     def _send(self, threads: ThreadPool, state: BatchState, sha256: Mapping[Path, str | None]) -> str:
         """Send the files and create the batch; return its id, which is empty without a valid row."""
+        check_limits(self._client, self._rows)
         if state.is_new and not self._replace:
             self._check_new()
         # Before anything is sent: whatever happens afterwards, the next run finds what this one has sent.

@@ -9,7 +9,7 @@ from dubline.client.calls.hashes import file_sha256
 from dubline.client.errors import ManifestError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from dubline.client.calls.consent import Consent
@@ -32,15 +32,38 @@ def check_limits(client: Client, rows: Sequence[Row]) -> None:
         ManifestError: there are too many rows, or files are too large.
         ClientError: the server did not respond.
     """
-    try:
-        limits = client.limits()
-    except RefusedError as error:
-        # A server of an earlier version.
-        if error.status == HTTPStatus.NOT_FOUND:
-            return
-        raise
-    if faults := list(_faults(limits, rows)):
+    limits = limits_of(client)
+    if limits is None:
+        return
+    files = ((path, kind) for row in rows for path, kind, _ in files_of(row))
+    if faults := [*_row_faults(limits, rows), *_size_faults(limits, files)]:
         raise ManifestError([*faults, "Nothing was sent."])
+
+
+def check_sizes(client: Client, portrait: Path, speech: Path) -> None:
+    """Compare the sizes of two files with the limits of the server.
+
+    Raises:
+        ManifestError: a file is too large.
+        ClientError: the server did not respond.
+    """
+    limits = limits_of(client)
+    if limits and (faults := list(_size_faults(limits, ((portrait, "portrait"), (speech, "speech"))))):
+        raise ManifestError([*faults, "Nothing was sent."])
+
+
+def limits_of(client: Client) -> Limits | None:
+    """Return the limits of the server; None for one of an earlier version, which does not state them.
+
+    Raises:
+        ClientError: the server did not respond.
+    """
+    try:
+        return client.limits()
+    except RefusedError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise
 
 
 def hashes(threads: ThreadPool, rows: Sequence[Row]) -> dict[Path, str | None]:
@@ -56,18 +79,22 @@ def _sha256(path: Path) -> str | None:
         return None
 
 
-def _faults(limits: Limits, rows: Sequence[Row]) -> Iterator[str]:
-    if len(rows) > limits.batch_rows:
-        yield (
-            f"The batch has {len(rows):,} rows; the server accepts {limits.batch_rows:,}. Split it into several files."
-        )
+def _row_faults(limits: Limits, rows: Sequence[Row]) -> Iterator[str]:
+    count, most = len(rows), limits.queued_jobs
+    if count > limits.batch_rows:
+        yield f"The batch has {count:,} rows; the server accepts {limits.batch_rows:,}. Split it into several files."
+    if most is not None and limits.held.jobs + count > most:
+        held = f"and {limits.held.jobs:,} jobs are not finished; {most:,} may be unfinished at once"
+        yield f"The batch has {count:,} rows, {held}. Wait until enough are finished, or split it into several files."
     if limits.consent_required:
-        yield from (
-            f"{row.custom_id}: the server requires the consent of the person in the portrait. Add it as `consent`."
-            for row in rows
-            if row.consent is None
-        )
-    for path, kind in dict.fromkeys((path, kind) for row in rows for path, kind, _ in files_of(row)):
+        for row in rows:
+            if row.consent is None:
+                advice = "Add it as `consent`."
+                yield f"{row.custom_id}: the server requires the consent of the person in the portrait. {advice}"
+
+
+def _size_faults(limits: Limits, files: Iterable[tuple[Path, Kind]]) -> Iterator[str]:
+    for path, kind in dict.fromkeys(files):
         most = limits.bytes_of(kind)
         size = path.stat().st_size if path.is_file() else 0
         if size > most:

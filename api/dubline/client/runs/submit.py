@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dubline.client.calls.jobs import NewJob
 from dubline.client.calls.options import DEFAULT, RequestedOptions
 from dubline.client.calls.responses import Fault
+from dubline.client.runs.batch_files import check_sizes
 from dubline.client.runs.outcome import Outcome
 from dubline.client.runs.thread_pool import ThreadPool
 
@@ -52,6 +53,7 @@ class SubmitRun:
         """
         options, name = self._options, self._options.out.name
         self._client.endure_outages(self._tell)
+        check_sizes(self._client, options.portrait, options.speech)
         self._display.show(name, "uploading", 0)
         with ThreadPool(self._client) as threads:
             sending = [

@@ -54,6 +54,16 @@ def test_submit_refuses_a_folder_as_video_before_sending(
     assert service.calls == []
 
 
+def test_submit_refuses_a_file_above_the_limit_before_sending(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.limits["speech_bytes"] = 4
+    words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3", "--out", media / "o.mp4")
+    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
+    assert "hello.mp3 has 5 bytes; the server accepts 4 for a speech." in capsys.readouterr().err
+    assert service.calls == ["GET /v1/limits"]
+
+
 def test_submit_sends_the_controls_that_are_set(monkeypatch: pytest.MonkeyPatch, media: Path, service: Service) -> None:
     monkeypatch.chdir(media)
     words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3", "--out", "o.mp4")

@@ -153,13 +153,14 @@ def test_existing_files_are_replaced_only_on_request(
 def test_too_many_rows_and_too_large_files_are_refused_before_sending(
     tmp_path: Path, media: Path, service: Service, client: Client
 ) -> None:
-    service.limits |= {"batch_rows": 1, "portrait_bytes": 5}
+    service.limits |= {"batch_rows": 1, "portrait_bytes": 5, "queued_jobs": 9, "held": {"jobs": 8}}
     with pytest.raises(ManifestError) as caught:
         run(client, rows(media, one="face.jpg", two="wall.jpg"), tmp_path / "out")
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("The batch has 2 rows; the server accepts 1.")
-    assert lines[1].endswith("face.jpg has 6 bytes; the server accepts 5 for a portrait. Use a smaller file.")
-    assert len(lines) == 4
+    assert lines[1].startswith("The batch has 2 rows, and 8 jobs are not finished; 9 may be unfinished at once.")
+    assert lines[2].endswith("face.jpg has 6 bytes; the server accepts 5 for a portrait. Use a smaller file.")
+    assert len(lines) == 5
     assert service.calls == ["GET /v1/limits"]
 
 
