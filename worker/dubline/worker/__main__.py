@@ -29,7 +29,7 @@ from dubline.worker.runtime import credentials, scratch
 from dubline.worker.runtime.channel import UNPREPARED
 from dubline.worker.runtime.liveness import LivenessFile
 from dubline.worker.runtime.supervisor import Supervisor
-from dubline.worker.settings import LeaseSettings, WorkerSettings
+from dubline.worker.settings import LeaseSettings, ProvenanceSettings, WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 #: Task and queue of the wake-ups of each role.
 WAKE_UPS: Final = {"render": (RENDER, RENDER_QUEUE), "probe": (PROBE, PROBE_QUEUE)}
 #: Settings that only the child uses; the parent validates them, so that it does not start with unusable ones.
-CHILD_SETTINGS: Final = (DatabaseSettings, BucketSettings, LeaseSettings, LimitSettings)
+CHILD_SETTINGS: Final = (DatabaseSettings, BucketSettings, LeaseSettings, LimitSettings, ProvenanceSettings)
 #: With OpenMP's default, threads spin at barriers and take the processor from ffmpeg and each other: on two shared
 #: cores passive waiting renders eight times as fast. Read once, when torch is loaded in the child.
 PASSIVE_WAITING: Final = ("OMP_WAIT_POLICY", "PASSIVE")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,24 @@ class WorkerSettings(Settings):
     """Seconds between two polls of an idle worker without a wake-up; each is up to a fifth shorter or longer."""
     liveness_file: str = ""
     """Touched at each poll and each step, for probes on the same machine; empty disables it."""
+
+
+class ProvenanceSettings(Settings):
+    """The key that signs a C2PA manifest into each video; without one, videos have only their mark."""
+
+    model_config = group("PROVENANCE")
+    certificate_file: str = ""
+    """PEM file with the certificate of the signer, then those of its issuers; empty: videos are not signed."""
+    key_file: str = ""
+    """PEM file with the private key in PKCS #8."""
+    algorithm: Literal["es256", "es384", "ps256", "ed25519"] = "es256"
+    """Signature algorithm of the key."""
+
+    @model_validator(mode="after")
+    def _a_key_has_a_certificate(self) -> Self:
+        if bool(self.certificate_file) != bool(self.key_file):
+            raise ValueError("set both DUBLINE_PROVENANCE_CERTIFICATE_FILE and DUBLINE_PROVENANCE_KEY_FILE, or none")
+        return self
 
 
 class LeaseSettings(Settings):

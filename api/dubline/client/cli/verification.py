@@ -10,6 +10,7 @@ import typer
 from dubline.client.calls.hashes import file_sha256
 from dubline.client.cli.connection import connect
 from dubline.client.errors import ClientError
+from dubline.client.runs.manifest_state import manifest_state
 from dubline.client.runs.video_mark import job_named_in
 
 #: Verdict -> what it means.
@@ -34,4 +35,5 @@ def verify(file: Annotated[Path, typer.Argument(help="A video.")]) -> None:
         typer.echo(f"job {found.job.id}{name} accepted={found.job.created_at} finished={found.job.finalized_at}")
     elif named is not None:
         typer.echo(f"The file names the job {named}.")
+    typer.echo(f"C2PA manifest: {manifest_state(file)}")
     raise typer.Exit(0 if found.verdict == "unaltered" else 1)

@@ -12,8 +12,9 @@ from dubline.orchestration.database.store import Store
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings, LimitSettings
 from dubline.orchestration.storage.objects import Objects
 from dubline.worker.executors.health import Health
+from dubline.worker.media.provenance import Provenance
 from dubline.worker.runtime.channel import AFTER_QUARANTINE
-from dubline.worker.settings import LeaseSettings
+from dubline.worker.settings import LeaseSettings, ProvenanceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,7 @@ def renderer(context: WorkerContext) -> RenderExecutor:
     """Make the executor of renders with the released networks; load those of the configured preset.
 
     Raises:
+        ProvenanceError: videos cannot be signed as configured.
         dubline.models.weights.WeightsError: the preset does not exist, or its weights are missing or altered.
         RuntimeError: the device does not exist.
     """
@@ -66,7 +68,10 @@ def renderer_with(context: WorkerContext, pipeline: Renderer) -> RenderExecutor:
 
     shared = _shared(context)
     test = partial(self_test.run, pipeline, context.settings.preset)
-    return RenderExecutor(renderer=pipeline, health=_health(shared, shared["store"].workers, test), **shared)
+    provenance = Provenance.configured(ProvenanceSettings.read())
+    return RenderExecutor(
+        renderer=pipeline, provenance=provenance, health=_health(shared, shared["store"].workers, test), **shared
+    )
 
 
 def prober(context: WorkerContext) -> ProbeExecutor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.domain.leases import Lease
     from dubline.orchestration.domain.retry import Retry
+    from dubline.worker.media.provenance import Provenance
 
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +40,8 @@ class RenderExecutor(AttemptExecutor):
 
     renderer: Renderer
     """The rendering pipeline with its networks."""
+    provenance: Provenance | None = None
+    """Signs each video; None: videos are not signed."""
 
     def run_next(self) -> bool:
         """Claim the next job and run one attempt at it.
@@ -97,6 +100,8 @@ class RenderExecutor(AttemptExecutor):
         except BadInputError as error:
             raise RuntimeError("this worker refuses files that passed their probe unchanged") from error
         progress(Stage.STORING, MUXED_PERCENT)
+        if self.provenance is not None:
+            rendered = replace(rendered, path=self.provenance.sign(rendered.path, f"{lease.job_id}.mp4"))
         return rendered, self.objects.put(rendered.path, lease.result_key, "video/mp4", progress.repeat)
 
     def _finish(self, lease: Lease, rendered: Rendered, size_bytes: int, gpu_s: float) -> None:
