@@ -101,6 +101,7 @@ def prober(store: Store, objects: Objects, leases: LeaseSettings, scratch_folder
         counts=ProbeFailures(doubtful=False),
         worker="prober",
         self_test=probe_failures.self_test,
+        isolated=True,
         folder=scratch_folder,
         leases=leases,
         liveness=LivenessFile(None),

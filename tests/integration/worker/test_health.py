@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.integration.orchestration.rows import change
 
 from dubline.options.render import RenderOptions
-from dubline.orchestration.domain.errors import MediaTruncatedError
+from dubline.orchestration.domain.errors import DeviceFailedError, MediaTruncatedError
 from dubline.orchestration.domain.events import Cursor, EventKind
 from dubline.orchestration.domain.jobs import JobState, NewJob, Stage
 from dubline.orchestration.domain.quarantine import FAILURES_IN_A_ROW, UNFINISHED_TEST
@@ -57,6 +58,11 @@ def is_a_tenants(job: RenderJob) -> bool:
     return bool(job.mark)
 
 
+def restarted(worker: RenderExecutor) -> RenderExecutor:
+    """Make the executor of the next process."""
+    return replace(worker, health=replace(worker.health))
+
+
 def quarantines(store: Store) -> int:
     return len(list(store.events.after(Cursor(), {EventKind.WORKER_QUARANTINED})))
 
@@ -83,6 +89,11 @@ def test_a_defective_worker_claims_no_job_after_its_third_failure(
     jobs = [insert() for _ in range(5)]
     for _ in range(FAILURES_IN_A_ROW):
         assert worker.run_next()
+    # The jobs may have spoilt this process, so a new one decides.
+    with pytest.raises(DeviceFailedError):
+        worker.run_next()
+    assert store.workers.read("worker") == (FAILURES_IN_A_ROW, 0.0)
+    worker = restarted(worker)
     for _ in range(2):
         with pytest.raises(QuarantinedError):
             worker.run_next()
@@ -108,7 +119,7 @@ def test_a_worker_tests_itself_again_after_its_quarantine(
         store.workers.failed("worker/1")
     for ended in (1, 2):
         with pytest.raises(QuarantinedError):
-            worker.run_next()
+            restarted(worker).run_next()
         assert quarantines(store) == ended
         change(store, "UPDATE workers SET quarantined_until = now()")
     breaks(lambda _: False)
@@ -126,7 +137,7 @@ def test_the_only_worker_ends_no_job_before_its_self_test(
         assert worker.run_next()
         change(store, "UPDATE jobs SET available_at = now()")
     with pytest.raises(QuarantinedError):
-        worker.run_next()
+        restarted(worker).run_next()
     assert store.jobs.get(tenant, job).state is JobState.RETRYING
 
 

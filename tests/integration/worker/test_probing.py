@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.integration.orchestration.rows import change
 
+from dubline.orchestration.domain.errors import NotAnImageError
 from dubline.orchestration.domain.quarantine import FAILURES_IN_A_ROW
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
 from dubline.worker.executors import probe, probe_failures
@@ -82,15 +83,17 @@ def test_a_defective_prober_quarantines_itself_and_rejects_no_file(
     assert store.uploads.get(tenant, upload.id).state is UploadState.PROBING
 
 
-def test_bad_files_quarantine_no_prober(
-    store: Store, send: Send, prober: ProbeExecutor, tenant: str, speech_bytes: bytes
-) -> None:
+def test_bad_files_quarantine_no_prober(send: Send, prober: ProbeExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise NotAnImageError
+
+    monkeypatch.setattr(probe, "probe", refuse)
     for _ in range(FAILURES_IN_A_ROW):
         send(UploadKind.PORTRAIT, b"a letter", "image/png")
         assert prober.run_next()
-    upload = send(UploadKind.SPEECH, speech_bytes, "audio/wav")
-    assert prober.run_next()
-    assert store.uploads.get(tenant, upload.id).state is UploadState.READY
+    assert prober.health.counts.read("prober") == (FAILURES_IN_A_ROW, 0.0)
+    assert not prober.run_next()
+    assert prober.health.counts.read("prober") == (0, 0.0)
 
 
 def test_a_defect_of_the_prober_rejects_no_file(

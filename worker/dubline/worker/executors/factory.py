@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ def prober(context: WorkerContext) -> ProbeExecutor:
 
     shared = _shared(context)
     counts = probe_failures.ProbeFailures(doubtful=AFTER_QUARANTINE in os.environ)
-    health = _health(shared, counts, probe_failures.self_test)
+    health = replace(_health(shared, counts, probe_failures.self_test), isolated=True)
     return ProbeExecutor(limits=LimitSettings.read(), health=health, **shared)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from dubline.orchestration.domain.errors import DeviceFailedError
 from dubline.orchestration.domain.quarantine import UNFINISHED_TEST, is_sick
 from dubline.worker.runtime import scratch
 from dubline.worker.runtime.heartbeat import Heartbeat
@@ -57,6 +58,10 @@ class Health:
     """A self-test may be silent for as long as an attempt."""
     liveness: LivenessFile
     """Touched by the self-test, and cleared of the mark of a quarantine."""
+    isolated: bool = False
+    """Whether the self-test uses processes of its own only, so that no work of this process can make it fail."""
+    _worked: bool = field(default=False, init=False)
+    """Whether this process may have done other work than a self-test."""
     _doubtful: bool = field(default=True, init=False)
     """Whether the row must be read before the next claim: at the start, and after too many failures."""
 
@@ -65,6 +70,7 @@ class Health:
 
         Raises:
             QuarantinedError: the worker is quarantined.
+            DeviceFailedError: the self-test failed in a process that did other work; a new process repeats it.
             DatabaseUnavailableError: its row cannot be read or written.
         """
         if not self._doubtful:
@@ -76,7 +82,7 @@ class Health:
             raise QuarantinedError
         if is_sick(failures):
             self._test(failures)
-        self._doubtful = False
+        self._doubtful, self._worked = False, True
 
     def failed(self) -> bool:
         """Count a failure; return whether the worker is doubtful, so that its failures must not end any work.
@@ -93,7 +99,9 @@ class Health:
 
     def _test(self, failures: int) -> None:
         _log.warning("self_test_started", failures=failures)
-        self.counts.begin_test(self.worker)
+        conclusive = self.isolated or not self._worked
+        if conclusive:
+            self.counts.begin_test(self.worker)
         # The heartbeat renews nothing; it ends a process that hangs.
         heartbeat = Heartbeat(lambda _: None, self.leases)
 
@@ -104,8 +112,10 @@ class Health:
         try:
             with scratch.attempt(self.folder) as folder, heartbeat:
                 self.self_test(folder, report)
-        except Exception as error:  # noqa: BLE001 - any error means that jobs would fail too
+        except Exception as error:
             _log.info("self_test_failed", exc_info=True)
+            if not conclusive:
+                raise DeviceFailedError from error
             self._quarantine(f"{type(error).__name__}: {error}")
         self.counts.succeeded(self.worker)
         self.liveness.clear()
