@@ -49,7 +49,7 @@ SELECT known.*, (
             SELECT cause, {times_charged(WORKER, "known.has_alternative")} AS times FROM attempts
             WHERE attempts.job_id = known.job_id AND {CHARGED} GROUP BY cause
         ) AS counted
-    ) AS charged, {_UPLOAD}
+    ) AS charged, (SELECT running_jobs FROM tenants WHERE name = known.job_tenant) AS running_limit, {_UPLOAD}
 FROM known LEFT JOIN uploads
     ON uploads.tenant = known.job_tenant AND uploads.id IN (known.portrait_upload_id, known.speech_upload_id)
 """  # noqa: S608 - our own text

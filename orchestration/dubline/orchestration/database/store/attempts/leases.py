@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from dubline.orchestration.database.store.attempts import checkpoints, fenced_statements, rescue
 from dubline.orchestration.database.store.attempts.claim import CLAIM, lease_of
+from dubline.orchestration.database.store.fairness.running_limit import release_excess
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.database.store.unconfirmed import UnconfirmedClaims
 from dubline.orchestration.domain.errors import DatabaseUnavailableError, LeaseLostError, UploadMissingError
@@ -58,6 +59,8 @@ class Leases:
                 raise
             if not rows:
                 return None
+            if rows[0].running_limit is not None and release_excess(self._engine, rows[0].job_tenant, token):
+                continue
             lease = lease_of(rows, token)
             if lease is not None:
                 return lease
