@@ -85,5 +85,5 @@ class Policy:
         jobs = (observation.waiting or 0) + (observation.running or 0)
         if self.basis is Basis.DEPTH:
             return -(-jobs // self.jobs_per_worker)
-        # Work that is predicted to need no time still needs a worker.
-        return max(math.ceil((observation.backlog_s or 0.0) / self.target_s), min(jobs, 1))
+        # Sums of floats may leave a rest without any job. Work that is predicted to need no time still needs a worker.
+        return max(math.ceil((observation.backlog_s or 0.0) / self.target_s), 1) if jobs else 0

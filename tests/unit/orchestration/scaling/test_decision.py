@@ -182,6 +182,7 @@ def test_a_steady_stream_of_work_starts_few_workers() -> None:
         (queue(0.0, idle=4), POLICY, 4, Reason.COOLDOWN),
         (replace(EMPTY, waiting=15, backlog_s=99_000.0), DEPTH, 2, Reason.UP),
         (replace(EMPTY, waiting=3), POLICY, 1, Reason.UP),
+        (replace(EMPTY, backlog_s=1e-12), POLICY, 0, Reason.STEADY),
     ],
 )
 def test_each_decision_names_its_reason(seen: Observation, policy: Policy, workers: int, reason: Reason) -> None:

@@ -1,0 +1,1 @@
+"""A simulated pool of workers, and the policies that scale it."""
