@@ -91,6 +91,8 @@ class BatchRun:
             if found:
                 self._client.batches.get(found)
                 self._display.notice(f"batch {found} continues: an earlier run has sent it. Nothing is sent again.")
+            else:
+                self._display.notice("An earlier run was interrupted. What the server has already is not sent again.")
         except RefusedError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise

@@ -69,11 +69,12 @@ class BatchState:
 
     def renew(self) -> None:
         """Take another key, because the batch was deleted."""
+        self.forget()
         self.is_new = True
         self._document = _new(self._document.server)
 
     def save(self, batch_id: str | None = None) -> None:
-        """Write the file in one step.
+        """Write the file in one step; of two runs that begin at once, the second takes over the key of the first.
 
         Raises:
             ClientError: it cannot be written.
@@ -87,13 +88,31 @@ class BatchState:
                 file.write(self._document.model_dump_json(indent=2))
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(self.path)
+            if not self.is_new:
+                Path(name).replace(self.path)
+            elif not _create(Path(name), self.path):
+                self._document = _read(self.path)
+            self.is_new = False
         except OSError as error:
             raise ClientError(f"Cannot write {self.path}: {error.strerror}.") from error
 
     def forget(self) -> None:
         """Remove the file, because the batch is finished."""
         self.path.unlink(missing_ok=True)
+
+
+def _create(temporary: Path, path: Path) -> bool:
+    """Give a file its name; return False if another file has that name."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A file system without links.
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
 
 
 def _new(server: str) -> _Document:

@@ -14,6 +14,7 @@ from tests.unit.client.service import BUCKET, KEY, URL, VIDEO, Service, problem
 from dubline.client.client import Client
 from dubline.client.errors import ClientError, ManifestError
 from dubline.client.runs.batch import BatchRun
+from dubline.client.runs.batch_state import BatchState
 from dubline.client.runs.manifest import Row
 
 if TYPE_CHECKING:
@@ -86,6 +87,25 @@ def test_the_key_is_stored_before_anything_is_sent(tmp_path: Path, media: Path, 
     assert {mode for mode, _ in found} == {0o600}
     (key,) = service.batches
     assert found[0][1] == {"version": 1, "server": URL, "idempotency_key": key, "batch_id": None}
+
+
+def test_two_runs_that_begin_at_once_have_one_key(tmp_path: Path) -> None:
+    first, second = (BatchState(tmp_path, URL, ["row"]) for _ in range(2))
+    assert first.key != second.key
+    first.save()
+    second.save()
+    assert first.key == second.key == BatchState(tmp_path, URL, ["row"]).key
+    first.save("batch-0")
+    assert BatchState(tmp_path, URL, ["row"]).batch_id == "batch-0"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
+    state = BatchState(tmp_path, URL, ["row"])
+    state.save()
+    state.path.write_text(state.path.read_text().replace('"version": 1', '"version": 2'))
+    with pytest.raises(ClientError, match="is not the state of a batch"):
+        BatchState(tmp_path, URL, ["row"])
 
 
 def test_a_run_that_continues_says_so_and_sends_nothing(
