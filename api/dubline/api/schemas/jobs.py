@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 from uuid import UUID
 
 from pydantic import Field
@@ -20,6 +20,8 @@ from dubline.api.schemas.fields import (
 )
 from dubline.api.schemas.options import RenderOptionsAnswer, RenderOptionsRequest
 from dubline.orchestration.domain.jobs import Attempt, Cause, JobState, NewJob, Outcome, Stage
+
+NAMED: Final = "Null if the job failed because there is no such upload."
 
 
 class JobInputsRequest(RequestModel):
@@ -93,8 +95,8 @@ class JobAnswer(RenderOptionsAnswer):
     id: UUID
     batch_id: UUID | None
     custom_id: str | None
-    portrait_upload_id: UUID
-    speech_upload_id: UUID
+    portrait_upload_id: UUID | None = Field(description=NAMED)
+    speech_upload_id: UUID | None = Field(description=NAMED)
     weights_sha256: str | None = Field(
         description="Hash of the networks that render it; null until an attempt has begun."
     )

@@ -31,6 +31,9 @@ class Admission:
     """An accepted job. It is inserted as queued, or as failed if one of its uploads cannot be used."""
 
     job: NewJob
+    portrait: Upload | None
+    """Its upload; None: the tenant has no such upload, and the job does not keep its id. Also for the speech."""
+    speech: Upload | None
     options: RenderOptions
     """The options, with a seed."""
     speech_s: float = 0.0
@@ -71,12 +74,21 @@ def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
     refusal = refusal or _refusal(job.speech_upload_id, speech, UploadKind.SPEECH)
     if refusal is not None:
         code, detail = refusal
-        return Admission(job=job, options=_seeded(job.options, 0), error_code=code, error_detail=detail)
+        return Admission(
+            job=job,
+            portrait=portrait,
+            speech=speech,
+            options=_seeded(job.options, 0),
+            error_code=code,
+            error_detail=detail,
+        )
     face, sound = (upload.facts if upload else None for upload in (portrait, speech))
     if face is None or sound is None:
         raise RuntimeError("an upload is ready without its facts")
     return Admission(
         job=job,
+        portrait=portrait,
+        speech=speech,
         options=_seeded(job.options, seed_of(face.sha256, sound.sha256)),
         speech_s=sound.duration_s or 0.0,
         cost_s=render_cost_s(face, sound, job.options),

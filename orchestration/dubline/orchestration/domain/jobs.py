@@ -103,8 +103,9 @@ class Job:
     position: int | None
     """Row in the batch, from 0."""
     custom_id: str | None
-    portrait_upload_id: UUID
-    speech_upload_id: UUID
+    portrait_upload_id: UUID | None
+    """None: the job failed, because its tenant has no such upload; also for the speech."""
+    speech_upload_id: UUID | None
     speech_s: float
     """Seconds of speech to animate; 0 if an upload could not be used."""
     options: RenderOptions

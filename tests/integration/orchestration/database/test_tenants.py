@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from tests.integration.orchestration.conftest import JobFactory
-from tests.integration.orchestration.rows import change, pending_deletion
+from tests.integration.orchestration.rows import change, column, pending_deletion
 
 from dubline.orchestration.database.store.accounts.keys import Keys
 from dubline.orchestration.database.store.accounts.tenants import Tenants
@@ -230,6 +232,36 @@ def test_a_failed_row_does_not_delete_the_upload_that_it_names(store: Store, vic
         store.deletions.batch(attacker.name, batch.id, "key:1", inputs=True)
     expire_promised(store)
     assert rows_of(store, victim.name) == before
+
+
+def test_a_failed_row_does_not_have_the_id_of_a_foreign_upload(store: Store, victim: Tenant) -> None:
+    attacker = Tenant(store, "attacker")
+    rows = [attacker.factory.new(portrait=victim.factory.portrait.id), attacker.factory.new(speech=uuid4())]
+    batch, _ = store.batches.insert(attacker.name, rows, None, "0" * 64)
+    first, second = store.batches.jobs(attacker.name, batch.id, None, 10).jobs
+    assert (first.portrait_upload_id, first.speech_upload_id) == (None, attacker.factory.speech.id)
+    assert (second.portrait_upload_id, second.speech_upload_id) == (attacker.factory.portrait.id, None)
+    assert (first.error_code, second.error_code) == ("upload_missing", "upload_missing")
+
+
+def test_the_database_removes_the_ids_of_foreign_uploads(store: Store, victim: Tenant) -> None:
+    attacker = Tenant(store, "attacker")
+    copied = (
+        "INSERT INTO jobs (id, tenant, portrait_upload_id, speech_upload_id, speech_s, preset, seed, state, order_key,"
+        " finalized_at, error_code, error_detail) SELECT gen_random_uuid(), :tenant, portrait_upload_id,"
+        " speech_upload_id, 0, preset, seed, :state, 0, CASE :state WHEN 'failed' THEN now() END,"
+        " CASE :state WHEN 'failed' THEN 'x' END, CASE :state WHEN 'failed' THEN 'y' END FROM jobs WHERE id = :id"
+    )
+    change(store, copied, tenant=attacker.name, state="failed", id=victim.job.id)
+    named = (
+        "SELECT count(*) FROM jobs WHERE tenant = 'attacker' AND num_nulls(portrait_upload_id, speech_upload_id) = 2"
+    )
+    assert column(store, named) == [1]
+    with pytest.raises(IntegrityError, match="jobs_named_check"):
+        change(store, copied, tenant=attacker.name, state="queued", id=victim.job.id)
+    moved = "UPDATE jobs SET portrait_upload_id = :upload WHERE tenant = 'attacker'"
+    with pytest.raises(IntegrityError, match="upload of another tenant"):
+        change(store, moved, upload=victim.factory.portrait.id)
 
 
 def test_a_failed_row_does_not_keep_the_upload_that_it_names(store: Store, victim: Tenant) -> None:

@@ -28,7 +28,7 @@ _RETRYING: Final = text("state = 'retrying'")
 
 
 class JobRow(Requested, Base):
-    """One job. The upload ids have no foreign key, because a failed job may refer to an upload that does not exist."""
+    """One job. Triggers remove the ids of uploads that its tenant does not have; those of deleted uploads stay."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -57,6 +57,9 @@ class JobRow(Requested, Base):
         # Rows that are older than the other three columns have weights only.
         equivalent("pinned", "render_batch IS NULL", "segment_frames IS NULL", "encoder_threads IS NULL"),
         CheckConstraint("render_batch IS NULL OR weights_sha256 IS NOT NULL", name="weighed"),
+        CheckConstraint(
+            "state = 'failed' OR portrait_upload_id IS NOT NULL AND speech_upload_id IS NOT NULL", name="named"
+        ),
         CheckConstraint("gpu_s >= 0", name="gpu"),
         CheckConstraint("state <> 'succeeded' OR progress_percent = 100", name="complete"),
         CheckConstraint("progress_percent BETWEEN 0 AND 100", name="progress"),
@@ -110,8 +113,8 @@ class JobRow(Requested, Base):
     batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("batches.id"))
     position: Mapped[int | None]
     custom_id: Mapped[str | None]
-    portrait_upload_id: Mapped[UUID]
-    speech_upload_id: Mapped[UUID]
+    portrait_upload_id: Mapped[UUID | None]
+    speech_upload_id: Mapped[UUID | None]
     speech_s: Mapped[float]
     preset: Mapped[str]
     weights_sha256: Mapped[str | None]
