@@ -21,6 +21,7 @@
 
 {{- define "dubline.env.bucket" -}}
 - {name: DUBLINE_BUCKET_NAME, value: {{ .Values.bucket.name | quote }}}
+- {name: DUBLINE_BUCKET_PREFIX, value: {{ .Values.bucket.prefix | quote }}}
 - {name: DUBLINE_BUCKET_REGION, value: {{ .Values.bucket.region | quote }}}
 - {name: DUBLINE_BUCKET_ENDPOINT_URL, value: {{ .Values.bucket.endpointUrl | quote }}}
 - {name: DUBLINE_BUCKET_PUBLIC_URL, value: {{ .Values.bucket.publicUrl | quote }}}

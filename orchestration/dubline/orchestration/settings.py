@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Final, Literal, Self
 
 import structlog
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dubline.orchestration.domain.object_keys import OWN_FOLDERS
 from dubline.orchestration.domain.quotas import TenantLimits
 from dubline.orchestration.domain.uploads import UNUSED_S
 
@@ -86,11 +88,16 @@ class BrokerSettings(Settings):
     """`redis://host:port/number`."""
 
 
+_FOLDER: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+
 class BucketSettings(Settings):
     """The S3 bucket of uploads, checkpoints and results."""
 
     model_config = group("BUCKET")
     name: str
+    prefix: str = Field(default="", max_length=200)
+    """Start of every key, such as `staging/`, so that installations share a bucket; it never changes afterwards."""
     region: str = "us-east-1"
     endpoint_url: str = ""
     """Empty: AWS."""
@@ -99,6 +106,17 @@ class BucketSettings(Settings):
     access_key: SecretStr = SecretStr("")
     """Empty: the default credentials of the environment (AWS_* variables, instance role)."""
     secret_key: SecretStr = SecretStr("")
+
+    @field_validator("prefix")
+    @classmethod
+    def _folders(cls, prefix: str) -> str:
+        parts = prefix.strip("/").split("/") if prefix else []
+        if not all(_FOLDER.fullmatch(part) for part in parts):
+            raise ValueError("use folders of letters, digits, '-', '_' and '.', such as staging/")
+        # An installation without a prefix would take such objects for its own, and remove them.
+        if not OWN_FOLDERS.isdisjoint(parts):
+            raise ValueError(f"no folder of it may be one of {', '.join(sorted(OWN_FOLDERS))}")
+        return "".join(f"{part}/" for part in parts)
 
 
 class LimitSettings(Settings):

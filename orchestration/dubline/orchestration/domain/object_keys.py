@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from uuid import UUID
 
+#: First part of every key. Other objects in the bucket are never removed.
+OWN_FOLDERS: Final = frozenset({"checkpoints", "results", "uploads"})
 #: Key of a video: job id, attempt number, token. Valid for Python's `%` and for PostgreSQL's `format`.
 RESULT: Final = "results/%s/%s-%s.mp4"
 _ID: Final = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from dubline.orchestration.domain.object_keys import OWN_FOLDERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.storage.objects import Objects, StoredObject
 
-#: Prefixes of our objects. Other objects in the bucket are never removed.
-PREFIXES: Final = ("checkpoints/", "results/", "uploads/")
 PAGE: Final = 1000
 #: A sweep is refused when orphans exceed this share of all objects and this number.
 MOST_SHARE: Final = 0.5
@@ -103,6 +103,6 @@ def _pass(store: Store, objects: Objects, orphan_age_s: float, *, dry_run: bool)
 
 
 def _pages(objects: Objects) -> Iterator[list[StoredObject]]:
-    found = chain.from_iterable(objects.list(prefix) for prefix in PREFIXES)
+    found = chain.from_iterable(objects.list(f"{folder}/") for folder in sorted(OWN_FOLDERS))
     while page := list(islice(found, PAGE)):
         yield page

@@ -57,6 +57,8 @@ class Objects:
 
     def __init__(self, settings: BucketSettings) -> None:
         self._bucket = settings.name
+        # Only this class knows the prefix: rows and callers have keys without it, and no call reaches other objects.
+        self._prefix = settings.prefix
         self._region = settings.region
         self._client = create_client(settings, settings.endpoint_url)
         # A signature covers the host, so presigned URLs with a public host need a client of their own.
@@ -88,18 +90,22 @@ class Objects:
                 raise StorageUnavailableError(f"The bucket {self._bucket} does not exist. Run create-bucket first.")
 
     def presign_put(self, key: str, content_type: str, size_bytes: int, expires_s: int = 3600) -> PresignedPut:
-        """Presign a PUT that S3 rejects unless content type and length match. No request is sent."""
+        """Presign a PUT that S3 rejects unless content type and length match, and once the object exists.
+
+        No request is sent.
+        """
         url = self._signer.generate_presigned_url(
             "put_object",
             Params={
                 "Bucket": self._bucket,
-                "Key": key,
+                "Key": self._prefix + key,
                 "ContentType": content_type,
                 "ContentLength": size_bytes,
+                "IfNoneMatch": "*",
             },
             ExpiresIn=expires_s,
         )
-        headers = {"Content-Type": content_type, "Content-Length": str(size_bytes)}
+        headers = {"Content-Type": content_type, "Content-Length": str(size_bytes), "If-None-Match": "*"}
         return PresignedPut(url=url, headers=headers, expires_at=_from_now(expires_s))
 
     def presign_get(self, key: str, filename: str, expires_s: int = RESULT_URL_MAX_S) -> str:
@@ -108,7 +114,7 @@ class Objects:
             "get_object",
             Params={
                 "Bucket": self._bucket,
-                "Key": key,
+                "Key": self._prefix + key,
                 "ResponseContentDisposition": f'attachment; filename="{_ascii_filename(filename)}"',
             },
             ExpiresIn=min(expires_s, RESULT_URL_MAX_S),
@@ -122,7 +128,7 @@ class Objects:
         """
         with translate_errors():
             try:
-                return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
+                return self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)["ContentLength"]
             except ClientError as error:
                 if http_status(error) == HTTPStatus.NOT_FOUND:
                     return None
@@ -146,7 +152,7 @@ class Objects:
         with translate_errors():
             report()
             try:
-                body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+                body = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"]
             except ClientError as error:
                 if http_status(error) == HTTPStatus.NOT_FOUND:
                     raise UploadMissingError from error
@@ -192,11 +198,13 @@ class Objects:
         Raises:
             StorageUnavailableError: the storage does not respond.
         """
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        paginator = self._client.get_paginator("list_objects_v2")
+        pages = paginator.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
         with translate_errors():
             for page in pages:
                 for found in page.get("Contents", ()):
-                    yield StoredObject(key=found["Key"], size_bytes=found["Size"], modified_at=found["LastModified"])
+                    key = found["Key"].removeprefix(self._prefix)
+                    yield StoredObject(key=key, size_bytes=found["Size"], modified_at=found["LastModified"])
 
     def delete_many(self, keys: Collection[str]) -> frozenset[str]:
         """Remove objects; missing ones count as removed.
@@ -212,14 +220,21 @@ class Objects:
             for first in range(0, len(wanted), DELETE_LIMIT):
                 part = wanted[first : first + DELETE_LIMIT]
                 response = self._client.delete_objects(
-                    Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in part], "Quiet": True}
+                    Bucket=self._bucket,
+                    Delete={"Objects": [{"Key": self._prefix + key} for key in part], "Quiet": True},
                 )
-                refused.update(error["Key"] for error in response.get("Errors", ()))
+                refused.update(error["Key"].removeprefix(self._prefix) for error in response.get("Errors", ()))
         return frozenset(wanted) - refused
 
     def _put(self, file: UploadStream, key: str, content_type: str, size_bytes: int) -> None:
         try:
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=file, ContentType=content_type, IfNoneMatch="*")
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._prefix + key,
+                Body=file,
+                ContentType=content_type,
+                IfNoneMatch="*",
+            )
         except ClientError as error:
             if http_status(error) != HTTPStatus.PRECONDITION_FAILED or self.size_bytes(key) != size_bytes:
                 raise

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
+from pydantic import ValidationError
 
 from dubline.orchestration.domain.errors import (
     LeaseLostError,
@@ -52,9 +54,47 @@ def test_a_presigned_put_stores_the_bytes(objects: Objects, key: str, tmp_path: 
 def test_a_presigned_put_signs_length_and_type(objects: Objects, key: str) -> None:
     # The test server checks no signatures; S3 rejects a request whose signed headers differ.
     signed = parse_qs(urlsplit(objects.presign_put(key, "image/png", 10).url).query)["X-Amz-SignedHeaders"]
-    assert signed == ["content-length;content-type;host"]
+    assert signed == ["content-length;content-type;host;if-none-match"]
     urls = {objects.presign_put(key, "image/png", size).url.split("Signature=")[1] for size in (10, 11)}
     assert len(urls) == 2
+
+
+def test_a_presigned_put_replaces_nothing(objects: Objects, key: str, tmp_path: Path) -> None:
+    presigned = objects.presign_put(key, "image/png", 10)
+    assert put(presigned.url, dict(presigned.headers), b"0123456789") == 200
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        put(presigned.url, dict(presigned.headers), b"9876543210")
+    with refused.value as response:
+        assert response.code == 412
+    objects.get(key, tmp_path / "copy", limit_bytes=10)
+    assert (tmp_path / "copy").read_bytes() == b"0123456789"
+
+
+def test_installations_with_prefixes_share_a_bucket(
+    bucket: BucketSettings, objects: Objects, key: str, file: Path, tmp_path: Path
+) -> None:
+    first, second = (
+        Objects(BucketSettings.model_validate(bucket.model_dump() | {"prefix": prefix})) for prefix in ("one", "two/b/")
+    )
+    first.put(file, key, "video/mp4")
+    assert first.size_bytes(key) == 10
+    assert second.size_bytes(key) is objects.size_bytes(key) is None
+    presigned = second.presign_put(key, "image/png", 3)
+    assert put(presigned.url, dict(presigned.headers), b"two") == 200
+    with urllib.request.urlopen(second.presign_get(key, "a.mp4"), timeout=10) as response:  # noqa: S310 - local
+        assert response.read() == b"two"
+    assert [one.key for one in first.list(key)] == [one.key for one in second.list(key)] == [key]
+    assert [one.key for one in objects.list(f"two/b/{key}")] == [f"two/b/{key}"]
+    assert second.delete_many([key]) == {key}
+    assert first.get(key, tmp_path / "copy", limit_bytes=10) == 10
+
+
+@pytest.mark.parametrize(
+    "prefix", ["uploads", "a/results/", "checkpoints/b", "..", "a/../b", "a//b", "a b", "/", "é", "x" * 201]
+)
+def test_a_prefix_that_another_installation_would_sweep_is_refused(bucket: BucketSettings, prefix: str) -> None:
+    with pytest.raises(ValidationError):
+        BucketSettings.model_validate(bucket.model_dump() | {"prefix": prefix})
 
 
 def test_presigned_urls_have_the_public_host(bucket: BucketSettings, key: str) -> None:
