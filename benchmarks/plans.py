@@ -160,6 +160,7 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
     "Jobs.page of a custom id": lambda store: _jobs(store, custom_id=CUSTOM_ID),
     "Jobs.page failed of a custom id": lambda store: _jobs(store, JobState.FAILED, custom_id=CUSTOM_ID),
     "Jobs.insert_once": lambda store: store.jobs.insert(TENANT, NEW),
+    "Batches.get": lambda store: store.batches.get(TENANT, BIG),
     "Batches.page": lambda store: store.batches.page(TENANT, BatchFilter(), WINDOW),
     "Batches.page finished": lambda store: store.batches.page(TENANT, BatchFilter(finished=True), WINDOW),
     "Batches.page unfinished": lambda store: store.batches.page(TENANT, BatchFilter(finished=False), WINDOW),
@@ -194,7 +195,6 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
 }
 #: These read each row of one batch, which has at most 10,000.
 CALLS_OF_BATCH: Final[dict[str, Callable[[Store], object]]] = {
-    "Batches.get": lambda store: store.batches.get(TENANT, BIG),
     "Batches.jobs": lambda store: store.batches.jobs(TENANT, BIG, None, LIMIT),
     "Batches.jobs failed, of which there are none": lambda store: store.batches.jobs(
         TENANT, BIG, None, LIMIT, states={JobState.FAILED}

@@ -80,6 +80,7 @@ class JobRow(Requested, Base):
         Index("jobs_portrait_upload", "portrait_upload_id", "batch_id"),
         Index("jobs_speech_upload", "speech_upload_id", "batch_id"),
         Index("jobs_listed", "tenant", "state", "created_at", "id"),
+        Index("jobs_counted", "batch_id", "tenant", "state"),
         Index(
             "jobs_named",
             *("tenant", "custom_id", "state", "created_at", "id"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import case, cast, func, literal_column, select, text
+from sqlalchemy import cast, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from dubline.orchestration.database.rows import BatchRow, JobRow
@@ -236,13 +236,16 @@ def _summary(row: BatchRow, open_count: int) -> BatchSummary:
 
 def _read(session: Session, tenant: str, batch_id: UUID) -> Batch:
     row = _row(session, tenant, batch_id)
-    percent = case((JobRow.state.in_(FINAL), 100.0), else_=JobRow.progress_percent)
+    of_batch = (JobRow.tenant == tenant, JobRow.batch_id == batch_id)
+    progress = select(func.sum(JobRow.progress_percent)).where(*of_batch, JobRow.state == JobState.RUNNING)
+    # Read from the index `jobs_counted` alone where rows have not changed lately. Jobs that wait have no progress.
     counted = session.execute(
-        select(JobRow.state, func.count(), func.sum(percent))
-        .where(JobRow.tenant == tenant, JobRow.batch_id == batch_id)
+        select(JobRow.state, func.count(), progress.correlate(None).scalar_subquery())
+        .where(*of_batch)
         .group_by(JobRow.state)
     ).all()
     counts = dict.fromkeys(JobState, 0) | {JobState(state): count for state, count, _ in counted}
+    percent = 100.0 * sum(counts[state] for state in FINAL) + float((counted and counted[0][2]) or 0)
     return Batch(
         id=row.id,
         tenant=row.tenant,
@@ -251,5 +254,5 @@ def _read(session: Session, tenant: str, batch_id: UUID) -> Batch:
         retention=Retention(inputs_s=row.inputs_s, results_s=row.results_s),
         counts=counts,
         # A batch whose jobs were all deleted is finished.
-        progress_percent=sum(float(total) for _, _, total in counted) / row.row_count if row.row_count else 100.0,
+        progress_percent=percent / row.row_count if row.row_count else 100.0,
     )
