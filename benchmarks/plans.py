@@ -25,7 +25,7 @@ from benchmarks.migrations import driver_url, start_database
 from sqlalchemy import event
 
 from dubline.orchestration.database.store import Store, connections
-from dubline.orchestration.database.store.deletion import removal
+from dubline.orchestration.database.store.deletion import removal, upload_life
 from dubline.orchestration.database.store.schema import migrate
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.events import Cursor, EventKind
@@ -43,6 +43,7 @@ TENANT: Final = "acme"
 PORTRAIT: Final = UUID(int=1)
 """In every finished job, and in no other."""
 WAITING_PORTRAIT: Final = UUID(int=2)
+UNNAMED_PORTRAIT: Final = UUID(int=4)
 SPEECH: Final = UUID(int=3)
 NEW: Final = NewJob(portrait_upload_id=WAITING_PORTRAIT, speech_upload_id=SPEECH)
 #: A batch with as many jobs as a batch may have.
@@ -73,7 +74,7 @@ FILL: Final = (
     """
     INSERT INTO uploads (id, tenant, kind, state, content_type, size_bytes, media_type, sha256, width_px, height_px,
         face_box, duration_s, finalized_at, created_at)
-    SELECT CASE WHEN number <= 3 THEN lpad(number::text, 32, '0')::uuid ELSE gen_random_uuid() END, 'acme',
+    SELECT CASE WHEN number <= 4 THEN lpad(number::text, 32, '0')::uuid ELSE gen_random_uuid() END, 'acme',
         CASE WHEN portrait THEN 'portrait' ELSE 'speech' END, 'ready', 'image/png', 1, 'image/png',
         CASE WHEN number %% 2 = 0 THEN repeat('a', 64) ELSE repeat(md5(number::text), 2) END,
         CASE WHEN portrait THEN 640 END, CASE WHEN portrait THEN 480 END,
@@ -83,6 +84,12 @@ FILL: Final = (
         SELECT number, number <> 3 AND number < %(rows)s / 2 - 10 AS portrait
         FROM generate_series(1, %(rows)s / 2) AS number
     ) AS planned
+    """,
+    """
+    INSERT INTO uploads (id, tenant, kind, state, content_type, size_bytes, order_key, probe_attempts, probe_after)
+    SELECT gen_random_uuid(), 'acme', 'speech', 'probing', 'audio/wav', 1, number, CASE WHEN paused THEN 1 ELSE 0 END,
+        CASE WHEN paused THEN now() + interval '1 day' ELSE now() END
+    FROM (SELECT number, number %% 2 = 0 AS paused FROM generate_series(1, %(rows)s / 5) AS number) AS planned
     """,
     """
     INSERT INTO batches (id, tenant, row_count, open_count, created_at)
@@ -104,7 +111,7 @@ FILL: Final = (
         CASE WHEN state <> 'queued' THEN now() END, CASE WHEN state = 'succeeded' THEN now() END,
         CASE WHEN state = 'succeeded' THEN 100 ELSE 0 END, CASE WHEN state = 'succeeded' THEN 'results/' || number END,
         CASE WHEN state = 'succeeded' THEN 1 END, CASE WHEN state = 'succeeded' THEN 5 END,
-        CASE WHEN state = 'succeeded' THEN repeat('0', 64) END
+        CASE WHEN state = 'succeeded' THEN repeat(md5(number::text), 2) END
     FROM (
         SELECT number, CASE WHEN number %% 10 < 4 THEN 'succeeded' WHEN number %% 10 < 9 THEN 'queued' ELSE 'retrying'
             END AS state
@@ -150,9 +157,27 @@ def _in_use(store: Store, upload_id: UUID) -> bool:
         return removal.in_use(session, upload_id)
 
 
+def _claim_and_release(store: Store) -> None:
+    lease = store.leases.claim("host:1/2", LEASE_S)
+    if lease is not None:
+        store.leases.release(lease)
+
+
+def _probe_and_release(store: Store) -> None:
+    lease = store.uploads.claim("host:1/2", LEASE_S)
+    if lease is not None:
+        store.uploads.release(lease)
+
+
+def _review(store: Store, upload_id: UUID) -> object:
+    with transaction(store._engine) as session:  # noqa: SLF001 - a part of the end of retention periods
+        return upload_life.review(session, [upload_id])
+
+
 #: By name of the method of the store, and what is particular about the call.
 CALLS: Final[dict[str, Callable[[Store], object]]] = {
     "Jobs.get": lambda store: store.jobs.get(TENANT, UUID(int=8)),
+    "Jobs.find_result": lambda store: store.jobs.find_result(TENANT, "0" * 64),
     "Jobs.attempts": lambda store: store.jobs.attempts(TENANT, UUID(int=1)),
     "Jobs.page": _jobs,
     "Jobs.page succeeded": lambda store: _jobs(store, JobState.SUCCEEDED),
@@ -160,6 +185,7 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
     "Jobs.page of a custom id": lambda store: _jobs(store, custom_id=CUSTOM_ID),
     "Jobs.page failed of a custom id": lambda store: _jobs(store, JobState.FAILED, custom_id=CUSTOM_ID),
     "Jobs.insert_once": lambda store: store.jobs.insert(TENANT, NEW),
+    "Jobs.refund": lambda store: store.jobs.refund(),
     "Batches.get": lambda store: store.batches.get(TENANT, BIG),
     "Batches.page": lambda store: store.batches.page(TENANT, BatchFilter(), WINDOW),
     "Batches.page finished": lambda store: store.batches.page(TENANT, BatchFilter(finished=True), WINDOW),
@@ -170,17 +196,13 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
     "Uploads.page of speech": lambda store: _uploads(store, kind=UploadKind.SPEECH),
     "Uploads.page of a hash": lambda store: _uploads(store, sha256=SHA256),
     "Uploads.page of speech of a hash": lambda store: _uploads(store, kind=UploadKind.SPEECH, sha256=SHA256),
-    "Uploads.waiting_count": lambda store: store.uploads.waiting_count(),
     "Uploads.rescue_expired": lambda store: store.uploads.rescue_expired(),
-    "Uploads.claim": lambda store: store.uploads.claim("host:1/2", LEASE_S),
-    "Jobs.queued_counts": lambda store: store.jobs.queued_counts(),
-    "Jobs.refund": lambda store: store.jobs.refund(),
-    # Each claim is by another worker, so that the tenant soon has more than its share of them.
-    "Leases.claim": lambda store: store.leases.claim(f"host:{next(PROCESSES)}/1", LEASE_S),
     "Leases.rescue_expired": lambda store: store.leases.rescue_expired(),
     "Leases.expire_deadlines": lambda store: store.leases.expire_deadlines(),
     "Deletions.upload in finished jobs": lambda store: _in_use(store, PORTRAIT),
     "Deletions.upload in waiting jobs": lambda store: _in_use(store, WAITING_PORTRAIT),
+    "Deletions.expire": lambda store: store.deletions.expire(LIMIT),
+    "Deletions.expire a portrait in no job": lambda store: _review(store, UNNAMED_PORTRAIT),
     "Deletions.pending": lambda store: store.deletions.pending(LIMIT),
     "Deletions.referenced": lambda store: store.deletions.referenced(["results/1", "uploads/1"]),
     "Deletions.audit": lambda store: store.deletions.audit(TENANT, PORTRAIT),
@@ -193,8 +215,16 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
     "Keys.authenticate": lambda store: store.keys.authenticate("unknown"),
     "Tenants.holdings": lambda store: store.tenants.holdings(TENANT),
 }
-#: These read each row of one batch, which has at most 10,000.
-CALLS_OF_BATCH: Final[dict[str, Callable[[Store], object]]] = {
+#: These read each row of one batch, which has at most 10,000, or count up to 1,000 rows, or write rows.
+CALLS_OF_MANY: Final[dict[str, Callable[[Store], object]]] = {
+    "Jobs.queued_counts": lambda store: store.jobs.queued_counts(),
+    "Uploads.waiting_count": lambda store: store.uploads.waiting_count(),
+    # Each claim is by another worker, so that the tenant soon has more than its share of them.
+    "Leases.claim": lambda store: store.leases.claim(f"host:{next(PROCESSES)}/1", LEASE_S),
+    "Leases.claim of a released job": _claim_and_release,
+    "Uploads.claim": lambda store: store.uploads.claim("host:1/2", LEASE_S),
+    "Uploads.claim of a released upload": _probe_and_release,
+    "Deletions.expire the portrait of all finished jobs": lambda store: _review(store, PORTRAIT),
     "Batches.jobs": lambda store: store.batches.jobs(TENANT, BIG, None, LIMIT),
     "Batches.jobs failed, of which there are none": lambda store: store.batches.jobs(
         TENANT, BIG, None, LIMIT, states={JobState.FAILED}
@@ -302,7 +332,7 @@ def main() -> None:
             print(f"filled {options.rows} jobs in {time.perf_counter() - started:.0f} s")
         explained, plans = opened.enter_context(recorded(url))
         plain = opened.enter_context(Store.connect(settings))
-        for name, call in (CALLS | CALLS_OF_BATCH).items():
+        for name, call in (CALLS | CALLS_OF_MANY).items():
             costs = plans.measure(lambda call=call: call(explained), options.calls)
             caller_s = [_timed(lambda call=call: call(plain)) for _ in range(WARM + options.calls)][WARM:]
             server, caller = _spread(costs.server_s), _spread(caller_s)

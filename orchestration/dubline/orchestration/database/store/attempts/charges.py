@@ -44,8 +44,10 @@ def failed_by(job: str, worker: str) -> str:
         job: SQL expression of the job's id.
         worker: SQL expression of the worker's name.
     """
+    # Not EXISTS: for it the planner may read the attempts at all jobs once, and a claim needs those at a few.
     return (
-        f"EXISTS (SELECT FROM attempts WHERE attempts.job_id = {job} AND {worker_of('attempts.worker')} = {worker}"
+        f"(SELECT count(*) > 0 FROM attempts WHERE attempts.job_id = {job}"  # noqa: S608 - our own text
+        f" AND {worker_of('attempts.worker')} = {worker}"
         f" AND cause <> '{Cause.TRANSIENT}' AND {CHARGED})"
     )
 

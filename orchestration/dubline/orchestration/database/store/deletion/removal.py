@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 #: A failed job may name an upload of another tenant: only jobs of its owner use an upload.
-#: One open job is enough. The order leaves the planner only the index of open jobs: to find any row, it would scan the
-#: table, because it expects open jobs of a portrait with many jobs.
+#: One job is enough. The order leaves the planner only the index of the upload: to find any row, also by EXISTS, it
+#: would scan the table, because it expects to meet a job soon where few portraits are in many jobs. With BETWEEN, the
+#: order is not constant, and the planner keeps it.
 _SELECT_IN_USE: Final = text("""
 SELECT uploads.id FROM uploads, LATERAL (
-    SELECT FROM jobs WHERE portrait_upload_id = uploads.id AND tenant = uploads.tenant AND finalized_at IS NULL
-    ORDER BY created_at LIMIT 1
+    SELECT FROM jobs WHERE portrait_upload_id BETWEEN uploads.id AND uploads.id AND tenant = uploads.tenant
+    AND finalized_at IS NULL ORDER BY portrait_upload_id, created_at LIMIT 1
 ) AS first_job WHERE uploads.id = ANY(:ids)
 UNION
 SELECT uploads.id FROM uploads, LATERAL (
-    SELECT FROM jobs WHERE speech_upload_id = uploads.id AND tenant = uploads.tenant AND finalized_at IS NULL
-    ORDER BY created_at LIMIT 1
+    SELECT FROM jobs WHERE speech_upload_id BETWEEN uploads.id AND uploads.id AND tenant = uploads.tenant
+    AND finalized_at IS NULL ORDER BY speech_upload_id, created_at LIMIT 1
 ) AS first_job WHERE uploads.id = ANY(:ids)
 """)
 _DELETE_UPLOADS: Final = text("DELETE FROM uploads WHERE id = ANY(:ids)")
@@ -46,8 +47,13 @@ _DELETE_ATTEMPTS: Final = text("DELETE FROM attempts WHERE job_id = ANY(:ids)")
 _DELETE_JOBS: Final = text("DELETE FROM jobs WHERE id = ANY(:ids)")
 _SELECT_NAMED: Final = text("""
 SELECT id FROM unnest(CAST(:ids AS uuid[])) AS given (id)
-WHERE EXISTS (SELECT FROM jobs AS others WHERE portrait_upload_id = given.id AND tenant = :tenant)
-OR EXISTS (SELECT FROM jobs AS others WHERE speech_upload_id = given.id AND tenant = :tenant)
+WHERE (
+    SELECT true FROM jobs AS others WHERE portrait_upload_id BETWEEN given.id AND given.id AND tenant = :tenant
+    ORDER BY portrait_upload_id LIMIT 1
+) OR (
+    SELECT true FROM jobs AS others WHERE speech_upload_id BETWEEN given.id AND given.id AND tenant = :tenant
+    ORDER BY speech_upload_id LIMIT 1
+)
 """)
 _SELECT_INPUTS: Final = text("""
 SELECT portrait_upload_id FROM jobs WHERE id = ANY(:ids) UNION SELECT speech_upload_id FROM jobs WHERE id = ANY(:ids)

@@ -33,8 +33,26 @@ SELECT id, tenant, review_at FROM uploads
 WHERE review_at < now() AND (review_at, id) > (CAST(:review_at AS timestamptz), CAST(:id AS uuid))
 ORDER BY review_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
-#: The batches that name an upload are read from an index; a portrait may be named by very many jobs of few batches.
-_SELECT_ENDS: Final = text("""
+#: The batches that name an upload: one entry of an index for each, since very many jobs may name it. For BETWEEN see
+#: `removal`.
+_BATCHES_THAT_NAME: Final = """
+WITH RECURSIVE named AS (
+    (SELECT batch_id FROM jobs WHERE {column} BETWEEN uploads.id AND uploads.id ORDER BY {column}, batch_id LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT batch_id FROM jobs WHERE ({column}, batch_id) > (uploads.id, named.batch_id) AND {column} <= uploads.id
+        ORDER BY {column}, batch_id LIMIT 1
+    ) FROM named WHERE named.batch_id IS NOT NULL
+) SELECT batch_id FROM named WHERE batch_id IS NOT NULL
+"""
+_IS_NAMED: Final = """
+(
+    SELECT true FROM jobs WHERE {column} BETWEEN uploads.id AND uploads.id AND jobs.tenant = uploads.tenant
+    ORDER BY {column} LIMIT 1
+)
+"""
+#: Without OFFSET 0 each date would be computed twice.
+_SELECT_ENDS: Final = text(f"""
 SELECT id, tenant, ends_at < now() AS ended, NULLIF(ends_at, 'infinity') AS ends_at
 FROM (
     SELECT uploads.id, uploads.tenant, LEAST(
@@ -43,19 +61,18 @@ FROM (
             (
                 SELECT max(coalesce(batches.inputs_expire_at, 'infinity')) FROM batches
                 WHERE batches.tenant = uploads.tenant AND batches.inputs_s IS NOT NULL AND batches.id IN (
-                    SELECT batch_id FROM jobs WHERE portrait_upload_id = uploads.id
-                    UNION SELECT batch_id FROM jobs WHERE speech_upload_id = uploads.id
+                    ({_BATCHES_THAT_NAME.format(column="portrait_upload_id")})
+                    UNION ({_BATCHES_THAT_NAME.format(column="speech_upload_id")})
                 )
             ),
             delete_by,
-            CASE WHEN EXISTS (SELECT FROM jobs WHERE portrait_upload_id = uploads.id AND jobs.tenant = uploads.tenant)
-                OR EXISTS (SELECT FROM jobs WHERE speech_upload_id = uploads.id AND jobs.tenant = uploads.tenant)
+            CASE WHEN {_IS_NAMED.format(column="portrait_upload_id")} OR {_IS_NAMED.format(column="speech_upload_id")}
                 THEN 'infinity' ELSE unused_since + make_interval(secs => unused_s) END
         )
     ) AS ends_at
-    FROM uploads WHERE id = ANY(:ids)
+    FROM uploads WHERE id = ANY(:ids) OFFSET 0
 ) AS dated
-""")
+""")  # noqa: S608 - our own text
 _SET_REVIEW: Final = text("""
 UPDATE uploads SET review_at = given.ends_at
 FROM unnest(CAST(:ids AS uuid[]), CAST(:dates AS timestamptz[])) AS given (id, ends_at) WHERE uploads.id = given.id
