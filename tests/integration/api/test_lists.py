@@ -228,6 +228,7 @@ def test_the_limits_are_those_of_the_settings(client: TestClient, services: Serv
         "speech_bytes": limits.upload_bytes,
         "presets": ["base", "tiny"],
         "consent_required": limits.require_consent,
+        "unused_upload_s": limits.unused_upload_s,
         "requests_per_s": limits.requests_per_s,
         "queued_jobs": limits.queued_jobs,
         "queued_s": limits.queued_s,

@@ -123,10 +123,10 @@ def test_a_client_that_receives_slowly_gets_everything(
         wait_until(lambda: running.server_state.connections)
         (connection,) = running.server_state.connections
         assert isinstance(connection, Connection)
-        wait_until(lambda: connection._deadline)
         received, unsent = 0, connection.transport.get_write_buffer_size
-        while unsent():
-            before = unsent()
+        wait_until(unsent)
+        wait_until(lambda: connection._deadline)
+        while before := unsent():
             while unsent() == before:
                 received += len(client.recv(1_000_000))
             # Its time is over, but it has received something.

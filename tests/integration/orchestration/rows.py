@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.quotas import Holdings
 
 if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
+
+_COUNTED = text("""
+SELECT (SELECT count(*) FROM jobs WHERE tenant = :tenant AND finalized_at IS NULL),
+    (SELECT coalesce(sum(round(speech_s * 1000)), 0) FROM jobs WHERE tenant = :tenant AND finalized_at IS NULL),
+    (SELECT coalesce(sum(size_bytes), 0) FROM uploads WHERE tenant = :tenant)
+    + (SELECT coalesce(sum(result_size_bytes), 0) FROM jobs WHERE tenant = :tenant AND result_deleted_at IS NULL)
+""")
 
 
 def column(store: Store, query: str, **values: Any) -> list[Any]:
@@ -38,3 +46,10 @@ def pass_time(store: Store, seconds: float) -> None:
             f"{name} = {name} - make_interval(secs => :seconds)" for name in column(store, dates, table=table)
         )
         change(store, f"UPDATE {table} SET {moved}", seconds=seconds)  # noqa: S608 - our own text
+
+
+def counted_holdings(store: Store, tenant: str) -> Holdings:
+    """Count what a tenant holds, row by row."""
+    with transaction(store._engine) as session:
+        jobs, speech_ms, stored_bytes = session.execute(_COUNTED, {"tenant": tenant}).one()
+    return Holdings(jobs=jobs, speech_s=float(speech_ms) / 1000, stored_bytes=int(stored_bytes))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 from tests.integration.orchestration.conftest import JobFactory
+from tests.integration.orchestration.rows import counted_holdings
 
 from dubline.orchestration.database.store.accounts.holdings import SUM_FROM
 from dubline.orchestration.database.store.transaction import transaction
@@ -17,25 +18,15 @@ from dubline.orchestration.domain.uploads import UploadKind
 if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
 
-#: What the tables hold, counted row by row.
-COUNTED = text("""
-SELECT (SELECT count(*) FROM jobs WHERE tenant = :tenant AND finalized_at IS NULL),
-    (SELECT coalesce(sum(round(speech_s * 1000)), 0) FROM jobs WHERE tenant = :tenant AND finalized_at IS NULL),
-    (SELECT coalesce(sum(size_bytes), 0) FROM uploads WHERE tenant = :tenant)
-    + (SELECT coalesce(sum(result_size_bytes), 0) FROM jobs WHERE tenant = :tenant AND result_deleted_at IS NULL)
-""")
-
-
-def counted(store: Store, tenant: str) -> Holdings:
-    with transaction(store._engine) as session:
-        jobs, speech_ms, stored_bytes = session.execute(COUNTED, {"tenant": tenant}).one()
-    return Holdings(jobs=jobs, speech_s=float(speech_ms) / 1000, stored_bytes=int(stored_bytes))
-
 
 def test_holdings_equal_the_rows_after_every_kind_of_change(store: Store, factory: JobFactory) -> None:
     def check(jobs: int, stored_bytes: int) -> None:
         held = store.tenants.holdings("acme")
-        assert held == counted(store, "acme") == Holdings(jobs=jobs, speech_s=3.0 * jobs, stored_bytes=stored_bytes)
+        assert (
+            held
+            == counted_holdings(store, "acme")
+            == Holdings(jobs=jobs, speech_s=3.0 * jobs, stored_bytes=stored_bytes)
+        )
 
     check(0, 20)
     first = factory.job()
@@ -60,7 +51,7 @@ def test_many_changes_are_replaced_by_their_sum(store: Store, factory: JobFactor
         store.jobs.insert_once("acme", factory.new(), None, limits)
     with transaction(store._engine) as session:
         assert (session.scalar(text("SELECT count(*) FROM holdings")) or 0) < SUM_FROM
-    assert store.tenants.holdings("acme") == counted(store, "acme")
+    assert store.tenants.holdings("acme") == counted_holdings(store, "acme")
 
 
 def test_concurrent_requests_do_not_exceed_a_quota_together(store: Store, factory: JobFactory) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from tests.integration.conftest import EMPTY
 from tests.integration.orchestration.conftest import JobFactory
-from tests.integration.orchestration.rows import column, pass_time
+from tests.integration.orchestration.rows import column, counted_holdings, pass_time
 
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.batches import Retention
@@ -210,6 +210,10 @@ class RetentionMachine(RuleBasedStateMachine):
         for upload_id in list(self.live):
             if self.ends_at(upload_id) < self.now:
                 del self.live[upload_id]
+
+    @invariant()
+    def holdings_equal_the_rows(self) -> None:
+        assert self.store.tenants.holdings("acme") == counted_holdings(self.store, "acme")
 
     @invariant()
     def the_uploads_equal_the_model(self) -> None:

@@ -14,6 +14,7 @@ from dubline.orchestration.database.rows import Base
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.database.store.schema import migrate
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
+from dubline.orchestration.domain.quotas import Holdings
 from dubline.orchestration.settings import DatabaseSettings
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def test_rows_of_the_first_version_are_migrated(empty: DatabaseSettings, databas
         old = store.jobs.get("acme", job_id)
         assert (old.state, old.gpu_s, old.deadline_at, old.weights_sha256) == ("succeeded", 0, None, "w")
         assert old.options.controls == MotionControls()
+        assert store.tenants.holdings("acme") == Holdings(jobs=0, speech_s=0, stored_bytes=1)
         (attempt,) = store.jobs.attempts("acme", job_id)
         assert (attempt.outcome, attempt.gpu_s, attempt.refused_writes) == ("succeeded", 0, 0)
 

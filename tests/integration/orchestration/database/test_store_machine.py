@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from sqlalchemy import text
 from tests.integration.conftest import EMPTY
 from tests.integration.orchestration.conftest import JobFactory
-from tests.integration.orchestration.rows import change
+from tests.integration.orchestration.rows import change, counted_holdings
 
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
@@ -296,6 +296,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.removed.update(keys)
 
     # Invariants after each step.
+
+    @invariant()
+    def holdings_equal_the_rows(self) -> None:
+        assert self.store.tenants.holdings("acme") == counted_holdings(self.store, "acme")
 
     @invariant()
     def each_final_job_has_one_event(self) -> None:
