@@ -34,11 +34,13 @@ class Service:
 
     Attributes:
         requests: method and path of each request.
-        lost: method and path of a request whose response is lost because the command is interrupted.
+        puts: status of each PUT.
+        lost: method and path of a request whose response is lost because the command is interrupted; `PUT` is any.
     """
 
     def __init__(self, server: TestClient, services: Services, video: Path) -> None:
         self.requests: list[str] = []
+        self.puts: list[int] = []
         self.lost = ""
         self._server, self._services, self._video = server, services, video
         self._bucket = httpx2.HTTPTransport()
@@ -48,7 +50,11 @@ class Service:
         line = f"{request.method} {request.url.path}"
         self.requests.append(line)
         if request.url.host != "testserver":
-            return self._bucket.handle_request(request)
+            response = self._bucket.handle_request(request)
+            if request.method == "PUT":
+                self.puts.append(response.status_code)
+                self._lose("PUT")
+            return response
         answer = self._server.request(
             request.method, str(request.url), headers=dict(request.headers), content=request.content
         )
@@ -56,10 +62,13 @@ class Service:
             self._probe()
         if line == "POST /v1/batches":
             self._render()
+        self._lose(line)
+        return httpx2.Response(answer.status_code, headers=dict(answer.headers), content=answer.content)
+
+    def _lose(self, line: str) -> None:
         if line == self.lost:
             self.lost = ""
             raise KeyboardInterrupt
-        return httpx2.Response(answer.status_code, headers=dict(answer.headers), content=answer.content)
 
     def sent(self, method: str) -> list[str]:
         """Return the paths of the requests with a method."""
@@ -124,7 +133,7 @@ def dubline(*words: object) -> Result:
     return CliRunner().invoke(commands.app, [str(word) for word in words])
 
 
-@pytest.mark.parametrize("lost", ["POST /v1/uploads", "POST /v1/batches"])
+@pytest.mark.parametrize("lost", ["POST /v1/uploads", "PUT", "POST /v1/batches"])
 def test_a_batch_whose_response_is_lost_is_sent_once(service: Service, folder: Path, lost: str) -> None:
     words = ("batch", folder / "rows.jsonl", "--out", folder / "out")
     service.lost = lost
@@ -140,9 +149,11 @@ def test_a_batch_whose_response_is_lost_is_sent_once(service: Service, folder: P
         ("b.mp4", VIDEO),
     ]
     assert service.sent("POST").count("/v1/batches") == 1
-    assert len(service.sent("PUT")) == 2, "equal files are sent once"
+    # Equal files are sent once. The bucket refuses a file that it has already, which counts as sent.
+    assert service.puts.count(200) == 2
+    assert 412 in service.puts or lost != "PUT"
     again = dubline(*words)
-    assert (again.exit_code, len(service.sent("PUT"))) == (1, 2)
+    assert (again.exit_code, service.puts.count(200)) == (1, 2)
     assert isinstance(again.exception, ClientError), "finished videos are not rendered again by mistake"
 
 
