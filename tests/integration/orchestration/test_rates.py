@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -59,3 +60,16 @@ def test_without_valkey_requests_are_counted_in_the_process() -> None:
         return [*allowed, (await rates.count("acme", 0.1)).allowed]
 
     assert asyncio.run(run()) == [True, False, True]
+
+
+def test_a_silent_valkey_is_asked_once_and_then_left_alone() -> None:
+    async def run(url: str) -> list[bool]:
+        rates = Rates(url, clock=lambda: 7.0)
+        return [(await rates.count("acme", 0.2)).allowed for _ in range(3)]
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert asyncio.run(run(f"redis://127.0.0.1:{server.getsockname()[1]}/0")) == [True, True, False]
+        server.accept()[0].close()
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()

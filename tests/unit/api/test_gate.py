@@ -43,7 +43,7 @@ class App:
         await send({"type": "http.response.start", "status": 204, "headers": []})
 
 
-def answered(app: App, path: str, *headers: tuple[bytes, bytes]) -> int:
+def answered(app: App, path: str, *headers: tuple[bytes, bytes], services: Any = None) -> int:
     """Send a request whose body may be received by the app only; return the status of the response."""
     statuses: list[int] = []
 
@@ -53,7 +53,7 @@ def answered(app: App, path: str, *headers: tuple[bytes, bytes]) -> int:
     async def send(message: Message) -> None:
         statuses.extend([message["status"]] if "status" in message else [])
 
-    services: Any = Services(store=Store(), objects=None, limits=LimitSettings())  # type: ignore[arg-type]
+    services = services or Services(store=Store(), objects=None, limits=LimitSettings())  # type: ignore[arg-type]
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": path, "headers": list(headers)}
 
     async def request() -> None:
@@ -76,6 +76,15 @@ def test_a_body_with_a_valid_key_is_received(value: bytes) -> None:
     app = App()
     assert answered(app, "/v1/batches", (b"authorization", value)) == 204
     assert (app.received, app.tenant) == (1, "acme")
+
+
+def test_no_byte_of_a_body_above_the_rate_is_received() -> None:
+    app = App()
+    limits = LimitSettings(requests_per_s=0.1)
+    services: Any = Services(store=Store(), objects=None, limits=limits)  # type: ignore[arg-type]
+    keyed = (b"authorization", b"Bearer good")
+    assert [answered(app, "/v1/batches", keyed, services=services) for _ in range(3)] == [204, 429, 429]
+    assert app.received == 1
 
 
 def test_every_route_with_a_body_limits_its_cost() -> None:
