@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Final, Literal, Self
 
 import structlog
@@ -190,6 +191,13 @@ class MaintenanceSettings(Settings):
     """Between two passes over the whole bucket."""
     orphan_age_s: float = Field(default=3600.0, ge=60)
     """Age from which an object without a row is an orphan; far longer than a worker takes to insert a row."""
+    liveness_file: str = ""
+    """Touched after each search for expired leases, for probes on the same machine; empty disables it."""
+
+    @property
+    def liveness_path(self) -> Path | None:
+        """The liveness file; None if it is disabled."""
+        return Path(self.liveness_file) if self.liveness_file else None
 
 
 class LogSettings(Settings):

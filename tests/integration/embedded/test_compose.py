@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -48,7 +49,9 @@ def test_compose_has_the_settings_of_the_embedded_stack(services: dict[str, Any]
     for name, service in services.items():
         if service["image"].startswith("dubline-"):
             is_worker = service["image"] == "dubline-worker"
-            more = {"DUBLINE_WORKER_SCRATCH_DIR"} if is_worker else set()
+            more = {"DUBLINE_WORKER_SCRATCH_DIR", "DUBLINE_WORKER_LIVENESS_FILE"} if is_worker else set()
+            more |= {"DUBLINE_MAINTENANCE_LIVENESS_FILE"} if name == "maintenance" else set()
+            more |= {"DUBLINE_API_RATES_URL"} if name == "api" else set()
             if is_worker or name == "maintenance":
                 more |= {"DUBLINE_BROKER_URL"}
             assert set(service["environment"]) == common | more, name
@@ -58,6 +61,22 @@ def test_ports_are_published_on_loopback_only(services: dict[str, Any]) -> None:
     for name, service in services.items():
         for port in service.get("ports", []):
             assert port["host_ip"] == "127.0.0.1", name
+
+
+def test_every_service_that_runs_has_a_probe_and_a_limit_on_memory(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert int(service["mem_limit"]) > 0, name
+        assert ("healthcheck" in service) == (service.get("restart") == "unless-stopped"), name
+
+
+def test_the_broker_asks_for_the_password_that_its_clients_send(services: dict[str, Any]) -> None:
+    command = services["broker"]["command"]
+    password = command[command.index("--requirepass") + 1]
+    assert password
+    for name in ("api", "maintenance", "prober", "renderer"):
+        urls = [value for key, value in services[name]["environment"].items() if value.startswith("redis://")]
+        assert [urlsplit(url).password for url in urls] == [password], name
+    assert password in services["broker"]["healthcheck"]["test"]
 
 
 def test_dubline_containers_are_confined(services: dict[str, Any]) -> None:

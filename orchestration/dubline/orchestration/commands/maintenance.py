@@ -28,7 +28,7 @@ def maintain(_: Namespace) -> int:
     objects, settings = Objects(BucketSettings.read()), MaintenanceSettings.read()
     with (
         Store.connect(DatabaseSettings.read()) as store,
-        scheduler.running(store, periodic_tasks(store, notifier, objects, settings)),
+        scheduler.running(store, periodic_tasks(store, notifier, objects, settings), settings.liveness_path),
     ):
         signal.sigwait(_STOP_SIGNALS)
     notifier.close()

@@ -38,7 +38,7 @@ def periodic_tasks(
             period_s=settings.reconcile_s,
             run=partial(reconciler.reconcile, store, notifier),
         ),
-        PeriodicTask(name="rescue", lock=LOCKS + 3, period_s=settings.rescue_s, run=Rescuer(store).run),
+        PeriodicTask(name="rescue", lock=LOCKS + 3, period_s=settings.rescue_s, vital=True, run=Rescuer(store).run),
         PeriodicTask(name="expire", lock=LOCKS + 4, period_s=settings.expire_s, run=partial(retention.expire, store)),
         PeriodicTask(
             name="clean", lock=LOCKS + 5, period_s=settings.clean_s, run=partial(cleaner.clean, store, objects)

@@ -7,7 +7,7 @@ takes over.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 from time import monotonic
@@ -19,6 +19,7 @@ from dubline.orchestration.domain.errors import DublineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from dubline.orchestration.database.store import Store
 
@@ -42,18 +43,25 @@ class PeriodicTask:
     """Seconds between two runs."""
     delay_s: float = 0.0
     """Seconds before the first run."""
+    vital: bool = False
+    """Whether the process counts as hanging if a run of the task hangs."""
     run: Callable[[], object]
     """One run; idempotent, and safe to interrupt."""
 
 
 @contextmanager
-def running(store: Store, tasks: Sequence[PeriodicTask]) -> Iterator[None]:
+def running(store: Store, tasks: Sequence[PeriodicTask], liveness: Path | None = None) -> Iterator[None]:
     """Run every task periodically, each in a thread of its own, until the block ends.
 
     At the end a run may take `STOP_TIMEOUT_S` more. A run that takes longer is abandoned with its daemon thread.
+
+    Args:
+        store: the database.
+        tasks: the tasks.
+        liveness: a file that is touched after each run of a vital task, also after a failed one; None: no file.
     """
     stop = Event()
-    threads = [Thread(target=_loop, args=(store, task, stop), name=task.name, daemon=True) for task in tasks]
+    threads = [Thread(target=_loop, args=(store, task, stop, liveness), name=task.name, daemon=True) for task in tasks]
     # Logged first: a task may fail, and log that, as soon as its thread runs.
     _log.info("maintenance_started", tasks=[task.name for task in tasks])
     for thread in threads:
@@ -80,11 +88,14 @@ def run_exclusively(store: Store, task: PeriodicTask) -> bool:
         return acquired
 
 
-def _loop(store: Store, task: PeriodicTask, stop: Event) -> None:
+def _loop(store: Store, task: PeriodicTask, stop: Event, liveness: Path | None) -> None:
     failure = ""
     stop.wait(task.delay_s)
     while not stop.is_set():
         previous, failure = failure, _run_once(store, task, failure)
+        if task.vital and liveness is not None:
+            with suppress(OSError):
+                liveness.touch()
         if previous and not failure:
             _log.info("task_recovered", task=task.name)
         stop.wait(min(max(task.period_s, RETRY_MIN_S), RETRY_MAX_S) if failure else task.period_s)

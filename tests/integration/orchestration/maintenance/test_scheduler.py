@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ import structlog
 from tests.integration.conftest import wait_until
 
 from dubline.orchestration.database.store import Store
-from dubline.orchestration.domain.errors import BrokerUnavailableError
+from dubline.orchestration.domain.errors import BrokerUnavailableError, StorageUnavailableError
 from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.maintenance.periodic_tasks import periodic_tasks
 from dubline.orchestration.maintenance.scheduler import PeriodicTask, run_exclusively, running
@@ -24,6 +25,7 @@ from dubline.orchestration.storage.s3 import READ_TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.integration.orchestration.conftest import JobFactory
 
@@ -164,3 +166,22 @@ def test_rescue_is_not_delayed_by_a_hanging_bucket_or_broker(
             bucket.close()
             broker.close()
     assert store.deletions.pending(10) == (lease.result_key,)
+
+
+def test_the_liveness_file_is_touched_by_vital_tasks_also_when_they_fail(store: Store, tmp_path: Path) -> None:
+    file, hanging = tmp_path / "liveness", threading.Event()
+
+    def fail() -> None:
+        raise StorageUnavailableError
+
+    runs: list[int] = []
+    others = [task(lambda: runs.append(1)), replace(task(hanging.wait, "hangs", LOCK + 1), vital=True)]
+    with structlog.testing.capture_logs():
+        with running(store, others, file):
+            wait_until(lambda: len(runs) > 2)
+            assert not file.exists()
+            hanging.set()
+            wait_until(file.exists)
+        file.unlink()
+        with running(store, [replace(task(fail), vital=True)], file):
+            wait_until(file.exists)
