@@ -1,4 +1,4 @@
-"""Compute time per second of video, by preset and stage: `python benchmarks/render.py [PORTRAIT [SPEECH]]`.
+"""Compute time per second of video, by preset and stage: `python benchmarks/render.py [PORTRAIT] [--height-px N]`.
 
 Times the worker's pipeline on the CPU of this machine with loaded networks. Compare the shares of the
 stages rather than the times.
@@ -17,7 +17,7 @@ from PIL import Image
 
 from dubline.framing import face
 from dubline.models.presets import PRESETS
-from dubline.options.render import RenderOptions
+from dubline.options.render import OutputOptions, RenderOptions
 from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media import track
 from dubline.worker.media.container import identify
@@ -53,7 +53,7 @@ class StageClock:
         self._stage, self._since = stage, now
 
 
-def main(portrait: Path, speech: Path) -> None:
+def main(portrait: Path, speech: Path, height_px: int | None) -> None:
     """Measure every preset."""
     device.make_deterministic()
     with Image.open(portrait) as picture:
@@ -73,7 +73,7 @@ def main(portrait: Path, speech: Path) -> None:
             speech=speech,
             container=container,
             duration_s=duration_s,
-            options=RenderOptions(preset=preset, seed=0),
+            options=RenderOptions(preset=preset, seed=0, output=OutputOptions(height_px=height_px)),
         )
         measure(job)
 
@@ -97,5 +97,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("portrait", type=Path, nargs="?", default=DEMO / "portraits/ada.jpg")
     parser.add_argument("speech", type=Path, nargs="?", default=DEMO / "speech/english.mp3")
+    parser.add_argument("--height-px", type=int, help="height of the video; default: the portrait's")
     options = parser.parse_args()
-    main(options.portrait, options.speech)
+    main(options.portrait, options.speech, options.height_px)

@@ -1,8 +1,8 @@
 """Predicted time of a job on a worker, and of a probe, by which the queues are shared between tenants.
 
-Only the ratios of costs matter. Those of renders were measured with `benchmarks/render.py` on two cores of an Intel
-Xeon (docs/benchmarks.md): the time grows with the seconds of speech, and with the pixels of the square that is rendered
-around the face. A close-up at 1080 x 1080 takes about seven times as long as a video of 128 x 128.
+Only the ratios of costs matter. Those of renders were measured on processors (docs/benchmarks.md): the time grows with
+the seconds of speech, and with the pixels of the square that is rendered around the face. A close-up at 1080 x 1080
+takes about seven times as long as a video of 128 x 128.
 """
 
 from __future__ import annotations
