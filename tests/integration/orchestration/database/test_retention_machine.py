@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from tests.integration.conftest import EMPTY
 from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import column, counted_holdings, pass_time
 
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.batches import Retention
-from dubline.orchestration.domain.errors import DublineError, NotFoundError
+from dubline.orchestration.domain.errors import DublineError, UploadInUseError
 from dubline.orchestration.domain.uploads import UNUSED_S, UploadKind
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ TENANT = "acme"
 HOUR_S = 3600
 #: No sum of steps is a period, so that no date is reached exactly.
 PERIODS_S = [None, 2 * HOUR_S + 300, 50 * HOUR_S + 300]
-STEPS_S = [HOUR_S - 60, 24 * HOUR_S - 60, 100 * HOUR_S - 60]
+#: Which of the live uploads, or of the batches with jobs.
+NUMBERS = st.integers(0, 3)
+STEPS_S = [3 * HOUR_S - 60, 3 * HOUR_S - 60, 51 * HOUR_S - 60, 100 * HOUR_S - 60]
 
 
 @dataclass
@@ -61,8 +64,6 @@ class RetentionMachine(RuleBasedStateMachine):
     """One tenant with uploads, single jobs, and batches with and without a retention period."""
 
     store: Store
-    uploads = Bundle("uploads")
-    batches = Bundle("batches")
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,6 +76,14 @@ class RetentionMachine(RuleBasedStateMachine):
         self.live: dict[UUID, ModelUpload] = {}
         for upload in (self.factory.portrait, self.factory.speech):
             self.live[upload.id] = ModelUpload(0.0, 0.0)
+
+    def any_upload(self, number: int) -> UUID:
+        """Return a live upload; without one, create it."""
+        return list(self.live)[number % len(self.live)] if self.live else self.new_upload(UploadKind.PORTRAIT)
+
+    def any_batch(self, number: int) -> ModelBatch | None:
+        batches = list({id(job.batch): job.batch for job in self.jobs.values()}.values())
+        return batches[-1 - number % len(batches)] if batches else None
 
     def jobs_of(self, batch: ModelBatch) -> list[UUID]:
         return [job_id for job_id, job in self.jobs.items() if job.batch is batch]
@@ -118,22 +127,25 @@ class RetentionMachine(RuleBasedStateMachine):
 
     # Calls of the tenant.
 
-    @rule(target=uploads, kind=st.sampled_from(UploadKind))
-    def upload(self, kind: UploadKind) -> UUID:
+    @rule(kind=st.sampled_from(UploadKind))
+    def upload(self, kind: UploadKind) -> None:
+        self.new_upload(kind)
+
+    def new_upload(self, kind: UploadKind) -> UUID:
         upload_id = self.factory.ready(kind).id
         self.live[upload_id] = ModelUpload(self.now, self.now)
         return upload_id
 
     @rule(
-        target=batches,
-        rows=st.lists(st.tuples(st.booleans(), uploads), min_size=1, max_size=3),
+        rows=st.lists(st.tuples(st.booleans(), NUMBERS), min_size=1, max_size=2),
         inputs_s=st.sampled_from(PERIODS_S),
+        ended=st.booleans(),
     )
-    def submit(self, rows: list[tuple[bool, UUID]], inputs_s: int | None) -> ModelBatch:
+    def submit(self, rows: list[tuple[bool, int]], inputs_s: int | None, *, ended: bool) -> None:
         """Accept a batch; a row that names an upload in the wrong role, or one that is gone, is a failed job."""
         new = [
-            self.factory.new(portrait=upload_id) if as_portrait else self.factory.new(speech=upload_id)
-            for as_portrait, upload_id in rows
+            self.factory.new(**{"portrait" if as_portrait else "speech": self.any_upload(number)})
+            for as_portrait, number in rows
         ]
         accepted, _ = self.store.batches.insert(TENANT, new, None, "hash", Retention(inputs_s=inputs_s))
         batch = ModelBatch(inputs_s, accepted.id)
@@ -141,67 +153,72 @@ class RetentionMachine(RuleBasedStateMachine):
             named = {job.portrait_upload_id, job.speech_upload_id} & self.live.keys()
             self.jobs[job.id] = ModelJob(batch, frozenset(named), open=job.finalized_at is None)
         self.end_batch(batch)
-        return batch
+        if ended:
+            for job_id in self.jobs_of(batch):
+                self.end_job(job_id)
 
-    @rule(target=batches, portrait=uploads)
-    def submit_single(self, portrait: UUID) -> ModelBatch:
-        batch = ModelBatch(None)
+    @rule(portrait=NUMBERS)
+    def submit_single(self, portrait: int) -> None:
         try:
-            job = self.store.jobs.insert(TENANT, self.factory.new(portrait=portrait))
+            job = self.store.jobs.insert(TENANT, self.factory.new(portrait=self.any_upload(portrait)))
         except DublineError:
-            return batch
-        self.jobs[job.id] = ModelJob(batch, frozenset({job.portrait_upload_id, job.speech_upload_id}))
-        return batch
+            return
+        named = {job.portrait_upload_id, job.speech_upload_id} & self.live.keys()
+        self.jobs[job.id] = ModelJob(ModelBatch(None), frozenset(named))
 
-    @rule(batch=batches, number=st.integers(0, 2))
-    def cancel(self, batch: ModelBatch, number: int) -> None:
-        for job_id in self.jobs_of(batch)[number : number + 1]:
-            self.store.jobs.cancel(TENANT, job_id)
-            self.jobs[job_id].open = False
-            self.end_batch(batch)
+    @rule(number=NUMBERS)
+    def end(self, number: int) -> None:
+        """End the first open job."""
+        for job_id in [job_id for job_id, job in self.jobs.items() if job.open][number : number + 1]:
+            self.end_job(job_id)
 
-    @rule(batch=batches, number=st.integers(0, 2))
-    def delete_job(self, batch: ModelBatch, number: int) -> None:
-        for job_id in self.jobs_of(batch)[number : number + 1]:
+    def end_job(self, job_id: UUID) -> None:
+        self.store.jobs.cancel(TENANT, job_id)
+        self.jobs[job_id].open = False
+        self.end_batch(self.jobs[job_id].batch)
+
+    @rule(number=NUMBERS)
+    def delete_job(self, number: int) -> None:
+        if batch := self.any_batch(number):
+            job_id = self.jobs_of(batch)[0]
             self.store.deletions.job(TENANT, job_id, "key:0")
             self.forget([job_id])
 
-    @rule(batch=batches, inputs=st.booleans())
-    def delete_batch(self, batch: ModelBatch, inputs: bool) -> None:
-        if batch.id is None:
+    @rule(number=NUMBERS, inputs=st.sampled_from([False, False, True]))
+    def delete_batch(self, number: int, *, inputs: bool) -> None:
+        batch = self.any_batch(number)
+        if batch is None or batch.id is None:
             return
-        try:
-            self.store.deletions.batch(TENANT, batch.id, "key:0", inputs=inputs)
-        except NotFoundError:
-            return
+        self.store.deletions.batch(TENANT, batch.id, "key:0", inputs=inputs)
         named = {upload_id for job_id in self.jobs_of(batch) for upload_id in self.jobs[job_id].names}
         self.forget(self.jobs_of(batch))
         for upload_id in named & self.live.keys():
             if inputs and not self.naming(upload_id):
                 del self.live[upload_id]
 
-    @rule(upload_id=uploads)
-    def delete_upload(self, upload_id: UUID) -> None:
-        used = any(job.open for job in self.naming(upload_id))
-        try:
-            self.store.deletions.upload(TENANT, upload_id, "key:0")
-        except DublineError:
-            assert used or upload_id not in self.live
+    @rule(number=NUMBERS)
+    def delete_upload(self, number: int) -> None:
+        upload_id = self.any_upload(number)
+        if any(job.open for job in self.naming(upload_id)):
+            with pytest.raises(UploadInUseError):
+                self.store.deletions.upload(TENANT, upload_id, "key:0")
         else:
-            assert not used
+            self.store.deletions.upload(TENANT, upload_id, "key:0")
             del self.live[upload_id]
 
-    @rule(inputs_s=st.sampled_from([None, None, 30 * HOUR_S + 300]))
+    @rule(inputs_s=st.sampled_from([None, None, None, 60 * HOUR_S + 300]))
     def set_retention(self, inputs_s: int | None) -> None:
         self.store.tenants.set_retention(TENANT, Retention(inputs_s=inputs_s))
         self.tenant_s = inputs_s
 
     # The passing of time, and the maintenance process.
 
-    @rule(seconds=st.sampled_from(STEPS_S))
-    def wait(self, seconds: int) -> None:
+    @rule(seconds=st.sampled_from(STEPS_S), expiring=st.sampled_from([True, True, False]))
+    def wait(self, seconds: int, *, expiring: bool) -> None:
         pass_time(self.store, seconds)
         self.now += seconds
+        if expiring:
+            self.expire()
 
     @rule()
     def expire(self) -> None:
