@@ -77,7 +77,15 @@ class UploadRequest(RequestModel):
         examples=[482113],
     )
     consent: ConsentRequest | None = Field(
-        default=None, description="Of portraits; required if the operator says so (`consent_required`)."
+        default=None,
+        description="Of portraits; required if the operator says so (`consent_required`).",
+        examples=[
+            {
+                "statement": "I agree that my photograph is animated for the product videos of Example Ltd.",
+                "subject": "Erika Mustermann",
+                "obtained_at": "2026-01-31T12:00:00Z",
+            }
+        ],
     )
 
 
