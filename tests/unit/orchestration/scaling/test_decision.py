@@ -200,6 +200,15 @@ def test_idle_workers_leave_after_the_cooldown_down_to_zero() -> None:
     assert counts == [(4, Reason.COOLDOWN), (4, Reason.COOLDOWN), (0, Reason.DOWN)]
 
 
+def test_idle_workers_leave_in_steps() -> None:
+    policy, counts = replace(POLICY, step_down=3), []
+    decision = decide(queue(0.0, idle=10), policy, State())
+    for at_s in (630.0, 660.0, 690.0, 720.0):
+        decision = decide(obey(decision, at_s, 0.0), policy, decision.state)
+        counts.append((decision.workers, decision.reason))
+    assert counts == [(7, Reason.STEP), (4, Reason.STEP), (1, Reason.STEP), (0, Reason.DOWN)]
+
+
 def test_a_process_that_was_restarted_removes_no_worker_at_once() -> None:
     assert decide(queue(0.0, idle=7), POLICY, State()).workers == 7
 
