@@ -13,6 +13,7 @@ from dubline.orchestration.settings import (
     LimitSettings,
     LogSettings,
     MaintenanceSettings,
+    MetricsSettings,
     Settings,
 )
 from dubline.worker.settings import LeaseSettings, ProvenanceSettings, WorkerSettings
@@ -30,8 +31,11 @@ SECRETS = {
     "DUBLINE_BUCKET_SECRET_KEY": "s",
 }
 READS: dict[str, tuple[type[Settings], ...]] = {
-    "api": (ApiSettings, DatabaseSettings, BucketSettings, LimitSettings, LogSettings),
-    "maintenance": (MaintenanceSettings, DatabaseSettings, BrokerSettings, BucketSettings, LogSettings),
+    "api": (ApiSettings, DatabaseSettings, BucketSettings, LimitSettings, LogSettings, MetricsSettings),
+    "maintenance": (
+        *(MaintenanceSettings, DatabaseSettings, BrokerSettings),
+        *(BucketSettings, LogSettings, MetricsSettings),
+    ),
     "prober": (
         *(DatabaseSettings, BrokerSettings, BucketSettings),
         *(LeaseSettings, LimitSettings, LogSettings, WorkerSettings),
@@ -169,3 +173,46 @@ def test_probes_of_workers_use_the_liveness_file_only(render: Render, component:
     # A quarantined worker writes into the file.
     assert container["readinessProbe"]["exec"]["command"] == ["test", "-f", file, "-a", "!", "-s", file]
     assert float(environment(container)["DUBLINE_WORKER_POLL_S"]) == WorkerSettings.read().poll_s
+
+
+MEASURED = ("api", "maintenance")
+
+
+def annotations(objects: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return the annotations of the pods by name of their Deployment."""
+    return {
+        one["metadata"]["name"]: one["spec"]["template"]["metadata"].get("annotations", {})
+        for one in objects
+        if one["kind"] == "Deployment"
+    }
+
+
+@pytest.mark.parametrize("component", MEASURED)
+def test_the_port_of_metrics_is_the_one_that_is_scraped(render: Render, component: str) -> None:
+    objects = render("--set", f"metrics.port=9999,{component}.podAnnotations.a=b")
+    (container,) = pods(objects)[component]["containers"]
+    assert {"name": "metrics", "containerPort": 9999} in container["ports"]
+    assert environment(container)["DUBLINE_METRICS_PORT"] == "9999"
+    scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": "9999", "prometheus.io/path": "/metrics"}
+    assert annotations(objects)[f"dubline-{component}"] == scraped | {"a": "b"}
+
+
+@pytest.mark.parametrize("component", MEASURED)
+def test_without_a_port_of_metrics_nothing_is_scraped(render: Render, component: str) -> None:
+    objects = render("--set", "metrics.port=0,metrics.podMonitor=true")
+    (container,) = pods(objects)[component]["containers"]
+    assert environment(container)["DUBLINE_METRICS_PORT"] == "0"
+    assert "metrics" not in {port["name"] for port in container.get("ports", ())}
+    assert annotations(objects)[f"dubline-{component}"] == {}
+    assert "PodMonitor" not in {one["kind"] for one in objects}
+
+
+def test_a_pod_monitor_selects_every_measured_pod_by_its_port(render: Render) -> None:
+    objects = render("--set", "metrics.podMonitor=true")
+    (monitor,) = (one for one in objects if one["kind"] == "PodMonitor")
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    for one in objects:
+        if one["kind"] == "Deployment":
+            assert wanted <= one["spec"]["template"]["metadata"]["labels"].items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] == "metrics"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from dubline.api import server
 from dubline.api.app import create_app
 from dubline.api.services import Services
-from dubline.orchestration import logs, process
+from dubline.orchestration import logs, metrics, process
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.rates import Rates
@@ -19,6 +19,7 @@ from dubline.orchestration.settings import (
     DatabaseSettings,
     LimitSettings,
     LogSettings,
+    MetricsSettings,
     validation_messages,
 )
 from dubline.orchestration.storage.objects import Objects
@@ -35,13 +36,15 @@ def main() -> int:
         logs.configure(LogSettings.read())
         listen = ApiSettings.read()
         services = _connect(listen)
+        published = MetricsSettings.read()
     except ValidationError as error:
         sys.stderr.writelines(f"dubline: {message}\n" for message in validation_messages(error))
         return 2
     except DublineError as error:
         sys.stderr.write(f"dubline: {error.detail}\n")
         return 1
-    server.run(create_app(services), listen)
+    with metrics.published(published):
+        server.run(create_app(services), listen)
     return 0
 
 

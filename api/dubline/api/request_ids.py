@@ -1,7 +1,7 @@
 """Request ids: accepted from the caller or generated, bound to every log event, and returned in a header.
 
-As the outermost middleware it also writes the access log and translates unexpected exceptions to problems, so that
-every response has a request id.
+As the outermost middleware it also writes the access log, counts requests and translates unexpected exceptions to
+problems, so that every response has a request id.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 
+from dubline.api import metrics
 from dubline.api.problems import unexpected_problem
 
 if TYPE_CHECKING:
@@ -56,13 +57,15 @@ class RequestIds:
                 _log.exception("request_crashed", method=scope["method"], path=scope["path"])
                 if status is None:
                     await unexpected_problem()(scope, receive, add_id)
+            duration_s = time.monotonic() - started_s
+            metrics.count(scope, status, duration_s)
             _log.info(
                 "request_answered",
                 method=scope["method"],
                 path=scope["path"],
                 tenant=state.get("tenant"),
                 status=status,
-                duration_ms=round(1000 * (time.monotonic() - started_s), 1),
+                duration_ms=round(1000 * duration_s, 1),
             )
 
 

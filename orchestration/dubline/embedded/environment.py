@@ -15,9 +15,13 @@ def inherited() -> dict[str, str]:
     """Return this process's environment for the programs and clients of the stack.
 
     Loopback is excluded from HTTP proxies, and AWS_* variables are removed, because a profile or an endpoint of AWS
-    would redirect clients of the embedded bucket.
+    would redirect clients of the embedded bucket. The port of metrics is removed: the programs cannot share one.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("AWS_") and name != "DUBLINE_METRICS_PORT"
+    }
     direct = _direct(kept.get("no_proxy") or kept.get("NO_PROXY") or "")
     return kept | {"NO_PROXY": direct, "no_proxy": direct}
 

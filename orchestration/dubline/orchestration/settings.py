@@ -200,6 +200,14 @@ class MaintenanceSettings(Settings):
         return Path(self.liveness_file) if self.liveness_file else None
 
 
+class MetricsSettings(Settings):
+    """The port on which a process publishes its metrics for Prometheus."""
+
+    model_config = group("METRICS")
+    port: int = Field(default=0, ge=0, le=65535)
+    """Port of `/metrics`, on all addresses and without a key; 0: off."""
+
+
 class LogSettings(Settings):
     """Format and level of the log on standard error."""
 

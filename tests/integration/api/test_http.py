@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
 from dubline.api.app import create_app
@@ -121,3 +122,17 @@ def test_an_unexpected_error_has_an_id_and_no_traceback(
     assert content["request_id"] == response.headers["x-request-id"]
     assert "hunter2" not in response.text
     assert "Traceback" not in response.text
+
+
+def test_requests_are_counted_by_the_template_of_their_route(client: TestClient, anonymous: TestClient) -> None:
+    def counted(route: str, code: str) -> float:
+        labels = {"method": "GET", "route": route, "code": code}
+        return REGISTRY.get_sample_value("dubline_http_request_duration_seconds_count", labels) or 0.0
+
+    expected = [("/v1/jobs/{job_id}", "404"), ("/health/live", "200"), ("unrouted", "401")]
+    before = [counted(*labels) for labels in expected]
+    for n in range(2):
+        client.get(f"/v1/jobs/00000000-0000-0000-0000-00000000000{n}")
+    client.get("/health/live")
+    anonymous.get("/v1/jobs/any")
+    assert [counted(*labels) - old for labels, old in zip(expected, before, strict=True)] == [2, 1, 1]

@@ -6,12 +6,22 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
+from prometheus_client import REGISTRY
+
+from dubline.orchestration import metrics
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.maintenance import cleaner, scheduler
+from dubline.orchestration.maintenance.metrics import BacklogCollector
 from dubline.orchestration.maintenance.periodic_tasks import periodic_tasks
 from dubline.orchestration.maintenance.sweep import sweep_bucket
 from dubline.orchestration.queue import Notifier, create_app
-from dubline.orchestration.settings import BrokerSettings, BucketSettings, DatabaseSettings, MaintenanceSettings
+from dubline.orchestration.settings import (
+    BrokerSettings,
+    BucketSettings,
+    DatabaseSettings,
+    MaintenanceSettings,
+    MetricsSettings,
+)
 from dubline.orchestration.storage.objects import Objects
 
 if TYPE_CHECKING:
@@ -26,11 +36,14 @@ def maintain(_: Namespace) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     notifier = Notifier(create_app(BrokerSettings.read().url.get_secret_value()))
     objects, settings = Objects(BucketSettings.read()), MaintenanceSettings.read()
-    with (
-        Store.connect(DatabaseSettings.read()) as store,
-        scheduler.running(store, periodic_tasks(store, notifier, objects, settings), settings.liveness_path),
-    ):
-        signal.sigwait(_STOP_SIGNALS)
+    published = MetricsSettings.read()
+    with Store.connect(DatabaseSettings.read()) as store:
+        REGISTRY.register(BacklogCollector(store))
+        with (
+            metrics.published(published),
+            scheduler.running(store, periodic_tasks(store, notifier, objects, settings), settings.liveness_path),
+        ):
+            signal.sigwait(_STOP_SIGNALS)
     notifier.close()
     return 0
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from dubline.orchestration.maintenance.metrics import OVERDUE, RESCUED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,12 +48,15 @@ class Rescuer:
         if now >= self._grace_until_s:
             self._rescue()
         if late := self._store.leases.expire_deadlines():
+            OVERDUE.inc(late)
             _log.warning("jobs_past_deadline", count=late)
         if moved := self._store.jobs.refund():
             _log.info("jobs_moved_forward", count=moved)
 
     def _rescue(self) -> None:
         if jobs := self._store.leases.rescue_expired():
+            RESCUED.labels("job").inc(jobs)
             _log.warning("jobs_rescued", count=jobs)
         if uploads := self._store.uploads.rescue_expired():
+            RESCUED.labels("upload").inc(uploads)
             _log.warning("probes_rescued", count=uploads)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dubline.orchestration.domain.errors import DublineError
+from dubline.orchestration.maintenance.metrics import RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -110,12 +111,15 @@ def _run_once(store: Store, task: PeriodicTask, previous: str) -> str:
         The error code or the exception's name; empty after a success.
     """
     try:
-        run_exclusively(store, task)
+        if run_exclusively(store, task):
+            RUNS.labels(task.name, "succeeded").inc()
     except DublineError as error:
+        RUNS.labels(task.name, "failed").inc()
         if error.code != previous:
             _log.warning("task_failed", task=task.name, code=error.code, reason=repr(error.__cause__))
         return error.code
     except Exception as error:  # noqa: BLE001 - a bug in one task must not end it or affect the others
+        RUNS.labels(task.name, "failed").inc()
         name = type(error).__name__
         if name != previous:
             _log.exception("task_crashed", task=task.name)

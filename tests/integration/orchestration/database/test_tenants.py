@@ -18,6 +18,7 @@ from dubline.orchestration.database.store.accounts.tenants import Tenants
 from dubline.orchestration.database.store.accounts.usage import UsageTotals
 from dubline.orchestration.database.store.attempts.leases import Leases
 from dubline.orchestration.database.store.attempts.workers import Workers
+from dubline.orchestration.database.store.backlogs import Backlogs
 from dubline.orchestration.database.store.batches import Batches
 from dubline.orchestration.database.store.deletion.deletions import Deletions
 from dubline.orchestration.database.store.events import Events
@@ -38,10 +39,24 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
 
-CLASSES: Final = (Batches, Deletions, Events, Jobs, Keys, Leases, Outbox, Tenants, Uploads, UsageTotals, Workers)
+CLASSES: Final = (
+    Backlogs,
+    Batches,
+    Deletions,
+    Events,
+    Jobs,
+    Keys,
+    Leases,
+    Outbox,
+    Tenants,
+    Uploads,
+    UsageTotals,
+    Workers,
+)
 #: Methods without a tenant: of operators and processes. Those of leases accept a secret token.
 INTERNAL: Final = frozenset(
     {
+        "Backlogs.read",
         "Deletions.expire",
         "Deletions.orphaned",
         "Deletions.pending",

@@ -15,6 +15,7 @@ from dubline.orchestration.database.store.accounts.tenants import Tenants
 from dubline.orchestration.database.store.accounts.usage import UsageTotals
 from dubline.orchestration.database.store.attempts.leases import Leases
 from dubline.orchestration.database.store.attempts.workers import Workers
+from dubline.orchestration.database.store.backlogs import Backlogs
 from dubline.orchestration.database.store.batches import Batches
 from dubline.orchestration.database.store.deletion.deletions import Deletions
 from dubline.orchestration.database.store.events import Events
@@ -51,6 +52,7 @@ class Store:
         self.uploads = Uploads(engine)
         self.batches = Batches(engine)
         self.jobs = Jobs(engine)
+        self.backlogs = Backlogs(engine)
         self.leases = Leases(engine)
         self.outbox = Outbox(engine)
         self.deletions = Deletions(engine)

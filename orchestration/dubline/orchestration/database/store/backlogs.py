@@ -1,0 +1,76 @@
+"""Backlogs: the jobs that wait and run by preset, and totals of the installation, for metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from dubline.orchestration.database.store.fairness.order_keys import COST
+from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.domain.backlog import Backlog, JobBacklog, Waiting
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+#: Jobs that are read in each place: enough for the largest batch.
+LIMIT: Final = 10_000
+
+#: Each part is a range of an index and is read no further than the limit.
+_JOBS: Final = text(f"""
+SELECT waiting, preset, count(*) AS jobs, sum(device_s) AS device_s,
+    greatest(0, extract(epoch FROM now() - min(available_at))) AS oldest_s
+FROM (
+    (
+        SELECT 'claimable' AS waiting, preset, {COST} AS device_s, available_at FROM jobs
+        WHERE state = 'queued' AND available_at <= now() ORDER BY order_key LIMIT :limit
+    ) UNION ALL (
+        SELECT 'claimable', preset, {COST}, available_at FROM jobs
+        WHERE state = 'retrying' AND available_at <= now() ORDER BY available_at LIMIT :limit
+    ) UNION ALL (
+        SELECT 'delayed', preset, {COST}, available_at FROM jobs
+        WHERE state = 'retrying' AND available_at > now() ORDER BY available_at LIMIT :limit
+    ) UNION ALL (
+        SELECT 'running', preset, {COST} * (1 - progress_percent / 100), available_at FROM jobs
+        WHERE state = 'running' ORDER BY lease_expires_at LIMIT :limit
+    )
+) AS open GROUP BY waiting, preset
+""")  # noqa: S608 - our own text
+# The store keeps the changes of a tenant few, so this reads some rows of each tenant.
+_TOTALS: Final = text("""
+SELECT coalesce(sum(jobs), 0) AS jobs, coalesce(sum(stored_bytes), 0) AS stored_bytes, (
+    SELECT greatest(0, extract(epoch FROM now() - created_at)) FROM outbox ORDER BY id LIMIT 1
+) AS outbox_s FROM holdings
+""")
+
+
+class Backlogs:
+    """Reads the backlog of all tenants."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def read(self, limit: int = LIMIT) -> Backlog:
+        """Read the backlog.
+
+        Args:
+            limit: jobs that are read in each place; of more, the numbers by preset are too small.
+        """
+        with transaction(self._engine) as session:
+            jobs = session.execute(_JOBS, {"limit": limit}).all()
+            totals = session.execute(_TOTALS).one()
+        return Backlog(
+            jobs=tuple(
+                JobBacklog(
+                    waiting=Waiting(row.waiting),
+                    preset=row.preset,
+                    jobs=row.jobs,
+                    device_s=float(row.device_s),
+                    oldest_s=float(row.oldest_s),
+                )
+                for row in jobs
+            ),
+            outbox_oldest_s=float(totals.outbox_s or 0.0),
+            open_jobs=int(totals.jobs),
+            stored_bytes=int(totals.stored_bytes),
+        )

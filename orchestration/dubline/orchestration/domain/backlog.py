@@ -1,0 +1,41 @@
+"""The backlog: jobs and uploads that wait, and what the installation holds, for metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Waiting(StrEnum):
+    """Place of a job that is not final. delayed: retrying, and the pause is not over."""
+
+    CLAIMABLE = "claimable"
+    DELAYED = "delayed"
+    RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobBacklog:
+    """Jobs of one preset in one place. All numbers are exact up to a number of jobs in each place."""
+
+    waiting: Waiting
+    preset: str
+    jobs: int
+    device_s: float
+    """Predicted seconds of their work on a worker; of running jobs, of what is left of it."""
+    oldest_s: float
+    """Seconds since the oldest of them became claimable; 0 if it is not claimable yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What the database holds at one time."""
+
+    jobs: tuple[JobBacklog, ...]
+    """Only presets and places with jobs."""
+    outbox_oldest_s: float
+    """Age of the oldest notification that is not published; 0 without one."""
+    open_jobs: int
+    """All jobs that are not final, however many."""
+    stored_bytes: int
+    """Declared bytes of uploads, and bytes of videos."""

@@ -1,0 +1,98 @@
+"""Metrics of the maintenance process: its own counters, and numbers that are read from the database."""
+
+from __future__ import annotations
+
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import Counter
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from dubline.options.render import PRESETS
+from dubline.orchestration.domain.backlog import Backlog, Waiting
+from dubline.orchestration.domain.errors import DatabaseUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dubline.orchestration.database.store import Store
+
+#: Seconds for which what was read is used again, so that many scrapers cost no more than one.
+CACHE_S: Final = 5.0
+
+RESCUED: Final = Counter("dubline_leases_rescued", "Expired leases that were taken from lost workers.", ["kind"])
+OVERDUE: Final = Counter("dubline_jobs_past_deadline", "Jobs that failed because their deadline passed.")
+RUNS: Final = Counter("dubline_maintenance_runs", "Runs of a periodic task in this process.", ["task", "result"])
+for _kind in ("job", "upload"):
+    RESCUED.labels(_kind)
+
+
+class BacklogCollector(Collector):
+    """Reads the backlog when it is scraped; without the database its metrics are absent, never 0.
+
+    Args:
+        store: the rows.
+        clock: a monotonic clock, in seconds.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float] = monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = Lock()
+        self._read_at_s = float("-inf")
+        self._read: tuple[Backlog, int] | None = None
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """List the metrics without values, so that registering reads nothing."""
+        yield from _families().values()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Return the metrics with values, at most `CACHE_S` seconds old; none without the database."""
+        with self._lock:
+            if self._clock() - self._read_at_s >= CACHE_S:
+                # An error is kept as long as a success: a database in trouble is not asked more often.
+                self._read = self._try_read()
+                self._read_at_s = self._clock()
+            read = self._read
+        if read is not None:
+            yield from _filled(*read)
+
+    def _try_read(self) -> tuple[Backlog, int] | None:
+        try:
+            return self._store.backlogs.read(), self._store.uploads.waiting_count()
+        except DatabaseUnavailableError:
+            return None
+
+
+def _families() -> dict[str, GaugeMetricFamily]:
+    """Create the metrics of the database without values, by name."""
+    families = (
+        GaugeMetricFamily("dubline_queue_jobs", "Jobs by place and preset.", labels=["state", "preset"]),
+        GaugeMetricFamily("dubline_backlog_seconds", "Predicted device time of jobs.", labels=["state", "preset"]),
+        GaugeMetricFamily("dubline_queue_oldest_seconds", "Age of the oldest claimable job.", labels=["preset"]),
+        GaugeMetricFamily("dubline_open_jobs", "All jobs that are not final."),
+        GaugeMetricFamily("dubline_queue_probes", "Uploads that wait for a prober."),
+        GaugeMetricFamily("dubline_outbox_oldest_seconds", "Age of the oldest unpublished notification."),
+        GaugeMetricFamily("dubline_stored_bytes", "Bytes of uploads and videos."),
+    )
+    return {family.name: family for family in families}
+
+
+def _filled(backlog: Backlog, probes: int) -> Iterator[GaugeMetricFamily]:
+    families = _families()
+    read = {(one.waiting, one.preset): one for one in backlog.jobs}
+    presets = sorted({*PRESETS, *(one.preset for one in backlog.jobs)})
+    for preset in presets:
+        for waiting in Waiting:
+            one = read.get((waiting, preset))
+            families["dubline_queue_jobs"].add_metric([waiting, preset], one.jobs if one else 0)
+            families["dubline_backlog_seconds"].add_metric([waiting, preset], one.device_s if one else 0.0)
+        oldest = read.get((Waiting.CLAIMABLE, preset))
+        families["dubline_queue_oldest_seconds"].add_metric([preset], oldest.oldest_s if oldest else 0.0)
+    families["dubline_open_jobs"].add_metric([], backlog.open_jobs)
+    families["dubline_queue_probes"].add_metric([], probes)
+    families["dubline_outbox_oldest_seconds"].add_metric([], backlog.outbox_oldest_s)
+    families["dubline_stored_bytes"].add_metric([], backlog.stored_bytes)
+    yield from families.values()
