@@ -217,7 +217,7 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
 }
 #: These read each row of one batch, which has at most 10,000, or count up to 1,000 rows, or write rows.
 CALLS_OF_MANY: Final[dict[str, Callable[[Store], object]]] = {
-    "Backlogs.read": lambda store: store.backlogs.read(100),
+    "Backlogs.read": lambda store: store.backlogs.read(40),
     "Jobs.queued_counts": lambda store: store.jobs.queued_counts(),
     "Uploads.waiting_count": lambda store: store.uploads.waiting_count(),
     # Each claim is by another worker, so that the tenant soon has more than its share of them.
