@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import Query
-from pydantic import AwareDatetime
 
 from dubline.api import cursors
+from dubline.api.schemas.fields import IsoTime
 from dubline.orchestration.domain.listing import Page, Window
 
 PAGE_LIMIT: Final = 500
@@ -16,8 +16,8 @@ Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Largest number of
 Cursor = Annotated[
     str | None, Query(max_length=64, description="`next_cursor` of the previous page; omit for the first page.")
 ]
-CreatedAfter = Annotated[AwareDatetime | None, Query(description="Only what was created at this time or later.")]
-CreatedBefore = Annotated[AwareDatetime | None, Query(description="Only what was created before this time.")]
+CreatedAfter = Annotated[IsoTime | None, Query(description="Only what was created at this time or later.")]
+CreatedBefore = Annotated[IsoTime | None, Query(description="Only what was created before this time.")]
 
 
 def window(

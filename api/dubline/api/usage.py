@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from dubline.api.auth import Tenant
+from dubline.api.schemas.fields import IsoDay
 from dubline.api.schemas.usage import UsageAnswer, UsageList
 from dubline.api.services import ServicesDep
 from dubline.orchestration.domain.errors import InvalidRequestError
@@ -15,8 +16,8 @@ from dubline.orchestration.domain.usage import PERIOD_DAYS, PERIOD_MAX_DAYS
 
 router = APIRouter(prefix="/v1/usage", tags=["usage"])
 
-FirstDay = Annotated[date | None, Query(description=f"First day in UTC; default: {PERIOD_DAYS} days with the last.")]
-LastDay = Annotated[date | None, Query(description="Last day, included; default: today.")]
+FirstDay = Annotated[IsoDay | None, Query(description=f"First day in UTC; default: {PERIOD_DAYS} days with the last.")]
+LastDay = Annotated[IsoDay | None, Query(description="Last day, included; default: today.")]
 
 
 @router.get("", summary="Get the usage")

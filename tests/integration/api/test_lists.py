@@ -236,3 +236,11 @@ def test_the_limits_are_those_of_the_settings(client: TestClient, services: Serv
         "stored_bytes": limits.stored_bytes,
         "held": {"jobs": 0, "speech_s": 0, "stored_bytes": 0},
     }
+
+
+@pytest.mark.parametrize("number", ["2026", "0", "1e9", "-1"])
+def test_a_number_is_neither_a_time_nor_a_day(client: TestClient, number: str) -> None:
+    lists = ("/v1/jobs", "/v1/batches", "/v1/uploads")
+    paths = [f"{path}?{name}={number}" for path in lists for name in ("created_after", "created_before")]
+    for path in (*paths, f"/v1/usage?first={number}", f"/v1/usage?last={number}"):
+        assert client.get(path).status_code == 422, path

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import Annotated, ClassVar, Final, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from dubline.api.documents import Document
 from dubline.options.printable import is_printable
@@ -13,6 +15,7 @@ from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_
 from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_S, DEADLINE_MIN_S
 from dubline.orchestration.settings import LimitSettings
 
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _BREAKS: Final = str.maketrans("\r\n\t", "   ")
 
 
@@ -68,6 +71,19 @@ def storable(text: str) -> str:
     return text
 
 
+def iso_8601(value: object) -> object:
+    """Refuse a number in place of a day or a time; the year 2026 would be read as so many seconds after 1970.
+
+    Raises:
+        ValueError: it is none in ISO 8601.
+    """
+    if not isinstance(value, date) and not (isinstance(value, str) and _DAY.match(value)):
+        raise ValueError("use ISO 8601, such as 2026-01-31T12:00:00Z for a time or 2026-01-31 for a day")
+    return value
+
+
+IsoTime = Annotated[AwareDatetime, BeforeValidator(iso_8601)]
+IsoDay = Annotated[date, BeforeValidator(iso_8601)]
 CustomId = Annotated[
     str,
     Field(

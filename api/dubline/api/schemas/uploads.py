@@ -7,18 +7,11 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
-from dubline.api.schemas.fields import Fault, RequestModel, ResponseModel, printable, storable
+from dubline.api.schemas.fields import Fault, IsoTime, RequestModel, ResponseModel, printable, storable
 from dubline.orchestration.domain.consent import CONSENT_YEARS, STATEMENT_MAX_CHARS, SUBJECT_MAX_CHARS, Consent
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
-
-
-def _iso(value: object) -> object:
-    # Otherwise the year 2026 would be read as so many seconds after 1970.
-    if not isinstance(value, str) or "T" not in value:
-        raise ValueError("use a time in ISO 8601 with its zone, such as 2026-01-31T12:00:00Z")
-    return value
 
 
 def _plausible(at: datetime) -> datetime:
@@ -46,8 +39,7 @@ class ConsentRequest(RequestModel):
         AfterValidator(printable),
     ]
     obtained_at: Annotated[
-        AwareDatetime,
-        BeforeValidator(_iso),
+        IsoTime,
         AfterValidator(_plausible),
         Field(description="When the person agreed, in ISO 8601.", examples=["2026-01-31T12:00:00Z"]),
     ]

@@ -24,9 +24,16 @@ class Verdict(StrEnum):
 class VerificationRequest(RequestModel):
     """A file to verify. The file itself is not sent."""
 
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, 64 hexadecimal digits.")]
+    sha256: Annotated[
+        str,
+        Field(
+            pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, 64 hexadecimal digits.", examples=["ab" * 32]
+        ),
+    ]
     job_id: UUID | None = Field(
-        default=None, description="The job that the file's MP4 tag `comment` names; it reveals altered files."
+        default=None,
+        description="The job that the file's MP4 tag `comment` names; it reveals altered files.",
+        examples=["0198c2f5-1f0e-7a55-b1c4-5d1c7e9a4c33"],
     )
 
 
