@@ -32,6 +32,13 @@ PERIODS_S = [None, 2 * HOUR_S + 300, 50 * HOUR_S + 300]
 NUMBERS = st.integers(0, 3)
 STEPS_S = [3 * HOUR_S - 60, 3 * HOUR_S - 60, 51 * HOUR_S - 60, 100 * HOUR_S - 60]
 
+ACTIONS = [
+    *["submit"] * 5,
+    *["wait"] * 4,
+    *["end"] * 2,
+    *("submit_single", "delete_job", "delete_job", "delete_batch", "delete_upload", "set_retention", "upload"),
+]
+
 
 @dataclass
 class ModelBatch:
@@ -125,22 +132,36 @@ class RetentionMachine(RuleBasedStateMachine):
                 if promise is not None and not named:
                     self.live[upload_id].promised.append(self.now + job.batch.inputs_s if promise == inf else promise)
 
-    # Calls of the tenant.
+    @rule(
+        action=st.sampled_from(ACTIONS),
+        numbers=st.tuples(NUMBERS, NUMBERS),
+        inputs_s=st.sampled_from(PERIODS_S),
+        flag=st.booleans(),
+        seconds=st.sampled_from(STEPS_S),
+    )
+    def step(self, action: str, numbers: tuple[int, int], inputs_s: int | None, *, flag: bool, seconds: int) -> None:
+        """Do one of the actions. One rule with all of them: few examples of several rules rarely combine them."""
+        match action:
+            case "submit":
+                self.submit([(True, numbers[0]), (flag, numbers[1])], inputs_s, ended=flag)
+            case "wait":
+                self.wait(seconds, expiring=True)
+            case "delete_batch":
+                self.delete_batch(numbers[0], inputs=numbers[1] == 0)
+            case "set_retention":
+                self.set_retention(60 * HOUR_S + 300 if numbers[0] == 0 else None)
+            case "upload":
+                self.new_upload(UploadKind.PORTRAIT if flag else UploadKind.SPEECH)
+            case _:
+                getattr(self, action)(numbers[0])
 
-    @rule(kind=st.sampled_from(UploadKind))
-    def upload(self, kind: UploadKind) -> None:
-        self.new_upload(kind)
+    # Calls of the tenant.
 
     def new_upload(self, kind: UploadKind) -> UUID:
         upload_id = self.factory.ready(kind).id
         self.live[upload_id] = ModelUpload(self.now, self.now)
         return upload_id
 
-    @rule(
-        rows=st.lists(st.tuples(st.booleans(), NUMBERS), min_size=1, max_size=2),
-        inputs_s=st.sampled_from(PERIODS_S),
-        ended=st.booleans(),
-    )
     def submit(self, rows: list[tuple[bool, int]], inputs_s: int | None, *, ended: bool) -> None:
         """Accept a batch; a row that names an upload in the wrong role, or one that is gone, is a failed job."""
         new = [
@@ -157,7 +178,6 @@ class RetentionMachine(RuleBasedStateMachine):
             for job_id in self.jobs_of(batch):
                 self.end_job(job_id)
 
-    @rule(portrait=NUMBERS)
     def submit_single(self, portrait: int) -> None:
         try:
             job = self.store.jobs.insert(TENANT, self.factory.new(portrait=self.any_upload(portrait)))
@@ -166,7 +186,6 @@ class RetentionMachine(RuleBasedStateMachine):
         named = {job.portrait_upload_id, job.speech_upload_id} & self.live.keys()
         self.jobs[job.id] = ModelJob(ModelBatch(None), frozenset(named))
 
-    @rule(number=NUMBERS)
     def end(self, number: int) -> None:
         """End the first open job."""
         for job_id in [job_id for job_id, job in self.jobs.items() if job.open][number : number + 1]:
@@ -177,14 +196,12 @@ class RetentionMachine(RuleBasedStateMachine):
         self.jobs[job_id].open = False
         self.end_batch(self.jobs[job_id].batch)
 
-    @rule(number=NUMBERS)
     def delete_job(self, number: int) -> None:
         if batch := self.any_batch(number):
             job_id = self.jobs_of(batch)[0]
             self.store.deletions.job(TENANT, job_id, "key:0")
             self.forget([job_id])
 
-    @rule(number=NUMBERS, inputs=st.sampled_from([False, False, True]))
     def delete_batch(self, number: int, *, inputs: bool) -> None:
         batch = self.any_batch(number)
         if batch is None or batch.id is None:
@@ -196,7 +213,6 @@ class RetentionMachine(RuleBasedStateMachine):
             if inputs and not self.naming(upload_id):
                 del self.live[upload_id]
 
-    @rule(number=NUMBERS)
     def delete_upload(self, number: int) -> None:
         upload_id = self.any_upload(number)
         if any(job.open for job in self.naming(upload_id)):
@@ -206,21 +222,18 @@ class RetentionMachine(RuleBasedStateMachine):
             self.store.deletions.upload(TENANT, upload_id, "key:0")
             del self.live[upload_id]
 
-    @rule(inputs_s=st.sampled_from([None, None, None, 60 * HOUR_S + 300]))
     def set_retention(self, inputs_s: int | None) -> None:
         self.store.tenants.set_retention(TENANT, Retention(inputs_s=inputs_s))
         self.tenant_s = inputs_s
 
     # The passing of time, and the maintenance process.
 
-    @rule(seconds=st.sampled_from(STEPS_S), expiring=st.sampled_from([True, True, False]))
     def wait(self, seconds: int, *, expiring: bool) -> None:
         pass_time(self.store, seconds)
         self.now += seconds
         if expiring:
             self.expire()
 
-    @rule()
     def expire(self) -> None:
         """Expire; the store deletes what the rule says."""
         self.store.deletions.expire(2)
