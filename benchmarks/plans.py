@@ -215,7 +215,7 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
     "Keys.authenticate": lambda store: store.keys.authenticate("unknown"),
     "Tenants.holdings": lambda store: store.tenants.holdings(TENANT),
 }
-#: These read each row of one batch, which has at most 10,000, or count up to 1,000 rows, or write rows.
+#: These read each row of one batch, which has at most 10,000, or count up to a limit, or write rows.
 CALLS_OF_MANY: Final[dict[str, Callable[[Store], object]]] = {
     "Backlogs.read": lambda store: store.backlogs.read(40),
     "Jobs.queued_counts": lambda store: store.jobs.queued_counts(),

@@ -21,7 +21,7 @@ ROWS: Final = 10_000
 #: Blocks that a call may read: pages of an index and of its rows. The table of jobs has more than 350.
 BLOCKS: Final = 80
 #: A call that reads each row of a batch of 1,000, counts as many, or writes rows.
-BLOCKS_OF_MANY: Final = 200
+BLOCKS_OF_MANY: Final = 260
 #: Methods whose statements find the rows they change by id, token or key, or insert rows.
 BY_KEY: Final = frozenset(
     {

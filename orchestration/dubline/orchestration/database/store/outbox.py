@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 RENDER: Final = "render"
 PROBE: Final = "probe"
 #: Waiting rows are counted up to this number, more than a queue may have messages (`queue.NOTIFICATION_LIMIT`).
-COUNT_LIMIT: Final = 1000
+COUNT_LIMIT: Final = 100
 
 _INSERT: Final = text("INSERT INTO outbox (task, count) VALUES (:task, :count)")
 _LOCK_OLDEST: Final = text("SELECT id, task, count FROM outbox ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED")
