@@ -38,11 +38,11 @@ READS: dict[str, tuple[type[Settings], ...]] = {
     ),
     "prober": (
         *(DatabaseSettings, BrokerSettings, BucketSettings),
-        *(LeaseSettings, LimitSettings, LogSettings, WorkerSettings),
+        *(LeaseSettings, LimitSettings, LogSettings, MetricsSettings, WorkerSettings),
     ),
     "worker": (
         *(DatabaseSettings, BrokerSettings, BucketSettings),
-        *(LeaseSettings, LogSettings, ProvenanceSettings, WorkerSettings),
+        *(LeaseSettings, LogSettings, MetricsSettings, ProvenanceSettings, WorkerSettings),
     ),
 }
 OTHER_VARIABLES = {"HOME"}
@@ -175,7 +175,7 @@ def test_probes_of_workers_use_the_liveness_file_only(render: Render, component:
     assert float(environment(container)["DUBLINE_WORKER_POLL_S"]) == WorkerSettings.read().poll_s
 
 
-MEASURED = ("api", "maintenance")
+MEASURED = ("api", "maintenance", "prober", "worker")
 
 
 def annotations(objects: list[dict[str, Any]]) -> dict[str, dict[str, str]]:

@@ -11,18 +11,20 @@ from prometheus_client import REGISTRY
 
 import dubline.api.metrics
 import dubline.orchestration.maintenance.metrics as maintenance
+import dubline.worker.runtime.metrics
 
 if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
 #: Labels that have few values by construction.
-BOUNDED: Final = {"code", "kind", "method", "preset", "result", "route", "state", "task"}
+BOUNDED: Final = {"cause", "code", "kind", "method", "outcome", "preset", "result", "route", "state", "task"}
 
 
 def registered() -> dict[str, tuple[str, tuple[str, ...]]]:
     """Return type and labels of our metrics by their published name."""
     assert dubline.api.metrics
+    assert dubline.worker.runtime.metrics
     metrics: dict[str, tuple[str, tuple[str, ...]]] = {}
     for collector in list(REGISTRY._collector_to_names):
         name = getattr(collector, "_name", "")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import av
 import pytest
+from prometheus_client import REGISTRY
 from tests.integration.worker.conftest import expire
 
 from dubline.options.render import MotionControls, RenderOptions
@@ -37,6 +38,11 @@ def fetched(objects: Objects, key: str | None, folder: Path) -> bytes:
     assert key is not None
     objects.get(key, folder / "result.mp4", limit_bytes=10**9)
     return (folder / "result.mp4").read_bytes()
+
+
+def counted(name: str, **labels: str) -> float:
+    """Return a counter of the workers in this process."""
+    return REGISTRY.get_sample_value(f"dubline_{name}_total", labels) or 0.0
 
 
 def test_without_jobs_nothing_is_claimed(store: Store, worker: RenderExecutor) -> None:
@@ -155,9 +161,12 @@ def test_a_lost_lease_ends_the_attempt_and_the_next_succeeds(
         join(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pipeline.mux, "join", lose_the_lease)
+    lost, succeeded = counted("worker_leases_lost"), counted("worker_attempts", outcome="succeeded", cause="none")
     assert worker.run_next()
+    assert counted("worker_leases_lost") == lost + 1
     assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
     assert worker.run_next()
+    assert counted("worker_attempts", outcome="succeeded", cause="none") == succeeded + 1
     job = store.jobs.get(tenant, job_id)
     assert job.state is JobState.SUCCEEDED
     assert job.result_key is not None
@@ -179,3 +188,21 @@ def test_progress_is_written_while_the_job_runs(
     monkeypatch.setattr(pipeline.mux, "join", spy)
     assert worker.run_next()
     assert seen == [(JobState.RUNNING, Stage.MUXING, pipeline.RENDERED_PERCENT)]
+
+
+def test_attempts_are_counted_as_they_are_recorded(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise EncoderFailedError("ffmpeg stopped with exit code 1: no space")
+
+    preset = store.jobs.get(tenant, job_id).options.preset
+    before = counted("worker_claims", preset=preset), counted("worker_device_seconds", preset=preset)
+    retried = counted("worker_attempts", outcome="retried", cause="transient")
+    monkeypatch.setattr(pipeline.mux, "join", fail)
+    assert worker.run_next()
+    (attempt,) = store.jobs.attempts(tenant, job_id)
+    assert (attempt.outcome, attempt.cause) == ("retried", "transient")
+    assert counted("worker_attempts", outcome="retried", cause="transient") == retried + 1
+    assert counted("worker_claims", preset=preset) == before[0] + 1
+    assert counted("worker_device_seconds", preset=preset) == pytest.approx(before[1] + attempt.gpu_s)

@@ -22,6 +22,7 @@ from dubline.orchestration.settings import (
     DatabaseSettings,
     LimitSettings,
     LogSettings,
+    MetricsSettings,
     validation_messages,
 )
 from dubline.worker import tasks
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
 #: Task and queue of the wake-ups of each role.
 WAKE_UPS: Final = {"render": (RENDER, RENDER_QUEUE), "probe": (PROBE, PROBE_QUEUE)}
 #: Settings that only the child uses; the parent validates them, so that it does not start with unusable ones.
-CHILD_SETTINGS: Final = (DatabaseSettings, BucketSettings, LeaseSettings, LimitSettings, ProvenanceSettings)
+CHILD_SETTINGS: Final = (
+    *(DatabaseSettings, BucketSettings, LeaseSettings),
+    *(LimitSettings, MetricsSettings, ProvenanceSettings),
+)
 #: With OpenMP's default, threads spin at barriers and take the processor from ffmpeg and each other: on two shared
 #: cores passive waiting renders eight times as fast. Read once, when torch is loaded in the child.
 PASSIVE_WAITING: Final = ("OMP_WAIT_POLICY", "PASSIVE")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from dubline.orchestration import logs, process
+from dubline.orchestration import logs, metrics, process
 from dubline.orchestration.domain.errors import DeviceFailedError
-from dubline.orchestration.settings import LogSettings
+from dubline.orchestration.settings import LogSettings, MetricsSettings
 from dubline.worker.executors import factory
 from dubline.worker.executors.factory import WorkerContext
 from dubline.worker.media import decoder
@@ -78,7 +78,8 @@ def work(make: Callable[[WorkerContext], Executor], fd: int, folder: Path) -> in
     decoder.log_protections()
     _log.info("worker_prepared")
     try:
-        Loop(executor=executor, channel=channel, shutdown=shutdown, liveness=liveness, poll_s=settings.poll_s).run()
+        with metrics.published(MetricsSettings.read()):
+            Loop(executor=executor, channel=channel, shutdown=shutdown, liveness=liveness, poll_s=settings.poll_s).run()
     except DeviceFailedError:
         _log.critical("device_failed")
         return DEVICE_FAILED

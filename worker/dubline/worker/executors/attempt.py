@@ -9,7 +9,7 @@ import structlog
 
 from dubline.orchestration.domain.errors import DeviceFailedError, DublineError, LeaseLostError
 from dubline.worker.executors import error_translation
-from dubline.worker.runtime import scratch
+from dubline.worker.runtime import metrics, scratch
 from dubline.worker.runtime.retry_write import retry_write
 from dubline.worker.runtime.shutdown import Shutdown, StoppedError
 
@@ -68,6 +68,7 @@ class AttemptExecutor:
             with scratch.attempt(self.folder) as folder:
                 work(folder)
         except LeaseLostError:
+            metrics.LOST.inc()
             _log.warning("attempt_abandoned")
         except StoppedError:
             self.record(release, "attempt_released")

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dubline.orchestration.domain.errors import BadInputError, DatabaseUnavailableError, DublineError
-from dubline.orchestration.domain.jobs import Stage
+from dubline.orchestration.domain.jobs import Cause, Outcome, Stage
 from dubline.orchestration.domain.quarantine import BLAMED
 from dubline.orchestration.domain.retry import Fail, charged_after, decide
 from dubline.worker.executors.attempt import AttemptExecutor
 from dubline.worker.rendering import inputs
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, Renderer
 from dubline.worker.rendering.stored_checkpoints import StoredCheckpoints
+from dubline.worker.runtime import metrics
 from dubline.worker.runtime.heartbeat import Heartbeat
 from dubline.worker.runtime.progress import Progress
 from dubline.worker.runtime.retry_write import retry_write
@@ -59,6 +60,7 @@ class RenderExecutor(AttemptExecutor):
         if lease is None:
             _log.debug("no_job_claimed")
             return False
+        metrics.CLAIMS.labels(lease.options.preset).inc()
         with structlog.contextvars.bound_contextvars(job_id=str(lease.job_id), attempt=lease.attempt):
             _log.info("job_leased", preset=lease.options.preset)
             self._execute(lease)
@@ -83,9 +85,13 @@ class RenderExecutor(AttemptExecutor):
                 rendered, size_bytes = self._render(lease, folder, progress, checkpoints)
             self._finish(lease, rendered, size_bytes, progress.gpu_s)
 
+        def release() -> None:
+            self.store.leases.release(lease, progress.gpu_s)
+            metrics.attempt_ended(Outcome.RELEASED, Cause.SHUTDOWN, lease.options.preset, progress.gpu_s)
+
         self.attempt(
             work,
-            release=lambda: self.store.leases.release(lease, progress.gpu_s),
+            release=release,
             settle=lambda error: self._settle(lease, error, checkpoints.made_progress, progress.gpu_s),
         )
 
@@ -111,6 +117,7 @@ class RenderExecutor(AttemptExecutor):
             lambda: self.store.leases.finish(lease, size_bytes, rendered.duration_s, gpu_s, sha256=sha256),
             self.leases.duration_s,
         )
+        metrics.attempt_ended(Outcome.SUCCEEDED, None, lease.options.preset, gpu_s)
         _log.info("job_succeeded", size_bytes=size_bytes, duration_s=rendered.duration_s, gpu_s=round(gpu_s, 3))
 
     def _settle(self, lease: Lease, error: Exception, made_progress: bool, gpu_s: float) -> None:
@@ -125,8 +132,11 @@ class RenderExecutor(AttemptExecutor):
         def settle() -> None:
             if isinstance(decision, Fail):
                 self.store.leases.fail(lease, cause, code, detail, gpu_s)
+                outcome = Outcome.FAILED
             else:
                 self.store.leases.retry(lease, cause, code, detail, decision.delay_s, gpu_s)
+                outcome = Outcome.RETRIED
+            metrics.attempt_ended(outcome, cause, lease.options.preset, gpu_s)
 
         self.record(settle, "attempt_settled")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import structlog
 
 from dubline.models.weights import Networks, load_networks
+from dubline.worker.runtime import metrics
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +36,13 @@ class ModelCache:
             dubline.models.weights.WeightsError: the preset does not exist, or its weights are missing or altered.
         """
         with self._lock:
-            if preset not in self._networks:
+            if preset in self._networks:
+                metrics.CACHE.labels(preset, "hit").inc()
+            else:
+                started_s = monotonic()
                 self._networks[preset] = load_networks(preset, self.device)
+                # Counted after loading: a preset that does not exist becomes no label.
+                metrics.CACHE.labels(preset, "miss").inc()
+                metrics.LOADING.labels(preset).inc(monotonic() - started_s)
                 _log.info("networks_loaded", preset=preset, device=str(self.device))
             return self._networks[preset]
