@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 from uuid import UUID
 
 import pytest
-from tests.integration.conftest import wait_until
+from tests.integration.conftest import free_port, wait_until
 from tests.integration.orchestration.rows import change
 from tests.integration.worker import light, tiny
 from tests.integration.worker.conftest import Send, expire
@@ -327,8 +328,15 @@ def test_a_failed_device_ends_the_child_and_the_next_resumes(
 ) -> None:
     open_gates(gates)
     job_id = insert(light.BROKEN)
-    with running(LIGHT):
+    port = free_port()
+
+    def counts() -> str:
+        return urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+
+    with running(LIGHT, DUBLINE_METRICS_PORT=str(port)):
         wait_until(lambda: job_of(job_id).state is JobState.SUCCEEDED, WITHIN_S)
+        # The second child has the port of the first one.
+        wait_until(lambda: 'worker_attempts_total{cause="none",outcome="succeeded"} 1.0' in counts(), WITHIN_S)
     first, second = store.jobs.attempts(tenant, job_id)
     assert (first.error_code, first.worker == second.worker) == ("device_failed", False)
     assert f"exit_code={DEVICE_FAILED}" in log.read_text()

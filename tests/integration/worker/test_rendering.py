@@ -198,11 +198,11 @@ def test_attempts_are_counted_as_they_are_recorded(
 
     preset = store.jobs.get(tenant, job_id).options.preset
     before = counted("worker_claims", preset=preset), counted("worker_device_seconds", preset=preset)
-    retried = counted("worker_attempts", outcome="retried", cause="transient")
+    retried = counted("worker_attempts", outcome="retried", cause="defect")
     monkeypatch.setattr(pipeline.mux, "join", fail)
     assert worker.run_next()
     (attempt,) = store.jobs.attempts(tenant, job_id)
-    assert (attempt.outcome, attempt.cause) == ("retried", "transient")
-    assert counted("worker_attempts", outcome="retried", cause="transient") == retried + 1
+    assert (attempt.outcome, attempt.cause) == ("retried", "defect")
+    assert counted("worker_attempts", outcome="retried", cause="defect") == retried + 1
     assert counted("worker_claims", preset=preset) == before[0] + 1
     assert counted("worker_device_seconds", preset=preset) == pytest.approx(before[1] + attempt.gpu_s)
