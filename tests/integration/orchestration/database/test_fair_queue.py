@@ -104,7 +104,8 @@ def test_single_cancellations_move_jobs_as_far_as_one_of_a_batch(
     keys = column(store, "SELECT order_key FROM jobs WHERE tenant = 'acme' AND state = 'queued' ORDER BY position")
     costs = column(store, "SELECT cost_s FROM jobs WHERE tenant = 'acme' AND state = 'queued'")
     assert keys == pytest.approx([keys[0] + costs[0] * number for number in range(15)])
-    assert place(store, mixed[1]) == 1
+    # Its key may equal that of the first job of the other tenant.
+    assert place(store, mixed[1]) <= 2
     assert column(store, "SELECT refund_from_s FROM tenants") == [None, None]
 
 

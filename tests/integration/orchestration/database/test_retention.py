@@ -185,6 +185,18 @@ def test_a_deleted_batch_keeps_its_promise_for_inputs(store: Store, factory: Job
     assert store.deletions.expire() == 2
 
 
+def test_the_earliest_promise_of_deleted_batches_applies(store: Store, factory: JobFactory) -> None:
+    periods = (3 * HOUR_S, HOUR_S, 2 * HOUR_S)
+    batches = [
+        store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=period))[0] for period in periods
+    ]
+    finished(store)
+    for batch in batches:
+        store.deletions.batch("acme", batch.id, "key:0123")
+    pass_time(store, HOUR_S + 1)
+    assert store.deletions.expire() == 2
+
+
 def test_a_batch_without_a_period_does_not_break_anothers_promise(store: Store, factory: JobFactory) -> None:
     store.batches.insert("acme", [factory.new()], None, "hash", Retention(inputs_s=HOUR_S))
     finished(store)
