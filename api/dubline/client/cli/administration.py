@@ -78,7 +78,8 @@ def usage(
         writer.writerows(row.model_dump() for row in rows)
         return
     for row in rows:
-        typer.echo(" ".join([row.day, *(f"{name}={value}" for name, value in row if name != "day")]))
+        shown = {name: round(value, 3) if isinstance(value, float) else value for name, value in row if name != "day"}
+        typer.echo(" ".join([row.day, *(f"{name}={value}" for name, value in shown.items())]))
 
 
 def tenants(arguments: Annotated[list[str], typer.Argument(metavar="set|show TENANT [OPTIONS]")]) -> None:
