@@ -17,6 +17,7 @@ from dubline.api.bodies import BodyRoute
 from dubline.api.idempotency import IdempotencyKey
 from dubline.api.openapi import problems
 from dubline.api.progress import eta_s
+from dubline.api.schemas.fields import Printable
 from dubline.api.schemas.jobs import AttemptAnswer, JobDetail, JobListAnswer, JobRequest, fault
 from dubline.api.services import Services, ServicesDep
 from dubline.api.waiting import WaitS
@@ -37,7 +38,8 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=BodyRoute)
 
 States = Annotated[list[JobState], Query(alias="state", description="Only jobs in this state; may be repeated.")]
 CustomIdFilter = Annotated[
-    str | None, Query(min_length=1, max_length=CUSTOM_ID_MAX_CHARS, description="Only jobs with this `custom_id`.")
+    Printable | None,
+    Query(min_length=1, max_length=CUSTOM_ID_MAX_CHARS, description="Only jobs with this `custom_id`."),
 ]
 Include = Annotated[
     list[Literal["result"]],

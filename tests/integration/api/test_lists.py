@@ -244,3 +244,8 @@ def test_a_number_is_neither_a_time_nor_a_day(client: TestClient, number: str) -
     paths = [f"{path}?{name}={number}" for path in lists for name in ("created_after", "created_before")]
     for path in (*paths, f"/v1/usage?first={number}", f"/v1/usage?last={number}"):
         assert client.get(path).status_code == 422, path
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs?custom_id=a%00b", "/v1/batches?idempotency_key=a%00b"])
+def test_a_filter_that_the_database_cannot_receive_is_refused(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 422

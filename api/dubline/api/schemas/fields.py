@@ -84,6 +84,8 @@ def iso_8601(value: object) -> object:
 
 IsoTime = Annotated[AwareDatetime, BeforeValidator(iso_8601)]
 IsoDay = Annotated[date, BeforeValidator(iso_8601)]
+#: For parameters of queries: text that the database can receive.
+Printable = Annotated[str, AfterValidator(printable)]
 CustomId = Annotated[
     str,
     Field(
