@@ -7,32 +7,15 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-from tests.unit.client.service import KEY, URL, Service
+from tests.unit.client.cli.conftest import run
+from tests.unit.client.service import KEY, Service
 
 import dubline.embedded
-from dubline.client import __main__, client
-from dubline.client.cli import commands, connection
+from dubline.client import __main__
+from dubline.client.cli import commands
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    service = Service()
-    real = client.Client
-    monkeypatch.setattr(connection, "Client", lambda url, key: real(url, key, service.transport()))
-    monkeypatch.setenv("DUBLINE_URL", URL)
-    monkeypatch.setenv("DUBLINE_API_KEY", KEY)
-    return service
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["dubline", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        __main__.main()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 @pytest.mark.usefixtures("service")

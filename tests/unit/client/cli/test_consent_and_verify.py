@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx2
 import pytest
-from tests.unit.client.service import KEY, SHA256, URL, VIDEO, Service
+from tests.unit.client.cli.conftest import run
+from tests.unit.client.service import SHA256, VIDEO, Service
 
-from dubline.client import __main__, client
-from dubline.client.cli import connection
+from dubline.client import __main__
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,24 +17,6 @@ if TYPE_CHECKING:
 CONSENT = {"statement": "I agree.", "subject": "Ada", "obtained_at": "2026-01-31T12:00:00Z"}
 JOB = str(UUID(int=7))
 MARK = f"This video is synthetic. tool=Dubline/0.1.0 accepted=2026-11-29T08:30:00Z job={JOB}"
-
-
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    service = Service()
-    real = client.Client
-    monkeypatch.setattr(connection, "Client", lambda url, key: real(url, key, service.transport()))
-    monkeypatch.setenv("DUBLINE_URL", URL)
-    monkeypatch.setenv("DUBLINE_API_KEY", KEY)
-    return service
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["dubline", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        __main__.main()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def declared(service: Service) -> dict[str, list[Any]]:
