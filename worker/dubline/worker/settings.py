@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from dubline.orchestration.domain.pools import DEFAULT_POOL, POOL_PATTERN
 from dubline.orchestration.settings import Settings, group
 
 
@@ -17,6 +18,8 @@ class WorkerSettings(Settings):
     model_config = group("WORKER")
     preset: str = "base"
     """The networks that are loaded before the first job."""
+    pool: str = Field(default=DEFAULT_POOL, pattern=POOL_PATTERN)
+    """Name of the workers that are like this one: presets, kind of device, price."""
     device: str = "auto"
     """auto, cpu, or a torch device name."""
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from dubline.options.render import DEFAULT, RenderOptions
+from dubline.orchestration.domain.pools import DEFAULT_POOL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,6 +144,8 @@ class Attempt:
     number: int
     """From 1."""
     worker: str
+    pool: str = DEFAULT_POOL
+    """Pool of the worker."""
     started_at: datetime
     ended_at: datetime | None
     outcome: Outcome | None

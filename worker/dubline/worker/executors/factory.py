@@ -70,7 +70,11 @@ def renderer_with(context: WorkerContext, pipeline: Renderer) -> RenderExecutor:
     test = partial(self_test.run, pipeline, context.settings.preset)
     provenance = Provenance.configured(ProvenanceSettings.read())
     return RenderExecutor(
-        renderer=pipeline, provenance=provenance, health=_health(shared, shared["store"].workers, test), **shared
+        renderer=pipeline,
+        pool=context.settings.pool,
+        provenance=provenance,
+        health=_health(shared, shared["store"].workers, test),
+        **shared,
     )
 
 

@@ -11,6 +11,7 @@ import structlog
 
 from dubline.orchestration.domain.errors import BadInputError, DatabaseUnavailableError, DublineError
 from dubline.orchestration.domain.jobs import Cause, Outcome, Stage
+from dubline.orchestration.domain.pools import DEFAULT_POOL
 from dubline.orchestration.domain.quarantine import BLAMED
 from dubline.orchestration.domain.retry import Fail, charged_after, decide
 from dubline.worker.executors.attempt import AttemptExecutor
@@ -41,6 +42,8 @@ class RenderExecutor(AttemptExecutor):
 
     renderer: Renderer
     """The rendering pipeline with its networks."""
+    pool: str = DEFAULT_POOL
+    """Pool of this worker."""
     provenance: Provenance | None = None
     """Signs each video; None: videos are not signed."""
 
@@ -56,7 +59,7 @@ class RenderExecutor(AttemptExecutor):
             QuarantinedError: this worker failed its self-test.
         """
         self.health.check()
-        lease = self.store.leases.claim(self.worker, self.leases.duration_s)
+        lease = self.store.leases.claim(self.worker, self.leases.duration_s, pool=self.pool)
         if lease is None:
             _log.debug("no_job_claimed")
             return False

@@ -21,6 +21,7 @@ from dubline.orchestration.domain.jobs import (
     Outcome,
     Stage,
 )
+from dubline.orchestration.domain.pools import DEFAULT_POOL
 
 _CLAIMABLE: Final = text(f"state IN ({sql_list(CLAIMABLE)})")
 _QUEUED: Final = text("state = 'queued'")
@@ -186,6 +187,8 @@ class AttemptRow(Base):
     number: Mapped[int] = mapped_column(primary_key=True)
     token: Mapped[UUID] = mapped_column(unique=True)
     worker: Mapped[str]
+    pool: Mapped[str] = mapped_column(server_default=text(f"'{DEFAULT_POOL}'"))
+    """Pool of the worker."""
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]
     outcome: Mapped[str | None]

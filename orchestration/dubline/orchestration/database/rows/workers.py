@@ -9,6 +9,7 @@ from sqlalchemy import CheckConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dubline.orchestration.database.rows.base import Base
+from dubline.orchestration.domain.pools import DEFAULT_POOL
 
 
 class WorkerRow(Base):
@@ -18,6 +19,7 @@ class WorkerRow(Base):
     __table_args__ = (CheckConstraint("failure_count >= 0", name="failures"),)
 
     name: Mapped[str] = mapped_column(primary_key=True)
+    pool: Mapped[str] = mapped_column(server_default=text(f"'{DEFAULT_POOL}'"))
     id: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
     """Subject of its events."""
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -110,6 +110,7 @@ def attempt_of(row: AttemptRow) -> Attempt:
     return Attempt(
         number=row.number,
         worker=row.worker,
+        pool=row.pool,
         started_at=row.started_at,
         ended_at=row.ended_at,
         outcome=None if row.outcome is None else Outcome(row.outcome),

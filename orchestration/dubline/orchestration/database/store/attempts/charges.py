@@ -76,9 +76,10 @@ def times_charged(worker: str, alternative: str) -> str:
 
 #: The worker of the parameter `worker`, with its type, which the server cannot derive everywhere.
 WORKER: Final = worker_of("CAST(%(worker)s AS text)")
-#: Common table expression that records that a worker is alive.
+#: Common table expression that records that a worker is alive, and its pool.
 SEEN: Final = f"""seen AS (
-    INSERT INTO workers (name) SELECT {WORKER} WHERE NOT EXISTS (
-        SELECT FROM workers WHERE name = {WORKER} AND seen_at > now() - interval '{SEEN_STEP_S} s'
-    ) ON CONFLICT (name) DO UPDATE SET seen_at = now()
+    INSERT INTO workers (name, pool) SELECT {WORKER}, %(pool)s WHERE NOT EXISTS (
+        SELECT FROM workers
+        WHERE name = {WORKER} AND seen_at > now() - interval '{SEEN_STEP_S} s' AND pool = %(pool)s
+    ) ON CONFLICT (name) DO UPDATE SET seen_at = now(), pool = excluded.pool
 )"""  # noqa: S608 - our own text

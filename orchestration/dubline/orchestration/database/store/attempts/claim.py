@@ -38,7 +38,8 @@ WITH RECURSIVE {NEXT_JOB}, claimed AS (
         lease_expires_at AS expires_at, created_at AS accepted_at, portrait_upload_id, speech_upload_id,
         {", ".join(one.column for one in OPTIONS)}
 ), opened AS (
-    INSERT INTO attempts (job_id, number, token, worker) SELECT job_id, attempt, %(token)s, %(worker)s FROM claimed
+    INSERT INTO attempts (job_id, number, token, worker, pool)
+    SELECT job_id, attempt, %(token)s, %(worker)s, %(pool)s FROM claimed
 ), clock AS (
     {advance_clock(Queue.RENDER, "(SELECT claimed_key FROM claimed)")}
 ), known AS (

@@ -14,6 +14,7 @@ from dubline.orchestration.database.store.transaction import OneStatement, trans
 from dubline.orchestration.database.store.unconfirmed import UnconfirmedClaims
 from dubline.orchestration.domain.errors import DatabaseUnavailableError, LeaseLostError, UploadMissingError
 from dubline.orchestration.domain.jobs import Cause, Stage
+from dubline.orchestration.domain.pools import DEFAULT_POOL
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -39,7 +40,7 @@ class Leases:
             lambda tokens: self._run(fenced_statements.RELEASE_MANY, tokens=tokens, gpu_s=0.0)
         )
 
-    def claim(self, worker: str, lease_s: float) -> Lease | None:
+    def claim(self, worker: str, lease_s: float, *, pool: str = DEFAULT_POOL) -> Lease | None:
         """Claim the due job with the smallest order key; None if no job is due.
 
         A job whose upload was deleted fails with `upload_missing`, and the next job is claimed.
@@ -47,12 +48,13 @@ class Leases:
         Args:
             worker: name of the worker, for operators.
             lease_s: seconds until the lease expires unless it is renewed.
+            pool: of the worker.
         """
         self._unconfirmed.release()
         while True:
             token = uuid4()
             try:
-                rows = self._run(CLAIM, token=token, worker=worker, lease_s=lease_s)
+                rows = self._run(CLAIM, token=token, worker=worker, pool=pool, lease_s=lease_s)
             except DatabaseUnavailableError:
                 # The claim may have been executed, or may still be. Then the job is released.
                 self._unconfirmed.add(token)
