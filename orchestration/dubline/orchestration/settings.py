@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import structlog
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dubline.orchestration.domain.object_keys import OWN_FOLDERS
 from dubline.orchestration.domain.quotas import TenantLimits
 from dubline.orchestration.domain.uploads import UNUSED_S
+from dubline.orchestration.scaling.pool import PoolSettings
 
 #: Old environment variable -> new one. An old one is still read where the new one is not set; it is logged, and will
 #: be ignored from the next release on.
@@ -64,11 +66,17 @@ def group(prefix: str) -> SettingsConfigDict:
 def validation_messages(error: ValidationError) -> list[str]:
     """Describe each environment variable that is missing or not valid in one sentence."""
     name = error.title.removesuffix("Settings").upper()
-    return [
-        f"the environment variable {'_'.join(['DUBLINE', name, *map(str, fault['loc'])]).upper()} "
-        + ("is not set." if fault["type"] == "missing" else f"is not usable: {fault['msg']}.")
-        for fault in error.errors()
-    ]
+    messages = []
+    for fault in error.errors():
+        # A list has the number of the entry and the name of its field after the name of the variable.
+        variable, place = "_".join(["DUBLINE", name, *map(str, fault["loc"][:1])]).upper(), fault["loc"][1:]
+        if place:
+            parts = [f"entry {part + 1}" if isinstance(part, int) else part for part in place]
+            wrong = f"is not usable: {', '.join(parts)}: {fault['msg']}."
+        else:
+            wrong = "is not set." if fault["type"] == "missing" else f"is not usable: {fault['msg']}."
+        messages.append(f"the environment variable {variable} {wrong}")
+    return messages
 
 
 class DatabaseSettings(Settings):
@@ -193,6 +201,45 @@ class MaintenanceSettings(Settings):
     """Age from which an object without a row is an orphan; far longer than a worker takes to insert a row."""
     liveness_file: str = ""
     """Touched after each search for expired leases, for probes on the same machine; empty disables it."""
+
+    @property
+    def liveness_path(self) -> Path | None:
+        """The liveness file; None if it is disabled."""
+        return Path(self.liveness_file) if self.liveness_file else None
+
+
+class ScalingSettings(Settings):
+    """The pools of workers, and the loop that scales them on a cluster."""
+
+    model_config = group("SCALING")
+    pools: Annotated[tuple[PoolSettings, ...], NoDecode] = ()
+    """JSON list; empty: nothing is scaled."""
+    namespace: str = ""
+    """Namespace of the Deployments; empty: that of this pod or of the current context."""
+    period_s: float = Field(default=15.0, gt=0)
+    """Between two decisions."""
+    liveness_file: str = ""
+    """Touched after each pass, for probes on the same machine; empty disables it."""
+
+    @field_validator("pools", mode="before")
+    @classmethod
+    def _decoded(cls, text: object) -> object:
+        if not isinstance(text, str):
+            return text
+        try:
+            pools: Any = json.loads(text or "[]")
+        except ValueError as error:
+            raise ValueError(f"this is no JSON ({error}); expected a list of pools") from None
+        return pools
+
+    @field_validator("pools")
+    @classmethod
+    def _distinct(cls, pools: tuple[PoolSettings, ...]) -> tuple[PoolSettings, ...]:
+        for field in ("name", "deployment"):
+            values = [getattr(pool, field) for pool in pools]
+            for value in sorted({one for one in values if values.count(one) > 1}):
+                raise ValueError(f"two pools have the {field} {value}; give each its own")
+        return pools
 
     @property
     def liveness_path(self) -> Path | None:
