@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -49,13 +50,17 @@ def values(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return () if request.param == "default values" else ("--values", str(CHART / "ci" / request.param))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def render(helm: Helm) -> Callable[..., list[dict[str, Any]]]:
+    """Return the chart's objects. No test may change them: those of equal options are rendered once."""
     yaml = pytest.importorskip("yaml", reason="PyYAML, of the dev extra, is not installed")
 
+    @cache
     def objects(*options: str) -> list[dict[str, Any]]:
         rendered = helm("template", "dubline", str(CHART), *options)
         assert rendered.returncode == 0, rendered.stderr
-        return [one for one in yaml.safe_load_all(rendered.stdout) if one]
+        return [
+            one for one in yaml.load_all(rendered.stdout, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if one
+        ]
 
     return objects

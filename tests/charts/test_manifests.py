@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dubline.options.render import PRESETS
 from dubline.orchestration.settings import (
     ApiSettings,
     BrokerSettings,
@@ -49,9 +48,9 @@ OTHER_VARIABLES = {"HOME"}
 
 
 def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the pod specifications by component."""
+    """Return the pod specifications by component, those of workers by `worker-POOL`."""
     return {
-        one["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"]["template"]["spec"]
+        one["metadata"]["name"].removeprefix("dubline-"): one["spec"]["template"]["spec"]
         for one in objects
         if one["kind"] in {"Deployment", "Job"}
     }
@@ -92,13 +91,16 @@ def test_selectors_match_pods_of_their_own_component_only(render: Render, values
 def test_the_variables_of_each_process_are_valid_settings(
     render: Render, values: tuple[str, ...], component: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (container,) = pods(render(*values))[component]["containers"]
-    variables = environment(container)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    read = {group: group.read() for group in READS[component]}
-    known = {f"{group.model_config['env_prefix']}{field}".upper() for group in read for field in group.model_fields}
-    assert set(variables) - OTHER_VARIABLES <= known
+    found = [pod for name, pod in pods(render(*values)).items() if name.split("-")[0] == component]
+    assert found
+    for pod in found:
+        variables = environment(pod["containers"][0])
+        with monkeypatch.context() as patched:
+            for name, value in variables.items():
+                patched.setenv(name, value)
+            read = {group: group.read() for group in READS[component]}
+        known = {f"{group.model_config['env_prefix']}{field}".upper() for group in read for field in group.model_fields}
+        assert set(variables) - OTHER_VARIABLES <= known
 
 
 def test_the_chart_has_the_defaults_of_the_service(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +144,7 @@ def test_only_workers_request_a_gpu_and_none_with_a_count_of_0(render: Render) -
         found = pods(render(*options)).items()
         return [name for name, pod in found if "nvidia.com/gpu" in pod["containers"][0]["resources"]["limits"]]
 
-    assert requesters() == ["worker"]
+    assert requesters() == ["worker-default"]
     assert requesters("--set", "worker.gpu.count=0") == []
 
 
@@ -153,18 +155,13 @@ def test_the_migration_runs_before_all_other_objects_exist(render: Render) -> No
     assert "serviceAccountName" not in job["spec"]["template"]["spec"]
 
 
-def test_every_released_preset_is_accepted(render: Render) -> None:
-    for preset in sorted(PRESETS):
-        render("--set", f"worker.preset={preset}")
-
-
 def test_large_numbers_are_rendered_without_an_exponent(render: Render) -> None:
     found = pods(render("--set", "limits.uploadBytes=5000000000,podSecurityContext.runAsUser=1000650000"))
     assert environment(found["api"]["containers"][0])["DUBLINE_LIMIT_UPLOAD_BYTES"] == "5000000000"
     assert found["api"]["securityContext"]["runAsUser"] == 1000650000
 
 
-@pytest.mark.parametrize("component", ["prober", "worker"])
+@pytest.mark.parametrize("component", ["prober", "worker-default"])
 def test_probes_of_workers_use_the_liveness_file_only(render: Render, component: str) -> None:
     (container,) = pods(render())[component]["containers"]
     file = environment(container)["DUBLINE_WORKER_LIVENESS_FILE"]
@@ -175,7 +172,7 @@ def test_probes_of_workers_use_the_liveness_file_only(render: Render, component:
     assert float(environment(container)["DUBLINE_WORKER_POLL_S"]) == WorkerSettings.read().poll_s
 
 
-MEASURED = ("api", "maintenance", "prober", "worker")
+MEASURED = ("api", "maintenance", "prober", "worker-default")
 
 
 def annotations(objects: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
@@ -189,7 +186,7 @@ def annotations(objects: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("component", MEASURED)
 def test_the_port_of_metrics_is_the_one_that_is_scraped(render: Render, component: str) -> None:
-    objects = render("--set", f"metrics.port=9999,{component}.podAnnotations.a=b")
+    objects = render("--set", f"metrics.port=9999,{component.split('-', maxsplit=1)[0]}.podAnnotations.a=b")
     (container,) = pods(objects)[component]["containers"]
     assert {"name": "metrics", "containerPort": 9999} in container["ports"]
     assert environment(container)["DUBLINE_METRICS_PORT"] == "9999"

@@ -1,0 +1,72 @@
+{{/*
+Override a dictionary in place: maps are merged, all other values are replaced, also by 0, false and empty ones, which
+`mergeOverwrite` leaves out. Takes (dict "base" DICTIONARY "over" DICTIONARY).
+*/}}
+{{- define "dubline.override" -}}
+{{- range $name, $value := .over -}}
+{{- $old := get $.base $name -}}
+{{- if and (kindIs "map" $value) (kindIs "map" $old) -}}
+{{- include "dubline.override" (dict "base" $old "over" $value) -}}
+{{- else -}}
+{{- $_ := set $.base $name $value -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The pools as YAML, (pools: LIST): the values `worker`, overridden by those of each pool. */}}
+{{- define "dubline.pools" -}}
+{{- $found := list -}}
+{{- $names := list -}}
+{{- range $own := .Values.pools -}}
+{{- if has $own.name $names -}}
+{{- fail (printf "pools: two pools have the name %q; give each pool a name of its own" $own.name) -}}
+{{- end -}}
+{{- $names = append $names $own.name -}}
+{{- $pool := deepCopy $.Values.worker -}}
+{{- include "dubline.override" (dict "base" $pool "over" $own) -}}
+{{- with $pool.preset -}}
+{{- $_ := set $pool "presets" (concat (list .) (without $pool.presets .)) -}}
+{{- end -}}
+{{- $found = append $found $pool -}}
+{{- end -}}
+{{- toYaml (dict "pools" $found) -}}
+{{- end }}
+
+{{/* Name of a pool's Deployment. Takes (dict "root" $ "pool" POOL). */}}
+{{- define "dubline.poolName" -}}
+{{ include "dubline.name" .root }}-worker-{{ .pool.name }}
+{{- end }}
+
+{{/* Selector labels of a pool's pods; immutable in a Deployment. Takes (dict "root" $ "pool" POOL). */}}
+{{- define "dubline.poolSelector" -}}
+{{ include "dubline.selector" (dict "root" .root "component" "worker") }}
+dubline/pool: {{ .pool.name }}
+{{- end }}
+
+{{/* Labels of a pool's objects. Takes (dict "root" $ "pool" POOL). */}}
+{{- define "dubline.poolLabels" -}}
+{{ include "dubline.labels" (dict "root" .root "component" "worker") }}
+dubline/pool: {{ .pool.name }}
+{{- end }}
+
+{{/*
+Seconds for a worker to stop: two segments, because a stop may arrive right after the first one began, and a minute to
+join the segments, to store the video and to release the job. Takes a pool.
+*/}}
+{{- define "dubline.workerGrace" -}}
+{{- if .terminationGracePeriodSeconds -}}
+{{- .terminationGracePeriodSeconds | int64 -}}
+{{- else -}}
+{{- addf (mulf 2.0 .segmentS) 60.0 | ceil | int64 -}}
+{{- end -}}
+{{- end }}
+
+{{/* Resources of a worker, with its GPU. Takes a pool. */}}
+{{- define "dubline.workerResources" -}}
+{{- $resources := deepCopy .resources -}}
+{{- if .gpu.count -}}
+{{- $gpu := dict .gpu.resource (.gpu.count | int64 | toString) -}}
+{{- include "dubline.override" (dict "base" $resources "over" (dict "limits" $gpu)) -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end }}
