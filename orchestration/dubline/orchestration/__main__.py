@@ -6,6 +6,7 @@ import argparse
 import sys
 from datetime import date
 from functools import partial
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -98,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     usage = add("usage", help="print the usage of all tenants by day and preset as CSV")
     usage.add_argument("first", type=date.fromisoformat, help="first day in UTC, such as 2026-01-31")
     usage.add_argument("last", type=date.fromisoformat, help="last day; included")
+    usage.add_argument(
+        "--trace", type=Path, metavar="FILE", help="write the jobs that arrived in the period, for scaling.simulate"
+    )
     usage.set_defaults(function="usage:usage")
     return parser
 

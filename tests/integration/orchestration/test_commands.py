@@ -11,20 +11,20 @@ from uuid import uuid4
 import pytest
 import redis
 from tests.integration.conftest import wait_until
+from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import pass_time
 
 from dubline.orchestration.__main__ import _execute, _parser
 from dubline.orchestration.domain.errors import NotFoundError
 from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.queue import RENDER_QUEUE
+from dubline.orchestration.scaling import simulate
 from dubline.orchestration.settings import MaintenanceSettings
 from dubline.orchestration.storage.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.queue import Notifier
@@ -188,6 +188,37 @@ def test_the_audit_log_and_the_usage_are_exported(
     assert run_command("usage", "2000-01-01", "2100-01-01") == 0
     header, row = capsys.readouterr().out.splitlines()
     assert dict(zip(header.split(","), row.split(","), strict=True))["cancelled"] == "1"
+
+
+def test_a_trace_of_all_tenants_is_accepted_by_the_simulator(
+    store: Store, factory: JobFactory, run_command: RunCommand, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "jobs.csv"
+    jobs = [one.job() for _ in range(12) for one in (factory, JobFactory(store, "other"))]
+    for _ in jobs:
+        lease = store.leases.claim("worker-1", 60)
+        assert lease is not None
+        store.leases.finish(lease, 1000, 3.0, 1800.5)
+    store.jobs.cancel("acme", factory.job().id)
+    days = [one.created_at.date().isoformat() for one in (jobs[0], jobs[-1])]
+    assert run_command("usage", *days, "--trace", str(path)) == 0
+    assert f"24 jobs written to {path}" in capsys.readouterr().err
+    header, *rows = path.read_text().splitlines()
+    assert header == "arrival,device_s,preset"
+    assert rows == sorted(rows)
+    assert {row.split(",", 1)[1] for row in rows} == {"1800.5,base"}
+    assert simulate.main(["--trace", str(path), "--seeds", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "24 jobs; device hours by preset: base 12.0" in printed
+    assert "slo_attained=" in printed
+
+
+def test_a_trace_that_cannot_be_written_is_an_error(
+    store: Store, run_command: RunCommand, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command("usage", "2000-01-01", "2000-01-02", "--trace", str(tmp_path)) == 1
+    assert "cannot be written: Is a directory" in capsys.readouterr().err
+    store.check()
 
 
 def test_sweep_counts_and_removes_orphans(

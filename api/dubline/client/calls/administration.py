@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
 
 from dubline.client.calls.responses import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from dubline.client.calls.transport import Transport
 
 _KEYS: Final = "/v1/keys"
+#: Final jobs, in the largest pages.
+_ENDED: Final = "/v1/jobs?limit=500&state=succeeded&state=failed&state=cancelled"
 
 
 class Key(Response):
@@ -51,6 +54,21 @@ class UsageList(Response):
     data: tuple[Usage, ...]
 
 
+class EndedJob(Response):
+    """What a job took that is final."""
+
+    created_at: str
+    gpu_s: float
+    preset: str
+
+
+class EndedJobPage(Response):
+    """One page of the final jobs of a tenant."""
+
+    data: tuple[EndedJob, ...]
+    next_cursor: str | None
+
+
 class Administration:
     """Calls of API keys, which need the scope `admin`, and of usage. All raise ClientError."""
 
@@ -81,3 +99,14 @@ class Administration:
         """Return the usage between two days, as `2026-01-31`; None: the server's default."""
         given = [f"{name}={day}" for name, day in (("first", first), ("last", last)) if day]
         return self._transport.call(f"GET /v1/usage?{'&'.join(given)}", UsageList).data
+
+    def ended_jobs(self, created_after: str | None, created_before: str | None) -> Iterator[EndedJob]:
+        """Read the final jobs that were accepted between two times in ISO 8601, newest first; None: no bound."""
+        given = {"created_after": created_after, "created_before": created_before, "cursor": None}
+        while True:
+            query = urlencode({name: value for name, value in given.items() if value})
+            page = self._transport.call(f"GET {_ENDED}&{query}", EndedJobPage)
+            yield from page.data
+            if not page.next_cursor:
+                return
+            given["cursor"] = page.next_cursor

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from dubline.client.calls.administration import Usage
 from dubline.client.cli.connection import connect
+from dubline.client.errors import ClientError
 
 if TYPE_CHECKING:
     from dubline.client.calls.administration import Key
@@ -21,6 +23,9 @@ OVERLAP_S: Final = 86_400
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="Id of the key, from `dubline keys list`.")]
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], show_default=False)]
+TraceFile = Annotated[
+    Path | None, typer.Option(help="Write arrival, device seconds and preset of each job, for the simulator.")
+]
 
 keys = typer.Typer(help="Create, list, rotate and revoke API keys; needs a key with the scope admin.")
 
@@ -67,8 +72,12 @@ def usage(
     first: Day = None,
     last: Day = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
+    trace: TraceFile = None,
 ) -> None:
     """Show jobs, seconds of video, device seconds and bytes by day and preset."""
+    if trace is not None:
+        _write_trace(trace, first, last)
+        return
     days = [day.date().isoformat() if day else None for day in (first, last)]
     with connect() as client:
         rows = client.administration.usage(*days)
@@ -86,6 +95,24 @@ def tenants(arguments: Annotated[list[str], typer.Argument(metavar="set|show TEN
     """Set or show the limits of a tenant; for the operator, on a machine with the server's DUBLINE_DATABASE_URL."""
     command = [sys.executable, "-m", "dubline.orchestration", "tenants", *arguments]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+def _write_trace(path: Path, first: datetime | None, last: datetime | None) -> None:
+    """Write the final jobs that took device time. The days are those of their acceptance, in UTC."""
+    after = first.replace(tzinfo=UTC).isoformat() if first else None
+    before = (last.replace(tzinfo=UTC) + timedelta(days=1)).isoformat() if last else None
+    number = 0
+    try:
+        with connect() as client, path.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(("arrival", "device_s", "preset"))
+            for job in client.administration.ended_jobs(after, before):
+                if job.gpu_s:
+                    rows.writerow((job.created_at, job.gpu_s, job.preset))
+                    number += 1
+    except OSError as error:
+        raise ClientError(f"Cannot write {path}: {error.strerror}.") from error
+    typer.echo(f"{number} jobs written to {path}", err=True)
 
 
 def _show(key: Key) -> None:

@@ -1,4 +1,4 @@
-"""A trace from a CSV file: one line for each job with `arrival`, `device_s` and `preset`."""
+"""Trace files: CSV with one line for each job, with `arrival`, `device_s` and `preset`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from dubline.orchestration.scaling.simulation.traces import Arrival, Trace, predicted_s
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 COLUMNS: Final = ("arrival", "device_s", "preset")
@@ -50,6 +51,31 @@ def read(path: Path) -> Trace:
     if len(arrivals) < ARRIVALS_MIN:
         raise TraceFileError(f"{path} has {len(arrivals)} jobs: expected at least {ARRIVALS_MIN}")
     return _trace(sorted(arrivals, key=lambda arrival: arrival.at_s))
+
+
+def write(path: Path, jobs: Iterable[tuple[datetime, float, str]]) -> int:
+    """Write a trace that `read` accepts.
+
+    Args:
+        path: the file; it is replaced.
+        jobs: arrival, device seconds and preset of each job.
+
+    Returns:
+        The number of jobs.
+
+    Raises:
+        TraceFileError: the file cannot be written.
+    """
+    number = 0
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(COLUMNS)
+            for number, (arrival, device_s, preset) in enumerate(jobs, 1):  # noqa: B007 - the last one is returned
+                rows.writerow((arrival.isoformat(), device_s, preset))
+    except OSError as error:
+        raise TraceFileError(f"{path} cannot be written: {error.strerror}") from error
+    return number
 
 
 def halves(trace: Trace) -> tuple[Trace, Trace]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
+from dubline.orchestration.database.rows.base import sql_list
 from dubline.orchestration.database.store.transaction import OneStatement
+from dubline.orchestration.domain.jobs import FINAL
 from dubline.orchestration.domain.usage import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import date
 
     from sqlalchemy import Engine
@@ -24,6 +28,15 @@ GROUP BY tenant, day, preset ORDER BY day, tenant, preset
 """
 _SELECT_OF_TENANT: Final = _SELECT.format(tenants="= %(tenant)s")
 _SELECT_OF_ALL: Final = _SELECT.format(tenants="IN (SELECT name FROM tenants)")
+#: The condition on tenants lets the server read `jobs_listed`, one range for each tenant and state.
+_TRACE: Final = f"""
+SELECT created_at, gpu_s, preset FROM jobs
+WHERE tenant IN (SELECT name FROM tenants) AND state IN ({sql_list(FINAL)}) AND gpu_s > 0
+    AND created_at >= %(first)s AND created_at < %(before)s
+ORDER BY created_at, id
+"""  # noqa: S608 - our own text
+#: Period of one statement of a trace.
+_TRACE_STEP: Final = timedelta(hours=1)
 
 
 class UsageTotals:
@@ -45,6 +58,25 @@ class UsageTotals:
     def of_all(self, first: date, last: date) -> tuple[Usage, ...]:
         """Read the usage of every tenant, as `of_tenant`."""
         return _records(self._run(_SELECT_OF_ALL, first=first, last=last))
+
+    def trace(self, first: date, last: date) -> Iterator[tuple[datetime, float, str]]:
+        """Read when the jobs of all tenants arrived and what they took, in the order of arrival.
+
+        Jobs that are not final, that took no device time or that were deleted are left out. Memory holds the jobs of
+        one hour.
+
+        Args:
+            first: first day of arrival, in UTC.
+            last: last day; included.
+
+        Yields:
+            Time of acceptance, device seconds of all attempts, preset.
+        """
+        start, end = (datetime.combine(day, time(), UTC) for day in (first, last))
+        while start < end + timedelta(days=1):
+            for row in self._run(_TRACE, first=start, before=start + _TRACE_STEP):
+                yield row.created_at, row.gpu_s, row.preset
+            start += _TRACE_STEP
 
 
 def _records(rows: list[tuple[object, ...]]) -> tuple[Usage, ...]:
