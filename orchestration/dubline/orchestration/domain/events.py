@@ -21,6 +21,7 @@ class EventKind(StrEnum):
     JOB_FINISHED = "job.finished"
     BATCH_FINISHED = "batch.finished"
     WORKER_QUARANTINED = "worker.quarantined"
+    POOL_DECIDED = "pool.decided"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,11 +38,11 @@ class Event:
 
     cursor: Cursor
     tenant: str | None
-    """None for an event of a worker."""
+    """None for an event of a worker or a pool."""
     kind: EventKind
     subject_id: UUID
-    """Id of the job, batch or worker; it may have been deleted since."""
+    """Id of the job, batch or worker; it may have been deleted since. Of a pool: derived from its name."""
     at: datetime
     payload: Mapping[str, Any]
     """`job.finished`: state, batch_id, error_code (absent if null). `batch.finished`: job_count.
-    `worker.quarantined`: worker, failure_count, quarantine_s."""
+    `worker.quarantined`: worker, failure_count, quarantine_s. `pool.decided`: pool and the numbers of the decision."""

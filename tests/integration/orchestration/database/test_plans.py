@@ -27,7 +27,7 @@ BLOCKS_OF_QUEUE: Final = 450
 #: Methods whose statements find the rows they change by id, token or key, or insert rows.
 BY_KEY: Final = frozenset(
     {
-        *("Batches.cancel", "Batches.insert"),
+        *("Batches.cancel", "Batches.insert", "Events.append"),
         *("Deletions.batch", "Deletions.job", "Deletions.orphaned", "Deletions.postpone", "Deletions.removed"),
         *("Jobs.cancel", "Jobs.insert", "Keys.create", "Keys.issue", "Keys.revoke", "Keys.rotate"),
         *("Leases.fail", "Leases.finish", "Leases.load_checkpoints", "Leases.progress", "Leases.release"),

@@ -27,3 +27,5 @@ class WorkerRow(Base):
     failure_count: Mapped[int] = mapped_column(server_default=text("0"))
     """Failures in a row (see `domain.quarantine`)."""
     quarantined_until: Mapped[datetime | None]
+    leaving_until: Mapped[datetime | None]
+    """Until then it claims no job, because its pod is about to be removed."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.events import RETENTION_DAYS, Cursor, Event, EventKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
+    from uuid import UUID
 
     from sqlalchemy import Engine
 
@@ -34,11 +36,25 @@ DELETE FROM events WHERE id IN (
 """)  # noqa: S608 - our own text
 
 
+_APPEND: Final = "INSERT INTO events (kind, subject_id, payload) VALUES (%(kind)s, %(subject_id)s, %(payload)s::jsonb)"
+
+
 class Events:
     """Events of the jobs and batches of all tenants."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._run = OneStatement(engine)
+
+    def append(self, kind: EventKind, subject_id: UUID, payload: Mapping[str, object]) -> None:
+        """Insert an event that belongs to no change of another row.
+
+        Args:
+            kind: its kind.
+            subject_id: id of what it is about.
+            payload: at most 1 KiB as JSON.
+        """
+        self._run(_APPEND, kind=kind.value, subject_id=subject_id, payload=json.dumps(payload))
 
     def after(self, cursor: Cursor, kinds: Collection[EventKind], limit: int = 1000) -> tuple[Event, ...]:
         """Read the events after a cursor, oldest first.

@@ -26,6 +26,11 @@ def worker_of(process: str) -> str:
     return f"split_part({process}, '/', 1)"
 
 
+def host_of(process: str) -> str:
+    """Return the SQL expression of the host of a process, which on Kubernetes is the name of its pod."""
+    return f"split_part({process}, ':', 1)"
+
+
 #: SQL condition on the rows of `workers` that are alive and not quarantined.
 ALIVE: Final = (
     f"workers.seen_at > now() - interval '{ALIVE_S} s'"

@@ -34,6 +34,7 @@ WITH RECURSIVE {NEXT_JOB}, claimed AS (
         lease_token = %(token)s, lease_worker = %(worker)s,
         lease_expires_at = now() + make_interval(secs => %(lease_s)s)
     WHERE id = (SELECT id FROM next_job)
+        AND NOT EXISTS (SELECT FROM workers WHERE name = {WORKER} AND leaving_until > now())
     RETURNING id AS job_id, order_key AS claimed_key, tenant AS job_tenant, attempt_count AS attempt,
         lease_expires_at AS expires_at, created_at AS accepted_at, portrait_upload_id, speech_upload_id,
         {", ".join(one.column for one in OPTIONS)}

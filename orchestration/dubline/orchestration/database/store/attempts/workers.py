@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from dubline.orchestration.database.store.attempts.charges import worker_of
+from dubline.orchestration.database.store.attempts.charges import host_of, worker_of
+from dubline.orchestration.database.store.fairness.order_keys import COST
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.quarantine import quarantine_s
+from dubline.orchestration.domain.workers import RunningJob
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Engine
 
 #: Days after which a worker that was not seen is forgotten.
@@ -44,6 +48,26 @@ VALUES ('worker.quarantined', :id, jsonb_build_object(
     'quarantine_s', CAST(:seconds AS float8)))
 """)
 _FORGET: Final = text(f"DELETE FROM workers WHERE seen_at < now() - interval '{FORGOTTEN_DAYS} days'")  # noqa: S608
+
+
+#: A host that runs a job is not marked. A worker has a row from its first poll on.
+_LEAVE: Final = f"""
+WITH running AS (
+    SELECT {host_of("lease_worker")} AS host FROM jobs WHERE state = 'running'
+)
+UPDATE workers SET leaving_until = now() + make_interval(secs => %(seconds)s)
+WHERE {host_of("name")} = ANY(%(hosts)s) AND {host_of("name")} NOT IN (SELECT host FROM running)
+RETURNING {host_of("name")} AS host
+"""  # noqa: S608 - our own text
+_STAY: Final = f"UPDATE workers SET leaving_until = NULL WHERE {host_of('name')} = ANY(%(hosts)s)"  # noqa: S608
+_RUNNING: Final = f"""
+SELECT {host_of("lease_worker")} AS host, preset, {COST} * (1 - progress_percent / 100) AS left_s,
+    extract(epoch FROM now() - greatest(attempts.started_at, (
+        SELECT max(created_at) FROM checkpoints WHERE checkpoints.job_id = jobs.id
+    )))::float8 AS unsaved_s
+FROM jobs JOIN attempts ON attempts.job_id = jobs.id AND attempts.ended_at IS NULL
+WHERE jobs.state = 'running'
+"""  # noqa: S608 - our own text
 
 
 class Workers:
@@ -86,6 +110,27 @@ class Workers:
     def succeeded(self, worker: str) -> None:
         """Set the failures in a row of a worker to zero and end its quarantine. `leases.finish` sets them as well."""
         self._run(_SUCCEEDED, worker=worker)
+
+    def running(self) -> tuple[RunningJob, ...]:
+        """Read what each worker is rendering; a job whose lease has expired counts until it is rescued."""
+        return tuple(
+            RunningJob(host=row.host, preset=row.preset, left_s=float(row.left_s), unsaved_s=max(0.0, row.unsaved_s))
+            for row in self._run(_RUNNING)
+        )
+
+    def leave(self, hosts: Collection[str], seconds: float) -> frozenset[str]:
+        """Keep idle workers from claiming for some seconds, because they are about to be removed.
+
+        A claim that has begun before may still succeed; its worker hands the job back when it is told to stop.
+
+        Returns:
+            The hosts whose workers were marked; those that run a job or have no row are not.
+        """
+        return frozenset(row.host for row in self._run(_LEAVE, hosts=list(hosts), seconds=seconds))
+
+    def stay(self, hosts: Collection[str]) -> None:
+        """Let workers claim again that were marked by `leave`."""
+        self._run(_STAY, hosts=list(hosts))
 
     def forget(self) -> int:
         """Delete the rows of workers that were not seen for `FORGOTTEN_DAYS`; return how many."""
