@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from dubline.orchestration.settings import validation_messages
@@ -35,3 +36,23 @@ def test_a_pool_is_part_of_a_dns_label(name: str, monkeypatch: pytest.MonkeyPatc
 def test_a_pool_has_a_name_of_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUBLINE_WORKER_POOL", name)
     assert WorkerSettings.read().pool == name
+
+
+def test_the_presets_of_a_worker_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert WorkerSettings.read().presets == ("base", "tiny")
+    monkeypatch.setenv("DUBLINE_WORKER_PRESETS", "tiny, base,tiny")
+    assert WorkerSettings.read().presets == ("tiny", "base")
+
+
+def test_the_former_preset_is_loaded_first_and_others_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUBLINE_WORKER_PRESET", "tiny")
+    with structlog.testing.capture_logs() as logged:
+        assert WorkerSettings.read().presets == ("tiny", "base")
+    assert [(line["event"], line["new"]) for line in logged] == [("setting_renamed", "DUBLINE_WORKER_PRESETS")]
+
+
+@pytest.mark.parametrize("value", ["", "tiny,", "TINY", "tiny'"])
+def test_presets_that_are_no_names_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUBLINE_WORKER_PRESETS", value)
+    with pytest.raises(ValidationError):
+        WorkerSettings.read()

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic_settings import NoDecode
 
+from dubline.options.render import DEFAULT_PRESET, PRESETS
 from dubline.orchestration.domain.pools import DEFAULT_POOL, POOL_PATTERN
 from dubline.orchestration.settings import Settings, group
 
+#: All presets, the default first.
+OFFERED: Final = (DEFAULT_PRESET, *sorted(PRESETS - {DEFAULT_PRESET}))
+
+PresetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")]
+
 
 class WorkerSettings(Settings):
-    """Preset, device, folders and poll interval of a worker."""
+    """Presets, device, folders and poll interval of a worker."""
 
     model_config = group("WORKER")
-    preset: str = "base"
-    """The networks that are loaded before the first job."""
+    presets: Annotated[tuple[PresetName, ...], NoDecode] = Field(default=OFFERED, min_length=1)
+    """Presets that are rendered, separated by commas; the networks of the first are loaded first."""
     pool: str = Field(default=DEFAULT_POOL, pattern=POOL_PATTERN)
     """Name of the workers that are like this one: presets, kind of device, price."""
     device: str = "auto"
@@ -28,6 +35,22 @@ class WorkerSettings(Settings):
     """Seconds between two polls of an idle worker without a wake-up; each is up to a fifth shorter or longer."""
     liveness_file: str = ""
     """Touched at each poll and each step, for probes on the same machine; empty disables it."""
+
+    @field_validator("presets", mode="before")
+    @classmethod
+    def _separated(cls, presets: object) -> object:
+        if not isinstance(presets, str):
+            return presets
+        return tuple(dict.fromkeys(part.strip() for part in presets.split(",")))
+
+    @classmethod
+    def _renamed(cls) -> dict[str, str]:
+        values = super()._renamed()
+        if "presets" in values:
+            # The old setting named the preset that was loaded first. All were rendered.
+            first = values["presets"]
+            values["presets"] = ",".join((first, *(preset for preset in OFFERED if preset != first)))
+        return values
 
 
 class ProvenanceSettings(Settings):

@@ -9,7 +9,8 @@ import pytest
 from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import change, column
 
-from dubline.orchestration.database.store.attempts.claim import CLAIM
+from dubline.options.render import PRESETS
+from dubline.orchestration.database.store.attempts.claim import claim_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.jobs import Cause
 from dubline.orchestration.domain.uploads import UploadKind
@@ -194,9 +195,13 @@ def test_a_claim_does_not_read_jobs_whose_pause_is_not_over(store: Store, acme: 
         " available_at = now() + interval '1 h' WHERE position < 498",
     )
     change(store, "ANALYZE jobs")
-    values = {"token": uuid4(), "worker": "worker-1", "lease_s": KEEP_S}
+    values = {"token": uuid4(), "worker": "worker-1", "pool": "default", "lease_s": KEEP_S}
     with transaction(store._engine) as session:
-        explained = session.connection().exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {CLAIM}", values).scalar_one()
+        explained = (
+            session.connection()
+            .exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {claim_of(PRESETS)}", values)
+            .scalar_one()
+        )
     read = [
         node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
         for node in nodes(explained[0]["Plan"])

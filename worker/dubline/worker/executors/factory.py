@@ -34,7 +34,7 @@ class WorkerContext:
     """What the parent process and the child's main function give an executor."""
 
     settings: WorkerSettings
-    """Preset, device and poll interval."""
+    """Presets, device and poll interval."""
     folder: Path
     """Scratch folder of this worker."""
     shutdown: Shutdown
@@ -44,11 +44,11 @@ class WorkerContext:
 
 
 def renderer(context: WorkerContext) -> RenderExecutor:
-    """Make the executor of renders with the released networks; load those of the configured preset.
+    """Make the executor of renders with the released networks; load those of the configured presets.
 
     Raises:
         ProvenanceError: videos cannot be signed as configured.
-        dubline.models.weights.WeightsError: the preset does not exist, or its weights are missing or altered.
+        dubline.models.weights.WeightsError: a preset does not exist, or its weights are missing or altered.
         RuntimeError: the device does not exist.
     """
     from dubline.worker.rendering import device  # noqa: PLC0415 - the prober must not import torch
@@ -57,7 +57,8 @@ def renderer(context: WorkerContext) -> RenderExecutor:
 
     device.make_deterministic()
     models = ModelCache(device.choose(context.settings.device))
-    models.get(context.settings.preset)
+    for preset in context.settings.presets:
+        models.get(preset)
     return renderer_with(context, Renderer(models))
 
 
@@ -67,11 +68,12 @@ def renderer_with(context: WorkerContext, pipeline: Renderer) -> RenderExecutor:
     from dubline.worker.rendering import self_test  # noqa: PLC0415
 
     shared = _shared(context)
-    test = partial(self_test.run, pipeline, context.settings.preset)
+    test = partial(self_test.run, pipeline, context.settings.presets[0])
     provenance = Provenance.configured(ProvenanceSettings.read())
     return RenderExecutor(
         renderer=pipeline,
         pool=context.settings.pool,
+        presets=context.settings.presets,
         provenance=provenance,
         health=_health(shared, shared["store"].workers, test),
         **shared,

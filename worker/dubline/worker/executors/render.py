@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from dubline.options.render import PRESETS
 from dubline.orchestration.domain.errors import BadInputError, DatabaseUnavailableError, DublineError
 from dubline.orchestration.domain.jobs import Cause, Outcome, Stage
 from dubline.orchestration.domain.pools import DEFAULT_POOL
@@ -24,6 +25,7 @@ from dubline.worker.runtime.progress import Progress
 from dubline.worker.runtime.retry_write import retry_write
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from dubline.orchestration.domain.leases import Lease
@@ -44,6 +46,8 @@ class RenderExecutor(AttemptExecutor):
     """The rendering pipeline with its networks."""
     pool: str = DEFAULT_POOL
     """Pool of this worker."""
+    presets: Collection[str] = PRESETS
+    """Presets that it renders; jobs of others are left to other workers."""
     provenance: Provenance | None = None
     """Signs each video; None: videos are not signed."""
 
@@ -59,7 +63,7 @@ class RenderExecutor(AttemptExecutor):
             QuarantinedError: this worker failed its self-test.
         """
         self.health.check()
-        lease = self.store.leases.claim(self.worker, self.leases.duration_s, pool=self.pool)
+        lease = self.store.leases.claim(self.worker, self.leases.duration_s, pool=self.pool, presets=self.presets)
         if lease is None:
             _log.debug("no_job_claimed")
             return False

@@ -91,12 +91,17 @@ class JobRow(Requested, Base):
         Index("jobs_open_portrait", "portrait_upload_id", "created_at", postgresql_where=text("finalized_at IS NULL")),
         Index("jobs_open_speech", "speech_upload_id", "created_at", postgresql_where=text("finalized_at IS NULL")),
         Index("jobs_result_sha256", "tenant", "result_sha256", postgresql_where=text("result_sha256 IS NOT NULL")),
-        # A claim reads the first queued job in the order of keys, and the retried jobs whose pause is over longest.
+        # Counts read the first queued jobs, and the retried ones whose pause is over; refunds those of a tenant.
         Index("jobs_queued", "order_key", "created_at", "id", postgresql_where=_QUEUED),
         Index("jobs_queued_by_tenant", "tenant", "order_key", postgresql_where=_QUEUED),
         Index("jobs_retrying", "available_at", "created_at", "id", postgresql_where=_RETRYING),
         Index("jobs_retrying_by_tenant", "tenant", "available_at", postgresql_where=_RETRYING),
-        # Claims of the previous version read `jobs_claimable`, its inserts `jobs_clock`.
+        # A worker claims jobs of its presets only.
+        Index("jobs_queued_by_preset", "preset", "order_key", "created_at", "id", postgresql_where=_QUEUED),
+        Index("jobs_queued_by_tenant_and_preset", "tenant", "preset", "order_key", postgresql_where=_QUEUED),
+        Index("jobs_retrying_by_preset", "preset", "available_at", "created_at", "id", postgresql_where=_RETRYING),
+        Index("jobs_retrying_by_tenant_and_preset", "tenant", "preset", "available_at", postgresql_where=_RETRYING),
+        # Claims of the previous versions read `jobs_claimable` and `jobs_retrying_by_tenant`, inserts `jobs_clock`.
         Index("jobs_claimable", "order_key", "id", postgresql_where=_CLAIMABLE),
         Index("jobs_clock", "order_key", postgresql_where=text("attempt_count > 0")),
         Index("jobs_leased", "lease_expires_at", postgresql_where=text("state = 'running'")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, func, text
+from sqlalchemy import ARRAY, CheckConstraint, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dubline.orchestration.database.rows.base import Base
@@ -20,6 +20,8 @@ class WorkerRow(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     pool: Mapped[str] = mapped_column(server_default=text(f"'{DEFAULT_POOL}'"))
+    presets: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    """Presets that it renders; NULL: all of them, or it is of a version that did not tell."""
     id: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
     """Subject of its events."""
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())

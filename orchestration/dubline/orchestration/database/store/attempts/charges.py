@@ -57,11 +57,17 @@ def failed_by(job: str, worker: str) -> str:
     )
 
 
-def has_alternative(job: str, worker: str) -> str:
-    """Return the SQL condition that another worker is alive that did not fail a job; arguments as for `failed_by`."""
+def has_alternative(job: str, preset: str, worker: str) -> str:
+    """Return the SQL condition that another worker is alive that renders the job's preset and did not fail the job.
+
+    Args:
+        job: SQL expression of the job's id.
+        preset: SQL expression of its preset.
+        worker: SQL expression of the worker's name.
+    """
     return (
         f"EXISTS (SELECT FROM workers WHERE workers.name <> {worker} AND {ALIVE}"
-        f" AND NOT {failed_by(job, 'workers.name')})"
+        f" AND coalesce({preset} = ANY(workers.presets), true) AND NOT {failed_by(job, 'workers.name')})"
     )
 
 
@@ -81,10 +87,17 @@ def times_charged(worker: str, alternative: str) -> str:
 
 #: The worker of the parameter `worker`, with its type, which the server cannot derive everywhere.
 WORKER: Final = worker_of("CAST(%(worker)s AS text)")
-#: Common table expression that records that a worker is alive, and its pool.
-SEEN: Final = f"""seen AS (
-    INSERT INTO workers (name, pool) SELECT {WORKER}, %(pool)s WHERE NOT EXISTS (
-        SELECT FROM workers
-        WHERE name = {WORKER} AND seen_at > now() - interval '{SEEN_STEP_S} s' AND pool = %(pool)s
-    ) ON CONFLICT (name) DO UPDATE SET seen_at = now(), pool = excluded.pool
+
+
+def seen(presets: str) -> str:
+    """Return the common table expression that records that a worker is alive, its pool and its presets.
+
+    Args:
+        presets: SQL expression of an array of text.
+    """
+    return f"""seen AS (
+    INSERT INTO workers (name, pool, presets) SELECT {WORKER}, %(pool)s, {presets} WHERE NOT EXISTS (
+        SELECT FROM workers WHERE name = {WORKER} AND seen_at > now() - interval '{SEEN_STEP_S} s'
+        AND pool = %(pool)s AND presets = {presets}
+    ) ON CONFLICT (name) DO UPDATE SET seen_at = now(), pool = excluded.pool, presets = excluded.presets
 )"""  # noqa: S608 - our own text

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows import UploadRow
 from dubline.orchestration.database.store.attempts.charges import (
     CHARGED,
-    SEEN,
     WORKER,
     has_alternative,
+    seen,
     times_charged,
 )
-from dubline.orchestration.database.store.fairness.next_job import NEXT_JOB
+from dubline.orchestration.database.store.fairness.next_job import next_job, sql_texts
 from dubline.orchestration.database.store.fairness.next_row import advance_clock
 from dubline.orchestration.database.store.records import options_of, upload_of
 from dubline.orchestration.domain.fairness import Queue
@@ -26,8 +27,16 @@ if TYPE_CHECKING:
 
 #: Columns by name: a column added by a newer version must not change the result of a prepared statement.
 _UPLOAD: Final = ", ".join(f"uploads.{column.name}" for column in UploadRow.__table__.columns)
-CLAIM: Final = f"""
-WITH RECURSIVE {NEXT_JOB}, claimed AS (
+
+
+@cache
+def claim_of(presets: frozenset[str]) -> str:
+    """Return the statement of a worker that renders some presets.
+
+    Their names are part of the text: with an array as a parameter, the server would plan the statement at each call.
+    """
+    return f"""
+WITH RECURSIVE {next_job(presets)}, claimed AS (
     UPDATE jobs SET
         state = 'running', stage = 'preparing', progress_percent = 0,
         attempt_count = attempt_count + 1, started_at = coalesce(started_at, now()),
@@ -44,8 +53,9 @@ WITH RECURSIVE {NEXT_JOB}, claimed AS (
 ), clock AS (
     {advance_clock(Queue.RENDER, "(SELECT claimed_key FROM claimed)")}
 ), known AS (
-    SELECT claimed.*, attempt = 1 OR {has_alternative("claimed.job_id", WORKER)} AS has_alternative FROM claimed
-), {SEEN}
+    SELECT claimed.*, attempt = 1 OR {has_alternative("claimed.job_id", "claimed.preset", WORKER)} AS has_alternative
+    FROM claimed
+), {seen(f"CAST(ARRAY[{sql_texts(presets)}] AS text[])")}
 SELECT known.*, (
         SELECT json_object_agg(cause, times) FROM (
             SELECT cause, {times_charged(WORKER, "known.has_alternative")} AS times FROM attempts
@@ -58,7 +68,7 @@ FROM known LEFT JOIN uploads
 
 
 def lease_of(rows: Sequence[Any], token: UUID) -> Lease | None:
-    """Create the lease from the rows of `CLAIM`, one row per upload; None if an upload has been deleted."""
+    """Create the lease from the rows of `claim_of`, one row per upload; None if an upload has been deleted."""
     claimed = rows[0]
     uploads = {row.id: upload_of(row) for row in rows if row.id is not None}
     portrait, speech = uploads.get(claimed.portrait_upload_id), uploads.get(claimed.speech_upload_id)

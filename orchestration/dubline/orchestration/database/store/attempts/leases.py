@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
+from dubline.options.render import PRESETS
 from dubline.orchestration.database.store.attempts import checkpoints, fenced_statements, rescue
-from dubline.orchestration.database.store.attempts.claim import CLAIM, lease_of
+from dubline.orchestration.database.store.attempts.claim import claim_of, lease_of
 from dubline.orchestration.database.store.fairness.running_limit import release_excess
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.database.store.unconfirmed import UnconfirmedClaims
@@ -17,6 +18,8 @@ from dubline.orchestration.domain.jobs import Cause, Stage
 from dubline.orchestration.domain.pools import DEFAULT_POOL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Engine
 
     from dubline.orchestration.domain.checkpoints import Checkpoint, RenderFingerprint
@@ -40,8 +43,10 @@ class Leases:
             lambda tokens: self._run(fenced_statements.RELEASE_MANY, tokens=tokens, gpu_s=0.0)
         )
 
-    def claim(self, worker: str, lease_s: float, *, pool: str = DEFAULT_POOL) -> Lease | None:
-        """Claim the due job with the smallest order key; None if no job is due.
+    def claim(
+        self, worker: str, lease_s: float, *, pool: str = DEFAULT_POOL, presets: Iterable[str] = PRESETS
+    ) -> Lease | None:
+        """Claim the due job of some presets with the smallest order key; None if no job is due.
 
         A job whose upload was deleted fails with `upload_missing`, and the next job is claimed.
 
@@ -49,12 +54,14 @@ class Leases:
             worker: name of the worker, for operators.
             lease_s: seconds until the lease expires unless it is renewed.
             pool: of the worker.
+            presets: that the worker renders.
         """
         self._unconfirmed.release()
+        statement = claim_of(frozenset(presets))
         while True:
             token = uuid4()
             try:
-                rows = self._run(CLAIM, token=token, worker=worker, pool=pool, lease_s=lease_s)
+                rows = self._run(statement, token=token, worker=worker, pool=pool, lease_s=lease_s)
             except DatabaseUnavailableError:
                 # The claim may have been executed, or may still be. Then the job is released.
                 self._unconfirmed.add(token)

@@ -39,7 +39,7 @@ SELECT lost.id, (
     GROUP BY cause
 ), workers.failure_count FROM (
     SELECT id, {worker_of("lease_worker")} AS worker,
-        {has_alternative("jobs.id", worker_of("jobs.lease_worker"))} AS has_alternative
+        {has_alternative("jobs.id", "jobs.preset", worker_of("jobs.lease_worker"))} AS has_alternative
     FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
 ) AS lost JOIN workers ON workers.name = lost.worker
 """)  # noqa: S608 - our own text

@@ -1,5 +1,7 @@
 """Selection of the next row of a queue in SQL: the due row with the smallest order key.
 
+`next_job` has the same rules for jobs, which it reads by preset.
+
 Rows that wait for their first attempt are read in the order of their keys. Rows that wait for another one, whose keys
 are smaller in general, have a pause. They are read in the order in which the pauses end, so that rows whose pause is
 not over are not read; of the first `AGAIN_AT_ONCE`, the one with the smallest key is taken.
@@ -16,7 +18,7 @@ from typing import Final
 AGAIN_AT_ONCE: Final = 32
 
 
-def next_row(table: str, new: str, again: str, due_at: str, unless: str = "false") -> str:
+def next_row(table: str, new: str, again: str, due_at: str) -> str:
     """Return common table expressions; the last, `next_row`, has the id of one locked row, or no row.
 
     Args:
@@ -24,7 +26,6 @@ def next_row(table: str, new: str, again: str, due_at: str, unless: str = "false
         new: SQL condition on the due rows that wait for their first attempt.
         again: SQL condition on the due rows that wait for another attempt.
         due_at: column with the end of the pause.
-        unless: SQL condition under which no row is selected.
     """
     by_key = "ORDER BY order_key, created_at, id"
     by_pause = f"ORDER BY {due_at}, created_at, id"
@@ -36,11 +37,11 @@ again_first AS (
 ), new_first AS (
     SELECT order_key FROM {table} WHERE {new} {by_key} LIMIT 1
 ), again AS (
-    {lock_first(table, "again_first", f"{again} AND NOT ({unless}) AND {not_behind}")}
+    {lock_first(table, "again_first", f"{again} AND {not_behind}")}
 ), new AS (
-    SELECT id FROM {table} WHERE NOT ({unless}) AND NOT EXISTS (SELECT FROM again) AND {new} {by_key} {lock}
+    SELECT id FROM {table} WHERE NOT EXISTS (SELECT FROM again) AND {new} {by_key} {lock}
 ), any_again AS (
-    SELECT id FROM {table} WHERE NOT ({unless}) AND NOT EXISTS (SELECT FROM again)
+    SELECT id FROM {table} WHERE NOT EXISTS (SELECT FROM again)
     AND NOT EXISTS (SELECT FROM new) AND {again} {by_pause} {lock}
 ), next_row AS (
     SELECT id FROM again UNION ALL SELECT id FROM new UNION ALL SELECT id FROM any_again
