@@ -65,14 +65,15 @@ def test_a_pool_may_request_a_slice_or_a_share_of_a_gpu(render: Render) -> None:
 def test_the_values_of_one_worker_are_those_of_the_pool_default(render: Render) -> None:
     (name, found), *others = deployments(render("--set", "worker.replicas=7,worker.preset=tiny")).items()
     assert (name, found["replicas"], others) == ("default", 7, [])
-    assert variable(found, "DUBLINE_WORKER_PRESET") == "tiny"
+    assert variable(found, "DUBLINE_WORKER_PRESETS") == "tiny,base"
     assert variable(found, "DUBLINE_WORKER_POOL") == "default"
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_every_released_preset_is_accepted(render: Render, preset: str) -> None:
     found = pools(render, {"name": "a", "presets": [preset]}, {"name": "b"}, preset=preset)
-    assert [variable(one, "DUBLINE_WORKER_PRESET") for one in found.values()] == [preset, preset]
+    served = [str(variable(one, "DUBLINE_WORKER_PRESETS")).split(",") for one in found.values()]
+    assert served == [[preset], [preset, *sorted(PRESETS - {preset})]]
 
 
 def test_workers_of_the_default_pool_render_every_released_preset(chart: Path) -> None:
