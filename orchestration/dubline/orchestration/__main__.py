@@ -1,4 +1,4 @@
-"""The operator's commands: migrate, keys, tenants, create-bucket, maintenance, sweep, retention, audit and usage."""
+"""The operator's commands: tables, bucket, keys, tenants, maintenance, repair after a restore, audit and usage."""
 
 from __future__ import annotations
 
@@ -79,8 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     maintenance.set_defaults(function="maintenance:maintain")
     sweep = add("sweep", help="remove every object of the bucket that has no row")
     sweep.add_argument("--dry-run", action="store_true", help="only count; exit with 1 if there are orphans")
-    sweep.add_argument("--even-most", action="store_true", help="remove orphans even if most objects are orphans")
+    sweep.add_argument("--even-most", action="store_true", help="remove orphans however many there are")
     sweep.set_defaults(function="maintenance:sweep")
+    restored = add("restored", help="repair a restored copy of the database; list the rows whose object is missing")
+    restored.set_defaults(function="maintenance:restored")
     retention = add("retention", help="set the retention of a tenant's files, existing ones included")
     retention.add_argument("tenant", help="tenant of the files")
     for option, what in (("--inputs-s", "uploads"), ("--results-s", "videos")):

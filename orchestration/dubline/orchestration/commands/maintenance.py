@@ -1,4 +1,4 @@
-"""Commands that keep database and bucket in order: maintenance and sweep."""
+"""Commands that keep database and bucket in order: maintenance, sweep and restored."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dubline.orchestration import metrics
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.maintenance import cleaner, scheduler
 from dubline.orchestration.maintenance.metrics import BacklogCollector
+from dubline.orchestration.maintenance.missing import missing_objects
 from dubline.orchestration.maintenance.periodic_tasks import periodic_tasks
 from dubline.orchestration.maintenance.sweep import sweep_bucket
 from dubline.orchestration.queue import Notifier, create_app
@@ -52,7 +53,7 @@ def sweep(arguments: Namespace) -> int:
     """List every object of the bucket once and remove the orphans.
 
     Returns:
-        1 if orphans were found and left: in a dry run, or because most objects are orphans.
+        1 if orphans were found and left: in a dry run, or because there are too many.
     """
     objects = Objects(BucketSettings.read())
     with Store.connect(DatabaseSettings.read()) as store:
@@ -68,11 +69,28 @@ def sweep(arguments: Namespace) -> int:
     refused = found.refused and not arguments.even_most
     if refused:
         sys.stderr.write(
-            "dubline: nothing was removed, because most objects of this bucket have no row in this database. "
-            "Check DUBLINE_DATABASE_URL; use --even-most to remove them anyway.\n"
+            "dubline: nothing was removed, because most objects of this bucket, or those of many jobs, have no row in "
+            "this database. Check DUBLINE_DATABASE_URL, and whether it is an old copy; use --even-most to remove them "
+            "anyway.\n"
         )
     sys.stdout.write(
         f"objects={found.objects} referenced={found.referenced} pending_deletion={found.pending_deletion} "
         f"orphans={found.orphans}\n"
     )
     return int(refused or (arguments.dry_run and found.orphans > 0))
+
+
+def restored(_: Namespace) -> int:
+    """Repair a restored copy of the database, and print the rows whose object is not in the bucket.
+
+    Returns:
+        1 if an object is missing.
+    """
+    number = 0
+    with Store.connect(DatabaseSettings.read()) as store:
+        store.check()
+        events = store.restored.repair_events()
+        for number, one in enumerate(missing_objects(store, Objects(BucketSettings.read())), 1):  # noqa: B007 - counted
+            sys.stdout.write(f"missing {one.kind} {one.id} {one.key}\n")
+    sys.stdout.write(f"missing_objects={number} repaired_events={events}\n")
+    return int(number > 0)

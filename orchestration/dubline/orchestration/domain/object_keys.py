@@ -30,7 +30,12 @@ def checkpoint_prefix(job_id: UUID, attempt: int, token: UUID) -> str:
 
 def upload_key(tenant: str, upload_id: UUID) -> str:
     """Return the key of an upload; it contains a hash of the tenant's name."""
-    return f"uploads/{hashlib.sha256(tenant.encode()).hexdigest()[:16]}/{upload_id}"
+    return f"{tenant_prefix(tenant)}{upload_id}"
+
+
+def tenant_prefix(tenant: str) -> str:
+    """Return the prefix of the uploads of a tenant."""
+    return f"uploads/{hashlib.sha256(tenant.encode()).hexdigest()[:16]}/"
 
 
 def attempt_of(key: str) -> tuple[str, str] | None:

@@ -24,6 +24,9 @@ PAGE: Final = 1000
 #: A sweep is refused when orphans exceed this share of all objects and this number.
 MOST_SHARE: Final = 0.5
 MOST_MIN: Final = 100
+#: It is also refused when more objects than this were made for jobs without a row. A job that is deleted while it is
+#: rendered leaves one at most; a restored copy of the database lacks all newer jobs.
+JOBLESS_MAX: Final = 100
 #: Most objects pending deletion that are counted apart from referenced ones.
 PENDING_LIMIT: Final = 1_000_000
 
@@ -42,11 +45,14 @@ class SweepResult:
     """Objects that are marked for deletion."""
     orphans: int = 0
     """Objects without a row that are older than any insert can take."""
+    jobless: int = 0
+    """Those of them that were made for a job which has no row."""
 
     @property
     def refused(self) -> bool:
-        """Whether there are so many orphans that the database is probably not this bucket's."""
-        return self.orphans > MOST_MIN and self.orphans > self.objects * MOST_SHARE
+        """Whether there are so many orphans that the database is probably older than the bucket, or another one's."""
+        most = self.orphans > MOST_MIN and self.orphans > self.objects * MOST_SHARE
+        return most or self.jobless > JOBLESS_MAX
 
     def __add__(self, other: SweepResult) -> SweepResult:
         return SweepResult(
@@ -54,6 +60,7 @@ class SweepResult:
             referenced=self.referenced + other.referenced,
             pending_deletion=self.pending_deletion + other.pending_deletion,
             orphans=self.orphans + other.orphans,
+            jobless=self.jobless + other.jobless,
         )
 
 
@@ -62,15 +69,15 @@ def sweep_bucket(
 ) -> SweepResult:
     """Count the objects in a first pass, and mark the orphans for deletion in a second one.
 
-    If most objects are orphans, the database was probably restored from an old copy or belongs to another
-    installation. Then nothing is marked.
+    If most objects are orphans, or many were made for jobs without a row, the database was probably restored from an
+    old copy or belongs to another installation. Then nothing is marked.
 
     Args:
         store: the rows.
         objects: the bucket.
         orphan_age_s: age from which an object without a row is an orphan.
         dry_run: only count.
-        even_most: mark the orphans even if most objects are orphans.
+        even_most: mark the orphans even then.
 
     Raises:
         StorageUnavailableError: the pass ends early; marks already made stay.
@@ -81,7 +88,7 @@ def sweep_bucket(
     if dry_run or not found.orphans:
         return found
     if found.refused and not even_most:
-        _log.error("sweep_refused", objects=found.objects, orphans=found.orphans)
+        _log.error("sweep_refused", objects=found.objects, orphans=found.orphans, jobless=found.jobless)
         return found
     return _pass(store, objects, orphan_age_s, dry_run=False)
 
@@ -97,6 +104,7 @@ def _pass(store: Store, objects: Objects, orphan_age_s: float, *, dry_run: bool)
             objects=len(page),
             referenced=len(known - pending),
             pending_deletion=len(known & pending),
+            jobless=store.deletions.without_job(orphans) if dry_run else 0,
             orphans=len(orphans) if dry_run else store.deletions.orphaned(orphans),
         )
     return result

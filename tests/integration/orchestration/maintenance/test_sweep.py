@@ -106,6 +106,27 @@ def test_a_bucket_with_mostly_orphans_is_swept_only_if_forced(
     assert len(store.deletions.pending(10)) == 3
 
 
+def test_objects_of_many_jobs_without_a_row_are_swept_only_if_forced(
+    store: Store, objects: Objects, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As after the restore of an old copy: the database has no row of the jobs that came later.
+    monkeypatch.setattr(sweep, "JOBLESS_MAX", 1)
+    found = sweep_bucket(store, objects, OLD)
+    assert (found.orphans, found.jobless, found.refused) == (2, 2, True)
+    assert store.deletions.pending(10) == (keys["pending deletion"],)
+    assert sweep_bucket(store, objects, OLD, even_most=True).orphans == 2
+
+
+def test_orphans_of_jobs_that_have_a_row_do_not_stop_a_sweep(
+    store: Store, factory: JobFactory, objects: Objects, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "JOBLESS_MAX", 0)
+    key = f"results/{factory.job().id}/1-{uuid4()}.mp4"
+    objects.put(file, key, "video/mp4")
+    assert not sweep_bucket(store, objects, OLD).refused
+    assert store.deletions.pending(10) == (key,)
+
+
 def test_an_unavailable_bucket_marks_nothing(store: Store, bucket: BucketSettings) -> None:
     unavailable = Objects(bucket.model_copy(update={"endpoint_url": "http://127.0.0.1:1"}))
     with pytest.raises(StorageUnavailableError):

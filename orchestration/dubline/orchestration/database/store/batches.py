@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.listing import BatchFilter, Page, Window
 
 #: Every transaction with a smaller id has ended, so its changes are visible.
+_IS_OF_THIS_SERVER: Final = text("changed_xid < pg_snapshot_xmax(pg_current_snapshot())")
 _OLDEST_OPEN_TRANSACTION: Final = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
 #: Files are kept until they are deleted.
 KEPT: Final = Retention()
@@ -160,12 +161,14 @@ class Batches:
         )
         if states:
             query = query.where(JobRow.state.in_(states))
-        if changed_since is not None:
-            query = query.where(JobRow.changed_xid >= cast(str(changed_since), TransactionId))
         with transaction(self._engine) as session:
             _row(session, tenant, batch_id)
             # Read before the jobs: transactions that are still open then have this id or a larger one.
             changed_until = session.scalar(_OLDEST_OPEN_TRANSACTION) or 0
+            # A restored copy of the database counts transactions anew. A value from before is then larger, and every
+            # job is returned. The ids that the copied rows have from before are not those of changes.
+            if changed_since is not None and changed_since <= changed_until:
+                query = query.where(JobRow.changed_xid >= cast(str(changed_since), TransactionId), _IS_OF_THIS_SERVER)
             # Without the identity map of the session, which takes longer than the rest.
             rows = session.execute(query.order_by(JobRow.position).limit(limit + 1)).all()
             more = len(rows) > limit

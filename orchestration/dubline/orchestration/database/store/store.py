@@ -21,6 +21,7 @@ from dubline.orchestration.database.store.deletion.deletions import Deletions
 from dubline.orchestration.database.store.events import Events
 from dubline.orchestration.database.store.jobs import Jobs
 from dubline.orchestration.database.store.outbox import Outbox
+from dubline.orchestration.database.store.restored import Restored
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
@@ -59,6 +60,7 @@ class Store:
         self.events = Events(engine)
         self.usage = UsageTotals(engine)
         self.workers = Workers(engine)
+        self.restored = Restored(engine)
 
     @classmethod
     def connect(cls, settings: DatabaseSettings) -> Self:

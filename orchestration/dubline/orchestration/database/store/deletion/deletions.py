@@ -184,6 +184,11 @@ class Deletions:
         with transaction(self._engine) as session:
             return removal.referenced(session, keys)
 
+    def without_job(self, keys: Collection[str]) -> int:
+        """Count those objects of attempts whose job has no row."""
+        with transaction(self._engine) as session:
+            return removal.without_job(session, keys)
+
     def orphaned(self, keys: Collection[str]) -> int:
         """Mark orphans for deletion, with an audit entry.
 

@@ -70,6 +70,7 @@ UNION SELECT key FROM given JOIN attempts USING (job_id, token) WHERE ended_at I
 UNION SELECT key FROM given JOIN checkpoints ON object_key = key
 UNION SELECT key FROM given JOIN doomed_objects ON object_key = key
 """)
+_SELECT_JOBS: Final = text("SELECT id FROM jobs WHERE id = ANY(:ids)")
 _SELECT_UPLOADS: Final = text("SELECT id, tenant FROM uploads WHERE id = ANY(:ids)")
 
 
@@ -130,6 +131,13 @@ def referenced(session: Session, keys: Collection[str]) -> frozenset[str]:
         for upload_id, tenant in session.execute(_SELECT_UPLOADS, {"ids": _uuids(upload_ids)})
     }
     return frozenset(session.scalars(_SELECT_REFERENCED, values)) | kept.intersection(given)
+
+
+def without_job(session: Session, keys: Collection[str]) -> int:
+    """Count those objects of attempts whose job has no row."""
+    jobs = [ids[0] for key in keys if (ids := object_keys.attempt_of(key))]
+    known = {str(job_id) for job_id in session.scalars(_SELECT_JOBS, {"ids": _uuids(set(jobs))})}
+    return sum(job_id not in known for job_id in jobs)
 
 
 def _uuids(texts: Collection[str]) -> list[UUID]:
