@@ -10,8 +10,8 @@ from alembic import op
 
 from dubline.orchestration.database.migrations import without_blocking
 
-revision = "0025"
-down_revision = "0024"
+revision = "0027"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 
