@@ -34,3 +34,18 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 image: {{ printf "%s:%s" .image.repository (.image.tag | default .root.Chart.AppVersion) | quote }}
 imagePullPolicy: {{ .image.pullPolicy }}
 {{- end }}
+
+{{/*
+Override a dictionary in place: maps are merged, all other values are replaced, also by 0, false and empty ones, which
+`mergeOverwrite` leaves out. Takes (dict "base" DICTIONARY "over" DICTIONARY).
+*/}}
+{{- define "dubline.override" -}}
+{{- range $name, $value := .over -}}
+{{- $old := get $.base $name -}}
+{{- if and (kindIs "map" $value) (kindIs "map" $old) -}}
+{{- include "dubline.override" (dict "base" $old "over" $value) -}}
+{{- else -}}
+{{- $_ := set $.base $name $value -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

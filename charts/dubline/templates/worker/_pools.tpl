@@ -1,18 +1,3 @@
-{{/*
-Override a dictionary in place: maps are merged, all other values are replaced, also by 0, false and empty ones, which
-`mergeOverwrite` leaves out. Takes (dict "base" DICTIONARY "over" DICTIONARY).
-*/}}
-{{- define "dubline.override" -}}
-{{- range $name, $value := .over -}}
-{{- $old := get $.base $name -}}
-{{- if and (kindIs "map" $value) (kindIs "map" $old) -}}
-{{- include "dubline.override" (dict "base" $old "over" $value) -}}
-{{- else -}}
-{{- $_ := set $.base $name $value -}}
-{{- end -}}
-{{- end -}}
-{{- end }}
-
 {{/* The pools as YAML, (pools: LIST): the values `worker`, overridden by those of each pool. */}}
 {{- define "dubline.pools" -}}
 {{- $found := list -}}
@@ -68,5 +53,5 @@ join the segments, to store the video and to release the job. Takes a pool.
 {{- $gpu := dict .gpu.resource (.gpu.count | int64 | toString) -}}
 {{- include "dubline.override" (dict "base" $resources "over" (dict "limits" $gpu)) -}}
 {{- end -}}
-{{- toYaml $resources -}}
+{{- include "dubline.resources" (dict "resources" $resources "scratch" .scratchSize) -}}
 {{- end }}
