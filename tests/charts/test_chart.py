@@ -70,9 +70,3 @@ def test_helm_lint_passes(helm: Helm, chart: Path, values: tuple[str, ...]) -> N
 )
 def test_helm_rejects_invalid_values(helm: Helm, chart: Path, wrong: str) -> None:
     assert helm("template", "dubline", str(chart), "--set", wrong).returncode != 0
-
-
-def test_a_pod_with_scratch_space_requests_its_disk(chart: Path) -> None:
-    values = read(chart / "values.yaml")
-    for component in ("prober", "worker"):
-        assert values[component]["resources"]["requests"]["ephemeral-storage"] == values[component]["scratchSize"]
