@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
 #: Labels that have few values by construction.
-BOUNDED: Final = {"cause", "code", "kind", "method", "outcome", "preset", "result", "route", "state", "task"}
+BOUNDED: Final = {
+    *("cause", "code", "kind", "method", "outcome", "preset", "result", "route", "state", "task", "tenant_class")
+}
 
 
 def registered() -> dict[str, tuple[str, tuple[str, ...]]]:

@@ -14,12 +14,20 @@ class Waiting(StrEnum):
     RUNNING = "running"
 
 
+class TenantClass(StrEnum):
+    """Kind of tenant. limited: with a limit on running jobs, so that its jobs may wait while workers are idle."""
+
+    DEFAULT = "default"
+    LIMITED = "limited"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobBacklog:
-    """Jobs of one preset in one place. All numbers are exact up to a number of jobs in each place."""
+    """Jobs of one preset and class of tenants in one place. Exact up to a number of jobs in each place."""
 
     waiting: Waiting
     preset: str
+    tenant_class: TenantClass
     jobs: int
     device_s: float
     """Predicted seconds of their work on a worker; of running jobs, of what is left of it."""
@@ -32,7 +40,12 @@ class Backlog:
     """What the database holds at one time."""
 
     jobs: tuple[JobBacklog, ...]
-    """Only presets and places with jobs."""
+    """Only presets, classes and places with jobs."""
+    probes: int
+    """Uploads that a prober could claim now, up to a number of new ones and of repeated ones."""
+    oldest_probe_s: float
+    """Seconds since the oldest of them could be claimed; 0 without one."""
+    quarantined_workers: int
     outbox_oldest_s: float
     """Age of the oldest notification that is not published; 0 without one."""
     open_jobs: int

@@ -11,13 +11,14 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from dubline.options.render import PRESETS
-from dubline.orchestration.domain.backlog import Backlog, Waiting
+from dubline.orchestration.domain.backlog import TenantClass, Waiting
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.backlog import Backlog, JobBacklog
 
 #: Seconds for which what was read is used again, so that many scrapers cost no more than one.
 CACHE_S: Final = 5.0
@@ -27,6 +28,17 @@ OVERDUE: Final = Counter("dubline_jobs_past_deadline", "Jobs that failed because
 RUNS: Final = Counter("dubline_maintenance_runs", "Runs of a periodic task in this process.", ["task", "result"])
 for _kind in ("job", "upload"):
     RESCUED.labels(_kind)
+
+
+def begin_counts(tasks: Iterable[str]) -> None:
+    """Publish the counts of periodic tasks as 0, so that a task that never runs is seen.
+
+    Args:
+        tasks: names of the tasks.
+    """
+    for task in tasks:
+        for result in ("succeeded", "failed"):
+            RUNS.labels(task, result)
 
 
 class BacklogCollector(Collector):
@@ -42,7 +54,7 @@ class BacklogCollector(Collector):
         self._clock = clock
         self._lock = Lock()
         self._read_at_s = float("-inf")
-        self._read: tuple[Backlog, int] | None = None
+        self._read: Backlog | None = None
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """List the metrics without values, so that registering reads nothing."""
@@ -57,11 +69,11 @@ class BacklogCollector(Collector):
                 self._read_at_s = self._clock()
             read = self._read
         if read is not None:
-            yield from _filled(*read)
+            yield from _filled(read)
 
-    def _try_read(self) -> tuple[Backlog, int] | None:
+    def _try_read(self) -> Backlog | None:
         try:
-            return self._store.backlogs.read(), self._store.uploads.waiting_count()
+            return self._store.backlogs.read()
         except DatabaseUnavailableError:
             return None
 
@@ -69,30 +81,44 @@ class BacklogCollector(Collector):
 def _families() -> dict[str, GaugeMetricFamily]:
     """Create the metrics of the database without values, by name."""
     families = (
-        GaugeMetricFamily("dubline_queue_jobs", "Jobs by place and preset.", labels=["state", "preset"]),
+        GaugeMetricFamily("dubline_queue_jobs", "Jobs by place.", labels=["state", "preset", "tenant_class"]),
         GaugeMetricFamily("dubline_backlog_seconds", "Predicted device time of jobs.", labels=["state", "preset"]),
-        GaugeMetricFamily("dubline_queue_oldest_seconds", "Age of the oldest claimable job.", labels=["preset"]),
+        GaugeMetricFamily(
+            "dubline_queue_oldest_seconds", "Age of the oldest claimable job.", labels=["preset", "tenant_class"]
+        ),
         GaugeMetricFamily("dubline_open_jobs", "All jobs that are not final."),
         GaugeMetricFamily("dubline_queue_probes", "Uploads that wait for a prober."),
+        GaugeMetricFamily("dubline_queue_probes_oldest_seconds", "Age of the oldest upload that waits for a prober."),
+        GaugeMetricFamily("dubline_workers_quarantined", "Workers that failed their self-test."),
         GaugeMetricFamily("dubline_outbox_oldest_seconds", "Age of the oldest unpublished notification."),
         GaugeMetricFamily("dubline_stored_bytes", "Bytes of uploads and videos."),
     )
     return {family.name: family for family in families}
 
 
-def _filled(backlog: Backlog, probes: int) -> Iterator[GaugeMetricFamily]:
+def _filled(backlog: Backlog) -> Iterator[GaugeMetricFamily]:
     families = _families()
-    read = {(one.waiting, one.preset): one for one in backlog.jobs}
-    presets = sorted({*PRESETS, *(one.preset for one in backlog.jobs)})
-    for preset in presets:
-        for waiting in Waiting:
-            one = read.get((waiting, preset))
-            families["dubline_queue_jobs"].add_metric([waiting, preset], one.jobs if one else 0)
-            families["dubline_backlog_seconds"].add_metric([waiting, preset], one.device_s if one else 0.0)
-        oldest = read.get((Waiting.CLAIMABLE, preset))
-        families["dubline_queue_oldest_seconds"].add_metric([preset], oldest.oldest_s if oldest else 0.0)
+    for preset in sorted({*PRESETS, *(one.preset for one in backlog.jobs)}):
+        _add_preset(families, preset, [one for one in backlog.jobs if one.preset == preset])
     families["dubline_open_jobs"].add_metric([], backlog.open_jobs)
-    families["dubline_queue_probes"].add_metric([], probes)
+    families["dubline_queue_probes"].add_metric([], backlog.probes)
+    families["dubline_queue_probes_oldest_seconds"].add_metric([], backlog.oldest_probe_s)
+    families["dubline_workers_quarantined"].add_metric([], backlog.quarantined_workers)
     families["dubline_outbox_oldest_seconds"].add_metric([], backlog.outbox_oldest_s)
     families["dubline_stored_bytes"].add_metric([], backlog.stored_bytes)
     yield from families.values()
+
+
+def _add_preset(families: dict[str, GaugeMetricFamily], preset: str, jobs: list[JobBacklog]) -> None:
+    """Add every place and class of one preset, also those without jobs, whose numbers are 0."""
+    read = {(one.waiting, one.tenant_class): one for one in jobs}
+    for waiting in Waiting:
+        device_s = sum(one.device_s for one in jobs if one.waiting is waiting)
+        families["dubline_backlog_seconds"].add_metric([waiting, preset], device_s)
+    for tenant_class in TenantClass:
+        for waiting in Waiting:
+            one = read.get((waiting, tenant_class))
+            families["dubline_queue_jobs"].add_metric([waiting, preset, tenant_class], one.jobs if one else 0)
+        oldest = read.get((Waiting.CLAIMABLE, tenant_class))
+        age_s = oldest.oldest_s if oldest else 0.0
+        families["dubline_queue_oldest_seconds"].add_metric([preset, tenant_class], age_s)

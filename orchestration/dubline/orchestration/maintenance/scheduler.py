@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dubline.orchestration.domain.errors import DublineError
-from dubline.orchestration.maintenance.metrics import RUNS
+from dubline.orchestration.maintenance.metrics import RUNS, begin_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +63,7 @@ def running(store: Store, tasks: Sequence[PeriodicTask], liveness: Path | None =
     """
     stop = Event()
     threads = [Thread(target=_loop, args=(store, task, stop, liveness), name=task.name, daemon=True) for task in tasks]
+    begin_counts(task.name for task in tasks)
     # Logged first: a task may fail, and log that, as soon as its thread runs.
     _log.info("maintenance_started", tasks=[task.name for task in tasks])
     for thread in threads:

@@ -49,15 +49,39 @@ def test_the_backlog_is_the_predicted_time_of_what_waits_and_runs(store: Store, 
         return registry.get_sample_value(f"dubline_{name}", labels)
 
     preset = lease.options.preset
-    assert value("queue_jobs", state="claimable", preset=preset) == 2
-    assert value("queue_jobs", state="running", preset=preset) == 1
-    assert value("queue_jobs", state="delayed", preset=preset) == 0
+    places = {"preset": preset, "tenant_class": "default"}
+    assert value("queue_jobs", state="claimable", **places) == 2
+    assert value("queue_jobs", state="running", **places) == 1
+    assert value("queue_jobs", state="delayed", **places) == 0
     assert value("backlog_seconds", state="claimable", preset=preset) == 16
     assert value("backlog_seconds", state="running", preset=preset) == 2
-    assert 100 <= (value("queue_oldest_seconds", preset=preset) or 0) < 200
+    assert 100 <= (value("queue_oldest_seconds", **places) or 0) < 200
     assert (value("open_jobs"), value("queue_probes")) == (3, 1)
     assert (value("stored_bytes") or 0) > 0
     assert value("outbox_oldest_seconds") is not None
+
+
+def test_jobs_of_limited_tenants_are_a_class_of_their_own(store: Store, factory: JobFactory) -> None:
+    factory.job()
+    change(store, "UPDATE jobs SET cost_s = 8")
+    change(store, "UPDATE tenants SET running_jobs = 1 WHERE name IN (SELECT tenant FROM jobs)")
+    registry = registry_of(store, Clock())
+    places = {"state": "claimable", "preset": "base"}
+    for tenant_class, jobs in (("default", 0), ("limited", 1)):
+        labels = places | {"tenant_class": tenant_class}
+        assert registry.get_sample_value("dubline_queue_jobs", labels) == jobs
+    assert registry.get_sample_value("dubline_backlog_seconds", places) == 8
+
+
+def test_waiting_probes_and_quarantined_workers_are_counted(store: Store, factory: JobFactory) -> None:
+    factory.probing(UploadKind.SPEECH)
+    change(store, "UPDATE uploads SET probe_after = now() - interval '60 s' WHERE state = 'probing'")
+    for worker in ("host:1/2", "host:1/2", "host:1/2", "host:3/4"):
+        store.workers.failed(worker)
+    store.workers.quarantine("host:1/2")
+    registry = registry_of(store, Clock())
+    assert 60 <= (registry.get_sample_value("dubline_queue_probes_oldest_seconds") or 0) < 120
+    assert registry.get_sample_value("dubline_workers_quarantined") == 1
 
 
 def test_scrapes_within_the_cache_time_read_the_database_once(store: Store, factory: JobFactory) -> None:

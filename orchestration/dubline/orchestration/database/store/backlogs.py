@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from dubline.orchestration.database.store.fairness.order_keys import COST
+from dubline.orchestration.database.store.outbox import COUNT_LIMIT
 from dubline.orchestration.database.store.transaction import transaction
-from dubline.orchestration.domain.backlog import Backlog, JobBacklog, Waiting
+from dubline.orchestration.domain.backlog import Backlog, JobBacklog, TenantClass, Waiting
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -18,30 +19,43 @@ LIMIT: Final = 10_000
 
 #: Each part is a range of an index and is read no further than the limit.
 _JOBS: Final = text(f"""
-SELECT waiting, preset, count(*) AS jobs, sum(device_s) AS device_s,
+SELECT waiting, preset, running_jobs IS NOT NULL AS limited, count(*) AS jobs, sum(device_s) AS device_s,
     greatest(0, extract(epoch FROM now() - min(available_at))) AS oldest_s
 FROM (
     (
-        SELECT 'claimable' AS waiting, preset, {COST} AS device_s, available_at FROM jobs
+        SELECT 'claimable' AS waiting, tenant, preset, {COST} AS device_s, available_at FROM jobs
         WHERE state = 'queued' AND available_at <= now() ORDER BY order_key LIMIT :limit
     ) UNION ALL (
-        SELECT 'claimable', preset, {COST}, available_at FROM jobs
+        SELECT 'claimable', tenant, preset, {COST}, available_at FROM jobs
         WHERE state = 'retrying' AND available_at <= now() ORDER BY available_at LIMIT :limit
     ) UNION ALL (
-        SELECT 'delayed', preset, {COST}, available_at FROM jobs
+        SELECT 'delayed', tenant, preset, {COST}, available_at FROM jobs
         WHERE state = 'retrying' AND available_at > now() ORDER BY available_at LIMIT :limit
     ) UNION ALL (
-        SELECT 'running', preset, {COST} * (1 - progress_percent / 100), available_at FROM jobs
+        SELECT 'running', tenant, preset, {COST} * (1 - progress_percent / 100), available_at FROM jobs
         WHERE state = 'running' ORDER BY lease_expires_at LIMIT :limit
     )
-) AS open GROUP BY waiting, preset
+) AS open JOIN tenants ON tenants.name = tenant GROUP BY waiting, preset, limited
 """)  # noqa: S608 - our own text
 # The store keeps the changes of a tenant few, so this reads some rows of each tenant.
 _TOTALS: Final = text("""
 SELECT coalesce(sum(jobs), 0) AS jobs, coalesce(sum(stored_bytes), 0) AS stored_bytes, (
     SELECT greatest(0, extract(epoch FROM now() - created_at)) FROM outbox ORDER BY id LIMIT 1
-) AS outbox_s FROM holdings
+) AS outbox_s, (SELECT count(*) FROM workers WHERE quarantined_until > now()) AS quarantined FROM holdings
 """)
+_DUE_PROBES: Final = "state = 'probing' AND lease_token IS NULL AND probe_after <= now()"
+#: Each part is a range of the index that claims of probes read, too.
+_PROBES: Final = text(f"""
+SELECT count(*) AS probes, greatest(0, extract(epoch FROM now() - min(probe_after))) AS oldest_s FROM (
+    (
+        SELECT probe_after FROM uploads WHERE {_DUE_PROBES} AND probe_attempts = 0
+        ORDER BY order_key LIMIT {COUNT_LIMIT}
+    ) UNION ALL (
+        SELECT probe_after FROM uploads WHERE {_DUE_PROBES} AND probe_attempts > 0
+        ORDER BY probe_after LIMIT {COUNT_LIMIT}
+    )
+) AS waiting
+""")  # noqa: S608 - our own text
 
 
 class Backlogs:
@@ -59,17 +73,22 @@ class Backlogs:
         with transaction(self._engine) as session:
             jobs = session.execute(_JOBS, {"limit": limit}).all()
             totals = session.execute(_TOTALS).one()
+            probes = session.execute(_PROBES).one()
         return Backlog(
             jobs=tuple(
                 JobBacklog(
                     waiting=Waiting(row.waiting),
                     preset=row.preset,
+                    tenant_class=TenantClass.LIMITED if row.limited else TenantClass.DEFAULT,
                     jobs=row.jobs,
                     device_s=float(row.device_s),
                     oldest_s=float(row.oldest_s),
                 )
                 for row in jobs
             ),
+            probes=probes.probes,
+            oldest_probe_s=float(probes.oldest_s or 0.0),
+            quarantined_workers=totals.quarantined,
             outbox_oldest_s=float(totals.outbox_s or 0.0),
             open_jobs=int(totals.jobs),
             stored_bytes=int(totals.stored_bytes),
