@@ -9,13 +9,13 @@ from dubline.orchestration.domain.jobs import JobState
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from dubline.orchestration.domain.jobs import Job
+    from dubline.orchestration.domain.jobs import Job, ListedJob
 
 #: Below this, the elapsed time is mostly download and decoding, from which nothing can be estimated.
 ESTIMATE_MIN_PERCENT: Final = 2.0
 
 
-def eta_s(job: Job, attempt_started_at: datetime | None, now: datetime) -> float | None:
+def eta_s(job: Job | ListedJob, attempt_started_at: datetime | None, now: datetime) -> float | None:
     """Estimate the seconds until `job` is done.
 
     Args:

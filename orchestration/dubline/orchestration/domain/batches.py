@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from dubline.orchestration.domain.jobs import FINAL, Job, JobState
+from dubline.orchestration.domain.jobs import FINAL, JobState, ListedJob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +70,7 @@ class BatchSummary:
 class JobPage:
     """One page of the jobs of a batch, in the order of its rows."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[ListedJob, ...]
     next_after: int | None
     """Position after which the next page starts; None on the last page."""
     changed_until: int = 0

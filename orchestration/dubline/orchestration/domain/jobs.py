@@ -137,6 +137,23 @@ class Job:
     finalized_at: datetime | None
 
 
+@dataclass(slots=True, kw_only=True)
+class ListedJob:
+    """One job of a list. It is not frozen, since that doubles the time in which it is made."""
+
+    id: UUID
+    state: JobState
+    progress_percent: float
+    attempt_count: int
+    started_at: datetime | None
+    members: str
+    """JSON object with all that is stored of the job except its video, with the names of the API."""
+    video_key: str | None
+    """Key of the video; None: there is none, or its retention period ended."""
+    result: str
+    """JSON object with what is stored of the video."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One attempt at a job."""

@@ -164,7 +164,8 @@ class RandomWalk:
         ]
         accepted, _ = self.store.batches.insert(TENANT, new, None, "hash", Retention(inputs_s=inputs_s))
         batch = ModelBatch(inputs_s, accepted.id)
-        for job in self.store.batches.jobs(TENANT, accepted.id, None, len(rows)).jobs:
+        for listed in self.store.batches.jobs(TENANT, accepted.id, None, len(rows)).jobs:
+            job = self.store.jobs.get(TENANT, listed.id)
             named = {job.portrait_upload_id, job.speech_upload_id} & self.live.keys()
             self.jobs[job.id] = ModelJob(batch, frozenset(named), open=job.finalized_at is None)
         self.end_batch(batch)

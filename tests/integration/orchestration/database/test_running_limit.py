@@ -9,7 +9,7 @@ import pytest
 from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import column
 
-from dubline.orchestration.database.store.fairness.running_limit import release_excess
+from dubline.orchestration.database.store.attempts.running_limit import release_excess
 
 if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store

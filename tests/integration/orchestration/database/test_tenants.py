@@ -253,7 +253,8 @@ def test_a_failed_row_does_not_have_the_id_of_a_foreign_upload(store: Store, vic
     attacker = Tenant(store, "attacker")
     rows = [attacker.factory.new(portrait=victim.factory.portrait.id), attacker.factory.new(speech=uuid4())]
     batch, _ = store.batches.insert(attacker.name, rows, None, "0" * 64)
-    first, second = store.batches.jobs(attacker.name, batch.id, None, 10).jobs
+    listed = store.batches.jobs(attacker.name, batch.id, None, 10).jobs
+    first, second = (store.jobs.get(attacker.name, job.id) for job in listed)
     assert (first.portrait_upload_id, first.speech_upload_id) == (None, attacker.factory.speech.id)
     assert (second.portrait_upload_id, second.speech_upload_id) == (attacker.factory.portrait.id, None)
     assert (first.error_code, second.error_code) == ("upload_missing", "upload_missing")

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import cast, func, literal_column, select, text
+from sqlalchemy import func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from dubline.orchestration.database.rows import BatchRow, JobRow
-from dubline.orchestration.database.rows.base import TransactionId
 from dubline.orchestration.database.store import listing
 from dubline.orchestration.database.store.attempts import finalize
 from dubline.orchestration.database.store.jobs import check_queue, queue, uploads_of
+from dubline.orchestration.database.store.listed_jobs import LISTED, listed_job_of
 from dubline.orchestration.database.store.outbox import RENDER, notify
-from dubline.orchestration.database.store.records import JOB_COLUMNS, job_of
-from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.admission import admit, faults
 from dubline.orchestration.domain.batches import Batch, BatchSummary, JobPage, Retention
 from dubline.orchestration.domain.errors import IdempotencyKeyReusedError, InvalidBatchError, NotFoundError
@@ -30,9 +29,24 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.domain.listing import BatchFilter, Page, Window
 
-#: Every transaction with a smaller id has ended, so its changes are visible.
-_IS_OF_THIS_SERVER: Final = text("changed_xid < pg_snapshot_xmax(pg_current_snapshot())")
-_OLDEST_OPEN_TRANSACTION: Final = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
+#: A page of the jobs of a batch, and one more; without a job one row without them, without the batch no row. Every
+#: transaction with a smaller id than `changed_until` has ended, so its changes are visible to this statement.
+_PAGE: Final = f"""
+SELECT page.*, CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint) AS changed_until
+FROM batches LEFT JOIN LATERAL (
+    SELECT position, {LISTED} FROM jobs
+    WHERE batch_id = %(batch)s AND tenant = %(tenant)s AND position > %(after)s {{states}} {{changed}}
+    ORDER BY position LIMIT %(rows)s
+) AS page ON true
+WHERE batches.id = %(batch)s AND batches.tenant = %(tenant)s
+ORDER BY page.position
+"""  # noqa: S608 - our own text
+#: A restored copy of the database counts transactions anew. A value from before is then larger, and every job is
+#: returned. The ids that the copied rows have from before are not those of changes.
+_CHANGED: Final = """AND (
+    CAST(%(changed_since)s AS xid8) > pg_snapshot_xmin(pg_current_snapshot())
+    OR changed_xid >= CAST(%(changed_since)s AS xid8) AND changed_xid < pg_snapshot_xmax(pg_current_snapshot())
+)"""
 #: Files are kept until they are deleted.
 KEPT: Final = Retention()
 
@@ -42,6 +56,7 @@ class Batches:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._run = OneStatement(engine)
 
     def insert(  # noqa: PLR0913, PLR0917 - the parts of a request
         self,
@@ -156,27 +171,27 @@ class Batches:
         Raises:
             NotFoundError: the tenant has no such batch.
         """
-        query = select(*JOB_COLUMNS).where(
-            JobRow.batch_id == batch_id, JobRow.tenant == tenant, JobRow.position > (-1 if after is None else after)
+        statement = _PAGE.format(
+            states="AND state = ANY(%(states)s)" if states else "",
+            changed=_CHANGED if changed_since is not None else "",
         )
-        if states:
-            query = query.where(JobRow.state.in_(states))
-        with transaction(self._engine) as session:
-            _row(session, tenant, batch_id)
-            # Read before the jobs: transactions that are still open then have this id or a larger one.
-            changed_until = session.scalar(_OLDEST_OPEN_TRANSACTION) or 0
-            # A restored copy of the database counts transactions anew. A value from before is then larger, and every
-            # job is returned. The ids that the copied rows have from before are not those of changes.
-            if changed_since is not None and changed_since <= changed_until:
-                query = query.where(JobRow.changed_xid >= cast(str(changed_since), TransactionId), _IS_OF_THIS_SERVER)
-            # Without the identity map of the session, which takes longer than the rest.
-            rows = session.execute(query.order_by(JobRow.position).limit(limit + 1)).all()
-            more = len(rows) > limit
-            return JobPage(
-                jobs=tuple(job_of(row) for row in rows[:limit]),
-                next_after=rows[limit - 1].position if more else None,
-                changed_until=changed_until,
-            )
+        rows = self._run(
+            statement,
+            tenant=tenant,
+            batch=batch_id,
+            after=-1 if after is None else after,
+            states=[state.value for state in states],
+            changed_since=str(changed_since),
+            rows=limit + 1,
+        )
+        if not rows:
+            raise NotFoundError(f"There is no batch {batch_id}.")
+        jobs = rows[:limit] if rows[0].id is not None else []
+        return JobPage(
+            jobs=tuple(map(listed_job_of, jobs)),
+            next_after=jobs[-1].position if len(rows) > limit else None,
+            changed_until=rows[0].changed_until,
+        )
 
 
 def _insert_batch(session: Session, values: Mapping[str, Any]) -> UUID | None:

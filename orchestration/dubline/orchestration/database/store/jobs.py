@@ -14,13 +14,14 @@ from dubline.orchestration.database.store import idempotency, listing
 from dubline.orchestration.database.store.accounts import holdings
 from dubline.orchestration.database.store.attempts import finalize
 from dubline.orchestration.database.store.fairness import order_keys
+from dubline.orchestration.database.store.listed_jobs import LISTED_COLUMNS, listed_job_of
 from dubline.orchestration.database.store.outbox import COUNT_LIMIT, RENDER, notify
 from dubline.orchestration.database.store.records import attempt_of, job_of, upload_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.admission import Admission, admit, faults
 from dubline.orchestration.domain.errors import InvalidRequestError, NotFoundError, from_code
 from dubline.orchestration.domain.fairness import Queue
-from dubline.orchestration.domain.jobs import Attempt, Job, JobState, NewJob, QueueCounts
+from dubline.orchestration.domain.jobs import Attempt, Job, JobState, ListedJob, NewJob, QueueCounts
 from dubline.orchestration.domain.quotas import UNLIMITED, TenantLimits, check_jobs
 
 if TYPE_CHECKING:
@@ -137,12 +138,13 @@ class Jobs:
             )
             return None if row is None else job_of(row)
 
-    def page(self, tenant: str, which: JobFilter, window: Window) -> Page[Job]:
+    def page(self, tenant: str, which: JobFilter, window: Window) -> Page[ListedJob]:
         """Read a page of the jobs of a tenant, newest first."""
         with transaction(self._engine) as session:
             named = [] if which.custom_id is None else [JobRow.custom_id == which.custom_id]
             ranges = [(JobRow.state == state, *named) for state in which.states or JobState]
-            return listing.page_of(listing.rows(session, JobRow, tenant, window, ranges), window, job_of)
+            found = listing.rows(session, JobRow, tenant, window, ranges, LISTED_COLUMNS)
+            return listing.page_of(found, window, listed_job_of)
 
     def cancel(self, tenant: str, job_id: UUID) -> Job:
         """Cancel a job that is not final. The next write of a worker that processes it is refused.

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from dubline.options.render import OPTIONS, RenderOptions, from_columns
-from dubline.orchestration.database.rows import JobRow
 from dubline.orchestration.domain.consent import Consent
 from dubline.orchestration.domain.jobs import Attempt, Cause, Job, JobState, Outcome, Stage
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
 
 if TYPE_CHECKING:
-    from dubline.orchestration.database.rows import AttemptRow, UploadRow
+    from dubline.orchestration.database.rows import AttemptRow, JobRow, UploadRow
 
 
 def upload_of(row: UploadRow) -> Upload:
@@ -54,22 +53,10 @@ def _facts_of(row: UploadRow) -> UploadFacts | None:
 
 
 _OPTION_COLUMNS: Final = tuple(one.column for one in OPTIONS)
-#: What `job_of` reads.
-JOB_COLUMNS: Final = tuple(
-    getattr(JobRow, name)
-    for name in (
-        *("id", "tenant", "batch_id", "position", "custom_id", "portrait_upload_id", "speech_upload_id", "speech_s"),
-        *("weights_sha256", "state", "stage", "progress_percent", "attempt_count", "gpu_s"),
-        *("error_code", "error_detail"),
-        *("result_key", "result_size_bytes", "result_sha256", "result_duration_s", "result_deleted_at"),
-        *("created_at", "deadline_at", "started_at", "finalized_at"),
-        *_OPTION_COLUMNS,
-    )
-)
 
 
-def job_of(row: Any) -> Job:
-    """Convert a job row, or a result row with its `JOB_COLUMNS`."""
+def job_of(row: JobRow) -> Job:
+    """Convert a job row."""
     return Job(
         id=row.id,
         tenant=row.tenant,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select, text
 
 from dubline.orchestration.database.rows import CheckpointRow
-from dubline.orchestration.database.store.deletion.pending_deletion import ALL_KINDS, mark_checkpoints_for_deletion
+from dubline.orchestration.database.store.pending_deletion import ALL_KINDS, mark_checkpoints_for_deletion
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import LeaseLostError
 

@@ -14,7 +14,7 @@ from dubline.orchestration.database.store.attempts.charges import (
     seen,
     times_charged,
 )
-from dubline.orchestration.database.store.fairness.next_job import next_job, sql_texts
+from dubline.orchestration.database.store.attempts.next_job import next_job, sql_texts
 from dubline.orchestration.database.store.fairness.next_row import advance_clock
 from dubline.orchestration.database.store.records import options_of, upload_of
 from dubline.orchestration.domain.fairness import Queue

@@ -10,7 +10,7 @@ from uuid import uuid4
 from dubline.options.render import PRESETS
 from dubline.orchestration.database.store.attempts import checkpoints, fenced_statements, rescue
 from dubline.orchestration.database.store.attempts.claim import claim_of, lease_of
-from dubline.orchestration.database.store.fairness.running_limit import release_excess
+from dubline.orchestration.database.store.attempts.running_limit import release_excess
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.database.store.unconfirmed import UnconfirmedClaims
 from dubline.orchestration.domain.errors import DatabaseUnavailableError, LeaseLostError, UploadMissingError

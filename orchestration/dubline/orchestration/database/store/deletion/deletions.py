@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from dubline.orchestration.database.store.accounts import audit
 from dubline.orchestration.database.store.deletion import removal, retention, upload_life
-from dubline.orchestration.database.store.deletion.pending_deletion import mark_for_deletion
+from dubline.orchestration.database.store.pending_deletion import mark_for_deletion
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.audit import SWEEP_ACTOR, AuditAction, AuditEntry, AuditSubject
 from dubline.orchestration.domain.errors import NotFoundError, UploadInUseError

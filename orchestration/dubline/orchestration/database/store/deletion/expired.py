@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
-from dubline.orchestration.database.store.deletion.pending_deletion import UNLESS_AUDITED
+from dubline.orchestration.database.store.pending_deletion import UNLESS_AUDITED
 from dubline.orchestration.domain.audit import RETENTION_ACTOR, AuditAction
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from uuid import UUID
 from sqlalchemy import text
 
 from dubline.orchestration.database.store.attempts import finalize
-from dubline.orchestration.database.store.deletion.pending_deletion import (
+from dubline.orchestration.database.store.fairness import order_keys
+from dubline.orchestration.database.store.pending_deletion import (
     mark_checkpoints_for_deletion,
     mark_for_deletion,
 )
-from dubline.orchestration.database.store.fairness import order_keys
 from dubline.orchestration.domain import object_keys
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from dubline.orchestration.database.store.deletion import removal, upload_life
 from dubline.orchestration.database.store.deletion.expired import Subject, mark_expired
-from dubline.orchestration.database.store.deletion.pending_deletion import mark_checkpoints_for_deletion
+from dubline.orchestration.database.store.pending_deletion import mark_checkpoints_for_deletion
 from dubline.orchestration.domain.audit import AuditSubject
 from dubline.orchestration.domain.object_keys import upload_key
 

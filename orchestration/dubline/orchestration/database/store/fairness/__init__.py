@@ -1,1 +1,1 @@
-"""The order of the queues: order keys of new work, refunds, and the selection of what is claimed next."""
+"""The order of the queues: order keys of new work, refunds, and the row of a queue that is next."""

@@ -19,8 +19,8 @@ from dubline.orchestration.database.store.attempts.charges import (
     has_alternative,
     worker_of,
 )
+from dubline.orchestration.database.store.attempts.running_limit import AT_LIMIT
 from dubline.orchestration.database.store.fairness.next_row import AGAIN_AT_ONCE, lock_first
-from dubline.orchestration.database.store.fairness.running_limit import AT_LIMIT
 from dubline.orchestration.domain.fairness import LARGEST_SHARE
 
 if TYPE_CHECKING:
