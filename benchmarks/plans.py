@@ -287,17 +287,28 @@ def _blocks(plan: dict[str, Any]) -> int:
     return int(root["Shared Hit Blocks"] + root["Shared Read Blocks"])
 
 
+def rows_read(plan: dict[str, Any]) -> int:
+    """Return how many rows the scans of a plan read, also those that a filter removed."""
+    counted = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
+    return round(sum(node["Actual Loops"] * sum(node.get(name, 0) for name in counted) for node in _scans(plan)))
+
+
 def outline(plan: dict[str, Any]) -> str:
     """Return how a plan reads tables, such as `Index Scan jobs_listed x6`."""
     found: dict[str, int] = {}
+    for node in _scans(plan):
+        name = f"{node['Node Type']} {node.get('Index Name') or node['Relation Name']}"
+        found[name] = found.get(name, 0) + 1
+    return ", ".join(f"{name} x{count}" if count > 1 else name for name, count in found.items())
+
+
+def _scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     pending = [plan["Plan"]]
     while pending:
         node = pending.pop()
         pending += node.get("Plans", [])
         if "Scan" in node["Node Type"] and ("Relation Name" in node or "Index Name" in node):
-            name = f"{node['Node Type']} {node.get('Index Name') or node['Relation Name']}"
-            found[name] = found.get(name, 0) + 1
-    return ", ".join(f"{name} x{count}" if count > 1 else name for name, count in found.items())
+            yield node
 
 
 def fill(url: str, rows: int) -> None:
