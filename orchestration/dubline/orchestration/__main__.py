@@ -1,4 +1,4 @@
-"""The operator's commands: tables, bucket, keys, tenants, maintenance, repair after a restore, audit and usage."""
+"""The operator's commands: tables, bucket, keys, tenants, maintenance, scale, repair after a restore, audit and usage."""
 
 from __future__ import annotations
 
@@ -77,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     bucket.set_defaults(function="bucket:create_bucket")
     maintenance = add("maintenance", aliases=["control"], help="run the periodic tasks until stopped")
     maintenance.set_defaults(function="maintenance:maintain")
+    scale = add("scale", help="scale the pools of workers on Kubernetes until stopped")
+    scale.add_argument("--dry-run", action="store_true", help="only observe, decide and log")
+    scale.set_defaults(function="scale:scale")
     sweep = add("sweep", help="remove every object of the bucket that has no row")
     sweep.add_argument("--dry-run", action="store_true", help="only count; exit with 1 if there are orphans")
     sweep.add_argument("--even-most", action="store_true", help="remove orphans however many there are")

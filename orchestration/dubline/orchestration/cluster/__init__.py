@@ -1,0 +1,1 @@
+"""The loop that scales the workers of each pool on Kubernetes."""
