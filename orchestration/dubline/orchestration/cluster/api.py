@@ -64,8 +64,9 @@ class Cluster:
                 config.load_incluster_config(client_configuration=configuration)
                 found = OWN_NAMESPACE.read_text(encoding="utf-8").strip()
             else:
-                config.load_kube_config(client_configuration=configuration)
-                found = config.list_kube_config_contexts()[1]["context"].get("namespace", "default")
+                file = os.environ.get("KUBECONFIG")
+                config.load_kube_config(file, client_configuration=configuration)
+                found = config.list_kube_config_contexts(file)[1]["context"].get("namespace", "default")
         except (config.ConfigException, OSError, KeyError, TypeError) as error:
             raise ClusterSettingsError(
                 f"no cluster is configured ({error}); set KUBECONFIG, or give the pod a service account with a token"
@@ -89,7 +90,7 @@ class Cluster:
         """Write the order in which a pod is removed: the pods with the lowest cost first."""
         body = {"metadata": {"annotations": {DELETION_COST: str(cost)}}}
         with _translated_errors():
-            self._core.patch_namespaced_pod(pod, self.namespace, body, **_raw())
+            self._core.patch_namespaced_pod(pod, self.namespace, body, **_patch())
 
     def scale(self, deployment: Deployment, replicas: int) -> int:
         """Set the number of pods of a Deployment, unless someone else has changed it since it was read.
@@ -105,9 +106,7 @@ class Cluster:
             body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
             try:
                 with _translated_errors():
-                    self._apps.patch_namespaced_deployment_scale(
-                        deployment.name, self.namespace, body, _request_timeout=TIMEOUTS_S
-                    )
+                    self._apps.patch_namespaced_deployment_scale(deployment.name, self.namespace, body, **_patch())
                 return conflicts  # noqa: TRY300 - the loop repeats it only after a conflict
             except ConflictError:
                 with _translated_errors():
@@ -123,6 +122,11 @@ class Cluster:
 
 def _raw() -> dict[str, Any]:
     return {"_preload_content": False, "_request_timeout": TIMEOUTS_S}
+
+
+def _patch() -> dict[str, Any]:
+    # Fields that are not named stay as they are.
+    return _raw() | {"_content_type": "application/merge-patch+json"}
 
 
 @contextmanager
