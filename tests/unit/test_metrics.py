@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 import dubline.api.metrics
+import dubline.orchestration.cluster.metrics
 import dubline.orchestration.maintenance.metrics as maintenance
 import dubline.worker.runtime.metrics
 
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
 #: Labels that have few values by construction.
 BOUNDED: Final = {
-    *("cause", "code", "kind", "method", "outcome", "preset", "result", "route", "state", "task", "tenant_class")
+    *("cause", "code", "kind", "method", "outcome", "pool", "preset", "reason", "result", "route", "state", "task"),
+    "tenant_class",
 }
 
 
 def registered() -> dict[str, tuple[str, tuple[str, ...]]]:
     """Return type and labels of our metrics by their published name."""
     assert dubline.api.metrics
+    assert dubline.orchestration.cluster.metrics
     assert dubline.worker.runtime.metrics
     metrics: dict[str, tuple[str, tuple[str, ...]]] = {}
     for collector in list(REGISTRY._collector_to_names):

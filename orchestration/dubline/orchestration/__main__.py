@@ -1,4 +1,4 @@
-"""The operator's commands: tables, bucket, keys, tenants, maintenance, scale, repair after a restore, audit and usage."""
+"""The operator's commands: tables, bucket, keys, tenants, maintenance, scale, repair, audit and usage."""
 
 from __future__ import annotations
 
