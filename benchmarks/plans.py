@@ -119,6 +119,17 @@ FILL: Final = (
     ) AS planned
     """,
     """
+    INSERT INTO waiting_work (preset, crop_size, jobs, work_ms)
+    SELECT 'tiny', 'medium', 1, 5000 FROM generate_series(1, 63)
+    UNION ALL SELECT preset, 'medium', count(*) - 63, sum(speech_s) * 1000 - 63 * 5000 FROM jobs WHERE state = 'queued'
+    GROUP BY preset
+    """,
+    """
+    INSERT INTO learned_rates (preset, pool, crop_size, log_rate, variance, weight)
+    SELECT preset, 'pool-' || pool, crop_size, 0, .1, 10 FROM unnest(ARRAY['base', 'tiny']) AS preset,
+        unnest(ARRAY['small', 'medium', 'large', 'huge']) AS crop_size, generate_series(1, 10) AS pool
+    """,
+    """
     INSERT INTO attempts (job_id, number, token, worker, ended_at, outcome, cause)
     SELECT id, 1, gen_random_uuid(), 'host:1/2', now(), CASE state WHEN 'succeeded' THEN state ELSE 'retried' END,
         CASE state WHEN 'retrying' THEN 'transient' END
@@ -221,6 +232,8 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
 #: These read each row of one batch, which has at most 10,000, or count up to a limit, or write rows.
 CALLS_OF_MANY: Final[dict[str, Callable[[Store], object]]] = {
     "Backlogs.read": lambda store: store.backlogs.read(40),
+    "Predictions.workload": lambda store: store.predictions.workload(40),
+    "Predictions.sum_up": lambda store: store.predictions.sum_up(),
     "Jobs.queued_counts": lambda store: store.jobs.queued_counts(),
     "Uploads.waiting_count": lambda store: store.uploads.waiting_count(),
     # Each claim is by another worker, so that the tenant soon has more than its share of them.

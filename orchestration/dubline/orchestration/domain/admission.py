@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dubline.options.render import SEED_MAX, RenderOptions, faults_of
-from dubline.orchestration.domain.cost import render_cost_s
+from dubline.orchestration.domain.cost import CropSize, crop_size, render_cost_s
 from dubline.orchestration.domain.errors import UploadMissingError, UploadNotReadyError, WrongContentTypeError
 from dubline.orchestration.domain.jobs import (
     CUSTOM_ID_MAX_CHARS,
@@ -38,8 +38,10 @@ class Admission:
     """The options, with a seed."""
     speech_s: float = 0.0
     """Seconds of speech; 0 if the job failed."""
-    cost_s: float | None = None
-    """Predicted seconds on a worker; None if the job failed."""
+    work_s: float | None = None
+    """Work (see `domain.cost`); None if the job failed."""
+    crop_size: CropSize | None = None
+    """None if the job failed."""
     error_code: str | None = None
     error_detail: str | None = None
 
@@ -91,7 +93,8 @@ def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
         speech=speech,
         options=_seeded(job.options, seed_of(face.sha256, sound.sha256)),
         speech_s=sound.duration_s or 0.0,
-        cost_s=render_cost_s(face, sound, job.options),
+        work_s=render_cost_s(face, sound, job.options),
+        crop_size=crop_size(face, job.options),
     )
 
 

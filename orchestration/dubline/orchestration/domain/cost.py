@@ -1,12 +1,14 @@
-"""Predicted time of a job on a worker, and of a probe, by which the queues are shared between tenants.
+"""Work of a job and of a probe, in seconds of a processor that was measured.
 
-Only the ratios of costs matter. Those of renders were measured on processors (docs/benchmarks.md): the time grows with
-the seconds of speech, and with the pixels of the square that is rendered around the face. A close-up at 1080 x 1080
-takes about seven times as long as a video of 128 x 128.
+The time grows with the seconds of speech, and with the pixels of the square that is rendered around the face. A
+close-up at 1080 x 1080 takes about seven times as long as a video of 128 x 128 (docs/benchmarks.md). What a job takes
+on a given pool of workers is this work times a rate that is learned (`domain.prediction`).
 """
 
 from __future__ import annotations
 
+import math
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from dubline.orchestration.domain.video_size import scale
@@ -25,14 +27,31 @@ MEGAPIXEL_S: Final = 1.06
 SQUARE_PER_FACE: Final = 1 / 0.53
 #: Least cost of a job: an attempt starts and ends a process of the encoder, however short the speech is.
 LEAST_S: Final = 0.5
+#: Largest side of the square in each size, in pixels.
+SIDES_PX: Final = (256, 512, 1024)
 #: Seconds of a probe beside the file's bytes.
 PROBE_START_S: Final = 1.0
 #: Bytes that a prober hashes and decodes in a second: compressed speech, the slowest kind.
 PROBE_BYTES_PER_S: Final = 5e6
 
 
+class CropSize(StrEnum):
+    """Size of the square that is rendered around the face; rates are learned for each."""
+
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
+    HUGE = "huge"
+
+
+def crop_size(portrait: UploadFacts, options: RenderOptions) -> CropSize:
+    """Return the size of the square that a job renders; without a face box or a size, the smallest."""
+    side_px = math.sqrt(_square_px(portrait, options.output.height_px))
+    return tuple(CropSize)[sum(side_px > limit_px for limit_px in SIDES_PX)]
+
+
 def render_cost_s(portrait: UploadFacts, speech: UploadFacts, options: RenderOptions) -> float:
-    """Predict the seconds for which a job occupies a worker.
+    """Return the work of a job: the seconds for which it occupies the processor that was measured.
 
     Args:
         portrait: facts of a portrait; without a face box or a size, the square counts as empty.

@@ -1,4 +1,4 @@
-"""The reconciler: notifies workers again of rows that are still unclaimed."""
+"""The reconciler: notifies workers again of rows that are still unclaimed, and sums up the work that waits."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def reconcile(store: Store, notifier: Notifier) -> None:
     Raises:
         BrokerUnavailableError: the next run tries again.
     """
+    store.predictions.sum_up()
     counts, uploads = store.jobs.queued_counts(), store.uploads.waiting_count()
     renderers = notifier.notify_renderers(counts.claimable, top_up=True)
     probers = notifier.notify_probers(uploads, top_up=True)

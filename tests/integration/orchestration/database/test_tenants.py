@@ -24,6 +24,7 @@ from dubline.orchestration.database.store.deletion.deletions import Deletions
 from dubline.orchestration.database.store.events import Events
 from dubline.orchestration.database.store.jobs import Jobs
 from dubline.orchestration.database.store.outbox import Outbox
+from dubline.orchestration.database.store.predictions import Predictions
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
 from dubline.orchestration.domain.batches import Batch, Retention
@@ -48,6 +49,7 @@ CLASSES: Final = (
     Keys,
     Leases,
     Outbox,
+    Predictions,
     Tenants,
     Uploads,
     UsageTotals,
@@ -80,6 +82,8 @@ INTERNAL: Final = frozenset(
         "Leases.retry",
         "Leases.save_checkpoint",
         "Outbox.publish",
+        "Predictions.sum_up",
+        "Predictions.workload",
         "Uploads.accept",
         "Uploads.claim",
         "Uploads.reject",

@@ -11,6 +11,7 @@ from dubline.orchestration.database.rows.holdings import HoldingRow
 from dubline.orchestration.database.rows.jobs import AttemptRow, JobRow
 from dubline.orchestration.database.rows.outbox import OutboxRow
 from dubline.orchestration.database.rows.pending_deletion import PendingDeletionRow
+from dubline.orchestration.database.rows.predictions import LearnedRateRow, WaitingWorkRow
 from dubline.orchestration.database.rows.queue_clocks import QueueClockRow
 from dubline.orchestration.database.rows.tenants import ApiKeyRow, TenantRow
 from dubline.orchestration.database.rows.uploads import UploadRow
@@ -27,11 +28,13 @@ __all__ = [
     "EventRow",
     "HoldingRow",
     "JobRow",
+    "LearnedRateRow",
     "OutboxRow",
     "PendingDeletionRow",
     "QueueClockRow",
     "TenantRow",
     "UploadRow",
     "UsageRow",
+    "WaitingWorkRow",
     "WorkerRow",
 ]

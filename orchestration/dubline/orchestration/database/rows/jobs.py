@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from dubline.options.render import OPTIONS
 from dubline.orchestration.database.rows.base import Base, TransactionId, bounded, equivalent, one_of, sql_list
 from dubline.orchestration.database.rows.requested import Requested, one_row_for_each_key, request_checks
+from dubline.orchestration.domain.cost import CropSize
 from dubline.orchestration.domain.jobs import (
     CLAIMABLE,
     CUSTOM_ID_MAX_CHARS,
@@ -71,6 +72,8 @@ class JobRow(Requested, Base):
         CheckConstraint(f"char_length(custom_id) BETWEEN 1 AND {CUSTOM_ID_MAX_CHARS}", name="custom_id"),
         CheckConstraint("speech_s >= 0", name="speech"),
         CheckConstraint("cost_s > 0", name="cost"),
+        CheckConstraint("work_s > 0", name="work"),
+        one_of("crop_size", CropSize),
         *bounded(OPTIONS),
         *request_checks(),
         CheckConstraint("result_sha256 ~ '^[0-9a-f]{64}$'", name="result_sha256"),
@@ -138,7 +141,10 @@ class JobRow(Requested, Base):
     order_key: Mapped[float]
     """Place in the queue; smaller ones are claimed first (see `domain.fairness`)."""
     cost_s: Mapped[float | None]
-    """Predicted seconds on a worker; NULL: accepted by a version that took `speech_s`."""
+    """Cost in the fair queue, fixed at acceptance; NULL: accepted by a version that took `speech_s`."""
+    work_s: Mapped[float | None]
+    """Work (see `domain.cost`), from which times are predicted; NULL: accepted by a version that took `cost_s`."""
+    crop_size: Mapped[str | None]
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
     """Earliest time at which it can be claimed."""
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))

@@ -16,9 +16,11 @@ from dubline.orchestration.database.store.attempts import finalize
 from dubline.orchestration.database.store.fairness import order_keys
 from dubline.orchestration.database.store.listed_jobs import LISTED_COLUMNS, listed_job_of
 from dubline.orchestration.database.store.outbox import COUNT_LIMIT, RENDER, notify
+from dubline.orchestration.database.store.predictions import read_rates
 from dubline.orchestration.database.store.records import attempt_of, job_of, upload_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.admission import Admission, admit, faults
+from dubline.orchestration.domain.cost import CropSize
 from dubline.orchestration.domain.errors import InvalidRequestError, NotFoundError, from_code
 from dubline.orchestration.domain.fairness import Queue
 from dubline.orchestration.domain.jobs import Attempt, Job, JobState, ListedJob, NewJob, QueueCounts
@@ -236,21 +238,31 @@ def queue(session: Session, tenant: str, admissions: Sequence[Admission], batch_
     Returns:
         Their ids, in the order of the admissions.
     """
-    keys = order_keys.assign(session, tenant, Queue.RENDER, [admission.cost_s or 0.0 for admission in admissions])
+    costs_s = _costs_s(session, admissions)
+    keys = order_keys.assign(session, tenant, Queue.RENDER, [cost_s or 0.0 for cost_s in costs_s])
     at = session.scalars(select(func.now())).one()
     ids = [uuid4() for _ in admissions]
-    _insert_all(session, tenant, batch_id, _columns(ids, keys, admissions, at))
+    columns: dict[str, list[Any]] = {"id": ids, "order_key": keys, "cost_s": costs_s, **_columns(admissions, at)}
+    _insert_all(session, tenant, batch_id, columns)
     return ids
 
 
-def _columns(ids: list[UUID], keys: list[float], admissions: Sequence[Admission], at: datetime) -> dict[str, list[Any]]:
+def _costs_s(session: Session, admissions: Sequence[Admission]) -> list[float | None]:
+    """Return the cost of each job in the fair queue, which never changes again; None for a job that failed."""
+    predictor = read_rates(session)
+    return [
+        one.work_s and one.work_s * predictor.fair_factor(one.options.preset, one.crop_size or CropSize.MEDIUM)
+        for one in admissions
+    ]
+
+
+def _columns(admissions: Sequence[Admission], at: datetime) -> dict[str, list[Any]]:
     jobs = [admission.job for admission in admissions]
     return {
-        "id": ids,
-        "position": list(range(len(ids))),
-        "order_key": keys,
+        "position": list(range(len(jobs))),
         "state": [admission.state.value for admission in admissions],
-        "cost_s": [admission.cost_s for admission in admissions],
+        "work_s": [admission.work_s for admission in admissions],
+        "crop_size": [admission.crop_size for admission in admissions],
         "speech_s": [admission.speech_s for admission in admissions],
         "error_code": [admission.error_code for admission in admissions],
         "error_detail": [admission.error_detail for admission in admissions],

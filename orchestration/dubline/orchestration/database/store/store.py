@@ -21,6 +21,7 @@ from dubline.orchestration.database.store.deletion.deletions import Deletions
 from dubline.orchestration.database.store.events import Events
 from dubline.orchestration.database.store.jobs import Jobs
 from dubline.orchestration.database.store.outbox import Outbox
+from dubline.orchestration.database.store.predictions import Predictions
 from dubline.orchestration.database.store.restored import Restored
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
@@ -54,6 +55,7 @@ class Store:
         self.batches = Batches(engine)
         self.jobs = Jobs(engine)
         self.backlogs = Backlogs(engine)
+        self.predictions = Predictions(engine)
         self.leases = Leases(engine)
         self.outbox = Outbox(engine)
         self.deletions = Deletions(engine)

@@ -6,6 +6,7 @@ from typing import Final
 
 from dubline.orchestration.database.store.attempts.charges import SEEN_STEP_S, worker_of
 from dubline.orchestration.database.store.attempts.finalize import RECORDED, RETURNED, UNLEASED
+from dubline.orchestration.database.store.attempts.learning import LEARNED
 
 #: Each claim creates a new token, so a job that still has the token has not been claimed since. `gpu_s` is the sum of
 #: this attempt so far, so a repeated report is not counted twice.
@@ -58,7 +59,7 @@ FINISH: Final = _fenced_update(
         result_sha256 = %(sha256)s,
         results_expire_at = now() + make_interval(secs => ({_RESULT_RETENTION_S}))""",
     ", ended_at = now(), outcome = 'succeeded'",
-    _FINALIZE + _RECOVERED,
+    _FINALIZE + _RECOVERED + LEARNED,
 )
 RETRY: Final = _fenced_update(
     f"""state = 'retrying', available_at = now() + make_interval(secs => %(delay_s)s), progress_percent = 0,
