@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_subparsers(dest="command", required=True).add_parser
     migrate = add("migrate", help="create or migrate the tables")
+    migrate.add_argument("--wait-s", type=float, default=0.0, help="seconds to wait for the database")
     migrate.set_defaults(function="database:migrate")
     _add_create_key(add("create-key", help="old name of `keys create`"))
     _add_keys(add("keys", help="create, list, revoke or rotate API keys"))

@@ -201,7 +201,7 @@ class MaintenanceSettings(Settings):
     orphan_age_s: float = Field(default=3600.0, ge=60)
     """Age from which an object without a row is an orphan; far longer than a worker takes to insert a row."""
     liveness_file: str = ""
-    """Touched after each search for expired leases, for probes on the same machine; empty disables it."""
+    """Touched after each run of a task while none hangs, for probes on the same machine; empty disables it."""
 
     @property
     def liveness_path(self) -> Path | None:

@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
+import psycopg
 import pytest
 import redis
+import structlog
 from tests.integration.conftest import wait_until
 from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import pass_time
 
 from dubline.orchestration.__main__ import _execute, _parser
-from dubline.orchestration.domain.errors import NotFoundError
+from dubline.orchestration.commands import database as commands
+from dubline.orchestration.domain.errors import DatabaseUnavailableError, NotFoundError
 from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.queue import RENDER_QUEUE
 from dubline.orchestration.scaling import simulate
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.queue import Notifier
-    from dubline.orchestration.settings import BucketSettings
+    from dubline.orchestration.settings import BucketSettings, DatabaseSettings
 
 START_WITHIN_S = 60.0
 """A busy machine needs seconds to import the libraries."""
@@ -286,6 +289,23 @@ def test_an_unavailable_database_is_reported_in_one_sentence(environment: dict[s
     assert failed.returncode == 1
     assert "The database does not respond" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_migrate_waits_for_the_database_as_long_as_it_is_told(
+    database: DatabaseSettings, run_command: RunCommand, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = database.url.get_secret_value()
+    environment["DUBLINE_DATABASE_URL"] = url.replace("//postgres@", "//later@")
+    with pytest.raises(DatabaseUnavailableError):
+        run_command("migrate")
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as admin:
+        monkeypatch.setattr(commands.time, "sleep", lambda _: admin.execute("CREATE ROLE later LOGIN SUPERUSER"))
+        try:
+            with structlog.testing.capture_logs() as events:
+                assert run_command("migrate", "--wait-s", "60") == 0
+        finally:
+            admin.execute("DROP ROLE later")
+    assert [event["event"] for event in events] == ["database_awaited"]
 
 
 def test_the_old_command_control_still_works_and_is_logged(environment: dict[str, str]) -> None:

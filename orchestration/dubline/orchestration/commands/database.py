@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
 
 from dubline.orchestration.database.store import Store, schema
 from dubline.orchestration.domain.batches import Retention
+from dubline.orchestration.domain.errors import DatabaseUnavailableError
 from dubline.orchestration.settings import DatabaseSettings
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
 
-def migrate(_: Namespace) -> int:
-    """Migrate the tables to the newest schema."""
-    schema.migrate(DatabaseSettings.read())
-    return 0
+#: Seconds between two attempts to reach the database.
+PAUSE_S: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+def migrate(arguments: Namespace) -> int:
+    """Migrate the tables to the newest schema; wait for the database as long as the arguments say."""
+    settings, end_s, awaited = DatabaseSettings.read(), time.monotonic() + arguments.wait_s, False
+    while True:
+        try:
+            schema.migrate(settings)
+        except DatabaseUnavailableError as error:
+            if time.monotonic() + PAUSE_S > end_s:
+                raise
+            if not awaited:
+                _log.warning("database_awaited", wait_s=arguments.wait_s, reason=repr(error.__cause__))
+                awaited = True
+            time.sleep(PAUSE_S)
+        else:
+            return 0
 
 
 def retention(arguments: Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: First number of our range of advisory locks: the letters "dub" and a byte.
 LOCKS: Final = 0x64756200
+#: Longest run of a task that works off all pages of a list; a restart loses nothing of it.
+PAGES_LIMIT_S: Final = 3600.0
 
 
 def periodic_tasks(
@@ -38,15 +41,27 @@ def periodic_tasks(
             period_s=settings.reconcile_s,
             run=partial(reconciler.reconcile, store, notifier),
         ),
-        PeriodicTask(name="rescue", lock=LOCKS + 3, period_s=settings.rescue_s, vital=True, run=Rescuer(store).run),
-        PeriodicTask(name="expire", lock=LOCKS + 4, period_s=settings.expire_s, run=partial(retention.expire, store)),
+        PeriodicTask(name="rescue", lock=LOCKS + 3, period_s=settings.rescue_s, run=Rescuer(store).run),
         PeriodicTask(
-            name="clean", lock=LOCKS + 5, period_s=settings.clean_s, run=partial(cleaner.clean, store, objects)
+            name="expire",
+            lock=LOCKS + 4,
+            period_s=settings.expire_s,
+            limit_s=PAGES_LIMIT_S,
+            run=partial(retention.expire, store),
+        ),
+        PeriodicTask(
+            name="clean",
+            lock=LOCKS + 5,
+            period_s=settings.clean_s,
+            limit_s=PAGES_LIMIT_S,
+            run=partial(cleaner.clean, store, objects),
         ),
         PeriodicTask(
             name="sweep",
             lock=LOCKS + 6,
             period_s=settings.sweep_s,
+            # A pass takes hours in a large bucket, and would begin again after a restart.
+            limit_s=math.inf,
             # Random, so that a process which is restarted every few minutes still sweeps sometimes, but not each time.
             delay_s=random.uniform(0, settings.sweep_s),  # noqa: S311 - spreads load, no secret
             run=partial(sweep_bucket, store, objects, settings.orphan_age_s),

@@ -44,8 +44,8 @@ class PeriodicTask:
     """Seconds between two runs."""
     delay_s: float = 0.0
     """Seconds before the first run."""
-    vital: bool = False
-    """Whether the process counts as hanging if a run of the task hangs."""
+    limit_s: float = 600.0
+    """The process counts as hanging while a run takes longer than this."""
     run: Callable[[], object]
     """One run; idempotent, and safe to interrupt."""
 
@@ -59,10 +59,11 @@ def running(store: Store, tasks: Sequence[PeriodicTask], liveness: Path | None =
     Args:
         store: the database.
         tasks: the tasks.
-        liveness: a file that is touched after each run of a vital task, also after a failed one; None: no file.
+        liveness: a file that is touched after each run of a task, also after a failed one, while no task hangs;
+            None: no file.
     """
-    stop = Event()
-    threads = [Thread(target=_loop, args=(store, task, stop, liveness), name=task.name, daemon=True) for task in tasks]
+    stop, progress = Event(), Progress(tasks, liveness)
+    threads = [Thread(target=_loop, args=(store, task, stop, progress), name=task.name, daemon=True) for task in tasks]
     begin_counts(task.name for task in tasks)
     # Logged first: a task may fail, and log that, as soon as its thread runs.
     _log.info("maintenance_started", tasks=[task.name for task in tasks])
@@ -90,17 +91,37 @@ def run_exclusively(store: Store, task: PeriodicTask) -> bool:
         return acquired
 
 
-def _loop(store: Store, task: PeriodicTask, stop: Event, liveness: Path | None) -> None:
+class Progress:
+    """What each task is due to have finished; shared by their threads.
+
+    Args:
+        tasks: the tasks, which begin now.
+        file: touched after each run while no task is overdue; None: no file.
+    """
+
+    def __init__(self, tasks: Sequence[PeriodicTask], file: Path | None) -> None:
+        self._file = file
+        self._due_s = {task.name: monotonic() + task.delay_s + task.limit_s for task in tasks}
+
+    def made(self, task: PeriodicTask, pause_s: float) -> None:
+        """Note that a run has ended, and that the next one begins after a pause in seconds."""
+        now_s = monotonic()
+        self._due_s[task.name] = now_s + pause_s + task.limit_s
+        if self._file is not None and min(self._due_s.values()) > now_s:
+            with suppress(OSError):
+                self._file.touch()
+
+
+def _loop(store: Store, task: PeriodicTask, stop: Event, progress: Progress) -> None:
     failure = ""
     stop.wait(task.delay_s)
     while not stop.is_set():
         previous, failure = failure, _run_once(store, task, failure)
-        if task.vital and liveness is not None:
-            with suppress(OSError):
-                liveness.touch()
         if previous and not failure:
             _log.info("task_recovered", task=task.name)
-        stop.wait(min(max(task.period_s, RETRY_MIN_S), RETRY_MAX_S) if failure else task.period_s)
+        pause_s = min(max(task.period_s, RETRY_MIN_S), RETRY_MAX_S) if failure else task.period_s
+        progress.made(task, pause_s)
+        stop.wait(pause_s)
 
 
 def _run_once(store: Store, task: PeriodicTask, previous: str) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import socket
 import subprocess
 import sys
@@ -168,20 +169,40 @@ def test_rescue_is_not_delayed_by_a_hanging_bucket_or_broker(
     assert store.deletions.pending(10) == (lease.result_key,)
 
 
-def test_the_liveness_file_is_touched_by_vital_tasks_also_when_they_fail(store: Store, tmp_path: Path) -> None:
+def test_the_liveness_file_is_not_touched_while_any_task_hangs(store: Store, tmp_path: Path) -> None:
     file, hanging = tmp_path / "liveness", threading.Event()
+    runs: list[int] = []
+    tasks = [task(lambda: runs.append(1)), replace(task(hanging.wait, "hangs", LOCK + 1), limit_s=0)]
+    with running(store, tasks, file):
+        wait_until(lambda: len(runs) > 2)
+        assert not file.exists()
+        hanging.set()
+        wait_until(file.exists)
+
+
+def test_the_liveness_file_is_touched_within_the_limit_of_a_run(store: Store, tmp_path: Path) -> None:
+    file, slow = tmp_path / "liveness", threading.Event()
+    with running(store, [task(lambda: None), task(slow.wait, "slow", LOCK + 1)], file):
+        wait_until(file.exists)
+        slow.set()
+
+
+def test_the_liveness_file_is_touched_when_every_run_fails(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "liveness"
 
     def fail() -> None:
         raise StorageUnavailableError
 
-    runs: list[int] = []
-    others = [task(lambda: runs.append(1)), replace(task(hanging.wait, "hangs", LOCK + 1), vital=True)]
-    with structlog.testing.capture_logs():
-        with running(store, others, file):
-            wait_until(lambda: len(runs) > 2)
-            assert not file.exists()
-            hanging.set()
-            wait_until(file.exists)
-        file.unlink()
-        with running(store, [replace(task(fail), vital=True)], file):
-            wait_until(file.exists)
+    with structlog.testing.capture_logs(), running(store, [task(fail)], file):
+        wait_until(file.exists)
+
+
+def test_every_task_may_hang_for_an_hour_at_most_but_the_sweep(store: Store) -> None:
+    with closing(SilentServer()) as server:
+        objects = Objects(
+            BucketSettings.model_validate({"name": "dubline", "endpoint_url": f"http://{server.address}"})
+        )
+        notifier = Notifier(create_app(f"redis://{server.address}/0"))
+        limits = {one.name: one.limit_s for one in periodic_tasks(store, notifier, objects, QUICK)}
+    assert limits.pop("sweep") == math.inf
+    assert max(limits.values()) <= 3600
