@@ -49,7 +49,6 @@ def scale(arguments: Namespace) -> int:
             name="scale",
             lock=DRY_RUN_LOCKS + secrets.randbelow(2**20) if arguments.dry_run else LOCK,
             period_s=settings.period_s,
-            vital=True,
             run=scaler.run,
         )
         with metrics.published(published), scheduler.running(store, (task,), settings.liveness_path):
