@@ -26,4 +26,7 @@ api: {{ empty .Values.secret.keys.ratesUrl | ternary (list "database" "bucket") 
 maintenance: [database, broker, bucket]
 prober: [database, broker, bucket]
 worker: [database, broker, bucket]
+{{- if eq .Values.scaling "own" }}
+scaler: [database, apiServer]
+{{- end }}
 {{- end }}
