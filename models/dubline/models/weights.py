@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -50,6 +50,17 @@ class Networks:
     sha256: str
     """Hash of the weights."""
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all tensors."""
+        return sum(tensor.nbytes for tensor in _tensors(self.autoencoder, self.diffusion, self.readout).values())
+
+    def to(self, device: torch.device) -> Self:
+        """Move all networks to a device."""
+        for network in (self.autoencoder, self.diffusion, self.readout):
+            network.to(device)
+        return self
+
 
 class WeightsFile(NamedTuple):
     """One file of a preset's weights, as listed in the manifest."""
@@ -60,6 +71,17 @@ class WeightsFile(NamedTuple):
     """Hash of the file."""
     bytes: int
     """Its size."""
+
+
+def released_sha256(name: str, folder: Path = RELEASED) -> str:
+    """Return the hash of the released weights of a preset, from their manifest.
+
+    Raises:
+        WeightsError: the preset does not exist, or its manifest is missing or not valid.
+    """
+    if name not in PRESETS:
+        raise WeightsError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
+    return _read_manifest(folder / name)[0]
 
 
 def load_networks(name: str, device: torch.device, folder: Path = RELEASED) -> Networks:

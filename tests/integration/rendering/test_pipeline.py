@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ from dubline.worker.rendering.job import RenderJob
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor
 
     from dubline.worker.rendering.pipeline import Renderer
 
@@ -138,6 +141,26 @@ def test_device_errors_are_translated(
 
     with pytest.raises(expected):
         renderer.run(job(portrait_file, speech_file, 1.0), scratch, fail)
+
+
+def test_memory_is_returned_after_an_attempt_without_enough_of_it(
+    renderer: Renderer, portrait_file: Path, speech_file: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[Tensor]] = []
+    alive: list[bool] = []
+
+    def render(_source: Tensor, motion: Tensor) -> Tensor:
+        tensor = motion.clone()
+        held.append(weakref.ref(tensor))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(stub_networks.StubAutoencoder, "render", staticmethod(render))
+    release = pipeline.device.release_memory
+    monkeypatch.setattr(pipeline.device, "release_memory", lambda: alive.append(held[0]() is not None) or release())
+    with pytest.raises(OutOfMemoryError):
+        renderer.run(job(portrait_file, speech_file, 1.0), scratch, ignore)
+    # The tensors of the attempt are gone when the allocator's cache is emptied.
+    assert alive == [False]
 
 
 class FolderCheckpoints:

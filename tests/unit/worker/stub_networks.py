@@ -39,7 +39,7 @@ class StubModels:
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
-    def get(self, preset: str) -> Any:
+    def get(self, preset: str, _pin: object = None, _report: object = None) -> Any:
         assert preset in PRESETS
         return SimpleNamespace(
             preset=SimpleNamespace(size_px=128, fps=FPS, sample_rate_hz=RATE_HZ, render_batch=8),

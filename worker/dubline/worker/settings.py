@@ -31,6 +31,12 @@ class WorkerSettings(Settings):
     """auto, cpu, or a torch device name."""
     scratch_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     """Parent of the worker's scratch folder."""
+    model_bytes: int = Field(default=2_000_000_000, gt=0)
+    """Networks on the device; when others are loaded, those that were used least recently are removed."""
+    weights_dir: Path | None = None
+    """Folder of weights that the workers of one machine share; None: each worker has its own, in its scratch folder."""
+    weights_bytes: int = Field(default=10_000_000_000, gt=0)
+    """Weights in this folder; the versions that were used least recently are removed."""
     poll_s: float = Field(default=5.0, gt=0)
     """Seconds between two polls of an idle worker without a wake-up; each is up to a fifth shorter or longer."""
     liveness_file: str = ""

@@ -291,6 +291,13 @@ class OutOfMemoryError(DublineError):
     retryable = True
 
 
+class WeightsUnusableError(DublineError):
+    """The weights of the job are missing, or are not those that it is pinned to. The operator pushes them again."""
+
+    code = "weights_unusable"
+    retryable = True
+
+
 class WorkerLostError(DublineError):
     """The worker was lost while it processed the job: its lease expired."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dubline.options.render import RenderOptions
     from dubline.orchestration.domain.jobs import Cause
     from dubline.orchestration.domain.uploads import Upload
+    from dubline.orchestration.domain.weights import Pin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,8 @@ class Lease:
     speech: Upload
     """Ready, so its facts are set."""
     options: RenderOptions
+    weights: Pin | None = None
+    """Version of the weights; None: the worker chooses."""
     accepted_at: datetime
     """When the job was accepted."""
 

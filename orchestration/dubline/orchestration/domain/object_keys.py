@@ -28,6 +28,11 @@ def checkpoint_prefix(job_id: UUID, attempt: int, token: UUID) -> str:
     return f"checkpoints/{job_id}/{attempt}-{token}/"
 
 
+def weights_key(preset: str, sha256: str, name: str) -> str:
+    """Return the key of a file of weights. Weights are not removed by the sweep."""
+    return f"weights/{preset}/{sha256}/{name}"
+
+
 def upload_key(tenant: str, upload_id: UUID) -> str:
     """Return the key of an upload; it contains a hash of the tenant's name."""
     return f"{tenant_prefix(tenant)}{upload_id}"

@@ -44,7 +44,7 @@ class WorkerContext:
 
 
 def renderer(context: WorkerContext) -> RenderExecutor:
-    """Make the executor of renders with the released networks; load those of the configured presets.
+    """Make the executor of renders with the released networks; load and warm those of the configured presets.
 
     Raises:
         ProvenanceError: videos cannot be signed as configured.
@@ -54,11 +54,17 @@ def renderer(context: WorkerContext) -> RenderExecutor:
     from dubline.worker.rendering import device  # noqa: PLC0415 - the prober must not import torch
     from dubline.worker.rendering.model_cache import ModelCache  # noqa: PLC0415
     from dubline.worker.rendering.pipeline import Renderer  # noqa: PLC0415
+    from dubline.worker.rendering.warming import warm  # noqa: PLC0415
+    from dubline.worker.rendering.weights_cache import WeightsCache  # noqa: PLC0415
 
     device.make_deterministic()
-    models = ModelCache(device.choose(context.settings.device))
-    for preset in context.settings.presets:
-        models.get(preset)
+    settings = context.settings
+    folder = settings.weights_dir or context.folder / "weights"
+    weights = WeightsCache(folder, settings.weights_bytes, Objects(BucketSettings.read()))
+    models = ModelCache(device.choose(settings.device), weights, settings.model_bytes)
+    # The first preset last, so that it is not the one that was used least recently.
+    for preset in reversed(settings.presets):
+        warm(models.get(preset), models.device)
     return renderer_with(context, Renderer(models))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Final
 
@@ -34,6 +35,13 @@ def make_deterministic() -> None:
     # cuDNN's benchmark mode selects kernels by measured time.
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+
+
+def release_memory() -> None:
+    """Return memory that is not in use to the device: tensors of cycles first, then what the allocator keeps."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def translate(error: BaseException) -> DublineError | None:

@@ -47,6 +47,7 @@ def fetch(objects: Objects, lease: Lease, scratch: Path, report: Callable[[], No
         container=BY_MEDIA_TYPE[speech.media_type],
         duration_s=duration_s,
         options=lease.options,
+        weights=lease.weights,
         # Half the batch for each earlier attempt that ran out of memory.
         halvings=lease.charged.get(Cause.OUT_OF_MEMORY, 0),
         mark=mark.of_job(lease.job_id, lease.accepted_at),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from dubline.framing.face import FaceBox
     from dubline.options.render import RenderOptions
+    from dubline.orchestration.domain.weights import Pin
     from dubline.worker.media.container import Container
     from dubline.worker.rendering.checkpoints import Checkpoints
 
@@ -41,6 +42,8 @@ class RenderJob:
     """Duration of the speech."""
     options: RenderOptions
     """Options of the accepted job; the seed is set."""
+    weights: Pin | None = None
+    """Version of the weights; None: that of the worker's package."""
     halvings: int = 0
     """Number of times that the preset's batch is halved, after attempts that ran out of memory."""
     mark: str = ""

@@ -1,4 +1,4 @@
-"""A cache of the networks of each preset, one per process."""
+"""A cache of networks on the device, one per process: by preset and version of the weights, within a budget."""
 
 from __future__ import annotations
 
@@ -7,42 +7,95 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import structlog
+import torch
 
 from dubline.models.weights import Networks, load_networks
+from dubline.orchestration.domain.errors import WeightsUnusableError
+from dubline.worker.rendering import device
 from dubline.worker.runtime import metrics
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Callable
+
+    from dubline.orchestration.domain.weights import Pin
+    from dubline.worker.rendering.weights_cache import WeightsCache
 
 _log = structlog.get_logger(__name__)
 
 
+def _no_report() -> None:
+    pass
+
+
 class ModelCache:
-    """Networks by preset, loaded at first use.
+    """Networks by preset and version, loaded at first use.
 
     Args:
-        device: the device they are moved to.
+        on: the device they are moved to.
+        weights: versions on the disk.
+        budget_bytes: memory of all networks. When others are loaded, those used least recently are removed before;
+            the networks that are used now are kept, however large.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self._networks: dict[str, Networks] = {}
+    def __init__(self, on: torch.device, weights: WeightsCache, budget_bytes: int) -> None:
+        self.device = on
+        self._weights = weights
+        self._budget_bytes = budget_bytes
+        # In the order of their use.
+        self._networks: dict[tuple[str, str], Networks] = {}
         self._lock = Lock()
 
-    def get(self, preset: str) -> Networks:
+    def get(self, preset: str, pin: Pin | None = None, report: Callable[[], None] = _no_report) -> Networks:
         """Return the networks of a preset.
+
+        Args:
+            preset: of the job.
+            pin: the version; None: that of the package.
+            report: called while weights are fetched; may raise to stop.
 
         Raises:
             dubline.models.weights.WeightsError: the preset does not exist, or its weights are missing or altered.
+            WeightsUnusableError: the pinned version cannot be fetched.
         """
+        packaged = self._weights.packaged_sha256(preset)
         with self._lock:
-            if preset in self._networks:
-                metrics.CACHE.labels(preset, "hit").inc()
-            else:
-                started_s = monotonic()
-                self._networks[preset] = load_networks(preset, self.device)
-                # Counted after loading: a preset that does not exist becomes no label.
-                metrics.CACHE.labels(preset, "miss").inc()
-                metrics.LOADING.labels(preset).inc(monotonic() - started_s)
-                _log.info("networks_loaded", preset=preset, device=str(self.device))
-            return self._networks[preset]
+            try:
+                return self._version(preset, packaged if pin is None else pin.sha256, report)
+            except WeightsUnusableError:
+                if pin is None or pin.pushed or pin.sha256 == packaged:
+                    raise
+                # The package of the worker that began the job had weights that are nowhere else.
+                _log.warning("weights_replaced", preset=preset, former=pin.sha256, sha256=packaged)
+                return self._version(preset, packaged, report)
+
+    def _version(self, preset: str, sha256: str, report: Callable[[], None]) -> Networks:
+        key = (preset, sha256)
+        networks = self._networks.pop(key, None)
+        if networks is not None:
+            metrics.CACHE.labels(preset, "hit").inc()
+        else:
+            started_s = monotonic()
+            with self._weights.opened(preset, sha256, report) as folder:
+                networks = load_networks(preset, torch.device("cpu"), folder)
+            self._make_room(networks.size_bytes)
+            networks.to(self.device)
+            metrics.CACHE.labels(preset, "miss").inc()
+            metrics.LOADING.labels(preset).inc(monotonic() - started_s)
+            _log.info("networks_loaded", preset=preset, sha256=sha256, device=str(self.device))
+        self._networks[key] = networks
+        metrics.HELD.set(self._held_bytes())
+        return networks
+
+    def _make_room(self, new_bytes: int) -> None:
+        removed = False
+        while self._networks and self._held_bytes() + new_bytes > self._budget_bytes:
+            preset, sha256 = next(iter(self._networks))
+            del self._networks[preset, sha256]
+            removed = True
+            metrics.EVICTED.labels(preset).inc()
+            _log.info("networks_removed", preset=preset, sha256=sha256)
+        if removed:
+            device.release_memory()
+
+    def _held_bytes(self) -> int:
+        return sum(networks.size_bytes for networks in self._networks.values())

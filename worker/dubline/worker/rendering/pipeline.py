@@ -7,6 +7,7 @@ same bytes as one that was rendered in one attempt.
 
 from __future__ import annotations
 
+import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from dubline.framing import crop
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
+from dubline.orchestration.domain.errors import OutOfMemoryError
 from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media import decoded, frame, mux
 from dubline.worker.rendering import device, motion
@@ -69,14 +71,20 @@ class Renderer:
                 `checkpoints`.
         """
         with _device_errors_translated(), torch.inference_mode():
+            return self._run(job, scratch, report, checkpoints)
+
+    def _run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
+        def prepare() -> None:
             report(Stage.PREPARING, 0.0)
-            networks = self._models.get(job.options.preset)
-            run = _Run(job, networks, self._models.device, scratch, report, checkpoints)
-            checkpoints.begin(run.fingerprint)
-            with run.decoder() as files:
-                prepared, compositor = run.prepare(files)
-                motion_file = run.sample(prepared, files)
-                return run.mux(run.render(prepared, compositor, motion_file), files)
+
+        prepare()
+        networks = self._models.get(job.options.preset, job.weights, prepare)
+        run = _Run(job, networks, self._models.device, scratch, report, checkpoints)
+        checkpoints.begin(run.fingerprint)
+        with run.decoder() as files:
+            prepared, compositor = run.prepare(files)
+            motion_file = run.sample(prepared, files)
+            return run.mux(run.render(prepared, compositor, motion_file), files)
 
 
 class _Run:
@@ -222,4 +230,8 @@ def _device_errors_translated() -> Iterator[None]:
         translated = device.translate(error)
         if translated is None:
             raise
+        if isinstance(translated, OutOfMemoryError):
+            # The frames of the error still hold the tensors of the attempt, and the allocator keeps their memory.
+            traceback.clear_frames(error.__traceback__)
+            device.release_memory()
         raise translated from error

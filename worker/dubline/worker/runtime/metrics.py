@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 if TYPE_CHECKING:
     from dubline.orchestration.domain.jobs import Cause, Outcome
@@ -13,6 +13,9 @@ CLAIMS: Final = Counter("dubline_worker_claims", "Jobs that this worker claimed.
 LOST: Final = Counter("dubline_worker_leases_lost", "Attempts and probes that ended because their lease was lost.")
 CACHE: Final = Counter("dubline_model_cache_requests", "Requests for the networks of a preset.", ["preset", "result"])
 LOADING: Final = Counter("dubline_model_load_seconds", "Time in which networks were loaded.", ["preset"])
+EVICTED: Final = Counter("dubline_model_cache_evictions", "Networks that were removed from the device.", ["preset"])
+HELD: Final = Gauge("dubline_model_cache_bytes", "Networks on the device.")
+FETCHED: Final = Counter("dubline_weights_fetched", "Versions of weights that were stored on the disk.", ["preset"])
 _ATTEMPTS: Final = Counter("dubline_worker_attempts", "Attempts at jobs that were recorded.", ["outcome", "cause"])
 _DEVICE: Final = Counter("dubline_worker_device_seconds", "Device time of recorded attempts.", ["preset"])
 

@@ -85,8 +85,9 @@ def times_charged(worker: str, alternative: str) -> str:
     )
 
 
-#: The worker of the parameter `worker`, with its type, which the server cannot derive everywhere.
-WORKER: Final = worker_of("CAST(%(worker)s AS text)")
+#: The worker as a parameter, with its type, which the server cannot derive everywhere. It is not derived from the name
+#: of the process: the server would calculate it in advance, and plan the statement at each call to save this time.
+WORKER: Final = "CAST(%(worker_name)s AS text)"
 
 
 def seen(presets: str) -> str:

@@ -57,11 +57,18 @@ class Leases:
             presets: that the worker renders.
         """
         self._unconfirmed.release()
-        statement = claim_of(frozenset(presets))
+        statement, name = claim_of(frozenset(presets)), worker.partition("/")[0]
         while True:
             token = uuid4()
             try:
-                rows = self._run(statement, token=token, worker=worker, pool=pool, lease_s=lease_s)
+                rows = self._run(
+                    statement,
+                    token=token,
+                    worker=worker,
+                    worker_name=name,
+                    pool=pool,
+                    lease_s=lease_s,
+                )
             except DatabaseUnavailableError:
                 # The claim may have been executed, or may still be. Then the job is released.
                 self._unconfirmed.add(token)
