@@ -31,6 +31,7 @@ BY_KEY: Final = frozenset(
     {
         *("Batches.cancel", "Batches.insert", "Events.append"),
         *("Deletions.batch", "Deletions.job", "Deletions.orphaned", "Deletions.postpone", "Deletions.removed"),
+        "Deletions.without_job",
         *("Jobs.cancel", "Jobs.insert", "Keys.create", "Keys.issue", "Keys.revoke", "Keys.rotate"),
         *("Leases.fail", "Leases.finish", "Leases.load_checkpoints", "Leases.progress", "Leases.release"),
         *("Leases.renew", "Leases.retry", "Leases.save_checkpoint", "Outbox.publish"),
@@ -48,7 +49,9 @@ BY_KEY: Final = frozenset(
     }
 )
 #: Methods that read or change all rows of a tenant or a period.
-OF_ALL_ROWS: Final = frozenset({"Tenants.set_retention", "UsageTotals.of_all", "UsageTotals.of_tenant"})
+OF_ALL_ROWS: Final = frozenset(
+    {"Tenants.set_retention", "UsageTotals.of_all", "UsageTotals.of_tenant", "UsageTotals.trace"}
+)
 
 
 @pytest.fixture(scope="module")
