@@ -51,7 +51,7 @@ BY_KEY: Final = frozenset(
 #: Methods that read or change all rows of a tenant or a period.
 OF_ALL_ROWS: Final = frozenset(
     {"Tenants.set_retention", "UsageTotals.of_all", "UsageTotals.of_tenant", "UsageTotals.trace"}
-)
+) | {f"Restored.{name}" for name in ("repair_events", "results", "tenants", "uploads")}
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from dubline.orchestration.database.store.events import Events
 from dubline.orchestration.database.store.jobs import Jobs
 from dubline.orchestration.database.store.outbox import Outbox
 from dubline.orchestration.database.store.predictions import Predictions
+from dubline.orchestration.database.store.restored import Restored
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
 from dubline.orchestration.domain.batches import Batch, Retention
@@ -50,6 +51,7 @@ CLASSES: Final = (
     Leases,
     Outbox,
     Predictions,
+    Restored,
     Tenants,
     Uploads,
     UsageTotals,
@@ -65,6 +67,7 @@ INTERNAL: Final = frozenset(
         "Deletions.postpone",
         "Deletions.referenced",
         "Deletions.removed",
+        "Deletions.without_job",
         "Events.after",
         "Events.prune",
         "Jobs.queued_counts",
@@ -84,6 +87,9 @@ INTERNAL: Final = frozenset(
         "Outbox.publish",
         "Predictions.sum_up",
         "Predictions.workload",
+        "Restored.repair_events",
+        "Restored.results",
+        "Restored.tenants",
         "Uploads.accept",
         "Uploads.claim",
         "Uploads.reject",
@@ -93,6 +99,7 @@ INTERNAL: Final = frozenset(
         "Uploads.retry",
         "Uploads.waiting_count",
         "UsageTotals.of_all",
+        "UsageTotals.trace",
         "Workers.begin_test",
         "Workers.failed",
         "Workers.forget",
