@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
 #: Labels that have few values by construction.
 BOUNDED: Final = {
-    *("cause", "code", "kind", "method", "outcome", "pool", "preset", "reason", "result", "route", "state", "task"),
-    "tenant_class",
+    *("cause", "code", "device", "kind", "method", "outcome", "pool", "preset", "reason"),
+    *("result", "route", "stage", "state", "task", "tenant_class"),
 }
 
 

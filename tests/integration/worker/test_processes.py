@@ -346,7 +346,7 @@ def test_a_failed_device_ends_the_child_and_the_next_resumes(
     with running(LIGHT, DUBLINE_METRICS_PORT=str(port)):
         wait_until(lambda: job_of(job_id).state is JobState.SUCCEEDED, WITHIN_S)
         # The second child has the port of the first one.
-        wait_until(lambda: 'worker_attempts_total{cause="none",outcome="succeeded"} 1.0' in counts(), WITHIN_S)
+        wait_until(lambda: 'outcome="succeeded",pool="default"} 1.0' in counts(), WITHIN_S)
     first, second = store.jobs.attempts(tenant, job_id)
     assert (first.error_code, first.worker == second.worker) == ("device_failed", False)
     assert f"exit_code={DEVICE_FAILED}" in log.read_text()

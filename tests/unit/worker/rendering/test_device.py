@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from prometheus_client import REGISTRY
 
 from dubline.orchestration.domain.errors import DeviceFailedError, OutOfMemoryError
 from dubline.worker.rendering import device
@@ -37,3 +38,10 @@ def test_the_cpu_allocator_uses_a_known_message() -> None:
 def test_a_device_that_does_not_exist_is_refused() -> None:
     with pytest.raises(RuntimeError, match="abacus"):
         device.choose("abacus")
+
+
+def test_the_memory_of_the_process_is_published_on_a_cpu() -> None:
+    device.publish_memory(torch.device("cpu"))
+    used = REGISTRY.get_sample_value("dubline_worker_memory_used_bytes", {"device": "cpu"}) or 0
+    peak = REGISTRY.get_sample_value("dubline_worker_memory_peak_bytes", {"device": "cpu"}) or 0
+    assert 10e6 < used <= peak

@@ -13,6 +13,7 @@ from dubline.orchestration.settings import BucketSettings, DatabaseSettings, Lim
 from dubline.orchestration.storage.objects import Objects
 from dubline.worker.executors.health import Health
 from dubline.worker.media.provenance import Provenance
+from dubline.worker.runtime import metrics
 from dubline.worker.runtime.channel import AFTER_QUARANTINE
 from dubline.worker.settings import LeaseSettings, ProvenanceSettings
 
@@ -62,6 +63,7 @@ def renderer(context: WorkerContext) -> RenderExecutor:
     folder = settings.weights_dir or context.folder / "weights"
     weights = WeightsCache(folder, settings.weights_bytes, Objects(BucketSettings.read()))
     models = ModelCache(device.choose(settings.device), weights, settings.model_bytes)
+    device.publish_memory(models.device)
     # The first preset last, so that it is not the one that was used least recently.
     for preset in reversed(settings.presets):
         warm(models.get(preset), models.device)
@@ -73,6 +75,7 @@ def renderer_with(context: WorkerContext, pipeline: Renderer) -> RenderExecutor:
     from dubline.worker.executors.render import RenderExecutor  # noqa: PLC0415 - the prober must not import torch
     from dubline.worker.rendering import self_test  # noqa: PLC0415
 
+    metrics.begin_counts(context.settings.pool)
     shared = _shared(context)
     test = partial(self_test.run, pipeline, context.settings.presets[0])
     provenance = Provenance.configured(ProvenanceSettings.read())

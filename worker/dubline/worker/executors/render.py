@@ -23,6 +23,7 @@ from dubline.worker.runtime import metrics
 from dubline.worker.runtime.heartbeat import Heartbeat
 from dubline.worker.runtime.progress import Progress
 from dubline.worker.runtime.retry_write import retry_write
+from dubline.worker.runtime.stages import Stages
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -67,7 +68,7 @@ class RenderExecutor(AttemptExecutor):
         if lease is None:
             _log.debug("no_job_claimed")
             return False
-        metrics.CLAIMS.labels(lease.options.preset).inc()
+        metrics.CLAIMS.labels(self.pool, lease.options.preset).inc()
         with structlog.contextvars.bound_contextvars(job_id=str(lease.job_id), attempt=lease.attempt):
             _log.info("job_leased", preset=lease.options.preset)
             self._execute(lease)
@@ -77,10 +78,12 @@ class RenderExecutor(AttemptExecutor):
         heartbeat = Heartbeat(lambda seconds: self.store.leases.renew(lease, seconds), self.leases)
 
         def check(stage: Stage) -> None:
+            stages.enter(stage)
             self.check(heartbeat)
             if stage in INTERRUPTED:
                 self.shutdown.raise_if_requested()
 
+        stages = Stages(lease.options.preset)
         progress = Progress(lambda *reached: self.store.leases.progress(lease, *reached), check)
         checkpoints = StoredCheckpoints(
             store=self.store, objects=self.objects, lease=lease, shutdown=self.shutdown, report=progress.repeat
@@ -88,13 +91,16 @@ class RenderExecutor(AttemptExecutor):
 
         def work(folder: Path) -> None:
             # The heartbeat ends before the last write, after which there is no lease to renew.
-            with heartbeat:
-                rendered, size_bytes = self._render(lease, folder, progress, checkpoints)
-            self._finish(lease, rendered, size_bytes, progress.gpu_s)
+            try:
+                with heartbeat:
+                    rendered, size_bytes = self._render(lease, folder, progress, checkpoints)
+                self._finish(lease, rendered, size_bytes, progress.gpu_s)
+            finally:
+                stages.enter(None)
 
         def release() -> None:
             self.store.leases.release(lease, progress.gpu_s)
-            metrics.attempt_ended(Outcome.RELEASED, Cause.SHUTDOWN, lease.options.preset, progress.gpu_s)
+            metrics.attempt_ended(self.pool, Outcome.RELEASED, Cause.SHUTDOWN, lease.options.preset, progress.gpu_s)
 
         self.attempt(
             work,
@@ -124,7 +130,7 @@ class RenderExecutor(AttemptExecutor):
             lambda: self.store.leases.finish(lease, size_bytes, rendered.duration_s, gpu_s, sha256=sha256),
             self.leases.duration_s,
         )
-        metrics.attempt_ended(Outcome.SUCCEEDED, None, lease.options.preset, gpu_s)
+        metrics.attempt_ended(self.pool, Outcome.SUCCEEDED, None, lease.options.preset, gpu_s)
         _log.info("job_succeeded", size_bytes=size_bytes, duration_s=rendered.duration_s, gpu_s=round(gpu_s, 3))
 
     def _settle(self, lease: Lease, error: Exception, made_progress: bool, gpu_s: float) -> None:
@@ -143,7 +149,7 @@ class RenderExecutor(AttemptExecutor):
             else:
                 self.store.leases.retry(lease, cause, code, detail, decision.delay_s, gpu_s)
                 outcome = Outcome.RETRIED
-            metrics.attempt_ended(outcome, cause, lease.options.preset, gpu_s)
+            metrics.attempt_ended(self.pool, outcome, cause, lease.options.preset, gpu_s)
 
         self.record(settle, "attempt_settled")
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
+import re
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import torch
 
 from dubline.orchestration.domain.errors import DeviceFailedError, DublineError, OutOfMemoryError
+from dubline.worker.runtime import metrics
 
 #: Messages of torch, the CUDA libraries and Triton for a failed allocation, after which the device still works.
 OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -42,6 +46,25 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def publish_memory(on: torch.device) -> None:
+    """Publish the memory that this process uses: on a GPU what torch has reserved, on a CPU that of the process."""
+    if on.type == "cuda":
+        used, peak = partial(torch.cuda.memory_reserved, on), partial(torch.cuda.max_memory_reserved, on)
+    else:
+        used, peak = partial(_process_bytes, "VmRSS"), partial(_process_bytes, "VmHWM")
+    metrics.MEMORY_USED.labels(on.type).set_function(used)
+    metrics.MEMORY_PEAK.labels(on.type).set_function(peak)
+
+
+def _process_bytes(name: str) -> int:
+    """Read a size of this process; 0 where the system does not have it."""
+    try:
+        match = re.search(rf"^{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return 1024 * int(match[1]) if match else 0
 
 
 def translate(error: BaseException) -> DublineError | None:

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from prometheus_client import Counter, Gauge
 
-if TYPE_CHECKING:
-    from dubline.orchestration.domain.jobs import Cause, Outcome
+from dubline.orchestration.domain.jobs import Cause, Outcome
 
-CLAIMS: Final = Counter("dubline_worker_claims", "Jobs that this worker claimed.", ["preset"])
+CLAIMS: Final = Counter("dubline_worker_claims", "Jobs that this worker claimed.", ["pool", "preset"])
 LOST: Final = Counter("dubline_worker_leases_lost", "Attempts and probes that ended because their lease was lost.")
+STAGES: Final = Counter("dubline_worker_stage_seconds", "Time of attempts in each stage.", ["stage", "preset"])
 CACHE: Final = Counter("dubline_model_cache_requests", "Requests for the networks of a preset.", ["preset", "result"])
 LOADING: Final = Counter("dubline_model_load_seconds", "Time in which networks were loaded.", ["preset"])
 EVICTED: Final = Counter("dubline_model_cache_evictions", "Networks that were removed from the device.", ["preset"])
 HELD: Final = Gauge("dubline_model_cache_bytes", "Networks on the device.")
 FETCHED: Final = Counter("dubline_weights_fetched", "Versions of weights that were stored on the disk.", ["preset"])
-_ATTEMPTS: Final = Counter("dubline_worker_attempts", "Attempts at jobs that were recorded.", ["outcome", "cause"])
-_DEVICE: Final = Counter("dubline_worker_device_seconds", "Device time of recorded attempts.", ["preset"])
+MEMORY_USED: Final = Gauge("dubline_worker_memory_used_bytes", "Memory of the device that is used.", ["device"])
+MEMORY_PEAK: Final = Gauge("dubline_worker_memory_peak_bytes", "Most memory that was used at once.", ["device"])
+_ATTEMPTS: Final = Counter("dubline_worker_attempts", "Attempts that were recorded.", ["pool", "outcome", "cause"])
+_DEVICE: Final = Counter("dubline_worker_device_seconds", "Device time of recorded attempts.", ["pool", "preset"])
+#: Ends of attempts that alerts are about. Counted from 0 on, so that the first one is an increase.
+_ALARMING: Final = (
+    (Outcome.RETRIED, Cause.OUT_OF_MEMORY),
+    (Outcome.RETRIED, Cause.TRANSIENT),
+    (Outcome.RETRIED, Cause.DEFECT),
+    (Outcome.FAILED, Cause.DEFECT),
+)
 
 
-def attempt_ended(outcome: Outcome, cause: Cause | None, preset: str, device_s: float) -> None:
+def begin_counts(pool: str) -> None:
+    """Publish the counts of failures as 0.
+
+    Args:
+        pool: of this worker.
+    """
+    for outcome, cause in _ALARMING:
+        _ATTEMPTS.labels(pool, outcome.value, cause.value)
+
+
+def attempt_ended(pool: str, outcome: Outcome, cause: Cause | None, preset: str, device_s: float) -> None:
     """Count an attempt whose end is recorded."""
-    _ATTEMPTS.labels(outcome.value, "none" if cause is None else cause.value).inc()
-    _DEVICE.labels(preset).inc(device_s)
+    _ATTEMPTS.labels(pool, outcome.value, "none" if cause is None else cause.value).inc()
+    _DEVICE.labels(pool, preset).inc(device_s)
