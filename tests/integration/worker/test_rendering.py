@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import av
@@ -38,6 +38,10 @@ def fetched(objects: Objects, key: str | None, folder: Path) -> bytes:
     assert key is not None
     objects.get(key, folder / "result.mp4", limit_bytes=10**9)
     return (folder / "result.mp4").read_bytes()
+
+
+#: Label of every worker without a pool of its own.
+POOL: Final = {"pool": "default"}
 
 
 def counted(name: str, **labels: str) -> float:
@@ -161,12 +165,15 @@ def test_a_lost_lease_ends_the_attempt_and_the_next_succeeds(
         join(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pipeline.mux, "join", lose_the_lease)
-    lost, succeeded = counted("worker_leases_lost"), counted("worker_attempts", outcome="succeeded", cause="none")
+    lost, succeeded = (
+        counted("worker_leases_lost"),
+        counted("worker_attempts", **POOL, outcome="succeeded", cause="none"),
+    )
     assert worker.run_next()
     assert counted("worker_leases_lost") == lost + 1
     assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
     assert worker.run_next()
-    assert counted("worker_attempts", outcome="succeeded", cause="none") == succeeded + 1
+    assert counted("worker_attempts", **POOL, outcome="succeeded", cause="none") == succeeded + 1
     job = store.jobs.get(tenant, job_id)
     assert job.state is JobState.SUCCEEDED
     assert job.result_key is not None
@@ -197,12 +204,12 @@ def test_attempts_are_counted_as_they_are_recorded(
         raise EncoderFailedError("ffmpeg stopped with exit code 1: no space")
 
     preset = store.jobs.get(tenant, job_id).options.preset
-    before = counted("worker_claims", preset=preset), counted("worker_device_seconds", preset=preset)
-    retried = counted("worker_attempts", outcome="retried", cause="defect")
+    before = counted("worker_claims", **POOL, preset=preset), counted("worker_device_seconds", **POOL, preset=preset)
+    retried = counted("worker_attempts", **POOL, outcome="retried", cause="defect")
     monkeypatch.setattr(pipeline.mux, "join", fail)
     assert worker.run_next()
     (attempt,) = store.jobs.attempts(tenant, job_id)
     assert (attempt.outcome, attempt.cause) == ("retried", "defect")
-    assert counted("worker_attempts", outcome="retried", cause="defect") == retried + 1
-    assert counted("worker_claims", preset=preset) == before[0] + 1
-    assert counted("worker_device_seconds", preset=preset) == pytest.approx(before[1] + attempt.gpu_s)
+    assert counted("worker_attempts", **POOL, outcome="retried", cause="defect") == retried + 1
+    assert counted("worker_claims", **POOL, preset=preset) == before[0] + 1
+    assert counted("worker_device_seconds", **POOL, preset=preset) == pytest.approx(before[1] + attempt.gpu_s)
