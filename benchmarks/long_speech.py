@@ -28,6 +28,7 @@ from dubline.orchestration.domain.video_size import scale
 from dubline.worker.media import audio, frame, image
 from dubline.worker.media.container import identify
 from dubline.worker.rendering import device
+from dubline.worker.rendering.full_size.compositor import Compositor
 from dubline.worker.rendering.model_cache import ModelCache
 from dubline.worker.rendering.motion import PreparedSource, frame_count, segments
 
@@ -185,13 +186,14 @@ class FrameLog:
         self.hashes: dict[range, str] = {}
         self._last: tuple[int, torch.Tensor] | None = None
 
-    def render(self, prepared: PreparedSource, motion: Path, span: range) -> str:
+    def render(self, prepared: PreparedSource, compositor: Compositor, motion: Path, span: range) -> str:
         """Render one segment and record its figures; return the hash of its pixels."""
         digest, number = hashlib.sha256(), span.start
-        for batch in prepared.render(motion, span, prepared.networks.preset.render_batch):
-            digest.update(batch.numpy().tobytes())
-            grey = 127.5 * batch.mean(1)
-            stop = number + len(batch)
+        for fields in prepared.fields(motion, span, prepared.networks.preset.render_batch):
+            whole = np.stack([one.copy() for one in compositor.frames([fields])])
+            digest.update(whole.tobytes())
+            grey = torch.from_numpy(whole[:, : compositor.size[1]]).float()
+            stop = number + len(grey)
             if self._last is not None and self._last[0] == number - 1:
                 self.difference[number] = (grey[0] - self._last[1]).abs().mean()
             self.difference[number + 1 : stop] = grey.diff(dim=0).abs().mean((1, 2)).numpy()
@@ -219,18 +221,20 @@ def source_crop(path: Path, side_px: int) -> NDArray[np.uint8]:
     return np.array(cut.resize((side_px, side_px), Image.Resampling.LANCZOS))
 
 
-def render_all(prepared: PreparedSource, motion: Path, frames: int, every: int) -> tuple[FrameLog, dict[str, float]]:
+def render_all(
+    prepared: PreparedSource, compositor: Compositor, motion: Path, frames: int, every: int
+) -> tuple[FrameLog, dict[str, float]]:
     """Render every n-th segment and the last one, then render some of them again and compare the bits."""
     spans = segments(frames, prepared.networks.preset.render_batch)
     spans = [span for index, span in enumerate(spans) if index % every == 0 or span is spans[-1]]
     log, memory = FrameLog(frames), MemoryLog("rendering")
     for done, span in enumerate(spans, 1):
-        log.hashes[span] = log.render(prepared, motion, span)
+        log.hashes[span] = log.render(prepared, compositor, motion, span)
         memory.update(done / len(spans))
     rendered = sum(map(len, spans))
     seconds = time.perf_counter() - memory.started
     chosen = np.random.default_rng(0).choice(len(spans), min(CHECKED_SEGMENTS, len(spans)), replace=False)
-    again = [FrameLog(frames).render(prepared, motion, spans[i]) == log.hashes[spans[i]] for i in chosen]
+    again = [FrameLog(frames).render(prepared, compositor, motion, spans[i]) == log.hashes[spans[i]] for i in chosen]
     result = {"frames_rendered": rendered, "rendering_s_per_s": seconds * prepared.networks.preset.fps / rendered}
     return log, result | {"growth_rendering_mb": memory.growth_mb, "ranges_equal": sum(again), "ranges": len(again)}
 
@@ -246,7 +250,9 @@ def main(args: argparse.Namespace) -> None:
     rate_hz = preset.sample_rate_hz
     samples = repeated(args.speech, seconds, rate_hz) if args.speech else babble(seconds, rate_hz, args.seed)
     frames = frame_count(seconds, preset.fps)
-    prepared = PreparedSource.from_crop(networks, source_crop(args.portrait, args.side_px), torch.device("cpu"))
+    cpu, pixels = torch.device("cpu"), source_crop(args.portrait, args.side_px)
+    prepared = PreparedSource.from_crop(networks, pixels, cpu)
+    compositor = Compositor(pixels, pixels, crop.Square(0, 0, args.side_px), cpu)
     with tempfile.TemporaryDirectory() as folder:
         motion, memory = Path(folder) / "motion.npy", MemoryLog("sampling")
         boundaries = []
@@ -254,7 +260,7 @@ def main(args: argparse.Namespace) -> None:
             boundaries.append(done)
             memory.update(done / frames)
         sampling_s = time.perf_counter() - memory.started
-        log, result = render_all(prepared, motion, frames, args.render_every)
+        log, result = render_all(prepared, compositor, motion, frames, args.render_every)
         peak_mb = memory_mb()[2]
         result |= latent_figures(motion, boundaries)
     result |= compare("frame", log.difference, boundaries) | {"drift_sharpness": log.drift()}

@@ -27,9 +27,10 @@ SIDE = 64
 def frames(count: int, first: int = 0) -> Iterator[np.ndarray]:
     """Make frames with a bright bar that moves by two px per frame."""
     for number in range(first, first + count):
-        frame = np.full((SIDE, SIDE, 3), 40, dtype=np.uint8)
+        frame = np.full((SIDE * 3 // 2, SIDE), 128, dtype=np.uint8)
         column = 2 * number % SIDE
-        frame[:, column : column + 8] = (200, 160, 90)
+        frame[:SIDE] = 50
+        frame[:SIDE, column : column + 8] = 158
         yield frame
 
 
@@ -120,18 +121,6 @@ def test_the_video_can_be_played_by_browsers(tmp_path: Path, long_speech: Path) 
     assert found["colour"] == (1, 1, 1, 1)  # limited range, BT.709 thrice
     data = path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
-
-
-@pytest.mark.parametrize(
-    ("rgb", "luma"),
-    [((255, 255, 255), 235), ((0, 0, 0), 16), ((255, 0, 0), 63), ((0, 255, 0), 173), ((0, 0, 255), 32)],
-)
-def test_colours_are_converted_by_bt_709(tmp_path: Path, rgb: tuple[int, int, int], luma: int) -> None:
-    path = tmp_path / "flat.mp4"
-    mux.encode_segment([np.full((SIDE, SIDE, 3), rgb, dtype=np.uint8)] * 3, SIDE, SIDE, path)
-    with av.open(str(path)) as file:
-        plane = np.frombuffer(next(file.decode(video=0)).planes[0], dtype=np.uint8)
-    assert abs(float(plane.reshape(SIDE, -1)[:, :SIDE].mean()) - luma) <= 1.5
 
 
 @settings(max_examples=12)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from dubline.models.stage1.autoencoder import Fields
     from dubline.worker.rendering.pipeline import Renderer
 
 FACE = FaceBox(176, 76, 271, 171)
@@ -149,12 +150,12 @@ def test_memory_is_returned_after_an_attempt_without_enough_of_it(
     held: list[weakref.ref[Tensor]] = []
     alive: list[bool] = []
 
-    def render(_source: Tensor, motion: Tensor) -> Tensor:
+    def fields(_source: Tensor, motion: Tensor) -> Fields:
         tensor = motion.clone()
         held.append(weakref.ref(tensor))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(stub_networks.StubAutoencoder, "render", staticmethod(render))
+    monkeypatch.setattr(stub_networks.StubAutoencoder, "fields", staticmethod(fields))
     release = pipeline.device.release_memory
     monkeypatch.setattr(pipeline.device, "release_memory", lambda: alive.append(held[0]() is not None) or release())
     with pytest.raises(OutOfMemoryError):
@@ -231,13 +232,13 @@ def test_halving_the_batch_keeps_the_segments(
     renderer: Renderer, portrait_file: Path, speech_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[int] = []
-    render = stub_networks.StubAutoencoder.render
+    fields = stub_networks.StubAutoencoder.fields
 
-    def count(self: stub_networks.StubAutoencoder, source: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
+    def count(self: stub_networks.StubAutoencoder, source: torch.Tensor, motion: torch.Tensor) -> Fields:
         batches.append(len(motion))
-        return render(self, source, motion)
+        return fields(self, source, motion)
 
-    monkeypatch.setattr(stub_networks.StubAutoencoder, "render", count)
+    monkeypatch.setattr(stub_networks.StubAutoencoder, "fields", count)
     for halvings, batch in ((0, 8), (1, 4), (9, 1)):
         folder = tmp_path / str(halvings)
         folder.mkdir()

@@ -44,7 +44,7 @@ def provenance(tmp_path_factory: pytest.TempPathFactory) -> Provenance:
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished video without a manifest."""
     folder = tmp_path_factory.mktemp("video")
-    still = [np.full((64, 64, 3), shade, dtype=np.uint8) for shade in range(5)]
+    still = [np.full((96, 64), 16 + shade, dtype=np.uint8) for shade in range(5)]
     mux.encode_segment(iter(still), 64, 64, folder / "segment.mp4")
     sound = [np.zeros((mux.AUDIO_HZ // 5, 1), np.int32)]
     mux.join([folder / "segment.mp4"], sound, 1, folder / "video.mp4", 0.2, mark="a mark")

@@ -216,7 +216,7 @@ def test_too_little_memory_halves_the_batch_once(
         sizes.append(len(motion))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(stub_networks.StubAutoencoder, "render", exhaust)
+    monkeypatch.setattr(stub_networks.StubAutoencoder, "fields", exhaust)
     monkeypatch.setattr("dubline.orchestration.domain.retry.FIRST_DELAY_S", 0.0)
     assert worker.run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
@@ -232,7 +232,7 @@ def test_a_failed_device_is_recorded_and_ends_the_worker(
     def fail(*_: object) -> torch.Tensor:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(stub_networks.StubAutoencoder, "render", fail)
+    monkeypatch.setattr(stub_networks.StubAutoencoder, "fields", fail)
     with pytest.raises(DeviceFailedError):
         worker.run_next()
     assert store.jobs.get(tenant, job_id).state is JobState.RETRYING

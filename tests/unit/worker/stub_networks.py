@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dubline.models.stage1.autoencoder import Fields
+from dubline.models.stage1.frame_decoder import GeneratedPixels
 from dubline.options.render import PRESETS
 
 if TYPE_CHECKING:
@@ -29,8 +31,10 @@ class StubAutoencoder:
         assert crop.shape[2] == crop.shape[3]
         return crop
 
-    def render(self, source: Tensor, motion: Tensor) -> Tensor:
-        return torch.cat([torch.roll(source, round(float(latent[0])), dims=2) for latent in motion])
+    def fields(self, source: Tensor, motion: Tensor) -> Fields:
+        count, shifts = len(motion), motion[:, 0].round() * 2 / source.shape[-1]
+        displacement = torch.stack((torch.zeros(count), -shifts), dim=1)[..., None, None].expand(-1, -1, 32, 32)
+        return Fields(displacement, GeneratedPixels(torch.zeros(count, 3, 64, 64), torch.zeros(count, 1, 64, 64)))
 
 
 @dataclass(frozen=True)

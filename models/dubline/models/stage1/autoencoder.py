@@ -48,6 +48,15 @@ class Source(NamedTuple):
         return Source(expand(self.frame), expand(self.network_frame), expand(self.render_frame), features, *read)
 
 
+class Fields(NamedTuple):
+    """What the networks compute for one batch, at their own side; enlargement makes frames of it."""
+
+    displacement: Tensor
+    """(B, 2, h, w), x then y, in half sides: how the source's pixels move."""
+    generated: GeneratedPixels
+    """Pixels that the source does not show, at side S."""
+
+
 class Rendering(NamedTuple):
     """One rendered batch with its intermediate results."""
 
@@ -112,21 +121,20 @@ class Autoencoder(nn.Module):
 
         The mouth-eye refiner is skipped if `render_frame` is as large as `network_frame`.
         """
-        deviation = self.deviation_transformer(motion, source.maps)
-        deformation = self.deviation_decoder(deviation, source.features.volume, source.appearance)
-        relative = motion - source.motion
-        if self.deformation_refiner is not None:
-            deformation = self.deformation_refiner(deformation, source.features, relative)
-        size = source.render_frame.shape[-1]
-        warped = warp(source.render_frame, resize(deformation.mixed, size, size))
-        generated = self.frame_decoder(source.features, warped, deformation, relative)
-        if self.mouth_eye_refiner is not None and source.network_frame.shape[-1] > size:
-            generated = self.mouth_eye_refiner(
-                source.network_frame, deformation.mixed, generated, motion, source.motion
-            )
+        warped, generated, deformation = self._at_network_side(source, motion)
         warped, generated = self._enlarge(source, warped, deformation, generated)
         frame = warped + generated.occlusion * (generated.colour - warped)
         return Rendering(frame, warped, generated, deformation)
+
+    def fields(self, source: Source, motion: Tensor) -> Fields:
+        """Compute T frames of one source at the networks' side: all that a renderer needs to enlarge them.
+
+        Args:
+            source: of batch 1.
+            motion: (T, M).
+        """
+        _, generated, deformation = self._at_network_side(source.repeat(len(motion)), motion)
+        return Fields(deformation.mixed, generated)
 
     def render(self, source: Source, motion: Tensor) -> Tensor:
         """Render T frames from one source.
@@ -140,6 +148,22 @@ class Autoencoder(nn.Module):
         """
         frame: Tensor = self(source.repeat(len(motion)), motion).frame
         return frame
+
+    def _at_network_side(self, source: Source, motion: Tensor) -> tuple[Tensor, GeneratedPixels, Deformation]:
+        """Compute the moved source at the rendering side, the generated pixels and the deformation."""
+        deviation = self.deviation_transformer(motion, source.maps)
+        deformation = self.deviation_decoder(deviation, source.features.volume, source.appearance)
+        relative = motion - source.motion
+        if self.deformation_refiner is not None:
+            deformation = self.deformation_refiner(deformation, source.features, relative)
+        size = source.render_frame.shape[-1]
+        warped = warp(source.render_frame, resize(deformation.mixed, size, size))
+        generated = self.frame_decoder(source.features, warped, deformation, relative)
+        if self.mouth_eye_refiner is not None and source.network_frame.shape[-1] > size:
+            generated = self.mouth_eye_refiner(
+                source.network_frame, deformation.mixed, generated, motion, source.motion
+            )
+        return warped, generated, deformation
 
     @staticmethod
     def _enlarge(

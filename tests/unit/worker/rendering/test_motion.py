@@ -68,16 +68,20 @@ def test_too_few_latents_are_an_error(
         list(prepared.store_motion(voice, 10, 0, tmp_path / "m.npy"))
 
 
+def moved(prepared: PreparedSource, path: Path, span: range) -> torch.Tensor:
+    return torch.cat([batch.displacement for batch in prepared.fields(path, span, 8)])
+
+
 def test_segments_rendered_in_any_order_equal_the_whole(tmp_path: Path, prepared: PreparedSource) -> None:
     path = tmp_path / "m.npy"
     list(prepared.store_motion(voice, 70, 0, path))
-    whole = torch.cat(list(prepared.render(path, range(70), 8)))
-    late, early = (torch.cat(list(prepared.render(path, span, 8))) for span in (range(32, 70), range(32)))
+    whole = moved(prepared, path, range(70))
+    late, early = (moved(prepared, path, span) for span in (range(32, 70), range(32)))
     assert torch.equal(torch.cat([early, late]), whole)
 
 
 def test_no_batch_is_larger_than_requested(tmp_path: Path, prepared: PreparedSource) -> None:
     path = tmp_path / "m.npy"
     list(prepared.store_motion(voice, 21, 0, path))
-    assert [len(batch) for batch in prepared.render(path, range(21), 8)] == [8, 8, 5]
-    assert [len(batch) for batch in prepared.render(path, range(6), 4)] == [4, 2]
+    assert [len(batch.displacement) for batch in prepared.fields(path, range(21), 8)] == [8, 8, 5]
+    assert [len(batch.displacement) for batch in prepared.fields(path, range(6), 4)] == [4, 2]

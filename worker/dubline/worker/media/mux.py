@@ -38,7 +38,7 @@ def encode_segment(
     """Encode one segment.
 
     Args:
-        frames: (height, width, 3) uint8 RGB each, C-contiguous.
+        frames: I420, (3 height / 2, width) uint8 each, C-contiguous; BT.709 of limited range.
         width: even, px.
         height: even, px.
         path: the MP4 to write.
@@ -52,9 +52,8 @@ def encode_segment(
         ScratchFullError: the disk is full.
     """
     video = (
-        ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=FPS)
-        .filter("scale", in_range="pc", out_range="tv", out_color_matrix="bt709", flags="accurate_rnd")
-        .filter("format", "yuv420p")
+        ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="yuv420p", s=f"{width}x{height}", framerate=FPS)
+        # The frames have these properties already; without the names players guess them.
         .filter("setparams", range="tv", colorspace="bt709", color_primaries="bt709", color_trc="bt709")
     )
     output = ffmpeg.output(

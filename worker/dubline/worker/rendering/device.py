@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import cv2
 import torch
 
 from dubline.orchestration.domain.errors import DeviceFailedError, DublineError, OutOfMemoryError
@@ -36,6 +37,8 @@ def make_deterministic() -> None:
     # Sums are split by thread, so the number of threads is fixed: one per processor that this process may use.
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(usable or 1)
+    # Frames are enlarged by threads of our own, one frame each.
+    cv2.setNumThreads(1)
     # cuDNN's benchmark mode selects kernels by measured time.
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

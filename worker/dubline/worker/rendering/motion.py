@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from dubline.models.precision import bf16_autocast
 from dubline.models.sampling import Speech, sample_motion
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dubline.models.stage1.autoencoder import Source
+    from dubline.models.stage1.autoencoder import Fields, Source
     from dubline.models.weights import Networks
 
 #: About five seconds, so that a graceful shutdown ends soon and a segment that is rendered again costs little.
@@ -105,8 +104,8 @@ class PreparedSource:
         if done != frames:
             raise RuntimeError(f"{done} motion latents were sampled for {frames} frames")
 
-    def render(self, motion: Path, span: range, batch: int) -> Iterator[Tensor]:
-        """Render one segment from the stored motion.
+    def fields(self, motion: Path, span: range, batch: int) -> Iterator[Fields]:
+        """Compute one segment from the stored motion, at the networks' side.
 
         Args:
             motion: file of `store_motion`.
@@ -114,14 +113,14 @@ class PreparedSource:
             batch: frames per call of the networks.
 
         Yields:
-            (t, 3, side, side) in [-1, 1], t <= `batch`.
+            At most `batch` frames each.
         """
         stored = np.load(motion, mmap_mode="r")
         for start in range(span.start, span.stop, batch):
             latents = np.array(stored[start : min(start + batch, span.stop)], dtype=np.float32)
             with bf16_autocast(self.device):
-                frames = self.networks.autoencoder.render(self.source, torch.from_numpy(latents).to(self.device))
-            yield frames.float()
+                fields = self.networks.autoencoder.fields(self.source, torch.from_numpy(latents).to(self.device))
+            yield fields
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:

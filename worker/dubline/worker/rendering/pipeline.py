@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 import torch
-from torch import Tensor
 
 from dubline.framing import crop
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
@@ -22,7 +21,7 @@ from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media import decoded, frame, mux
 from dubline.worker.rendering import device, motion
 from dubline.worker.rendering.checkpoints import Checkpoints, NoCheckpoints
-from dubline.worker.rendering.composite import Compositor
+from dubline.worker.rendering.full_size.compositor import Compositor
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, RenderJob, Report
 from dubline.worker.rendering.motion import PreparedSource
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dubline.models.stage1.autoencoder import Fields
     from dubline.models.weights import Networks
     from dubline.worker.media.decoded import Decoded
     from dubline.worker.rendering.model_cache import ModelCache
@@ -127,8 +127,9 @@ class _Run:
         height_px = self._job.options.output.height_px
         still = frame.still(picture, height_px)
         square = crop.around(frame.face_in_video(self._job.face, *picture.size, height_px))
-        prepared = PreparedSource.from_crop(self._networks, crop.cut(still, square), self._device)
-        return prepared, Compositor(still, square, self._device)
+        pixels = crop.cut(still, square)
+        prepared = PreparedSource.from_crop(self._networks, pixels, self._device)
+        return prepared, Compositor(still, pixels, square, self._device)
 
     def sample(self, prepared: PreparedSource, files: Decoded) -> Path:
         """Write the motion of the whole recording to a file, or fetch it."""
@@ -159,7 +160,7 @@ class _Run:
             path = self._scratch / f"segment-{number:06}.mp4"
             self._report_rendered(span.start)
             if not self._checkpoints.fetch(CheckpointKind.SEGMENT, number, path):
-                self._render_segment(compositor, prepared.render(motion_file, span, self._batch), span, path)
+                self._render_segment(compositor, prepared.fields(motion_file, span, self._batch), span, path)
                 if number + 1 < len(self._spans):
                     # The last segment is not stored, because little work is left after it.
                     self._checkpoints.keep(CheckpointKind.SEGMENT, number, path)
@@ -185,17 +186,17 @@ class _Run:
         _log.info("video_rendered", frames=self._frames, size_bytes=path.stat().st_size)
         return Rendered(path=path, duration_s=duration_s)
 
-    def _render_segment(self, compositor: Compositor, batches: Iterator[Tensor], span: range, path: Path) -> None:
+    def _render_segment(self, compositor: Compositor, batches: Iterator[Fields], span: range, path: Path) -> None:
         done = span.start
 
-        def crops() -> Iterator[Tensor]:
+        def counted() -> Iterator[Fields]:
             nonlocal done
             for batch in batches:
                 self._report_rendered(done)
                 yield batch
-                done += len(batch)
+                done += len(batch.displacement)
 
-        frames = compositor.frames(crops())
+        frames = compositor.frames(counted())
         written = mux.encode_segment(frames, *compositor.size, path, lambda: self._report_rendered(done))
         if written != len(span):
             raise RuntimeError(f"{written} frames were encoded of {len(span)}")

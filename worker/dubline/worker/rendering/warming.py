@@ -31,4 +31,4 @@ def warm(networks: Networks, device: torch.device) -> None:
         source = PreparedSource.from_crop(networks, crop, device).source
         (latents,) = sample_motion(networks, source, silence, frame_count=1, seed=0)
         with bf16_autocast(device):
-            networks.autoencoder.render(source, latents.float().repeat(preset.render_batch, 1).to(device))
+            networks.autoencoder.fields(source, latents.float().repeat(preset.render_batch, 1).to(device))

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dubline.framing import crop
+from dubline.framing.crop import Square
+from dubline.models.layers import resize, warp
+from dubline.models.stage1.autoencoder import Autoencoder, Fields, Source
+from dubline.models.stage1.frame_decoder import GeneratedPixels
+from dubline.worker.rendering.full_size import border, compositor, planes
+from dubline.worker.rendering.full_size.compositor import Compositor
+from dubline.worker.rendering.full_size.on_device import TorchEnlarger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+SQUARES = [Square(20, 30, 64), Square(-10, -20, 96), Square(100, 60, 80), Square(-20, -20, 256), Square(0, 0, 64)]
+CPU = torch.device("cpu")
+PHOTOS = Path(os.environ.get("DUBLINE_TEST_PHOTOS", "-"))
+#: Side of the networks in these tests, as that of the smallest preset.
+NETWORK = 128
+
+
+def still_fields(count: int = 1, colour: float = 0.0, occlusion: float = 0.0) -> Fields:
+    """Make fields that move nothing and generate one grey."""
+    generated = GeneratedPixels(
+        torch.full((count, 3, NETWORK, NETWORK), colour), torch.full((count, 1, NETWORK, NETWORK), occlusion)
+    )
+    return Fields(torch.zeros(count, 2, NETWORK // 2, NETWORK // 2), generated)
+
+
+def moving_fields(count: int, seed: int = 0) -> Fields:
+    """Make smooth fields that move everything by up to .1 of the side and generate colour in soft spots."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def smooth(channels: int, side: int) -> torch.Tensor:
+        return resize(torch.randn(count, channels, 5, 5, generator=generator), side, side, bicubic=True)
+
+    generated = GeneratedPixels(smooth(3, NETWORK).tanh(), (4 * smooth(1, NETWORK) - 2).sigmoid())
+    return Fields(0.1 * smooth(2, NETWORK // 2).tanh(), generated)
+
+
+def compose(frame: NDArray[np.uint8], square: Square, *batches: Fields) -> list[NDArray[np.uint8]]:
+    made = Compositor(frame, crop.cut(frame, square), square, CPU)
+    return [one.copy() for one in made.frames(batches)]
+
+
+def as_planes(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Convert a whole frame, (H, W, 3) RGB, to I420."""
+    height, width = frame.shape[:2]
+    result, parts = planes.Frame(height, width), planes.split(frame)
+    result.luma[:] = planes.rounded(parts.luma)
+    result.chroma[:] = planes.rounded(parts.chroma).transpose(2, 0, 1)
+    return result.buffer
+
+
+def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    error = np.square(one.astype(np.float64) - other).mean()
+    return 10 * float(np.log10(255**2 / max(error, 1e-9)))
+
+
+def reference(frame: NDArray[np.uint8], square: Square, fields: Fields) -> list[NDArray[np.uint8]]:
+    """Compose in RGB with torch, as the autoencoder does in training; convert whole frames at the end."""
+    pixels = torch.from_numpy(crop.cut(frame, square)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    pixels = pixels.expand(len(fields.displacement), -1, -1, -1)
+    source = Source(pixels, pixels, pixels, None, None, None, None)  # type: ignore[arg-type]
+    deformation = type("Mixed", (), {"mixed": fields.displacement})
+    warped = warp(pixels, resize(fields.displacement, square.side, square.side), bicubic=True)
+    small = resize(warped, NETWORK, NETWORK)
+    warped, generated = Autoencoder._enlarge(source, small, deformation, fields.generated)  # type: ignore[arg-type]
+    crops = (warped + generated.occlusion * (generated.colour - warped)).permute(0, 2, 3, 1).numpy()
+    rows, columns = inside = square.inside(*frame.shape[:2])
+    opacity = border.feather(square, *frame.shape[:2])[..., None]
+    frames = []
+    for one in crops:
+        visible = one[
+            rows.start - square.top : rows.stop - square.top, columns.start - square.left : columns.stop - square.left
+        ]
+        whole = frame.astype(np.float32)
+        whole[inside] += opacity * ((visible + 1) * 127.5 - whole[inside])
+        frames.append(as_planes(np.clip(np.rint(whole), 0, 255).astype(np.uint8)))
+    return frames
+
+
+@pytest.fixture
+def frame(noise: np.random.Generator) -> NDArray[np.uint8]:
+    return noise.integers(0, 256, (120, 160, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def portrait(astronaut: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(astronaut.convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("rgb", "expected"),
+    [
+        ((255, 255, 255), (235, 128, 128)),
+        ((0, 0, 0), (16, 128, 128)),
+        ((255, 0, 0), (63, 102, 240)),
+        ((0, 255, 0), (173, 42, 26)),
+        ((0, 0, 255), (32, 240, 118)),
+    ],
+)
+def test_colours_are_converted_by_bt_709(rgb: tuple[int, int, int], expected: tuple[int, int, int]) -> None:
+    flat = as_planes(np.full((4, 4, 3), rgb, dtype=np.uint8))
+    assert (flat[:4] == expected[0]).all()
+    assert flat[4:].reshape(2, -1)[:, 0].tolist() == list(expected[1:])
+
+
+@pytest.mark.parametrize("square", SQUARES)
+def test_fields_without_motion_change_no_pixel(frame: NDArray[np.uint8], square: Square) -> None:
+    (result,) = compose(frame, square, still_fields())
+    assert (result == as_planes(frame)).all()
+
+
+@pytest.mark.parametrize("square", SQUARES)
+def test_pixels_outside_the_square_are_unchanged(frame: NDArray[np.uint8], square: Square) -> None:
+    (result,) = compose(frame, square, still_fields(colour=1.0, occlusion=1.0))
+    outside = np.ones(frame.shape[:2], dtype=bool)
+    outside[square.inside(*frame.shape[:2])] = False
+    assert (result[:120][outside] == as_planes(frame)[:120][outside]).all()
+    quarters = outside[::2, ::2]
+    for one, other in zip(result[120:].reshape(2, 60, 80), as_planes(frame)[120:].reshape(2, 60, 80), strict=True):
+        assert (one[quarters] == other[quarters]).all()
+
+
+@pytest.mark.parametrize("square", SQUARES)
+def test_the_middle_of_the_square_shows_what_is_generated(frame: NDArray[np.uint8], square: Square) -> None:
+    flat = np.full_like(frame, 128)
+    (result,) = compose(flat, square, still_fields(colour=1.0, occlusion=1.0))
+    margin = round(square.side * border.FEATHER) + 1
+    core = Square(square.left + margin, square.top + margin, square.side - 2 * margin)
+    assert (result[:120][core.inside(120, 160)] == 235).all()
+
+
+def test_the_border_fades_without_a_step() -> None:
+    (result,) = compose(
+        np.zeros((300, 300, 3), dtype=np.uint8), Square(50, 50, 192), still_fields(colour=1.0, occlusion=1.0)
+    )
+    row = result[146].astype(int)
+    assert row[50] == 16
+    assert row[146] == 235
+    assert np.abs(np.diff(row)).max() <= 219 * 1.6 / (192 * border.FEATHER)
+
+
+def test_a_side_on_the_edge_of_the_frame_does_not_fade() -> None:
+    alpha = border.feather(Square(0, 40, 64), 104, 200)
+    assert alpha[32, 0] == 1  # left edge of the frame
+    assert alpha[-1, 32] == 1  # lower edge
+    assert alpha[0, 32] == 0
+    assert alpha[32, -1] == 0
+
+
+def test_values_beyond_the_range_are_clamped(frame: NDArray[np.uint8]) -> None:
+    (result,) = compose(frame, Square(20, 30, 64), still_fields(colour=5.0, occlusion=1.0))
+    assert result[62, 52] == 255
+
+
+@pytest.mark.parametrize("square", [Square(60, 30, 48), Square(100, 20, 320), Square(-16, -40, 400)])
+def test_frames_equal_those_composed_in_rgb_by_torch(portrait: NDArray[np.uint8], square: Square) -> None:
+    fields = moving_fields(3)
+    expected = reference(portrait, square, fields)
+    for one, other in zip(compose(portrait, square, fields), expected, strict=True):
+        assert psnr(one, other) >= 50
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="DUBLINE_TEST_PHOTOS does not name a folder of photographs")
+def test_frames_of_photographs_equal_those_composed_by_torch() -> None:
+    worst = []
+    for number, path in enumerate(sorted(PHOTOS.glob("*.jpg"))):
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB").resize((768, 768)))
+        fields, square = moving_fields(2, number), Square(80, 60, 592)
+        pairs = zip(compose(pixels, square, fields), reference(pixels, square, fields), strict=True)
+        worst.append(min(psnr(one, other) for one, other in pairs))
+    assert min(worst) >= 50, worst
+
+
+@pytest.mark.parametrize("square", [Square(60, 30, 48), Square(100, 20, 320)])
+def test_both_implementations_give_the_same_frames(
+    portrait: NDArray[np.uint8], square: Square, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = moving_fields(2)
+    expected = compose(portrait, square, fields)
+    monkeypatch.setattr(compositor, "OpenCvEnlarger", lambda patch, _: TorchEnlarger(patch, CPU))
+    for one, other in zip(compose(portrait, square, fields), expected, strict=True):
+        assert psnr(one, other) >= 50
+
+
+def halves(fields: Fields) -> list[Fields]:
+    parts = (part.split(2) for part in (fields.displacement, *fields.generated))
+    return [Fields(moved, GeneratedPixels(*generated)) for moved, *generated in zip(*parts, strict=True)]
+
+
+@pytest.mark.parametrize("setting", [lambda: torch.set_num_threads(1), lambda: cv2.setNumThreads(2)])
+def test_bytes_depend_on_neither_batch_nor_threads(portrait: NDArray[np.uint8], setting: Callable[[], None]) -> None:
+    fields, square, threads = moving_fields(5), Square(100, 20, 320), (torch.get_num_threads(), cv2.getNumThreads())
+    expected = compose(portrait, square, fields)
+    try:
+        setting()
+        found = compose(portrait, square, *halves(fields))
+    finally:
+        torch.set_num_threads(threads[0])
+        cv2.setNumThreads(threads[1])
+    assert all((one == other).all() for one, other in zip(found, expected, strict=True))
+
+
+def test_the_frames_of_a_batch_keep_their_order(frame: NDArray[np.uint8]) -> None:
+    levels = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 3, NETWORK, NETWORK)
+    fields = still_fields(5, occlusion=1.0)
+    fields = fields._replace(generated=fields.generated._replace(colour=levels))
+    seen = [int(result[62, 52]) for result in compose(frame, Square(20, 30, 64), *halves(fields))]
+    assert seen == [16, 71, 126, 180, 235]
+
+
+def test_too_little_memory_is_reported_as_such(frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        error = cv2.error("Failed to allocate 1 bytes")
+        error.code, error.err = cv2.Error.StsNoMem, "Failed to allocate 1 bytes"
+        raise error
+
+    monkeypatch.setattr(cv2, "remap", fail)
+    with pytest.raises(MemoryError):
+        compose(frame, Square(20, 30, 64), still_fields())
