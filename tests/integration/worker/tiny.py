@@ -21,27 +21,27 @@ from dubline.worker.rendering.motion import PreparedSource
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor
+    from dubline.models.stage1.autoencoder import Fields
 
 SEGMENT_FRAMES = 16
 STEP_S = 0.02
-render = PreparedSource.render
+fields = PreparedSource.fields
 
 
-def held(self: PreparedSource, motion: Path, span: range, batch: int) -> Iterator[Tensor]:
-    """Render as the original, and wait while `hold` exists."""
+def held(self: PreparedSource, motion: Path, span: range, batch: int) -> Iterator[Fields]:
+    """Compute as the original, and wait while `hold` exists."""
     gates = Path(os.environ["GATES"])
-    for number, frames in enumerate(render(self, motion, span, batch)):
+    for number, batch_fields in enumerate(fields(self, motion, span, batch)):
         if (span.start, number) == (SEGMENT_FRAMES, 1):
             (gates / "held").touch()
             while (gates / "hold").exists():
                 time.sleep(STEP_S)
-        yield frames
+        yield batch_fields
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         motion.SEGMENT_FRAMES = SEGMENT_FRAMES
-        PreparedSource.render = held  # type: ignore[method-assign]
+        PreparedSource.fields = held  # type: ignore[method-assign]
         sys.exit(child.work(factory.renderer, int(sys.argv[1]), Path(sys.argv[2])))
     sys.exit(serve("render", [sys.executable, __file__]))
