@@ -8,9 +8,12 @@ Dao and Gu, *Transformers are SSMs*, arXiv 2405.21060, section 6.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from typing import Final, NamedTuple
 
+import structlog
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -18,6 +21,10 @@ from torch import Tensor
 
 #: Q, steps per chunk.
 CHUNK: Final = 32
+
+Kernels = Callable[..., tuple[Tensor, Tensor]]
+
+_log = structlog.get_logger(__name__)
 
 
 class ScanInputs(NamedTuple):
@@ -102,19 +109,40 @@ def _carry_states(gained: Tensor, fade: Tensor, state: Tensor) -> tuple[Tensor, 
     return torch.stack(before, dim=1), state
 
 
-def has_kernels(device: torch.device) -> bool:
-    """Return whether mamba_ssm's Triton kernels can run on the device."""
-    return device.type == "cuda" and find_spec("mamba_ssm") is not None
+@cache
+def kernels(device: torch.device) -> Kernels | None:
+    """Import mamba_ssm's Triton kernels and try them once on a device.
+
+    Triton compiles with a C compiler at the first call, so an import alone does not show that they work.
+
+    Returns:
+        The scan of mamba_ssm; None if it is not installed, or if the attempt failed, which is logged.
+    """
+    if find_spec("mamba_ssm") is None:
+        return None
+    try:
+        from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined  # noqa: PLC0415 - an optional extra
+
+        found: Kernels = mamba_chunk_scan_combined
+        sizes = {"x": (1, 1, 1, 16), "dt": (1, 1, 1), "decay": (1,), "b": (1, 1, 16), "c": (1, 1, 16), "skip": (1,)}
+        inputs = ScanInputs(**{name: torch.zeros(size, device=device) for name, size in sizes.items()})
+        _by_kernels(found, inputs, torch.zeros(1, 1, 16, 16, device=device))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with an optional package, the scan works without it
+        _log.warning("kernels_not_usable", package="mamba_ssm", reason=repr(error))
+        return None
+    return found
 
 
 def scan(inputs: ScanInputs, state: Tensor) -> tuple[Tensor, Tensor]:
     """Scan by the fastest path of the device; arguments and result as in `reference_scan`."""
-    if not has_kernels(inputs.x.device):
-        return chunked_scan(inputs, state)
-    from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined  # noqa: PLC0415 - an optional extra
+    device = inputs.x.device
+    found = kernels(device) if device.type == "cuda" else None
+    return chunked_scan(inputs, state) if found is None else _by_kernels(found, inputs, state)
 
+
+def _by_kernels(combined: Kernels, inputs: ScanInputs, state: Tensor) -> tuple[Tensor, Tensor]:
     x, dt, decay, b, c, skip = inputs
-    y, state = mamba_chunk_scan_combined(
+    y, state = combined(
         x, dt, decay, b[:, :, None], c[:, :, None], 64, D=skip, initial_states=state, return_final_states=True
     )
     return y, state

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 import pytest
+import structlog
 import torch
 from torch import Tensor
 
 from dubline.models.stage2.mamba import Mamba2
-from dubline.models.stage2.selective_scan import ScanInputs, chunked_scan, reference_scan
+from dubline.models.stage2.selective_scan import ScanInputs, chunked_scan, kernels, reference_scan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 def inputs(steps: int) -> tuple[ScanInputs, Tensor]:
@@ -73,3 +81,46 @@ def test_a_mixer_is_causal() -> None:
     before, after = (mixer(signal, mixer.start(1))[0] for signal in (x, changed))
     torch.testing.assert_close(before[:, :20], after[:, :20])
     assert not torch.allclose(before[:, 20:], after[:, 20:])
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The file of the kernels in a package `mamba_ssm` that can be imported."""
+    file = tmp_path / "mamba_ssm" / "ops" / "triton" / "ssd_combined.py"
+    file.parent.mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    kernels.cache_clear()
+    yield file
+    for name in [name for name in sys.modules if name.split(".")[0] == "mamba_ssm"]:
+        del sys.modules[name]
+    kernels.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "raise ImportError('libcuda.so.1: cannot open shared object file')",
+        "def mamba_chunk_scan_combined(*_, **__): raise RuntimeError('Failed to find C compiler')",
+    ],
+)
+def test_kernels_that_do_not_work_are_logged_once(package: Path, text: str) -> None:
+    package.write_text(text)
+    with structlog.testing.capture_logs() as events:
+        assert [kernels(torch.device("cpu")) for _ in range(3)] == [None] * 3
+    (event,) = events
+    assert event["event"] == "kernels_not_usable"
+    assert text.split("'")[1] in event["reason"]
+
+
+def test_kernels_that_are_not_installed_are_not_logged() -> None:
+    kernels.cache_clear()
+    with structlog.testing.capture_logs() as events:
+        assert kernels(torch.device("cpu")) is None
+    assert events == []
+
+
+def test_kernels_that_work_are_used(package: Path) -> None:
+    package.write_text("def mamba_chunk_scan_combined(x, *_, initial_states, **__): return x, initial_states")
+    with structlog.testing.capture_logs() as events:
+        assert kernels(torch.device("cpu")) is not None
+    assert events == []
