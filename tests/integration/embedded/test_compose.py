@@ -17,8 +17,8 @@ TOP = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def services() -> dict[str, Any]:
-    """The services as parsed by Docker Compose."""
+def configuration() -> dict[str, Any]:
+    """The file with all profiles, as parsed by Docker Compose."""
     local = Path(sys.executable).with_name("docker-compose")
     program = str(local) if local.exists() else shutil.which("docker-compose")
     if program is None:
@@ -26,7 +26,12 @@ def services() -> dict[str, Any]:
     command = [program, "--file", TOP / "docker-compose.yml", "--profile", "*", "config"]
     subprocess.run([*command, "--quiet"], check=True)
     shown = subprocess.run([*command, "--format", "json"], check=True, capture_output=True)
-    return dict(json.loads(shown.stdout)["services"])
+    return dict(json.loads(shown.stdout))
+
+
+@pytest.fixture(scope="module")
+def services(configuration: dict[str, Any]) -> dict[str, Any]:
+    return dict(configuration["services"])
 
 
 def test_compose_runs_the_processes_of_the_embedded_stack(services: dict[str, Any]) -> None:
@@ -45,13 +50,14 @@ def test_compose_has_the_settings_of_the_embedded_stack(services: dict[str, Any]
         names = {name for name in stack.environ if name.startswith("DUBLINE_")}
     finally:
         stack.stop()
-    common = {"DUBLINE_DATABASE_URL", *(name for name in names if "_BUCKET_" in name)}
+    common = {"DUBLINE_DATABASE_URL", "DUBLINE_METRICS_PORT", *(name for name in names if "_BUCKET_" in name)}
     for name, service in services.items():
         if service["image"].startswith("dubline-"):
             is_worker = service["image"] == "dubline-worker"
             more = {"DUBLINE_WORKER_SCRATCH_DIR", "DUBLINE_WORKER_LIVENESS_FILE"} if is_worker else set()
             more |= {"DUBLINE_MAINTENANCE_LIVENESS_FILE"} if name == "maintenance" else set()
             more |= {"DUBLINE_API_RATES_URL"} if name == "api" else set()
+            more |= {"DUBLINE_WORKER_POOL", "DUBLINE_WORKER_DEVICE"} if name == "renderer-gpu" else set()
             if is_worker or name == "maintenance":
                 more |= {"DUBLINE_BROKER_URL"}
             assert set(service["environment"]) == common | more, name
@@ -77,6 +83,39 @@ def test_the_broker_asks_for_the_password_that_its_clients_send(services: dict[s
         urls = [value for key, value in services[name]["environment"].items() if value.startswith("redis://")]
         assert [urlsplit(url).password for url in urls] == [password], name
     assert password in services["broker"]["healthcheck"]["test"]
+
+
+def test_profiles_add_services_and_change_no_other(services: dict[str, Any]) -> None:
+    profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
+    added = {"key": ["key"], "renderer-gpu": ["gpu"], "prometheus": ["metrics"], "grafana": ["metrics"]}
+    assert profiles == added
+    (device,) = services["renderer-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["count"], device["capabilities"]) == ("nvidia", 1, ["gpu"])
+    for name in ("prometheus", "grafana"):
+        assert services[name]["image"].count(":") == 1
+        assert not services[name]["image"].endswith(":latest")
+
+
+def test_prometheus_scrapes_every_process_with_metrics(configuration: dict[str, Any]) -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML, of the dev extra, is not installed")
+    services, written = configuration["services"], yaml.safe_load(configuration["configs"]["prometheus"]["content"])
+    (found,) = written["scrape_configs"][0]["dns_sd_configs"]
+    running = {name for name, one in services.items() if one["image"].startswith("dubline-") and "restart" in one}
+    assert set(found["names"]) == running
+    assert {services[name]["environment"]["DUBLINE_METRICS_PORT"] for name in running} == {str(found["port"])}
+    (rules,) = written["rule_files"]
+    (mounted,) = (one for one in services["prometheus"]["volumes"] if one["type"] == "bind")
+    assert (Path(mounted["source"]) / Path(rules).relative_to(mounted["target"])).is_file()
+
+
+def test_grafana_reads_prometheus_and_the_folder_of_the_dashboard(configuration: dict[str, Any]) -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML, of the dev extra, is not installed")
+    written = {name: yaml.safe_load(one["content"]) for name, one in configuration["configs"].items()}
+    (source,) = written["grafana-datasource"]["datasources"]
+    assert urlsplit(source["url"]).hostname in configuration["services"]
+    (provider,) = written["grafana-dashboards"]["providers"]
+    mounted = configuration["services"]["grafana"]["volumes"]
+    assert provider["options"]["path"] in {one["target"] for one in mounted}
 
 
 def test_dubline_containers_are_confined(services: dict[str, Any]) -> None:
