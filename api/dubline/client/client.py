@@ -79,10 +79,10 @@ class Client:
         return self._transport.call("GET /v1/limits", Limits)
 
     def endure_outages(self, tell: Callable[[str], None]) -> None:
-        """From now on wait for a server that has responded once, instead of giving up after a few tries.
+        """From now on wait for a server that has responded once, and for room in a quota, instead of giving up.
 
         Args:
-            tell: shows a sentence about the outage to the user; called from any thread.
+            tell: shows a sentence about what is waited for to the user; called from any thread.
         """
         self._transport.outage = Outage(tell)
 

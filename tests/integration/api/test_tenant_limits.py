@@ -69,7 +69,8 @@ def test_seconds_beyond_the_quota_of_a_tenant_are_refused(
 ) -> None:
     services.store.tenants.set_limits(tenant, {"queued_s": 6})
     row = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
-    assert client.post("/v1/batches", json={"jobs": [row] * 3}).json()["code"] == "quota_exceeded"
+    refused = client.post("/v1/batches", json={"jobs": [row] * 3})
+    assert (refused.json()["code"], "Retry-After" in refused.headers) == ("quota_exceeded", False)
     assert client.post("/v1/batches", json={"jobs": [row] * 2}).status_code == 201
 
 

@@ -30,10 +30,14 @@ def test_a_tenant_may_reach_its_limits_exactly() -> None:
     ],
 )
 def test_more_jobs_than_the_limit_are_refused_with_advice(jobs: int, speech_s: float, said: str) -> None:
-    with pytest.raises(QuotaExceededError, match=said):
+    with pytest.raises(QuotaExceededError, match=said) as caught:
         check_jobs(HELD, jobs, speech_s, LIMITS)
+    assert caught.value.retryable == said.endswith("Wait")
 
 
 def test_more_bytes_than_the_limit_are_refused() -> None:
     with pytest.raises(QuotaExceededError, match="have 800, and it may store 1,000"):
         check_upload(HELD, 201, LIMITS)
+    with pytest.raises(QuotaExceededError, match="Send a smaller file") as caught:
+        check_upload(HELD, 1001, LIMITS)
+    assert not caught.value.retryable

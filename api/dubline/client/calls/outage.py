@@ -1,4 +1,4 @@
-"""An outage of the server or of the network, which a run that was accepted waits for."""
+"""What a run waits for: the end of an outage of the server or of the network, and room in a quota."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_S: Final = 60.0
 
 
 class Outage:
-    """Tells a user about an outage once for all threads that notice it."""
+    """Tells a user what is waited for, once for all threads that notice it."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         """Create one; nothing is told yet.
@@ -35,12 +35,25 @@ class Outage:
             failures: consecutive failures of this request, at least 1.
             reason: what failed, without a full stop.
         """
-        pause_s = min(_FIRST_S * _GROWTH ** min(failures - 1, 20), _LONGEST_S)
         with self._lock:
             self._lasts = True
+        return self._told(failures, f"{reason}.")
+
+    def full_s(self, refusals: int, detail: str) -> float:
+        """Tell that a quota is reached, and return the pause before the next try: 2 s, growing to a minute.
+
+        Args:
+            refusals: consecutive refusals of this request, at least 1.
+            detail: what the server said, in sentences.
+        """
+        return self._told(refusals, detail)
+
+    def _told(self, failures: int, sentence: str) -> float:
+        pause_s = min(_FIRST_S * _GROWTH ** min(failures - 1, 20), _LONGEST_S)
+        with self._lock:
             if time.monotonic() >= self._told_until_s:
                 self._told_until_s = time.monotonic() + pause_s
-                self._tell(f"{reason}. Trying again in {pause_s:.0f} s.")
+                self._tell(f"{sentence} Trying again in {pause_s:.0f} s.")
         return pause_s
 
     def ended(self) -> None:

@@ -199,6 +199,9 @@ class Transport:
                 retry_after = None
             else:
                 status = response.status_code
+                if self.outage and (detail := _full(response)):
+                    wait(self._closing, self.outage.full_s(failures, detail))
+                    continue
                 reason = f"HTTP {status} from {_via(server)}"
                 tried = failures >= MAX_TRIES and not (self._endures and status in _OUTAGE)
                 if tried or not _is_retryable(status, repeatable=repeatable):
@@ -229,6 +232,14 @@ def _is_retryable(status: int, *, repeatable: bool) -> bool:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return True
     return repeatable and status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _full(response: httpx2.Response) -> str:
+    """Return the detail of a refusal because of a quota in which there will be room; empty if it is none."""
+    if response.status_code != HTTPStatus.CONFLICT or "Retry-After" not in response.headers:
+        return ""
+    refused = _refused(response)
+    return refused.detail if refused.code == "quota_exceeded" else ""
 
 
 def _via(server: str) -> str:

@@ -10,8 +10,8 @@ from dubline.client.calls.jobs import NewJob
 from dubline.client.calls.responses import Fault
 from dubline.client.errors import ClientError, RefusedError, StoppedError, UnreachableError
 from dubline.client.runs.batch_files import check_limits, files_of, hashes
-from dubline.client.runs.batch_state import BatchState
 from dubline.client.runs.outcome import fault_of
+from dubline.client.runs.run_state import RunState
 from dubline.client.runs.thread_pool import ThreadPool
 from dubline.client.runs.videos import Videos
 
@@ -70,7 +70,7 @@ class BatchRun:
         self._client.endure_outages(self._tell)
         with ThreadPool(self._client) as threads:
             sha256 = hashes(threads, self._rows)
-            state = BatchState(self._out, self._client.url, (_text(row, sha256) for row in self._rows))
+            state = RunState(self._out, self._client.url, (_text(row, sha256) for row in self._rows))
             self.batch_id = self._left(state) or self._send(threads, state, sha256)
             if self.batch_id:
                 state.save(self.batch_id)
@@ -82,11 +82,11 @@ class BatchRun:
     def _tell(self, text: str) -> None:
         self._display.notice(f"batch {self.batch_id} continues: {text}" if self.batch_id else text)
 
-    def _left(self, state: BatchState) -> str:
+    def _left(self, state: RunState) -> str:
         """Return the id of the batch that an earlier run has left; empty if there is none."""
         if state.is_new:
             return ""
-        found = state.batch_id or self._client.batches.find(state.key) or ""
+        found = state.id or self._client.batches.find(state.key) or ""
         try:
             if found:
                 self._client.batches.get(found)
@@ -100,7 +100,7 @@ class BatchRun:
             return ""
         return found
 
-    def _send(self, threads: ThreadPool, state: BatchState, sha256: Mapping[Path, str | None]) -> str:
+    def _send(self, threads: ThreadPool, state: RunState, sha256: Mapping[Path, str | None]) -> str:
         """Send the files and create the batch; return its id, which is empty without a valid row."""
         check_limits(self._client, self._rows)
         if state.is_new and not self._replace:

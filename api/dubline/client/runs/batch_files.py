@@ -83,9 +83,9 @@ def _row_faults(limits: Limits, rows: Sequence[Row]) -> Iterator[str]:
     count, most = len(rows), limits.queued_jobs
     if count > limits.batch_rows:
         yield f"The batch has {count:,} rows; the server accepts {limits.batch_rows:,}. Split it into several files."
-    if most is not None and limits.held.jobs + count > most:
-        held = f"and {limits.held.jobs:,} jobs are not finished; {most:,} may be unfinished at once"
-        yield f"The batch has {count:,} rows, {held}. Wait until enough are finished, or split it into several files."
+    # What may be accepted later is not refused: the server says so, and the run waits.
+    if most is not None and count > most:
+        yield f"The batch has {count:,} rows; {most:,} may be unfinished at once. Split it into several files."
     if limits.consent_required:
         for row in rows:
             if row.consent is None:

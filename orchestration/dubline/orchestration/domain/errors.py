@@ -17,7 +17,7 @@ class DublineError(Exception):
     """An internal error occurred. Try again; if it fails again, send the job id to the operator."""
 
     code: ClassVar[str] = "internal"
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     """Whether the same operation may succeed when it is retried."""
     status: ClassVar[int] = 500
     """HTTP status of a response with this error."""

@@ -34,6 +34,7 @@ class TenantLimits:
         return type(self)(**chosen)
 
 
+_WAIT: Final = "Wait until jobs are final, or cancel some."
 #: No limits: for callers inside the service.
 UNLIMITED: Final = TenantLimits()
 
@@ -57,15 +58,17 @@ def check_jobs(held: Holdings, jobs: int, speech_s: float, limits: TenantLimits)
         QuotaExceededError: it would have too many jobs or too many seconds of speech.
     """
     if limits.queued_jobs is not None and held.jobs + jobs > limits.queued_jobs:
-        raise QuotaExceededError(
+        text = (
             f"The request has {jobs:,} jobs, the tenant has {held.jobs:,} that are not final, and it may have"
-            f" {limits.queued_jobs:,}. {_advice(jobs > limits.queued_jobs)}"
+            f" {limits.queued_jobs:,}."
         )
+        raise _refusal(text, _WAIT, "Send smaller requests.", hopeless=jobs > limits.queued_jobs)
     if limits.queued_s is not None and held.speech_s + speech_s > limits.queued_s:
-        raise QuotaExceededError(
+        text = (
             f"The request has {speech_s:,.0f} s of speech, the jobs that are not final have {held.speech_s:,.0f} s, and"
-            f" the tenant may have {limits.queued_s:,.0f} s. {_advice(speech_s > limits.queued_s)}"
+            f" the tenant may have {limits.queued_s:,.0f} s."
         )
+        raise _refusal(text, _WAIT, "Send smaller requests.", hopeless=speech_s > limits.queued_s)
 
 
 def check_upload(held: Holdings, size_bytes: int, limits: TenantLimits) -> None:
@@ -75,11 +78,16 @@ def check_upload(held: Holdings, size_bytes: int, limits: TenantLimits) -> None:
         QuotaExceededError: it would store too many bytes.
     """
     if limits.stored_bytes is not None and held.stored_bytes + size_bytes > limits.stored_bytes:
-        raise QuotaExceededError(
+        text = (
             f"The file has {size_bytes:,} bytes, the tenant's uploads and videos have {held.stored_bytes:,}, and it may"
-            f" store {limits.stored_bytes:,}. Delete uploads or jobs, or wait for the end of their retention."
+            f" store {limits.stored_bytes:,}."
         )
+        advice = "Delete uploads or jobs, or wait for the end of their retention."
+        raise _refusal(text, advice, "Send a smaller file.", hopeless=size_bytes > limits.stored_bytes)
 
 
-def _advice(hopeless: bool) -> str:
-    return "Send smaller requests." if hopeless else "Wait until jobs are final, or cancel some."
+def _refusal(text: str, advice: str, smaller: str, *, hopeless: bool) -> QuotaExceededError:
+    """Return the error; a request that would exceed the quota alone must not be repeated."""
+    error = QuotaExceededError(f"{text} {smaller if hopeless else advice}")
+    error.retryable = not hopeless
+    return error

@@ -14,8 +14,8 @@ from tests.unit.client.service import BUCKET, KEY, URL, VIDEO, Service, problem
 from dubline.client.client import Client
 from dubline.client.errors import ClientError, ManifestError
 from dubline.client.runs.batch import BatchRun
-from dubline.client.runs.batch_state import BatchState
 from dubline.client.runs.manifest import Row
+from dubline.client.runs.run_state import RunState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,26 +86,26 @@ def test_the_key_is_stored_before_anything_is_sent(tmp_path: Path, media: Path, 
         run(client, rows(media, one="face.jpg"), tmp_path / "out")
     assert {mode for mode, _ in found} == {0o600}
     (key,) = service.batches
-    assert found[0][1] == {"version": 1, "server": URL, "idempotency_key": key, "batch_id": None}
+    assert found[0][1] == {"version": 1, "server": URL, "idempotency_key": key, "id": None}
 
 
 def test_two_runs_that_begin_at_once_have_one_key(tmp_path: Path) -> None:
-    first, second = (BatchState(tmp_path, URL, ["row"]) for _ in range(2))
+    first, second = (RunState(tmp_path, URL, ["row"]) for _ in range(2))
     assert first.key != second.key
     first.save()
     second.save()
-    assert first.key == second.key == BatchState(tmp_path, URL, ["row"]).key
+    assert first.key == second.key == RunState(tmp_path, URL, ["row"]).key
     first.save("batch-0")
-    assert BatchState(tmp_path, URL, ["row"]).batch_id == "batch-0"
+    assert RunState(tmp_path, URL, ["row"]).id == "batch-0"
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
-    state = BatchState(tmp_path, URL, ["row"])
+    state = RunState(tmp_path, URL, ["row"])
     state.save()
     state.path.write_text(state.path.read_text().replace('"version": 1', '"version": 2'))
-    with pytest.raises(ClientError, match="is not the state of a batch"):
-        BatchState(tmp_path, URL, ["row"])
+    with pytest.raises(ClientError, match="is not the state of a run"):
+        RunState(tmp_path, URL, ["row"])
 
 
 def test_a_run_that_continues_says_so_and_sends_nothing(
@@ -173,12 +173,12 @@ def test_existing_files_are_replaced_only_on_request(
 def test_too_many_rows_and_too_large_files_are_refused_before_sending(
     tmp_path: Path, media: Path, service: Service, client: Client
 ) -> None:
-    service.limits |= {"batch_rows": 1, "portrait_bytes": 5, "queued_jobs": 9, "held": {"jobs": 8}}
+    service.limits |= {"batch_rows": 1, "portrait_bytes": 5, "queued_jobs": 1, "held": {"jobs": 8}}
     with pytest.raises(ManifestError) as caught:
         run(client, rows(media, one="face.jpg", two="wall.jpg"), tmp_path / "out")
     lines = str(caught.value).splitlines()
     assert lines[0].startswith("The batch has 2 rows; the server accepts 1.")
-    assert lines[1].startswith("The batch has 2 rows, and 8 jobs are not finished; 9 may be unfinished at once.")
+    assert lines[1].startswith("The batch has 2 rows; 1 may be unfinished at once.")
     assert lines[2].endswith("face.jpg has 6 bytes; the server accepts 5 for a portrait. Use a smaller file.")
     assert len(lines) == 5
     assert service.calls == ["GET /v1/limits"]

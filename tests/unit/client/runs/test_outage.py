@@ -10,6 +10,7 @@ from tests.unit.client.service import VIDEO, Service, problem
 from dubline.client.calls import outage, transport
 from dubline.client.calls.backoff import MAX_TRIES
 from dubline.client.calls.outage import Outage
+from dubline.client.errors import RefusedError
 from dubline.client.runs.batch import BatchRun
 from dubline.client.runs.manifest import Row
 
@@ -49,6 +50,30 @@ def test_a_batch_waits_for_a_network_that_is_gone_for_long(
     assert max(delays) == outage._LONGEST_S
     assert "batch batch-0 continues: No response from " in display.notices[0]
     assert display.notices[-1] == "batch batch-0 continues: The server responds again."
+
+
+FULL = {"status": 409, "code": "quota_exceeded", "detail": "It may have 2."}
+
+
+def test_a_batch_waits_for_room_in_a_quota_and_says_so(
+    service: Service, client: Client, media: Path, delays: list[float]
+) -> None:
+    full = [httpx2.Response(409, json=FULL, headers={"Retry-After": "60"}) for _ in range(12)]
+    service.faults["POST /v1/batches"] = list(full)
+    display = RecordingDisplay()
+    row = Row(custom_id="one", portrait=media / "face.jpg", speech=media / "hello.mp3")
+    (outcome,) = BatchRun(client, [row], media / "out", display).run()
+    assert outcome.path
+    assert (len(delays), delays[0], delays[-1]) == (12, 2, outage._LONGEST_S)
+    assert delays == sorted(delays)
+    assert display.notices == ["It may have 2. Trying again in 2 s."]
+
+
+def test_a_batch_above_the_quota_itself_is_refused(service: Service, client: Client, media: Path) -> None:
+    service.faults["POST /v1/batches"] = [httpx2.Response(409, json=FULL)]
+    row = Row(custom_id="one", portrait=media / "face.jpg", speech=media / "hello.mp3")
+    with pytest.raises(RefusedError, match="It may have 2"):
+        BatchRun(client, [row], media / "out", RecordingDisplay()).run()
 
 
 def test_threads_that_notice_one_outage_tell_it_once() -> None:

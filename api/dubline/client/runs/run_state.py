@@ -1,4 +1,4 @@
-"""What a folder of videos keeps about an unfinished batch: its key and, once it is accepted, its id."""
+"""What a folder of videos keeps about an unfinished batch or job: its key and, once it is accepted, its id."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ class _Document(BaseModel):
     version: Literal[1] = VERSION
     server: str
     idempotency_key: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
-    batch_id: str | None = None
+    id: str | None = None
 
 
-class BatchState:
-    """The state of one batch: a file beside its videos, readable for its owner only.
+class RunState:
+    """The state of one run: a file beside its videos, readable for its owner only.
 
-    It is written before anything is sent, so that a run that begins again continues the same batch.
+    It is written before anything is sent, so that a run that begins again continues the same batch or job.
 
     Attributes:
         is_new: whether no earlier run has left it.
     """
 
     def __init__(self, folder: Path, server: str, rows: Iterable[str]) -> None:
-        """Read the state of a batch, or prepare a new one; nothing is written yet.
+        """Read the state of a run, or prepare a new one; nothing is written yet.
 
         Args:
             folder: folder of the videos.
             server: URL of the server.
-            rows: each row as text that changes with its files and options; other rows are another batch.
+            rows: each row as text that changes with its files and options; other rows are another run.
 
         Raises:
             ClientError: the file cannot be read.
@@ -59,27 +59,27 @@ class BatchState:
 
     @property
     def key(self) -> str:
-        """The idempotency key of the batch."""
+        """The idempotency key of the batch or job."""
         return self._document.idempotency_key
 
     @property
-    def batch_id(self) -> str | None:
-        """Id of the batch; None until it is known."""
-        return self._document.batch_id
+    def id(self) -> str | None:
+        """Id of the batch or job; None until it is known."""
+        return self._document.id
 
     def renew(self) -> None:
-        """Take another key, because the batch was deleted."""
+        """Take another key, because the batch or job was deleted."""
         self.forget()
         self.is_new = True
         self._document = _new(self._document.server)
 
-    def save(self, batch_id: str | None = None) -> None:
+    def save(self, identifier: str | None = None) -> None:
         """Write the file in one step; of two runs that begin at once, the second takes over the key of the first.
 
         Raises:
             ClientError: it cannot be written.
         """
-        self._document = self._document.model_copy(update={"batch_id": batch_id})
+        self._document = self._document.model_copy(update={"id": identifier})
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Files of this function are readable for their owner only.
@@ -97,7 +97,7 @@ class BatchState:
             raise ClientError(f"Cannot write {self.path}: {error.strerror}.") from error
 
     def forget(self) -> None:
-        """Remove the file, because the batch is finished."""
+        """Remove the file, because the run is finished."""
         self.path.unlink(missing_ok=True)
 
 
@@ -125,5 +125,5 @@ def _read(path: Path) -> _Document:
     except OSError as error:
         raise ClientError(f"Cannot read {path}: {error.strerror}.") from error
     except ValidationError as error:
-        advice = "Remove it to send the batch anew, or use the version of dubline that wrote it."
-        raise ClientError(f"{path} is not the state of a batch. {advice}") from error
+        advice = "Remove it to send everything anew, or use the version of dubline that wrote it."
+        raise ClientError(f"{path} is not the state of a run. {advice}") from error
