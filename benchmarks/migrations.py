@@ -68,7 +68,7 @@ FILL: Final = (
 READS: Final = (
     "SELECT tenant FROM api_keys WHERE sha256 = repeat('0', 64)",
     "SELECT id, state FROM jobs WHERE state IN ('queued', 'retrying') ORDER BY order_key, id LIMIT 1",
-    "SELECT kind FROM events ORDER BY transaction_id, id LIMIT 1",
+    "SELECT id FROM events WHERE kind = 'job.finished' ORDER BY transaction_id, id LIMIT 1",
     "SELECT actor FROM audit WHERE subject_id = uuid '00000000-0000-4000-8000-000000000000'",
     "SELECT state FROM uploads WHERE id = uuid '00000000-0000-4000-8000-000000000000'",
     "SELECT row_count FROM batches WHERE id = uuid '00000000-0000-4000-8000-000000000000'",

@@ -250,6 +250,10 @@ CALLS_OF_MANY: Final[dict[str, Callable[[Store], object]]] = {
         TENANT, BIG, None, LIMIT, changed_since=2**40
     ),
 }
+#: It reads up to 10,000 rows in each place, at most once in five seconds.
+CALLS_OF_METRICS: Final[dict[str, Callable[[Store], object]]] = {
+    "Backlogs.read for metrics": lambda store: store.backlogs.read(),
+}
 
 
 @dataclass(slots=True)
@@ -360,7 +364,7 @@ def main() -> None:
             print(f"filled {options.rows} jobs in {time.perf_counter() - started:.0f} s")
         explained, plans = opened.enter_context(recorded(url))
         plain = opened.enter_context(Store.connect(settings))
-        for name, call in (CALLS | CALLS_OF_MANY).items():
+        for name, call in (CALLS | CALLS_OF_MANY | CALLS_OF_METRICS).items():
             costs = plans.measure(lambda call=call: call(explained), options.calls)
             caller_s = [_timed(lambda call=call: call(plain)) for _ in range(WARM + options.calls)][WARM:]
             server, caller = _spread(costs.server_s), _spread(caller_s)
