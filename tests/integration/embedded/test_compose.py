@@ -1,19 +1,26 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from dubline.embedded.application import application
 from dubline.embedded.stack import Stack
 
 TOP = Path(__file__).parents[3]
+#: What the commands of health checks name, and tests replace.
+OF_CONTAINER = {"file": "/tmp/liveness", "port": "8000"}  # noqa: S108
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +80,43 @@ def test_every_service_that_runs_has_a_probe_and_a_limit_on_memory(services: dic
     for name, service in services.items():
         assert int(service["mem_limit"]) > 0, name
         assert ("healthcheck" in service) == (service.get("restart") == "unless-stopped"), name
+
+
+def healthcheck(name: str, **replaced: object) -> bool:
+    """Run the health check of a service on this machine, with other texts in its command; return whether it passes."""
+    service = yaml.safe_load((TOP / "docker-compose.yml").read_text())["services"][name]
+    how, *words = service["healthcheck"]["test"]
+    for old, new in replaced.items():
+        words = [word.replace("$$", "$").replace(OF_CONTAINER[old], str(new)) for word in words]
+    command = ["sh", "-c", *words] if how == "CMD-SHELL" else [sys.executable, *words[1:]]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["prober", "renderer", "maintenance"])
+def test_the_probe_of_a_process_reads_the_age_of_its_file(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "liveness"
+    assert not healthcheck(name, file=file)
+    file.touch()
+    assert healthcheck(name, file=file)
+    old_s = time.time() - 3600
+    os.utime(file, (old_s, old_s))
+    assert not healthcheck(name, file=file)
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_the_probe_of_the_api_reads_its_readiness(status: int) -> None:
+    asked: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        assert healthcheck("api", port=server.server_port) == (status == 200)
+    assert asked == ["/health/ready"]
 
 
 def test_the_broker_asks_for_the_password_that_its_clients_send(services: dict[str, Any]) -> None:

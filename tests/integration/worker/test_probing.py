@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.integration.media.test_probe import replaced
 from tests.integration.orchestration.rows import change
 
 from dubline.orchestration.domain.errors import NotAnImageError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.storage.objects import Objects
     from dubline.worker.executors.probe import ProbeExecutor
+
+CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 
 
 def test_without_uploads_nothing_is_claimed(prober: ProbeExecutor) -> None:
@@ -113,3 +116,28 @@ def test_a_defect_of_the_prober_rejects_no_file(
     assert not prober.run_next()
     left = store.uploads.get(tenant, upload.id)
     assert (left.state, left.error_code) == (UploadState.PROBING, None)
+
+
+def test_a_prober_whose_decoders_crash_rejects_no_file(
+    store: Store, send: Send, prober: ProbeExecutor, tenant: str, speech_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced(monkeypatch, CRASH)
+    upload = send(UploadKind.SPEECH, speech_bytes, "audio/wav")
+    assert prober.run_next()
+    with pytest.raises(QuarantinedError):
+        prober.run_next()
+    assert store.uploads.get(tenant, upload.id).state is UploadState.PROBING
+
+
+def test_a_file_that_crashes_decoders_is_rejected_at_its_second_attempt(
+    store: Store, send: Send, prober: ProbeExecutor, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = send(UploadKind.SPEECH, b"a crash", "audio/wav")
+    with monkeypatch.context() as crashing:
+        replaced(crashing, CRASH)
+        assert prober.run_next()
+    assert not prober.run_next(), "the self-test succeeds, and the file has a pause"
+    change(store, "UPDATE uploads SET probe_after = now()")
+    replaced(monkeypatch, CRASH)
+    assert prober.run_next()
+    assert store.uploads.get(tenant, upload.id).error_code == "media_truncated"

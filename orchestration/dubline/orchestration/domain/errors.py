@@ -41,6 +41,8 @@ class BadInputError(DublineError):
 
     code = "bad_input"
     status = 422
+    crashed: bool = False
+    """Whether its decoder crashed, which may be the fault of the machine."""
 
 
 class NotAnImageError(BadInputError):

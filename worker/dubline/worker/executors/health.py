@@ -62,6 +62,8 @@ class Health:
     """Whether the self-test uses processes of its own only, so that no work of this process can make it fail."""
     _worked: bool = field(default=False, init=False)
     """Whether this process may have done other work than a self-test."""
+    _suspected: bool = field(default=False, init=False)
+    """Whether the next claim needs a self-test, however few failures there were."""
     _doubtful: bool = field(default=True, init=False)
     """Whether the row must be read before the next claim: at the start, and after too many failures."""
 
@@ -80,9 +82,9 @@ class Health:
             self._quarantine("the process ended in its self-test")
         if quarantine_s > 0:
             raise QuarantinedError
-        if is_sick(failures):
+        if self._suspected or is_sick(failures):
             self._test(failures)
-        self._doubtful, self._worked = False, True
+        self._doubtful, self._suspected, self._worked = False, False, True
 
     def failed(self) -> bool:
         """Count a failure; return whether the worker is doubtful, so that its failures must not end any work.
@@ -90,8 +92,12 @@ class Health:
         Raises:
             DatabaseUnavailableError: the failure cannot be counted.
         """
-        self._doubtful = is_sick(self.counts.failed(self.worker))
+        self._doubtful = is_sick(self.counts.failed(self.worker)) or self._suspected
         return self._doubtful
+
+    def suspect(self) -> None:
+        """Test the worker before its next claim."""
+        self._doubtful = self._suspected = True
 
     def succeeded(self) -> None:
         """Set the failures in a row to zero. The renderer need not call it: `leases.finish` does the same."""

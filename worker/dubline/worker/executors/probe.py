@@ -69,8 +69,12 @@ class ProbeExecutor(AttemptExecutor):
 
     def _settle(self, lease: ProbeLease, error: Exception) -> None:
         """Record what a failed probe means for the upload."""
-        if isinstance(error, BadInputError):
-            # A prober whose decoders crash rejects every file.
+        if isinstance(error, BadInputError) and error.crashed and lease.attempt == 1:
+            # It is the file, or every decoder of this machine crashes: the self-test tells, and the next attempt.
+            self.health.suspect()
+            self.record(lambda: self.store.uploads.retry(lease, backoff_s(lease.attempt)), "upload_retried")
+        elif isinstance(error, BadInputError):
+            # A prober with a defect may refuse every file.
             self.health.failed()
             code, detail = error.code, error.detail
             self.record(lambda: self.store.uploads.reject(lease, code, detail), "upload_rejected", code=code)

@@ -35,6 +35,8 @@ REPORT_S: Final = 0.5
 CHUNK_BYTES: Final = 1 << 20
 #: Last bytes of standard error that are kept.
 KEPT_BYTES: Final = 4_000
+#: Signals of a crash, other than those of a limit that was exceeded.
+CRASHES: Final = frozenset({signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS})
 #: Signals of an operator or of the kernel's out-of-memory killer, which do not depend on the file.
 FROM_OUTSIDE: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGQUIT, signal.SIGTERM})
 
@@ -166,7 +168,9 @@ def _check(code: int, said: bytes) -> None:
         raise RuntimeError(f"the decoder was stopped by signal {-code}")
     if code < 0:
         _log.warning("decoder_killed", signal=-code)
-        raise undecodable()
+        error = undecodable()
+        error.crashed = -code in CRASHES
+        raise error
     if code == sandbox.REFUSED:
         raise _refusal(said)
     if code == 0:
