@@ -136,6 +136,7 @@ def test_a_file_that_crashes_decoders_is_rejected_at_its_second_attempt(
     with monkeypatch.context() as crashing:
         replaced(crashing, CRASH)
         assert prober.run_next()
+    change(store, "UPDATE uploads SET probe_after = now() + interval '1 h'")
     assert not prober.run_next(), "the self-test succeeds, and the file has a pause"
     change(store, "UPDATE uploads SET probe_after = now()")
     replaced(monkeypatch, CRASH)

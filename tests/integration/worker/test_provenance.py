@@ -1,8 +1,8 @@
+# ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
 from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import av
@@ -15,17 +15,22 @@ from dubline.client.runs.manifest_state import manifest_state
 from dubline.client.runs.video_mark import job_named_in
 from dubline.options.render import RenderOptions
 from dubline.orchestration.domain.jobs import JobState, NewJob
+from dubline.worker.executors.factory import WorkerContext, renderer_with
 from dubline.worker.media import mux
 from dubline.worker.media.provenance import Provenance, ProvenanceError
-from dubline.worker.settings import ProvenanceSettings
+from dubline.worker.runtime.liveness import LivenessFile
+from dubline.worker.runtime.shutdown import Shutdown
+from dubline.worker.settings import ProvenanceSettings, WorkerSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
     from dubline.orchestration.database.store import Store
+    from dubline.orchestration.settings import BucketSettings, DatabaseSettings
     from dubline.orchestration.storage.objects import Objects
     from dubline.worker.executors.render import RenderExecutor
+    from dubline.worker.rendering.pipeline import Renderer
 
 pytest.importorskip("c2pa", reason="c2pa-python is not installed")
 
@@ -74,18 +79,45 @@ def test_files_without_a_manifest_have_none(video: Path, tmp_path: Path) -> None
     assert manifest_state(tmp_path / "junk.mp4") == manifest_state(tmp_path / "empty.mp4") == "not readable"
 
 
-def test_a_result_is_signed_before_its_hash_is_taken(  # noqa: PLR0913, PLR0917
+@pytest.fixture
+def configured(
+    monkeypatch: pytest.MonkeyPatch,
+    database: DatabaseSettings,
+    bucket: BucketSettings,
+    scratch_folder: Path,
+    renderer: Renderer,
+    tmp_path: Path,
+) -> RenderExecutor:
+    """The executor that a worker makes with a key in its environment."""
+    certificate, key = write_signer(tmp_path)
+    for name, value in {
+        "DATABASE_URL": database.url.get_secret_value(),
+        "BUCKET_NAME": bucket.name,
+        "BUCKET_ENDPOINT_URL": bucket.endpoint_url,
+        "BUCKET_ACCESS_KEY": bucket.access_key.get_secret_value(),
+        "BUCKET_SECRET_KEY": bucket.secret_key.get_secret_value(),
+        "PROVENANCE_CERTIFICATE_FILE": str(certificate),
+        "PROVENANCE_KEY_FILE": str(key),
+    }.items():
+        monkeypatch.setenv(f"DUBLINE_{name}", value)
+    context = WorkerContext(
+        settings=WorkerSettings.read(), folder=scratch_folder, shutdown=Shutdown(), liveness=LivenessFile(None)
+    )
+    return renderer_with(context, renderer)
+
+
+def test_a_result_is_signed_before_its_hash_is_taken(
     store: Store,
     objects: Objects,
     tenant: str,
-    worker: RenderExecutor,
+    configured: RenderExecutor,
     ready: tuple[UUID, UUID],
-    provenance: Provenance,
     tmp_path: Path,
 ) -> None:
     new = NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], options=RenderOptions(seed=3))
     job_id = store.jobs.insert(tenant, new).id
-    assert replace(worker, provenance=provenance).run_next()
+    with configured.store:
+        assert configured.run_next()
     job = store.jobs.get(tenant, job_id)
     assert job.state is JobState.SUCCEEDED
     assert job.result_key is not None
