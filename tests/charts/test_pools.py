@@ -62,6 +62,15 @@ def test_a_pool_may_request_a_slice_or_a_share_of_a_gpu(render: Render) -> None:
         assert {key: value for key, value in limits.items() if key.startswith("nvidia.com/")} == {name: "1"}
 
 
+def test_a_volume_for_weights_is_mounted_and_named_to_the_worker(render: Render) -> None:
+    source = {"hostPath": {"path": "/var/lib/dubline", "type": "Directory"}}
+    found = pools(render, {"name": "shared", "weightsVolume": source}, {"name": "own"})
+    assert {"name": "weights", **source} in pod(found["shared"])["volumes"]
+    mounts = {one["name"]: one["mountPath"] for one in pod(found["shared"])["containers"][0]["volumeMounts"]}
+    assert variable(found["shared"], "DUBLINE_WORKER_WEIGHTS_DIR") == mounts["weights"]
+    assert [one["name"] for one in pod(found["own"])["volumes"]] == ["scratch"]
+
+
 def test_the_values_of_one_worker_are_those_of_the_pool_default(render: Render) -> None:
     (name, found), *others = deployments(render("--set", "worker.replicas=7,worker.preset=tiny")).items()
     assert (name, found["replicas"], others) == ("default", 7, [])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 READY_WITHIN_S = 20.0
 TABLES = (
     "doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, batches, uploads, api_keys, tenants, usage,"
-    " workers, holdings, learned_rates, waiting_work"
+    " workers, holdings, learned_rates, waiting_work, weights"
 )
 
 #: Deletes all rows; deleting few rows is five times as fast as TRUNCATE. The role skips triggers and foreign keys.

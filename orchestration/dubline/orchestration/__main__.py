@@ -1,4 +1,4 @@
-"""The operator's commands: tables, bucket, keys, tenants, maintenance, scale, repair, audit and usage."""
+"""The operator's commands: tables, bucket, keys, tenants, weights, maintenance, scale, repair, audit and usage."""
 
 from __future__ import annotations
 
@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     retention.set_defaults(function="database:retention")
     _add_tenants(add("tenants", help="set or show the limits of a tenant"))
+    _add_weights(add("weights", help="push, list or pin versions of weights"))
     audit = add("audit", help="print the audit entries of a deletion; exit with 1 if there are none")
     audit.add_argument("tenant", help="tenant of the object")
     audit.add_argument("id", type=UUID, help="id of the upload, job or batch")
@@ -154,6 +155,20 @@ def _add_tenants(parser: argparse.ArgumentParser) -> None:
     show.set_defaults(function="tenants:show")
     for one in (chosen, show):
         one.add_argument("tenant", help="name of the tenant")
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_subparsers(dest="action", required=True).add_parser
+    push = add("push", help="check a version and store it in the bucket; print its preset and hash")
+    push.add_argument("folder", type=Path, help="folder with manifest.json and the safetensors files")
+    push.add_argument("--pin", action="store_true", help="pin new jobs of its preset to it")
+    push.set_defaults(function="weights:push")
+    listed = add("list", help="print the versions in the bucket")
+    listed.set_defaults(function="weights:list_weights")
+    pin = add("pin", help="pin new jobs of a preset to a version; accepted jobs keep theirs")
+    pin.add_argument("preset", help="preset of the jobs")
+    pin.add_argument("sha256", help="the version, or 'package': that in the worker's package")
+    pin.set_defaults(function="weights:pin")
 
 
 def _limit(number: type[float], text: str) -> float | str:

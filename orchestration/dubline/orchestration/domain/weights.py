@@ -9,9 +9,12 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dubline.orchestration.domain.errors import WeightsUnusableError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 MANIFEST: Final = "manifest.json"
 #: Largest manifest in bytes.
@@ -57,6 +60,18 @@ class Manifest:
     def size_bytes(self) -> int:
         """Size of all files."""
         return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version in the bucket."""
+
+    preset: str
+    sha256: str
+    size_bytes: int
+    pushed_at: datetime
+    pinned_at: datetime | None
+    """Since when new jobs of the preset are rendered with it; None: they are not."""
 
 
 def read_manifest(data: bytes, preset: str | None = None, sha256: str | None = None) -> Manifest:

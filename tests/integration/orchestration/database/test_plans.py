@@ -39,6 +39,9 @@ BY_KEY: Final = frozenset(
         *("Uploads.mark_probing", "Uploads.reject", "Uploads.reject_pending", "Uploads.release", "Uploads.renew"),
         *(
             "Uploads.retry",
+            "Weights.add",
+            "Weights.list",
+            "Weights.pin",
             "Workers.begin_test",
             "Workers.failed",
             "Workers.forget",

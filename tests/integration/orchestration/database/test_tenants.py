@@ -28,6 +28,7 @@ from dubline.orchestration.database.store.predictions import Predictions
 from dubline.orchestration.database.store.restored import Restored
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
+from dubline.orchestration.database.store.weights import Weights
 from dubline.orchestration.domain.batches import Batch, Retention
 from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.domain.idempotency import Request
@@ -55,6 +56,7 @@ CLASSES: Final = (
     Tenants,
     Uploads,
     UsageTotals,
+    Weights,
     Workers,
 )
 #: Methods without a tenant: of operators and processes. Those of leases accept a secret token.
@@ -100,6 +102,9 @@ INTERNAL: Final = frozenset(
         "Uploads.waiting_count",
         "UsageTotals.of_all",
         "UsageTotals.trace",
+        "Weights.add",
+        "Weights.list",
+        "Weights.pin",
         "Workers.begin_test",
         "Workers.failed",
         "Workers.forget",

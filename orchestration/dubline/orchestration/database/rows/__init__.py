@@ -16,6 +16,7 @@ from dubline.orchestration.database.rows.queue_clocks import QueueClockRow
 from dubline.orchestration.database.rows.tenants import ApiKeyRow, TenantRow
 from dubline.orchestration.database.rows.uploads import UploadRow
 from dubline.orchestration.database.rows.usage import UsageRow
+from dubline.orchestration.database.rows.weights import WeightsRow
 from dubline.orchestration.database.rows.workers import WorkerRow
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "UploadRow",
     "UsageRow",
     "WaitingWorkRow",
+    "WeightsRow",
     "WorkerRow",
 ]

@@ -19,6 +19,7 @@ from dubline.orchestration.database.store.outbox import COUNT_LIMIT, RENDER, not
 from dubline.orchestration.database.store.predictions import read_rates
 from dubline.orchestration.database.store.records import attempt_of, job_of, upload_of
 from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.database.store.weights import pinned
 from dubline.orchestration.domain.admission import Admission, admit, faults
 from dubline.orchestration.domain.cost import CropSize
 from dubline.orchestration.domain.errors import InvalidRequestError, NotFoundError, from_code
@@ -242,7 +243,14 @@ def queue(session: Session, tenant: str, admissions: Sequence[Admission], batch_
     keys = order_keys.assign(session, tenant, Queue.RENDER, [cost_s or 0.0 for cost_s in costs_s])
     at = session.scalars(select(func.now())).one()
     ids = [uuid4() for _ in admissions]
-    columns: dict[str, list[Any]] = {"id": ids, "order_key": keys, "cost_s": costs_s, **_columns(admissions, at)}
+    versions = pinned(session)
+    columns: dict[str, list[Any]] = {
+        "id": ids,
+        "order_key": keys,
+        "cost_s": costs_s,
+        "weights_sha256": [versions.get(admission.options.preset) for admission in admissions],
+        **_columns(admissions, at),
+    }
     _insert_all(session, tenant, batch_id, columns)
     return ids
 

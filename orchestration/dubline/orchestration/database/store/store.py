@@ -25,6 +25,7 @@ from dubline.orchestration.database.store.predictions import Predictions
 from dubline.orchestration.database.store.restored import Restored
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
+from dubline.orchestration.database.store.weights import Weights
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Store:
         self.events = Events(engine)
         self.usage = UsageTotals(engine)
         self.workers = Workers(engine)
+        self.weights = Weights(engine)
         self.restored = Restored(engine)
 
     @classmethod

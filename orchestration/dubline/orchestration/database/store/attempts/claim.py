@@ -17,9 +17,11 @@ from dubline.orchestration.database.store.attempts.charges import (
 from dubline.orchestration.database.store.attempts.next_job import next_job, sql_texts
 from dubline.orchestration.database.store.fairness.next_row import advance_clock
 from dubline.orchestration.database.store.records import options_of, upload_of
+from dubline.orchestration.database.store.weights import PUSHED
 from dubline.orchestration.domain.fairness import Queue
 from dubline.orchestration.domain.jobs import Cause
 from dubline.orchestration.domain.leases import Lease
+from dubline.orchestration.domain.weights import Pin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +48,7 @@ WITH RECURSIVE {next_job(presets)}, claimed AS (
         AND NOT EXISTS (SELECT FROM workers WHERE name = {WORKER} AND leaving_until > now())
     RETURNING id AS job_id, order_key AS claimed_key, tenant AS job_tenant, attempt_count AS attempt,
         lease_expires_at AS expires_at, created_at AS accepted_at, portrait_upload_id, speech_upload_id,
-        {", ".join(one.column for one in OPTIONS)}
+        weights_sha256, {", ".join(one.column for one in OPTIONS)}
 ), opened AS (
     INSERT INTO attempts (job_id, number, token, worker, pool)
     SELECT job_id, attempt, %(token)s, %(worker)s, %(pool)s FROM claimed
@@ -61,7 +63,8 @@ SELECT known.*, (
             SELECT cause, {times_charged(WORKER, "known.has_alternative")} AS times FROM attempts
             WHERE attempts.job_id = known.job_id AND {CHARGED} GROUP BY cause
         ) AS counted
-    ) AS charged, (SELECT running_jobs FROM tenants WHERE name = known.job_tenant) AS running_limit, {_UPLOAD}
+    ) AS charged, (SELECT running_jobs FROM tenants WHERE name = known.job_tenant) AS running_limit,
+    {PUSHED} AS weights_pushed, {_UPLOAD}
 FROM known LEFT JOIN uploads
     ON uploads.tenant = known.job_tenant AND uploads.id IN (known.portrait_upload_id, known.speech_upload_id)
 """  # noqa: S608 - our own text
@@ -85,5 +88,6 @@ def lease_of(rows: Sequence[Any], token: UUID) -> Lease | None:
         portrait=portrait,
         speech=speech,
         options=options_of(claimed),
+        weights=claimed.weights_sha256 and Pin(claimed.weights_sha256, claimed.weights_pushed),
         accepted_at=claimed.accepted_at,
     )
