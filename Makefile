@@ -15,7 +15,7 @@ PYTEST := $(BIN)/pytest
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit integration e2e bench chart evaluate chaos fuzz check lint types imports format hooks
+.PHONY: help demo test unit integration e2e bench chart evaluate chaos fuzz images-check check lint types imports format hooks
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,8 +46,11 @@ e2e: $(READY) ## run the tests of the whole service and of the fault campaign
 bench: $(READY) ## run the long training tests and each benchmark once
 	$(PYTEST) --durations 10 -m bench
 
-chart: $(READY) ## run the tests of the Helm chart; needs helm
-	$(PYTEST) tests/charts
+chart: $(READY) ## lint, render and check every shape of the Helm chart; needs helm, on PATH or as HELM
+	$(PYTEST) -rs --durations 5 tests/charts
+
+images-check: $(READY) ## run the build steps of both images without Docker and start their processes: make images-check [IMAGES=api]
+	@$(BIN)/python benchmarks/images.py $(IMAGES)
 
 evaluate: $(READY) ## measure weights: make evaluate CLIPS=folder [PRESET= PHOTOS= SPEECH= DENSE= WEIGHTS= OUT= COUNT=]
 	@$(BIN)/python -m dubline.training.evaluate $(CLIPS) $(if $(PRESET),--preset $(PRESET)) \

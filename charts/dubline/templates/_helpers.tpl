@@ -35,6 +35,13 @@ image: {{ printf "%s:%s" .image.repository (.image.tag | default .root.Chart.App
 imagePullPolicy: {{ .image.pullPolicy }}
 {{- end }}
 
+{{/* The image of a process of the worker, with CUDA or without. Takes (dict "root" $ "gpu" COUNT). */}}
+{{- define "dubline.workerImage" -}}
+{{- $images := .root.Values.images -}}
+{{- $plain := and (not .gpu) $images.cpuWorker.repository -}}
+{{- include "dubline.image" (dict "root" .root "image" (ternary $images.cpuWorker $images.worker (not (empty $plain)))) -}}
+{{- end }}
+
 {{/*
 Override a dictionary in place: maps are merged, all other values are replaced, also by 0, false and empty ones, which
 `mergeOverwrite` leaves out. Takes (dict "base" DICTIONARY "over" DICTIONARY).
