@@ -1,0 +1,137 @@
+"""The cold start of a worker by parts: `python -m benchmarks.cold_start [--runs 3] [--presets base,tiny]`.
+
+Starts the servers, queues a job and starts a worker, as a new pod does after its image was pulled; files are in the
+disk cache from the second run on. Prints wall time and processor time: of the interpreter and of imports, each in a
+process of its own; and of the whole worker, from its start to `networks_loaded`, `worker_prepared` and its first claim.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.plans import TENANT
+
+from dubline.embedded.stack import Stack
+from dubline.orchestration.database.store import Store
+from dubline.orchestration.domain.jobs import NewJob
+from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
+from dubline.orchestration.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SERVERS: Final = ("initdb", "database", "broker", "bucket", "create-bucket", "migrate")
+WITHIN_S: Final = 300.0
+#: What a process of its own does. Each contains the interpreter; the child's contains torch.
+ALONE: Final = {
+    "interpreter": "pass",
+    "parent: imports": "import dubline.worker.__main__",
+    "child: torch": "import torch",
+    "child: all imports": (
+        "import dubline.worker.child, dubline.worker.executors.render, dubline.worker.rendering.pipeline, "
+        "dubline.worker.rendering.model_cache, dubline.worker.rendering.self_test"
+    ),
+}
+#: Log events of the worker in their order.
+EVENTS: Final = ("networks_loaded", "worker_prepared", "job_leased")
+FACTS: Final = {
+    UploadKind.PORTRAIT: UploadFacts(
+        media_type="image/png", size_bytes=1, sha256="0" * 64, width_px=640, height_px=480, face_box=(1, 1, 9, 9)
+    ),
+    UploadKind.SPEECH: UploadFacts(media_type="audio/wav", size_bytes=1, sha256="0" * 64, duration_s=5.0),
+}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--presets", default="base,tiny")
+    options = parser.parse_args()
+    for name, code in ALONE.items():
+        _print(name, [_alone(code) for _ in range(options.runs)])
+    stack = Stack({"DUBLINE_WORKER_PRESETS": options.presets, "OMP_WAIT_POLICY": "PASSIVE"})
+    try:
+        stack.start(only=SERVERS)
+        with Store.connect(DatabaseSettings.model_validate({"url": stack.environ["DUBLINE_DATABASE_URL"]})) as store:
+            store.keys.create(TENANT)
+            runs = [_worker(stack.environ, store) for _ in range(options.runs)]
+    finally:
+        stack.stop()
+    for name in runs[0]:
+        _print(f"worker: until {name}", [run[name] for run in runs])
+
+
+def _alone(code: str) -> tuple[float, float]:
+    """Run a process; return its wall time and processor time in seconds."""
+    began_s = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        _, _, usage = os.wait4(process.pid, 0)
+        process.returncode = 0
+    return time.monotonic() - began_s, usage.ru_utime + usage.ru_stime
+
+
+def _worker(environ: Mapping[str, str], store: Store) -> dict[str, tuple[float, float]]:
+    """Start a worker; return the wall time until each event, and the processor time until the claim."""
+    uploads = {f"{kind.value}_upload_id": _ready(store, kind) for kind in UploadKind}
+    store.jobs.insert(TENANT, NewJob(**uploads))
+    words = [sys.executable, "-m", "dubline.worker", "render"]
+    began_s, found = time.time(), dict[str, tuple[float, float]]()
+    with subprocess.Popen(words, env={**environ}, stderr=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stderr is not None  # noqa: S101 - it is a pipe
+            for line in process.stderr:
+                event = json.loads(line)
+                if event["event"] in EVENTS:
+                    name = " ".join((event["event"], event.get("preset", "") if "networks" in event["event"] else ""))
+                    at_s = datetime.fromisoformat(event["timestamp"]).timestamp()
+                    found[name.strip()] = (at_s - began_s, _processor_s(process.pid))
+                if event["event"] == "job_leased" or time.time() - began_s > WITHIN_S:
+                    break
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    return found
+
+
+def _processor_s(pid: int) -> float:
+    """Return the processor time of a process and its children so far."""
+    total = 0
+    for one in (pid, *_children(pid)):
+        with open(f"/proc/{one}/stat", encoding="ascii") as file:  # noqa: PTH123 - short
+            total += sum(map(int, file.read().rpartition(")")[2].split()[11:15]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def _children(pid: int) -> list[int]:
+    children = []
+    for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names only
+        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:  # noqa: PTH123 - short
+            children += list(map(int, file.read().split()))
+    return children
+
+
+def _ready(store: Store, kind: UploadKind) -> object:
+    upload = store.uploads.insert(TENANT, kind, "application/octet-stream", 1)
+    store.uploads.mark_probing(TENANT, upload.id)
+    lease = store.uploads.claim("prober", WITHIN_S)
+    if lease is None:
+        raise SystemExit("the upload cannot be claimed")
+    return store.uploads.accept(lease, FACTS[kind]).id
+
+
+def _print(name: str, runs: list[tuple[float, float]]) -> None:
+    wall_s, processor_s = (statistics.median(one) for one in zip(*runs, strict=True))
+    print(f"{name}: {wall_s:.2f} s, of which {processor_s:.2f} s of the processor (median of {len(runs)})", flush=True)
+
+
+if __name__ == "__main__":
+    main()
