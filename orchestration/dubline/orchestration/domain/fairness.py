@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 #: Largest share of the live workers that jobs of one tenant occupy while another tenant's job waits.
 LARGEST_SHARE: Final = 0.75
 
+#: Seconds of work by which a job is preferred whose networks the worker has on its device: as if its order key were so
+#: much smaller. Also the seconds after which a worker claims once without preference, so that no job is passed over
+#: for ever.
+PREFERENCE_S: Final = 30.0
+
 
 class Queue(StrEnum):
     """Name of a queue, which has a clock."""

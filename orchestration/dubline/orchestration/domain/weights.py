@@ -30,6 +30,11 @@ _PRESET: Final = re.compile(r"[a-z0-9_-]{1,64}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
+def held_name(preset: str, sha256: str | None) -> str:
+    """Return how a worker names networks on its device when it claims; None: those of jobs without a version."""
+    return f"{preset}:{sha256 or ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class Pin:
     """The version of the weights with which a job is rendered."""

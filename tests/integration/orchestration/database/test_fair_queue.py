@@ -195,7 +195,14 @@ def test_a_claim_does_not_read_jobs_whose_pause_is_not_over(store: Store, acme: 
         " available_at = now() + interval '1 h' WHERE position < 498",
     )
     change(store, "ANALYZE jobs")
-    values = {"token": uuid4(), "worker": "worker-1", "worker_name": "worker-1", "pool": "default", "lease_s": KEEP_S}
+    values = {
+        "token": uuid4(),
+        "worker": "worker-1",
+        "worker_name": "worker-1",
+        "pool": "default",
+        "held": "",
+        "lease_s": KEEP_S,
+    }
     with transaction(store._engine) as session:
         explained = (
             session.connection()

@@ -80,7 +80,7 @@ def test_a_claim_does_not_read_jobs_of_other_presets(store: Store, factory: JobF
     # No job of the worker's preset is known to the statistics.
     change(store, "ANALYZE jobs")
     send(factory, "tiny")
-    values = {"token": uuid4(), "worker": "one", "worker_name": "one", "pool": "default", "lease_s": KEEP_S}
+    values = {"token": uuid4(), "worker": "one", "worker_name": "one", "pool": "default", "held": "", "lease_s": KEEP_S}
     statement = f"EXPLAIN (ANALYZE, FORMAT JSON) {claim_of(TINY)}"
     with transaction(store._engine) as session:
         explained = session.connection().exec_driver_sql(statement, values).scalar_one()
@@ -105,7 +105,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def test_the_server_plans_the_claim_of_a_worker_once(store: Store, factory: JobFactory) -> None:
     send(factory, "base", 20)
-    values = {"worker": "one:1/2", "worker_name": "one:1", "pool": "default", "lease_s": KEEP_S}
+    values = {"worker": "one:1/2", "worker_name": "one:1", "pool": "default", "held": "", "lease_s": KEEP_S}
     url = store._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url) as connection:
         statement = claim_of(TINY | {"base"})

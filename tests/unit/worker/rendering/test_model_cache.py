@@ -115,3 +115,10 @@ def test_weights_that_are_nowhere_are_replaced_unless_they_are_pinned(
     assert weights.opened_versions == [released_sha256("tiny")]
     with pytest.raises(WeightsUnusableError):
         get(cache, "gone")
+
+
+def test_a_claim_names_the_networks_on_the_device(cache: model_cache.ModelCache) -> None:
+    get(cache, "a")
+    assert cache.held() == ["tiny:a"]
+    cache.get("tiny")
+    assert cache.held() == ["tiny:a", f"tiny:{released_sha256('tiny')}", "tiny:"]

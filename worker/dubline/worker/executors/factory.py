@@ -18,7 +18,7 @@ from dubline.worker.runtime.channel import AFTER_QUARANTINE
 from dubline.worker.settings import LeaseSettings, ProvenanceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from dubline.worker.executors.health import Counts
@@ -67,12 +67,15 @@ def renderer(context: WorkerContext) -> RenderExecutor:
     # The first preset last, so that it is not the one that was used least recently.
     for preset in reversed(settings.presets):
         warm(models.get(preset), models.device)
-    return renderer_with(context, Renderer(models))
+    return renderer_with(context, Renderer(models), models.held)
 
 
-def renderer_with(context: WorkerContext, pipeline: Renderer) -> RenderExecutor:
-    """Make the executor of renders with a given pipeline."""
-    from dubline.worker.executors.render import RenderExecutor  # noqa: PLC0415 - the prober must not import torch
+def renderer_with(
+    context: WorkerContext, pipeline: Renderer, held: Callable[[], Collection[str]] = tuple
+) -> RenderExecutor:
+    """Make the executor of renders with a given pipeline, which holds some networks."""
+    from dubline.worker.executors.preference import Preference  # noqa: PLC0415 - the prober must not import torch
+    from dubline.worker.executors.render import RenderExecutor  # noqa: PLC0415
     from dubline.worker.rendering import self_test  # noqa: PLC0415
 
     metrics.begin_counts(context.settings.pool)
@@ -83,6 +86,7 @@ def renderer_with(context: WorkerContext, pipeline: Renderer) -> RenderExecutor:
         renderer=pipeline,
         pool=context.settings.pool,
         presets=context.settings.presets,
+        preference=Preference(held=held),
         provenance=provenance,
         health=_health(shared, shared["store"].workers, test),
         **shared,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -16,6 +16,7 @@ from dubline.orchestration.domain.pools import DEFAULT_POOL
 from dubline.orchestration.domain.quarantine import BLAMED
 from dubline.orchestration.domain.retry import Fail, charged_after, decide
 from dubline.worker.executors.attempt import AttemptExecutor
+from dubline.worker.executors.preference import Preference
 from dubline.worker.rendering import inputs
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, Renderer
 from dubline.worker.rendering.stored_checkpoints import StoredCheckpoints
@@ -49,6 +50,8 @@ class RenderExecutor(AttemptExecutor):
     """Pool of this worker."""
     presets: Collection[str] = PRESETS
     """Presets that it renders; jobs of others are left to other workers."""
+    preference: Preference = field(default_factory=Preference)
+    """Networks whose jobs are preferred."""
     provenance: Provenance | None = None
     """Signs each video; None: videos are not signed."""
 
@@ -64,7 +67,13 @@ class RenderExecutor(AttemptExecutor):
             QuarantinedError: this worker failed its self-test.
         """
         self.health.check()
-        lease = self.store.leases.claim(self.worker, self.leases.duration_s, pool=self.pool, presets=self.presets)
+        lease = self.store.leases.claim(
+            self.worker,
+            self.leases.duration_s,
+            pool=self.pool,
+            presets=self.presets,
+            held=self.preference.names(),
+        )
         if lease is None:
             _log.debug("no_job_claimed")
             return False

@@ -11,6 +11,7 @@ import torch
 
 from dubline.models.weights import Networks, load_networks
 from dubline.orchestration.domain.errors import WeightsUnusableError
+from dubline.orchestration.domain.weights import held_name
 from dubline.worker.rendering import device
 from dubline.worker.runtime import metrics
 
@@ -67,6 +68,15 @@ class ModelCache:
                 # The package of the worker that began the job had weights that are nowhere else.
                 _log.warning("weights_replaced", preset=preset, former=pin.sha256, sha256=packaged)
                 return self._version(preset, packaged, report)
+
+    def held(self) -> list[str]:
+        """Return the names of the networks on the device, as a claim needs them (`weights.held_name`)."""
+        names = []
+        for preset, sha256 in self._networks:
+            names.append(held_name(preset, sha256))
+            if sha256 == self._weights.packaged_sha256(preset):
+                names.append(held_name(preset, None))
+        return names
 
     def _version(self, preset: str, sha256: str, report: Callable[[], None]) -> Networks:
         key = (preset, sha256)

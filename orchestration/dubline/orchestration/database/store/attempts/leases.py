@@ -44,7 +44,13 @@ class Leases:
         )
 
     def claim(
-        self, worker: str, lease_s: float, *, pool: str = DEFAULT_POOL, presets: Iterable[str] = PRESETS
+        self,
+        worker: str,
+        lease_s: float,
+        *,
+        pool: str = DEFAULT_POOL,
+        presets: Iterable[str] = PRESETS,
+        held: Iterable[str] = (),
     ) -> Lease | None:
         """Claim the due job of some presets with the smallest order key; None if no job is due.
 
@@ -55,8 +61,10 @@ class Leases:
             lease_s: seconds until the lease expires unless it is renewed.
             pool: of the worker.
             presets: that the worker renders.
+            held: networks on its device (`weights.held_name`), whose jobs are preferred.
         """
         self._unconfirmed.release()
+        preferred = f" {' '.join(held)} "
         statement, name = claim_of(frozenset(presets)), worker.partition("/")[0]
         while True:
             token = uuid4()
@@ -66,6 +74,7 @@ class Leases:
                     token=token,
                     worker=worker,
                     worker_name=name,
+                    held=preferred,
                     pool=pool,
                     lease_s=lease_s,
                 )

@@ -1,6 +1,8 @@
 """Selection of the job to claim: the due job with the smallest order key, unless its tenant holds too many workers.
 
-Only jobs of the presets that the worker renders are read, so a queue of other presets costs it nothing.
+Only jobs of the presets that the worker renders are read, so a queue of other presets costs it nothing. Of the first
+jobs of each preset, those whose networks are on its device count as if their order keys were `fairness.PREFERENCE_S`
+smaller.
 
 A tenant whose jobs occupy `fairness.LARGEST_SHARE` of the live workers is passed over while another tenant has a due
 job. Then only the first jobs of each other tenant are read, not the jobs of the tenant that is passed over. A tenant
@@ -21,7 +23,7 @@ from dubline.orchestration.database.store.attempts.charges import (
 )
 from dubline.orchestration.database.store.attempts.running_limit import AT_LIMIT
 from dubline.orchestration.database.store.fairness.next_row import AGAIN_AT_ONCE, lock_first
-from dubline.orchestration.domain.fairness import LARGEST_SHARE
+from dubline.orchestration.domain.fairness import LARGEST_SHARE, PREFERENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +48,13 @@ _SERVED: Final = "jobs.preset BETWEEN served.preset AND served.preset"
 _QUEUED: Final = f"{_SERVED} AND jobs.state = 'queued' AND {_DUE}"
 _RETRYING: Final = f"{_SERVED} AND jobs.state = 'retrying' AND jobs.available_at <= now() AND {_DUE}"
 _WAITS: Final = "jobs.state IN ('queued', 'retrying')"
+#: Names of networks (`weights.held_name`) between spaces. One text: see `claim_of` about arrays.
+_HELD: Final = (
+    "strpos(CAST(%(held)s AS text), ' ' || jobs.preset || ':' || coalesce(jobs.weights_sha256, '') || ' ') > 0"
+)
+#: The order key by which the first jobs are compared.
+_PREFERRED: Final = f"(jobs.order_key - CASE WHEN {_HELD} THEN {PREFERENCE_S} ELSE 0 END)"
+_CANDIDATE: Final = f"SELECT id, {_PREFERRED} AS order_key, created_at FROM jobs"  # noqa: S608 - our own text
 _BY_KEY: Final = "ORDER BY jobs.preset, jobs.order_key, jobs.created_at, jobs.id"
 _BY_PAUSE: Final = "ORDER BY jobs.preset, jobs.available_at, jobs.created_at, jobs.id"
 
@@ -76,10 +85,10 @@ def _heads(name: str, tenants: str) -> str:
     """Return the table of the first jobs of some tenants."""
     return f"""{name} AS (
     SELECT head.* FROM {tenants} CROSS JOIN served CROSS JOIN LATERAL (
-        (SELECT id, order_key, created_at FROM jobs WHERE jobs.tenant = {tenants}.tenant AND {_QUEUED}
+        ({_CANDIDATE} WHERE jobs.tenant = {tenants}.tenant AND {_QUEUED}
             ORDER BY jobs.preset, jobs.order_key LIMIT {HEADS})
         UNION ALL
-        (SELECT id, order_key, created_at FROM jobs WHERE jobs.tenant = {tenants}.tenant AND {_RETRYING}
+        ({_CANDIDATE} WHERE jobs.tenant = {tenants}.tenant AND {_RETRYING}
             ORDER BY jobs.preset, jobs.available_at LIMIT {HEADS})
     ) AS head
 )"""  # noqa: S608 - our own text
@@ -89,7 +98,7 @@ def _first(name: str, due: str, order: str, count: int) -> str:
     """Return the table of the first jobs of each preset."""
     return f"""{name} AS (
     SELECT first.* FROM served CROSS JOIN LATERAL (
-        SELECT id, order_key, created_at FROM jobs WHERE {due} {order} LIMIT {count}
+        {_CANDIDATE} WHERE {due} {order} LIMIT {count}
     ) AS first
 )"""  # noqa: S608 - our own text
 
@@ -108,7 +117,7 @@ _LIMITED: Final = "EXISTS (SELECT FROM of_other) OR EXISTS (SELECT FROM at_limit
 _AGAIN: Final = f"{_LIMITED} OR EXISTS (SELECT FROM again)"
 _NEW: Final = f"{_AGAIN} OR EXISTS (SELECT FROM new)"
 _ANY_NEW: Final = f"{_NEW} OR EXISTS (SELECT FROM any_new)"
-_NOT_BEHIND: Final = "coalesce(jobs.order_key <= (SELECT min(order_key) FROM first_new), true)"
+_NOT_BEHIND: Final = f"coalesce({_PREFERRED} <= (SELECT min(order_key) FROM first_new), true)"  # noqa: S608 - our own text
 #: Common table expressions that follow `served`. The queue is read as in `next_row`, for each preset by itself.
 _NEXT_JOB: Final = f"""
 at_limit AS MATERIALIZED ({AT_LIMIT}), full_tenants AS MATERIALIZED (
