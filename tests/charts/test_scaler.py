@@ -32,7 +32,8 @@ def test_the_rules_in_the_chart_are_those_of_the_code(chart: Path) -> None:
 
 def test_the_role_has_the_rights_for_the_pools_and_no_other(own: list[dict[str, Any]]) -> None:
     (role,) = of(own, "Role")
-    workers = [one["metadata"]["name"] for one in own if one["metadata"]["name"].startswith("dubline-worker-")]
+    deployments = [one["metadata"]["name"] for one in own if one["kind"] == "Deployment"]
+    workers = [name for name in deployments if name.startswith("dubline-worker-")]
     expected = [
         {"apiGroups": [right.group], "resources": [right.resource], "verbs": list(right.verbs)}
         | ({"resourceNames": sorted(set(workers))} if right.named else {})
