@@ -15,7 +15,7 @@ PYTEST := $(BIN)/pytest
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit integration e2e bench chart evaluate chaos fuzz images-check check lint types imports format hooks
+.PHONY: help demo test unit integration e2e bench chart cluster evaluate chaos fuzz images-check check lint types imports format hooks
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ chart: $(READY) ## lint, render and check every shape of the Helm chart; needs h
 
 images-check: $(READY) ## run the build steps of both images without Docker and start their processes: make images-check [IMAGES=api]
 	@$(BIN)/python benchmarks/images.py $(IMAGES)
+
+cluster: $(READY) ## run the tests of the scaler on a real cluster: make cluster KUBECONFIG=file NAMESPACE=name [IMAGE=busybox]
+	@test -n "$(KUBECONFIG)" -a -n "$(NAMESPACE)" || { echo "name a cluster and a namespace of it: make cluster KUBECONFIG=file NAMESPACE=name"; exit 2; }
+	CLUSTER_KUBECONFIG=$(KUBECONFIG) CLUSTER_NAMESPACE=$(NAMESPACE) CLUSTER_IMAGE=$(IMAGE) $(PYTEST) tests/integration/cluster
 
 evaluate: $(READY) ## measure weights: make evaluate CLIPS=folder [PRESET= PHOTOS= SPEECH= DENSE= WEIGHTS= OUT= COUNT=]
 	@$(BIN)/python -m dubline.training.evaluate $(CLIPS) $(if $(PRESET),--preset $(PRESET)) \

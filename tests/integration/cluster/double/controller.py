@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.integration.cluster.double.objects import Object, Objects
 
-STEP_S = 0.02
+STEP_S = 0.1
 
 
 def is_ready(pod: Object) -> bool:
