@@ -48,8 +48,11 @@ NO_BROKER = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture
-def environment(database: DatabaseSettings, bucket: BucketSettings, tmp_path: Path) -> dict[str, str]:
+def environment(
+    database: DatabaseSettings, bucket: BucketSettings, server: Double | None, tmp_path: Path
+) -> dict[str, str]:
     (tmp_path / "gates").mkdir()
+    assert "KUBECONFIG" in os.environ, server
     return os.environ | {
         "DUBLINE_DATABASE_URL": database.url.get_secret_value(),
         "DUBLINE_BROKER_URL": NO_BROKER,

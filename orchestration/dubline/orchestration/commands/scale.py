@@ -32,8 +32,6 @@ def scale(arguments: Namespace) -> int:
     Returns:
         0 after a stop; 2 if there is no pool or no cluster.
     """
-    # Blocked before any thread starts, so that no thread receives them and `sigwait` does.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     settings, published = ScalingSettings.read(), MetricsSettings.read()
     if not settings.pools:
         sys.stderr.write("dubline: there is no pool to scale; describe at least one in DUBLINE_SCALING_POOLS.\n")
@@ -43,6 +41,8 @@ def scale(arguments: Namespace) -> int:
     except ClusterSettingsError as error:
         sys.stderr.write(f"dubline: {error}.\n")
         return 2
+    # Blocked before any thread starts, so that no thread receives them and `sigwait` does.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     with Store.connect(DatabaseSettings.read()) as store:
         scaler = Scaler(store, cluster, settings.pools, dry_run=arguments.dry_run)
         task = scheduler.PeriodicTask(

@@ -64,6 +64,8 @@ class Double:
         self.objects = Objects()
         self.calls: list[Call] = []
         self.faults: deque[Fault] = deque()
+        self.never = threading.Event()
+        """For faults that hold an answer back until the test ends."""
         self.stale: list[dict[str, Any]] | None = None
         """Pods that lists have instead of the present ones."""
         double = self
@@ -95,6 +97,7 @@ class Double:
         thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         yield self
+        self.never.set()
         self._server.shutdown()
         self._server.server_close()
 
