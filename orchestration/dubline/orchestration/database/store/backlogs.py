@@ -17,25 +17,29 @@ if TYPE_CHECKING:
 #: Jobs that are read in each place: enough for the largest batch.
 LIMIT: Final = 10_000
 
-#: Each part is a range of an index and is read no further than the limit.
+
+def _place(waiting: Waiting, jobs: str, order: str, device_s: str = COST) -> str:
+    """Return the statement that adds up the first jobs in one range of an index, for each tenant and preset."""
+    return f"""(
+    SELECT '{waiting}' AS waiting, tenant, preset, count(*) AS jobs, sum(device_s) AS device_s,
+        min(available_at) AS oldest_at
+    FROM (
+        SELECT tenant, preset, {device_s} AS device_s, available_at FROM jobs WHERE {jobs} ORDER BY {order} LIMIT :limit
+    ) AS read GROUP BY tenant, preset
+)"""  # noqa: S608 - our own text
+
+
+_PLACES: Final = (
+    _place(Waiting.CLAIMABLE, "state = 'queued' AND available_at <= now()", "order_key"),
+    _place(Waiting.CLAIMABLE, "state = 'retrying' AND available_at <= now()", "available_at"),
+    _place(Waiting.DELAYED, "state = 'retrying' AND available_at > now()", "available_at"),
+    _place(Waiting.RUNNING, "state = 'running'", "lease_expires_at", f"{COST} * (1 - progress_percent / 100)"),
+)
+#: Added up before tenants are joined: of thousands of jobs, the join and its order would take longer than reading.
 _JOBS: Final = text(f"""
-SELECT waiting, preset, running_jobs IS NOT NULL AS limited, count(*) AS jobs, sum(device_s) AS device_s,
-    greatest(0, extract(epoch FROM now() - min(available_at))) AS oldest_s
-FROM (
-    (
-        SELECT 'claimable' AS waiting, tenant, preset, {COST} AS device_s, available_at FROM jobs
-        WHERE state = 'queued' AND available_at <= now() ORDER BY order_key LIMIT :limit
-    ) UNION ALL (
-        SELECT 'claimable', tenant, preset, {COST}, available_at FROM jobs
-        WHERE state = 'retrying' AND available_at <= now() ORDER BY available_at LIMIT :limit
-    ) UNION ALL (
-        SELECT 'delayed', tenant, preset, {COST}, available_at FROM jobs
-        WHERE state = 'retrying' AND available_at > now() ORDER BY available_at LIMIT :limit
-    ) UNION ALL (
-        SELECT 'running', tenant, preset, {COST} * (1 - progress_percent / 100), available_at FROM jobs
-        WHERE state = 'running' ORDER BY lease_expires_at LIMIT :limit
-    )
-) AS open JOIN tenants ON tenants.name = tenant GROUP BY waiting, preset, limited
+SELECT waiting, preset, running_jobs IS NOT NULL AS limited, sum(jobs) AS jobs, sum(device_s) AS device_s,
+    greatest(0, extract(epoch FROM now() - min(oldest_at))) AS oldest_s
+FROM ({" UNION ALL ".join(_PLACES)}) AS open JOIN tenants ON tenants.name = tenant GROUP BY waiting, preset, limited
 """)  # noqa: S608 - our own text
 # The store keeps the changes of a tenant few, so this reads some rows of each tenant.
 _TOTALS: Final = text("""
@@ -80,7 +84,7 @@ class Backlogs:
                     waiting=Waiting(row.waiting),
                     preset=row.preset,
                     tenant_class=TenantClass.LIMITED if row.limited else TenantClass.DEFAULT,
-                    jobs=row.jobs,
+                    jobs=int(row.jobs),
                     device_s=float(row.device_s),
                     oldest_s=float(row.oldest_s),
                 )
