@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("random", deadline=None, max_examples=1000)
 settings.load_profile("repeatable")
+
+
+# Modules and tests are many objects that live to the end: to search all of them for garbage again and again takes a
+# tenth of the processor time of imports and tests.
+gc.set_threshold(50_000, 20, 100)
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what was imported and collected from the search for garbage."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

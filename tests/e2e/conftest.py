@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 DEMO = Path(__file__).parents[2] / "demo"
 RATE_HZ = 22_050
 SHORT_S = 0.8
-SHORT_LEASES = {
+SETTINGS = {
+    # The networks of the default preset take seconds to load, at the start and after each kill.
+    "DUBLINE_WORKER_PRESETS": "tiny",
     "DUBLINE_LEASE_DURATION_S": "6",
     "DUBLINE_LEASE_HEARTBEAT_S": "1",
     "DUBLINE_MAINTENANCE_RESCUE_S": "0.3",
@@ -30,7 +32,7 @@ SHORT_LEASES = {
 @pytest.fixture(scope="package")
 def stack() -> Iterator[Stack]:
     """The running service; its graceful stop after the last test leaves no process and no folder."""
-    with Stack(SHORT_LEASES) as started:
+    with Stack(SETTINGS) as started:
         yield started
     eventually(lambda: not started.folder.exists() and not running_in(started.folder))
 

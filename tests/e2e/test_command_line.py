@@ -39,8 +39,8 @@ def test_submit_renders_a_video_as_long_as_the_speech(
     stack: Stack, demo: Path, short_speech: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "ben.mp4"
-    words = ("submit", "--portrait", demo / "portraits/ben.jpg", "--speech", short_speech, "--out", out)
-    done = dubline(stack, *words)
+    files = ("--portrait", demo / "portraits/ben.jpg", "--speech", short_speech, "--out", out)
+    done = dubline(stack, "submit", *files, "--preset", "tiny")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0] == "ben.mp4: uploading"
     assert done.stdout.splitlines()[-2].startswith("ben.mp4: done")

@@ -190,7 +190,7 @@ def bucket() -> Iterator[BucketSettings]:
     server.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def objects(bucket: BucketSettings) -> Objects:
-    """The client of the bucket."""
+    """The client of the bucket; to create one takes longer than many a test."""
     return Objects(bucket)

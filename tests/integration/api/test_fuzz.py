@@ -2,9 +2,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import schemathesis
-from benchmarks.fuzz import Ids, fuzz, summary
-
 from dubline.api.app import create_app
 from dubline.orchestration.domain.keys import Scope
 
@@ -19,6 +16,10 @@ CASES = 200
 def test_generated_requests_get_only_responses_that_are_described(
     services: Services, tenant: str, prober: Prober
 ) -> None:
+    # Takes seconds, which only this test needs.
+    import schemathesis  # noqa: PLC0415
+    from benchmarks.fuzz import Ids, fuzz, summary  # noqa: PLC0415
+
     key = services.store.keys.issue(tenant, frozenset(Scope), None).secret
     ids = Ids(list, {kind: [prober.ready(kind)] for kind in ("portrait", "speech")})
     schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(services))

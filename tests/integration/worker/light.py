@@ -1,25 +1,24 @@
 """A worker process without networks, with the real loop, heartbeat, database and bucket.
 
-Run as `python light.py`. Segment n ends once the folder in the variable GATES contains a file `n`. A job with the seed
+`forks` starts it. Segment n ends once the folder in the variable GATES contains a file `n`. A job with the seed
 `POISON` kills its process; in the first attempt at a job with the seed `BROKEN` the device fails. While the folder
-contains a file `sick`, everything fails.
+contains a file `sick`, everything fails; while it contains a file `held`, no child begins to work.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from benchmarks.chaos.phases import forked_children
 
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import DeviceFailedError
 from dubline.orchestration.domain.jobs import Stage
 from dubline.orchestration.domain.quarantine import quarantine_s
-from dubline.worker import child
-from dubline.worker.__main__ import serve
 from dubline.worker.executors import factory
 from dubline.worker.rendering.job import Rendered, RenderJob, Report
 from dubline.worker.runtime import supervisor
@@ -73,13 +72,16 @@ class LightRenderer:
 
 def make(context: WorkerContext) -> RenderExecutor:
     """Make the child's executor."""
-    return factory.renderer_with(context, LightRenderer(Path(os.environ["GATES"])))
+    gates = Path(os.environ["GATES"])
+    while (gates / "held").exists():
+        time.sleep(STEP_S)
+    return factory.renderer_with(context, LightRenderer(gates))
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        sys.exit(child.work(make, int(sys.argv[1]), Path(sys.argv[2])))
+def serve() -> int:
+    """Run one worker until a signal stops it; return its exit code."""
     # The supervisor's pauses are shorter; the quarantine in the row is not.
     factor = float(os.environ.get("QUARANTINE_FACTOR", "1"))
     supervisor.quarantine_s = lambda failures: factor * quarantine_s(failures)
-    sys.exit(serve("render", [sys.executable, __file__]))
+    supervisor.FIRST_PAUSE_S = STEP_S
+    return forked_children.serve(make)

@@ -1,5 +1,8 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
-"""Workers as deployed: two processes each, wake-ups from a real broker, stopped and killed by signals."""
+"""Workers as deployed: two processes each, wake-ups from a real broker, stopped and killed by signals.
+
+Light workers and their children are forked, see `forks`. The others are new interpreters.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ from tests.integration.conftest import free_port, wait_until
 from tests.integration.orchestration.rows import change
 from tests.integration.worker import light, tiny
 from tests.integration.worker.conftest import Send, expire
+from tests.integration.worker.forks import Forked, Forks
 from tests.unit.worker import media_files
 
 from dubline.models.presets import TINY as TINY_PRESET
@@ -41,11 +45,13 @@ WITHIN_S = 120.0
 NO_BROKER = "redis://127.0.0.1:1/0"
 HERE = Path(__file__).parent
 PROBER = (sys.executable, "-m", "dubline.worker", "probe")
-LIGHT = (sys.executable, str(HERE / "light.py"))
 TINY = (sys.executable, str(HERE / "tiny.py"))
 
 Ready = tuple[UUID, UUID]
-Process = subprocess.Popen[bytes]
+#: A light worker, forked by `forks`.
+LIGHT = ("light",)
+
+Process = subprocess.Popen[bytes] | Forked
 Running = Callable[..., AbstractContextManager[Process]]
 
 
@@ -71,6 +77,7 @@ def environment(database: DatabaseSettings, bucket: BucketSettings, broker_url: 
         "DUBLINE_WORKER_SCRATCH_DIR": str(tmp_path / "work"),
         "DUBLINE_WORKER_LIVENESS_FILE": str(tmp_path / "alive"),
         "DUBLINE_WORKER_POLL_S": "0.5",
+        "DUBLINE_WORKER_PRESETS": "tiny",
         "DUBLINE_LOG_FORMAT": "console",
         "GATES": str(tmp_path / "gates"),
         "PYTHONPATH": str(HERE.parents[2]),
@@ -94,14 +101,24 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "log"
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with Forks() as forks:
+        yield forks
+
+
 @pytest.fixture
-def running(environment: dict[str, str], log: Path) -> Running:
+def running(environment: dict[str, str], log: Path, forks: Forks) -> Running:
     """Start a worker; at the end of the block it must exit with 0, after a SIGTERM if it is still running."""
 
     @contextmanager
     def running(command: tuple[str, ...], **settings: str) -> Iterator[Process]:
         with log.open("ab") as file:
-            process = subprocess.Popen(command, env=environment | settings, stderr=file, start_new_session=True)
+            process: Process
+            if command is LIGHT:
+                process = forks.start(environment | settings, file)
+            else:
+                process = subprocess.Popen(command, env=environment | settings, stderr=file, start_new_session=True)
             try:
                 yield process
                 process.send_signal(signal.SIGTERM)
@@ -133,6 +150,11 @@ def job_of(store: Store, tenant: str) -> Callable[[UUID], Job]:
 def children(process: Process) -> list[int]:
     listing = Path(f"/proc/{process.pid}/task").glob("*/children")
     return [int(child) for path in listing for child in path.read_text().split()]
+
+
+def child_of(store: Store, tenant: str, job_id: UUID) -> int:
+    """Return the process id of the child that has the latest attempt."""
+    return int(store.jobs.attempts(tenant, job_id)[-1].worker.rpartition("/")[2])
 
 
 def began(gates: Path, segment: int) -> int:
@@ -263,11 +285,10 @@ def test_without_a_broker_jobs_are_rendered_and_stops_work(
     tmp_path: Path,
 ) -> None:
     job_id = insert()
-    with running(LIGHT, DUBLINE_BROKER_URL=NO_BROKER) as process:
+    with running(LIGHT, DUBLINE_BROKER_URL=NO_BROKER):
         # An idle child must not be killed: the server may execute its last claim after its end.
         wait_until(lambda: began(gates, 0), WITHIN_S)
-        for child in children(process):
-            os.kill(child, signal.SIGKILL)
+        os.kill(child_of(store, tenant, job_id), signal.SIGKILL)
         open_gates(gates)
         expire(store)
         # The parent replaces its child without a broker.
@@ -310,15 +331,14 @@ def test_a_poison_pill_fails_and_other_jobs_succeed(
     open_gates(gates)
     poison = insert(light.POISON)
     other = insert()
-    with running(LIGHT) as process:
+    with running(LIGHT):
         # The only worker that is left does not end a job before it has passed its self-test.
         for attempt in (1, 2, 3, 4):
             wait_until(lambda: job_of(poison).attempt_count == attempt, WITHIN_S)  # noqa: B023
-            workers = [one.worker for one in store.jobs.attempts(tenant, poison)]
-            pid = int(workers[-1].rpartition("/")[2])
-            wait_until(lambda: pid not in children(process), WITHIN_S)  # noqa: B023
+            pid = child_of(store, tenant, poison)
+            wait_until(lambda: not Path(f"/proc/{pid}").exists(), WITHIN_S)  # noqa: B023
             expire(store)
-        assert len(set(workers)) == 4
+        assert len({one.worker for one in store.jobs.attempts(tenant, poison)}) == 4
         wait_until(lambda: job_of(other).state is JobState.SUCCEEDED, WITHIN_S)
     failed = job_of(poison)
     assert (failed.state, failed.error_code) == (JobState.FAILED, "attempts_exhausted")
@@ -362,10 +382,14 @@ def test_a_sick_worker_quarantines_itself_and_tries_again(
     (gates / "sick").touch()
     job_id = insert(20)
     liveness = tmp_path / "alive"
+    (gates / "held").touch()
     with running(LIGHT, QUARANTINE_FACTOR="0.01") as process:
-        name = f"{socket.gethostname()}:{process.pid}"
+        # The worker's name has the process that forks its children.
+        wait_until(lambda: children(process), WITHIN_S)
+        name = f"{socket.gethostname()}:{children(process)[0]}"
         # As if it had failed three jobs before.
         change(store, "INSERT INTO workers (name, failure_count) VALUES (:name, 3)", name=name)
+        (gates / "held").unlink()
         wait_until(lambda: liveness.exists() and liveness.read_text(), WITHIN_S)
         (event,) = store.events.after(Cursor(), {EventKind.WORKER_QUARANTINED})
         assert (event.payload["worker"], job_of(job_id).attempt_count) == (name, 0)
@@ -380,7 +404,7 @@ def test_a_sick_worker_quarantines_itself_and_tries_again(
 def test_a_renderer_without_its_networks_stops_and_logs_why(
     environment: dict[str, str], log: Path, tmp_path: Path
 ) -> None:
-    wrong = environment | {"DUBLINE_WORKER_PRESET": "gigantic"}
+    wrong = environment | {"DUBLINE_WORKER_PRESETS": "gigantic"}
     with log.open("wb") as file:
         done = subprocess.run((*PROBER[:-1], "render"), env=wrong, stderr=file, timeout=WITHIN_S, check=False)
     assert done.returncode == UNPREPARED, log.read_text()

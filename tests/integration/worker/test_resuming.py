@@ -14,6 +14,7 @@ import pytest
 import torch
 from tests.unit.worker import stub_networks
 
+from dubline.options.render import OutputOptions, RenderOptions
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind
 from dubline.orchestration.domain.errors import DeviceFailedError, StorageUnavailableError
 from dubline.orchestration.domain.jobs import Cause, Job, JobState, NewJob, Stage
@@ -29,13 +30,19 @@ if TYPE_CHECKING:
 
 Ready = tuple[UUID, UUID]
 Hook = Callable[[Stage, float], None]
+#: Frames of a sixteenth of the pixels take less time to encode.
+SMALL = RenderOptions(output=OutputOptions(height_px=128))
+
+
+def small(ready: Ready) -> NewJob:
+    return NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1], options=SMALL)
 
 
 @pytest.fixture
 def job_id(store: Store, tenant: str, ready: Ready, monkeypatch: pytest.MonkeyPatch) -> UUID:
     """A job of three segments, 16, 16 and 1 frame."""
     monkeypatch.setattr(pipeline.motion, "SEGMENT_FRAMES", 16)
-    return store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1])).id
+    return store.jobs.insert(tenant, small(ready)).id
 
 
 def with_hook(worker: RenderExecutor, hook: Hook) -> RenderExecutor:
@@ -70,7 +77,7 @@ def whole(
     store: Store, objects: Objects, tenant: str, worker: RenderExecutor, ready: Ready, job_id: UUID, tmp_path: Path
 ) -> bytes:
     """The video of an uninterrupted job with the same inputs."""
-    uninterrupted = store.jobs.insert(tenant, NewJob(portrait_upload_id=ready[0], speech_upload_id=ready[1])).id
+    uninterrupted = store.jobs.insert(tenant, small(ready)).id
     held = store.leases.claim("other", 600)
     assert held is not None
     assert held.job_id == job_id
