@@ -42,7 +42,7 @@ def proxy() -> Iterator[Proxy]:
         yield proxy
     server.shutdown()
     server.server_close()
-    thread.join(10)
+    thread.join(60)
 
 
 def get(proxy: Proxy, timeout_s: float = 10.0) -> tuple[int, bytes]:
@@ -74,7 +74,7 @@ def test_mode_error_responds_503_without_the_server(proxy: Proxy) -> None:
 
 
 def test_mode_cut_resets_open_connections(proxy: Proxy) -> None:
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(4) == b"HTTP"
         proxy.set_behaviour(Behaviour(Mode.CUT))

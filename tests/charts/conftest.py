@@ -39,7 +39,7 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     environ = {"HELM_CACHE_HOME": home, "HELM_CONFIG_HOME": home, "HELM_DATA_HOME": home, "HOME": home}
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([program, *words], env=environ, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run([program, *words], env=environ, capture_output=True, text=True, check=False, timeout=120)
 
     return run
 

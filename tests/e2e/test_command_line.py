@@ -24,7 +24,7 @@ def dubline(stack: Stack, *words: object) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "DUBLINE_URL": stack.url, "DUBLINE_API_KEY": stack.key},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ALL_PROCESSES = 10
-UP_WITHIN_S = 60.0
+UP_WITHIN_S = 120.0
 
 
 @pytest.fixture

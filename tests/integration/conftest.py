@@ -27,7 +27,7 @@ from dubline.orchestration.storage.objects import Objects
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-READY_WITHIN_S = 20.0
+READY_WITHIN_S = 60.0
 TABLES = (
     "doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, batches, uploads, api_keys, tenants, usage,"
     " workers, holdings, learned_rates, waiting_work, weights"
@@ -107,7 +107,7 @@ def postgres_url() -> Iterator[str]:
             admin = f"postgresql://postgres@127.0.0.1:{port}"
 
             def connects() -> bool:
-                psycopg.connect(f"{admin}/postgres", connect_timeout=2).close()
+                psycopg.connect(f"{admin}/postgres", connect_timeout=10).close()
                 return True
 
             try:

@@ -51,7 +51,7 @@ def test_the_process_serves_without_a_broker_and_stops_on_a_signal(
         finally:
             process.terminate()
             # After a graceful stop, uvicorn raises the signal again.
-            assert process.wait(timeout=10) in {0, -signal.SIGTERM}
+            assert process.wait(timeout=60) in {0, -signal.SIGTERM}
         log.seek(0)
         events = [json.loads(line) for line in log]
     answered = [event for event in events if event["event"] == "request_answered"]
@@ -63,7 +63,7 @@ def test_the_process_serves_without_a_broker_and_stops_on_a_signal(
 
 def test_a_missing_setting_is_reported_in_one_line(environment: dict[str, str]) -> None:
     del environment["DUBLINE_DATABASE_URL"]
-    ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 2
     message = "the environment variable DUBLINE_DATABASE_URL is not set."
     assert ended.stderr == f"dubline: {message}\n"
@@ -71,7 +71,7 @@ def test_a_missing_setting_is_reported_in_one_line(environment: dict[str, str]) 
 
 def test_an_unknown_aws_profile_is_reported_in_one_line(environment: dict[str, str]) -> None:
     environment["AWS_PROFILE"] = "gone"
-    ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 1
     assert "(gone) could not be found" in ended.stderr
     assert ended.stderr.count("\n") == 1

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CONTENT = b"0123456789"
 INTERRUPTED = 130
 #: The command ends within 2 s on an idle machine; before, it waited for the timeouts of the bucket.
-ENDS_WITHIN_S = 15
+ENDS_WITHIN_S = 30
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from tests.unit.training.conftest import SMALL
 
 from dubline.models.motion.readout import LinearReadout
-from dubline.models.presets import TINY
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import Networks
@@ -72,10 +72,10 @@ def write_dense(folder: Path, split: str = "heldout") -> None:
 def networks() -> Networks:
     torch.manual_seed(0)
     return Networks(
-        TINY,
-        Autoencoder(TINY.autoencoder).eval(),
-        Diffusion(TINY).eval(),
-        LinearReadout(TINY.diffusion.whitened),
+        SMALL,
+        Autoencoder(SMALL.autoencoder).eval(),
+        Diffusion(SMALL).eval(),
+        LinearReadout(SMALL.diffusion.whitened),
         "0" * 64,
     )
 

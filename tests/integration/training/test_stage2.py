@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from tests.unit.training.conftest import NARROW
+from tests.unit.training.conftest import SMALL
 from torch import nn
 
 from dubline.models import sampling
-from dubline.models.presets import DiffusionParams, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.denoiser import Condition
 from dubline.models.stage2.diffusion import Diffusion
@@ -41,15 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from dubline.models.presets import Preset
     from dubline.training.corpus import Clip
 
 CPU = torch.device("cpu")
-SMALL = replace(
-    NARROW,
-    diffusion=DiffusionParams(
-        whitened=16, width=48, layers=2, heads=2, audio_width=32, audio_layers=1, style=8, state=16, head_width=16
-    ),
-)
 SWITCHED: list[dict[str, Any]] = [
     {},
     {"objective": "x0"},

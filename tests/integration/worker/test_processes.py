@@ -358,7 +358,7 @@ def test_a_failed_device_ends_the_child_and_the_next_resumes(
     port = free_port()
 
     def counts() -> str:
-        return urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+        return urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60).read().decode()
 
     with running(LIGHT, DUBLINE_METRICS_PORT=str(port)):
         wait_until(lambda: job_of(job_id).state is JobState.SUCCEEDED, WITHIN_S)

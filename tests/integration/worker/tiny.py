@@ -12,36 +12,42 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dubline.worker import child
 from dubline.worker.__main__ import serve
-from dubline.worker.executors import factory
-from dubline.worker.rendering import motion
-from dubline.worker.rendering.motion import PreparedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dubline.models.stage1.autoencoder import Fields
+    from dubline.worker.rendering.motion import PreparedSource
 
 SEGMENT_FRAMES = 16
 STEP_S = 0.02
-fields = PreparedSource.fields
 
 
-def held(self: PreparedSource, motion: Path, span: range, batch: int) -> Iterator[Fields]:
-    """Compute as the original, and wait while `hold` exists."""
+def work(fd: int, folder: Path) -> int:
+    """Run the child, whose second segment waits while `hold` exists; return its exit code."""
+    # The parent imports no torch, which takes seconds.
+    from dubline.worker import child  # noqa: PLC0415
+    from dubline.worker.executors import factory  # noqa: PLC0415
+    from dubline.worker.rendering import motion  # noqa: PLC0415
+
     gates = Path(os.environ["GATES"])
-    for number, batch_fields in enumerate(fields(self, motion, span, batch)):
-        if (span.start, number) == (SEGMENT_FRAMES, 1):
-            (gates / "held").touch()
-            while (gates / "hold").exists():
-                time.sleep(STEP_S)
-        yield batch_fields
+    fields = motion.PreparedSource.fields
+
+    def held(self: PreparedSource, path: Path, span: range, batch: int) -> Iterator[Fields]:
+        for number, batch_fields in enumerate(fields(self, path, span, batch)):
+            if (span.start, number) == (SEGMENT_FRAMES, 1):
+                (gates / "held").touch()
+                while (gates / "hold").exists():
+                    time.sleep(STEP_S)
+            yield batch_fields
+
+    motion.SEGMENT_FRAMES = SEGMENT_FRAMES
+    motion.PreparedSource.fields = held  # type: ignore[method-assign]
+    return child.work(factory.renderer, fd, folder)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        motion.SEGMENT_FRAMES = SEGMENT_FRAMES
-        PreparedSource.fields = held  # type: ignore[method-assign]
-        sys.exit(child.work(factory.renderer, int(sys.argv[1]), Path(sys.argv[2])))
+        sys.exit(work(int(sys.argv[1]), Path(sys.argv[2])))
     sys.exit(serve("render", [sys.executable, __file__]))

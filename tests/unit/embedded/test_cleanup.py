@@ -27,7 +27,7 @@ def test_watched_processes_are_stopped_and_folders_removed(tmp_path: Path) -> No
         # Reaped at once, as by init, because a zombie counts as running.
         threading.Thread(target=left.wait).start()
         cleanup.close()
-        assert left.wait(10) == -signal.SIGTERM
+        assert left.wait(60) == -signal.SIGTERM
     assert not folder.exists()
 
 

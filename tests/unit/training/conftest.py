@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pytest
 
-from dubline.models.presets import TINY, Preset
+from dubline.models.presets import TINY, DiffusionParams, Preset
 from dubline.training.corpus import Clip
 from dubline.training.stage1 import face_regions, latent_alignment, probe_fitting
 
@@ -29,6 +29,22 @@ NARROW: Final = replace(
 #: NARROW with a mouth-eye refinement network.
 REFINED: Final[Preset] = replace(
     NARROW, autoencoder=replace(NARROW.autoencoder, render_px=64, mouth_eye_widths=(8, 16, 16))
+)
+#: NARROW with a small denoiser and few sampling steps.
+SMALL: Final = replace(
+    NARROW,
+    diffusion=DiffusionParams(
+        whitened=16,
+        width=48,
+        layers=2,
+        heads=2,
+        audio_width=32,
+        audio_layers=1,
+        style=8,
+        state=16,
+        head_width=16,
+        steps=2,
+    ),
 )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.settings import DatabaseSettings
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture

@@ -92,11 +92,11 @@ def test_two_concurrent_publishers_send_nothing_twice(store: Store, published: J
 
     def slow(_counts: Mapping[str, int]) -> None:
         sending.set()
-        assert proceed.wait(10)
+        assert proceed.wait(60)
 
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(store.outbox.publish, slow)
-        assert sending.wait(10)
+        assert sending.wait(60)
         published.job()
         assert sent(store) == {RENDER: 1}
         proceed.set()

@@ -118,7 +118,7 @@ def test_rescued_leases_are_counted(store: Store, factory: JobFactory) -> None:
 def test_the_port_publishes_metrics_until_the_block_ends() -> None:
     settings = MetricsSettings(port=free_port())
     with metrics.published(settings):
-        body = urlopen(f"http://127.0.0.1:{settings.port}/metrics", timeout=10).read().decode()
+        body = urlopen(f"http://127.0.0.1:{settings.port}/metrics", timeout=60).read().decode()
         assert "# TYPE dubline_leases_rescued_total counter" in body
         with structlog.testing.capture_logs() as logs, metrics.published(settings):
             pass

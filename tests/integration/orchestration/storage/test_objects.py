@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 
 def put(url: str, headers: dict[str, str], body: bytes) -> int:
     request = urllib.request.Request(url, data=body, headers=headers, method="PUT")  # noqa: S310 - a local server
-    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - a local server
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - a local server
         return int(response.status)
 
 
@@ -81,7 +81,7 @@ def test_installations_with_prefixes_share_a_bucket(
     assert second.size_bytes(key) is objects.size_bytes(key) is None
     presigned = second.presign_put(key, "image/png", 3)
     assert put(presigned.url, dict(presigned.headers), b"two") == 200
-    with urllib.request.urlopen(second.presign_get(key, "a.mp4"), timeout=10) as response:  # noqa: S310 - local
+    with urllib.request.urlopen(second.presign_get(key, "a.mp4"), timeout=60) as response:  # noqa: S310 - local
         assert response.read() == b"two"
     assert [one.key for one in first.list(key)] == [one.key for one in second.list(key)] == [key]
     assert [one.key for one in objects.list(f"two/b/{key}")] == [f"two/b/{key}"]
@@ -107,7 +107,7 @@ def test_a_result_url_lasts_at_most_an_hour_and_has_a_safe_filename(objects: Obj
     objects.put(file, key, "video/mp4")
     url = objects.presign_get(key, 'x"; evil\r\n.mp4', expires_s=10**6)
     assert parse_qs(urlsplit(url).query)["X-Amz-Expires"] == ["3600"]
-    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - a local server
+    with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - a local server
         assert response.read() == b"0123456789"
         assert response.headers["Content-Disposition"] == 'attachment; filename="x___evil__.mp4"'
 
