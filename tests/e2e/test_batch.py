@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dubline.client import Client, Upload
     from dubline.embedded import Stack
 
-WITHIN_S = 120.0
+WITHIN_S = 300.0
 HALF_WAY = {"sampling", "rendering"}
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.settings import BucketSettings, DatabaseSettings
     from dubline.orchestration.storage.objects import Objects
 
-WITHIN_S = 120.0
+WITHIN_S = 300.0
 NO_BROKER = "redis://127.0.0.1:1/0"
 HERE = Path(__file__).parent
 PROBER = (sys.executable, "-m", "dubline.worker", "probe")
