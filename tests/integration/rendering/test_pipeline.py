@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 FACE = FaceBox(176, 76, 271, 171)
 FULL_HEIGHT = RenderOptions(preset="tiny", seed=0)
-#: Frames of a sixteenth of the pixels take less time to encode.
-SMALL = RenderOptions(preset="tiny", seed=0, output=OutputOptions(height_px=128))
+#: Frames of a quarter of the pixels take less time to encode.
+SMALL = RenderOptions(preset="tiny", seed=0, output=OutputOptions(height_px=256))
 
 
 def job(portrait: Path, speech: Path, seconds: float) -> RenderJob:

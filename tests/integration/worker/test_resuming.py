@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 Ready = tuple[UUID, UUID]
 Hook = Callable[[Stage, float], None]
-#: Frames of a sixteenth of the pixels take less time to encode.
-SMALL = RenderOptions(output=OutputOptions(height_px=128))
+#: Frames of a quarter of the pixels take less time to encode.
+SMALL = RenderOptions(output=OutputOptions(height_px=256))
 
 
 def small(ready: Ready) -> NewJob:
