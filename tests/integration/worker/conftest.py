@@ -12,6 +12,7 @@ import skimage.data
 import torch
 from PIL import Image
 from sqlalchemy import text
+from tests.integration.worker.forks import Forks
 from tests.unit.worker import media_files as media
 from tests.unit.worker import stub_networks
 
@@ -31,6 +32,7 @@ from dubline.worker.runtime.shutdown import Shutdown
 from dubline.worker.settings import LeaseSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from uuid import UUID
 
@@ -69,6 +71,12 @@ def send(store: Store, objects: Objects, tenant: str, tmp_path: Path) -> Send:
         return store.uploads.mark_probing(tenant, upload.id)
 
     return send
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with Forks() as forks:
+        yield forks
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,9 @@ from tests.integration.worker import light
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
+
+    from dubline.orchestration.database.store import Store
 
 ROOT = Path(__file__).parents[3]
 #: More than an environment has.
@@ -76,6 +79,16 @@ class Forks:
         with theirs:
             socket.send_fds(self._requests, [json.dumps(dict(environ)).encode()], [log.fileno(), theirs.fileno()])
         return Forked(ours)
+
+
+def children(process: Forked | subprocess.Popen[bytes]) -> list[int]:
+    listing = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return [int(child) for path in listing for child in path.read_text().split()]
+
+
+def child_of(store: Store, tenant: str, job_id: UUID) -> int:
+    """Return the process id of the child that has the latest attempt."""
+    return int(store.jobs.attempts(tenant, job_id)[-1].worker.rpartition("/")[2])
 
 
 def serve(requests: socket.socket) -> None:

@@ -35,6 +35,16 @@ FINGERPRINT = RenderFingerprint(weights_sha256="1" * 64, render_batch=1, segment
 STEP_S = 0.02
 
 
+def began(gates: Path, segment: int) -> int:
+    """Return how many times a segment was begun."""
+    return len(list(gates.glob(f"began-{segment}-*")))
+
+
+def open_gates(gates: Path) -> None:
+    for number in range(SEGMENTS):
+        (gates / str(number)).touch()
+
+
 class LightRenderer:
     """Makes a video that is the concatenation of its segments' numbers."""
 

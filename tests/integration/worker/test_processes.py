@@ -24,7 +24,8 @@ from tests.integration.conftest import free_port, wait_until
 from tests.integration.orchestration.rows import change
 from tests.integration.worker import light, tiny
 from tests.integration.worker.conftest import Send, expire
-from tests.integration.worker.forks import Forked, Forks
+from tests.integration.worker.forks import Forked, Forks, child_of, children
+from tests.integration.worker.light import began, open_gates
 from tests.unit.worker import media_files
 
 from dubline.models.presets import TINY as TINY_PRESET
@@ -101,12 +102,6 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "log"
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with Forks() as forks:
-        yield forks
-
-
 @pytest.fixture
 def running(environment: dict[str, str], log: Path, forks: Forks) -> Running:
     """Start a worker; at the end of the block it must exit with 0, after a SIGTERM if it is still running."""
@@ -145,26 +140,6 @@ def insert(store: Store, tenant: str, ready: Ready) -> Callable[..., UUID]:
 @pytest.fixture
 def job_of(store: Store, tenant: str) -> Callable[[UUID], Job]:
     return lambda job_id: store.jobs.get(tenant, job_id)
-
-
-def children(process: Process) -> list[int]:
-    listing = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return [int(child) for path in listing for child in path.read_text().split()]
-
-
-def child_of(store: Store, tenant: str, job_id: UUID) -> int:
-    """Return the process id of the child that has the latest attempt."""
-    return int(store.jobs.attempts(tenant, job_id)[-1].worker.rpartition("/")[2])
-
-
-def began(gates: Path, segment: int) -> int:
-    """Return how many times a segment was begun."""
-    return len(list(gates.glob(f"began-{segment}-*")))
-
-
-def open_gates(gates: Path) -> None:
-    for number in range(light.SEGMENTS):
-        (gates / str(number)).touch()
 
 
 def test_a_wake_up_makes_the_prober_probe(
