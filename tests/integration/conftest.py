@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 READY_WITHIN_S = 60.0
+#: Pauses between polls. They grow, because each poll takes processor time from what it waits for.
+FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.02, 0.1, 1.1
 TABLES = (
     "doomed_objects, audit, events, outbox, checkpoints, attempts, jobs, batches, uploads, api_keys, tenants, usage,"
     " workers, holdings, learned_rates, waiting_work, weights"
@@ -59,6 +61,7 @@ def free_port() -> int:
 def wait_until(condition: Callable[[], object], within_s: float = READY_WITHIN_S) -> None:
     """Poll a condition until it holds; connection errors count as false."""
     deadline = time.monotonic() + within_s
+    pause_s = FIRST_PAUSE_S
     while True:
         try:
             if condition():
@@ -67,7 +70,8 @@ def wait_until(condition: Callable[[], object], within_s: float = READY_WITHIN_S
             pass
         if time.monotonic() > deadline:
             pytest.fail(f"{condition} did not hold within {within_s} s")
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(LONGEST_PAUSE_S, GROWTH * pause_s)
 
 
 def _wheel(package: str) -> Path:
