@@ -36,7 +36,7 @@ def pinned(image: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("image", sorted(STARTS))
-def test_an_image_pins_every_dependency_within_its_range(image: str) -> None:
+def test_every_dependency_of_an_image_has_a_version_in_its_range(image: str) -> None:
     requirements = pytest.importorskip("packaging.requirements")
     versions = pinned(image)
     for line in wanted(image):
