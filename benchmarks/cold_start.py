@@ -1,8 +1,9 @@
 """The cold start of a worker by parts: `python -m benchmarks.cold_start [--runs 3] [--presets base,tiny]`.
 
 Starts the servers, queues a job and starts a worker, as a new pod does after its image was pulled; files are in the
-disk cache from the second run on. Prints wall time and processor time: of the interpreter and of imports, each in a
-process of its own; and of the whole worker, from its start to `networks_loaded`, `worker_prepared` and its first claim.
+disk cache from the second run on. Prints wall time and processor time: of the interpreter, of imports and of loading,
+each in a process of its own; and of the whole worker, from its start to each event until its first claim. The first
+worker fetches the weights into its disk cache; the others find them there.
 """
 
 from __future__ import annotations
@@ -41,8 +42,13 @@ ALONE: Final = {
         "dubline.worker.rendering.model_cache, dubline.worker.rendering.self_test"
     ),
 }
+LOAD: Final = """
+import torch
+from dubline.models.weights import load_networks
+load_networks({preset!r}, torch.device("cpu"))
+"""
 #: Log events of the worker in their order.
-EVENTS: Final = ("networks_loaded", "worker_prepared", "job_leased")
+EVENTS: Final = ("weights_fetched", "networks_loaded", "worker_prepared", "job_leased")
 FACTS: Final = {
     UploadKind.PORTRAIT: UploadFacts(
         media_type="image/png", size_bytes=1, sha256="0" * 64, width_px=640, height_px=480, face_box=(1, 1, 9, 9)
@@ -57,18 +63,23 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--presets", default="base,tiny")
     options = parser.parse_args()
-    for name, code in ALONE.items():
+    presets = options.presets.split(",")
+    for name, code in (
+        ALONE | {f"child: torch, networks of {one}": LOAD.format(preset=one) for one in presets}
+    ).items():
         _print(name, [_alone(code) for _ in range(options.runs)])
     stack = Stack({"DUBLINE_WORKER_PRESETS": options.presets, "OMP_WAIT_POLICY": "PASSIVE"})
     try:
         stack.start(only=SERVERS)
         with Store.connect(DatabaseSettings.model_validate({"url": stack.environ["DUBLINE_DATABASE_URL"]})) as store:
             store.keys.create(TENANT)
-            runs = [_worker(stack.environ, store) for _ in range(options.runs)]
+            cold = _worker(stack.environ, store)
+            warm = [_worker(stack.environ, store) for _ in range(options.runs)]
     finally:
         stack.stop()
-    for name in runs[0]:
-        _print(f"worker: until {name}", [run[name] for run in runs])
+    for cache, runs in (("empty", [cold]), ("full", warm)):
+        for name in runs[0]:
+            _print(f"worker, {cache} cache: until {name}", [run[name] for run in runs])
 
 
 def _alone(code: str) -> tuple[float, float]:
@@ -92,7 +103,7 @@ def _worker(environ: Mapping[str, str], store: Store) -> dict[str, tuple[float, 
             for line in process.stderr:
                 event = json.loads(line)
                 if event["event"] in EVENTS:
-                    name = " ".join((event["event"], event.get("preset", "") if "networks" in event["event"] else ""))
+                    name = " ".join((event["event"], "" if event["event"] == "job_leased" else event.get("preset", "")))
                     at_s = datetime.fromisoformat(event["timestamp"]).timestamp()
                     found[name.strip()] = (at_s - began_s, _processor_s(process.pid))
                 if event["event"] == "job_leased" or time.time() - began_s > WITHIN_S:
