@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -68,7 +70,8 @@ def main() -> None:
         ALONE | {f"child: torch, networks of {one}": LOAD.format(preset=one) for one in presets}
     ).items():
         _print(name, [_alone(code) for _ in range(options.runs)])
-    stack = Stack({"DUBLINE_WORKER_PRESETS": options.presets, "OMP_WAIT_POLICY": "PASSIVE"})
+    cache = tempfile.mkdtemp(prefix="dubline-weights-")
+    stack = Stack({"DUBLINE_WORKER_PRESETS": options.presets, "DUBLINE_WORKER_WEIGHTS_DIR": cache})
     try:
         stack.start(only=SERVERS)
         with Store.connect(DatabaseSettings.model_validate({"url": stack.environ["DUBLINE_DATABASE_URL"]})) as store:
@@ -77,9 +80,10 @@ def main() -> None:
             warm = [_worker(stack.environ, store) for _ in range(options.runs)]
     finally:
         stack.stop()
-    for cache, runs in (("empty", [cold]), ("full", warm)):
+        shutil.rmtree(cache, ignore_errors=True)
+    for disk, runs in (("empty", [cold]), ("full", warm)):
         for name in runs[0]:
-            _print(f"worker, {cache} cache: until {name}", [run[name] for run in runs])
+            _print(f"worker, {disk} cache: until {name}", [run[name] for run in runs])
 
 
 def _alone(code: str) -> tuple[float, float]:
