@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
@@ -50,7 +51,7 @@ class Networks:
     sha256: str
     """Hash of the weights."""
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
         """Memory of all tensors."""
         return sum(tensor.nbytes for tensor in _tensors(self.autoencoder, self.diffusion, self.readout).values())

@@ -53,6 +53,7 @@ class WeightsCache:
 
     def __init__(self, folder: Path, limit_bytes: int, objects: Objects, packaged: Path = RELEASED) -> None:
         self._folder, self._limit_bytes, self._objects, self._packaged = folder, limit_bytes, objects, packaged
+        self._packaged_sha256: dict[str, str] = {}
 
     def packaged_sha256(self, preset: str) -> str:
         """Return the version of the package.
@@ -60,7 +61,9 @@ class WeightsCache:
         Raises:
             dubline.models.weights.WeightsError: the preset does not exist, or its manifest is missing or altered.
         """
-        return released_sha256(preset, self._packaged)
+        if preset not in self._packaged_sha256:
+            self._packaged_sha256[preset] = released_sha256(preset, self._packaged)
+        return self._packaged_sha256[preset]
 
     @contextmanager
     def opened(self, preset: str, sha256: str, report: Callable[[], None]) -> Iterator[Path]:
