@@ -219,3 +219,12 @@ def test_a_pod_monitor_selects_every_measured_pod_by_its_port(render: Render) ->
             assert wanted <= one["spec"]["template"]["metadata"]["labels"].items()
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     assert endpoint["port"] == "metrics"
+
+
+@pytest.mark.parametrize("component", MEASURED)
+def test_the_receiver_of_traces_is_given_to_each_process(render: Render, component: str) -> None:
+    name = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    (container,) = pods(render())[component]["containers"]
+    assert name not in environment(container)
+    (container,) = pods(render("--set", "tracing.endpoint=http://collector:4318"))[component]["containers"]
+    assert environment(container)[name] == "http://collector:4318"

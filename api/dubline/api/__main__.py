@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from dubline.api import server
 from dubline.api.app import create_app
 from dubline.api.services import Services
-from dubline.orchestration import logs, metrics, process
+from dubline.orchestration import logs, metrics, process, tracing
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.rates import Rates
@@ -43,7 +43,7 @@ def main() -> int:
     except DublineError as error:
         sys.stderr.write(f"dubline: {error.detail}\n")
         return 1
-    with metrics.published(published):
+    with metrics.published(published), tracing.configured("api"):
         server.run(create_app(services), listen)
     return 0
 

@@ -13,6 +13,8 @@ from dubline.api.bulkhead import Bulkhead
 from dubline.api.gate import Gate
 from dubline.api.readiness import Readiness
 from dubline.api.request_ids import RequestIds
+from dubline.api.traces import Traces
+from dubline.orchestration import tracing
 
 if TYPE_CHECKING:
     from dubline.api.services import Services
@@ -52,4 +54,6 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(BodyLimit, limit_bytes=services.limits.body_bytes)
     app.add_middleware(Gate, services=services)
     app.add_middleware(RequestIds)
+    if tracing.is_on():
+        app.add_middleware(Traces)
     return app

@@ -18,6 +18,9 @@ annotations: {{- toYaml $all | nindent 2 }}
 
 {{- define "dubline.env.metrics" -}}
 - {name: DUBLINE_METRICS_PORT, value: {{ .Values.metrics.port | int64 | quote }}}
+{{- with .Values.tracing.endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
 {{- end }}
 
 {{- define "dubline.metricsPort" -}}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from dubline.orchestration import logs, metrics, process
+from dubline.orchestration import logs, metrics, process, tracing
 from dubline.orchestration.domain.errors import DeviceFailedError
 from dubline.orchestration.settings import LogSettings, MetricsSettings
 from dubline.worker.executors import factory
@@ -42,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("fd", type=int)
     parser.add_argument("folder", type=Path)
     parsed = parser.parse_args(arguments)
-    return work(ROLES[parsed.role], parsed.fd, parsed.folder)
+    with tracing.configured({"render": "worker", "probe": "prober"}[parsed.role]):
+        return work(ROLES[parsed.role], parsed.fd, parsed.folder)
 
 
 def work(make: Callable[[WorkerContext], Executor], fd: int, folder: Path) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import REGISTRY
 
-from dubline.orchestration import metrics
+from dubline.orchestration import metrics, tracing
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.maintenance import cleaner, scheduler
 from dubline.orchestration.maintenance.metrics import BacklogCollector
@@ -42,6 +42,7 @@ def maintain(_: Namespace) -> int:
         REGISTRY.register(BacklogCollector(store))
         with (
             metrics.published(published),
+            tracing.configured("maintenance"),
             scheduler.running(store, periodic_tasks(store, notifier, objects, settings), settings.liveness_path),
         ):
             signal.sigwait(_STOP_SIGNALS)

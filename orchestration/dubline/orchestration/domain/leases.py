@@ -41,6 +41,8 @@ class Lease:
     """Version of the weights; None: the worker chooses."""
     accepted_at: datetime
     """When the job was accepted."""
+    traceparent: str | None = None
+    """Span of the request that inserted the job; None without tracing."""
 
     @property
     def result_key(self) -> str:

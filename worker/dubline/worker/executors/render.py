@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from dubline.options.render import PRESETS
+from dubline.orchestration import tracing
 from dubline.orchestration.domain.errors import BadInputError, DatabaseUnavailableError, DublineError
 from dubline.orchestration.domain.jobs import Cause, Outcome, Stage
 from dubline.orchestration.domain.pools import DEFAULT_POOL
@@ -67,6 +69,7 @@ class RenderExecutor(AttemptExecutor):
             QuarantinedError: this worker failed its self-test.
         """
         self.health.check()
+        started_ns = time.time_ns()
         lease = self.store.leases.claim(
             self.worker,
             self.leases.duration_s,
@@ -80,8 +83,18 @@ class RenderExecutor(AttemptExecutor):
         metrics.CLAIMS.labels(self.pool, lease.options.preset).inc()
         with structlog.contextvars.bound_contextvars(job_id=str(lease.job_id), attempt=lease.attempt):
             _log.info("job_leased", preset=lease.options.preset)
-            self._execute(lease)
+            self._trace(lease, started_ns)
         return True
+
+    def _trace(self, lease: Lease, started_ns: int) -> None:
+        """Execute an attempt as a span that continues the trace of its request."""
+        preset, number = lease.options.preset, lease.attempt
+        job_id = str(lease.job_id)
+        with tracing.span(
+            "attempt", lease.traceparent, started_ns, job_id=job_id, attempt=number, preset=preset, pool=self.pool
+        ):
+            tracing.record("claim", None, started_ns, time.time_ns())
+            self._execute(lease)
 
     def _execute(self, lease: Lease) -> None:
         heartbeat = Heartbeat(lambda seconds: self.store.leases.renew(lease, seconds), self.leases)
@@ -109,7 +122,7 @@ class RenderExecutor(AttemptExecutor):
 
         def release() -> None:
             self.store.leases.release(lease, progress.gpu_s)
-            metrics.attempt_ended(self.pool, Outcome.RELEASED, Cause.SHUTDOWN, lease.options.preset, progress.gpu_s)
+            self._count(lease, Outcome.RELEASED, Cause.SHUTDOWN, progress.gpu_s)
 
         self.attempt(
             work,
@@ -139,7 +152,7 @@ class RenderExecutor(AttemptExecutor):
             lambda: self.store.leases.finish(lease, size_bytes, rendered.duration_s, gpu_s, sha256=sha256),
             self.leases.duration_s,
         )
-        metrics.attempt_ended(self.pool, Outcome.SUCCEEDED, None, lease.options.preset, gpu_s)
+        self._count(lease, Outcome.SUCCEEDED, None, gpu_s)
         _log.info("job_succeeded", size_bytes=size_bytes, duration_s=rendered.duration_s, gpu_s=round(gpu_s, 3))
 
     def _settle(self, lease: Lease, error: Exception, made_progress: bool, gpu_s: float) -> None:
@@ -158,9 +171,14 @@ class RenderExecutor(AttemptExecutor):
             else:
                 self.store.leases.retry(lease, cause, code, detail, decision.delay_s, gpu_s)
                 outcome = Outcome.RETRIED
-            metrics.attempt_ended(self.pool, outcome, cause, lease.options.preset, gpu_s)
+            self._count(lease, outcome, cause, gpu_s)
 
         self.record(settle, "attempt_settled")
+
+    def _count(self, lease: Lease, outcome: Outcome, cause: Cause | None, gpu_s: float) -> None:
+        """Count an attempt whose end is recorded."""
+        metrics.attempt_ended(self.pool, outcome, cause, lease.options.preset, gpu_s)
+        tracing.annotate(outcome=outcome.value, cause="none" if cause is None else cause.value)
 
     def _decide(self, lease: Lease, error: Exception, made_progress: bool) -> Retry | Fail:
         """Count a failure that can lie with this worker, and decide what it means for the job."""

@@ -8,7 +8,8 @@ from typing import Final
 
 #: Names of variables with credentials. A process that decodes gets a short list of other variables besides.
 NAMES: Final = re.compile(
-    r"DUBLINE_.*(URL|KEY|TOKEN|SECRET|PASSWORD)|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|SECURITY_TOKEN)",
+    r"DUBLINE_.*(URL|KEY|TOKEN|SECRET|PASSWORD)|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|SECURITY_TOKEN)"
+    r"|OTEL_EXPORTER_OTLP_(TRACES_)?HEADERS",
     re.IGNORECASE,
 )
 

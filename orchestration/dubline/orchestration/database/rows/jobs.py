@@ -164,6 +164,8 @@ class JobRow(Requested, Base):
     """NULL: the video was rendered by a worker that did not store the hash."""
     results_expire_at: Mapped[datetime | None]
     result_deleted_at: Mapped[datetime | None]
+    traceparent: Mapped[str | None]
+    """Span of the request that inserted it (see `tracing`); NULL without tracing."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     deadline_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]

@@ -23,4 +23,6 @@ class OutboxRow(Base):
     task: Mapped[str]
     count: Mapped[int]
     """Number of jobs or uploads that became claimable."""
+    traceparent: Mapped[str | None]
+    """Span of the request that inserted it (see `tracing`); NULL without tracing."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

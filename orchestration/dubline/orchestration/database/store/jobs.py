@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ARRAY, case, cast, column, func, insert, literal, null, select, text
 
 from dubline.options.render import OPTIONS
+from dubline.orchestration import tracing
 from dubline.orchestration.database.rows import AttemptRow, JobRow, UploadRow
 from dubline.orchestration.database.store import idempotency, listing
 from dubline.orchestration.database.store.accounts import holdings
@@ -289,6 +290,7 @@ def _insert_all(session: Session, tenant: str, batch_id: UUID | None, columns: d
     new = func.unnest(*arrays).table_valued(*(column(name, table.c[name].type) for name in columns)).render_derived()
     chosen: dict[str, Any] = {name: new.c[name] for name in columns}
     chosen["tenant"] = literal(tenant)
+    chosen["traceparent"] = literal(tracing.traceparent(), JobRow.traceparent.type)
     if batch_id is None:
         chosen["position"] = null()
     else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from dubline.orchestration import tracing
 from dubline.orchestration.database.store.transaction import transaction
 
 if TYPE_CHECKING:
@@ -20,8 +22,10 @@ PROBE: Final = "probe"
 #: Waiting rows are counted up to this number, more than a queue may have messages (`queue.NOTIFICATION_LIMIT`).
 COUNT_LIMIT: Final = 100
 
-_INSERT: Final = text("INSERT INTO outbox (task, count) VALUES (:task, :count)")
-_LOCK_OLDEST: Final = text("SELECT id, task, count FROM outbox ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED")
+_INSERT: Final = text("INSERT INTO outbox (task, count, traceparent) VALUES (:task, :count, :traceparent)")
+_LOCK_OLDEST: Final = text("""
+SELECT id, task, count, traceparent FROM outbox ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
 _DELETE_SENT: Final = text("DELETE FROM outbox WHERE id = ANY(:ids)")
 
 
@@ -49,9 +53,13 @@ class Outbox:
             if not rows:
                 return 0
             counts: Counter[str] = Counter()
-            for _, task, count in rows:
+            for _, task, count, _ in rows:
                 counts[f"dubline.{task}"] += count
+            started_ns = time.time_ns()
             send(counts)
+            for row in rows:
+                if row.traceparent is not None:
+                    tracing.record("publish", row.traceparent, started_ns, time.time_ns())
             session.execute(_DELETE_SENT, {"ids": [row.id for row in rows]})
             return len(rows)
 
@@ -59,4 +67,4 @@ class Outbox:
 def notify(session: Session, task: str, count: int) -> None:
     """Insert a notification about claimable jobs or uploads; it is published after the caller's transaction."""
     if count > 0:
-        session.execute(_INSERT, {"task": task, "count": count})
+        session.execute(_INSERT, {"task": task, "count": count, "traceparent": tracing.traceparent()})

@@ -47,7 +47,7 @@ WITH RECURSIVE {next_job(presets)}, claimed AS (
     WHERE id = (SELECT id FROM next_job)
         AND NOT EXISTS (SELECT FROM workers WHERE name = {WORKER} AND leaving_until > now())
     RETURNING id AS job_id, order_key AS claimed_key, tenant AS job_tenant, attempt_count AS attempt,
-        lease_expires_at AS expires_at, created_at AS accepted_at, portrait_upload_id, speech_upload_id,
+        lease_expires_at AS expires_at, created_at AS accepted_at, traceparent, portrait_upload_id, speech_upload_id,
         weights_sha256, {", ".join(one.column for one in OPTIONS)}
 ), opened AS (
     INSERT INTO attempts (job_id, number, token, worker, pool)
@@ -90,4 +90,5 @@ def lease_of(rows: Sequence[Any], token: UUID) -> Lease | None:
         options=options_of(claimed),
         weights=claimed.weights_sha256 and Pin(claimed.weights_sha256, claimed.weights_pushed),
         accepted_at=claimed.accepted_at,
+        traceparent=claimed.traceparent,
     )
