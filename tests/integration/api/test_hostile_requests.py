@@ -34,7 +34,7 @@ def process(database: DatabaseSettings, bucket: BucketSettings) -> Iterator[tupl
 def target(process: tuple[str, int], key: str) -> Target:
     url, pid = process
     target = Target(url, key, pid)
-    wait_until(lambda: target.post(b"{}") == 422, within_s=60)
+    wait_until(lambda: target.post(b"{}") == 422, within_s=300)
     return target
 
 

@@ -42,7 +42,7 @@ def test_the_process_serves_without_a_broker_and_stops_on_a_signal(
         subprocess.Popen(COMMAND, env=environment, stderr=log) as process,
     ):
         try:
-            wait_until(is_ready, within_s=60)
+            wait_until(is_ready, within_s=300)
             keyed = {"Authorization": f"Bearer {key}"}
             huge = http.post(f"{url}/v1/batches", content=b"[" * 11_000_000, headers=keyed | CLOSING)
             assert huge.json()["code"] == "body_too_large"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.queue import Notifier
     from dubline.orchestration.settings import BucketSettings, DatabaseSettings
 
-START_WITHIN_S = 60.0
+START_WITHIN_S = 180.0
 """A busy machine needs seconds to import the libraries."""
 LINE = [sys.executable, "-m", "dubline.orchestration"]
 
