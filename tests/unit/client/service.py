@@ -180,10 +180,16 @@ class Service:
     def _page(self, params: httpx2.QueryParams) -> httpx2.Response:
         start = int(params.get("cursor", 0))
         jobs = list(self.jobs.values())
+        if "include" not in params:
+            jobs = [job | {"result": job.get("result") and job["result"] | {"url": None}} for job in jobs]
         after = start + 2  # two jobs a page, whatever the limit
         return httpx2.Response(
             200,
-            json={"data": jobs[start:after], "next_cursor": str(after) if after < len(jobs) else None},
+            json={
+                "data": jobs[start:after],
+                "next_cursor": str(after) if after < len(jobs) else None,
+                "changed_until": 1,
+            },
         )
 
 

@@ -146,7 +146,8 @@ class Batches:
             # Requested before the jobs: if the batch is finished, all jobs read afterwards are final.
             finished = self.get(batch_id).finished
             began_s = time.monotonic()
-            query = "" if since is None else f"&changed_since={since}"
+            # Of what has finished since, the videos are wanted; of a batch that is continued, only some.
+            query = "" if since is None else f"&changed_since={since}&include=result"
             if query and not changed and not finished:
                 query += f"&wait_s={_WAIT_S}"
             pages = list(self._pages(batch_id, query))

@@ -110,13 +110,13 @@ class Jobs:
         Raises:
             ClientError: there is no video, the download failed, or the file cannot be written.
         """
-        self.fetch(self.get(job_id), path, replace=True)
+        self._fetch(self.get(job_id), None, path, replace=True)
 
     def fetch(self, job: Job, path: Path, *, replace: bool = False) -> bool:
         """Download the video of a job unless the file is already there; an interrupted download is continued.
 
         Args:
-            job: a succeeded job, also one of a list.
+            job: a succeeded job, also one of a list; the URL of its result is tried first, if it has one.
             path: the file.
             replace: replace an existing file with other content.
 
@@ -126,12 +126,15 @@ class Jobs:
         Raises:
             ClientError: there is no video, the download failed, the file has other content or cannot be written.
         """
+        return self._fetch(job, job.result, path, replace=replace)
+
+    def _fetch(self, job: Job, listed: Result | None, path: Path, *, replace: bool) -> bool:
         try:
             if path.exists() and is_video(path, _result_of(job)):
                 return False
             if path.exists() and not replace:
                 raise FileExistsError(errno.EEXIST, "it exists already and has other content; --force replaces it")
-            download(self._transport, job.id, path, lambda: _result_of(self.get(job.id)))
+            download(self._transport, job.id, path, listed, lambda: _result_of(self.get(job.id)))
         except OSError as error:
             raise ClientError(f"Cannot write {path}: {error.strerror}.") from error
         return True

@@ -38,7 +38,7 @@ def is_video(path: Path, result: Result) -> bool:
     return result.sha256 is None or result.sha256 == file_sha256(path)
 
 
-def download(transport: Transport, name: str, path: Path, read: Callable[[], Result]) -> None:
+def download(transport: Transport, name: str, path: Path, listed: Result | None, read: Callable[[], Result]) -> None:
     """Download a video to `path`, which is replaced when the video is complete.
 
     An interrupted download leaves `.{name}.part` beside the path; the next one continues it.
@@ -47,6 +47,7 @@ def download(transport: Transport, name: str, path: Path, read: Callable[[], Res
         transport: sends the requests.
         name: unique name of the video.
         path: the file.
+        listed: the result in a list, whose URL may be missing or expired; None: not in a list.
         read: reads the result with a new URL.
 
     Raises:
@@ -55,13 +56,18 @@ def download(transport: Transport, name: str, path: Path, read: Callable[[], Res
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{name}.part")
+    if listed and listed.url and _fill(transport, part, lambda: listed, listed=True):
+        part.replace(path)
+        return
     if not _fill(transport, part, read):
         # Once more: the URL expired during an outage, or an old part was damaged and is now empty.
         _fill(transport, part, read, last=True)
     part.replace(path)
 
 
-def _fill(transport: Transport, part: Path, read: Callable[[], Result], *, last: bool = False) -> bool:
+def _fill(
+    transport: Transport, part: Path, read: Callable[[], Result], *, listed: bool = False, last: bool = False
+) -> bool:
     """Download the rest of a video; return False if it is to be tried again."""
     result, began_s = read(), time.monotonic()
     with _locked(part) as file:
@@ -76,7 +82,7 @@ def _fill(transport: Transport, part: Path, read: Callable[[], Result], *, last:
             file.truncate(0)
             fault = "the file does not have the SHA-256 that the server states. Run the command again"
         else:
-            continued = status == HTTPStatus.FORBIDDEN and time.monotonic() - began_s > _URL_FRESH_S
+            continued = status == HTTPStatus.FORBIDDEN and (listed or time.monotonic() - began_s > _URL_FRESH_S)
             fault = f"HTTP {status}"
     if last or not continued:
         raise ClientError(f"The download failed: {fault}.")

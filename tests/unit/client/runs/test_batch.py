@@ -35,6 +35,15 @@ def run(client: Client, media: Path, **portraits: str) -> tuple[dict[str, Outcom
     return {outcome.name: outcome for outcome in outcomes}, display
 
 
+def test_a_video_is_downloaded_with_the_url_of_the_list_if_it_is_valid(
+    service: Service, client: Client, media: Path
+) -> None:
+    service.faults["GET /job-1.mp4"] = [httpx2.Response(403)]
+    outcomes, _ = run(client, media, one="face.jpg", two="face.jpg")
+    assert [one.path.read_bytes() for one in outcomes.values() if one.path] == [VIDEO, VIDEO]
+    assert [line for line in service.calls if line.startswith("GET /v1/jobs/")] == ["GET /v1/jobs/job-1"]
+
+
 def test_only_controls_that_are_set_are_sent(service: Service, client: Client, media: Path) -> None:
     plain, calm = rows(media, plain="face.jpg", calm="face.jpg")
     calm = calm.model_copy(update={"controls": Controls(head_motion=0.0, blink=2.0)})
