@@ -36,7 +36,7 @@ STARTS: Final = {
         (("-m", "dubline.worker", "--help"), 0),
         (("-m", "dubline.worker", "probe"), 2),
         (("-m", "dubline.worker", "render"), 2),
-        (("-c", "import dubline.worker.child, dubline.worker.rendering.renderer, dubline.worker.media.mux"), 0),
+        (("-c", "import dubline.worker.child, dubline.worker.rendering.pipeline, dubline.worker.media.mux"), 0),
     ),
 }
 #: What an image must not contain.

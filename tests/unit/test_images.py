@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,10 @@ def test_hadolint_finds_nothing(image: str) -> None:
         pytest.skip("hadolint, of the dev extra, is not installed")
     found = subprocess.run([program, ROOT / image / "Dockerfile"], check=False, capture_output=True, text=True)
     assert (found.stdout, found.returncode) == ("", 0)
+
+
+def test_the_modules_that_are_started_exist() -> None:
+    words = [word for starts in STARTS.values() for arguments, _ in starts for word in arguments]
+    modules = {name for word in words for name in re.findall(r"dubline\.[\w.]+", word)}
+    assert len(modules) > 4
+    assert [name for name in modules if find_spec(name) is None] == []
