@@ -71,6 +71,7 @@ INTERNAL: Final = frozenset(
         "Deletions.removed",
         "Deletions.without_job",
         "Events.after",
+        "Events.append",
         "Events.prune",
         "Jobs.queued_counts",
         "Jobs.refund",
@@ -108,8 +109,11 @@ INTERNAL: Final = frozenset(
         "Workers.begin_test",
         "Workers.failed",
         "Workers.forget",
+        "Workers.leave",
         "Workers.quarantine",
         "Workers.read",
+        "Workers.running",
+        "Workers.stay",
         "Workers.succeeded",
     }
 )
