@@ -232,7 +232,10 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
 #: These read each row of one batch, which has at most 10,000, or count up to a limit, or write rows.
 CALLS_OF_MANY: Final[dict[str, Callable[[Store], object]]] = {
     "Backlogs.read": lambda store: store.backlogs.read(40),
-    "Predictions.workload": lambda store: store.predictions.workload(40),
+    "Predictions.workload": lambda store: store.predictions.workload(40, 40),
+    "Predictions.queue": lambda store: store.predictions.queue(40, 40),
+    "Predictions.open_job": lambda store: store.predictions.open_job(TENANT, UUID(int=8)),
+    "Predictions.open_jobs": lambda store: store.predictions.open_jobs(TENANT, BIG),
     "Predictions.sum_up": lambda store: store.predictions.sum_up(),
     "Jobs.queued_counts": lambda store: store.jobs.queued_counts(),
     "Uploads.waiting_count": lambda store: store.uploads.waiting_count(),

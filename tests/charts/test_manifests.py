@@ -36,7 +36,7 @@ READS: dict[str, tuple[type[Settings], ...]] = {
         *(LogSettings, MetricsSettings, ScalingSettings),
     ),
     "maintenance": (
-        *(MaintenanceSettings, DatabaseSettings, BrokerSettings),
+        *(MaintenanceSettings, DatabaseSettings, BrokerSettings, ScalingSettings),
         *(BucketSettings, LogSettings, MetricsSettings),
     ),
     "prober": (

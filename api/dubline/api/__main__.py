@@ -20,6 +20,7 @@ from dubline.orchestration.settings import (
     LimitSettings,
     LogSettings,
     MetricsSettings,
+    ScalingSettings,
     validation_messages,
 )
 from dubline.orchestration.storage.objects import Objects
@@ -54,6 +55,7 @@ def _connect(settings: ApiSettings) -> Services:
         objects=Objects(BucketSettings.read()),
         limits=LimitSettings.read(),
         rates=Rates(settings.rates_url.get_secret_value()),
+        pools=tuple(pool.policy() for pool in ScalingSettings.read().pools),
     )
 
 

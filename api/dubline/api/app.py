@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 
-from dubline.api import audit, batches, health, jobs, keys, limits, openapi, problems, uploads, usage, verifications
+from dubline.api import (
+    audit,
+    batches,
+    health,
+    jobs,
+    keys,
+    limits,
+    openapi,
+    problems,
+    scaling,
+    uploads,
+    usage,
+    verifications,
+)
 from dubline.api.body_limit import BodyLimit
 from dubline.api.bulkhead import Bulkhead
 from dubline.api.gate import Gate
@@ -46,7 +59,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.readiness = Readiness(services.store)
     app.state.bulkhead = Bulkhead()
-    for module in (uploads, jobs, batches, keys, usage, audit, limits, verifications, health):
+    for module in (uploads, jobs, batches, keys, usage, audit, limits, scaling, verifications, health):
         app.include_router(module.router)
     problems.install(app)
     openapi.install(app)

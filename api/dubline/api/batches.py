@@ -18,9 +18,9 @@ from dubline.api.pages import Cursor, Limit
 from dubline.api.schemas.batches import BatchAnswer, BatchListAnswer, BatchListItem, BatchRequest
 from dubline.api.schemas.fields import Printable
 from dubline.api.schemas.jobs import JobPageAnswer
-from dubline.api.services import ServicesDep
+from dubline.api.services import Services, ServicesDep
 from dubline.api.waiting import WaitS
-from dubline.orchestration.domain.batches import JobPage
+from dubline.orchestration.domain.batches import Batch, JobPage
 from dubline.orchestration.domain.listing import BatchFilter, Window
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"], route_class=BodyRoute)
@@ -63,7 +63,7 @@ def create_batch(  # noqa: PLR0913, PLR0917 - the parts of a request
     )
     response.headers["Location"] = f"/v1/batches/{batch.id}"
     idempotency.mark(response, replayed=replayed)
-    return BatchAnswer.of(batch)
+    return _answer(batch, services)
 
 
 @router.get("", summary="List batches")
@@ -92,7 +92,7 @@ async def get_batch(
     """
 
     def read() -> BatchAnswer:
-        return BatchAnswer.of(services.store.batches.get(tenant, batch_id))
+        return _answer(services.store.batches.get(tenant, batch_id), services)
 
     return await waiting.until(request, wait_s, read, lambda batch: batch.finished)
 
@@ -137,7 +137,7 @@ async def list_jobs(  # noqa: PLR0913, PLR0917 - the parameters of the list
 @router.post("/{batch_id}/cancel", summary="Cancel a batch", responses=problems(404))
 def cancel_batch(batch_id: UUID, tenant: Tenant, services: ServicesDep) -> BatchAnswer:
     """Cancel every job of the batch that is not final. Final jobs keep their state and video. Idempotent."""
-    return BatchAnswer.of(services.store.batches.cancel(tenant, batch_id))
+    return _answer(services.store.batches.cancel(tenant, batch_id), services)
 
 
 @router.delete("/{batch_id}", summary="Delete a batch", **deletion.route(404))
@@ -146,3 +146,7 @@ def delete_batch(
 ) -> Response:
     """Delete a batch with all its jobs and videos. Jobs that are not final are cancelled first."""
     return deletion.response(services.store.deletions.batch(tenant, batch_id, actor, inputs=inputs))
+
+
+def _answer(batch: Batch, services: Services) -> BatchAnswer:
+    return BatchAnswer.of(batch, services.etas.of_batch(batch))

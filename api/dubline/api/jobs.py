@@ -148,11 +148,13 @@ def _listed(job: ListedJob, services: Services, now: datetime, *, signed: bool) 
 
 def _fields(job: Job, attempt_started_at: datetime | None, services: Services) -> dict[str, object]:
     now = datetime.now(UTC)
+    seconds, error_s = services.etas.of_job(job, attempt_started_at, now)
     return {
         **{name: getattr(job, name) for name in _COPIED},
         **asdict(job.options),
         "percent": job.progress_percent,
-        "eta_s": eta_s(job, attempt_started_at, now),
+        "eta_s": seconds,
+        "eta_error_s": error_s,
         "error": fault(job.error_code, job.error_detail),
         "result": _result(job, services, now),
     }

@@ -8,6 +8,8 @@ from dubline.orchestration.domain.keys import Scope
 
 #: Below these paths every request needs the scope `admin`.
 ADMIN_PATHS: Final = ("/v1/keys", "/v1/audit")
+#: Below this path every request needs the scope `scaling`, because the numbers are those of all tenants.
+SCALING_PATHS: Final = ("/v1/scaling",)
 #: Below these paths a POST reads only.
 READING_PATHS: Final = ("/v1/verifications",)
 
@@ -16,6 +18,8 @@ def needed(method: str, path: str) -> Scope:
     """Return the scope that a request needs."""
     if _is_below(path, ADMIN_PATHS):
         return Scope.ADMIN
+    if _is_below(path, SCALING_PATHS):
+        return Scope.SCALING
     if method in {"GET", "HEAD", "OPTIONS"} or _is_below(path, READING_PATHS):
         return Scope.READ
     return Scope.DELETE if method == "DELETE" else Scope.SUBMIT

@@ -7,8 +7,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from dubline.api.etas import Etas
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.rates import Rates
+from dubline.orchestration.scaling.policy import Policy
 from dubline.orchestration.settings import LimitSettings
 from dubline.orchestration.storage.objects import Objects
 
@@ -21,6 +23,13 @@ class Services:
     objects: Objects
     limits: LimitSettings
     rates: Rates = field(default_factory=Rates)
+    pools: tuple[Policy, ...] = ()
+    """The pools that are scaled; none: those that have workers."""
+    etas: Etas = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Create what the services share."""
+        object.__setattr__(self, "etas", Etas(self.store))
 
 
 def _services(request: Request) -> Services:

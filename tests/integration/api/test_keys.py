@@ -68,6 +68,7 @@ def test_the_audit_log_names_the_key_that_did_it(admin: TestClient, stranger: Te
         (Scope.ADMIN, "GET", "/v1/audit"),
         (Scope.ADMIN, "POST", "/v1/keys"),
         (Scope.ADMIN, "DELETE", "/v1/keys/0123456789ab"),
+        (Scope.SCALING, "GET", "/v1/scaling/default"),
     ],
 )
 def test_a_request_needs_its_scope_and_no_other(

@@ -27,6 +27,7 @@ ROUTES = {
     "/v1/keys": {"get", "post"},
     "/v1/keys/{key_id}": {"delete"},
     "/v1/keys/{key_id}/rotate": {"post"},
+    "/v1/scaling/{pool}": {"get"},
     "/v1/usage": {"get"},
     "/v1/audit": {"get"},
     "/v1/limits": {"get"},

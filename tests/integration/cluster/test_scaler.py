@@ -144,7 +144,7 @@ def test_a_worker_that_claims_meanwhile_stays(
     first, second = pods.add("pod-1"), pods.add("pod-2")
     settle(double, name)
     polled(store, first, second)
-    read = store.backlogs.read
+    read = store.predictions.workload
 
     def then_claimed() -> object:
         found = read()
@@ -152,7 +152,7 @@ def test_a_worker_that_claims_meanwhile_stays(
         assert store.leases.claim(f"{second}:1/2", LEASE_S) is not None
         return found
 
-    monkeypatch.setattr(store.backlogs, "read", then_claimed)
+    monkeypatch.setattr(store.predictions, "workload", then_claimed)
     (done,) = Scaler(store, cluster, [pool(name)]).run()
     assert (done.workers, done.held, replicas(double, name)) == (1, "claimed_meanwhile", 1)
     Controller(double.objects).step()

@@ -12,15 +12,20 @@ from pydantic import Field, ValidationError
 from dubline.api.documents import Document
 from dubline.api.problems import ITEMS_SHOWN
 from dubline.api.schemas.fields import KeptS, Percent, RequestModel, ResponseModel
-from dubline.api.schemas.jobs import JobRequest
+from dubline.api.schemas.jobs import ETA_ERROR, JobRequest
 from dubline.orchestration.domain.batches import Batch, BatchSummary, Retention
 from dubline.orchestration.domain.errors import TooManyRowsError
+from dubline.orchestration.domain.eta import Eta
 from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.settings import LimitSettings
 
 INPUTS_KEPT: Final = (
     "Seconds from the end of the batch's last job until its uploads are deleted. An upload is kept longer only while a "
     "job that is not final names it, or another batch whose own period ends later. null: the batch asks for nothing."
+)
+ETA: Final = (
+    "Estimated seconds until its last job is done: the work ahead of it in the fair order, divided by the live "
+    "workers; null if it is finished or no worker is alive."
 )
 RESULTS_KEPT: Final = "Seconds from the end of a job until its video is deleted; null: kept."
 
@@ -82,11 +87,13 @@ class BatchAnswer(ResponseModel):
     counts: dict[JobState, int] = Field(description="Number of jobs per state; every state is a key.")
     percent: Percent
     finished: bool = Field(description="Whether every job has reached a final state.")
+    eta_s: float | None = Field(ge=0, description=ETA, examples=[840.0])
+    eta_error_s: float | None = Field(ge=0, description=ETA_ERROR, examples=[60.0])
     retention: RetentionAnswer
     created_at: datetime
 
     @classmethod
-    def of(cls, batch: Batch) -> Self:
+    def of(cls, batch: Batch, eta: Eta | None) -> Self:
         """Convert a batch."""
         return cls(
             id=batch.id,
@@ -94,6 +101,8 @@ class BatchAnswer(ResponseModel):
             counts={state: batch.counts.get(state, 0) for state in JobState},
             percent=batch.progress_percent,
             finished=batch.finished,
+            eta_s=None if eta is None else round(eta.seconds, 1),
+            eta_error_s=None if eta is None else round(eta.error_s, 1),
             retention=RetentionAnswer(inputs_s=batch.retention.inputs_s, results_s=batch.retention.results_s),
             created_at=batch.created_at,
         )

@@ -23,6 +23,8 @@ from dubline.orchestration.domain.jobs import Attempt, Cause, JobState, NewJob, 
 
 NAMED: Final = "Null if the job failed because there is no such upload."
 
+ETA_ERROR: Final = "Standard error of `eta_s`; null if it is not known."
+
 
 class JobInputsRequest(RequestModel):
     """The two files of a job."""
@@ -103,7 +105,14 @@ class JobAnswer(RenderOptionsAnswer):
     state: JobState = Field(description="queued, running or retrying; finally succeeded, failed or cancelled.")
     stage: Stage | None = Field(description="Current step of the running attempt.")
     percent: Percent
-    eta_s: float | None = Field(ge=0, description="Estimated seconds until it is done, if known.", examples=[12.5])
+    eta_s: float | None = Field(
+        ge=0,
+        description=(
+            "Estimated seconds until it is done: of a running job by its progress, of a waiting one by the work ahead "
+            "of it in the fair order, divided by the live workers. Null if it is not known; in lists, also if it waits."
+        ),
+        examples=[12.5],
+    )
     attempt_count: int = Field(description="Attempts begun so far.")
     gpu_s: float = Field(description="Seconds of device time of all attempts.", examples=[8.25])
     created_at: datetime
@@ -118,6 +127,7 @@ class JobAnswer(RenderOptionsAnswer):
 class JobDetail(JobAnswer):
     """One job with its attempts."""
 
+    eta_error_s: float | None = Field(ge=0, description=ETA_ERROR, examples=[2.5])
     attempts: list[AttemptAnswer] = Field(description="Oldest first.")
 
 

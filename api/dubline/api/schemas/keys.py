@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field
 
 from dubline.api.schemas.fields import RequestModel, ResponseModel
-from dubline.orchestration.domain.keys import DEFAULT_SCOPES, LIFE_MAX_S, OVERLAP_S, ApiKey, NewKey, Scope
+from dubline.orchestration.domain.keys import LIFE_MAX_S, OVERLAP_S, ApiKey, NewKey, Scope
+
+#: Scopes that a tenant gives to its keys.
+TenantScope = Literal[Scope.SUBMIT, Scope.READ, Scope.DELETE, Scope.ADMIN]
 
 
 class KeyRequest(RequestModel):
     """A key to create."""
 
-    scopes: frozenset[Scope] = Field(
-        default=DEFAULT_SCOPES,
+    scopes: frozenset[TenantScope] = Field(
+        default=frozenset({Scope.SUBMIT, Scope.READ, Scope.DELETE}),
         min_length=1,
         description="submit: POST. read: GET. delete: DELETE. admin: keys and the audit log.",
         examples=[["read", "submit"]],

@@ -74,6 +74,7 @@ class Job(Response):
     stage: str | None = None
     percent: float = 0.0
     eta_s: float | None = None
+    eta_error_s: float | None = None
     attempt_count: int = 0
     attempts: tuple[Attempt, ...] = ()
     gpu_s: float = 0.0
@@ -95,6 +96,8 @@ class Batch(Response):
     job_count: int
     counts: dict[str, int] = Field(default_factory=dict)
     percent: float = 0.0
+    eta_s: float | None = None
+    eta_error_s: float | None = None
     finished: bool = False
 
 

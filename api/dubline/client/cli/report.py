@@ -41,7 +41,7 @@ def of_job(job: Job) -> Iterator[str]:
     stage = f", {job.stage}" if job.stage else ""
     yield f"job {job.id}{name}: {job.state}{stage}, {job.percent:.0f} %"
     if job.eta_s is not None:
-        yield f"  about {job.eta_s:.0f} s to go"
+        yield f"  about {job.eta_s:.0f} s to go{_error(job.eta_error_s)}"
     for attempt in job.attempts:
         cause = f", {attempt.cause}" if attempt.cause else ""
         held = f", {attempt.gpu_s:.1f} s on the device" if attempt.gpu_s else ""
@@ -54,6 +54,10 @@ def of_job(job: Job) -> Iterator[str]:
         yield f"  the video was deleted at {job.result_deleted_at}"
 
 
+def _error(seconds: float | None) -> str:
+    return "" if seconds is None else f", give or take {seconds:.0f} s"
+
+
 def of_deletion(noun: str, identifier: str, audit_id: str | None) -> str:
     """Describe a deletion with its audit entry."""
     kept = f" Audit entry: {audit_id}." if audit_id else ""
@@ -64,6 +68,8 @@ def of_batch(batch: Batch, jobs: Sequence[Job]) -> Iterator[str]:
     """Describe a batch with its failed jobs."""
     counts = ", ".join(f"{count} {state}" for state, count in batch.counts.items() if count)
     yield f"batch {batch.id}: {counts or 'no jobs'}, {batch.percent:.0f} %"
+    if batch.eta_s is not None:
+        yield f"  about {batch.eta_s:.0f} s to go{_error(batch.eta_error_s)}"
     for job in jobs:
         if job.error:
             yield f"  failed  {job.custom_id or job.id}  {job.error}"

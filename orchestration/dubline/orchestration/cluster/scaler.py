@@ -15,9 +15,9 @@ from uuid import UUID, uuid5
 import structlog
 
 from dubline.orchestration.cluster import costs, metrics
-from dubline.orchestration.cluster.demand import demands
 from dubline.orchestration.cluster.errors import ClusterError, ClusterUnavailableError
 from dubline.orchestration.cluster.view import Absences, View, view
+from dubline.orchestration.demand import demands
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
 from dubline.orchestration.domain.events import EventKind
 from dubline.orchestration.scaling.decision import Decision, decide
@@ -106,7 +106,7 @@ class Scaler:
             blocked = frozenset(
                 pool for pool, memory in self._memories.items() if self._clock() < memory.state.resume_at_s
             )
-            found = demands(self._store.backlogs.read(), list(self._policies.values()), blocked)
+            found = demands(self._store.predictions.workload(), list(self._policies.values()), blocked)
         except DatabaseUnavailableError:
             for pool in self._policies:
                 self._hold(pool, "database_unavailable", record=False)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from dubline.orchestration.cluster.demand import Demand
     from dubline.orchestration.cluster.objects import Deployment, Pod
+    from dubline.orchestration.demand import Demand
     from dubline.orchestration.domain.workers import RunningJob
 
 
@@ -85,7 +85,7 @@ def view(  # noqa: PLR0913 - everything that is known about a pool
         deployment: its Deployment.
         found: the pods of its selector.
         running: what all workers are rendering, read after the pods.
-        demand: the waiting work of the pool.
+        demand: the work of the pool.
         absences: of the pool; changed.
         at_s: time of a clock that never goes back.
         now: time of day, for the ages of pods.
@@ -109,6 +109,6 @@ def view(  # noqa: PLR0913 - everything that is known about a pool
         starting_ages_s=(*starting, *([math.inf] * len(missing_s) if deployment.refused else missing_s)),
         waiting=demand.waiting,
         running=len(own),
-        backlog_s=demand.device_s + sum(job.left_s for job in own),
+        backlog_s=demand.backlog_s,
     )
     return View(deployment=deployment, pods=pods, running=by_pod, observation=observation)

@@ -22,6 +22,7 @@ from dubline.orchestration.settings import (
     DatabaseSettings,
     MaintenanceSettings,
     MetricsSettings,
+    ScalingSettings,
 )
 from dubline.orchestration.storage.objects import Objects
 
@@ -39,7 +40,7 @@ def maintain(_: Namespace) -> int:
     objects, settings = Objects(BucketSettings.read()), MaintenanceSettings.read()
     published = MetricsSettings.read()
     with Store.connect(DatabaseSettings.read()) as store:
-        REGISTRY.register(BacklogCollector(store))
+        REGISTRY.register(BacklogCollector(store, pools=[pool.policy() for pool in ScalingSettings.read().pools]))
         with (
             metrics.published(published),
             tracing.configured("maintenance"),

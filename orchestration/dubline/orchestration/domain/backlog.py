@@ -29,8 +29,6 @@ class JobBacklog:
     preset: str
     tenant_class: TenantClass
     jobs: int
-    device_s: float
-    """Predicted seconds of their work on a worker; of running jobs, of what is left of it."""
     oldest_s: float
     """Seconds since the oldest of them became claimable; 0 if it is not claimable yet."""
 

@@ -256,6 +256,12 @@ class DatabaseUnavailableError(DublineError):
     status = 503
 
 
+class BacklogUnknownError(DatabaseUnavailableError):
+    """The waiting jobs are not counted yet, because a migration is running. Send the request again when it is done."""
+
+    code = "backlog_unknown"
+
+
 class BusyError(DublineError):
     """The service has too much to do at the moment. Send the request again after `Retry-After` seconds."""
 

@@ -17,6 +17,8 @@ class Scope(StrEnum):
     READ = "read"
     DELETE = "delete"
     ADMIN = "admin"
+    SCALING = "scaling"
+    """The work of all tenants together. Only an operator creates such keys."""
 
 
 #: Scopes of a key for which none are given.

@@ -12,7 +12,5 @@ class RunningJob:
     host: str
     """Host of the worker; on Kubernetes the name of its pod."""
     preset: str
-    left_s: float
-    """Predicted device seconds of what is left of it."""
     unsaved_s: float
     """Seconds since its last checkpoint, or since the attempt began: what is lost if the worker is killed now."""

@@ -36,6 +36,16 @@ class Workload:
     """Live workers by pool."""
     predictor: Predictor
 
+    def on_any(self, place: Waiting, preset: str | None = None) -> Predicted:
+        """Predict the time of the jobs in one place: of running ones on their pool, of others on any.
+
+        Args:
+            place: where they are.
+            preset: of the jobs; None: of all.
+        """
+        found = (one for one in self.work if one.waiting == place and preset in {None, one.preset})
+        return sum((self._predicted(one.pool, [one]) for one in found), Predicted())
+
     def times(self, pool: str, *places: Waiting) -> dict[str, Predicted]:
         """Predict the time that a pool takes for the jobs in some places, by preset."""
         found: defaultdict[str, list[Work]] = defaultdict(list)
@@ -44,7 +54,7 @@ class Workload:
                 found[one.preset].append(one)
         return {preset: self._predicted(pool, work) for preset, work in found.items()}
 
-    def _predicted(self, pool: str, work: list[Work]) -> Predicted:
+    def _predicted(self, pool: str | None, work: list[Work]) -> Predicted:
         total = Predicted()
         for one in work:
             rate = self.predictor.rate(one.preset, pool, one.crop_size)

@@ -13,12 +13,15 @@ from prometheus_client.registry import Collector
 from dubline.options.render import PRESETS
 from dubline.orchestration.domain.backlog import TenantClass, Waiting
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
+from dubline.orchestration.maintenance import backlog_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.domain.backlog import Backlog, JobBacklog
+    from dubline.orchestration.domain.workload import Workload
+    from dubline.orchestration.scaling.policy import Policy
 
 #: Seconds for which what was read is used again, so that many scrapers cost no more than one.
 CACHE_S: Final = 5.0
@@ -47,18 +50,21 @@ class BacklogCollector(Collector):
     Args:
         store: the rows.
         clock: a monotonic clock, in seconds.
+        pools: the pools that are scaled; none: those that have workers.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float] = monotonic, pools: Sequence[Policy] = ()) -> None:
         self._store = store
+        self._pools = pools
         self._clock = clock
         self._lock = Lock()
         self._read_at_s = float("-inf")
-        self._read: Backlog | None = None
+        self._read: tuple[Backlog, Workload] | None = None
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """List the metrics without values, so that registering reads nothing."""
         yield from _families().values()
+        yield from backlog_metrics.families().values()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Return the metrics with values, at most `CACHE_S` seconds old; none without the database."""
@@ -69,11 +75,13 @@ class BacklogCollector(Collector):
                 self._read_at_s = self._clock()
             read = self._read
         if read is not None:
-            yield from _filled(read)
+            backlog, workload = read
+            yield from _filled(backlog)
+            yield from backlog_metrics.filled(workload, self._pools)
 
-    def _try_read(self) -> Backlog | None:
+    def _try_read(self) -> tuple[Backlog, Workload] | None:
         try:
-            return self._store.backlogs.read()
+            return self._store.backlogs.read(), self._store.predictions.workload()
         except DatabaseUnavailableError:
             return None
 
@@ -82,7 +90,6 @@ def _families() -> dict[str, GaugeMetricFamily]:
     """Create the metrics of the database without values, by name."""
     families = (
         GaugeMetricFamily("dubline_queue_jobs", "Jobs by place.", labels=["state", "preset", "tenant_class"]),
-        GaugeMetricFamily("dubline_backlog_seconds", "Predicted device time of jobs.", labels=["state", "preset"]),
         GaugeMetricFamily(
             "dubline_queue_oldest_seconds", "Age of the oldest claimable job.", labels=["preset", "tenant_class"]
         ),
@@ -112,9 +119,6 @@ def _filled(backlog: Backlog) -> Iterator[GaugeMetricFamily]:
 def _add_preset(families: dict[str, GaugeMetricFamily], preset: str, jobs: list[JobBacklog]) -> None:
     """Add every place and class of one preset, also those without jobs, whose numbers are 0."""
     read = {(one.waiting, one.tenant_class): one for one in jobs}
-    for waiting in Waiting:
-        device_s = sum(one.device_s for one in jobs if one.waiting is waiting)
-        families["dubline_backlog_seconds"].add_metric([waiting, preset], device_s)
     for tenant_class in TenantClass:
         for waiting in Waiting:
             one = read.get((waiting, tenant_class))

@@ -88,6 +88,7 @@ INTERNAL: Final = frozenset(
         "Leases.retry",
         "Leases.save_checkpoint",
         "Outbox.publish",
+        "Predictions.queue",
         "Predictions.sum_up",
         "Predictions.workload",
         "Restored.repair_events",

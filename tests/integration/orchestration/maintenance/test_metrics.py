@@ -41,7 +41,7 @@ def test_the_backlog_is_the_predicted_time_of_what_waits_and_runs(store: Store, 
     factory.probing(UploadKind.SPEECH)
     lease = store.leases.claim("worker", 60)
     assert lease is not None
-    change(store, "UPDATE jobs SET cost_s = 8, available_at = now() - interval '100 s'")
+    change(store, "UPDATE jobs SET work_s = 8, available_at = now() - interval '100 s'")
     change(store, "UPDATE jobs SET progress_percent = 75 WHERE state = 'running'")
     registry = registry_of(store, Clock())
 
@@ -63,7 +63,7 @@ def test_the_backlog_is_the_predicted_time_of_what_waits_and_runs(store: Store, 
 
 def test_jobs_of_limited_tenants_are_a_class_of_their_own(store: Store, factory: JobFactory) -> None:
     factory.job()
-    change(store, "UPDATE jobs SET cost_s = 8")
+    change(store, "UPDATE jobs SET work_s = 8")
     change(store, "UPDATE tenants SET running_jobs = 1 WHERE name IN (SELECT tenant FROM jobs)")
     registry = registry_of(store, Clock())
     places = {"state": "claimable", "preset": "base"}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
-from dubline.orchestration.database.store.fairness.order_keys import COST
 from dubline.orchestration.database.store.outbox import COUNT_LIMIT
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.backlog import Backlog, JobBacklog, TenantClass, Waiting
@@ -18,13 +17,12 @@ if TYPE_CHECKING:
 LIMIT: Final = 10_000
 
 
-def _place(waiting: Waiting, jobs: str, order: str, device_s: str = COST) -> str:
+def _place(waiting: Waiting, jobs: str, order: str) -> str:
     """Return the statement that adds up the first jobs in one range of an index, for each tenant and preset."""
     return f"""(
-    SELECT '{waiting}' AS waiting, tenant, preset, count(*) AS jobs, sum(device_s) AS device_s,
-        min(available_at) AS oldest_at
+    SELECT '{waiting}' AS waiting, tenant, preset, count(*) AS jobs, min(available_at) AS oldest_at
     FROM (
-        SELECT tenant, preset, {device_s} AS device_s, available_at FROM jobs WHERE {jobs} ORDER BY {order} LIMIT :limit
+        SELECT tenant, preset, available_at FROM jobs WHERE {jobs} ORDER BY {order} LIMIT :limit
     ) AS read GROUP BY tenant, preset
 )"""  # noqa: S608 - our own text
 
@@ -33,11 +31,11 @@ _PLACES: Final = (
     _place(Waiting.CLAIMABLE, "state = 'queued' AND available_at <= now()", "order_key"),
     _place(Waiting.CLAIMABLE, "state = 'retrying' AND available_at <= now()", "available_at"),
     _place(Waiting.DELAYED, "state = 'retrying' AND available_at > now()", "available_at"),
-    _place(Waiting.RUNNING, "state = 'running'", "lease_expires_at", f"{COST} * (1 - progress_percent / 100)"),
+    _place(Waiting.RUNNING, "state = 'running'", "lease_expires_at"),
 )
 #: Added up before tenants are joined: of thousands of jobs, the join and its order would take longer than reading.
 _JOBS: Final = text(f"""
-SELECT waiting, preset, running_jobs IS NOT NULL AS limited, sum(jobs) AS jobs, sum(device_s) AS device_s,
+SELECT waiting, preset, running_jobs IS NOT NULL AS limited, sum(jobs) AS jobs,
     greatest(0, extract(epoch FROM now() - min(oldest_at))) AS oldest_s
 FROM ({" UNION ALL ".join(_PLACES)}) AS open JOIN tenants ON tenants.name = tenant GROUP BY waiting, preset, limited
 """)  # noqa: S608 - our own text
@@ -85,7 +83,6 @@ class Backlogs:
                     preset=row.preset,
                     tenant_class=TenantClass.LIMITED if row.limited else TenantClass.DEFAULT,
                     jobs=int(row.jobs),
-                    device_s=float(row.device_s),
                     oldest_s=float(row.oldest_s),
                 )
                 for row in jobs

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from dubline.orchestration.database.store.attempts.charges import host_of, worker_of
-from dubline.orchestration.database.store.fairness.order_keys import COST
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.quarantine import quarantine_s
 from dubline.orchestration.domain.workers import RunningJob
@@ -61,7 +60,7 @@ RETURNING {host_of("name")} AS host
 """  # noqa: S608 - our own text
 _STAY: Final = f"UPDATE workers SET leaving_until = NULL WHERE {host_of('name')} = ANY(%(hosts)s)"  # noqa: S608
 _RUNNING: Final = f"""
-SELECT {host_of("lease_worker")} AS host, preset, {COST} * (1 - progress_percent / 100) AS left_s,
+SELECT {host_of("lease_worker")} AS host, preset,
     extract(epoch FROM now() - greatest(attempts.started_at, (
         SELECT max(created_at) FROM checkpoints WHERE checkpoints.job_id = jobs.id
     )))::float8 AS unsaved_s
@@ -114,7 +113,7 @@ class Workers:
     def running(self) -> tuple[RunningJob, ...]:
         """Read what each worker is rendering; a job whose lease has expired counts until it is rescued."""
         return tuple(
-            RunningJob(host=row.host, preset=row.preset, left_s=float(row.left_s), unsaved_s=max(0.0, row.unsaved_s))
+            RunningJob(host=row.host, preset=row.preset, unsaved_s=max(0.0, row.unsaved_s))
             for row in self._run(_RUNNING)
         )
 
