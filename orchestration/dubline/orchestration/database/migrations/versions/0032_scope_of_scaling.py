@@ -10,8 +10,8 @@ from alembic import op
 
 from dubline.orchestration.database.migrations import without_blocking
 
-revision = "0031"
-down_revision = "0030"
+revision = "0032"
+down_revision = "0031"
 branch_labels = None
 depends_on = None
 
