@@ -62,6 +62,13 @@ def test_an_api_that_counts_for_itself_does_not_reach_the_broker(render: Render)
     assert PORTS["broker"] not in reachable(objects, api["spec"]["template"]["metadata"]["labels"])
 
 
+def test_the_receiver_of_traces_is_reached_only_if_there_is_one(render: Render) -> None:
+    labels = {"app.kubernetes.io/name": "dubline", "app.kubernetes.io/instance": "dubline"}
+    labels["app.kubernetes.io/component"] = "worker"
+    assert 4318 not in reachable(render("--set-json", walls()), labels)
+    assert 4318 in reachable(render("--set-json", walls(tracing={"endpoint": "http://collector:4318"})), labels)
+
+
 def test_only_the_api_and_ports_of_metrics_may_be_called(render: Render) -> None:
     policies = [one for one in render("--set-json", walls("keda")) if one["kind"] == "NetworkPolicy"]
     called = {

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.images import STARTS, instructions, is_sent
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = {"api": ("cluster",), "worker": ("worker", "provenance")}
+EXTRAS = {"api": ("cluster", "tracing"), "worker": ("worker", "provenance", "tracing")}
 #: Installed before the requirements, to choose its build.
 TORCH = "torch==2.13.0"
 

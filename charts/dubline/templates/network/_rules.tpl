@@ -22,11 +22,14 @@ What each component may open a connection to, as YAML: lists of names in `.Value
 component that is not listed may only ask the name server.
 */}}
 {{- define "dubline.destinations" -}}
-api: {{ empty .Values.secret.keys.ratesUrl | ternary (list "database" "bucket") (list "database" "bucket" "broker") | toJson }}
-maintenance: [database, broker, bucket]
-prober: [database, broker, bucket]
-worker: [database, broker, bucket]
+{{- $common := empty .Values.tracing.endpoint | ternary (list) (list "tracing") -}}
+{{- $rates := empty .Values.secret.keys.ratesUrl | ternary (list) (list "broker") -}}
+{{- $stores := list "database" "broker" "bucket" -}}
+api: {{ concat (list "database" "bucket") $rates $common | toJson }}
+maintenance: {{ concat $stores $common | toJson }}
+prober: {{ concat $stores $common | toJson }}
+worker: {{ concat $stores $common | toJson }}
 {{- if eq .Values.scaling "own" }}
-scaler: [database, apiServer]
+scaler: {{ concat (list "database" "apiServer") $common | toJson }}
 {{- end }}
 {{- end }}
