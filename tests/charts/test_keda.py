@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from dubline.api.schemas.scaling import PoolAnswer
 from dubline.orchestration.settings import ScalingSettings
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def test_keda_scales_each_pool_as_the_setting_of_the_pools_says(
         expected = {"backlog": ("backlog_s", pool.target_s), "depth": ("jobs", pool.jobs_per_worker)}[pool.basis]
         read = trigger["metadata"]
         assert (read["valueLocation"], float(read["targetValue"])) == expected
+        assert read["valueLocation"] in PoolAnswer.model_fields
         assert urlsplit(read["url"]).path == f"/v1/scaling/{pool.name}"
 
 
