@@ -12,7 +12,7 @@ import pytest
 from tests.integration.conftest import postgres_program
 from tests.integration.orchestration.rows import change, column, pass_time
 
-from dubline.orchestration.__main__ import main
+from dubline.orchestration.__main__ import _execute, _parser
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import LeaseLostError
 from dubline.orchestration.domain.events import Cursor, EventKind
@@ -112,7 +112,7 @@ def run_restored(
     def run() -> list[str]:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        assert main(["restored"]) == 1
+        assert _execute(_parser().parse_args(["restored"])) == 1
         return capsys.readouterr().out.splitlines()
 
     return run

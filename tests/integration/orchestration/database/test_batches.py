@@ -180,7 +180,7 @@ def test_ten_thousand_rows_are_one_transaction_of_a_few_statements(store: Store,
     event.remove(store._engine, "before_cursor_execute", record)
     assert batch.counts[JobState.QUEUED] == 10_000
     # Half a second on an idle machine (benchmarks/store.py); one statement per row would take ten seconds.
-    assert len(executed) < 12
+    assert len(executed) <= 12
 
 
 def test_another_tenants_batch_is_not_found(store: Store, factory: JobFactory) -> None:

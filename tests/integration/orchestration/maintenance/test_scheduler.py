@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,12 @@ class SilentServer:
         self._server.settimeout(60)
         self._accepted: list[socket.socket] = []
         self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
-        threading.Thread(target=lambda: self._accepted.append(self._server.accept()[0]), daemon=True).start()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        # It may be closed before anyone connects.
+        with suppress(OSError):
+            self._accepted.append(self._server.accept()[0])
 
     def accepted(self) -> bool:
         return bool(self._accepted)
