@@ -24,12 +24,12 @@ from PIL import Image
 
 from dubline.framing import crop, face
 from dubline.models.sampling import FADE_FRAMES
+from dubline.models.weights import load_networks
 from dubline.orchestration.domain.video_size import scale
 from dubline.worker.media import audio, frame, image
 from dubline.worker.media.container import identify
 from dubline.worker.rendering import device
 from dubline.worker.rendering.full_size.compositor import Compositor
-from dubline.worker.rendering.model_cache import ModelCache
 from dubline.worker.rendering.motion import PreparedSource, frame_count, segments
 
 DEMO: Final = Path(__file__).parents[1] / "demo"
@@ -244,7 +244,7 @@ def main(args: argparse.Namespace) -> None:
     """Run the benchmark and print the figures."""
     device.make_deterministic()
     torch.set_num_threads(args.threads)
-    networks = ModelCache(torch.device("cpu")).get(args.preset)
+    networks = load_networks(args.preset, torch.device("cpu"))
     preset = networks.preset
     seconds = round(args.minutes * 60)
     rate_hz = preset.sample_rate_hz

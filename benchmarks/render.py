@@ -25,6 +25,7 @@ from dubline.worker.rendering import device
 from dubline.worker.rendering.job import RenderJob
 from dubline.worker.rendering.model_cache import ModelCache
 from dubline.worker.rendering.pipeline import Renderer
+from dubline.worker.rendering.weights_cache import WeightsCache
 
 DEMO: Final = Path(__file__).parents[1] / "demo"
 
@@ -80,7 +81,12 @@ def main(portrait: Path, speech: Path, height_px: int | None) -> None:
 
 def measure(job: RenderJob) -> None:
     """Render twice and print the times of the second run, when everything is loaded."""
-    renderer = Renderer(ModelCache(torch.device("cpu")))
+    with tempfile.TemporaryDirectory() as folder:
+        # No bucket is needed for the weights of the package.
+        weights = WeightsCache(Path(folder), limit_bytes=10**9, objects=None)  # type: ignore[arg-type]
+        models = ModelCache(torch.device("cpu"), weights, budget_bytes=10**9)
+        models.get(job.options.preset)
+    renderer = Renderer(models)
     for _ in range(2):
         clock, started = StageClock(), time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
