@@ -2,8 +2,8 @@
 PYTHON ?= python3
 # URL of another package index for torch, for example that of its CPU build. Empty: pip's own index.
 TORCH_INDEX ?=
-# Number of pytest processes. Each one starts servers of its own.
-WORKERS ?= 2
+# Number of pytest processes. Each one starts servers of its own and waits for them, so two processors serve three.
+WORKERS ?= 3
 MINUTES ?= 10
 SEED ?= 1
 CASES ?= 10000
