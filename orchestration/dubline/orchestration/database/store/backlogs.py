@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 #: Jobs that are read in each place: enough for the largest batch.
-LIMIT: Final = 10_000
+LIMIT: Final = 5_000
 
 
 def _place(waiting: Waiting, jobs: str, order: str) -> str:
