@@ -32,7 +32,7 @@ from dubline.orchestration.settings import DatabaseSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SERVERS: Final = ("initdb", "database", "broker", "bucket", "create-bucket", "migrate")
+SERVERS: Final = ("initdb", "database", "broker", "bucket", "prepare")
 WITHIN_S: Final = 300.0
 #: What a process of its own does. Each contains the interpreter; the child's contains torch.
 ALONE: Final = {

@@ -42,7 +42,7 @@ WITHIN_S: Final = 600.0
 #: The sweep must not remove objects that are newer than the dump.
 ENVIRONMENT: Final = {"DUBLINE_MAINTENANCE_ORPHAN_AGE_S": "86400", "DUBLINE_MAINTENANCE_CLEAN_S": "0.5"}
 #: Parts that wait for the restored data, as an operator starts them last.
-APPLICATION: Final = frozenset({"migrate", "renderer", "prober", "maintenance", "api"})
+APPLICATION: Final = frozenset({"prepare", "renderer", "prober", "maintenance", "api"})
 RESTORE: Final = "restore"
 COMMAND: Final = (sys.executable, "-m", "dubline.orchestration")
 PUBLISHED: Final = """
@@ -152,7 +152,7 @@ def _run_and_back_up(backup: Backup, preset: str) -> None:
 def _restore(backup: Backup, bucket: Path, check: Checks) -> None:
     def arrange(parts: tuple[Part, ...]) -> Iterable[Part]:
         words = (sys.executable, "-m", "benchmarks.drill", "--load", str(backup.dump), str(bucket))
-        yield Part(name=RESTORE, argv=words, needs=frozenset({"database", "create-bucket"}), folder=ROOT)
+        yield Part(name=RESTORE, argv=words, needs=frozenset({"database", "bucket"}), folder=ROOT)
         for part in parts:
             yield replace(part, needs=part.needs | {RESTORE}) if part.name in APPLICATION else part
 
@@ -180,6 +180,7 @@ def _load(dump: Path, bucket: Path) -> int:
         (_program("pg_restore"), "--no-owner", "--exit-on-error", f"--dbname={_address(os.environ)}", dump), check=True
     )
     objects = _objects(os.environ)
+    objects.create_bucket()
     for key in _keys(bucket):
         objects.put(bucket / key, key, "application/octet-stream")
     return int(subprocess.run((*COMMAND, "restored"), check=False).returncode not in {0, 1})

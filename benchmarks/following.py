@@ -46,7 +46,7 @@ def main() -> None:
     with ExitStack() as opened:
         stack = Stack()
         opened.callback(stack.stop)
-        stack.start(only=("initdb", "database", "bucket", "create-bucket", "migrate", "create-key", "api"))
+        stack.start(only=("initdb", "database", "bucket", "prepare", "api"))
         settings = DatabaseSettings.model_validate({"url": stack.environ["DUBLINE_DATABASE_URL"]})
         store = opened.enter_context(Store(connections.create(settings)))
         batch = str(_finished_batch(store, options.jobs))

@@ -1,4 +1,4 @@
-"""The parts of the application: setup tasks, renderer, prober, maintenance process and API."""
+"""The parts of the application: the setup task, renderer, prober, maintenance process and API."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from dubline.embedded.part import Part
 from dubline.embedded.ports import LOOPBACK
 from dubline.embedded.servers import broker, bucket, database
 
-KEY: Final = "create-key"
+PREPARE: Final = "prepare"
 API: Final = "api"
 RENDERER: Final = "renderer"
 PROBER: Final = "prober"
 MAINTENANCE: Final = "maintenance"
 TENANT: Final = "local"
 
-_MIGRATE: Final = "migrate"
-_CREATE_BUCKET: Final = "create-bucket"
 _READY_S: Final = 1.0
 
 
@@ -28,26 +26,24 @@ def application(api_port: int) -> tuple[Part, ...]:
     Workers and the maintenance process count as ready once they are started, because jobs may be created before they
     run. A process that stops is reported.
     """
-    schema = frozenset({_MIGRATE})
-    servers = schema | {_CREATE_BUCKET, broker.NAME}
+    prepared = frozenset({PREPARE})
+    servers = prepared | {broker.NAME}
     return (
-        _task(_MIGRATE, "migrate", needs=frozenset({database.NAME})),
-        _task(_CREATE_BUCKET, "create-bucket", needs=frozenset({bucket.NAME})),
-        _task(KEY, "keys", "create", TENANT, needs=schema),
+        Part(
+            name=PREPARE,
+            argv=(sys.executable, "-m", "dubline.orchestration", "prepare", TENANT),
+            needs=frozenset({database.NAME, bucket.NAME}),
+        ),
         _server(RENDERER, "dubline.worker", "render", needs=servers),
         _server(PROBER, "dubline.worker", "probe", needs=servers),
         _server(MAINTENANCE, "dubline.orchestration", "maintenance", needs=servers),
         Part(
             name=API,
             argv=(sys.executable, "-m", "dubline.api"),
-            needs=schema | {_CREATE_BUCKET},
+            needs=prepared,
             is_ready=lambda: _is_healthy(api_port),
         ),
     )
-
-
-def _task(name: str, *words: str, needs: frozenset[str]) -> Part:
-    return Part(name=name, argv=(sys.executable, "-m", "dubline.orchestration", *words), needs=needs)
 
 
 def _server(name: str, module: str, role: str, needs: frozenset[str]) -> Part:

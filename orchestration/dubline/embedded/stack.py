@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from dubline.embedded.application import KEY, application
+from dubline.embedded.application import PREPARE, application
 from dubline.embedded.child import Child
 from dubline.embedded.cleanup import CleanupProcess
 from dubline.embedded.environment import inherited
@@ -81,7 +81,7 @@ class Stack:
     @property
     def key(self) -> str:
         """An API key of the only tenant, once the stack is started."""
-        return self.children[KEY].output().split()[-1]
+        return self.children[PREPARE].output().split()[-1]
 
     def start(self, check: Callable[[], None] = lambda: None, only: Iterable[str] | None = None) -> None:
         """Start the parts and wait until they are ready.

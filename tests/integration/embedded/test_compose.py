@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from dubline.embedded.application import application
+from dubline.embedded.application import PREPARE, application
 from dubline.embedded.stack import Stack
 
 TOP = Path(__file__).parents[3]
@@ -43,9 +43,17 @@ def services(configuration: dict[str, Any]) -> dict[str, Any]:
 
 def test_compose_runs_the_processes_of_the_embedded_stack(services: dict[str, Any]) -> None:
     for part in application(api_port=8000):
-        name = "key" if part.name == "create-key" else part.name
-        command = services[name]["command"]
-        if services[name]["image"] == "dubline-worker":
+        if part.name == PREPARE:
+            # Here a service each, because they wait for different servers.
+            setup = [services[name]["command"][2:] for name in ("migrate", "create-bucket", "key")]
+            assert setup == [
+                ["dubline.orchestration", "migrate"],
+                ["dubline.orchestration", "create-bucket"],
+                ["dubline.orchestration", "keys", "create", part.argv[-1]],
+            ]
+            continue
+        command = services[part.name]["command"]
+        if services[part.name]["image"] == "dubline-worker":
             command = ["python", "-m", "dubline.worker", *command]
         assert command[1:] == list(part.argv[1:])
 

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.embedded.processes import eventually, running_in
 from tests.integration.embedded.test_stack import ShellStack, is_removed, server, task
 
-from dubline.embedded.application import KEY
+from dubline.embedded.application import PREPARE
 from dubline.embedded.errors import EmbeddedError, PartFailed
 from dubline.embedded.session import run
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def stack() -> Iterator[ShellStack]:
-    stack = ShellStack(task(KEY, "echo the-key"), server("one"), server("two"))
+    stack = ShellStack(task(PREPARE, "echo the-key"), server("one"), server("two"))
     yield stack
     eventually(lambda: is_removed(stack))
 
@@ -117,6 +117,6 @@ def test_a_closed_terminal_does_not_prevent_the_stop(stack: ShellStack) -> None:
 
 
 def test_a_part_that_receives_ctrl_c_first_is_not_a_failure(messages: list[str]) -> None:
-    stack = ShellStack(task(KEY, "kill -INT $PPID; exit 1"))
+    stack = ShellStack(task(PREPARE, "kill -INT $PPID; exit 1"))
     assert run([], show=messages.append, stack=stack) == 0
     eventually(lambda: is_removed(stack))

@@ -146,6 +146,16 @@ def test_commands_set_up_an_installation(
     assert caller.tenant == "acme"
 
 
+def test_one_command_prepares_an_installation(
+    store: Store, run_command: RunCommand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command("prepare", "acme") == run_command("prepare", "acme") == 0
+    first, second = (store.keys.authenticate(secret) for secret in capsys.readouterr().out.split())
+    assert first is not None
+    assert second is not None
+    assert first.tenant == second.tenant == "acme"
+
+
 def test_commands_manage_keys(store: Store, run_command: RunCommand, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("keys", "create", "acme", "--scope", "read", "--expires-s", "60") == 0
     first = store.keys.list("acme")[0]
