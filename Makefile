@@ -50,7 +50,7 @@ chart: $(READY) ## lint, render and check every shape of the Helm chart; needs h
 	$(PYTEST) -rs --durations 5 tests/charts
 
 images-check: $(READY) ## run the build steps of both images without Docker and start their processes: make images-check [IMAGES=api]
-	@$(BIN)/python benchmarks/images.py $(IMAGES)
+	@$(BIN)/python -m benchmarks.images $(IMAGES)
 
 cluster: $(READY) ## run the tests of the scaler on a real cluster: make cluster KUBECONFIG=file NAMESPACE=name [IMAGE=busybox]
 	@test -n "$(KUBECONFIG)" -a -n "$(NAMESPACE)" || { echo "name a cluster and a namespace of it: make cluster KUBECONFIG=file NAMESPACE=name"; exit 2; }

@@ -1,4 +1,4 @@
-"""Ablations, one per part of the method: `python benchmarks/ablations.py CLIPS --dense PAIRS [--steps 1200]`.
+"""Ablations, one per part of the method: `python -m benchmarks.ablations CLIPS --dense PAIRS [--steps 1200]`.
 
 Every variant is trained from scratch for the same number of rendered steps as the whole method and evaluated on the
 same held-out clips; nothing is switched off in trained weights. Variants of stage 2 use the stage 1 of the whole

@@ -21,12 +21,12 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.database import new_job
+from benchmarks.machine import family, processor_s
 from benchmarks.plans import TENANT
 
 from dubline.embedded.stack import Stack
 from dubline.orchestration.database.store import Store
-from dubline.orchestration.domain.jobs import NewJob
-from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
 from dubline.orchestration.settings import DatabaseSettings
 
 if TYPE_CHECKING:
@@ -51,12 +51,6 @@ load_networks({preset!r}, torch.device("cpu"))
 """
 #: Log events of the worker in their order.
 EVENTS: Final = ("weights_fetched", "networks_loaded", "worker_prepared", "job_leased")
-FACTS: Final = {
-    UploadKind.PORTRAIT: UploadFacts(
-        media_type="image/png", size_bytes=1, sha256="0" * 64, width_px=640, height_px=480, face_box=(1, 1, 9, 9)
-    ),
-    UploadKind.SPEECH: UploadFacts(media_type="audio/wav", size_bytes=1, sha256="0" * 64, duration_s=5.0),
-}
 
 
 def main() -> None:
@@ -97,8 +91,7 @@ def _alone(code: str) -> tuple[float, float]:
 
 def _worker(environ: Mapping[str, str], store: Store) -> dict[str, tuple[float, float]]:
     """Start a worker; return the wall time until each event, and the processor time until the claim."""
-    uploads = {f"{kind.value}_upload_id": _ready(store, kind) for kind in UploadKind}
-    store.jobs.insert(TENANT, NewJob(**uploads))
+    store.jobs.insert(TENANT, new_job(store, TENANT))
     words = [sys.executable, "-m", "dubline.worker", "render"]
     began_s, found = time.time(), dict[str, tuple[float, float]]()
     with subprocess.Popen(words, env={**environ}, stderr=subprocess.PIPE, start_new_session=True) as process:
@@ -109,38 +102,12 @@ def _worker(environ: Mapping[str, str], store: Store) -> dict[str, tuple[float, 
                 if event["event"] in EVENTS:
                     name = " ".join((event["event"], "" if event["event"] == "job_leased" else event.get("preset", "")))
                     at_s = datetime.fromisoformat(event["timestamp"]).timestamp()
-                    found[name.strip()] = (at_s - began_s, _processor_s(process.pid))
+                    found[name.strip()] = (at_s - began_s, sum(map(processor_s, family(process.pid))))
                 if event["event"] == "job_leased" or time.time() - began_s > WITHIN_S:
                     break
         finally:
             os.killpg(process.pid, signal.SIGKILL)
     return found
-
-
-def _processor_s(pid: int) -> float:
-    """Return the processor time of a process and its children so far."""
-    total = 0
-    for one in (pid, *_children(pid)):
-        with open(f"/proc/{one}/stat", encoding="ascii") as file:  # noqa: PTH123 - short
-            total += sum(map(int, file.read().rpartition(")")[2].split()[11:15]))
-    return total / os.sysconf("SC_CLK_TCK")
-
-
-def _children(pid: int) -> list[int]:
-    children = []
-    for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names only
-        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:  # noqa: PTH123 - short
-            children += list(map(int, file.read().split()))
-    return children
-
-
-def _ready(store: Store, kind: UploadKind) -> object:
-    upload = store.uploads.insert(TENANT, kind, "application/octet-stream", 1)
-    store.uploads.mark_probing(TENANT, upload.id)
-    lease = store.uploads.claim("prober", WITHIN_S)
-    if lease is None:
-        raise SystemExit("the upload cannot be claimed")
-    return store.uploads.accept(lease, FACTS[kind]).id
 
 
 def _print(name: str, runs: list[tuple[float, float]]) -> None:

@@ -1,4 +1,4 @@
-"""Effect of the motion controls: `python benchmarks/controls.py CLIPS [--preset tiny --clips 10]`.
+"""Effect of the motion controls: `python -m benchmarks.controls CLIPS [--preset tiny --clips 10]`.
 
 Renders held-out clips from their speech with every setting. Amounts of motion are root mean squares relative to the
 portrait, measured in the sampled motion (`sent`) and in the motion that the motion encoder estimates from the rendered
@@ -87,7 +87,8 @@ def score(renderer: MotionRenderer, clip: Clip, silent: np.ndarray, controls: Mo
     shut = Blinks(controls.blink, SEED)(len(clip.frames))
     blinks_per_minute = 60 * renderer.networks.preset.fps * int(((shut[1:] > 0) & (shut[:-1] == 0)).sum()) / len(shut)
     lids = lids_down(renderer, source, seen, shut)
-    return Score(*sizes, blinks_per_minute, lids, *(correlation(gap, truth) for gap in gaps), silent_lip_speed)
+    lips = [correlation(gap, truth) for gap in gaps]
+    return Score(sizes[0], sizes[1], blinks_per_minute, lids, lips[0], lips[1], silent_lip_speed)
 
 
 def lids_down(renderer: MotionRenderer, source: Source, motion: Tensor, shut: Tensor) -> float:

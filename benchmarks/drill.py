@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -111,7 +112,7 @@ def main() -> int:
         _timed("run, backed up and destroyed", lambda: _run_and_back_up(backup, options.preset))
         for bucket in (backup.old_bucket, backup.new_bucket):
             print(f"the dump with the {bucket.name}:")
-            _timed("restored and checked", lambda bucket=bucket: _restore(backup, bucket, check))
+            _timed("restored and checked", partial(_restore, backup, bucket, check))
     print(f"checks_failed={check.failed}")
     return int(check.failed > 0)
 
@@ -128,8 +129,8 @@ def _run_and_back_up(backup: Backup, preset: str) -> None:
         speech = client.uploads.send(SPEECH, "speech").id
 
         def create(seed: int) -> str:
-            named = {"portrait_upload_id": portrait, "speech_upload_id": speech}
-            return client.jobs.create(NewJob(**named, preset=preset, seed=seed)).id
+            row = NewJob(portrait_upload_id=portrait, speech_upload_id=speech, preset=preset, seed=seed)
+            return client.jobs.create(row).id
 
         for seed in range(FINISHED):
             job = create(seed)

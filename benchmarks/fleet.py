@@ -8,7 +8,6 @@ so many workers make in a second, idle and busy.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psycopg
-from benchmarks.migrations import driver_url, start_database
+from benchmarks.database import driver_url, start_database
+from benchmarks.machine import family, processor_s
 from benchmarks.plans import NEW, TENANT, fill
 
 from dubline.orchestration.database.store import Store
@@ -112,8 +112,8 @@ def _progress(store: Store, leases: list[Lease], number: int) -> None:
 def _checkpoint(store: Store, leases: list[Lease], number: int) -> None:
     lease = leases[number % len(leases)]
     key = f"{lease.attempt_prefix}segment-{number:06}.mp4"
-    values = {"object_key": key, "size_bytes": 1, "sha256": "0" * 64}
-    store.leases.save_checkpoint(lease, Checkpoint(kind=CheckpointKind.SEGMENT, number=number, **values))
+    checkpoint = Checkpoint(kind=CheckpointKind.SEGMENT, number=number, object_key=key, size_bytes=1, sha256="0" * 64)
+    store.leases.save_checkpoint(lease, checkpoint)
 
 
 def _cost(admin: psycopg.Connection, action: Callable[[], object], calls: int) -> Cost:
@@ -132,13 +132,7 @@ def _processor_s(admin: psycopg.Connection) -> float:
     """Return the processor time of the server and of all its processes."""
     stat = Path(f"/proc/{admin.info.backend_pid}/stat").read_text().rpartition(")")[2].split()
     parent = int(stat[1])
-    pids = [parent, *map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())]
-    ticks = 0
-    for pid in pids:
-        times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        # User and system time, also of processes that have ended.
-        ticks += sum(map(int, times[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return sum(map(processor_s, family(parent)))
 
 
 def _print_fleet(costs: dict[str, Cost], workers: int) -> None:

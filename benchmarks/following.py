@@ -1,4 +1,4 @@
-"""What following a batch of 10,000 finished jobs costs the API: `python benchmarks/following.py [--jobs 10000]`.
+"""What following a batch of 10,000 finished jobs costs the API: `python -m benchmarks.following [--jobs 10000]`.
 
 It starts a PostgreSQL and the API, fills one batch with finished jobs, and reads it as the command line does. For
 each way of reading it prints the processor time of the API's process, and the time of the caller.
@@ -7,21 +7,20 @@ each way of reading it prints the processor time of the API's process, and the t
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.database import new_job
+from benchmarks.machine import processor_s
 from sqlalchemy import text
 
 from dubline.client import Client
 from dubline.embedded.application import TENANT
 from dubline.embedded.stack import Stack
 from dubline.orchestration.database.store import Store, connections
-from dubline.orchestration.domain.jobs import NewJob
-from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
 from dubline.orchestration.settings import DatabaseSettings
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 POLLS: Final = 20
-SHA: Final = "0" * 64
 FINISH: Final = """
     UPDATE jobs SET state = 'succeeded', attempt_count = 1, started_at = now(), finalized_at = now(),
         progress_percent = 100, result_key = 'results/' || id || '/1.mp4', result_size_bytes = 1,
@@ -55,27 +53,12 @@ def main() -> None:
 
 
 def _finished_batch(store: Store, count: int) -> UUID:
-    portrait, speech = (_ready(store, kind) for kind in UploadKind)
-    rows = [
-        NewJob(portrait_upload_id=portrait, speech_upload_id=speech, custom_id=f"row-{number}")
-        for number in range(count)
-    ]
+    row = new_job(store, TENANT)
+    rows = [replace(row, custom_id=f"row-{number}") for number in range(count)]
     batch, _ = store.batches.insert(TENANT, rows, None, "")
     with store._engine.begin() as connection:  # noqa: SLF001
         connection.execute(text(FINISH), {"batch": batch.id})
     return batch.id
-
-
-def _ready(store: Store, kind: UploadKind) -> UUID:
-    upload = store.uploads.insert(TENANT, kind, "application/octet-stream", 1)
-    store.uploads.mark_probing(TENANT, upload.id)
-    lease = store.uploads.claim("prober", 600.0)
-    if lease is None:
-        raise SystemExit("The upload was claimed by another process.")
-    facts = {"media_type": "image/png", "size_bytes": 1, "sha256": SHA}
-    if kind is UploadKind.PORTRAIT:
-        return store.uploads.accept(lease, UploadFacts(**facts, width_px=640, height_px=480, face_box=(1, 1, 9, 9))).id
-    return store.uploads.accept(lease, UploadFacts(**facts, duration_s=5.0)).id
 
 
 def _measure(client: Client, batch: str, pid: int) -> None:
@@ -100,15 +83,9 @@ def _measure(client: Client, batch: str, pid: int) -> None:
 
 
 def _cost(read: Callable[[], int], pid: int) -> tuple[float, float]:
-    before_s, started_s = _processor_s(pid), time.monotonic()
+    before_s, started_s = processor_s(pid), time.monotonic()
     read()
-    return _processor_s(pid) - before_s, time.monotonic() - started_s
-
-
-def _processor_s(pid: int) -> float:
-    """Return the seconds of user and system time of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return processor_s(pid) - before_s, time.monotonic() - started_s
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import hypothesis
 import schemathesis
@@ -26,6 +26,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.result import Err, Result
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from schemathesis import APIOperation, BaseSchema, Case, Response
+    from schemathesis.core.errors import InvalidSchema
+
+    Operation = APIOperation[Any, Any, Any, Any]
+    Request = Case[Operation]
 
 CHECKS: Final = [
     not_a_server_error,
@@ -80,7 +85,7 @@ class Tally:
     problems: dict[str, str] = field(default_factory=dict)
     """The first request of each kind of problem."""
 
-    def count(self, case: Case, response: Response, failures: Sequence[Failure]) -> None:
+    def count(self, case: Request, response: Response, failures: Sequence[Failure]) -> None:
         """Count one response with what the checks say about it."""
         self.cases += 1
         self.statuses[case.operation.label][response.status_code] += 1
@@ -108,7 +113,7 @@ def fuzz(schema: BaseSchema, key: str, ids: Ids, cases: int, seed: int) -> Tally
     """
     schema.config.generation.with_security_parameters = False
     tally, headers = Tally(), {"Authorization": f"Bearer {key}"}
-    operations = [result.ok() for result in schema.get_all_operations()]
+    operations = list(map(_operation, schema.get_all_operations()))
     fixed = [one for one in operations if not _has_input(one)]
     varied = [one for one in operations if _has_input(one)]
     rounds = max(1, min(ROUNDS, cases // (20 * len(operations))))
@@ -132,7 +137,7 @@ class Run:
     headers: Mapping[str, str]
 
 
-def _send(operation: APIOperation, mode: GenerationMode, cases: int, seed: int, run: Run) -> None:
+def _send(operation: Operation, mode: GenerationMode, cases: int, seed: int, run: Run) -> None:
     @hypothesis.seed(seed)
     @hypothesis.settings(
         max_examples=cases,
@@ -144,7 +149,7 @@ def _send(operation: APIOperation, mode: GenerationMode, cases: int, seed: int, 
     # What is aimed at depends on earlier responses, so hypothesis draws the start of the generator alone: it refuses
     # to draw from a list that has grown meanwhile.
     @hypothesis.given(operation.as_strategy(generation_mode=mode), st.integers(0, 2**32 - 1))
-    def send(case: Case, start: int) -> None:
+    def send(case: Request, start: int) -> None:
         random = Random(start)  # noqa: S311 - nothing secret
         if random.random() < AIMED:
             _aim(case, random, run.ids)
@@ -157,11 +162,17 @@ def _send(operation: APIOperation, mode: GenerationMode, cases: int, seed: int, 
         send()
 
 
-def _has_input(operation: APIOperation) -> bool:
+def _operation(result: Result[Operation, InvalidSchema]) -> Operation:
+    if isinstance(result, Err):
+        raise result.err()
+    return result.ok()
+
+
+def _has_input(operation: Operation) -> bool:
     return any((operation.path_parameters, operation.query, operation.headers, operation.body))
 
 
-def _aim(case: Case, random: Random, ids: Ids) -> None:
+def _aim(case: Request, random: Random, ids: Ids) -> None:
     """Name existing objects and accepted types, which a description cannot list."""
     for name in case.path_parameters or {}:
         if known := ids[name.removesuffix("_id")]:
@@ -169,7 +180,8 @@ def _aim(case: Case, random: Random, ids: Ids) -> None:
     body = case.body
     if not isinstance(body, dict):
         return
-    rows = body["jobs"] if isinstance(body.get("jobs"), list) else [body]
+    jobs = body.get("jobs")
+    rows = jobs if isinstance(jobs, list) else [body]
     for row in (row for row in rows if isinstance(row, dict)):
         for kind in ("portrait", "speech"):
             if isinstance(row.get(f"{kind}_upload_id"), str) and ids[kind]:
@@ -180,14 +192,14 @@ def _aim(case: Case, random: Random, ids: Ids) -> None:
         body["content_type"] = "application/octet-stream"
 
 
-def _shorten(case: Case) -> None:
+def _shorten(case: Request) -> None:
     query = case.query or {}
     wait_s = query.get("wait_s")
     if isinstance(wait_s, (int, float)) and WAIT_S < wait_s <= WAIT_MAX_S:
         query["wait_s"] = WAIT_S
 
 
-def _failures(case: Case, response: Response, headers: Mapping[str, str]) -> Sequence[Failure]:
+def _failures(case: Request, response: Response, headers: Mapping[str, str]) -> Sequence[Failure]:
     try:
         case.validate_response(response, checks=CHECKS, headers=dict(headers))
     except FailureGroup as group:
@@ -197,7 +209,7 @@ def _failures(case: Case, response: Response, headers: Mapping[str, str]) -> Seq
     return []
 
 
-def _remember(case: Case, response: Response, ids: Ids) -> None:
+def _remember(case: Request, response: Response, ids: Ids) -> None:
     if response.status_code != HTTPStatus.CREATED:
         return
     created = response.json()
@@ -217,8 +229,8 @@ def main() -> int:
     with Stack(unlimited, lambda parts: [part for part in parts if part.name != RENDERER]) as stack:
         ids = Ids(list)
         with Client(stack.url, stack.key) as client:
-            for kind, name in (("portrait", "portraits/ada.jpg"), ("speech", "speech/english.mp3")):
-                ids[kind] = [client.uploads.send(_DEMO / name, kind).id]
+            ids["portrait"] = [client.uploads.send(_DEMO / "portraits/ada.jpg", "portrait").id]
+            ids["speech"] = [client.uploads.send(_DEMO / "speech/english.mp3", "speech").id]
         schema = schemathesis.openapi.from_url(f"{stack.url}/openapi.json")
         tally = fuzz(schema, _operator_key(stack), ids, arguments.cases, arguments.seed)
     print(summary(tally))

@@ -8,6 +8,7 @@ peak of the API's resident memory grew. The peak is reset before each request, s
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import os
@@ -16,9 +17,12 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+from benchmarks.machine import memory_mb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +108,7 @@ class Target:
     def cost(self, attack: Callable[[], int]) -> Cost:
         """Measure an attack."""
         Path(f"/proc/{self._pid}/clear_refs").write_text("5")  # resets the peak
-        before = self._memory_mb("VmRSS")
+        before = memory_mb(self._pid, "VmRSS")[0]
         ended = threading.Event()
         slowest: list[float] = []
         watcher = threading.Thread(target=self._watch, args=(ended, slowest))
@@ -114,7 +118,7 @@ class Target:
         seconds = time.monotonic() - started
         ended.set()
         watcher.join()
-        grown_mb = self._memory_mb("VmHWM") - before
+        grown_mb = memory_mb(self._pid, "VmHWM")[0] - before
         return Cost(status=status, seconds=seconds, live_s=max(slowest), grown_mb=grown_mb)
 
     def _watch(self, ended: threading.Event, slowest: list[float]) -> None:
@@ -125,10 +129,6 @@ class Target:
                 connection.getresponse().read()
             slowest.append(time.monotonic() - started)
             ended.wait(0.02)
-
-    def _memory_mb(self, field: str) -> float:
-        lines = Path(f"/proc/{self._pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) / 1000 for line in lines if line.startswith(field))
 
 
 def _send(connection: socket.socket, data: bytes) -> None:
@@ -164,12 +164,13 @@ def _pid() -> int:
 
 def main() -> None:
     """Attack the API that `DUBLINE_URL` and `DUBLINE_API_KEY` name."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     target = Target(os.environ["DUBLINE_URL"], os.environ["DUBLINE_API_KEY"], int(os.environ.get("API_PID") or _pid()))
     attacks: dict[str, Callable[[], int]] = {
         "silent connections without a key": lambda: target.silent(key=False),
         "silent connections with a key": lambda: target.silent(key=True),
     }
-    attacks |= {name: lambda body=body: target.post(body) for name, body in bodies().items()}  # type: ignore[misc]
+    attacks |= {name: partial(target.post, body) for name, body in bodies().items()}
     for name, attack in attacks.items():
         cost = target.cost(attack)
         print(

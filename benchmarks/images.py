@@ -1,6 +1,6 @@
 """Run the build of an image without Docker, then start what it installed.
 
-    python benchmarks/images.py [api] [worker]
+    python -m benchmarks.images [api] [worker]
 
 The instructions of the Dockerfile's build stage run in a new folder: what `COPY` names is copied, except what
 `.dockerignore` leaves out, and each `RUN` runs with `/opt/dubline` replaced by a folder. Then each process of the image

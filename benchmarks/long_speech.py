@@ -1,4 +1,4 @@
-"""Long speech through sampling and rendering: memory, window boundaries, drift: `python benchmarks/long_speech.py`.
+"""Long speech through sampling and rendering: memory, window boundaries, drift: `python -m benchmarks.long_speech`.
 
 Runs the two stages of the worker without the video encoder. Without `--speech` the speech is synthetic babble:
 syllables, pauses, changing pitch and loudness, without repetition. A `--speech` file is repeated until it is long
@@ -19,6 +19,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from benchmarks.machine import memory_mb
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -60,7 +61,8 @@ def babble(seconds: int, rate_hz: int, seed: int) -> Callable[[], Samples]:
         waves = np.sin(2 * np.pi * np.cumsum(pitch_hz) / rate_hz * harmonic)
         gains = sum(np.exp(-(((pitch_hz * harmonic - formant_hz[:, i]) / 150) ** 2)) for i in range(2))
         voice = (waves * gains).sum(0) / 3 + 0.05 * random.normal(size=rate_hz)
-        return (0.3 * envelope * voice).astype(np.float32)
+        chunk: NDArray[np.float32] = (0.3 * envelope * voice).astype(np.float32)
+        return chunk
 
     return lambda: (second(index) for index in range(seconds))
 
@@ -82,18 +84,17 @@ def repeated(path: Path, seconds: int, rate_hz: int) -> Callable[[], Samples]:
     return samples
 
 
-def memory_mb() -> tuple[float, float, float]:
+def used_mb() -> tuple[float, float, float]:
     """Return the memory of this process in MiB: private, mapped files (which the kernel may drop), peak of both."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    own, mapped, peak = (int(status[key].split()[0]) / 1024 for key in ("RssAnon", "RssFile", "VmHWM"))
-    return own, mapped + int(status["RssShmem"].split()[0]) / 1024, peak
+    own, mapped, shared, peak = memory_mb("self", "RssAnon", "RssFile", "RssShmem", "VmHWM")
+    return own, mapped + shared, peak
 
 
 class MemoryLog:
     """Records and prints the memory of the process after each tenth of a stage."""
 
     def __init__(self, stage: str) -> None:
-        self.stage, self.own_mb, self.started = stage, [memory_mb()[0]], time.perf_counter()
+        self.stage, self.own_mb, self.started = stage, [used_mb()[0]], time.perf_counter()
 
     def update(self, share: float) -> None:
         """Record the memory if another tenth is done.
@@ -102,7 +103,7 @@ class MemoryLog:
             share: finished share of the stage, 0 to 1.
         """
         if share * TENTHS >= len(self.own_mb):
-            own, mapped, peak = memory_mb()
+            own, mapped, peak = used_mb()
             self.own_mb.append(own)
             seconds = time.perf_counter() - self.started
             print(
@@ -261,7 +262,7 @@ def main(args: argparse.Namespace) -> None:
             memory.update(done / frames)
         sampling_s = time.perf_counter() - memory.started
         log, result = render_all(prepared, compositor, motion, frames, args.render_every)
-        peak_mb = memory_mb()[2]
+        peak_mb = used_mb()[2]
         result |= latent_figures(motion, boundaries)
     result |= compare("frame", log.difference, boundaries) | {"drift_sharpness": log.drift()}
     first = {"minutes": args.minutes, "frames": frames, "sampling_s_per_s": sampling_s / seconds, "peak_mb": peak_mb}

@@ -16,8 +16,8 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Final, Self
 
 import psycopg
+from benchmarks.database import driver_url, start_database
 
-from dubline.embedded.stack import Stack
 from dubline.orchestration.database.migrations import latest
 from dubline.orchestration.database.store.schema import migrate
 from dubline.orchestration.settings import DatabaseSettings
@@ -145,11 +145,6 @@ class Poller:
                 self.longest_s, self.slowest = took_s, " ".join(statement.split())
 
 
-def driver_url(url: str) -> str:
-    """Return the URL of a database for the driver."""
-    return url.replace("+psycopg", "")
-
-
 def fill(url: str, rows: int) -> None:
     """Fill the tables of the last released revision with `rows` jobs, as many events, and half as many other rows."""
     with psycopg.connect(driver_url(url), autocommit=True) as connection:
@@ -185,14 +180,6 @@ def main() -> None:
             took_s = time.perf_counter() - started
             print(f"{revision}: {took_s:.1f} s; longest read {reads.longest_s:.2f} s, write {writes.longest_s:.2f} s")
             print(f"    {reads.slowest[:80]}\n    {writes.slowest[:80]}")
-
-
-def start_database(opened: ExitStack) -> str:
-    """Start a PostgreSQL until `opened` is closed; return its URL."""
-    stack = Stack()
-    opened.callback(stack.stop)
-    stack.start(only=("initdb", "database"))
-    return stack.environ["DUBLINE_DATABASE_URL"]
 
 
 if __name__ == "__main__":

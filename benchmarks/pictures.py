@@ -1,7 +1,8 @@
-"""Makes the README's pictures of the videos that `make demo` writes to out/: `python benchmarks/pictures.py`."""
+"""Makes the README's pictures of the videos that `make demo` writes to out/: `python -m benchmarks.pictures`."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +46,7 @@ def sheet(names: list[str]) -> Image.Image:
 
 def main() -> None:
     """Write the contact sheet and the animation."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     PICTURES.mkdir(parents=True, exist_ok=True)
     sheet(sorted(path.stem for path in VIDEOS.glob("*.mp4"))).save(PICTURES / "contact.jpg", quality=88)
     videos = [frames(name)[::STEP] for name in TOGETHER]

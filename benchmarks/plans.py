@@ -16,12 +16,13 @@ import statistics
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import psycopg
-from benchmarks.migrations import driver_url, start_database
+from benchmarks.database import driver_url, start_database
 from sqlalchemy import event
 
 from dubline.orchestration.database.store import Store, connections
@@ -310,7 +311,8 @@ def _blocks(plan: dict[str, Any]) -> int:
 def rows_read(plan: dict[str, Any]) -> int:
     """Return how many rows the scans of a plan read, also those that a filter removed."""
     counted = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
-    return round(sum(node["Actual Loops"] * sum(node.get(name, 0) for name in counted) for node in _scans(plan)))
+    read: int = round(sum(node["Actual Loops"] * sum(node.get(name, 0) for name in counted) for node in _scans(plan)))
+    return read
 
 
 def outline(plan: dict[str, Any]) -> str:
@@ -368,8 +370,8 @@ def main() -> None:
         explained, plans = opened.enter_context(recorded(url))
         plain = opened.enter_context(Store.connect(settings))
         for name, call in (CALLS | CALLS_OF_MANY | CALLS_OF_METRICS).items():
-            costs = plans.measure(lambda call=call: call(explained), options.calls)
-            caller_s = [_timed(lambda call=call: call(plain)) for _ in range(WARM + options.calls)][WARM:]
+            costs = plans.measure(partial(call, explained), options.calls)
+            caller_s = [_timed(partial(call, plain)) for _ in range(WARM + options.calls)][WARM:]
             server, caller = _spread(costs.server_s), _spread(caller_s)
             print(f"{name}: {max(costs.blocks)} blocks; server {server}; caller {caller}")
             for plan in costs.plans:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
-from benchmarks.migrations import driver_url
+from benchmarks.database import driver_url
 from psycopg.rows import namedtuple_row
 
 from dubline.embedded import Stack
@@ -65,11 +65,10 @@ def predicted_s(attempts: Sequence[Any]) -> Iterator[tuple[float, float]]:
         rate = Predictor(learned.values()).rate(one.preset, one.pool, one.crop_size)
         yield rate.factor * one.work_s, rate.job_error
         key = (one.preset, one.pool, one.crop_size)
-        before = learned.get(key) or LearnedRate(**dict(zip(("preset", "pool", "crop_size"), key, strict=True)), **NONE)
+        before = learned.get(key) or LearnedRate(
+            preset=key[0], pool=key[1], crop_size=key[2], log_rate=0.0, variance=0.0, weight=0.0
+        )
         learned[key] = learn(before, math.log(one.occupied_s / one.work_s))
-
-
-NONE: Final = {"log_rate": 0.0, "variance": 0.0, "weight": 0.0}
 
 
 def main() -> None:

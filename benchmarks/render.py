@@ -1,4 +1,4 @@
-"""Compute time per second of video, by preset and stage: `python benchmarks/render.py [PORTRAIT] [--height-px N]`.
+"""Compute time per second of video, by preset and stage: `python -m benchmarks.render [PORTRAIT] [--height-px N]`.
 
 Times the worker's pipeline on the CPU of this machine with loaded networks. Compare the shares of the
 stages rather than the times.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import psycopg
-from benchmarks.migrations import driver_url, start_database
+from benchmarks.database import driver_url, start_database
 from benchmarks.plans import LEASE_S, TENANT, WINDOW, fill
 from sqlalchemy import create_engine, event, make_url
 

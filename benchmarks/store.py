@@ -1,4 +1,4 @@
-"""Benchmark of the store: `python benchmarks/store.py [--url URL] [--seconds 10]`.
+"""Benchmark of the store: `python -m benchmarks.store [--url URL] [--seconds 10]`.
 
 Starts a PostgreSQL, or uses the empty database at URL. Prints one line per figure: accepting a batch of 10,000 rows;
 claiming and finishing jobs from four processes. Times are measured by the caller, on the same machine as the database.
@@ -14,30 +14,21 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.database import LEASE_S, new_job, start_database
 from sqlalchemy import Engine, text
 
-from dubline.embedded.stack import Stack
 from dubline.orchestration.database.store import Store, connections
 from dubline.orchestration.database.store.schema import migrate
-from dubline.orchestration.domain.jobs import NewJob
-from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
 from dubline.orchestration.settings import DatabaseSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
+
+    from dubline.orchestration.domain.jobs import NewJob
 
 TENANT: Final = "benchmark"
 BATCH: Final = 10_000
 PROCESSES: Final = 4
-LEASE_S: Final = 600.0
-SHA: Final = "0" * 64
-FACTS: Final = {
-    UploadKind.PORTRAIT: UploadFacts(
-        media_type="image/png", size_bytes=1, sha256=SHA, width_px=640, height_px=480, face_box=(1, 1, 9, 9)
-    ),
-    UploadKind.SPEECH: UploadFacts(media_type="audio/wav", size_bytes=1, sha256=SHA, duration_s=5.0),
-}
 
 
 def main() -> None:
@@ -47,37 +38,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="duration of claim and finish")
     options = parser.parse_args()
     with ExitStack() as opened:
-        url = options.url or _start_database(opened)
+        url = options.url or start_database(opened)
         settings = DatabaseSettings.model_validate({"url": url, "pool_size": 6})
         migrate(settings)
         engine = connections.create(settings)
         store = opened.enter_context(Store(engine))
-        row = _prepare(store)
+        store.keys.create(TENANT)
+        row = new_job(store, TENANT)
         _print_server(engine)
         _accept(store, engine, row)
         _claim_and_finish(url, options.seconds)
-
-
-def _start_database(opened: ExitStack) -> str:
-    stack = Stack()
-    opened.callback(stack.stop)
-    stack.start(only=("initdb", "database"))
-    return stack.environ["DUBLINE_DATABASE_URL"]
-
-
-def _prepare(store: Store) -> NewJob:
-    store.keys.create(TENANT)
-    portrait, speech = (_ready_upload(store, kind) for kind in (UploadKind.PORTRAIT, UploadKind.SPEECH))
-    return NewJob(portrait_upload_id=portrait, speech_upload_id=speech)
-
-
-def _ready_upload(store: Store, kind: UploadKind) -> UUID:
-    upload = store.uploads.insert(TENANT, kind, "application/octet-stream", 1)
-    store.uploads.mark_probing(TENANT, upload.id)
-    lease = store.uploads.claim("prober", LEASE_S)
-    if lease is None:
-        raise SystemExit("the database is not empty: choose another")
-    return store.uploads.accept(lease, FACTS[kind]).id
 
 
 def _print_server(engine: Engine) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 import pytest
-from benchmarks.migrations import READS, RELEASED, WRITES, Poller, driver_url, fill, revisions
+from benchmarks.database import driver_url
+from benchmarks.migrations import READS, RELEASED, WRITES, Poller, fill, revisions
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
