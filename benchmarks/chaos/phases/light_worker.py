@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from dubline.worker.executors.render import RenderExecutor
     from dubline.worker.rendering.checkpoints import Checkpoints
 
-FINGERPRINT: Final = RenderFingerprint(weights_sha256="0" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
+FINGERPRINT: Final = RenderFingerprint(
+    weights_sha256="0" * 64, render_batch=1, segment_frames=1, encoder_threads=1, renderer_sha256="f" * 64
+)
 
 
 class LightRenderer:

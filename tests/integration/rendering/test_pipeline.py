@@ -21,6 +21,7 @@ from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media.container import WAV
 from dubline.worker.rendering import pipeline
 from dubline.worker.rendering.job import RenderJob
+from dubline.worker.rendering.version import renderer_sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -250,7 +251,11 @@ def test_halving_the_batch_keeps_the_segments(
         renderer.run(replace(job(portrait_file, speech_file, 1.0), halvings=halvings), folder, ignore, checkpoints)
         assert max(batches) == batch
         assert checkpoints.fingerprint == RenderFingerprint(
-            weights_sha256="0" * 64, render_batch=batch, segment_frames=120, encoder_threads=2
+            weights_sha256="0" * 64,
+            render_batch=batch,
+            segment_frames=120,
+            encoder_threads=2,
+            renderer_sha256=renderer_sha256(torch.device("cpu")),
         )
 
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 POISON, BROKEN = 13, 14
 SEGMENTS = 3
-FINGERPRINT = RenderFingerprint(weights_sha256="1" * 64, render_batch=1, segment_frames=1, encoder_threads=1)
+FINGERPRINT = RenderFingerprint(
+    weights_sha256="1" * 64, render_batch=1, segment_frames=1, encoder_threads=1, renderer_sha256="f" * 64
+)
 #: Time between two reports.
 STEP_S = 0.02
 

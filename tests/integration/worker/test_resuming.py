@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 import torch
+from tests.integration.orchestration.rows import change
 from tests.unit.worker import stub_networks
 
 from dubline.options.render import OutputOptions, RenderOptions
@@ -24,12 +25,14 @@ from dubline.worker.rendering import pipeline
 from dubline.worker.runtime.shutdown import Shutdown
 
 if TYPE_CHECKING:
+    from dubline.models.stage1.autoencoder import Fields
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.domain.leases import Lease
     from dubline.worker.executors.render import RenderExecutor
 
 Ready = tuple[UUID, UUID]
 Hook = Callable[[Stage, float], None]
+FIELDS = stub_networks.StubAutoencoder.fields
 #: Frames of a quarter of the pixels take less time to encode.
 SMALL = RenderOptions(output=OutputOptions(height_px=256))
 
@@ -131,6 +134,44 @@ def test_a_stopped_job_is_released_uncharged_and_resumed(
     assert fetched == (kept[:2] if forced else kept)
     assert done.gpu_s == pytest.approx(sum(attempt.gpu_s for attempt in store.jobs.attempts(tenant, job_id)))
     assert all(attempt.refused_writes == 0 for attempt in store.jobs.attempts(tenant, job_id))
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_job_of_another_release_is_rendered_anew(
+    store: Store,
+    objects: Objects,
+    tenant: str,
+    worker: RenderExecutor,
+    whole: bytes,
+    job_id: UUID,
+    tmp_path: Path,
+    fetched: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    stored: bool,
+) -> None:
+    def stop(_stage: Stage, percent: float) -> None:
+        if in_second_segment(percent):
+            stopping.shutdown.request()
+
+    stopping = with_hook(worker, stop)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(pipeline.version, "renderer_sha256", lambda _device: "e" * 64)
+        earlier.setattr(stub_networks.StubAutoencoder, "fields", still)
+        assert stopping.run_next()
+    if not stored:
+        # The first release did not store its version.
+        change(store, "UPDATE jobs SET renderer_sha256 = NULL WHERE id = :id", id=job_id)
+    assert store.jobs.get(tenant, job_id).state is JobState.QUEUED
+    assert worker.run_next()
+    assert video(store, objects, tenant, job_id, tmp_path)[1] == whole
+    assert fetched == []
+    # The restart is no failure.
+    assert [attempt.cause for attempt in store.jobs.attempts(tenant, job_id)][-2:] == [Cause.SHUTDOWN, None]
+
+
+def still(self: stub_networks.StubAutoencoder, source: torch.Tensor, motion: torch.Tensor) -> Fields:
+    """Return fields that move nothing, as another version of the networks' code might."""
+    return FIELDS(self, source, torch.zeros_like(motion))
 
 
 def test_a_graceful_shutdown_interrupts_sampling(

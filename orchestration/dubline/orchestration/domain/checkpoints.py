@@ -15,6 +15,8 @@ class RenderFingerprint:
     """Frames per forward pass."""
     segment_frames: int
     encoder_threads: int
+    renderer_sha256: str
+    """Version of the renderer: source files, libraries, encoder and class of device."""
 
 
 class CheckpointKind(StrEnum):

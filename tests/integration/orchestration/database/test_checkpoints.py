@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.integration.orchestration.rows import column, pending_deletion
+from tests.integration.orchestration.rows import change, column, pending_deletion
 
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.jobs import Cause, JobState, Stage
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.leases import Lease
 
 EXPIRED_S = -1.0
-FINGERPRINT = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
+FINGERPRINT = RenderFingerprint(
+    weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2, renderer_sha256="f" * 64
+)
 
 FINAL_WRITES: dict[str, Callable[[Store, Lease], object]] = {
     "finish": lambda store, lease: store.leases.finish(lease, 1, 1.0),
@@ -106,14 +108,31 @@ def test_discarded_checkpoints_still_count_as_progress(store: Store, factory: Jo
     assert store.jobs.get(job.tenant, job.id).state is JobState.RETRYING
 
 
-def test_other_weights_discard_all_checkpoints(store: Store, factory: JobFactory) -> None:
+@pytest.mark.parametrize(
+    "other", [replace(FINGERPRINT, weights_sha256="c" * 64), replace(FINGERPRINT, renderer_sha256="c" * 64)]
+)
+def test_other_weights_and_renderers_discard_all_checkpoints(
+    store: Store, factory: JobFactory, other: RenderFingerprint
+) -> None:
     job = factory.job()
     lease, checkpoints = claimed_with_checkpoints(store)
     store.leases.release(lease)
-    other = replace(FINGERPRINT, weights_sha256="c" * 64)
     assert store.leases.load_checkpoints(claimed_again(store), other) == ()
     assert pending_deletion(store) == {saved.object_key for saved in checkpoints}
-    assert store.jobs.get("acme", job.id).weights_sha256 == "c" * 64
+    assert store.jobs.get("acme", job.id).weights_sha256 == other.weights_sha256
+
+
+def test_checkpoints_of_the_previous_release_are_not_used(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
+    lease, checkpoints = claimed_with_checkpoints(store)
+    store.leases.release(lease)
+    # The previous release does not write this column.
+    change(store, "UPDATE jobs SET renderer_sha256 = NULL")
+    again = claimed_again(store)
+    assert again.charged == {}
+    assert store.leases.load_checkpoints(again, FINGERPRINT) == ()
+    assert pending_deletion(store) == {saved.object_key for saved in checkpoints}
+    assert store.jobs.get("acme", job.id).state is JobState.RUNNING
 
 
 @pytest.mark.parametrize(

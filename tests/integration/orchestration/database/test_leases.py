@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.leases import Lease
 
 EXPIRED_S = -1.0
-FINGERPRINT = RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2)
+FINGERPRINT = RenderFingerprint(
+    weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2, renderer_sha256="f" * 64
+)
 
 
 def segment(lease: Lease, number: int, name: str = "") -> Checkpoint:

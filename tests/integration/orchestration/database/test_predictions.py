@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 KEEP_S = 60.0
 SIZE = "medium"
 WORK_S = 10_000.0
-FINGERPRINT = RenderFingerprint(weights_sha256="w", render_batch=8, segment_frames=120, encoder_threads=2)
+FINGERPRINT = RenderFingerprint(
+    weights_sha256="w", render_batch=8, segment_frames=120, encoder_threads=2, renderer_sha256="f" * 64
+)
 
 
 def claimed(store: Store, pool: str = "l4", took_s: float = 0.0) -> Lease:

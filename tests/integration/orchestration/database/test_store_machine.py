@@ -39,9 +39,14 @@ if TYPE_CHECKING:
 TENANT = "acme"
 WORKERS = ["first", "second"]
 FINGERPRINTS = [
-    RenderFingerprint(weights_sha256="a" * 64, render_batch=4, segment_frames=100, encoder_threads=2),
-    RenderFingerprint(weights_sha256="a" * 64, render_batch=2, segment_frames=100, encoder_threads=2),
-    RenderFingerprint(weights_sha256="c" * 64, render_batch=4, segment_frames=100, encoder_threads=2),
+    RenderFingerprint(
+        weights_sha256=weights * 64,
+        render_batch=batch,
+        segment_frames=100,
+        encoder_threads=2,
+        renderer_sha256=renderer * 64,
+    )
+    for weights, batch, renderer in (("a", 4, "f"), ("a", 2, "f"), ("c", 4, "f"), ("a", 4, "e"))
 ]
 SLOTS = [(CheckpointKind.MOTION, 0), (CheckpointKind.SEGMENT, 0), (CheckpointKind.SEGMENT, 1)]
 
@@ -198,7 +203,10 @@ class StoreMachine(RuleBasedStateMachine):
             model := self.write(lease, lambda: loaded.extend(self.store.leases.load_checkpoints(lease, fingerprint)))
         ):
             return
-        if model.fingerprint and model.fingerprint.weights_sha256 != fingerprint.weights_sha256:
+        if model.fingerprint and (
+            model.fingerprint.weights_sha256 != fingerprint.weights_sha256
+            or model.fingerprint.renderer_sha256 != fingerprint.renderer_sha256
+        ):
             model.checkpoints = {}
         elif model.fingerprint != fingerprint:
             model.checkpoints = {at: one for at, one in model.checkpoints.items() if at == SLOTS[0]}

@@ -19,7 +19,7 @@ from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFinge
 from dubline.orchestration.domain.errors import OutOfMemoryError
 from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media import decoded, frame, mux
-from dubline.worker.rendering import device, motion
+from dubline.worker.rendering import device, motion, version
 from dubline.worker.rendering.checkpoints import Checkpoints, NoCheckpoints
 from dubline.worker.rendering.full_size.compositor import Compositor
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, RenderJob, Report
@@ -114,6 +114,7 @@ class _Run:
             render_batch=self._batch,
             segment_frames=motion.segment_frames(self._batch),
             encoder_threads=mux.THREADS,
+            renderer_sha256=version.renderer_sha256(self._device),
         )
 
     def decoder(self) -> AbstractContextManager[Decoded]:

@@ -131,6 +131,8 @@ class JobRow(Requested, Base):
     render_batch: Mapped[int | None]
     segment_frames: Mapped[int | None]
     encoder_threads: Mapped[int | None]
+    renderer_sha256: Mapped[str | None]
+    """NULL: no attempt has begun to render, or the last one was of a version that did not store it."""
     seed: Mapped[int] = mapped_column(BigInteger)
     expression: Mapped[float] = mapped_column(server_default=text("1"))
     head_motion: Mapped[float] = mapped_column(server_default=text("1"))

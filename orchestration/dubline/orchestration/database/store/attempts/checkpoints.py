@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.leases import Lease
 
 _LOCK_FINGERPRINT: Final = text("""
-SELECT weights_sha256, render_batch, segment_frames, encoder_threads FROM jobs
+SELECT weights_sha256, render_batch, segment_frames, encoder_threads, renderer_sha256 FROM jobs
 WHERE id = :job_id AND lease_token = :token FOR UPDATE
 """)
 _SET_FINGERPRINT: Final = text("""
 UPDATE jobs SET weights_sha256 = :weights_sha256, render_batch = :render_batch, segment_frames = :segment_frames,
-    encoder_threads = :encoder_threads
+    encoder_threads = :encoder_threads, renderer_sha256 = :renderer_sha256
 WHERE id = :job_id
 """)
 
@@ -37,14 +37,13 @@ def load(session: Session, lease: Lease, fingerprint: RenderFingerprint) -> tupl
     row = session.execute(_LOCK_FINGERPRINT, {"job_id": lease.job_id, "token": lease.token}).one_or_none()
     if row is None:
         raise LeaseLostError
-    if tuple(row) != (
-        fingerprint.weights_sha256,
-        fingerprint.render_batch,
-        fingerprint.segment_frames,
-        fingerprint.encoder_threads,
-    ):
-        # The motion depends on the networks only; segments depend on the whole fingerprint.
-        discarded = ALL_KINDS if row.weights_sha256 != fingerprint.weights_sha256 else (CheckpointKind.SEGMENT.value,)
+    if row._asdict() != asdict(fingerprint):
+        # The motion depends on the networks and on the renderer; segments depend on the whole fingerprint.
+        of_motion = (row.weights_sha256, row.renderer_sha256) == (
+            fingerprint.weights_sha256,
+            fingerprint.renderer_sha256,
+        )
+        discarded = (CheckpointKind.SEGMENT.value,) if of_motion else ALL_KINDS
         mark_checkpoints_for_deletion(session, [lease.job_id], kinds=discarded)
         session.execute(_SET_FINGERPRINT, asdict(fingerprint) | {"job_id": lease.job_id})
     rows = session.scalars(

@@ -127,7 +127,7 @@ class Leases:
     def load_checkpoints(self, lease: Lease, fingerprint: RenderFingerprint) -> tuple[Checkpoint, ...]:
         """Set the render fingerprint of the job, and read the checkpoints of earlier attempts that are valid for it.
 
-        If the job already has another fingerprint, a different hash of the weights discards all its checkpoints, and
+        If the job already has another fingerprint, other weights or another renderer discard all its checkpoints, and
         any other difference discards the segments.
 
         Returns:

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from dubline.orchestration.domain.errors import EncoderFailedError
+from dubline.worker.media import ffmpeg_build
+from dubline.worker.rendering import version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[4]
+CPU = torch.device("cpu")
+
+
+def hashed() -> str:
+    return version.renderer_sha256.__wrapped__(CPU)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package with two source files, which is the whole renderer."""
+    (tmp_path / "part").mkdir()
+    (tmp_path / "a.py").write_text("A = 1")
+    (tmp_path / "part" / "b.py").write_text("B = 1")
+    module = SimpleNamespace(__name__="renderer", __path__=[str(tmp_path)])
+    monkeypatch.setattr(version._sources, "__defaults__", ((module,),))
+    return tmp_path
+
+
+CHANGES: dict[str, Callable[[Path, pytest.MonkeyPatch], object]] = {
+    "a changed file": lambda package, _patch: (package / "part" / "b.py").write_text("B = 2"),
+    "a moved file": lambda package, _patch: (package / "part" / "b.py").rename(package / "b.py"),
+    "a new file": lambda package, _patch: (package / "c.py").write_text(""),
+    "another torch": lambda _package, patch: patch.setattr(
+        metadata, "version", lambda name, read=metadata.version: "9" if name == "torch" else read(name)
+    ),
+    "another encoder": lambda _package, patch: patch.setattr(
+        subprocess, "run", lambda *_args, **_named: SimpleNamespace(stdout=b"ffmpeg version 9")
+    ),
+    "another processor": lambda _package, patch: patch.setattr(
+        torch.backends.cpu, "get_cpu_capability", lambda: "another"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changes_pixels_changes_the_version(package: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    before = hashed()
+    assert hashed() == before
+    CHANGES[name](package, monkeypatch)
+    assert hashed() != before
+
+
+def test_files_that_are_no_source_keep_the_version(package: Path) -> None:
+    before = hashed()
+    (package / "a.pyc").write_bytes(b"compiled")
+    (package / "README.md").write_text("about")
+    assert hashed() == before
+
+
+def test_the_version_covers_networks_geometry_decoding_and_encoding() -> None:
+    names = {name.decode() for name in list(version._sources())[::2]}
+    assert {
+        "dubline.framing/crop.py",
+        "dubline.models/stage1/autoencoder.py",
+        "dubline.worker.media/mux.py",
+        "dubline.worker.rendering/full_size/opencv.py",
+    } <= names
+
+
+def test_the_version_covers_the_libraries_of_the_worker() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    names = [re.match(r"[\w.-]+", requirement) for extra in ("worker", "gpu") for requirement in extras[extra]]
+    assert set(version.LIBRARIES) == {name[0] for name in names if name}
+
+
+def test_an_encoder_that_does_not_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ffmpeg_build.imageio_ffmpeg, "get_ffmpeg_exe", lambda: "/absent/ffmpeg")
+    with pytest.raises(EncoderFailedError, match="cannot be started"):
+        ffmpeg_build.read()
+
+
+def test_the_version_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = version.renderer_sha256(CPU)
+
+    def fail(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(version, "_sources", fail)
+    assert version.renderer_sha256(CPU) == first

@@ -1,0 +1,84 @@
+"""The version of the renderer: a hash of everything that the bytes of motion and segments depend on beside the job.
+
+It is computed and not counted up by hand, so that no change of the code can keep it. A changed comment changes it, too:
+then a job that is half done is rendered again, and nothing else happens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+import dubline.framing
+import dubline.models
+from dubline.models.precision import supports_bf16
+from dubline.worker import media, rendering
+from dubline.worker.media import ffmpeg_build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+#: The packages whose source files determine pixels.
+PACKAGES: Final = (dubline.framing, dubline.models, media, rendering)
+#: The libraries of the extras `worker` and `gpu`.
+LIBRARIES: Final = (
+    "av",
+    "dlib-bin",
+    "einops",
+    "ffmpeg-python",
+    "imageio-ffmpeg",
+    "mamba-ssm",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "safetensors",
+    "torch",
+)
+
+
+@cache
+def renderer_sha256(device: torch.device) -> str:
+    """Return the version of the renderer on a device, 64 hexadecimal digits.
+
+    Raises:
+        EncoderFailedError: ffmpeg cannot be started or does not tell its version.
+    """
+    digest = hashlib.sha256()
+    for part in (*_sources(), *_libraries(), ffmpeg_build.read(), device_class(device)):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def device_class(device: torch.device) -> bytes:
+    """Return the name of the devices that compute the same bits: kind, instruction set and number format."""
+    facts = [platform.machine(), device.type, f"bf16={supports_bf16(device)}"]
+    if device.type == "cuda":
+        facts += [torch.cuda.get_device_name(device), str(torch.version.cuda), str(torch.backends.cudnn.version())]
+    elif device.type == "cpu":
+        facts.append(torch.backends.cpu.get_cpu_capability())
+    return " ".join(facts).encode()
+
+
+def _sources(packages: tuple[ModuleType, ...] = PACKAGES) -> Iterator[bytes]:
+    """Yield the name and the bytes of each source file, in order."""
+    for package in packages:
+        folder = Path(package.__path__[0])
+        for path in sorted(folder.rglob("*.py")):
+            yield f"{package.__name__}/{path.relative_to(folder).as_posix()}".encode()
+            yield path.read_bytes()
+
+
+def _libraries() -> Iterator[bytes]:
+    """Yield the name and the installed version of each library; a missing one has none."""
+    for name in LIBRARIES:
+        try:
+            yield f"{name}=={metadata.version(name)}".encode()
+        except metadata.PackageNotFoundError:
+            yield name.encode()
