@@ -34,6 +34,8 @@ class RenderJob:
     """Width times height as probed; a larger picture is not decoded."""
     face: FaceBox
     """Box in px of the upright portrait."""
+    tilt_deg: float = 0.0
+    """By how much the face leans clockwise; it is rotated upright for the networks. 0: not at all."""
     speech: Path
     """File of the speech as uploaded."""
     container: Container

@@ -15,6 +15,7 @@ import structlog
 import torch
 
 from dubline.framing import crop
+from dubline.framing.tilted import TiltedSquare
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import OutOfMemoryError
 from dubline.orchestration.domain.jobs import Stage
@@ -127,10 +128,15 @@ class _Run:
         picture = files.portrait()
         height_px = self._job.options.output.height_px
         still = frame.still(picture, height_px)
-        square = crop.around(frame.face_in_video(self._job.face, *picture.size, height_px))
-        pixels = crop.cut(still, square)
+        face = frame.face_in_video(self._job.face, *picture.size, height_px)
+        square = crop.around(face)
+        tilted = TiltedSquare(square, face.centre, self._job.tilt_deg) if self._job.tilt_deg else None
+        pixels = tilted.cut(still) if tilted else crop.cut(still, square)
         prepared = PreparedSource.from_crop(self._networks, pixels, self._device)
-        return prepared, Compositor(still, pixels, square, self._device)
+        if tilted:
+            square = tilted.around
+            pixels = crop.cut(still, square)
+        return prepared, Compositor(still, pixels, square, self._device, tilted)
 
     def sample(self, prepared: PreparedSource, files: Decoded) -> Path:
         """Write the motion of the whole recording to a file, or fetch it."""

@@ -13,6 +13,7 @@ from dubline.worker.rendering.full_size.border import feather
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
 from dubline.worker.rendering.full_size.opencv import OpenCvEnlarger
 from dubline.worker.rendering.full_size.patch import Patch
+from dubline.worker.rendering.full_size.tilted import TiltedFields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dubline.framing.crop import Square
+    from dubline.framing.tilted import TiltedSquare
     from dubline.models.stage1.autoencoder import Fields
     from dubline.worker.rendering.full_size.patch import Enlarger
 
@@ -37,9 +39,17 @@ class Compositor:
         crop: the same pixels inside `square`, (side, side, 3) uint8 RGB.
         square: position of the crop, with even corners and an even side.
         device: of the fields.
+        tilted: the tilted square of which the networks see the pixels, where `square` is the one around it.
     """
 
-    def __init__(self, still: NDArray[np.uint8], crop: NDArray[np.uint8], square: Square, device: torch.device) -> None:
+    def __init__(
+        self,
+        still: NDArray[np.uint8],
+        crop: NDArray[np.uint8],
+        square: Square,
+        device: torch.device,
+        tilted: TiltedSquare | None = None,
+    ) -> None:
         height, width = still.shape[:2]
         self._frame = planes.Frame(height, width)
         self._inside = square.inside(height, width)
@@ -49,7 +59,8 @@ class Compositor:
         frame, source = planes.split(still), planes.split(crop)
         self._frame.luma[:] = planes.rounded(frame.luma)
         self._frame.chroma[:] = planes.rounded(frame.chroma).transpose(2, 0, 1)
-        opacity = feather(square, height, width)
+        self._tilted = tilted and TiltedFields(tilted)
+        opacity = self._tilted.opacity(height, width) if self._tilted else feather(square, height, width)
         luma = Patch.of(source.luma[..., None], frame.luma[self._inside][..., None], opacity, rows, columns)
         chroma = Patch.of(source.chroma, frame.chroma[_halves(self._inside)], opacity, *_halves((rows, columns)))
         self._luma, self._chroma = luma, chroma
@@ -82,6 +93,8 @@ class Compositor:
         return TorchEnlarger(patch, self._device)
 
     def _compose(self, fields: Fields, luma: Enlarger, chroma: Enlarger) -> Iterator[NDArray[np.uint8]]:
+        if self._tilted:
+            fields = self._tilted(fields)
         colour, occlusion = fields.generated.colour.float(), fields.generated.occlusion.float()
         generated = torch.einsum("kc,bchw->bkhw", self._matrix, colour) + self._offset[..., None]
         first = luma(fields.displacement, generated[:, :1], occlusion)
