@@ -213,7 +213,7 @@ class FrameLog:
 def source_crop(path: Path, side_px: int) -> NDArray[np.uint8]:
     """Return the face crop of the worker, resized to a side at which an hour can be rendered."""
     with path.open("rb") as file:
-        picture = image.load(file, 50_000_000)
+        picture = image.load(file, 64_000_000).picture
     found = face.find(picture)
     if found is None:
         raise SystemExit(f"no face found in {path}")

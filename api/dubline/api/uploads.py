@@ -36,7 +36,9 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=BodyRoute
 #: Accepted for files of unknown type. The probe determines the type from the bytes in any case; browsers and
 #: operating systems use different names for one type.
 UNKNOWN_TYPE: Final = "application/octet-stream"
-PORTRAIT_TYPES: Final = frozenset({"image/jpeg", "image/jpg", "image/pjpeg", "image/png", "image/webp", UNKNOWN_TYPE})
+PORTRAIT_TYPES: Final = frozenset(
+    {"image/jpeg", "image/jpg", "image/pjpeg", "image/png", "image/webp", "image/avif", UNKNOWN_TYPE}
+)
 SPEECH_TYPES: Final = frozenset(
     {
         *("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"),
@@ -49,7 +51,8 @@ SPEECH_TYPES: Final = frozenset(
     }
 )
 _EXPECTED: Final = {
-    UploadKind.PORTRAIT: f"Send image/jpeg, image/png or image/webp; {UNKNOWN_TYPE} if the type is unknown.",
+    UploadKind.PORTRAIT: "Send image/jpeg, image/png, image/webp or image/avif, not HEIC; "
+    f"{UNKNOWN_TYPE} if the type is unknown.",
     UploadKind.SPEECH: "Send audio/wav, audio/mpeg, audio/flac, audio/ogg, audio/mp4 or audio/aac; "
     f"{UNKNOWN_TYPE} if the type is unknown.",
 }

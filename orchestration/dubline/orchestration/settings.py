@@ -138,7 +138,7 @@ class LimitSettings(Settings):
     portrait_bytes: int = Field(default=30_000_000, gt=0)
     speech_s: float = Field(default=3600.0, gt=0)
     speech_min_s: float = Field(default=0.2, gt=0)
-    portrait_px: int = Field(default=50_000_000, gt=0)
+    portrait_px: int = Field(default=64_000_000, gt=0)
     """Width times height; a larger picture is rejected before it is decoded."""
     batch_rows: int = Field(default=10_000, gt=0)
     body_bytes: int = Field(default=10_000_000, gt=0)

@@ -46,7 +46,7 @@ class BadInputError(DublineError):
 
 
 class NotAnImageError(BadInputError):
-    """The portrait is not an image that can be decoded. Send PNG, JPEG or WebP."""
+    """The portrait is not an image that can be decoded. Send JPEG, PNG, WebP or AVIF."""
 
     code = "not_an_image"
 

@@ -22,7 +22,7 @@ from dubline.worker.media import image
 if TYPE_CHECKING:
     from pathlib import Path
 
-CAP = 50_000_000
+CAP = 64_000_000
 
 
 def huge_png(width: int, height: int) -> bytes:
@@ -50,7 +50,7 @@ def test_each_format_is_identified_by_its_bytes_and_decoded(
     path = tmp_path / "no-ending"
     path.write_bytes(encoded(astronaut, image_format))
     assert image.identify(media.opened(path)) == media_type
-    loaded = image.load(media.opened(path), CAP)
+    loaded = image.load(media.opened(path), CAP).picture
     assert loaded.mode == "RGB"
     assert np.abs(np.asarray(loaded).astype(int) - np.asarray(astronaut)).mean() < 4
 
@@ -63,11 +63,11 @@ def test_other_files_are_rejected(tmp_path: Path, data: bytes) -> None:
         image.load(media.opened(path), CAP)
 
 
-@pytest.mark.parametrize("size", [(30_000, 30_000), (8_000, 7_000), (2_000_000_000, 2)])
+@pytest.mark.parametrize("size", [(30_000, 30_000), (8_000, 9_000), (2_000_000_000, 2)])
 def test_too_many_pixels_are_rejected_before_decoding(tmp_path: Path, size: tuple[int, int]) -> None:
     path = tmp_path / "bomb"
     path.write_bytes(huge_png(*size))
-    with pytest.raises(ImageTooLargeError, match="50 megapixels"):
+    with pytest.raises(ImageTooLargeError, match="64 megapixels"):
         image.load(media.opened(path), CAP)
 
 
@@ -109,23 +109,23 @@ def test_the_exif_orientation_is_applied(tmp_path: Path, astronaut: Image.Image)
     exif[0x0112] = 6  # rotate 90 degrees clockwise
     path = tmp_path / "turned.jpg"
     astronaut.resize((300, 200)).save(path, exif=exif)
-    assert image.load(media.opened(path), CAP).size == (200, 300)
+    assert image.load(media.opened(path), CAP).picture.size == (200, 300)
 
 
 def test_transparency_is_blended_over_white(tmp_path: Path) -> None:
     path = tmp_path / "clear.png"
     Image.new("RGBA", (64, 64), (255, 0, 0, 0)).save(path)
-    assert image.load(media.opened(path), CAP).getpixel((5, 5)) == (255, 255, 255)
+    assert image.load(media.opened(path), CAP).picture.getpixel((5, 5)) == (255, 255, 255)
 
 
 def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.fromarray(np.full((64, 64), 0x8000, dtype=np.uint16)).save(path)
-    assert image.load(media.opened(path), CAP).getpixel((5, 5)) == (128, 128, 128)
+    assert image.load(media.opened(path), CAP).picture.getpixel((5, 5)) == (128, 128, 128)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "CMYK"])
 def test_every_colour_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "picture"
     Image.new("RGB", (64, 64), (200, 200, 200)).convert(mode).save(path, "JPEG" if mode == "CMYK" else "PNG")
-    assert image.load(media.opened(path), CAP).mode == "RGB"
+    assert image.load(media.opened(path), CAP).picture.mode == "RGB"

@@ -62,7 +62,7 @@ class ProbeExecutor(AttemptExecutor):
                 self.check(heartbeat)
 
             self.objects.get(upload.object_key, path, limit_bytes=upload.size_bytes, report=report)
-            facts = probe(path, upload.kind, upload.content_type, self.limits, report)
+            facts = probe(path, upload.kind, self.limits, report)
         retry_write(lambda: self.store.uploads.accept(lease, facts), self.leases.duration_s)
         self.health.succeeded()
         _log.info("upload_accepted", kind=upload.kind.value, media_type=facts.media_type)

@@ -59,9 +59,9 @@ def self_test(folder: Path, report: Callable[[], None]) -> None:
         RuntimeError: a face is found in the picture, which has none.
     """
     limits = LimitSettings()
-    probe(specimen.speech(folder / "speech"), UploadKind.SPEECH, "", limits, report)
+    probe(specimen.speech(folder / "speech"), UploadKind.SPEECH, limits, report)
     try:
-        probe(specimen.portrait(folder / "portrait"), UploadKind.PORTRAIT, "", limits, report)
+        probe(specimen.portrait(folder / "portrait"), UploadKind.PORTRAIT, limits, report)
     except NoFaceError:
         return
     raise RuntimeError("the prober finds a face in a grey square")

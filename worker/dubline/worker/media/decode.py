@@ -15,7 +15,7 @@ if __name__ == "__main__":
 import json
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dubline.worker.media import audio, image
+from dubline.worker.media import audio, frame, image
 from dubline.worker.media.container import BY_MEDIA_TYPE
 
 if TYPE_CHECKING:
@@ -23,23 +23,25 @@ if TYPE_CHECKING:
 
 
 def answer(asked: dict[str, Any], files: list[BinaryIO]) -> Iterator[bytes]:
-    """Decode the portrait, the speech for the networks, or the soundtrack.
+    """Decode the still frame, the speech for the networks, or the soundtrack.
 
     Args:
-        asked: `what`; for the portrait `max_pixels`, for the others `media_type` and `rate_hz`.
+        asked: `what`; for the still frame `max_pixels` and `height_px`, for the others `media_type` and `rate_hz`.
         files: portrait and speech.
 
     Yields:
-        The size or the channel count as JSON, then uint8 RGB, or chunks of float32 or int32 samples.
+        The portrait's and the frame's size or the channel count as JSON, then uint8 RGB, or chunks of float32 or int32
+        samples.
 
     Raises:
         BadInputError: the subclass for the fault of the file.
     """
     portrait, speech = files
-    if asked["what"] == "portrait":
-        picture = image.load(portrait, asked["max_pixels"])
-        yield json.dumps(picture.size).encode()
-        yield picture.tobytes()
+    if asked["what"] == "still":
+        loaded = image.load(portrait, asked["max_pixels"])
+        size = frame.size(loaded.width_px, loaded.height_px, asked["height_px"])
+        yield json.dumps([loaded.width_px, loaded.height_px, *size]).encode()
+        yield frame.scaled(loaded.picture, size).tobytes()
     elif asked["what"] == "samples":
         for second in audio.samples(speech, BY_MEDIA_TYPE[asked["media_type"]], asked["rate_hz"]):
             yield second.tobytes()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from PIL import Image
 
+from dubline.orchestration.domain.video_size import LONG_SIDE_PX, SHORT_SIDE_PX
 from dubline.worker.media import decoder
 
 if TYPE_CHECKING:
@@ -59,15 +59,24 @@ class Decoded:
     duration_s: float
     """Of the speech."""
 
-    def portrait(self) -> Image.Image:
-        """Decode the portrait to upright RGB."""
-        question = {"what": "portrait", "max_pixels": self.max_pixels}
-        frames = self.process.ask(question, HEADER_BYTES + 3 * self.max_pixels)
-        size, pixels = _header(frames), b"".join(frames)
+    def still(self, height_px: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """Decode the portrait to the still frame of its video.
+
+        Args:
+            height_px: chosen height of the video.
+
+        Returns:
+            (H, W, 3) uint8 RGB, and the width and height of the upright portrait in px.
+        """
+        question = {"what": "still", "max_pixels": self.max_pixels, "height_px": height_px}
+        frames = self.process.ask(question, HEADER_BYTES + 3 * SHORT_SIDE_PX * LONG_SIDE_PX)
+        header, pixels = _header(frames), b"".join(frames)
         try:
-            return Image.frombytes("RGB", (int(size[0]), int(size[1])), pixels)
-        except (TypeError, ValueError, IndexError, KeyError) as error:
+            full_width, full_height, width, height = (int(side) for side in header)
+            still = np.frombuffer(pixels, np.uint8).reshape(height, width, 3).copy()
+        except (TypeError, ValueError) as error:
             raise decoder.undecodable() from error
+        return still, (full_width, full_height)
 
     def samples(self, rate_hz: int) -> Iterator[NDArray[np.float32]]:
         """Decode the speech to mono for the networks, in bounded memory.

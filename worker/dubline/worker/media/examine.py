@@ -14,20 +14,15 @@ if __name__ == "__main__":
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dubline.framing import face
-from dubline.orchestration.domain.errors import NoFaceError, WrongContentTypeError
+from dubline.orchestration.domain.errors import NoFaceError
 from dubline.orchestration.domain.uploads import UploadKind
 from dubline.worker.media import frame, image, track
-from dubline.worker.media.container import identify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-#: Declared types that match every file, because the sender did not name one.
-UNDECLARED: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
-IMAGE_DECLARED_AS: Final = {"image/jpeg": frozenset({"image/jpeg", "image/jpg", "image/pjpeg"})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +31,6 @@ class Examination:
 
     kind: str
     """portrait or speech."""
-    content_type: str
-    """Declared media type."""
     max_pixels: int
     """Largest accepted portrait, width times height."""
     shortest_s: float
@@ -64,34 +57,24 @@ def examine(question: Examination, file: BinaryIO) -> dict[str, object]:
 
 def _portrait(question: Examination, file: BinaryIO) -> dict[str, object]:
     media_type = image.identify(file)
-    _compare(media_type, IMAGE_DECLARED_AS.get(media_type, frozenset({media_type})), question.content_type)
-    picture = image.load(file, question.max_pixels)
-    box = face.find(picture)
-    if box is None:
+    portrait = image.load(file, question.max_pixels)
+    found = face.find(portrait.picture)
+    if found is None:
         raise NoFaceError
-    frame.face_in_video(box, *picture.size)
+    box = found.scaled(portrait.width_px / portrait.picture.width)
+    frame.face_in_video(box, portrait.width_px, portrait.height_px)
     edges = (box.left, box.top, box.right, box.bottom)
     return {
         "media_type": media_type,
-        "width_px": picture.width,
-        "height_px": picture.height,
+        "width_px": portrait.width_px,
+        "height_px": portrait.height_px,
         "face_box": [round(edge) for edge in edges],
     }
 
 
 def _speech(question: Examination, file: BinaryIO) -> dict[str, object]:
-    container = identify(file)
-    _compare(container.media_type, container.declared_as, question.content_type)
     measured = track.measure(file, question.shortest_s, question.longest_s)
-    return {"media_type": container.media_type, "duration_s": measured.duration_s}
-
-
-def _compare(media_type: str, declared_as: frozenset[str], declared: str) -> None:
-    essence = declared.partition(";")[0].strip().lower()
-    if essence not in declared_as | UNDECLARED:
-        raise WrongContentTypeError(
-            f"The file was declared as {essence} but is {media_type}. Declare its type, or send another file."
-        )
+    return {"media_type": measured.container.media_type, "duration_s": measured.duration_s}
 
 
 def answer(asked: dict[str, Any], files: list[BinaryIO]) -> Iterator[bytes]:

@@ -31,17 +31,20 @@ def face_in_video(face: FaceBox, width: int, height: int, height_px: int | None 
     Raises:
         ImageTooSmallError: the face is narrower than `MIN_FACE_PX` there.
     """
-    scaled = face.scaled(scale(width, height, height_px))
-    if scaled.side < MIN_FACE_PX:
+    box = face.scaled(scale(width, height, height_px))
+    if box.side < MIN_FACE_PX:
         raise ImageTooSmallError(
-            f"The face would be {scaled.side:.0f} px wide in the video, but {MIN_FACE_PX} px are needed. "
+            f"The face would be {box.side:.0f} px wide in the video, but {MIN_FACE_PX} px are needed. "
             "Send a larger picture, or one cut closer to the face; where a height was chosen, choose a larger one."
         )
-    return scaled
+    return box
 
 
 def still(portrait: Image.Image, height_px: int | None = None) -> NDArray[np.uint8]:
     """Scale an upright RGB portrait to the size of its video, (H, W, 3) uint8."""
-    target = size(*portrait.size, height_px)
-    scaled = portrait if target == portrait.size else portrait.resize(target, Image.Resampling.LANCZOS)
-    return np.array(scaled, dtype=np.uint8)
+    return np.array(scaled(portrait, size(*portrait.size, height_px)), dtype=np.uint8)
+
+
+def scaled(portrait: Image.Image, target: tuple[int, int]) -> Image.Image:
+    """Scale an upright RGB portrait to a width and height in px."""
+    return portrait if target == portrait.size else portrait.resize(target, Image.Resampling.LANCZOS)

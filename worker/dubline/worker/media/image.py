@@ -1,13 +1,15 @@
-"""Decoding of an untrusted portrait: format by magic bytes, size limit before decoding, upright RGB without alpha."""
+"""Decoding of an untrusted portrait: format by magic bytes, size limit before decoding, upright sRGB without alpha."""
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 from PIL import (
+    AvifImagePlugin,
     Image,
     ImageColor,
     ImageOps,
@@ -24,16 +26,27 @@ from dubline.orchestration.domain.errors import (
     MediaTruncatedError,
     NotAnImageError,
 )
-from dubline.worker.media import image_size
+from dubline.orchestration.domain.video_size import scale
+from dubline.worker.media import animation, colour, image_size, jpeg_end, png_chunks
 
 # Pillow imports these when they are first needed, and the sandbox allows no import.
 Image.preinit()
-_PRELOADED: Final = (ImageColor, ImagePalette, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
+_PRELOADED: Final = (AvifImagePlugin, ImageColor, ImagePalette, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
+# The sandbox allows no further thread.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
-MEDIA_TYPES: Final = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+MEDIA_TYPES: Final = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "AVIF": "image/avif"}
 #: A smaller portrait cannot contain a face of the size that the networks need.
 MIN_SIDE_PX: Final = 48
 SNIFF_BYTES: Final = 64
+#: A large portrait is decoded with this many times the sides of its video, or more.
+SPARE: Final = 1.5
+#: Logarithm to the base 2 of the largest reduction; the decoder of JPEG has none beyond.
+MAX_REDUCTION: Final = 3
+
+_AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
+#: Brands of pictures in HEVC, as phones take them, and of the general container of such pictures.
+_HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 
 def sniff(head: bytes) -> str | None:
@@ -43,7 +56,7 @@ def sniff(head: bytes) -> str | None:
         head: the first bytes of the file, at least 12.
 
     Returns:
-        "PNG", "JPEG", "WEBP", or None for anything else.
+        "PNG", "JPEG", "WEBP", "AVIF", or None for anything else.
     """
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
@@ -51,7 +64,15 @@ def sniff(head: bytes) -> str | None:
         return "JPEG"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    return None
+    return "AVIF" if _AVIF_BRANDS & _brands(head) else None
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """Return the brands of an ISO media file; empty for other files."""
+    if head[4:8] != b"ftyp":
+        return set()
+    listed = head[8 : min(len(head), int.from_bytes(head[:4], "big"))]
+    return {listed[at : at + 4] for at in range(0, len(listed) - 3, 4)}
 
 
 def identify(file: BinaryIO) -> str:
@@ -63,15 +84,27 @@ def identify(file: BinaryIO) -> str:
     return MEDIA_TYPES[_format(file)]
 
 
-def load(file: BinaryIO, max_pixels: int) -> Image.Image:
-    """Decode a portrait to upright RGB.
+class Portrait(NamedTuple):
+    """A decoded portrait."""
+
+    picture: Image.Image
+    """Upright, RGB in sRGB; smaller than the file states where a video needs much less."""
+    width_px: int
+    """Width of the upright file."""
+    height_px: int
+    """Height of the upright file."""
+
+
+def load(file: BinaryIO, max_pixels: int) -> Portrait:
+    """Decode a portrait to upright sRGB.
 
     Args:
-        file: a PNG, JPEG or WebP file.
+        file: a PNG, JPEG, WebP or AVIF file.
         max_pixels: largest accepted product of width and height.
 
     Returns:
-        An RGB image in its EXIF orientation, transparency blended over white.
+        The portrait in its EXIF orientation, transparency blended over white, with at least `SPARE` times the pixels of
+        its video in each direction.
 
     Raises:
         NotAnImageError: no accepted format.
@@ -83,15 +116,11 @@ def load(file: BinaryIO, max_pixels: int) -> Image.Image:
     stated = image_size.stated(file, image_format)
     if stated is not None:
         _check_pixels(*stated, max_pixels)
-    file.seek(0)
     try:
         with warnings.catch_warnings():
             # `max_pixels` is the stricter limit and has an error code.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file, formats=(image_format,)) as image:
-                _check_size(image, max_pixels)
-                image.load()
-                return _flatten(_upright(image))
+            return _load(file, image_format, max_pixels)
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(f"The portrait is huge. {_limit_sentence(max_pixels)}") from error
     except UnidentifiedImageError as error:
@@ -100,11 +129,46 @@ def load(file: BinaryIO, max_pixels: int) -> Image.Image:
         raise MediaTruncatedError(_damaged_sentence(image_format)) from error
 
 
+def _load(file: BinaryIO, image_format: str, max_pixels: int) -> Portrait:
+    if image_format == "PNG":
+        return _decode(png_chunks.readable(file), image_format, max_pixels)
+    if image_format != "JPEG":
+        return _decode(file, image_format, max_pixels)
+    try:
+        return _decode(file, image_format, max_pixels)
+    except OSError:
+        ends = [_decode(ended, image_format, max_pixels) for ended in jpeg_end.ended(file)]
+        if len(ends) < 2 or ends[0].picture.tobytes() != ends[1].picture.tobytes():  # noqa: PLR2004 - both ends
+            raise
+        return ends[0]
+
+
+def _decode(file: BinaryIO, image_format: str, max_pixels: int) -> Portrait:
+    file.seek(0)
+    with Image.open(file, formats=(image_format,)) as image:
+        _check_size(image, max_pixels)
+        size, factor = image.size, _reduction(*image.size)
+        if image_format == "JPEG":
+            # The decoder computes fewer pixels from the same coefficients, in less time and memory.
+            image.draft(image.mode, (size[0] // factor, size[1] // factor))
+        animation.select(image)
+        image.load()
+        picture = _flatten(colour.to_srgb(_upright(_reduced(_eight_bits(image), size, factor))))
+    is_turned = (picture.width > picture.height) != (size[0] > size[1])
+    return Portrait(picture, *(size[::-1] if is_turned else size))
+
+
 def _format(file: BinaryIO) -> str:
     file.seek(0)
-    image_format = sniff(file.read(SNIFF_BYTES))
+    head = file.read(SNIFF_BYTES)
+    image_format = sniff(head)
     file.seek(0)
     if image_format is None:
+        if _HEIC_BRANDS & _brands(head):
+            raise NotAnImageError(
+                "The portrait is a HEIC picture, as phones store it, which is not accepted. Export it as JPEG "
+                "and send that; renaming the file does not convert it."
+            )
         raise NotAnImageError
     return image_format
 
@@ -140,10 +204,31 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
+def _reduction(width: int, height: int) -> int:
+    """Return the power of two by which a picture can be reduced and still have `SPARE` times its video's sides."""
+    spare = 1 / (SPARE * scale(width, height))
+    return 1 << max(0, min(MAX_REDUCTION, math.floor(math.log2(spare))))
+
+
+def _reduced(image: Image.Image, size: tuple[int, int], factor: int) -> Image.Image:
+    """Reduce a picture, unless its decoder has done that."""
+    if factor == 1 or image.size != size:
+        return image
+    smaller = (image.convert("RGBA") if image.mode in {"1", "P", "PA"} else image).reduce(factor)
+    smaller.info = image.info
+    return smaller
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    if not image.mode.startswith("I"):
+        return image
+    # Pillow clips 16-bit grey to white instead of scaling it.
+    grey = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    grey.info = image.info
+    return grey
+
+
 def _flatten(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Pillow clips 16-bit grey to white instead of scaling it.
-        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")

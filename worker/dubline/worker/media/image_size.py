@@ -16,9 +16,11 @@ def stated(file: BinaryIO, image_format: str) -> tuple[int, int] | None:
 
     Args:
         file: the file, at any position.
-        image_format: "PNG", "JPEG" or "WEBP".
+        image_format: "PNG", "JPEG", "WEBP" or "AVIF"; opening an AVIF decodes nothing, so its size is read then.
     """
     file.seek(0)
+    if image_format == "AVIF":
+        return None
     if image_format == "JPEG":
         return _jpeg(file)
     head = file.read(30)

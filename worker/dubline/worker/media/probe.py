@@ -28,7 +28,6 @@ ANSWER_BYTES: Final = 1 << 16
 def probe(
     path: Path,
     kind: UploadKind,
-    content_type: str,
     limits: LimitSettings,
     report: Callable[[], None] = lambda: None,
 ) -> UploadFacts:
@@ -37,7 +36,6 @@ def probe(
     Args:
         path: the file.
         kind: what the sender uploaded it as.
-        content_type: declared media type.
         limits: largest image, shortest and longest speech.
         report: called at least every `decoder.REPORT_S` during the examination; an exception stops it.
 
@@ -56,7 +54,6 @@ def probe(
     found = _examine(
         Examination(
             kind=kind.value,
-            content_type=content_type,
             max_pixels=limits.portrait_px,
             shortest_s=limits.speech_min_s,
             longest_s=limits.speech_s,

@@ -125,10 +125,9 @@ class _Run:
 
     def prepare(self, files: Decoded) -> tuple[PreparedSource, Compositor]:
         """Decode the portrait; return its encoded source crop and the compositor of its still frame."""
-        picture = files.portrait()
         height_px = self._job.options.output.height_px
-        still = frame.still(picture, height_px)
-        face = frame.face_in_video(self._job.face, *picture.size, height_px)
+        still, size = files.still(height_px)
+        face = frame.face_in_video(self._job.face, *size, height_px)
         square = crop.around(face)
         tilted = TiltedSquare(square, face.centre, self._job.tilt_deg) if self._job.tilt_deg else None
         pixels = tilted.cut(still) if tilted else crop.cut(still, square)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from dubline.orchestration.domain.errors import MediaTruncatedError, NotAnImageError
+from dubline.worker.media import image
+
+CAP = 64_000_000
+
+
+def encoded(picture: Image.Image, image_format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, image_format, **options)
+    return file.getvalue()
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(image.load(io.BytesIO(data), CAP).picture)
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_jpeg_without_its_end_is_whole(astronaut: Image.Image, lost: int, progressive: bool) -> None:
+    data = encoded(astronaut, "JPEG", progressive=progressive)
+    assert np.array_equal(pixels(data[:-lost]), pixels(data))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9, 0.99])
+def test_a_jpeg_that_lacks_pixels_is_refused(astronaut: Image.Image, share: float) -> None:
+    data = encoded(astronaut, "JPEG")
+    with pytest.raises(MediaTruncatedError):
+        pixels(data[: int(share * len(data))])
+
+
+def test_a_jpeg_that_lacks_its_last_pixels_only_is_refused(astronaut: Image.Image) -> None:
+    with pytest.raises(MediaTruncatedError):
+        pixels(encoded(astronaut, "JPEG")[:-12])
+
+
+def test_bytes_after_the_end_change_nothing(astronaut: Image.Image) -> None:
+    for name in ("JPEG", "PNG", "WEBP"):
+        data = encoded(astronaut, name)
+        assert np.array_equal(pixels(data + b"more" * 1000), pixels(data)), name
+
+
+def test_a_png_without_its_last_chunk_is_whole(astronaut: Image.Image) -> None:
+    data = encoded(astronaut, "PNG")
+    assert np.array_equal(pixels(data[:-12]), np.asarray(astronaut))
+
+
+@pytest.mark.parametrize("name", ["tEXt", "zTXt", "iTXt", "iTXt packed"])
+@pytest.mark.parametrize("size", [1_500_000, 25_000_000])
+def test_a_png_with_much_text_is_accepted(astronaut: Image.Image, name: str, size: int) -> None:
+    text, packed = b"x" * size, zlib.compress(b"x" * size)
+    data = {
+        "tEXt": b"prompt\0" + text,
+        "zTXt": b"prompt\0\0" + packed,
+        "iTXt": b"prompt\0\0\0\0\0" + text,
+        "iTXt packed": b"prompt\0\1\0\0\0" + packed,
+    }[name]
+    png = encoded(astronaut, "PNG")
+    for at in (33, len(png) - 12):
+        assert np.array_equal(pixels(png[:at] + chunk(name[:4].encode(), data) + png[at:]), np.asarray(astronaut))
+
+
+def test_a_short_text_with_the_orientation_is_kept(astronaut: Image.Image) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    size = image.load(io.BytesIO(encoded(astronaut.crop((0, 0, 100, 60)), "PNG", pnginfo=info)), CAP).picture.size
+    assert size == (60, 100)
+
+
+def test_a_profile_that_unpacks_to_much_is_left_out(astronaut: Image.Image) -> None:
+    png = encoded(astronaut, "PNG")
+    bomb = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(50_000_000)))
+    assert np.array_equal(pixels(png[:33] + bomb + png[33:]), np.asarray(astronaut))
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1", b"hevc"])
+def test_heic_is_named(brand: bytes) -> None:
+    head = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic"
+    with pytest.raises(NotAnImageError, match=r"HEIC picture, .* Export it as JPEG"):
+        pixels(head + bytes(1000))
+
+
+def test_a_portrait_that_is_much_too_large_is_reduced_as_it_is_decoded(astronaut: Image.Image) -> None:
+    large = astronaut.resize((6144, 8160), Image.Resampling.NEAREST)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    loaded = image.load(io.BytesIO(encoded(large, "JPEG", quality=60, exif=exif)), CAP)
+    assert (loaded.width_px, loaded.height_px) == (8160, 6144)
+    assert loaded.picture.size == (4080, 3072)
+
+
+#: Decodes the file of standard input with a limit on memory as in the sandbox.
+_LIMITED = """
+import io, resource, sys
+from dubline.worker.media import image
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+image.load(io.BytesIO(sys.stdin.buffer.read()), 64_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize(("image_format", "mode"), [("JPEG", "RGB"), ("PNG", "RGBA"), ("PNG", "L")])
+def test_the_largest_portraits_are_decoded_in_bounded_memory(image_format: str, mode: str) -> None:
+    file = encoded(Image.new(mode, (8000, 8000), 90), image_format, **({"compress_level": 1} if mode != "RGB" else {}))
+    done = subprocess.run([sys.executable, "-c", _LIMITED], input=file, capture_output=True, check=True)
+    used_bytes = int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
+    assert used_bytes < 500 * 2**20
+
+
+def test_avif_is_decoded_in_the_sandbox_of_one_thread(astronaut: Image.Image) -> None:
+    assert np.abs(pixels(encoded(astronaut, "AVIF", quality=90)).astype(int) - np.asarray(astronaut)).mean() < 3
+    with pytest.raises(MediaTruncatedError):
+        pixels(encoded(astronaut, "AVIF")[:2000])
