@@ -7,6 +7,8 @@ WORKERS ?= 3
 MINUTES ?= 10
 SEED ?= 1
 CASES ?= 10000
+# Commit that `make bench` compares with: the last one before full-size pixels left torch. Empty: none.
+BASELINE ?= befc839
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +17,7 @@ PYTEST := $(BIN)/pytest
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit integration e2e bench chart cluster evaluate chaos fuzz images-check check lint types imports format hooks
+.PHONY: help demo test unit integration e2e bench long chart cluster evaluate chaos fuzz images-check check lint types imports format hooks
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +33,7 @@ $(READY): pyproject.toml
 demo: $(READY) ## run one batch of four jobs end to end; the videos land in out/
 	$(BIN)/dubline up -- $(BIN)/dubline batch demo/batch.jsonl --out out --force
 
-test: $(READY) ## run all tests except the benchmarks
+test: $(READY) ## run all tests except those that take minutes
 	$(PYTEST) $(PARALLEL)
 
 unit: $(READY) ## run the tests that open no socket
@@ -43,8 +45,11 @@ integration: $(READY) ## run the tests against real servers, short training runs
 e2e: $(READY) ## run the tests of the whole service and of the fault campaign
 	$(PYTEST) $(PARALLEL) tests/e2e tests/chaos
 
-bench: $(READY) ## run the long training tests and each benchmark once
-	$(PYTEST) --durations 10 -m bench
+bench: $(READY) ## measure speed and memory beside another commit, on an idle machine: make bench [BASELINE=befc839] [ONLY="jobs memory"]
+	@$(BIN)/python -m benchmarks.speed $(if $(BASELINE),--baseline $(BASELINE)) $(if $(ONLY),--only $(ONLY))
+
+long: $(READY) ## run the tests that take minutes
+	$(PYTEST) --durations 10 -m long
 
 chart: $(READY) ## lint, render and check every shape of the Helm chart; needs helm, on PATH or as HELM
 	$(PYTEST) -rs --durations 5 tests/charts

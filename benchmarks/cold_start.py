@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.database import new_job
 from benchmarks.machine import family, processor_s
@@ -30,7 +30,7 @@ from dubline.orchestration.database.store import Store
 from dubline.orchestration.settings import DatabaseSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 SERVERS: Final = ("initdb", "database", "broker", "bucket", "prepare")
 WITHIN_S: Final = 300.0
@@ -59,25 +59,33 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--presets", default="base,tiny")
     options = parser.parse_args()
-    presets = options.presets.split(",")
-    for name, code in (
-        ALONE | {f"child: torch, networks of {one}": LOAD.format(preset=one) for one in presets}
-    ).items():
-        _print(name, [_alone(code) for _ in range(options.runs)])
+    for part in measure(options.presets.split(","), options.runs):
+        print(
+            f"{part['name']}: {part['wall_s']:.2f} s, of which {part['processor_s']:.2f} s of the processor "
+            f"(median of {part['runs']})",
+            flush=True,
+        )
+
+
+def measure(presets: Sequence[str], runs: int) -> Iterator[dict[str, Any]]:
+    """Yield each part of the start with its wall time and processor time, medians in seconds."""
+    loads = {f"child: torch, networks of {one}": LOAD.format(preset=one) for one in presets}
+    for name, code in (ALONE | loads).items():
+        yield _part(name, [_alone(code) for _ in range(runs)])
     cache = tempfile.mkdtemp(prefix="dubline-weights-")
-    stack = Stack({"DUBLINE_WORKER_PRESETS": options.presets, "DUBLINE_WORKER_WEIGHTS_DIR": cache})
+    stack = Stack({"DUBLINE_WORKER_PRESETS": ",".join(presets), "DUBLINE_WORKER_WEIGHTS_DIR": cache})
     try:
         stack.start(only=SERVERS)
         with Store.connect(DatabaseSettings.model_validate({"url": stack.environ["DUBLINE_DATABASE_URL"]})) as store:
             store.keys.create(TENANT)
             cold = _worker(stack.environ, store)
-            warm = [_worker(stack.environ, store) for _ in range(options.runs)]
+            warm = [_worker(stack.environ, store) for _ in range(runs)]
     finally:
         stack.stop()
         shutil.rmtree(cache, ignore_errors=True)
-    for disk, runs in (("empty", [cold]), ("full", warm)):
-        for name in runs[0]:
-            _print(f"worker, {disk} cache: until {name}", [run[name] for run in runs])
+    for disk, each in (("empty", [cold]), ("full", warm)):
+        for name in each[0]:
+            yield _part(f"worker, {disk} cache: until {name}", [run[name] for run in each])
 
 
 def _alone(code: str) -> tuple[float, float]:
@@ -110,9 +118,9 @@ def _worker(environ: Mapping[str, str], store: Store) -> dict[str, tuple[float, 
     return found
 
 
-def _print(name: str, runs: list[tuple[float, float]]) -> None:
+def _part(name: str, runs: list[tuple[float, float]]) -> dict[str, Any]:
     wall_s, processor_s = (statistics.median(one) for one in zip(*runs, strict=True))
-    print(f"{name}: {wall_s:.2f} s, of which {processor_s:.2f} s of the processor (median of {len(runs)})", flush=True)
+    return {"name": name, "wall_s": wall_s, "processor_s": processor_s, "runs": len(runs)}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.bench
+@pytest.mark.long
 def test_the_drill_of_backup_and_restore_finds_no_fault() -> None:
     line = [sys.executable, "-m", "benchmarks.drill"]
     drill = subprocess.run(line, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)

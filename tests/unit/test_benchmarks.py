@@ -5,8 +5,10 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 from typing import Final
+from xml.etree import ElementTree as ET
 
 import pytest
+from benchmarks.speed import report
 
 ROOT: Final = Path(__file__).parents[2] / "benchmarks"
 COMMANDS: Final = sorted(
@@ -35,3 +37,27 @@ def test_the_readme_of_the_benchmarks_lists_every_command() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     listed = {f"`{name(path)}/`" if path.stem == "__main__" else f"`{path.name}`" for path in COMMANDS}
     assert {entry for entry in listed if entry not in text} == set()
+
+
+JOBS: Final = [
+    {
+        "name": "base",
+        "now": {"wall_s_per_s": 1.25, "stages_s_per_s": {"rendering": 1.0, "muxing": 0.25}},
+        "baseline": {"wall_s_per_s": 2.5, "stages_s_per_s": {"rendering": 2.5}},
+        "speedup_wall": 2.0,
+    }
+]
+
+
+def test_the_last_line_has_every_figure_and_nan_for_what_was_not_run() -> None:
+    line = report.last_line({"jobs": JOBS, "overhead": {"wall": 61.5}})
+    assert line == (
+        "rtf_base=1.25 rtf_tiny=nan rtf_base_1080p=nan speedup_base=2 speedup_tiny=nan speedup_1080p=nan "
+        "mem_peak_mb=nan overhead_p50_ms=61.5"
+    )
+
+
+def test_the_plot_has_a_bar_for_each_side_of_each_job() -> None:
+    picture = ET.fromstring(report.plot(JOBS))  # noqa: S314 - made by the line itself
+    words = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"base, now", "1.25 s", "base, baseline", "2.50 s", "rendering"} <= set(words)

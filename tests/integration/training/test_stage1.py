@@ -254,7 +254,7 @@ def test_training_overfits_one_clip() -> None:
     learn_by_heart(NARROW, 30, 100)
 
 
-@pytest.mark.bench
+@pytest.mark.long
 @pytest.mark.parametrize("preset", [TINY, BASE], ids=lambda preset: preset.name)
 def test_presets_learn_one_clip_by_heart_to_35_db(preset: Preset) -> None:
     learn_by_heart(preset, 35, 400)

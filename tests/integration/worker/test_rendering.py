@@ -7,6 +7,7 @@ from uuid import UUID
 
 import av
 import pytest
+from benchmarks.speed import attempts
 from prometheus_client import REGISTRY
 from tests.integration.worker.conftest import expire
 
@@ -213,3 +214,12 @@ def test_attempts_are_counted_as_they_are_recorded(
     assert counted("worker_attempts", **POOL, outcome="retried", cause="defect") == retried + 1
     assert counted("worker_claims", **POOL, preset=preset) == before[0] + 1
     assert counted("worker_device_seconds", **POOL, preset=preset) == pytest.approx(before[1] + attempt.gpu_s)
+
+
+def test_the_benchmark_of_overhead_times_the_parts_of_an_attempt(
+    store: Store, tenant: str, worker: RenderExecutor, job_id: UUID
+) -> None:
+    parts = attempts.attempt(worker)
+    assert set(parts) == {"wall", "processor", "claim", "fetch", "upload", "progress", "finish"}
+    assert parts["claim"] + parts["fetch"] + parts["upload"] + parts["finish"] < parts["wall"]
+    assert store.jobs.get(tenant, job_id).state is JobState.SUCCEEDED

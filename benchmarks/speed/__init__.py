@@ -1,0 +1,1 @@
+"""Speed and memory, each ratio measured within one run: `make bench`."""
