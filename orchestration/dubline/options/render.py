@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PRESETS: Final = frozenset({"tiny", "base"})
 DEFAULT_PRESET: Final = "base"
 SEED_MAX: Final = 2**32 - 1
+#: Most faces of a portrait that are listed and can be chosen.
+FACES_MOST: Final = 16
 #: The largest factor at which the released weights render intact faces (docs/decisions/0013).
 FACTOR_MOST: Final = 2.0
 
@@ -87,6 +89,15 @@ class RenderOptions:
         most=SEED_MAX,
         code="seed_out_of_range",
         example=0,
+    )
+    face_index: int | None = option(
+        None,
+        "Which face of the portrait speaks: its number in the upload's `facts.faces`, from 0. Default: 0, the largest "
+        "and most central face that can be animated.",
+        least=0,
+        most=FACES_MOST - 1,
+        code="face_out_of_range",
+        example=1,
     )
     controls: MotionControls = DEFAULT_CONTROLS
     output: OutputOptions = DEFAULT_OUTPUT

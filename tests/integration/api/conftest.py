@@ -15,6 +15,7 @@ from tests.integration.conftest import free_port
 
 from dubline.api.app import create_app
 from dubline.api.services import Services
+from dubline.orchestration.domain.faces import Face, Remark
 from dubline.orchestration.domain.uploads import ProbeLease, UploadFacts, UploadKind
 from dubline.orchestration.maintenance import cleaner
 from dubline.orchestration.settings import LimitSettings
@@ -38,6 +39,10 @@ FACTS = {
         width_px=320,
         height_px=240,
         face_box=(10, 20, 110, 140),
+        faces=(
+            Face(box=(10, 20, 110, 140), tilt_deg=25.0, warnings=(Remark("tilted", "The face leans by 25 degrees."),)),
+            Face(box=(200, 30, 260, 90), error=Remark("face_profile", "The face is seen from the side.")),
+        ),
     ),
     UploadKind.SPEECH: UploadFacts(media_type="audio/wav", size_bytes=10, sha256="cd" * 32, duration_s=2.5),
 }

@@ -223,6 +223,20 @@ def test_the_height_of_the_video_reaches_the_worker(client: TestClient, prober: 
     assert submit(client, prober)["output"] == {"height_px": None}
 
 
+def test_the_chosen_face_reaches_the_worker(client: TestClient, prober: Prober, renderer: Renderer) -> None:
+    chosen = submit(client, prober, face_index=0)
+    assert chosen["face_index"] == 0
+    assert renderer.claim(chosen["id"]).options.face_index == 0
+    assert submit(client, prober)["face_index"] is None
+
+
+def test_a_face_that_does_not_exist_is_a_problem_that_says_what_there_is(client: TestClient, prober: Prober) -> None:
+    request = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
+    answer = client.post("/v1/jobs", json=request | {"face_index": 3})
+    assert (answer.status_code, answer.json()["code"]) == (422, "no_such_face")
+    assert "no face 3, but 2: 0 at (10, 20) to (110, 140); 1 at (200, 30) to (260, 90), fa" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("height_px", [127, 129, 126, 1082, "256", 256.5])
 def test_a_height_out_of_bounds_is_refused(client: TestClient, prober: Prober, height_px: object) -> None:
     request = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}

@@ -93,6 +93,11 @@ def test_a_ready_upload_shows_the_results_of_its_probe(client: TestClient, probe
         None,
     )
     assert portrait_upload["facts"]["face_box"] == {"left": 10, "top": 20, "right": 110, "bottom": 140}
+    assert speech_upload["facts"]["faces"] == speech_upload["facts"]["warnings"] == []
+    first, second = portrait_upload["facts"]["faces"]
+    assert (first["box"], first["tilt_deg"], first["error"]) == (portrait_upload["facts"]["face_box"], 25.0, None)
+    assert second["error"] == {"code": "face_profile", "detail": "The face is seen from the side."}
+    assert [one["code"] for one in portrait_upload["facts"]["warnings"]] == ["tilted", "several_faces"]
     assert speech_upload["error"] is portrait_upload["error"] is None
 
 

@@ -92,6 +92,7 @@ def test_the_default_options_have_no_faults() -> None:
     assert asdict(DEFAULT) == {
         "preset": "base",
         "seed": None,
+        "face_index": None,
         "controls": {"expression": 1.0, "head_motion": 1.0, "blink": 1.0, "shut_in_silence": 1.0},
         "output": {"height_px": None},
     }

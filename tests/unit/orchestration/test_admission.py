@@ -10,6 +10,7 @@ import pytest
 from dubline.options.render import BY_NAME, SEED_MAX, MotionControls, RenderOptions
 from dubline.orchestration.domain.admission import admit, faults
 from dubline.orchestration.domain.errors import UploadNotReadyError
+from dubline.orchestration.domain.faces import Face, Remark
 from dubline.orchestration.domain.jobs import DEADLINE_MAX_S, JobState, NewJob
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
 
@@ -44,6 +45,41 @@ def known(*uploads: Upload) -> dict[object, Upload]:
 def test_a_job_with_ready_uploads_is_queued_at_the_cost_of_its_speech() -> None:
     admission = admit(JOB, known(PORTRAIT, SPEECH))  # type: ignore[arg-type]
     assert (admission.state, admission.speech_s) == (JobState.QUEUED, 4.5)
+
+
+def with_faces(*faces: Face) -> Upload:
+    facts = UploadFacts(
+        media_type="x/y", size_bytes=1, sha256="0" * 64, width_px=90, height_px=90, face_box=(1, 2, 41, 42), faces=faces
+    )
+    return replace(PORTRAIT, facts=facts)
+
+
+FACE = Face(box=(1, 2, 41, 42))
+COVERED = Face(box=(50, 2, 90, 42), error=Remark("face_occluded", "The mouth is covered."))
+
+
+@pytest.mark.parametrize("index", [None, 0, 1])
+def test_a_face_that_can_be_animated_can_be_chosen(index: int | None) -> None:
+    admission = admit(chosen(face_index=index), known(with_faces(FACE, FACE, COVERED), SPEECH))  # type: ignore[arg-type]
+    assert (admission.state, admission.options.face_index) == (JobState.QUEUED, index)
+
+
+def test_a_face_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    admission = admit(chosen(face_index=2), known(with_faces(FACE, COVERED), SPEECH))  # type: ignore[arg-type]
+    assert (admission.state, admission.error_code) == (JobState.FAILED, "no_such_face")
+    assert admission.error_detail is not None
+    assert "no face 2, but 2: 0 at (1, 2) to (41, 42); 1 at (50, 2) to (90, 42), face_occl" in admission.error_detail
+
+
+def test_a_chosen_face_that_cannot_be_animated_is_refused_with_its_reason() -> None:
+    admission = admit(chosen(face_index=1), known(with_faces(FACE, COVERED), SPEECH))  # type: ignore[arg-type]
+    assert (admission.error_code, admission.state) == ("face_occluded", JobState.FAILED)
+    assert admission.error_detail == "Face 1 cannot be animated. The mouth is covered."
+
+
+def test_a_portrait_of_an_older_prober_has_one_face() -> None:
+    assert admit(chosen(face_index=0), known(with_faces(), SPEECH)).state is JobState.QUEUED  # type: ignore[arg-type]
+    assert admit(chosen(face_index=1), known(with_faces(), SPEECH)).error_code == "no_such_face"  # type: ignore[arg-type]
 
 
 def test_the_default_seed_is_derived_from_both_files() -> None:

@@ -38,6 +38,7 @@ Preset = Annotated[
     AfterValidator(printable),
 ]
 Seed = Annotated[int, _option("seed")]
+FaceIndex = Annotated[int, _option("face_index")]
 Expression = Annotated[float, _option("controls.expression")]
 HeadMotion = Annotated[float, _option("controls.head_motion")]
 Blink = Annotated[float, _option("controls.blink")]
@@ -65,6 +66,7 @@ class RenderOptionsRequest(RequestModel):
 
     preset: Preset = DEFAULT.preset
     seed: Seed | None = DEFAULT.seed
+    face_index: FaceIndex | None = DEFAULT.face_index
     controls: ControlsRequest = Field(default=ControlsRequest(), examples=[asdict(MotionControls(head_motion=0.5))])
 
     output: OutputRequest = Field(default=OutputRequest(), examples=[asdict(OutputOptions(height_px=720))])
@@ -74,6 +76,7 @@ class RenderOptionsRequest(RequestModel):
         return RenderOptions(
             preset=self.preset,
             seed=self.seed,
+            face_index=self.face_index,
             controls=MotionControls(**self.controls.model_dump()),
             output=OutputOptions(**self.output.model_dump()),
         )
@@ -99,5 +102,6 @@ class RenderOptionsAnswer(ResponseModel):
 
     preset: str
     seed: int
+    face_index: FaceIndex | None
     controls: ControlsAnswer
     output: OutputAnswer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -10,7 +11,9 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from dubline.api.schemas.fields import Fault, IsoTime, RequestModel, ResponseModel, printable, storable
+from dubline.options.render import FACES_MOST
 from dubline.orchestration.domain.consent import CONSENT_YEARS, STATEMENT_MAX_CHARS, SUBJECT_MAX_CHARS, Consent
+from dubline.orchestration.domain.faces import Face, Remark
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
 
 
@@ -101,6 +104,30 @@ class FaceBox(ResponseModel):
     right: int
     bottom: int
 
+    @classmethod
+    def of(cls, box: tuple[int, int, int, int]) -> Self:
+        """Build the schema of a box."""
+        return cls(left=box[0], top=box[1], right=box[2], bottom=box[3])
+
+
+class FaceAnswer(ResponseModel):
+    """One face of a portrait."""
+
+    box: FaceBox
+    tilt_deg: float = Field(description="Rotation of the face, clockwise; it is rendered upright and rotated back.")
+    warnings: list[Fault] = Field(description="What makes a video of this face worse.")
+    error: Fault | None = Field(description="Why this face cannot be animated; null: it can.")
+
+    @classmethod
+    def of(cls, face: Face) -> Self:
+        """Build the schema of a face."""
+        return cls(
+            box=FaceBox.of(face.box),
+            tilt_deg=face.tilt_deg,
+            warnings=_remarks(face.warnings),
+            error=None if face.error is None else Fault(code=face.error.code, detail=face.error.detail),
+        )
+
 
 class FactsAnswer(ResponseModel):
     """Properties of the file that the probe found."""
@@ -111,12 +138,17 @@ class FactsAnswer(ResponseModel):
     duration_s: float | None = Field(description="Duration of speech.")
     width_px: int | None = Field(description="Width of a portrait.")
     height_px: int | None = Field(description="Height of a portrait.")
-    face_box: FaceBox | None = Field(description="Face in a portrait.")
+    face_box: FaceBox | None = Field(description="Box of the first face of a portrait.")
+    faces: list[FaceAnswer] = Field(
+        description=f"Faces of a portrait, {FACES_MOST} at most; the first speaks unless a job has a `face_index`."
+    )
+    warnings: list[Fault] = Field(
+        description="What makes a video of the portrait worse, and whether it has more faces."
+    )
 
     @classmethod
     def of(cls, facts: UploadFacts) -> Self:
         """Build the schema of an upload's facts."""
-        box = facts.face_box
         return cls(
             media_type=facts.media_type,
             size_bytes=facts.size_bytes,
@@ -124,7 +156,9 @@ class FactsAnswer(ResponseModel):
             duration_s=facts.duration_s,
             width_px=facts.width_px,
             height_px=facts.height_px,
-            face_box=box and FaceBox(left=box[0], top=box[1], right=box[2], bottom=box[3]),
+            face_box=facts.face_box and FaceBox.of(facts.face_box),
+            faces=[FaceAnswer.of(face) for face in facts.known_faces],
+            warnings=_remarks(facts.warnings),
         )
 
 
@@ -175,6 +209,10 @@ class UploadListAnswer(ResponseModel):
 
     data: list[UploadAnswer]
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last page.")
+
+
+def _remarks(remarks: Sequence[Remark]) -> list[Fault]:
+    return [Fault(code=one.code, detail=one.detail) for one in remarks]
 
 
 def _fields(upload: Upload) -> dict[str, object]:

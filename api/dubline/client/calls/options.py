@@ -48,6 +48,7 @@ class RequestedOptions(BaseModel):
 
     preset: Annotated[str, AfterValidator(_offered)] | None = None
     seed: Annotated[int, _within("seed")] | None = None
+    face_index: Annotated[int, _within("face_index")] | None = None
     controls: Controls = Controls()
     output: Output = Output()
 

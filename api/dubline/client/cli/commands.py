@@ -52,6 +52,7 @@ def _option(name: str) -> Any:
 
 Preset = Annotated[str | None, _option("preset")]
 Seed = Annotated[int | None, _option("seed")]
+FaceIndex = Annotated[int | None, _option("face_index")]
 Expression = Annotated[float | None, _option("controls.expression")]
 HeadMotion = Annotated[float | None, _option("controls.head_motion")]
 Blink = Annotated[float | None, _option("controls.blink")]
@@ -79,6 +80,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     out: Annotated[Path | None, typer.Option(help="Path of the video; default: named after both files.")] = None,
     preset: Preset = None,
     seed: Seed = None,
+    face_index: FaceIndex = None,
     expression: Expression = None,
     head_motion: HeadMotion = None,
     blink: Blink = None,
@@ -99,7 +101,8 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
         raise ClientError(f"{target} is a folder. Name the file of the video with --out.")
     create_folder(target.parent)
     controls = Controls(expression=expression, head_motion=head_motion, blink=blink, shut_in_silence=shut_in_silence)
-    requested = RequestedOptions(preset=preset, seed=seed, controls=controls, output=Output(height_px=height_px))
+    output = Output(height_px=height_px)
+    requested = RequestedOptions(preset=preset, seed=seed, face_index=face_index, controls=controls, output=output)
     options = SubmitOptions(portrait=portrait, speech=speech, out=target, requested=requested, consent=consent)
     with connect() as client, progress_display(Console(), 1) as display:
         submission = SubmitRun(client, options, display)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from dubline.options.render import SEED_MAX, RenderOptions, faults_of
 from dubline.orchestration.domain.cost import CropSize, crop_size, render_cost_s
-from dubline.orchestration.domain.errors import UploadMissingError, UploadNotReadyError, WrongContentTypeError
+from dubline.orchestration.domain.errors import (
+    NoSuchFaceError,
+    UploadMissingError,
+    UploadNotReadyError,
+    WrongContentTypeError,
+)
+from dubline.orchestration.domain.faces import described
 from dubline.orchestration.domain.jobs import (
     CUSTOM_ID_MAX_CHARS,
     DEADLINE_MAX_S,
@@ -74,6 +80,7 @@ def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
     portrait, speech = (uploads.get(upload_id) for upload_id in (job.portrait_upload_id, job.speech_upload_id))
     refusal = _refusal(job.portrait_upload_id, portrait, UploadKind.PORTRAIT)
     refusal = refusal or _refusal(job.speech_upload_id, speech, UploadKind.SPEECH)
+    refusal = refusal or _refusal_of_face(portrait, job.options.face_index)
     if refusal is not None:
         code, detail = refusal
         return Admission(
@@ -135,6 +142,18 @@ def _refusal(upload_id: UUID, upload: Upload | None, kind: UploadKind) -> tuple[
     if upload.error_code is not None:
         return upload.error_code, upload.error_detail or ""
     return None
+
+
+def _refusal_of_face(portrait: Upload | None, index: int | None) -> tuple[str, str] | None:
+    """Refuse a face that was chosen and does not exist or cannot be animated."""
+    if index is None or portrait is None or portrait.facts is None:
+        return None
+    faces = portrait.facts.known_faces
+    if index >= len(faces):
+        detail = f"Upload {portrait.id} has no face {index}, but {len(faces)}: {described(faces)}. Choose one of these."
+        return _code_and_detail(NoSuchFaceError(detail))
+    error = faces[index].error
+    return None if error is None else (error.code, f"Face {index} cannot be animated. {error.detail}")
 
 
 def _code_and_detail(error: DublineError) -> tuple[str, str]:

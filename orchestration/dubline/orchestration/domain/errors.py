@@ -57,6 +57,36 @@ class NoFaceError(BadInputError):
     code = "no_face"
 
 
+class FaceTiltedError(BadInputError):
+    """The head leans or nods too far to be animated. Send a picture that is upright, the face towards the camera."""
+
+    code = "face_tilted"
+
+
+class FaceProfileError(BadInputError):
+    """The face is seen from the side. Send a picture of the face from the front."""
+
+    code = "face_profile"
+
+
+class FaceOccludedError(BadInputError):
+    """The mouth or the eyes are covered or outside the picture. Send a picture in which both are visible."""
+
+    code = "face_occluded"
+
+
+class FaceTooSmallError(BadInputError):
+    """The face has too few pixels to animate. Send a larger picture, or one cut closer to the face."""
+
+    code = "face_too_small"
+
+
+class NoSuchFaceError(BadInputError):
+    """The portrait has no face with this number. Use one of those in the upload's `facts.faces`, or none."""
+
+    code = "no_such_face"
+
+
 class ImageTooSmallError(BadInputError):
     """The portrait, or the face in it, has too few pixels to animate. Send a larger image."""
 
@@ -351,12 +381,7 @@ class LeaseLostError(DublineError):
 
 
 def from_code(code: str, detail: str | None = None) -> DublineError:
-    """Create the error of a stored code.
-
-    Args:
-        code: code from a row; a code without a class becomes an internal error.
-        detail: the stored sentence.
-    """
+    """Create the error of a stored code and its sentence; a code without a class becomes an internal error."""
     return _BY_CODE.get(code, InternalError)(detail=detail)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from dubline.orchestration.domain.faces import Face, Remark
 from dubline.orchestration.domain.object_keys import upload_key
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 LOSS_BUDGET: Final = 3
 #: Default seconds for which an upload is kept while no job names it.
 UNUSED_S: Final = 7 * 86_400
+SEVERAL_FACES: Final = Remark(
+    "several_faces",
+    "The picture has several faces. The first of `faces` speaks; choose another one with `face_index`.",
+)
 
 
 class UploadKind(StrEnum):
@@ -50,7 +55,22 @@ class UploadFacts:
     width_px: int | None = None
     height_px: int | None = None
     face_box: tuple[int, int, int, int] | None = None
-    """Left, top, right, bottom in pixels of the image after EXIF rotation; right and bottom are exclusive."""
+    """Of the first face: left, top, right, bottom in pixels of the image after EXIF rotation; right and bottom are
+    exclusive."""
+    faces: tuple[Face, ...] = ()
+    """At most `FACES_MOST`: the first one speaks unless the sender chooses another. Empty: the probe was one of the
+    previous version, which knew the first face only."""
+
+    @property
+    def known_faces(self) -> tuple[Face, ...]:
+        """The faces, also where only the box of the first one is known."""
+        return self.faces or (() if self.face_box is None else (Face(box=self.face_box),))
+
+    @property
+    def warnings(self) -> tuple[Remark, ...]:
+        """What the sender of the picture may want to know."""
+        first = self.faces[0].warnings if self.faces else ()
+        return (*first, SEVERAL_FACES) if len(self.faces) > 1 else first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,12 +37,14 @@ def fetch(objects: Objects, lease: Lease, scratch: Path, report: Callable[[], No
     portrait = _download(objects, lease.portrait, scratch / "portrait", report)
     speech = _download(objects, lease.speech, scratch / "speech", report)
     width_px, height_px, duration_s = portrait.width_px, portrait.height_px, speech.duration_s
-    if portrait.face_box is None or width_px is None or height_px is None or duration_s is None:
+    faces, index = portrait.known_faces, lease.options.face_index or 0
+    if index >= len(faces) or width_px is None or height_px is None or duration_s is None:
         raise RuntimeError("an upload is ready without its facts")
     return RenderJob(
         portrait=scratch / "portrait",
         portrait_px=width_px * height_px,
-        face=FaceBox(*portrait.face_box),
+        face=FaceBox(*faces[index].box),
+        tilt_deg=faces[index].tilt_deg,
         speech=scratch / "speech",
         container=BY_MEDIA_TYPE[speech.media_type],
         duration_s=duration_s,

@@ -134,6 +134,7 @@ class JobRow(Requested, Base):
     renderer_sha256: Mapped[str | None]
     """NULL: no attempt has begun to render, or the last one was of a version that did not store it."""
     seed: Mapped[int] = mapped_column(BigInteger)
+    face_index: Mapped[int | None]
     expression: Mapped[float] = mapped_column(server_default=text("1"))
     head_motion: Mapped[float] = mapped_column(server_default=text("1"))
     blink: Mapped[float] = mapped_column(server_default=text("1"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, Integer, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from dubline.options.render import FACES_MOST
 from dubline.orchestration.database.rows.base import Base, equivalent, one_of
 from dubline.orchestration.database.rows.requested import Requested, one_row_for_each_key, request_checks
 from dubline.orchestration.domain.consent import STATEMENT_MAX_CHARS, SUBJECT_MAX_CHARS
@@ -49,6 +51,9 @@ class UploadRow(Requested, Base):
         CheckConstraint(
             "cardinality(face_box) = 4 AND face_box[1] < face_box[3] AND face_box[2] < face_box[4]",
             name="face_box",
+        ),
+        CheckConstraint(
+            f"jsonb_typeof(faces) = 'array' AND jsonb_array_length(faces) BETWEEN 1 AND {FACES_MOST}", name="faces"
         ),
         *request_checks(),
         equivalent("consent", "consent_statement IS NULL", "consent_subject IS NULL", "consent_obtained_at IS NULL"),
@@ -125,6 +130,8 @@ class UploadRow(Requested, Base):
     width_px: Mapped[int | None]
     height_px: Mapped[int | None]
     face_box: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
+    faces: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
+    """As `domain.faces` writes them; NULL: the prober was of a version that found one face."""
     consent_statement: Mapped[str | None]
     consent_subject: Mapped[str | None]
     consent_obtained_at: Mapped[datetime | None]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dubline.options.render import OPTIONS, RenderOptions, from_columns
 from dubline.orchestration.domain.consent import Consent
+from dubline.orchestration.domain.faces import faces_from_json
 from dubline.orchestration.domain.jobs import Attempt, Cause, Job, JobState, Outcome, Stage
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
 
@@ -49,6 +50,7 @@ def _facts_of(row: UploadRow) -> UploadFacts | None:
         width_px=row.width_px,
         height_px=row.height_px,
         face_box=None if box is None else (box[0], box[1], box[2], box[3]),
+        faces=faces_from_json(row.faces or ()),
     )
 
 

@@ -9,7 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import case, func, insert, select, text, update
+from sqlalchemy import case, func, insert, null, select, text, update
 
 from dubline.orchestration.database.rows import TenantRow, UploadRow
 from dubline.orchestration.database.store import idempotency, listing
@@ -254,6 +254,7 @@ class Uploads:
             "width_px": facts.width_px,
             "height_px": facts.height_px,
             "face_box": None if facts.face_box is None else list(facts.face_box),
+            "faces": [one.as_json() for one in facts.faces] or null(),
         }
         return upload_of(self._write(lease, found | _UNLEASED))
 

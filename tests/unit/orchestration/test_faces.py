@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from dubline.orchestration.domain.faces import DETAIL_MAX_CHARS, Face, Remark, faces_from_json
+
+FACE = Face(
+    box=(-3, 4, 50, 60), tilt_deg=25.5, warnings=(Remark("tilted", "It leans."),), error=Remark("face_profile", "No.")
+)
+
+
+def test_a_face_is_restored_from_json() -> None:
+    assert faces_from_json(json.loads(json.dumps([FACE.as_json()]))) == (FACE,)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"box": [1, 2, 3]},
+        {"box": [9, 2, 3, 4]},
+        {"box": [0, 0, 1 << 40, 9]},
+        {"box": None},
+        {"tilt_deg": float("nan")},
+        {"tilt_deg": "much"},
+        {"warnings": 3},
+        {"warnings": [{"code": "tilted"}]},
+        {"error": "no"},
+    ],
+)
+def test_a_face_that_is_none_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="face"):
+        Face.from_json(FACE.as_json() | wrong)
+
+
+def test_a_long_sentence_of_a_decoder_is_cut() -> None:
+    long = FACE.as_json() | {"error": {"code": "x" * 500, "detail": "y" * 5000}}
+    error = Face.from_json(long).error
+    assert error is not None
+    assert len(error.detail) == DETAIL_MAX_CHARS
