@@ -16,6 +16,7 @@ from dubline.models.layers import resize, warp
 from dubline.models.stage1.autoencoder import Autoencoder, Fields, Source
 from dubline.models.stage1.frame_decoder import GeneratedPixels
 from dubline.worker.rendering.full_size import border, compositor, planes
+from dubline.worker.rendering.full_size.border import Edges, Fade
 from dubline.worker.rendering.full_size.compositor import Compositor
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
 
@@ -64,6 +65,10 @@ def as_planes(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return result.buffer
 
 
+def limited(fields: Fields, square: Square, height: int, width: int) -> Fields:
+    return Edges(square, height, width)(Fade.of(square, height, width)(fields))
+
+
 def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     error = np.square(one.astype(np.float64) - other).mean()
     return 10 * float(np.log10(255**2 / max(error, 1e-9)))
@@ -71,6 +76,7 @@ def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 def reference(frame: NDArray[np.uint8], square: Square, fields: Fields) -> list[NDArray[np.uint8]]:
     """Compose in RGB with torch, as the autoencoder does in training; convert whole frames at the end."""
+    fields = limited(fields, square, *frame.shape[:2])
     pixels = torch.from_numpy(crop.cut(frame, square)).permute(2, 0, 1)[None].float() / 127.5 - 1
     pixels = pixels.expand(len(fields.displacement), -1, -1, -1)
     source = Source(pixels, pixels, pixels, None, None, None, None)  # type: ignore[arg-type]
@@ -80,14 +86,13 @@ def reference(frame: NDArray[np.uint8], square: Square, fields: Fields) -> list[
     warped, generated = Autoencoder._enlarge(source, small, deformation, fields.generated)  # type: ignore[arg-type]
     crops = (warped + generated.occlusion * (generated.colour - warped)).permute(0, 2, 3, 1).numpy()
     rows, columns = inside = square.inside(*frame.shape[:2])
-    opacity = border.feather(square, *frame.shape[:2])[..., None]
     frames = []
     for one in crops:
         visible = one[
             rows.start - square.top : rows.stop - square.top, columns.start - square.left : columns.stop - square.left
         ]
         whole = frame.astype(np.float32)
-        whole[inside] += opacity * ((visible + 1) * 127.5 - whole[inside])
+        whole[inside] = (visible + 1) * 127.5
         frames.append(as_planes(np.clip(np.rint(whole), 0, 255).astype(np.uint8)))
     return frames
 
@@ -139,27 +144,63 @@ def test_pixels_outside_the_square_are_unchanged(frame: NDArray[np.uint8], squar
 def test_the_middle_of_the_square_shows_what_is_generated(frame: NDArray[np.uint8], square: Square) -> None:
     flat = np.full_like(frame, 128)
     (result,) = compose(flat, square, still_fields(colour=1.0, occlusion=1.0))
-    margin = round(square.side * border.FEATHER) + 1
+    margin = round(square.side * border.FREE) + 1
     core = Square(square.left + margin, square.top + margin, square.side - 2 * margin)
     assert (result[:120][core.inside(120, 160)] == 235).all()
 
 
-def test_the_border_fades_without_a_step() -> None:
+def test_generated_pixels_fade_at_the_border_without_a_step() -> None:
     (result,) = compose(
         np.zeros((300, 300, 3), dtype=np.uint8), Square(50, 50, 192), still_fields(colour=1.0, occlusion=1.0)
     )
     row = result[146].astype(int)
     assert row[50] == 16
     assert row[146] == 235
-    assert np.abs(np.diff(row)).max() <= 219 * 1.6 / (192 * border.FEATHER)
+    assert np.abs(np.diff(row)).max() <= 219 * 1.6 / (192 * (border.FREE - border.STILL))
 
 
-def test_a_side_on_the_edge_of_the_frame_does_not_fade() -> None:
-    alpha = border.feather(Square(0, 40, 64), 104, 200)
-    assert alpha[32, 0] == 1  # left edge of the frame
-    assert alpha[-1, 32] == 1  # lower edge
-    assert alpha[0, 32] == 0
-    assert alpha[32, -1] == 0
+def test_generated_pixels_reach_an_edge_of_the_picture() -> None:
+    shown = Fade.of(Square(0, 40, 64), 104, 200)(still_fields(occlusion=1.0)).generated.occlusion[0, 0]
+    assert shown[64, 0] == 1  # left edge of the picture
+    assert shown[-1, 64] == 1  # lower edge
+    assert shown[0, 64] == 0
+    assert shown[64, -1] == 0
+
+
+def all_by(x: float, y: float) -> Fields:
+    """Make fields that move everything by one displacement, in half sides."""
+    fields = still_fields()
+    return fields._replace(displacement=fields.displacement + torch.tensor([x, y])[:, None, None])
+
+
+@pytest.mark.parametrize("square", SQUARES)
+def test_nothing_moves_where_still_pixels_adjoin_the_crop(frame: NDArray[np.uint8], square: Square) -> None:
+    height, width = frame.shape[:2]
+    moved = Fade.of(square, height, width)(all_by(0.15, -0.15)).displacement[0].abs().amax(0).numpy()
+    ring = round(0.07 * len(moved))
+    for rows, adjoined in (
+        (moved[:ring], square.top > 0),
+        (moved[-ring:], square.top + square.side < height),
+        (moved[:, :ring], square.left > 0),
+        (moved[:, -ring:], square.left + square.side < width),
+    ):
+        assert not adjoined or rows.max() * square.side / 2 <= 1
+
+
+@pytest.mark.parametrize("by", [0.02, 0.1, 0.3])
+def test_no_edge_of_the_picture_is_repeated_in_streaks(by: float) -> None:
+    side = 96
+    for square in (Square(0, 0, side), Square(-12, -20, 128)):
+        for x, y in ((-by, 0.0), (by, 0.0), (0.0, -by), (0.0, by)):
+            moved = Edges(square, side, side)(all_by(x, y)).displacement
+            steps = (torch.arange(square.side) * 2 + 1) / square.side - 1
+            shown = resize(moved, square.side, square.side)[0] + torch.stack(
+                torch.meshgrid(steps, steps, indexing="xy")
+            )
+            rows, columns = square.inside(side, side)
+            shown = shown[:, rows.start - square.top :, columns.start - square.left :][:, :side, :side] * square.side
+            along = shown[0].diff(dim=1) if x else shown[1].diff(dim=0)
+            assert along.min() >= 2 * 0.45  # a pixel of the result covers nearly half a pixel of the source or more
 
 
 def test_values_beyond_the_range_are_clamped(frame: NDArray[np.uint8]) -> None:

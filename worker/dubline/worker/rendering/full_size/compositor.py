@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dubline.worker.rendering.full_size import planes
-from dubline.worker.rendering.full_size.border import feather
+from dubline.worker.rendering.full_size.border import Edges, Fade
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
 from dubline.worker.rendering.full_size.opencv import OpenCvEnlarger
 from dubline.worker.rendering.full_size.patch import Patch
@@ -60,10 +60,10 @@ class Compositor:
         self._frame.luma[:] = planes.rounded(frame.luma)
         self._frame.chroma[:] = planes.rounded(frame.chroma).transpose(2, 0, 1)
         self._tilted = tilted and TiltedFields(tilted)
-        opacity = self._tilted.opacity(height, width) if self._tilted else feather(square, height, width)
-        luma = Patch.of(source.luma[..., None], frame.luma[self._inside][..., None], opacity, rows, columns)
-        chroma = Patch.of(source.chroma, frame.chroma[_halves(self._inside)], opacity, *_halves((rows, columns)))
-        self._luma, self._chroma = luma, chroma
+        self._fade = Fade() if tilted else Fade.of(square, height, width)
+        self._edges = Edges(square, height, width)
+        self._luma = Patch(source.luma[..., None], rows, columns)
+        self._chroma = Patch(source.chroma, *_halves((rows, columns)))
         self._device = device
         self._matrix, self._offset = (torch.from_numpy(part).float().to(device) for part in np.split(COLOUR, [3], 1))
 
@@ -93,8 +93,10 @@ class Compositor:
         return TorchEnlarger(patch, self._device)
 
     def _compose(self, fields: Fields, luma: Enlarger, chroma: Enlarger) -> Iterator[NDArray[np.uint8]]:
+        fields = self._fade(fields)
         if self._tilted:
             fields = self._tilted(fields)
+        fields = self._edges(fields)
         colour, occlusion = fields.generated.colour.float(), fields.generated.occlusion.float()
         generated = torch.einsum("kc,bchw->bkhw", self._matrix, colour) + self._offset[..., None]
         first = luma(fields.displacement, generated[:, :1], occlusion)

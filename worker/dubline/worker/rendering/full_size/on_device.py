@@ -26,10 +26,7 @@ class TorchEnlarger:
 
     def __init__(self, patch: Patch, device: torch.device) -> None:
         self._rows, self._columns, self._side = patch.rows, patch.columns, patch.side
-        arrays = (patch.source, patch.slope, patch.offset)
-        self._source, self._slope, self._offset = (
-            torch.from_numpy(array).to(device).permute(2, 0, 1) for array in arrays
-        )
+        self._source = torch.from_numpy(patch.source).to(device).permute(2, 0, 1)
 
     def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the device, as `Enlarger` describes."""
@@ -41,5 +38,4 @@ class TorchEnlarger:
         else:
             change = resize(generated - resize(moved, network, network), side, side, bicubic=True)
         pixels = (moved + resize(occlusion, side, side) * change)[..., self._rows, self._columns]
-        pixels = torch.addcmul(self._offset, pixels, self._slope).round_().clamp_(0, 255).to(torch.uint8)
-        return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        return pixels.round().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -49,9 +49,8 @@ class OpenCvEnlarger:
             change *= _channels(_resize(occlusion, side))
             change += pixels
         visible = change[patch.rows, patch.columns]
-        visible = visible * patch.slope
-        visible += patch.offset
-        return np.clip(np.rint(visible, out=visible), 0, 255, out=visible).astype(np.uint8)
+        np.rint(visible, out=visible)
+        return np.clip(visible, 0, 255, out=visible).astype(np.uint8)
 
     def _change(self, moved: NDArray[np.float32], generated: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what the generated pixels change; detail finer than one of them stays the source's own."""

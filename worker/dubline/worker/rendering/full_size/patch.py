@@ -1,11 +1,9 @@
-"""One plane of the crop: its source pixels, its part inside the frame, and how it fades into the still frame."""
+"""One plane of the crop: its source pixels, and its part inside the frame."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
-
-import cv2
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,31 +21,6 @@ class Patch:
     """Rows of the crop that are inside the frame."""
     columns: slice
     """Columns of the crop that are inside the frame."""
-    slope: NDArray[np.float32]
-    """(h, w, 1), opacity of the crop."""
-    offset: NDArray[np.float32]
-    """(h, w, C), what the still frame contributes."""
-
-    @classmethod
-    def of(
-        cls,
-        source: NDArray[np.float32],
-        still: NDArray[np.float32],
-        opacity: NDArray[np.float32],
-        rows: slice,
-        columns: slice,
-    ) -> Self:
-        """Prepare one plane.
-
-        Args:
-            source: (side, side, C), the pixels of the crop.
-            still: (h, w, C), the still frame inside the crop.
-            opacity: in [0, 1], at the size of the luma plane.
-            rows: of the crop that are inside the frame.
-            columns: of the crop that are inside the frame.
-        """
-        slope = cv2.resize(opacity, still.shape[1::-1], interpolation=cv2.INTER_AREA)[..., None]
-        return cls(source, rows, columns, slope, still * (1 - slope))
 
     @property
     def side(self) -> int:

@@ -13,11 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from dubline.framing.crop import Square
-from dubline.framing.tilted import between_pixels
 from dubline.models.stage1.autoencoder import Fields
 from dubline.models.stage1.frame_decoder import GeneratedPixels
-from dubline.worker.rendering.full_size.border import feather
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,20 +32,6 @@ class TiltedFields:
 
     def __init__(self, tilted: TiltedSquare) -> None:
         self._tilted, self._around = tilted, tilted.around
-
-    def opacity(self, height: int, width: int) -> NDArray[np.float32]:
-        """Compute the opacity as `border.feather` does for an upright square: 0 outside the tilted square."""
-        side, around = self._tilted.square.side, self._around
-        # No side of the square is on an edge of a frame that is larger.
-        upright = feather(Square(1, 1, side), side + 2, side + 2)
-        to_around = self._tilted.to_frame - [[0, 0, around.left], [0, 0, around.top]]
-        opacity: NDArray[np.float32] = cv2.warpAffine(upright, between_pixels(to_around), (around.side, around.side))
-        rows, columns = around.inside(height, width)
-        return np.ascontiguousarray(
-            opacity[rows.start - around.top : rows.stop - around.top, columns.start - around.left :][
-                :, : columns.stop - columns.start
-            ]
-        )
 
     def __call__(self, fields: Fields) -> Fields:
         """Resample one batch; nothing moves and nothing is generated outside the tilted square."""
