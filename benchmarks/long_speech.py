@@ -253,7 +253,7 @@ def main(args: argparse.Namespace) -> None:
     frames = frame_count(seconds, preset.fps)
     cpu, pixels = torch.device("cpu"), source_crop(args.portrait, args.side_px)
     prepared = PreparedSource.from_crop(networks, pixels, cpu)
-    compositor = Compositor(pixels, pixels, crop.Square(0, 0, args.side_px), cpu)
+    compositor = Compositor(pixels, crop.Square(0, 0, args.side_px), cpu)
     with tempfile.TemporaryDirectory() as folder:
         motion, memory = Path(folder) / "motion.npy", MemoryLog("sampling")
         boundaries = []

@@ -21,6 +21,8 @@ BOX_CENTRE_Y: Final = 0.55
 #: The networks accept any square from 64 px. A multiple of 16 is divisible by all their strides.
 STEP_PX: Final = 16
 MIN_SIDE_PX: Final = 64
+#: The margin above the square is this part of its side, so that the margins are whole pixels at all sides.
+ABOVE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,15 @@ class Square:
     """Y of its upper row."""
     side: int
     """Its width and height."""
+
+    @property
+    def with_margins(self) -> Square:
+        """The square in which a whole head can move: larger by `ABOVE` upwards and by half of it to either side.
+
+        The hair of many heads is higher than the square that the networks are trained on.
+        """
+        above = self.side // ABOVE
+        return Square(left=self.left - above // 2, top=self.top - above, side=self.side + above)
 
     def inside(self, height: int, width: int) -> tuple[slice, slice]:
         """Return the rows and columns of a frame of this size that the square covers."""

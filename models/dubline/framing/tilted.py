@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -34,6 +34,11 @@ class TiltedSquare:
         pivot = np.array(self.pivot)
         corner = pivot + rotation @ (np.array([self.square.left, self.square.top]) - pivot)
         return np.column_stack([rotation, corner])
+
+    @property
+    def with_margins(self) -> TiltedSquare:
+        """The tilted square in which a whole head can move."""
+        return replace(self, square=self.square.with_margins)
 
     @property
     def around(self) -> Square:

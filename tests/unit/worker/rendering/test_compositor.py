@@ -15,8 +15,8 @@ from dubline.framing.crop import Square
 from dubline.models.layers import resize, warp
 from dubline.models.stage1.autoencoder import Autoencoder, Fields, Source
 from dubline.models.stage1.frame_decoder import GeneratedPixels
-from dubline.worker.rendering.full_size import border, compositor, planes
-from dubline.worker.rendering.full_size.border import Edges, Fade
+from dubline.worker.rendering.full_size import compositor, planes
+from dubline.worker.rendering.full_size.border import GENERATED, Border, Edges
 from dubline.worker.rendering.full_size.compositor import Compositor
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
 
@@ -52,7 +52,7 @@ def moving_fields(count: int, seed: int = 0) -> Fields:
 
 
 def compose(frame: NDArray[np.uint8], square: Square, *batches: Fields) -> list[NDArray[np.uint8]]:
-    made = Compositor(frame, crop.cut(frame, square), square, CPU)
+    made = Compositor(frame, square, CPU)
     return [one.copy() for one in made.frames(batches)]
 
 
@@ -65,10 +65,6 @@ def as_planes(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return result.buffer
 
 
-def limited(fields: Fields, square: Square, height: int, width: int) -> Fields:
-    return Edges(square, height, width)(Fade.of(square, height, width)(fields))
-
-
 def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     error = np.square(one.astype(np.float64) - other).mean()
     return 10 * float(np.log10(255**2 / max(error, 1e-9)))
@@ -76,13 +72,14 @@ def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 def reference(frame: NDArray[np.uint8], square: Square, fields: Fields) -> list[NDArray[np.uint8]]:
     """Compose in RGB with torch, as the autoencoder does in training; convert whole frames at the end."""
-    fields = limited(fields, square, *frame.shape[:2])
+    fields, square = Border(square, *frame.shape[:2])(fields), square.with_margins
     pixels = torch.from_numpy(crop.cut(frame, square)).permute(2, 0, 1)[None].float() / 127.5 - 1
     pixels = pixels.expand(len(fields.displacement), -1, -1, -1)
     source = Source(pixels, pixels, pixels, None, None, None, None)  # type: ignore[arg-type]
     deformation = type("Mixed", (), {"mixed": fields.displacement})
     warped = warp(pixels, resize(fields.displacement, square.side, square.side), bicubic=True)
-    small = resize(warped, NETWORK, NETWORK)
+    side = fields.generated.colour.shape[-1]
+    small = resize(warped, side, side)
     warped, generated = Autoencoder._enlarge(source, small, deformation, fields.generated)  # type: ignore[arg-type]
     crops = (warped + generated.occlusion * (generated.colour - warped)).permute(0, 2, 3, 1).numpy()
     rows, columns = inside = square.inside(*frame.shape[:2])
@@ -133,7 +130,7 @@ def test_fields_without_motion_change_no_pixel(frame: NDArray[np.uint8], square:
 def test_pixels_outside_the_square_are_unchanged(frame: NDArray[np.uint8], square: Square) -> None:
     (result,) = compose(frame, square, still_fields(colour=1.0, occlusion=1.0))
     outside = np.ones(frame.shape[:2], dtype=bool)
-    outside[square.inside(*frame.shape[:2])] = False
+    outside[square.with_margins.inside(*frame.shape[:2])] = False
     assert (result[:120][outside] == as_planes(frame)[:120][outside]).all()
     quarters = outside[::2, ::2]
     for one, other in zip(result[120:].reshape(2, 60, 80), as_planes(frame)[120:].reshape(2, 60, 80), strict=True):
@@ -144,7 +141,7 @@ def test_pixels_outside_the_square_are_unchanged(frame: NDArray[np.uint8], squar
 def test_the_middle_of_the_square_shows_what_is_generated(frame: NDArray[np.uint8], square: Square) -> None:
     flat = np.full_like(frame, 128)
     (result,) = compose(flat, square, still_fields(colour=1.0, occlusion=1.0))
-    margin = round(square.side * border.FREE) + 1
+    margin = round(square.side * GENERATED.free) + 1
     core = Square(square.left + margin, square.top + margin, square.side - 2 * margin)
     assert (result[:120][core.inside(120, 160)] == 235).all()
 
@@ -154,13 +151,13 @@ def test_generated_pixels_fade_at_the_border_without_a_step() -> None:
         np.zeros((300, 300, 3), dtype=np.uint8), Square(50, 50, 192), still_fields(colour=1.0, occlusion=1.0)
     )
     row = result[146].astype(int)
-    assert row[50] == 16
+    assert row[26] == row[50] == 16
     assert row[146] == 235
-    assert np.abs(np.diff(row)).max() <= 219 * 1.6 / (192 * (border.FREE - border.STILL))
+    assert np.abs(np.diff(row)).max() <= 219 * 1.6 / (192 * (GENERATED.free - GENERATED.still))
 
 
 def test_generated_pixels_reach_an_edge_of_the_picture() -> None:
-    shown = Fade.of(Square(0, 40, 64), 104, 200)(still_fields(occlusion=1.0)).generated.occlusion[0, 0]
+    shown = GENERATED.of(Square(0, 40, 64), 104, 200)(still_fields(occlusion=1.0).generated.occlusion)[0, 0]
     assert shown[64, 0] == 1  # left edge of the picture
     assert shown[-1, 64] == 1  # lower edge
     assert shown[0, 64] == 0
@@ -175,16 +172,17 @@ def all_by(x: float, y: float) -> Fields:
 
 @pytest.mark.parametrize("square", SQUARES)
 def test_nothing_moves_where_still_pixels_adjoin_the_crop(frame: NDArray[np.uint8], square: Square) -> None:
-    height, width = frame.shape[:2]
-    moved = Fade.of(square, height, width)(all_by(0.15, -0.15)).displacement[0].abs().amax(0).numpy()
+    made, (height, width) = Border(square, *frame.shape[:2]), frame.shape[:2]
+    moved, region = made(all_by(0.15, -0.15)).displacement[0].abs().amax(0).numpy(), made.region
     ring = round(0.07 * len(moved))
     for rows, adjoined in (
-        (moved[:ring], square.top > 0),
-        (moved[-ring:], square.top + square.side < height),
-        (moved[:, :ring], square.left > 0),
-        (moved[:, -ring:], square.left + square.side < width),
+        (moved[:ring], region.top > 0),
+        (moved[-ring:], region.top + region.side < height),
+        (moved[:, :ring], region.left > 0),
+        (moved[:, -ring:], region.left + region.side < width),
     ):
-        assert not adjoined or rows.max() * square.side / 2 <= 1
+        assert not adjoined or rows.max() * region.side / 2 <= 1
+    assert moved[len(moved) // 2, len(moved) // 2] == pytest.approx(0.12, rel=0.1)
 
 
 @pytest.mark.parametrize("by", [0.02, 0.1, 0.3])
@@ -192,7 +190,7 @@ def test_no_edge_of_the_picture_is_repeated_in_streaks(by: float) -> None:
     side = 96
     for square in (Square(0, 0, side), Square(-12, -20, 128)):
         for x, y in ((-by, 0.0), (by, 0.0), (0.0, -by), (0.0, by)):
-            moved = Edges(square, side, side)(all_by(x, y)).displacement
+            moved = Edges(square, side, side)(all_by(x, y).displacement)
             steps = (torch.arange(square.side) * 2 + 1) / square.side - 1
             shown = resize(moved, square.side, square.side)[0] + torch.stack(
                 torch.meshgrid(steps, steps, indexing="xy")

@@ -38,12 +38,12 @@ def fields(strength: float = 0.04, occlusion: float = 2.0) -> Fields:
 
 
 def composed(frame: NDArray[np.uint8], tilted: TiltedSquare, moved: Fields) -> list[NDArray[np.uint8]]:
-    made = Compositor(frame, crop.cut(frame, tilted.around), tilted.around, CPU, tilted)
+    made = Compositor(frame, tilted, CPU)
     return [one.copy() for one in made.frames([moved])]
 
 
 def upright(frame: NDArray[np.uint8], moved: Fields) -> list[NDArray[np.uint8]]:
-    return [one.copy() for one in Compositor(frame, crop.cut(frame, SQUARE), SQUARE, CPU).frames([moved])]
+    return [one.copy() for one in Compositor(frame, SQUARE, CPU).frames([moved])]
 
 
 def luma(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -78,7 +78,8 @@ def test_pixels_outside_the_turned_square_are_unchanged(portrait: NDArray[np.uin
     moved = fields()
     moved = moved._replace(generated=GeneratedPixels(torch.ones(2, 3, 128, 128), torch.ones(2, 1, 128, 128)))
     (result, _), (still, _) = composed(portrait, tilted, moved), composed(portrait, tilted, fields(0.0, 0.0))
-    outside = cv2.warpAffine(np.ones((160, 160), np.uint8), between_pixels(tilted.to_frame), (480, 480)) == 0
+    region = tilted.with_margins
+    outside = cv2.warpAffine(np.ones((200, 200), np.uint8), between_pixels(region.to_frame), (480, 480)) == 0
     assert (luma(result)[outside] == luma(still)[outside]).all()
     middle = tilted.to_frame @ (80, 80, 1)
     assert luma(result)[int(middle[1]), int(middle[0])] >= 230

@@ -132,10 +132,7 @@ class _Run:
         tilted = TiltedSquare(square, face.centre, self._job.tilt_deg) if self._job.tilt_deg else None
         pixels = tilted.cut(still) if tilted else crop.cut(still, square)
         prepared = PreparedSource.from_crop(self._networks, pixels, self._device)
-        if tilted:
-            square = tilted.around
-            pixels = crop.cut(still, square)
-        return prepared, Compositor(still, pixels, square, self._device, tilted)
+        return prepared, Compositor(still, tilted or square, self._device)
 
     def sample(self, prepared: PreparedSource, files: Decoded) -> Path:
         """Write the motion of the whole recording to a file, or fetch it."""

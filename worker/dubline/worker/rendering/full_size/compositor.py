@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from dubline.framing import crop
 from dubline.worker.rendering.full_size import planes
-from dubline.worker.rendering.full_size.border import Edges, Fade
+from dubline.worker.rendering.full_size.border import Border
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
 from dubline.worker.rendering.full_size.opencv import OpenCvEnlarger
 from dubline.worker.rendering.full_size.patch import Patch
-from dubline.worker.rendering.full_size.tilted import TiltedFields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,32 +36,22 @@ class Compositor:
 
     Args:
         still: the still frame, (H, W, 3) uint8 RGB, of even sides.
-        crop: the same pixels inside `square`, (side, side, 3) uint8 RGB.
-        square: position of the crop, with even corners and an even side.
+        seen: the square of which the networks see the pixels; even corners, a side as of `crop.around`.
         device: of the fields.
-        tilted: the tilted square of which the networks see the pixels, where `square` is the one around it.
     """
 
-    def __init__(
-        self,
-        still: NDArray[np.uint8],
-        crop: NDArray[np.uint8],
-        square: Square,
-        device: torch.device,
-        tilted: TiltedSquare | None = None,
-    ) -> None:
+    def __init__(self, still: NDArray[np.uint8], seen: Square | TiltedSquare, device: torch.device) -> None:
         height, width = still.shape[:2]
+        self._border = Border(seen, height, width)
+        square = self._border.region
         self._frame = planes.Frame(height, width)
         self._inside = square.inside(height, width)
         rows, columns = self._inside
         rows = slice(rows.start - square.top, rows.stop - square.top)
         columns = slice(columns.start - square.left, columns.stop - square.left)
-        frame, source = planes.split(still), planes.split(crop)
+        frame, source = planes.split(still), planes.split(crop.cut(still, square))
         self._frame.luma[:] = planes.rounded(frame.luma)
         self._frame.chroma[:] = planes.rounded(frame.chroma).transpose(2, 0, 1)
-        self._tilted = tilted and TiltedFields(tilted)
-        self._fade = Fade() if tilted else Fade.of(square, height, width)
-        self._edges = Edges(square, height, width)
         self._luma = Patch(source.luma[..., None], rows, columns)
         self._chroma = Patch(source.chroma, *_halves((rows, columns)))
         self._device = device
@@ -93,11 +83,8 @@ class Compositor:
         return TorchEnlarger(patch, self._device)
 
     def _compose(self, fields: Fields, luma: Enlarger, chroma: Enlarger) -> Iterator[NDArray[np.uint8]]:
-        fields = self._fade(fields)
-        if self._tilted:
-            fields = self._tilted(fields)
-        fields = self._edges(fields)
-        colour, occlusion = fields.generated.colour.float(), fields.generated.occlusion.float()
+        fields = self._border(fields)
+        colour, occlusion = fields.generated
         generated = torch.einsum("kc,bchw->bkhw", self._matrix, colour) + self._offset[..., None]
         first = luma(fields.displacement, generated[:, :1], occlusion)
         second = chroma(fields.displacement, generated[:, 1:], occlusion)
