@@ -40,7 +40,7 @@ def measure(
         pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
         source: Source = networks.autoencoder.encode_source(pixels.float() / 127.5 - 1)
         motion = source.motion.expand(frames, -1) + 0.1
-        compositor = Compositor(picture, picture, Square(0, 0, side), cpu)
+        compositor = Compositor(picture, Square(0, 0, side), cpu)
         times: dict[str, list[float]] = {"networks": [], "full size": [], "full size by torch": []}
         for number in range(repeats + 1):
             marks = [time.process_time()]
