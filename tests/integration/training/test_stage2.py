@@ -91,9 +91,9 @@ def test_each_switch_trains_and_samples(
 ) -> None:
     diffusion, windows = ready(encoded, switched)
     lips = lips_of(diffusion, model.geometry_head)
-    optimiser = torch.optim.AdamW(diffusion.parameters(), 2e-3)
-    batch, losses = windows.draw(8), []
-    for _ in range(20):
+    optimiser = torch.optim.AdamW(diffusion.parameters(), 4e-3)
+    batch, losses = windows.draw(4), []
+    for _ in range(12):
         loss = loss_of(diffusion, lips, batch, draws=2)
         optimiser.zero_grad()
         loss.backward()
