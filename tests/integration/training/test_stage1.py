@@ -186,6 +186,7 @@ def test_a_refiner_is_adapted_to_changed_latents(clips: list[Clip], tmp_path: Pa
         )
 
 
+@pytest.mark.long
 def test_an_adapted_refiner_has_the_same_readings_in_other_latents(
     clips: list[Clip], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,14 +44,16 @@ if TYPE_CHECKING:
     from dubline.training.corpus import Clip
 
 CPU = torch.device("cpu")
-SWITCHED: list[dict[str, Any]] = [
-    {},
+RELEASED: dict[str, Any] = {}
+EPSILON: dict[str, Any] = {"objective": "epsilon"}
+WITHOUT: dict[str, Any] = {"dropout": 0.1, "uses_style": False, "uses_articulation": False, "uses_appearance": False}
+# The short tests have each switch once; the long ones have it alone.
+SWITCHED = [
+    RELEASED,
     {"objective": "x0"},
-    {"objective": "epsilon"},
-    {"uses_style": False},
-    {"uses_articulation": False},
-    {"uses_appearance": False},
-    {"dropout": 0.1, "uses_style": False, "uses_articulation": False, "uses_appearance": False},
+    EPSILON,
+    WITHOUT,
+    *(pytest.param({name: False}, marks=pytest.mark.long) for name in WITHOUT if name.startswith("uses_")),
 ]
 switches = pytest.mark.parametrize("switched", SWITCHED, ids=lambda given: "-".join(map(str, given)) or "released")
 
@@ -106,7 +108,7 @@ def test_each_switch_trains_and_samples(
     assert -1 <= score <= 1
 
 
-@pytest.mark.parametrize("switched", [SWITCHED[0], SWITCHED[2], SWITCHED[-1]], ids=["released", "epsilon", "without"])
+@pytest.mark.parametrize("switched", [RELEASED, EPSILON, WITHOUT], ids=["released", "epsilon", "without"])
 def test_a_checkpoint_has_its_switches(clips: list[Clip], run: Path, switched: dict[str, Any]) -> None:
     preset = with_switches(switched)
     recipe = Recipe(batch=4, variants=0, steps=2)
