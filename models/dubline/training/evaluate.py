@@ -7,18 +7,25 @@ prints one line of scores last; see docs/evaluation.md.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
 from dubline.models.presets import PRESETS
 from dubline.models.weights import RELEASED, load_networks
 from dubline.training.evaluation import report
+from dubline.training.evaluation.parts.dependence import measure_parts, tables
 from dubline.training.evaluation.study import Study, gather
 from dubline.training.session import training_device
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dubline.models.weights import Networks
 
 VARIABLE: Final = "DUBLINE_CORPUS"
 
@@ -38,7 +45,16 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--training", type=Path, nargs="*", default=[], metavar="FOLDER", help="further training folders"
     )
+    parser.add_argument("--parts", action="store_true", help="only print how much the output depends on each part")
     return parser
+
+
+def _print_parts(networks: Networks, clips: Sequence[Path], out: Path, console: Console) -> None:
+    parts = measure_parts(networks, clips)
+    for table in tables(parts):
+        console.print(table)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "parts.json").write_text(json.dumps(parts, indent=1) + "\n")
 
 
 def main() -> None:
@@ -62,6 +78,9 @@ def main() -> None:
         sys.exit(f"{error}. docs/evaluation.md describes the folders.")
     console = Console()
     networks = load_networks(args.preset, training_device(), args.weights)
+    if args.parts:
+        _print_parts(networks, material.clips, args.out or Path("runs") / args.preset / "parts", console)
+        return
     scores = Study(networks, material, args.out or Path("runs") / args.preset / "eval", console).run()
     report.show(scores, console)
     sys.stdout.write(report.line(scores["line"]) + "\n")

@@ -31,6 +31,7 @@ from dubline.training.stage2.encoded_clips import (
 )
 from dubline.training.stage2.latent_alignment import align_latents
 from dubline.training.stage2.lip_check import LipCheck
+from dubline.training.stage2.mixture import clip_probabilities
 from dubline.training.stage2.recipe import Recipe
 from dubline.training.stage2.training_params import TrainingParams, load_stage2, read_training_params
 from dubline.training.stage2.waveform_augmentation import AugmentedSpeech, change_speed
@@ -351,3 +352,26 @@ def test_a_state_with_parameters_of_an_earlier_version_is_rejected(tmp_path: Pat
     torch.save({"average": {}, "steps": 1, "companions": {"params": {"earlier_option": True}}}, tmp_path / "stage2.pt")
     with pytest.raises(UsageError, match=r"earlier version \(earlier_option\)"):
         read_training_params(tmp_path / "stage2.pt")
+
+
+def test_half_of_the_windows_come_from_recorded_persons(encoded: list[EncodedClip]) -> None:
+    _, all_equal = ready(encoded, {})
+    assert all_equal.probabilities is None
+    rendered = [encoded[0]._replace(name=str(i)) for i in range(20)]
+    persons = [encoded[0]._replace(name=f"anna-{i}", gap=None) for i in range(9)]
+    persons.append(encoded[0]._replace(name="bela-0", gap=None))
+    clips = rendered + persons
+    shares = clip_probabilities(clips, 0.5)
+    assert shares is not None
+    assert shares[:20].sum() == pytest.approx(0.5)
+    assert shares[20:29].sum() == pytest.approx(3 * shares[29])
+    with pytest.raises(ValueError, match="--recorded needs"):
+        clip_probabilities(persons, 0.5)
+
+
+def test_averages_keep_their_statistics_on_other_clips(clips: list[Clip], run: Path) -> None:
+    recipe = Recipe(batch=4, variants=0, steps=1)
+    first = load_stage2(SMALL, stage2.train(clips[:1], SMALL, run, recipe).rename(run / "first.pt"))
+    again = load_stage2(SMALL, stage2.train(clips, SMALL, run, replace(recipe, start_from=run / "first.pt")))
+    assert torch.equal(first.whitening.basis, again.whitening.basis)
+    assert torch.equal(first.source_std, again.source_std)

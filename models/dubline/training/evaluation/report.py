@@ -28,6 +28,10 @@ COLUMNS: Final = {
     "false_closure_rate": ("false", 3),
     "silence_motion": ("rest", 3),
 }
+EDIT_COLUMNS: Final = {
+    **{key: COLUMNS[key] for key in ("lip_correlation", "closure_rate", "false_closure_rate", "silence_motion")},
+    "blink_rate": ("blinks/min", 1),
+}
 LEGEND: Final = (
     "PSNR, gain: dB; gain: inside the face box, relative to the still frame. lips: correlation with the true opening. "
     "lag: ms. closed: share of /p b m/ with closed lips; false: of open vowels. rest: lip speed in silence over speech."
@@ -82,8 +86,9 @@ def show(scores: Mapping[str, Any], console: Console) -> None:
     for row, values in rows.items():
         table.add_row(row, *(_cell(values.get(key), digits) for key, (_, digits) in COLUMNS.items()))
     console.print(table)
+    console.print(_overrides(scores["overrides"]))
     facts = Table(box=SIMPLE_HEAD, show_header=False)
-    for part in ("portraits", "human", "long"):
+    for part in ("talkers", "portraits", "human", "long"):
         for key, value in scores[part].items():
             if isinstance(value, int | float):
                 facts.add_row(part, key, _cell(value))
@@ -91,6 +96,17 @@ def show(scores: Mapping[str, Any], console: Console) -> None:
     console.print(facts)
     for note in scores["notes"]:
         console.print(f"Note: {note}", markup=False)
+
+
+def _overrides(rows: Mapping[str, Mapping[str, float]]) -> Table:
+    """Build the table of speech with and without the edits of the sampled motion."""
+    table = Table(title="Edits of the sampled motion", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for heading, _ in EDIT_COLUMNS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row, values in rows.items():
+        table.add_row(row, *(_cell(values[key], digits) for key, (_, digits) in EDIT_COLUMNS.items()))
+    return table
 
 
 def write(scores: Mapping[str, Any], path: Path) -> None:

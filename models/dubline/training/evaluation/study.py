@@ -197,6 +197,8 @@ class Study:
             "clips": len(self.generator.clips),
             "table": summary.table(),
             "dense": dense,
+            "overrides": summary.overrides(),
+            "talkers": summary.talkers(),
             "portraits": summary.portraits(),
             "human": summary.human() if self.material.voices else {},
             "long": summary.long(),

@@ -57,6 +57,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         draws=args.draws,
         variants=args.variants,
         rollouts=args.rollouts,
+        recorded=args.recorded,
         articulation_windows=args.articulation_windows,
         warm_up=args.warm_up,
         minutes=args.minutes,
@@ -97,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     add("--draws", type=int, default=Recipe.draws, help="noises per window")
     add("--variants", type=int, default=Recipe.variants, help="augmented recordings of each clip's speech")
     add("--rollouts", type=float, default=Recipe.rollouts, help="share of windows that follow the network's own motion")
+    add("--recorded", type=float, help="share of windows from clips without labels; default: all clips equally often")
     add("--speech", type=Path, help="folder of NAME.flac + NAME.npz: speech with known mouth motion, without frames")
     # `--recited` is the name of earlier versions; it is accepted for one more release.
     windows = Recipe.articulation_windows

@@ -22,6 +22,8 @@ class Recipe:
     """Augmented recordings of each clip's speech."""
     rollouts: float = 1 / 8
     """Share of windows whose previous frames are sampled by the network itself."""
+    recorded: float | None = None
+    """Share of windows from clips without labels; None draws all clips with equal probability."""
     articulation_windows: int = 16
     """Windows per step of speech without frames, if there is any."""
     warm_up: int = 2000

@@ -130,7 +130,7 @@ def train(  # noqa: PLR0913 - independent inputs
     diffusion, articulation_head = build(preset, corpus, articulation)
     companions = {"params": params} | ({"articulation_head": articulation_head} if articulation_head else {})
     session = open_session(diffusion, out, recipe, companions)
-    if recipe.start_from and not session.steps:
+    if former and not session.steps:
         _adapt_latents(session, former, corpus.training)
     run = prepare(session, corpus, recipe, head, articulation_head)
     while not session.finished:
@@ -167,15 +167,15 @@ def open_session(diffusion: Diffusion, out: Path, recipe: Recipe, companions: Ma
 
 
 def _adapt_latents(session: Session, former: Sequence[EncodedClip], clips: list[EncodedClip]) -> None:
-    """Fit the statistics of averages from another run; with former clips, align their latents too."""
+    """Align averages that were trained on the latents of another stage 1; their statistics change with them.
+
+    Otherwise the averages keep their statistics: another basis of the whitened motion would undo what they learnt.
+    """
     diffusion = cast("Diffusion", session.network)
-    if former:
-        explained = align_latents(diffusion, former, clips)
-        Console().print(
-            f"these latents explain {explained:.0%} of the motion that the averages were trained on", markup=False
-        )
-    else:
-        fit_statistics(diffusion, clips)
+    explained = align_latents(diffusion, former, clips)
+    Console().print(
+        f"these latents explain {explained:.0%} of the motion that the averages were trained on", markup=False
+    )
     session.average.network.load_state_dict(diffusion.state_dict())
 
 
@@ -185,7 +185,7 @@ def prepare(
     """Prepare batches and validation sets; `head` is stage 1's geometry head."""
     diffusion = cast("Diffusion", session.network)
     lips = lips_of(diffusion, head)
-    windows = WindowSampler(corpus.training, diffusion, seed=session.steps)
+    windows = WindowSampler(corpus.training, diffusion, seed=session.steps, recorded=recipe.recorded)
     checked = {"lips_seen": corpus.training[:CHECKED_CLIPS], "lips_heldout": corpus.heldout}
     checks = {name: LipCheck(clips, windows, lips[:, -1]) for name, clips in checked.items() if clips}
     workers = DRAWING_PROCESSES if training_device().type == "cuda" else 0

@@ -16,6 +16,7 @@ from dubline.models.stage2.log_mel import normalise
 from dubline.training.cli_errors import UsageError
 from dubline.training.stage2.encoded_clips import APPEARANCE_STEP, EncodedClip, Recording
 from dubline.training.stage2.mel_augmentation import augment_log_mel
+from dubline.training.stage2.mixture import clip_probabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,17 +79,21 @@ class WindowSampler:
         clips: encoded; clips shorter than a window are left out.
         diffusion: its whitening and statistics.
         seed: of all random numbers.
+        recorded: share of windows from clips without labels; None draws all clips with equal probability.
 
     Raises:
-        UsageError: all clips are too short.
+        UsageError: all clips are too short, or a share is given and all clips are of one kind.
     """
 
-    def __init__(self, clips: list[EncodedClip], diffusion: Diffusion, seed: int) -> None:
+    def __init__(
+        self, clips: list[EncodedClip], diffusion: Diffusion, seed: int, recorded: float | None = None
+    ) -> None:
         # A copy, because windows are drawn on the CPU while the network trains on another device.
         self.diffusion, self.params = copy.deepcopy(diffusion).cpu(), diffusion.params
         self.clips = [clip for clip in clips if fits(clip.recordings[0], self.params)]
         if not self.clips:
             raise UsageError(f"no clip has {least_frames(self.params)} frames with speech")
+        self.probabilities = clip_probabilities(self.clips, recorded)
         self.seed(seed)
 
     def seed(self, seed: int) -> None:
@@ -111,7 +116,7 @@ class WindowSampler:
             batch: number of windows.
             earlier: the first so many windows come with the speech of the window before.
         """
-        chosen = self.random.integers(len(self.clips), size=batch)
+        chosen = self.random.choice(len(self.clips), size=batch, p=self.probabilities)
         rows = [self._window(self.clips[i], later=n < earlier) for n, i in enumerate(chosen)]
         columns = [torch.stack(column) for column in zip(*(row[:7] for row in rows), strict=True)]
         before = [torch.stack(column) for column in zip(*(row[7:] for row in rows[:earlier]), strict=True)]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from dubline.training.corpus import Clip
+from dubline.training.evaluation.generation.generated import GeneratedClip
+from dubline.training.evaluation.landmarks.client import FaceMeasurements
 from dubline.training.evaluation.scores.mouth_opening import LipTally, best_lag, closed, correlation, shut_vowels
+from dubline.training.evaluation.scores.overrides import override_scores
 from dubline.training.evaluation.scores.picture import MAX_PSNR_DB, face_box, video_scores
 from dubline.training.evaluation.scores.reference import Reference, eroded, loudness, of_clip, of_recording, runs
 from dubline.training.evaluation.scores.sharpness import drift, sharpness, worse
+from dubline.training.evaluation.scores.talkers import talker_scores
 from dubline.training.evaluation.scores.window_boundary import BoundaryTally
 
 WHOLE = (slice(None), slice(None))
@@ -180,3 +186,43 @@ def test_a_recording_is_silent_where_its_loudness_is_low() -> None:
     assert runs(known.silent) == [range(24, 36)]
     assert known.spoken[:19].all()
     assert loudness(tone, 60)[55] == 0
+
+
+def measured(opening: np.ndarray, between: float = 0.4, eyes: np.ndarray | None = None) -> FaceMeasurements:
+    return FaceMeasurements(
+        opening, np.full(len(opening), between), np.ones(len(opening)) if eyes is None else eyes, np.empty(0), None
+    )
+
+
+def recorded(name: str, opening: np.ndarray, made: np.ndarray, **seen: float) -> tuple[GeneratedClip, dict]:
+    result = GeneratedClip(name, "speech", labelled=False, reference=reference(opening))
+    result.videos = {mode: Path(f"{name}.{mode}") for mode in ("truth", "speech", "unedited")}
+    faces = {"truth": measured(opening), "speech": measured(made, **seen), "unedited": measured(made)}
+    return result, {result.videos[mode]: face for mode, face in faces.items()}
+
+
+def test_a_talker_that_opens_half_as_wide_and_late_is_scored_so() -> None:
+    truths = [talking(seed=1), talking(seed=2)]
+    pairs = [recorded(str(i), truth, np.roll(truth, 2) / 2, between=0.2) for i, truth in enumerate(truths)]
+    faces = {**pairs[0][1], **pairs[1][1]}
+    scores = talker_scores([result for result, _ in pairs], faces)
+    assert scores["recordings"] == 2
+    assert scores["av_lag_ms"] == 80
+    assert scores["spread_ratio"] == pytest.approx(0.5, abs=0.01)
+    assert scores["teeth_ratio"] == pytest.approx(0.5)
+    assert scores["lip_correlation"] > scores["wrong_sound"] + 0.2
+    assert scores["loudness_correlation_of_recordings"] == pytest.approx(1)
+    assert talker_scores([], faces) == {}
+
+
+def test_edits_are_scored_beside_motion_as_it_is_sampled() -> None:
+    opening = talking()
+    still_in_silence = np.where(np.arange(200) < 100, 0.0, opening)
+    result, faces = recorded("a", opening, opening)
+    faces[result.videos["speech"]] = measured(still_in_silence, eyes=np.where(np.arange(200) % 100 < 5, 0.3, 1.0))
+    rows = override_scores([result], {"a": result.reference}, faces)
+    assert rows["as released"]["silence_motion"] == 0
+    assert rows["as sampled"]["silence_motion"] == pytest.approx(1, abs=0.2)
+    assert rows["as released"]["blink_rate"] == pytest.approx(15)
+    assert rows["as sampled"]["blink_rate"] == 0
+    assert np.isnan(rows["shut_in_silence 0"]["lip_correlation"])

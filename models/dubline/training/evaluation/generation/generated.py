@@ -28,7 +28,8 @@ class GeneratedClip:
     driver: GeneratedClip | None = None
     """The clip whose motion was transferred, if any."""
     videos: dict[str, Path] = field(default_factory=dict)
-    """By mode: "truth", "own" (encoded motion), "speech" (sampled motion), "driven" (another clip's motion)."""
+    """By mode: "truth", "own" (encoded motion), "speech" (sampled motion), "unheld" (with
+    `shut_in_silence` at 0), "unedited" (without the readout's edits), "driven" (another clip's motion)."""
     pictures: dict[str, dict[str, float]] = field(default_factory=dict)
     """Picture scores against the truth, by mode and for "still"."""
 

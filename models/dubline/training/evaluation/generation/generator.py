@@ -5,12 +5,15 @@ One clip is in memory at a time.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image
 
 from dubline.framing.face import find
+from dubline.models.motion.readout import LinearReadout
+from dubline.options.render import DEFAULT_CONTROLS
 from dubline.training.corpus import read_clip
 from dubline.training.evaluation.generation.generated import (
     GeneratedClip,
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
 
 #: Clips of this kind have facial motion without speech.
 WITHOUT_SPEECH: Final = "expression"
+#: Lips in silence as they are sampled.
+UNHELD: Final = replace(DEFAULT_CONTROLS, shut_in_silence=0.0)
+EDITED: Final = ("unheld", "unedited")
 CLIPS_SHOWN: Final = 4
 PORTRAITS_SHOWN: Final = 8
 HUMANS_SHOWN: Final = 2
@@ -60,6 +66,9 @@ class Generator:
 
     def __init__(self, networks: Networks, out: Path, landmarks: LandmarkClient, sheet: ContactSheet) -> None:
         self.renderer, self.out, self.landmarks, self.sheet = MotionRenderer(networks), out, landmarks, sheet
+        # Without a readout motion is rendered as it is sampled: no lip is held, no blink scheduled.
+        unread = LinearReadout(networks.preset.diffusion.whitened).to(self.renderer.device)
+        self.unedited = MotionRenderer(replace(networks, readout=unread))
         self.window_boundaries = networks.preset.diffusion.window_boundaries
         self.boundary_tally = BoundaryTally()
         self.clips: list[GeneratedClip] = []
@@ -77,17 +86,22 @@ class Generator:
         self.driver = (result, self.renderer.encode_motion(clip.frames))
 
     def generate_clip(self, path: Path) -> None:
-        """Generate a clip from its own motion, from its speech, and from the motion of the clip before it."""
+        """Generate a clip from its own motion, from its speech, and from the motion of the clip before it.
+
+        Speech is also generated without what edits the sampled motion: see `scores.overrides`.
+        """
         clip, result = self._read(path)
         source, count = self.renderer.encode_source(clip.frames[0]), len(clip.frames)
         own = self.renderer.encode_motion(clip.frames)
         motions = {"own": own}
         if clip.kind != WITHOUT_SPEECH:
             motions["speech"] = self.renderer.sample_motion(source, clip.speech, count)
+            motions["unheld"] = self.renderer.sample_motion(source, clip.speech, count, controls=UNHELD)
+            motions["unedited"] = self.unedited.sample_motion(source, clip.speech, count)
         if self.driver is not None:
             result.driver, motion = self.driver
             motions["driven"] = self.renderer.transfer_motion(source, motion[:count])
-        box = _face(clip)
+        box = face_of(clip)
         shown = clip.frames[0] if len(self.clips) < CLIPS_SHOWN else None
         result.pictures["still"] = video_scores(np.broadcast_to(clip.frames[:1], clip.frames.shape), clip.frames, box)
         self._source(clip.name, clip.frames[0])
@@ -95,7 +109,7 @@ class Generator:
         for mode, motion in motions.items():
             pictures = np.concatenate(list(self.renderer.render(source, motion)))
             result.pictures[mode] = video_scores(pictures, clip.frames[: len(pictures)], box)
-            video = self._write(result, mode, pictures, shown)
+            video = self._write(result, mode, pictures, None if mode in EDITED else shown)
             if mode == "speech":
                 self.boundary_tally.add(np.array(video.differences), self.window_boundaries(count))
         if clip.kind == "speech":
@@ -168,7 +182,7 @@ def _median(values: Sequence[float]) -> float:
     return float(np.nanmedian(values)) if np.isfinite(values).any() else 0.0
 
 
-def _face(clip: Clip) -> Box:
+def face_of(clip: Clip) -> Box:
     """Return the box that contains the face in all frames; without labels, the box around the first frame's face."""
     side = clip.frames.shape[1]
     if clip.landmarks is not None:

@@ -30,6 +30,10 @@ class FaceMeasurements:
 
     opening: NDArray[np.float64]
     """(T,), NaN where no face is found."""
+    between: NDArray[np.float64]
+    """(T,), brightness between the lips over the face's; NaN where the lips are not parted."""
+    eyes: NDArray[np.float64]
+    """(T,), gap between the lids over the width of the eye; NaN where no face is found."""
     identity: NDArray[np.float64]
     """Cosines of some frames' face embeddings with the source's; NaN where no face is found."""
     person: NDArray[np.float64] | None
@@ -109,6 +113,8 @@ class LandmarkClient:
 def _measurements(response: dict[str, Any]) -> FaceMeasurements:
     return FaceMeasurements(
         np.array(response["opening"], np.float64),
+        np.array(response["between"], np.float64),
+        np.array(response["eyes"], np.float64),
         np.array([cosine for _, cosine in response["identity"]], np.float64),
         np.array(response["person"]) if response["person"] else None,
     )

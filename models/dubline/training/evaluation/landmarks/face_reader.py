@@ -1,9 +1,10 @@
-"""Landmark process: measures mouth opening and identity on videos. `python face_reader.py RESPONSES < REQUESTS`.
+"""Landmark process: measures mouth, eyes and identity on videos. `python face_reader.py RESPONSES < REQUESTS`.
 
 A standalone script for an environment of its own, without imports of dubline: MediaPipe 0.10.21, the last release with
 its models in the wheel, needs numpy < 2. A request is a line of JSON: `video`, `source` (a picture of the person, or
-null) and `every` (interval of frames for identity). A response is a line of JSON: `video`, `opening` (T; null where no
-face is found), `identity` (pairs of frame and cosine) and `person` (the source's embedding).
+null) and `every` (interval of frames for identity). A response is a line of JSON: `video`; `opening`, `between` and
+`eyes` (T each; null where no face is found, `between` also where the lips are not parted); `identity` (pairs of frame
+and cosine) and `person` (the source's embedding).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import av
 import dlib
 import mediapipe
 import numpy as np
+from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +31,15 @@ UPPER_LIP: Final = 13
 LOWER_LIP: Final = 14
 FOREHEAD: Final = 10
 CHIN: Final = 152
+#: Around the inside of the lips; around the face.
+INNER_LIPS: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+FACE_OVAL: Final = (10, 297, 284, 389, 454, 361, 397, 379, 152, 150, 172, 132, 234, 162, 54, 67)
+#: Of each eye: middle of the upper and of the lower lid, both corners.
+EYES: Final = ((159, 145, 33, 133), (386, 374, 362, 263))
+#: Least opening at which something can be seen between the lips.
+PARTED: Final = 0.02
+#: Brightness between the lips is that of the brighter parts: teeth, if they show.
+BRIGHT_PERCENTILE: Final = 90
 #: Frames are scaled to this side: the mesh was trained on larger faces than a 128 px frame contains.
 SIDE_PX: Final = 384
 #: The embedding network and the landmarks it was trained with. The 68-point file of the same package is not used.
@@ -67,28 +78,65 @@ def pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
             yield picture.astype(np.uint8, copy=False)
 
 
-def opening(mesh: Any, picture: NDArray[np.uint8]) -> float | None:
-    """Return the inner-lip gap over the face height; None if no face is found."""
+def landmarks(mesh: Any, picture: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+    """Return the points of the face mesh (478, 2) in pixels; None if no face is found."""
     found = mesh.process(picture).multi_face_landmarks
     if not found:
         return None
-    points = np.array([(point.x, point.y) for point in found[0].landmark])
+    return np.array([(point.x, point.y) for point in found[0].landmark]) * picture.shape[1::-1]
+
+
+def opening(points: NDArray[np.float64]) -> float:
+    """Return the inner-lip gap over the face height."""
     height = np.linalg.norm(points[FOREHEAD] - points[CHIN])
     return round(float(np.linalg.norm(points[UPPER_LIP] - points[LOWER_LIP]) / height), 5)
+
+
+def between_lips(points: NDArray[np.float64], picture: NDArray[np.uint8]) -> float | None:
+    """Return the luma of the brighter parts between the lips over the face's median; None if they are not parted."""
+    luma = np.asarray(Image.fromarray(picture).convert("L"), np.float64)
+    inside, face = (luma[_inside(points[list(outline)], luma.shape)] for outline in (INNER_LIPS, FACE_OVAL))
+    if opening(points) < PARTED or not len(inside) or not len(face):
+        return None
+    return round(float(np.percentile(inside, BRIGHT_PERCENTILE) / max(1.0, np.median(face))), 5)
+
+
+def _inside(outline: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the pixels inside a polygon (N, 2)."""
+    mask = Image.new("1", (shape[1], shape[0]))
+    ImageDraw.Draw(mask).polygon([(float(x), float(y)) for x, y in outline], fill=1)
+    return np.asarray(mask)
+
+
+def eye_opening(points: NDArray[np.float64]) -> float:
+    """Return the mean gap between the lids over the width of the eye."""
+    ratios = [
+        np.linalg.norm(points[up] - points[low]) / np.linalg.norm(points[a] - points[b]) for up, low, a, b in EYES
+    ]
+    return round(float(np.mean(ratios)), 5)
+
+
+def read(points: NDArray[np.float64], picture: NDArray[np.uint8]) -> tuple[float, float | None, float]:
+    """Measure one frame: opening of the mouth, brightness between the lips, opening of the eyes."""
+    return opening(points), between_lips(points, picture), eye_opening(points)
 
 
 def measure(request: dict[str, Any], embedder: FaceEmbedder) -> dict[str, Any]:
     """Measure one video."""
     person = embedder.embedding(next(pictures(Path(request["source"])))) if request["source"] else None
-    openings, identity = [], []
+    columns: dict[str, list[float | None]] = {"opening": [], "between": [], "eyes": []}
+    identity = []
     with mediapipe.solutions.face_mesh.FaceMesh(refine_landmarks=True, max_num_faces=1) as mesh:
         for number, picture in enumerate(pictures(Path(request["video"]))):
-            openings.append(opening(mesh, picture))
+            points = landmarks(mesh, picture)
+            seen = (None,) * 3 if points is None else read(points, picture)
+            for column, value in zip(columns.values(), seen, strict=True):
+                column.append(value)
             if person is not None and number % request["every"] == 0:
                 vector = embedder.embedding(picture)
                 identity.append((number, None if vector is None else round(float(vector @ person), 5)))
     known = None if person is None else person.round(6).tolist()
-    return {"video": request["video"], "opening": openings, "identity": identity, "person": known}
+    return {"video": request["video"], **columns, "identity": identity, "person": known}
 
 
 def main(responses: Path) -> None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dubline.training.evaluation.scores.mouth_opening import SHUT, LipTally, correlation
+from dubline.training.evaluation.scores.overrides import override_scores
 from dubline.training.evaluation.scores.picture import means
 from dubline.training.evaluation.scores.reference import LOUD_PERCENTILE
 from dubline.training.evaluation.scores.sharpness import drift, worse
+from dubline.training.evaluation.scores.talkers import talker_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,6 +105,15 @@ class Scores:
         ]
         moving = [reference for reference in known if np.nanstd(reference.opening) > 0]
         return _mean([correlation(reference.loudness, reference.opening) for reference in moving])
+
+    def overrides(self) -> Rows:
+        """Score speech with and without the edits of the sampled motion."""
+        spoken = [result for result in self.generator.clips if "speech" in result.videos]
+        return override_scores(spoken, {result.name: self._reference(result) for result in spoken}, self.faces)
+
+    def talkers(self) -> dict[str, float]:
+        """Score the clips without labels against their recordings."""
+        return talker_scores(self.generator.clips, self.faces)
 
     def portraits(self) -> dict[str, float]:
         """Score photographs driven by corpus voices.

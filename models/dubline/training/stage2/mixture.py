@@ -1,0 +1,48 @@
+"""Shares of rendered and of recorded clips, and of persons, in the windows that stage 2 trains on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dubline.training.cli_errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from dubline.training.stage2.encoded_clips import EncodedClip
+
+
+def clip_probabilities(clips: Sequence[EncodedClip], recorded: float | None) -> NDArray[np.float64] | None:
+    """Return the probability of each clip, or None if all are equal.
+
+    A recorded clip has no labels. A recorded person is drawn in proportion to the square root of the number of clips,
+    so that the person with most footage does not dominate and one with a single clip is not memorised.
+
+    Args:
+        clips: from which windows are drawn.
+        recorded: share of windows from recorded clips; None draws all clips with equal probability.
+
+    Raises:
+        UsageError: a share is given, and all clips are recorded or all are rendered.
+    """
+    if recorded is None:
+        return None
+    real = np.array([clip.gap is None for clip in clips])
+    if real.all() or not real.any():
+        raise UsageError("--recorded needs clips with labels and clips without; leave it out for one kind")
+    persons = [person_of(clip.name) for clip in clips]
+    counts = Counter(person for person, recorded_clip in zip(persons, real, strict=True) if recorded_clip)
+    weights = np.array([counts[person] ** -0.5 if own else 1.0 for person, own in zip(persons, real, strict=True)])
+    for kind, share in ((real, recorded), (~real, 1 - recorded)):
+        weights[kind] *= share / weights[kind].sum()
+    return weights
+
+
+def person_of(name: str) -> str:
+    """Return the first word of a clip's name: `footage` names clips after the folder of the person."""
+    return name.partition("-")[0]
