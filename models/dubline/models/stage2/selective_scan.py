@@ -21,6 +21,8 @@ from torch import Tensor
 
 #: Q, steps per chunk.
 CHUNK: Final = 32
+#: Largest relative difference of the kernels from `chunked_scan`: the rounding of bf16 and of TF32 products.
+TOLERANCE: Final = 0.02
 
 Kernels = Callable[..., tuple[Tensor, Tensor]]
 
@@ -110,13 +112,19 @@ def _carry_states(gained: Tensor, fade: Tensor, state: Tensor) -> tuple[Tensor, 
 
 
 @cache
-def kernels(device: torch.device) -> Kernels | None:
-    """Import mamba_ssm's Triton kernels and try them once on a device.
+def kernels(device: torch.device, head_width: int, state: int, dtype: torch.dtype) -> Kernels | None:
+    """Import mamba_ssm's Triton kernels and compare them with `chunked_scan` once for these sizes.
 
-    Triton compiles with a C compiler at the first call, so an import alone does not show that they work.
+    Triton compiles with a C compiler at the first call, for each size, so an import alone does not show that they work.
+
+    Args:
+        device: of the scan.
+        head_width: P.
+        state: N.
+        dtype: of the inputs.
 
     Returns:
-        The scan of mamba_ssm; None if it is not installed, or if the attempt failed, which is logged.
+        The scan of mamba_ssm; None if it is not installed, or if it failed or differs, which is logged.
     """
     if find_spec("mamba_ssm") is None:
         return None
@@ -124,20 +132,45 @@ def kernels(device: torch.device) -> Kernels | None:
         from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined  # noqa: PLC0415 - an optional extra
 
         found: Kernels = mamba_chunk_scan_combined
-        sizes = {"x": (1, 1, 1, 16), "dt": (1, 1, 1), "decay": (1,), "b": (1, 1, 16), "c": (1, 1, 16), "skip": (1,)}
-        inputs = ScanInputs(**{name: torch.zeros(size, device=device) for name, size in sizes.items()})
-        _by_kernels(found, inputs, torch.zeros(1, 1, 16, 16, device=device))
+        difference = _difference(found, *_trial(device, head_width, state, dtype))
     except Exception as error:  # noqa: BLE001 - whatever is wrong with an optional package, the scan works without it
         _log.warning("kernels_not_usable", package="mamba_ssm", reason=repr(error))
+        return None
+    if not difference <= TOLERANCE:
+        _log.warning("kernels_not_usable", package="mamba_ssm", reason=f"differs by {difference:.3g} from chunked_scan")
         return None
     return found
 
 
 def scan(inputs: ScanInputs, state: Tensor) -> tuple[Tensor, Tensor]:
     """Scan by the fastest path of the device; arguments and result as in `reference_scan`."""
-    device = inputs.x.device
-    found = kernels(device) if device.type == "cuda" else None
+    x = inputs.x
+    found = kernels(x.device, x.shape[-1], state.shape[-1], x.dtype) if x.device.type == "cuda" else None
     return chunked_scan(inputs, state) if found is None else _by_kernels(found, inputs, state)
+
+
+def _trial(device: torch.device, head_width: int, state: int, dtype: torch.dtype) -> tuple[ScanInputs, Tensor]:
+    """Draw inputs of two chunks and a step, without the global random state."""
+    generator, steps, heads = torch.Generator().manual_seed(0), 2 * CHUNK + 1, 2
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator).to(device, dtype)
+
+    inputs = ScanInputs(
+        draw(1, steps, heads, head_width),
+        draw(1, steps, heads) / 10,
+        -draw(heads).float(),
+        draw(1, steps, state),
+        draw(1, steps, state),
+        draw(heads).float(),
+    )
+    return inputs, draw(1, heads, head_width, state).float()
+
+
+def _difference(found: Kernels, inputs: ScanInputs, state: Tensor) -> float:
+    """Return the largest difference of the kernels' outputs from `chunked_scan`'s, over the largest output."""
+    pairs = zip(_by_kernels(found, inputs, state), chunked_scan(inputs, state), strict=True)
+    return max(float((made - true).abs().max() / true.abs().max()) for made, true in pairs)
 
 
 def _by_kernels(combined: Kernels, inputs: ScanInputs, state: Tensor) -> tuple[Tensor, Tensor]:
