@@ -159,7 +159,8 @@ def test_a_crash_of_the_landmark_process_keeps_earlier_responses(
     reader.write_text(
         "import json, sys\n"
         "request = json.loads(input())\n"
-        "response = {'video': request['video'], 'opening': [0.1, None], 'identity': [[0, 0.9]], 'person': None}\n"
+        "columns = dict.fromkeys(('opening', 'between', 'eyes'), [0.1, None])\n"
+        "response = {'video': request['video'], **columns, 'identity': [[0, 0.9]], 'person': None}\n"
         "open(sys.argv[1], 'w').write(json.dumps(response) + '\\n')\n"
         "sys.exit('out of faces')\n"
     )

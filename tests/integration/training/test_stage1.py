@@ -106,6 +106,15 @@ def test_every_other_driving_frame_is_selected_by_its_lids(clips: list[Clip]) ->
     assert blinking[0] > 0.3 > 2 * blinking[1]
 
 
+def test_half_of_the_sources_have_shut_lips(clips: list[Clip]) -> None:
+    frames = np.arange(len(clips[0].frames))
+    opening = np.where(frames % 20 == 3, 0.0, 8.0).astype(np.float32)
+    sampler = PairSampler([replace(clips[0], aperture_mm=opening)], CPU)
+    starts = np.array([sampler._times(0, 1, 1)[0] for _ in range(400)])
+    assert 0.4 < (starts % 20 == 3).mean() < 0.65
+    assert len(PairSampler([replace(clips[0], aperture_mm=None)], CPU).shut[0]) == 0
+
+
 def test_a_seed_determines_the_pairs(clips: list[Clip]) -> None:
     sampler = PairSampler(clips, CPU)
     sampler.seed(5)

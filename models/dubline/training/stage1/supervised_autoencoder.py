@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dubline.models.stage1.autoencoder import Autoencoder, Rendering, Source
 from dubline.models.stage1.source_encoder import SourceFeatures
+from dubline.training.stage1.losses.mixing import Mixing, mixing_of
 from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class HeadOutputs(NamedTuple):
     """(N, G), standardised rig parameters."""
     landmarks: Tensor
     """(N, 68, 2) in [-1, 1]."""
+    mixing: Mixing | None = None
+    """Of rendered frames."""
 
 
 class SupervisedAutoencoder(nn.Module):
@@ -59,10 +62,14 @@ class SupervisedAutoencoder(nn.Module):
         network = self.autoencoder
         source = network.encode_source(sources.contiguous(memory_format=torch.channels_last), size_px)
         outputs = self.predict(augmented)
+        decoder, kept = network.deviation_decoder, list[Tensor]()
+        # A hook, so that inference does not return what only a loss needs.
+        hook = decoder.head.register_forward_hook(lambda _, __, out: kept.append(out))
         rendering: Rendering = network(
             _each(source, len(augmented) // len(sources), mouth_eyes_refined=mouth_eyes_refined), outputs.motion
         )
-        return rendering, outputs
+        hook.remove()
+        return rendering, outputs._replace(mixing=mixing_of(decoder, kept[0]))
 
     def predict(self, augmented: Tensor) -> HeadOutputs:
         """Encode driving frames (N, 3, S, S) and apply the heads."""

@@ -7,6 +7,7 @@ A folder of NAME.npz, one scene each, with P pairs of frames `a` (source) and `b
     visible                    (P, S, S) bool: that point is visible in a too; True on background
     part, part_a               (P, S, S) uint8, what b and a show: an index into PARTS
     landmarks_a, landmarks_b   (P, 68, 2) px from the top left corner, Multi-PIE order
+    depth_b                    (P, S, S) distance of what b shows along the view axis, 0 on background; optional
     split                      "train" or "heldout"; held-out scenes are skipped
 
 Further keys are ignored.
@@ -76,6 +77,8 @@ class DensePair(NamedTuple):
     """(B, 68, 2) in [-1, 1]."""
     driving_landmarks: Tensor
     """(B, 68, 2) in [-1, 1]."""
+    depth: Tensor
+    """(B, 1, S, S), distance of what the driving frame shows; 0 where it is unknown."""
 
 
 class Scene(NamedTuple):
@@ -91,6 +94,8 @@ class Scene(NamedTuple):
     """(P, S, S)."""
     landmarks: NDArray[np.float32]
     """(P, 2, 68, 2) in [-1, 1]."""
+    depth: NDArray[np.float16]
+    """(P, S, S); zeros if the file has none."""
 
 
 def read_scene(path: Path, size_px: int) -> Scene | None:
@@ -110,6 +115,7 @@ def read_scene(path: Path, size_px: int) -> Scene | None:
             (~file["visible"] | uncovered)[kept],
             part[kept],
             np.stack([file["landmarks_a"], file["landmarks_b"]], axis=1).astype(np.float32) * (2 / side) - 1,
+            (file["depth_b"] if "depth_b" in file else np.zeros(part.shape))[kept].astype(np.float16),
         )
 
 
@@ -198,6 +204,7 @@ def to_pair(scenes: Scene, cameras: Tensor) -> DensePair:
         parts.round().long(),
         augment.project(landmarks[:, 0], cameras),
         augment.project(landmarks[:, 1], cameras),
+        _nearest(torch.from_numpy(scenes.depth).to(device).float()[:, None], cameras),
     )
 
 

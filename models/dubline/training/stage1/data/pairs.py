@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +17,17 @@ from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from dubline.training.corpus import Clip
     from dubline.training.stage1.data.exact_geometry import DensePair
+
+
+#: Share of sources with shut lips, where a clip has labelled ones: most portraits have shut lips, most frames of speech
+#: do not, and lips that part are harder to render than lips that part further.
+SHUT_SHARE: Final = 0.5
+#: Gap of the inner lips below which they are shut, in mm.
+SHUT_MM: Final = 0.5
 
 
 class Pairs(NamedTuple):
@@ -64,6 +73,7 @@ class PairSampler:
             None if clip.geometry is None else ((clip.geometry - self.mean) / self.std).astype(np.float32)
             for clip in clips
         ]
+        self.shut = [_shut_frames(clip) for clip in clips]
         self.seed(0)
 
     def seed(self, seed: int) -> None:
@@ -105,7 +115,9 @@ class PairSampler:
 
     def _times(self, clip: int, drives: int, candidates: int) -> list[int]:
         """Draw the source frame of a clip and its driving frames."""
-        start = int(self.random.integers(self.counts[clip]))
+        start, shut = int(self.random.integers(self.counts[clip])), self.shut[clip]
+        if len(shut) and self.random.random() < SHUT_SHARE:
+            start = int(self.random.choice(shut))
         drawn = self.random.integers(self.counts[clip], size=(drives, candidates))
         track = self.geometry[clip]
         if track is None or candidates == 1:
@@ -145,3 +157,8 @@ class PairSampler:
         unknown = np.zeros(self.mean.size, np.float32)
         rows = [unknown if track is None else track[t] for track, t in zip(tracks, times, strict=True)]
         return torch.from_numpy(np.stack(rows)).to(self.device)
+
+
+def _shut_frames(clip: Clip) -> NDArray[np.intp]:
+    """List the frames with shut lips; none without labels."""
+    return np.flatnonzero(clip.aperture_mm < SHUT_MM) if clip.aperture_mm is not None else np.empty(0, np.intp)

@@ -11,6 +11,7 @@ from dubline.models.layers import resize
 from dubline.training.corpus import LIDS, LIPS
 from dubline.training.stage1.data.exact_geometry import flow_loss, visibility_loss
 from dubline.training.stage1.losses.discriminator import AdversarialLoss
+from dubline.training.stage1.losses.mixing import plane_loss, region_loss
 from dubline.training.stage1.losses.perceptual import Part, PerceptualLoss, face_crops
 from dubline.training.stage1.losses.terms import (
     colour_loss,
@@ -44,6 +45,9 @@ COLOUR: Final = 4.0
 MOTION: Final = 6.0
 OPENING: Final = 40.0
 VISIBILITY: Final = 0.03
+#: Weights of the losses on regions and planes, both at most about 2.
+REGIONS: Final = 0.05
+PLANES: Final = 0.05
 GEOMETRY: Final = 0.3
 LIP_HEAD: Final = 0.4
 LID_HEAD: Final = 0.2
@@ -109,6 +113,12 @@ class Stage1Objective:
             figures |= {"motion": motion.detach(), "heads": heads.detach()}
         else:
             figures |= {"flow": motion.detach()}
+        if outputs.mixing is not None:
+            regions = region_loss(outputs.mixing)
+            total = total + REGIONS * regions
+            figures["regions"] = regions.detach()
+            if pairs.dense is not None:
+                total = total + self.teacher * PLANES * plane_loss(outputs.mixing, pairs.dense)
         if self.perceptual_loss is not None:
             perceptual = self._perceptual(self.perceptual_loss, frame, target, landmarks)
             total = total + self.perceptual * perceptual
