@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from prometheus_client import REGISTRY
@@ -45,3 +47,25 @@ def test_the_memory_of_the_process_is_published_on_a_cpu() -> None:
     used = REGISTRY.get_sample_value("dubline_worker_memory_used_bytes", {"device": "cpu"}) or 0
     peak = REGISTRY.get_sample_value("dubline_worker_memory_peak_bytes", {"device": "cpu"}) or 0
     assert 10e6 < used <= peak
+
+
+def test_products_and_convolutions_are_not_rounded_to_tf32() -> None:
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    threads = torch.get_num_threads()
+    device.make_deterministic()
+    torch.set_num_threads(threads)
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize(("memory_gib", "batch"), [(4, 8), (8, 8), (15, 16), (24, 32), (140, 32)])
+def test_a_gpu_computes_as_many_frames_at_once_as_fit(
+    memory_gib: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    properties = SimpleNamespace(total_memory=memory_gib << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    assert device.render_batch(8, torch.device("cuda")) == batch
+
+
+def test_a_cpu_computes_the_frames_of_the_preset_at_once() -> None:
+    assert device.render_batch(8, torch.device("cpu")) == 8

@@ -20,6 +20,13 @@ OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "CUBLAS_STATUS
 #: Messages of all other device errors, after which every later call of this process fails too.
 BROKEN: Final = ("CUDA error", "CUDA driver error", "cuDNN error", "CUDNN_STATUS_", "Triton Error [CUDA]")
 
+#: Memory of one frame of the largest crop at full size, counted from the tensors of `on_device`: 16 floats for a pixel.
+FRAME_BYTES: Final = 16 * 4 * 1700**2
+#: A batch takes at most one part in so many of the GPU's memory.
+SHARE: Final = 4
+#: More frames would add memory and no speed, and a segment has 120.
+MOST_FRAMES: Final = 32
+
 
 def choose(name: str) -> torch.device:
     """Convert a setting to a device.
@@ -42,6 +49,27 @@ def make_deterministic() -> None:
     # cuDNN's benchmark mode selects kernels by measured time.
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    # Deviation maps are differences of large values: TF32 would move pixels by up to one.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def render_batch(preset_batch: int, on: torch.device) -> int:
+    """Return how many frames the networks compute at once: those of the preset, and more on a GPU with more memory.
+
+    At the preset's batch most of a GPU waits for kernels to be launched. The batch is part of the render fingerprint.
+
+    Args:
+        preset_batch: of the preset, which suits a CPU.
+        on: the device.
+    """
+    if on.type != "cuda":
+        return preset_batch
+    room = torch.cuda.get_device_properties(on).total_memory // (SHARE * FRAME_BYTES)
+    batch = preset_batch
+    while 2 * batch <= min(room, MOST_FRAMES):
+        batch *= 2
+    return batch
 
 
 def release_memory() -> None:

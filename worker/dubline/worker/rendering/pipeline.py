@@ -104,7 +104,7 @@ class _Run:
         self._scratch, self._tell, self._checkpoints = scratch, report, checkpoints
         self._reached = (Stage.PREPARING, 0.0)
         self._frames = motion.frame_count(job.duration_s, networks.preset.fps)
-        self._batch = max(1, networks.preset.render_batch >> job.halvings)
+        self._batch = max(1, device.render_batch(networks.preset.render_batch, on) >> job.halvings)
         self._spans = motion.segments(self._frames, self._batch)
 
     @property

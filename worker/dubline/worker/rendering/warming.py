@@ -9,6 +9,7 @@ import torch
 
 from dubline.models.precision import bf16_autocast
 from dubline.models.sampling import sample_motion
+from dubline.worker.rendering.device import render_batch
 from dubline.worker.rendering.motion import PreparedSource
 
 if TYPE_CHECKING:
@@ -30,5 +31,6 @@ def warm(networks: Networks, device: torch.device) -> None:
         crop = np.zeros((preset.size_px, preset.size_px, 3), dtype=np.uint8)
         source = PreparedSource.from_crop(networks, crop, device).source
         (latents,) = sample_motion(networks, source, silence, frame_count=1, seed=0)
+        motion = latents.float().repeat(render_batch(preset.render_batch, device), 1)
         with bf16_autocast(device):
-            networks.autoencoder.fields(source, latents.float().repeat(preset.render_batch, 1).to(device))
+            networks.autoencoder.fields(source, motion.to(device))

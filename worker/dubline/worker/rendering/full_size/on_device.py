@@ -38,4 +38,19 @@ class TorchEnlarger:
         else:
             change = resize(generated - resize(moved, network, network), side, side, bicubic=True)
         pixels = (moved + resize(occlusion, side, side) * change)[..., self._rows, self._columns]
-        return pixels.round().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        pixels = pixels.round().clamp_(0, 255).to(torch.uint8)
+        return to_host(pixels.permute(0, 2, 3, 1).contiguous())
+
+
+def to_host(pixels: Tensor) -> NDArray[np.uint8]:
+    """Copy pixels to the host and wait for this copy alone.
+
+    From a GPU they go to page-locked memory, which it writes itself; torch keeps that memory for the next batch.
+    """
+    if pixels.device.type != "cuda":
+        return pixels.cpu().numpy()
+    host = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True).copy_(pixels, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+    copied.synchronize()
+    return host.numpy()
