@@ -31,7 +31,7 @@ from dubline.worker.media import audio, frame, image
 from dubline.worker.media.container import identify
 from dubline.worker.rendering import device
 from dubline.worker.rendering.full_size.compositor import Compositor
-from dubline.worker.rendering.motion import PreparedSource, frame_count, segments
+from dubline.worker.rendering.motion import PreparedSource, batches, frame_count, segments
 
 DEMO: Final = Path(__file__).parents[1] / "demo"
 TENTHS: Final = 10
@@ -190,8 +190,9 @@ class FrameLog:
     def render(self, prepared: PreparedSource, compositor: Compositor, motion: Path, span: range) -> str:
         """Render one segment and record its figures; return the hash of its pixels."""
         digest, number = hashlib.sha256(), span.start
-        for fields in prepared.fields(motion, span, prepared.networks.preset.render_batch):
-            whole = np.stack([one.copy() for one in compositor.frames([fields])])
+        for frames in batches(span, prepared.networks.preset.render_batch):
+            crops = compositor.enlarge(prepared.fields(motion, frames))
+            whole = np.stack([one.copy() for one in compositor.frames([crops])])
             digest.update(whole.tobytes())
             grey = torch.from_numpy(whole[:, : compositor.size[1]]).float()
             stop = number + len(grey)

@@ -97,7 +97,7 @@ def test_motion_is_continuous_at_window_boundaries(prepared: PreparedSource) -> 
 
 
 def generated(prepared: PreparedSource, path: Path, span: range) -> torch.Tensor:
-    return torch.cat([batch.generated.colour for batch in prepared.fields(path, span, 8)])
+    return torch.cat([prepared.fields(path, frames).generated.colour for frames in motion.batches(span, 8)])
 
 
 def test_a_segment_rendered_alone_equals_that_of_the_whole(

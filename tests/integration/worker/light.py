@@ -79,6 +79,7 @@ class LightRenderer:
             path.write_bytes(b"%d" % number)
             if number + 1 < SEGMENTS:
                 checkpoints.keep(CheckpointKind.SEGMENT, number, path)
+                checkpoints.check()
         return path.read_bytes()
 
 

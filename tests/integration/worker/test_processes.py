@@ -186,10 +186,12 @@ def test_a_job_killed_within_a_segment_gives_the_same_bytes(
     whole = insert(3)
     with running(TINY) as process:
         wait_until(lambda: job_of(whole).state is JobState.SUCCEEDED, WITHIN_S)
-        (gates / "held").unlink()
+        for name in ("held", "kept-segment-0"):
+            (gates / name).unlink()
         (gates / "hold").touch()
         killed = insert(3)
-        wait_until((gates / "held").exists, WITHIN_S)
+        for name in ("held", "kept-segment-0"):
+            wait_until((gates / name).exists, WITHIN_S)
         for child in children(process):
             os.kill(child, signal.SIGKILL)
         (gates / "hold").unlink()
@@ -364,7 +366,8 @@ def test_a_sick_worker_quarantines_itself_and_tries_again(
         name = f"{socket.gethostname()}:{children(process)[0]}"
         # As if it had failed three jobs before.
         change(store, "INSERT INTO workers (name, failure_count) VALUES (:name, 3)", name=name)
-        (gates / "held").unlink()
+        for name in ("held", "kept-segment-0"):
+            (gates / name).unlink()
         wait_until(lambda: liveness.exists() and liveness.read_text(), WITHIN_S)
         (event,) = store.events.after(Cursor(), {EventKind.WORKER_QUARANTINED})
         assert (event.payload["worker"], job_of(job_id).attempt_count) == (name, 0)

@@ -1,7 +1,7 @@
 """A worker process with the released tiny networks and short segments, which can be paused within a segment.
 
-Run as `python tiny.py`. While the folder in the variable GATES contains a file `hold`, the second segment waits after
-its second batch, and a file `held` is written.
+Run as `python tiny.py`. While the folder in the variable GATES contains a file `hold`, the second segment waits before
+its first batch, and a file `held` is written. A file `kept-segment-0` says that the first segment is stored.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from dubline.worker.__main__ import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dubline.models.stage1.autoencoder import Fields
+    from dubline.orchestration.domain.checkpoints import CheckpointKind
     from dubline.worker.rendering.motion import PreparedSource
 
 SEGMENT_FRAMES = 16
@@ -30,19 +29,24 @@ def work(fd: int, folder: Path) -> int:
     from dubline.worker import child  # noqa: PLC0415
     from dubline.worker.executors import factory  # noqa: PLC0415
     from dubline.worker.rendering import motion  # noqa: PLC0415
+    from dubline.worker.rendering.stored_checkpoints import StoredCheckpoints  # noqa: PLC0415
 
     gates = Path(os.environ["GATES"])
-    fields = motion.PreparedSource.fields
+    fields, keep = motion.PreparedSource.fields, StoredCheckpoints.keep
 
-    def held(self: PreparedSource, path: Path, span: range, batch: int) -> Iterator[Fields]:
-        for number, batch_fields in enumerate(fields(self, path, span, batch)):
-            if (span.start, number) == (SEGMENT_FRAMES, 1):
-                (gates / "held").touch()
-                while (gates / "hold").exists():
-                    time.sleep(STEP_S)
-            yield batch_fields
+    def held(self: PreparedSource, path: Path, frames: range) -> Fields:
+        if SEGMENT_FRAMES in frames:
+            (gates / "held").touch()
+            while (gates / "hold").exists():
+                time.sleep(STEP_S)
+        return fields(self, path, frames)
+
+    def kept(self: StoredCheckpoints, kind: CheckpointKind, number: int, path: Path) -> None:
+        keep(self, kind, number, path)
+        (gates / f"kept-{kind.value}-{number}").touch()
 
     motion.SEGMENT_FRAMES = SEGMENT_FRAMES
+    StoredCheckpoints.keep = kept  # type: ignore[method-assign]
     motion.PreparedSource.fields = held  # type: ignore[method-assign]
     return child.work(factory.renderer, fd, folder)
 

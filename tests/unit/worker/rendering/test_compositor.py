@@ -53,7 +53,7 @@ def moving_fields(count: int, seed: int = 0) -> Fields:
 
 def compose(frame: NDArray[np.uint8], square: Square, *batches: Fields) -> list[NDArray[np.uint8]]:
     made = Compositor(frame, square, CPU)
-    return [one.copy() for one in made.frames(batches)]
+    return [one.copy() for one in made.frames(map(made.enlarge, batches))]
 
 
 def as_planes(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -232,7 +232,7 @@ def test_both_implementations_give_the_same_frames(
 ) -> None:
     fields = moving_fields(2)
     expected = compose(portrait, square, fields)
-    monkeypatch.setattr(compositor, "OpenCvEnlarger", lambda patch, _: TorchEnlarger(patch, CPU))
+    monkeypatch.setattr(compositor, "OpenCvEnlarger", lambda patch: TorchEnlarger(patch, CPU))
     for one, other in zip(compose(portrait, square, fields), expected, strict=True):
         assert psnr(one, other) >= 50
 

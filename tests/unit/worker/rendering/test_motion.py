@@ -69,7 +69,7 @@ def test_too_few_latents_are_an_error(
 
 
 def moved(prepared: PreparedSource, path: Path, span: range) -> torch.Tensor:
-    return torch.cat([batch.displacement for batch in prepared.fields(path, span, 8)])
+    return torch.cat([prepared.fields(path, frames).displacement for frames in motion.batches(span, 8)])
 
 
 def test_segments_rendered_in_any_order_equal_the_whole(tmp_path: Path, prepared: PreparedSource) -> None:
@@ -83,5 +83,5 @@ def test_segments_rendered_in_any_order_equal_the_whole(tmp_path: Path, prepared
 def test_no_batch_is_larger_than_requested(tmp_path: Path, prepared: PreparedSource) -> None:
     path = tmp_path / "m.npy"
     list(prepared.store_motion(voice, 21, 0, path))
-    assert [len(batch.displacement) for batch in prepared.fields(path, range(21), 8)] == [8, 8, 5]
-    assert [len(batch.displacement) for batch in prepared.fields(path, range(6), 4)] == [4, 2]
+    assert motion.batches(range(8, 29), 8) == [range(8, 16), range(16, 24), range(24, 29)]
+    assert [len(prepared.fields(path, frames).displacement) for frames in motion.batches(range(6), 4)] == [4, 2]

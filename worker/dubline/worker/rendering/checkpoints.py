@@ -20,7 +20,10 @@ class Checkpoints(Protocol):
         """Write a checkpoint of an earlier attempt to `path`; return False if there is no intact one."""
 
     def keep(self, kind: CheckpointKind, number: int, path: Path) -> None:
-        """Store a finished checkpoint. May raise to stop the job."""
+        """Store a finished checkpoint; a thread may call it while the job goes on. May raise to stop the job."""
+
+    def check(self) -> None:
+        """Check between two parts of a job, when none would be lost, whether it goes on. May raise to stop it."""
 
 
 class NoCheckpoints:
@@ -35,3 +38,6 @@ class NoCheckpoints:
 
     def keep(self, kind: CheckpointKind, number: int, path: Path) -> None:
         """Store nothing."""
+
+    def check(self) -> None:
+        """Go on."""

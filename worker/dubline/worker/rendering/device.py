@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import re
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import cv2
 import torch
 
 from dubline.orchestration.domain.errors import DeviceFailedError, DublineError, OutOfMemoryError
-from dubline.worker.runtime import metrics
+from dubline.worker.runtime import metrics, processors
 
 #: Messages of torch, the CUDA libraries and Triton for a failed allocation, after which the device still works.
 OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -26,6 +25,8 @@ FRAME_BYTES: Final = 16 * 4 * 1700**2
 SHARE: Final = 4
 #: More frames would add memory and no speed, and a segment has 120.
 MOST_FRAMES: Final = 32
+#: Batches that are on an accelerator at once: one is submitted while the pixels of the other are copied.
+QUEUED_BATCHES: Final = 2
 
 
 def choose(name: str) -> torch.device:
@@ -41,10 +42,8 @@ def choose(name: str) -> torch.device:
 
 def make_deterministic() -> None:
     """Make this process compute the same bits for the same input every time. Call it before any network."""
-    # Sums are split by thread, so the number of threads is fixed: one per processor that this process may use.
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(usable or 1)
-    # Frames are enlarged by threads of our own, one frame each.
+    use_one_thread()
+    # Batches are computed by threads of our own.
     cv2.setNumThreads(1)
     # cuDNN's benchmark mode selects kernels by measured time.
     torch.backends.cudnn.benchmark = False
@@ -70,6 +69,20 @@ def render_batch(preset_batch: int, on: torch.device) -> int:
     while 2 * batch <= min(room, MOST_FRAMES):
         batch *= 2
     return batch
+
+
+def use_one_thread() -> None:
+    """Compute each operation of torch with the calling thread alone.
+
+    Torch splits sums and the ends of vectors by thread, and their bits then depend on the number of processors: group
+    norm, softmax, sigmoid, resizing, convolutions and the pseudo-inverse do.
+    """
+    torch.set_num_threads(1)
+
+
+def compute_threads(on: torch.device) -> int:
+    """Return how many batches are computed at once: on a CPU one by each processor that this process may use."""
+    return processors.usable() if on.type == "cpu" else QUEUED_BATCHES
 
 
 def release_memory() -> None:

@@ -60,6 +60,16 @@ def segments(frames: int, render_batch: int) -> list[range]:
     return [range(start, min(frames, start + length)) for start in range(0, frames, length)]
 
 
+def batches(span: range, render_batch: int) -> list[range]:
+    """Split a segment into the frames of each call of the renderer.
+
+    Args:
+        span: one of `segments`.
+        render_batch: frames of each call but the last.
+    """
+    return [range(start, min(start + render_batch, span.stop)) for start in range(span.start, span.stop, render_batch)]
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedSource:
     """A source crop that the networks have encoded."""
@@ -104,23 +114,17 @@ class PreparedSource:
         if done != frames:
             raise RuntimeError(f"{done} motion latents were sampled for {frames} frames")
 
-    def fields(self, motion: Path, span: range, batch: int) -> Iterator[Fields]:
-        """Compute one segment from the stored motion, at the networks' side.
+    @torch.inference_mode()
+    def fields(self, motion: Path, frames: range) -> Fields:
+        """Compute one batch from the stored motion, at the networks' side. Several threads may call it at once.
 
         Args:
             motion: file of `store_motion`.
-            span: frame numbers, one of `segments`.
-            batch: frames per call of the networks.
-
-        Yields:
-            At most `batch` frames each.
+            frames: one of `batches`.
         """
-        stored = np.load(motion, mmap_mode="r")
-        for start in range(span.start, span.stop, batch):
-            latents = np.array(stored[start : min(start + batch, span.stop)], dtype=np.float32)
-            with bf16_autocast(self.device):
-                fields = self.networks.autoencoder.fields(self.source, torch.from_numpy(latents).to(self.device))
-            yield fields
+        latents = np.array(np.load(motion, mmap_mode="r")[frames.start : frames.stop], dtype=np.float32)
+        with bf16_autocast(self.device):
+            return self.networks.autoencoder.fields(self.source, torch.from_numpy(latents).to(self.device))
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:

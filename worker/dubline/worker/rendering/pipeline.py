@@ -7,8 +7,10 @@ same bytes as one that was rendered in one attempt.
 
 from __future__ import annotations
 
+import itertools
 import traceback
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -21,22 +23,24 @@ from dubline.orchestration.domain.errors import OutOfMemoryError
 from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media import decoded, frame, mux
 from dubline.worker.rendering import device, motion, version
+from dubline.worker.rendering.ahead import Ahead
 from dubline.worker.rendering.checkpoints import Checkpoints, NoCheckpoints
 from dubline.worker.rendering.full_size.compositor import Compositor
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, RenderJob, Report
+from dubline.worker.rendering.keeper import Keeper
 from dubline.worker.rendering.motion import PreparedSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from dubline.models.stage1.autoencoder import Fields
     from dubline.models.weights import Networks
     from dubline.worker.media.decoded import Decoded
+    from dubline.worker.rendering.full_size.compositor import Crops
     from dubline.worker.rendering.model_cache import ModelCache
 
 _log = structlog.get_logger(__name__)
@@ -106,6 +110,7 @@ class _Run:
         self._frames = motion.frame_count(job.duration_s, networks.preset.fps)
         self._batch = max(1, device.render_batch(networks.preset.render_batch, on) >> job.halvings)
         self._spans = motion.segments(self._frames, self._batch)
+        self._done = 0
 
     @property
     def fingerprint(self) -> RenderFingerprint:
@@ -154,21 +159,34 @@ class _Run:
         if len(self._spans) > 1:
             # A video of one segment is rendered again sooner than its checkpoint is stored and fetched.
             self._checkpoints.keep(CheckpointKind.MOTION, 0, path)
+            self._checkpoints.check()
         return path
 
     def render(self, prepared: PreparedSource, compositor: Compositor, motion_file: Path) -> list[Path]:
         """Render or fetch all segments; return their files."""
-        parts: list[Path] = []
-        for number, span in enumerate(self._spans):
-            path = self._scratch / f"segment-{number:06}.mp4"
-            self._report_rendered(span.start)
-            if not self._checkpoints.fetch(CheckpointKind.SEGMENT, number, path):
-                self._render_segment(compositor, prepared.fields(motion_file, span, self._batch), span, path)
+
+        def compute(number: int, frames: range) -> tuple[int, Crops]:
+            return number, compositor.enlarge(prepared.fields(motion_file, frames))
+
+        def calls() -> Iterator[Callable[[], tuple[int, Crops]]]:
+            for number in self._missing():
+                for frames in motion.batches(self._spans[number], self._batch):
+                    yield partial(compute, number, frames)
+
+        self._report_rendered()
+        threads = device.compute_threads(self._device)
+        with Keeper(self._checkpoints, self._repeat) as keeper, Ahead(threads, self._repeat) as ahead:
+            computed = ahead.results(calls())
+            for number, first in computed:
+                count = len(motion.batches(self._spans[number], self._batch))
+                rest = (crops for _, crops in itertools.islice(computed, count - 1))
+                self._encode_segment(compositor, itertools.chain([first], rest), number)
                 if number + 1 < len(self._spans):
                     # The last segment is not stored, because little work is left after it.
-                    self._checkpoints.keep(CheckpointKind.SEGMENT, number, path)
-            parts.append(path)
-        return parts
+                    keeper.keep(number, self._segment(number))
+                    self._checkpoints.check()
+            keeper.finish()
+        return [self._segment(number) for number in range(len(self._spans))]
 
     def mux(self, parts: list[Path], files: Decoded) -> Rendered:
         """Join the segments and the soundtrack."""
@@ -189,18 +207,27 @@ class _Run:
         _log.info("video_rendered", frames=self._frames, size_bytes=path.stat().st_size)
         return Rendered(path=path, duration_s=duration_s)
 
-    def _render_segment(self, compositor: Compositor, batches: Iterator[Fields], span: range, path: Path) -> None:
-        done = span.start
+    def _segment(self, number: int) -> Path:
+        return self._scratch / f"segment-{number:06}.mp4"
 
-        def counted() -> Iterator[Fields]:
-            nonlocal done
+    def _missing(self) -> Iterator[int]:
+        """Yield the numbers of the segments that no earlier attempt has stored; fetch the others."""
+        for number, span in enumerate(self._spans):
+            self._repeat()
+            if self._checkpoints.fetch(CheckpointKind.SEGMENT, number, self._segment(number)):
+                self._done += len(span)
+            else:
+                yield number
+
+    def _encode_segment(self, compositor: Compositor, batches: Iterable[Crops], number: int) -> None:
+        def counted() -> Iterator[Crops]:
             for batch in batches:
-                self._report_rendered(done)
+                self._report_rendered()
                 yield batch
-                done += len(batch.displacement)
+                self._done += len(batch.luma)
 
-        frames = compositor.frames(counted())
-        written = mux.encode_segment(frames, *compositor.size, path, lambda: self._report_rendered(done))
+        span, frames = self._spans[number], compositor.frames(counted())
+        written = mux.encode_segment(frames, *compositor.size, self._segment(number), self._report_rendered)
         if written != len(span):
             raise RuntimeError(f"{written} frames were encoded of {len(span)}")
         _log.info("segment_rendered", first_frame=span.start, frames=written)
@@ -210,11 +237,11 @@ class _Run:
         self._tell(stage, percent)
 
     def _repeat(self) -> None:
-        """Report the last step again, while waiting for the decoder."""
-        self._tell(*self._reached)
+        """Report the last step again, while waiting."""
+        self._report(*self._reached)
 
-    def _report_rendered(self, done: int) -> None:
-        share = done / self._frames
+    def _report_rendered(self) -> None:
+        share = self._done / self._frames
         self._report(Stage.RENDERING, SAMPLED_PERCENT + (RENDERED_PERCENT - SAMPLED_PERCENT) * share)
 
     def _report_muxed(self, sound: Iterator[NDArray[np.int32]]) -> Iterator[NDArray[np.int32]]:

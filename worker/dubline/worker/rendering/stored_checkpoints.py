@@ -86,7 +86,7 @@ class StoredCheckpoints:
         """Upload a checkpoint and insert its row. Without the bucket or the database the attempt continues without it.
 
         Raises:
-            StoppedError: the worker stops; the checkpoint is stored.
+            StoppedError: a stop is forced.
             LeaseLostError: the lease is lost.
         """
         key = f"{self.lease.attempt_prefix}{kind.value}-{number:06}.{SUFFIXES[kind]}"
@@ -99,6 +99,13 @@ class StoredCheckpoints:
             self.made_progress = True
         except (StorageUnavailableError, DatabaseUnavailableError) as error:
             _log.warning("checkpoint_not_kept", key=key, code=error.code)
+
+    def check(self) -> None:
+        """End the attempt if the worker stops.
+
+        Raises:
+            StoppedError: the worker stops.
+        """
         self.shutdown.raise_if_requested()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -22,7 +23,7 @@ ON_DEVICE: Final = frozenset({Stage.SAMPLING, Stage.RENDERING})
 
 
 class Progress:
-    """Writes every change of stage, and the percent at most once per `PERIOD_S`.
+    """Writes every change of stage, and the percent at most once per `PERIOD_S`. Several threads may report.
 
     Args:
         write: stores a stage, a percent and the seconds on the device; raises LeaseLostError if the lease is lost.
@@ -44,6 +45,7 @@ class Progress:
         self._written_at = 0.0
         self._counted_at = clock()
         self._gpu_s = 0.0
+        self._lock = Lock()
 
     def __call__(self, stage: Stage, percent: float) -> None:
         """Report progress; the pipeline calls this at every step.
@@ -52,6 +54,23 @@ class Progress:
             LeaseLostError: the lease is lost.
             StoppedError: the worker stops.
         """
+        with self._lock:
+            self._report(stage, percent)
+
+    def repeat(self) -> None:
+        """Report the last stage and percent again. Raises as a report does."""
+        with self._lock:
+            if self._stage is not None:
+                self._report(self._stage, self._percent)
+
+    @property
+    def gpu_s(self) -> float:
+        """Seconds in the stages on the device, up to now."""
+        with self._lock:
+            self._count()
+            return self._gpu_s
+
+    def _report(self, stage: Stage, percent: float) -> None:
         new = stage is not self._stage
         now = self._count()
         self._stage, self._percent = stage, percent
@@ -64,17 +83,6 @@ class Progress:
         except DatabaseUnavailableError:
             # The next report may succeed; a missing percent must not fail the attempt.
             _log.warning("progress_not_written", stage=stage.value)
-
-    def repeat(self) -> None:
-        """Report the last stage and percent again. Raises as a report does."""
-        if self._stage is not None:
-            self(self._stage, self._percent)
-
-    @property
-    def gpu_s(self) -> float:
-        """Seconds in the stages on the device, up to now."""
-        self._count()
-        return self._gpu_s
 
     def _count(self) -> float:
         """Add the time since the last call to the device time if the current stage is on it; return the time."""

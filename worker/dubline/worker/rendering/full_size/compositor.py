@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +30,15 @@ COLOUR: Final = np.column_stack(
 )
 
 
+class Crops(NamedTuple):
+    """The moving crop in one batch of frames, at full size: its part inside the frame."""
+
+    luma: NDArray[np.uint8]
+    """(B, h, w, 1)."""
+    chroma: NDArray[np.uint8]
+    """(B, h / 2, w / 2, 2)."""
+
+
 class Compositor:
     """Composites the moving crop into one still frame.
 
@@ -52,9 +60,9 @@ class Compositor:
         frame, source = planes.split(still), planes.split(crop.cut(still, square))
         self._frame.luma[:] = planes.rounded(frame.luma)
         self._frame.chroma[:] = planes.rounded(frame.chroma).transpose(2, 0, 1)
-        self._luma = Patch(source.luma[..., None], rows, columns)
-        self._chroma = Patch(source.chroma, *_halves((rows, columns)))
-        self._device = device
+        luma = Patch(source.luma[..., None], rows, columns)
+        chroma = Patch(source.chroma, *_halves((rows, columns)))
+        self._luma, self._chroma = (_enlarger(part, device) for part in (luma, chroma))
         self._matrix, self._offset = (torch.from_numpy(part).float().to(device) for part in np.split(COLOUR, [3], 1))
 
     @property
@@ -63,36 +71,34 @@ class Compositor:
         height, width = self._frame.luma.shape
         return width, height
 
-    def frames(self, batches: Iterable[Fields]) -> Iterator[NDArray[np.uint8]]:
+    @torch.inference_mode()
+    def enlarge(self, fields: Fields) -> Crops:
+        """Enlarge what the networks computed for one batch. Several threads may call it at once."""
+        fields = self._border(fields)
+        colour, occlusion = fields.generated
+        generated = torch.einsum("kc,bchw->bkhw", self._matrix, colour) + self._offset[..., None]
+        luma = self._luma(fields.displacement, generated[:, :1], occlusion)
+        return Crops(luma, self._chroma(fields.displacement, generated[:, 1:], occlusion))
+
+    def frames(self, batches: Iterable[Crops]) -> Iterator[NDArray[np.uint8]]:
         """Composite whole frames.
 
         Args:
-            batches: what the networks computed for the crop.
+            batches: of `enlarge`.
 
         Yields:
             I420, (3 H / 2, W), one per motion latent. All frames share one buffer.
         """
-        with ThreadPoolExecutor(torch.get_num_threads(), "enlarge") as threads:
-            luma, chroma = (self._enlarger(part, threads) for part in (self._luma, self._chroma))
-            for fields in batches:
-                yield from self._compose(fields, luma, chroma)
-
-    def _enlarger(self, patch: Patch, threads: ThreadPoolExecutor) -> Enlarger:
-        if self._device.type == "cpu":
-            return OpenCvEnlarger(patch, threads)
-        return TorchEnlarger(patch, self._device)
-
-    def _compose(self, fields: Fields, luma: Enlarger, chroma: Enlarger) -> Iterator[NDArray[np.uint8]]:
-        fields = self._border(fields)
-        colour, occlusion = fields.generated
-        generated = torch.einsum("kc,bchw->bkhw", self._matrix, colour) + self._offset[..., None]
-        first = luma(fields.displacement, generated[:, :1], occlusion)
-        second = chroma(fields.displacement, generated[:, 1:], occlusion)
         rows, columns = _halves(self._inside)
-        for one, two in zip(first, second, strict=True):
-            self._frame.luma[self._inside] = one[..., 0]
-            self._frame.chroma[:, rows, columns] = two.transpose(2, 0, 1)
-            yield self._frame.buffer
+        for batch in batches:
+            for luma, chroma in zip(*batch, strict=True):
+                self._frame.luma[self._inside] = luma[..., 0]
+                self._frame.chroma[:, rows, columns] = chroma.transpose(2, 0, 1)
+                yield self._frame.buffer
+
+
+def _enlarger(patch: Patch, device: torch.device) -> Enlarger:
+    return OpenCvEnlarger(patch) if device.type == "cpu" else TorchEnlarger(patch, device)
 
 
 def _halves(region: tuple[slice, slice]) -> tuple[slice, slice]:

@@ -10,7 +10,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from concurrent.futures import Executor
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -19,22 +18,21 @@ if TYPE_CHECKING:
 
 
 class OpenCvEnlarger:
-    """Enlarges one plane, frame by frame. One frame is computed by one thread, so the bytes depend on no thread count.
+    """Enlarges one plane, frame by frame, with the calling thread; several may call it at once.
 
     Args:
         patch: the plane.
-        threads: compute the frames of a batch.
     """
 
-    def __init__(self, patch: Patch, threads: Executor) -> None:
-        self._patch, self._threads = patch, threads
+    def __init__(self, patch: Patch) -> None:
+        self._patch = patch
         steps = np.arange(patch.side, dtype=np.float32)
         self._positions = np.dstack(np.meshgrid(steps, steps))
 
     def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the CPU, as `Enlarger` describes."""
         parts = (part.float().permute(0, 2, 3, 1).contiguous().numpy() for part in (displacement, generated, occlusion))
-        return np.stack(list(self._threads.map(self._enlarge, *parts)))
+        return np.stack([self._enlarge(*frame) for frame in zip(*parts, strict=True)])
 
     def _enlarge(
         self, displacement: NDArray[np.float32], generated: NDArray[np.float32], occlusion: NDArray[np.float32]
