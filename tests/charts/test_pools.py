@@ -51,6 +51,7 @@ def test_a_pool_has_the_shared_values_that_it_does_not_override(render: Render) 
     requested = [pod(found[name])["containers"][0]["resources"] for name in ("gpu", "cpu")]
     assert [one["limits"].get("nvidia.com/gpu") for one in requested] == ["1", None]
     assert [one["requests"]["cpu"] for one in requested] == ["2", "8"]
+    assert [one["limits"]["cpu"] for one in requested] == ["2", "8"]
     assert [one["requests"]["memory"] for one in requested] == ["4Gi", "4Gi"]
 
 

@@ -46,9 +46,13 @@ join the segments, to store the video and to release the job. Takes a pool.
 {{- end -}}
 {{- end }}
 
-{{/* Resources of a worker, with its GPU. Takes a pool. */}}
+{{/*
+Resources of a worker, with its GPU. Takes a pool. A worker uses as many processors as its limit says; without a limit of
+its own it is what the pool requests.
+*/}}
 {{- define "dubline.workerResources" -}}
-{{- $resources := deepCopy .resources -}}
+{{- $resources := dict "limits" (dict "cpu" .resources.requests.cpu) -}}
+{{- include "dubline.override" (dict "base" $resources "over" .resources) -}}
 {{- if .gpu.count -}}
 {{- $gpu := dict .gpu.resource (.gpu.count | int64 | toString) -}}
 {{- include "dubline.override" (dict "base" $resources "over" (dict "limits" $gpu)) -}}

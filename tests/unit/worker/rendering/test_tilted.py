@@ -39,11 +39,12 @@ def fields(strength: float = 0.04, occlusion: float = 2.0) -> Fields:
 
 def composed(frame: NDArray[np.uint8], tilted: TiltedSquare, moved: Fields) -> list[NDArray[np.uint8]]:
     made = Compositor(frame, tilted, CPU)
-    return [one.copy() for one in made.frames([moved])]
+    return [one.copy() for one in made.frames([made.enlarge(moved)])]
 
 
 def upright(frame: NDArray[np.uint8], moved: Fields) -> list[NDArray[np.uint8]]:
-    return [one.copy() for one in Compositor(frame, SQUARE, CPU).frames([moved])]
+    made = Compositor(frame, SQUARE, CPU)
+    return [one.copy() for one in made.frames([made.enlarge(moved)])]
 
 
 def luma(frame: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,0 +1,228 @@
+# ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
+"""The parts of a render at the same time: the bytes of one after the other, and the cause of whichever fails."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import replace
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from tests.integration.rendering.test_pipeline import FolderCheckpoints, ignore, job
+from tests.unit.worker import media_files as media
+from tests.unit.worker import stub_networks
+
+from dubline.models.weights import load_networks
+from dubline.orchestration.domain.errors import (
+    DeviceFailedError,
+    EncoderFailedError,
+    LeaseLostError,
+    OutOfMemoryError,
+    ScratchFullError,
+)
+from dubline.orchestration.domain.jobs import Stage
+from dubline.worker.media import mux
+from dubline.worker.rendering import device, motion, pipeline
+from dubline.worker.rendering.checkpoints import NoCheckpoints
+from dubline.worker.rendering.pipeline import Renderer
+from dubline.worker.runtime.shutdown import StoppedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dubline.models.stage1.autoencoder import Fields
+    from dubline.orchestration.domain.checkpoints import CheckpointKind
+    from dubline.worker.rendering.job import RenderJob
+
+WITHIN_S = 20.0
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def request_of_three(portrait_file: Path, speech_file: Path, monkeypatch: pytest.MonkeyPatch) -> RenderJob:
+    """A job of three segments, of two batches, two and one."""
+    monkeypatch.setattr(motion, "SEGMENT_FRAMES", 16)
+    monkeypatch.setattr(pipeline.device, "compute_threads", lambda _: 3)
+    return job(portrait_file, speech_file, 1.4)
+
+
+def folder(parent: Path, name: str) -> Path:
+    (parent / name).mkdir()
+    return parent / name
+
+
+def one_after_the_other(request: RenderJob, models: Any, scratch: Path) -> bytes:
+    """Render by calling each part when the one before has ended."""
+    networks = models.get(request.options.preset)
+    run = pipeline._Run(request, networks, CPU, scratch, ignore, NoCheckpoints())
+    batch, parts = networks.preset.render_batch, []
+    with torch.inference_mode(), run.decoder() as files:
+        prepared, compositor = run.prepare(files)
+        stored = run.sample(prepared, files)
+        for number, span in enumerate(motion.segments(run._frames, batch)):
+            fields = [prepared.fields(stored, frames) for frames in motion.batches(span, batch)]
+            crops = [compositor.enlarge(one) for one in fields]
+            pictures = [one.copy() for one in compositor.frames(crops)]
+            parts.append(scratch / f"segment-{number}.mp4")
+            assert mux.encode_segment(pictures, *compositor.size, parts[-1]) == len(span)
+        return run.mux(parts, files).path.read_bytes()
+
+
+def test_the_bytes_are_those_of_one_part_after_the_other(
+    renderer: Renderer, request_of_three: RenderJob, tmp_path: Path
+) -> None:
+    expected = one_after_the_other(request_of_three, stub_networks.StubModels(), folder(tmp_path, "serial"))
+    made = renderer.run(request_of_three, folder(tmp_path, "made"), ignore)
+    assert made.path.read_bytes() == expected
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_processors(
+    portrait_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Loaded(stub_networks.StubModels):
+        def get(self, _preset: str, _pin: object = None, _report: object = None) -> Any:
+            return networks
+
+    networks, hashes = load_networks("tiny", CPU), set()
+    request = job(portrait_file, media.wav(tmp_path / "short.wav", media.tone(0.4)), 0.4)
+    for count in (1, 3):
+        monkeypatch.setattr("dubline.worker.runtime.processors.usable", lambda count=count: count)
+        torch.set_num_threads(count)
+        device.make_deterministic()
+        video = Renderer(Loaded()).run(request, folder(tmp_path, str(count)), ignore)
+        hashes.add(hashlib.sha256(video.path.read_bytes()).hexdigest())
+    assert len(hashes) == 1
+
+
+def test_the_next_segment_is_computed_while_one_is_encoded_and_one_stored(
+    renderer: Renderer, request_of_three: RenderJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = {number: Event() for number in range(5)}
+    fields, encode = motion.PreparedSource.fields, mux.encode_segment
+
+    def noted(self: motion.PreparedSource, path: Path, frames: range) -> Fields:
+        result = fields(self, path, frames)
+        computed[frames.start // 8].set()
+        return result
+
+    def encode_late(frames: Any, width: int, height: int, path: Path, report: Any) -> int:
+        if path.stem.endswith("0"):
+            assert computed[2].wait(WITHIN_S), "the second segment begins while the first is encoded"
+        return encode(frames, width, height, path, report)
+
+    class Late(FolderCheckpoints):
+        def keep(self, kind: CheckpointKind, number: int, path: Path) -> None:
+            if kind.value == "segment":
+                assert computed[4].wait(WITHIN_S), "the third segment begins while the first is stored"
+            super().keep(kind, number, path)
+
+    monkeypatch.setattr(motion.PreparedSource, "fields", noted)
+    monkeypatch.setattr(mux, "encode_segment", encode_late)
+    late = Late(tmp_path / "checkpoints")
+    renderer.run(request_of_three, folder(tmp_path, "made"), ignore, late)
+    assert late.names == ["motion-0", "segment-0", "segment-1"]
+
+
+class Failing(FolderCheckpoints):
+    """Fails to store the first segment."""
+
+    def keep(self, kind: CheckpointKind, number: int, path: Path) -> None:
+        if kind.value == "segment":
+            raise LeaseLostError
+        super().keep(kind, number, path)
+
+
+class Stopping(FolderCheckpoints):
+    """Stops the job after the first segment."""
+
+    def check(self) -> None:
+        if any(name.startswith("segment") for name in self.names):
+            raise StoppedError
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (RuntimeError("a defect"), RuntimeError),
+        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemoryError),
+        (MemoryError(), OutOfMemoryError),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), DeviceFailedError),
+    ],
+)
+def test_networks_that_fail_give_the_cause(
+    renderer: Renderer,
+    request_of_three: RenderJob,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: Exception,
+    expected: type[Exception],
+) -> None:
+    def fail(*_: object) -> Fields:
+        raise raised
+
+    monkeypatch.setattr(stub_networks.StubAutoencoder, "fields", staticmethod(fail))
+    with pytest.raises(expected):
+        renderer.run(request_of_three, folder(tmp_path, "made"), ignore)
+    assert remaining() == []
+
+
+@pytest.mark.parametrize("expected", [EncoderFailedError, ScratchFullError])
+def test_an_encoder_that_fails_gives_the_cause(
+    renderer: Renderer,
+    request_of_three: RenderJob,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    expected: type[Exception],
+) -> None:
+    encode = mux.encode_segment
+    place = "/dev/full" if expected is ScratchFullError else "/missing/segment.mp4"
+    monkeypatch.setattr(
+        mux,
+        "encode_segment",
+        lambda frames, width, height, path, report: encode(frames, width, height, type(path)(place), report),
+    )
+    with pytest.raises(expected):
+        renderer.run(request_of_three, folder(tmp_path, "made"), ignore)
+    assert remaining() == []
+
+
+@pytest.mark.parametrize(("checkpoints", "expected"), [(Failing, LeaseLostError), (Stopping, StoppedError)])
+def test_what_stops_the_storing_of_a_segment_gives_the_cause(
+    renderer: Renderer,
+    request_of_three: RenderJob,
+    tmp_path: Path,
+    checkpoints: type[FolderCheckpoints],
+    expected: type[Exception],
+) -> None:
+    with pytest.raises(expected):
+        renderer.run(request_of_three, folder(tmp_path, "made"), ignore, checkpoints(tmp_path / "checkpoints"))
+    assert not (tmp_path / "made" / "video.mp4").exists()
+    assert remaining() == []
+
+
+def test_a_lost_lease_is_noticed_while_a_batch_is_computed(
+    renderer: Renderer, request_of_three: RenderJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, fields = Event(), motion.PreparedSource.fields
+
+    def long(self: motion.PreparedSource, path: Path, frames: range) -> Fields:
+        assert lost.wait(WITHIN_S)
+        return fields(self, path, frames)
+
+    def report(stage: Stage, _percent: float) -> None:
+        if stage is Stage.RENDERING:
+            lost.set()
+            raise LeaseLostError
+
+    monkeypatch.setattr(motion.PreparedSource, "fields", long)
+    with pytest.raises(LeaseLostError):
+        renderer.run(replace(request_of_three), folder(tmp_path, "made"), report)
+    assert remaining() == []
+
+
+def remaining() -> list[str]:
+    """Return the names of the threads that outlive a job."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("compute", "keep"))]
