@@ -46,7 +46,7 @@ def measure(
             marks = [time.process_time()]
             fields = networks.autoencoder.fields(source, motion)
             marks.append(time.process_time())
-            for _ in compositor.frames([fields]):
+            for _ in compositor.frames([compositor.enlarge(fields)]):
                 pass
             marks.append(time.process_time())
             networks.autoencoder.render(source, motion)
