@@ -31,7 +31,8 @@ def _groups(root: Path) -> set[Path]:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return set()
-    mounted, found = root / "sys/fs/cgroup", set()
+    mounted = root / "sys/fs/cgroup"
+    found: set[Path] = set()
     for line in lines:
         _, controllers, path = line.split(":", 2)
         group = Path(path.lstrip("/"))
