@@ -182,6 +182,10 @@ def test_whole_persons_are_held_out_and_new_videos_change_no_split(tmp_path: Pat
     (tmp_path / "new.mp4").touch()
     assert {video.person: video.heldout for video in find_videos(tmp_path, 0.2)}.items() >= split.items()
     assert not any(video.heldout for video in find_videos(tmp_path, 0))
+    person = next(iter(split))
+    assert {video.person for video in find_videos(tmp_path, 0.2, [person]) if video.heldout} == {person}
+    with pytest.raises(ValueError, match="no video of nobody"):
+        find_videos(tmp_path, 0.2, ["nobody"])
 
 
 def test_one_of_two_persons_is_held_out_and_no_video_is_an_error(tmp_path: Path) -> None:

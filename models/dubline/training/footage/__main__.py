@@ -20,6 +20,7 @@ def main() -> None:
     add("videos", type=Path, help="folder of videos with sound; each subfolder is one person")
     add("--out", type=Path, required=True, help="folder for the clips")
     add("--heldout-share", type=float, default=0.1, help="share of persons that are held out for evaluation")
+    add("--heldout", nargs="+", default=(), metavar="PERSON", help="hold out exactly these persons instead")
     add("--size", type=int, default=rules.size_px, help="side of the clip frames, px")
     add("--shortest", type=float, default=rules.shortest_s, help="shortest clip, s")
     add("--longest", type=float, default=rules.longest_s, help="longest clip, s")
@@ -32,7 +33,7 @@ def main() -> None:
     add("--jobs", type=int, default=2, help="videos processed in parallel")
     args = parser.parse_args()
     rules = SelectionRules(args.size, args.shortest, args.longest, args.smallest_face)
-    sources = find_videos(args.videos, args.heldout_share)
+    sources = find_videos(args.videos, args.heldout_share, args.heldout)
     done = extract_all(sources, args.out, rules, args.jobs)
     Console().print(summarise(done), markup=False, soft_wrap=True)
 

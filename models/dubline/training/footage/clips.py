@@ -19,11 +19,12 @@ import av
 from rich.console import Console
 from rich.progress import Progress
 
+from dubline.training.cli_errors import UsageError
 from dubline.training.footage.clip_selection import SelectionRules, select_clips, write_clips
 from dubline.training.footage.video import VideoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from multiprocessing.connection import Connection
     from pathlib import Path
 
@@ -56,14 +57,20 @@ class Outcome(NamedTuple):
     """Refused seconds by reason; 0 if the whole video was refused."""
 
 
-def find_videos(folder: Path, heldout_share: float) -> list[SourceVideo]:
+def find_videos(folder: Path, heldout_share: float, named: Sequence[str] = ()) -> list[SourceVideo]:
     """List all videos below a folder, split by person.
 
     A person is held out by a hash of the name. If that selects no person and there are at least two, the person with
     the lowest hash is held out.
 
+    Args:
+        folder: each of its folders is a person.
+        heldout_share: share of persons that are held out.
+        named: exactly these persons are held out instead.
+
     Raises:
         FileNotFoundError: there are no videos.
+        UsageError: a named person has no video.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
@@ -71,7 +78,11 @@ def find_videos(folder: Path, heldout_share: float) -> list[SourceVideo]:
     persons = {path: path.relative_to(folder).parts[0] for path in paths}
     draws = {person: int(hashlib.sha256(person.encode()).hexdigest()[:8], 16) / 16**8 for person in persons.values()}
     heldout = {person for person, draw in draws.items() if draw < heldout_share}
-    if not heldout and heldout_share > 0 and len(draws) > 1:
+    if unknown := sorted(set(named) - draws.keys()):
+        raise UsageError(f"{folder} has no video of {', '.join(unknown)}: persons are folders")
+    if named:
+        heldout = set(named)
+    elif not heldout and heldout_share > 0 and len(draws) > 1:
         heldout = {min(draws, key=lambda person: draws[person])}
     return [
         SourceVideo(path, path.relative_to(folder).as_posix(), person, person in heldout)
