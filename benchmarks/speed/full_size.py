@@ -16,13 +16,20 @@ from dubline.worker.rendering.full_size.compositor import Compositor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dubline.models.stage1.autoencoder import Source
+    from numpy.typing import NDArray
+
+    from dubline.models.stage1.autoencoder import Fields, Source
 
 #: Sides of the crop, px: of the demo's portraits, and of a close-up.
 SIDES: Final = (592, 1648)
 REPEATS: Final = 3
 #: Frames of one call of the networks.
 FRAMES: Final = 4
+
+
+def finish(compositor: Compositor, fields: Fields) -> Iterator[NDArray[np.uint8]]:
+    """Compute finished frames of what the networks computed. They share one buffer."""
+    return compositor.frames([compositor.enlarge(fields)])
 
 
 @torch.inference_mode()
@@ -46,7 +53,7 @@ def measure(
             marks = [time.process_time()]
             fields = networks.autoencoder.fields(source, motion)
             marks.append(time.process_time())
-            for _ in compositor.frames([compositor.enlarge(fields)]):
+            for _ in finish(compositor, fields):
                 pass
             marks.append(time.process_time())
             networks.autoencoder.render(source, motion)

@@ -109,11 +109,18 @@ def _figure(results: Mapping[str, Any], section: str, kind: str, path: tuple[str
 def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in row.items():
-        if isinstance(value, dict):
+        if name == "stages_s_per_s":
+            flat[f"{prefix}stages, %"] = _shares(value)
+        elif isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{name} ")
         else:
             flat[prefix + name] = value
     return flat
+
+
+def _shares(stages: Mapping[str, float]) -> str:
+    whole = sum(stages.values()) or 1.0
+    return ", ".join(f"{stage} {100 * stages.get(stage, 0.0) / whole:.0f}" for stage in STAGES)
 
 
 def _shown(value: Any) -> str:

@@ -47,12 +47,13 @@ class Side:
     Args:
         rooms: folder of the checkout.
         threads: OMP_NUM_THREADS of the process; None: as it chooses.
+        on: its device.
     """
 
-    def __init__(self, rooms: Path = ROOT, threads: int | None = None) -> None:
+    def __init__(self, rooms: Path = ROOT, threads: int | None = None, on: str = "cpu") -> None:
         path = os.pathsep.join(str(rooms / room) for room in ROOMS)
         environ = os.environ | {"PYTHONPATH": path} | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
-        command = [sys.executable, "-m", "benchmarks.speed.child", str(rooms)]
+        command = [sys.executable, "-m", "benchmarks.speed.child", str(rooms), "--device", on]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

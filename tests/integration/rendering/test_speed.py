@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from benchmarks import gpu
 from benchmarks.speed import full_size, inputs, jobs, scan, sides
 
 if TYPE_CHECKING:
@@ -55,3 +57,19 @@ def test_the_close_up_contains_its_face_and_the_speech_has_its_length(tmp_path: 
     assert 0 <= left < right <= picture.width_px
     assert 0 <= top < bottom <= picture.height_px
     assert inputs.speech(tmp_path, 4.0).stat().st_size == 44 + 2 * 4 * inputs.RATE_HZ
+
+
+def test_the_gpu_benchmark_runs_on_a_cpu_and_finds_parity_with_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sections = [name for name in gpu.SECTIONS if name != "jobs"]  # whose process is tested above
+    words = ["--device", "cpu", "--quick", "--out", str(tmp_path / "gpu.json"), "--only", *sections]
+    monkeypatch.setattr("sys.argv", ["gpu", *words])
+    gpu.main()
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert "cut_short=none" in capsys.readouterr().out.splitlines()[-1]
+    (parity,) = found["parity"]
+    assert parity["second run equal"]
+    assert parity["worst_psnr_db"] > 100
+    assert all(found[section] for section in sections)
+    assert found["encoders"][0]["fps"] > 0
