@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 kept = inherited()
 os.environ.clear()
 os.environ.update(kept)
+
+# A shell starts background commands with interrupts ignored, and processes of the tests would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Set before torch is loaded. One thread per process: the tests run in parallel processes, beside servers.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
