@@ -106,6 +106,18 @@ def test_warping_is_exact_at_another_size(folder: Path) -> None:
     assert error(pair, pair.displacement) < 0.015
 
 
+def test_a_file_of_one_pair_needs_no_axis_and_no_split(tmp_path: Path) -> None:
+    write_scene(tmp_path / "whole.npz")
+    with np.load(tmp_path / "whole.npz") as file:
+        single = {key: file[key][0] for key in file if key != "split"}
+    single["part"] = np.where(single["part"] == LIPS, len(exact_geometry.PARTS) - 1, single["part"])
+    np.savez(tmp_path / "00000.npz", **single)
+    pair = batch_of(tmp_path, identity(1))
+    assert pair.source.shape == (1, 3, SIZE, SIZE)
+    assert flow_loss(pair.displacement, pair) == 0
+    assert {"beard", "tongue", "headwear"} <= set(exact_geometry.PARTS)
+
+
 def test_hidden_and_uncovered_pixels_are_hidden(folder: Path) -> None:
     pair = batch_of(folder, identity(1))
     x, y = exact_geometry._pixel_positions(pair.displacement)

@@ -8,9 +8,9 @@ A folder of NAME.npz, one scene each, with P pairs of frames `a` (source) and `b
     part, part_a               (P, S, S) uint8, what b and a show: an index into PARTS
     landmarks_a, landmarks_b   (P, 68, 2) px from the top left corner, Multi-PIE order
     depth_b                    (P, S, S) distance of what b shows along the view axis, 0 on background; optional
-    split                      "train" or "heldout"; held-out scenes are skipped
+    split                      "train" or "heldout"; held-out scenes are skipped; optional
 
-Further keys are ignored.
+A file of one pair may leave the axis P out. Further keys are ignored.
 """
 
 from __future__ import annotations
@@ -46,10 +46,14 @@ PART_WEIGHTS: Final = {
     "hair": 0.7,
     "clothes": 0.5,
     "glasses": 1.0,
+    "beard": 2.0,
+    "tongue": 1.0,
+    "headwear": 0.7,
 }
 PARTS: Final = tuple(PART_WEIGHTS)
+COLUMNS: Final = ("a", "b", "flow", "visible", "part", "part_a", "landmarks_a", "landmarks_b", "depth_b")
 BACKGROUND: Final = PARTS.index("background")
-INSIDE_MOUTH: Final = [PARTS.index(name) for name in ("mouth", "gums", "teeth")]
+INSIDE_MOUTH: Final = [PARTS.index(name) for name in ("mouth", "gums", "teeth", "tongue")]
 #: Errors below this, in units of half the side (half a pixel of 256), have a quadratic loss.
 PRECISE: Final = 0.004
 #: Weight of visible pixels: lighting and shadows do not follow the flow, so a visible pixel may have to be generated.
@@ -101,22 +105,26 @@ class Scene(NamedTuple):
 def read_scene(path: Path, size_px: int) -> Scene | None:
     """Read one file; None if it is held out."""
     with np.load(path) as file:
-        if str(file["split"]) == "heldout":
+        if "split" in file and str(file["split"]) == "heldout":
             return None
-        source, driving, part = file["a"], file["b"], file["part"]
-        side = driving.shape[1]
-        # Nearest pixel: a mean of the motion of two surfaces is the motion of neither.
-        nearest = (np.arange(size_px) * 2 + 1) * side // (2 * size_px)
-        kept = np.ix_(np.arange(len(part)), nearest, nearest)
-        uncovered = (part == BACKGROUND) & (file["part_a"] != BACKGROUND)
-        return Scene(
-            np.stack([_shrink(source, size_px), _shrink(driving, size_px)], axis=1),
-            (file["flow"][kept].astype(np.float32) * (2 / side)).astype(np.float16),
-            (~file["visible"] | uncovered)[kept],
-            part[kept],
-            np.stack([file["landmarks_a"], file["landmarks_b"]], axis=1).astype(np.float32) * (2 / side) - 1,
-            (file["depth_b"] if "depth_b" in file else np.zeros(part.shape))[kept].astype(np.float16),
-        )
+        # Landmarks have an axis less than frames.
+        single = file["a"].ndim == 3  # noqa: PLR2004 - (S, S, 3)
+        columns = {key: file[key][None] if single else file[key] for key in COLUMNS if key in file}
+    source, driving, part = columns["a"], columns["b"], columns["part"]
+    side = driving.shape[1]
+    # Nearest pixel: a mean of the motion of two surfaces is the motion of neither.
+    nearest = (np.arange(size_px) * 2 + 1) * side // (2 * size_px)
+    kept = np.ix_(np.arange(len(part)), nearest, nearest)
+    uncovered = (part == BACKGROUND) & (columns["part_a"] != BACKGROUND)
+    landmarks = np.stack([columns["landmarks_a"], columns["landmarks_b"]], axis=1)
+    return Scene(
+        np.stack([_shrink(source, size_px), _shrink(driving, size_px)], axis=1),
+        (columns["flow"][kept].astype(np.float32) * (2 / side)).astype(np.float16),
+        (~columns["visible"] | uncovered)[kept],
+        part[kept],
+        landmarks.astype(np.float32) * (2 / side) - 1,
+        columns.get("depth_b", np.zeros(part.shape))[kept].astype(np.float16),
+    )
 
 
 def _shrink(frames: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
