@@ -9,8 +9,10 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-#: Number of steps after which the warm-up of the decay is over.
-WARM_STEPS: Final = 10_000
+#: Number of steps that trained weights count as: the average then covers 50 steps, and a ninth of all later ones. If
+#: it covered 1,000 from the start, a run of some hundred steps would return the weights that it started from
+#: (docs/log.md).
+TRAINED_STEPS: Final = 450
 
 
 class Average:
@@ -38,5 +40,5 @@ class Average:
         self.steps = 0
 
     def skip_warm_up(self) -> None:
-        """Skip the warm-up of the decay: the weights are trained."""
-        self.steps = max(self.steps, WARM_STEPS)
+        """Skip the first steps of the decay's warm-up: the weights are trained."""
+        self.steps = max(self.steps, TRAINED_STEPS)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dubline.models import weights
 from dubline.training import checkpoint, session
 from dubline.training.curves import read_rows
+from dubline.training.ema import Average
 from dubline.training.session import Session
 
 if TYPE_CHECKING:
@@ -95,6 +96,20 @@ def test_an_optional_part_is_loaded_completely_or_not_at_all(tmp_path: Path) -> 
     Session(wider, tmp_path / "other.pt", minutes=1, learning_rate=1e-2, resume=False, start_from=tmp_path / "run.pt")
     assert same(wider.autoencoder, first.average.network.autoencoder, 1e-3)
     assert torch.equal(wider.geometry_head.bias, bias)
+
+
+def test_an_average_of_trained_weights_follows_within_some_hundred_steps() -> None:
+    network = nn.Linear(1, 1)
+    nn.init.zeros_(network.weight)
+    average = Average(network)
+    average.skip_warm_up()
+    nn.init.ones_(network.weight)
+    followed = []
+    for _ in range(300):
+        average.update(network)
+        followed.append(float(average.network.weight.detach()))
+    assert followed[0] < 0.05
+    assert followed[-1] > 0.9
 
 
 def test_exported_averages_resume_with_a_fresh_optimiser(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
