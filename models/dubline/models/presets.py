@@ -132,7 +132,7 @@ class Preset:
     diffusion: DiffusionParams
     fps: int = field(default=25, init=False)
     sample_rate_hz: int = field(default=16_000, init=False)
-    render_batch: int = field(default=8, init=False)
+    render_batch: int = field(default=4, init=False)
 
     @property
     def size_px(self) -> int:

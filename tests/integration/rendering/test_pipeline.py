@@ -242,7 +242,7 @@ def test_halving_the_batch_keeps_the_segments(
     batches: list[int] = []
     fields = stub_networks.StubAutoencoder.fields
 
-    def count(self: stub_networks.StubAutoencoder, source: torch.Tensor, motion: torch.Tensor) -> Fields:
+    def count(self: stub_networks.StubAutoencoder, source: stub_networks.StubSource, motion: torch.Tensor) -> Fields:
         batches.append(len(motion))
         return fields(self, source, motion)
 

@@ -363,8 +363,7 @@ def test_a_sick_worker_quarantines_itself_and_tries_again(
         name = f"{socket.gethostname()}:{children(process)[0]}"
         # As if it had failed three jobs before.
         change(store, "INSERT INTO workers (name, failure_count) VALUES (:name, 3)", name=name)
-        for name in ("held", "kept-segment-0"):
-            (gates / name).unlink()
+        (gates / "held").unlink()
         wait_until(lambda: liveness.exists() and liveness.read_text(), WITHIN_S)
         (event,) = store.events.after(Cursor(), {EventKind.WORKER_QUARANTINED})
         assert (event.payload["worker"], job_of(job_id).attempt_count) == (name, 0)

@@ -185,7 +185,7 @@ def test_a_job_of_another_release_is_rendered_anew(
     assert [attempt.cause for attempt in store.jobs.attempts(tenant, job_id)][-2:] == [Cause.SHUTDOWN, None]
 
 
-def still(self: stub_networks.StubAutoencoder, source: torch.Tensor, motion: torch.Tensor) -> Fields:
+def still(self: stub_networks.StubAutoencoder, source: stub_networks.StubSource, motion: torch.Tensor) -> Fields:
     """Return fields that move nothing, as another version of the networks' code might."""
     return FIELDS(self, source, torch.zeros_like(motion))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,16 +23,23 @@ FPS = 25
 RATE_HZ = 16_000
 
 
+class StubSource(NamedTuple):
+    """Stub of an encoded source frame."""
+
+    frame: Tensor
+    network_frame: Tensor
+
+
 class StubAutoencoder:
     """Stub of stage 1: the first value of a latent is a shift in px."""
 
-    def encode_source(self, crop: Tensor) -> Tensor:
+    def encode_source(self, crop: Tensor) -> StubSource:
         assert crop.shape[0] == 1
         assert crop.shape[2] == crop.shape[3]
-        return crop
+        return StubSource(crop, crop)
 
-    def fields(self, source: Tensor, motion: Tensor) -> Fields:
-        count, shifts = len(motion), motion[:, 0].round() * 2 / source.shape[-1]
+    def fields(self, source: StubSource, motion: Tensor) -> Fields:
+        count, shifts = len(motion), motion[:, 0].round() * 2 / source.network_frame.shape[-1]
         displacement = torch.stack((torch.zeros(count), -shifts), dim=1)[..., None, None].expand(-1, -1, 32, 32)
         return Fields(displacement, GeneratedPixels(torch.zeros(count, 3, 64, 64), torch.zeros(count, 1, 64, 64)))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,12 @@ from dubline.framing.crop import Square
 from dubline.models.layers import resize, warp
 from dubline.models.stage1.autoencoder import Autoencoder, Fields, Source
 from dubline.models.stage1.frame_decoder import GeneratedPixels
-from dubline.worker.rendering.full_size import compositor, planes
+from dubline.worker.rendering.full_size import compositor, opencv, planes
 from dubline.worker.rendering.full_size.border import GENERATED, Border, Edges
 from dubline.worker.rendering.full_size.compositor import Compositor
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
+from dubline.worker.rendering.full_size.patch import Patch
+from dubline.worker.rendering.full_size.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -255,6 +258,43 @@ def test_bytes_depend_on_neither_batch_nor_threads(portrait: NDArray[np.uint8], 
     assert all((one == other).all() for one, other in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize("square", [Square(60, 30, 48), Square(100, 20, 320)])
+def test_no_pixel_depends_on_the_height_of_the_bands(
+    portrait: NDArray[np.uint8], square: Square, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = moving_fields(1)
+    (expected,) = compose(portrait, square, fields)
+    for height in (1, 17, 10_000):
+        monkeypatch.setattr(opencv, "BAND_ROWS", height)
+        assert (compose(portrait, square, fields)[0] == expected).all()
+
+
+def test_the_memory_of_a_frame_is_little_more_than_its_moved_pixels() -> None:
+    side = 1024
+    source = np.zeros((side, side, 1), dtype=np.float32)
+    enlarger = opencv.OpenCvEnlarger(Patch(source, slice(0, side), slice(0, side)))
+    moved, generated = moving_fields(1)
+    enlarger(moved, generated.colour[:, :1], generated.occlusion)
+    tracemalloc.start()
+    try:
+        enlarger(moved, generated.colour[:, :1], generated.occlusion)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Four bytes of moved pixels, and twice one of finished ones.
+    assert peak / side**2 < 8
+
+
+@pytest.mark.parametrize("interpolation", [cv2.INTER_LINEAR, cv2.INTER_CUBIC])
+@pytest.mark.parametrize("side", [9, 40, 100, 333])
+def test_rows_are_those_of_a_resampled_field(side: int, interpolation: int) -> None:
+    field = np.random.default_rng(0).standard_normal((40, 40, 2)).astype(np.float32)
+    rows = Rows(field, side, interpolation)
+    expected = cv2.resize(field, (side, side), interpolation=interpolation)
+    found = np.concatenate([rows(slice(0, 4)), rows(slice(4, side))])
+    assert np.abs(found - expected).max() < 1e-4
+
+
 def test_the_frames_of_a_batch_keep_their_order(frame: NDArray[np.uint8]) -> None:
     levels = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 3, NETWORK, NETWORK)
     fields = still_fields(5, occlusion=1.0)
@@ -271,4 +311,4 @@ def test_too_little_memory_is_reported_as_such(frame: NDArray[np.uint8], monkeyp
 
     monkeypatch.setattr(cv2, "remap", fail)
     with pytest.raises(MemoryError):
-        compose(frame, Square(20, 30, 64), still_fields())
+        compose(frame, Square(20, 30, 64), moving_fields(1))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
+
+from dubline.worker.rendering.full_size.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,9 +18,15 @@ if TYPE_CHECKING:
 
     from dubline.worker.rendering.full_size.patch import Patch
 
+#: Rows that are computed at once, so that what is computed for them fits into the processor's cache.
+BAND_ROWS: Final = 64
+
 
 class OpenCvEnlarger:
     """Enlarges one plane, frame by frame, with the calling thread; several may call it at once.
+
+    A frame is computed in bands of rows: only one array of its size exists, the moved pixels. No pixel depends on the
+    height of the bands.
 
     Args:
         patch: the plane.
@@ -26,51 +34,62 @@ class OpenCvEnlarger:
 
     def __init__(self, patch: Patch) -> None:
         self._patch = patch
-        steps = np.arange(patch.side, dtype=np.float32)
-        self._positions = np.dstack(np.meshgrid(steps, steps))
+        self._columns = np.arange(patch.side, dtype=np.float32)
 
     def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the CPU, as `Enlarger` describes."""
         parts = (part.float().permute(0, 2, 3, 1).contiguous().numpy() for part in (displacement, generated, occlusion))
-        return np.stack([self._enlarge(*frame) for frame in zip(*parts, strict=True)])
+        with _memory_errors_translated():
+            return np.stack([self._enlarge(*frame) for frame in zip(*parts, strict=True)])
 
     def _enlarge(
         self, displacement: NDArray[np.float32], generated: NDArray[np.float32], occlusion: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
-        patch, side = self._patch, self._patch.side
-        with _memory_errors_translated():
-            positions = cv2.resize(displacement * np.float32(side / 2), (side, side), interpolation=cv2.INTER_LINEAR)
-            cv2.add(positions, self._positions, dst=positions)
-            moved = cv2.remap(patch.source, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-            pixels: NDArray[np.float32] = moved.reshape(patch.source.shape)
-            change = self._change(pixels, generated)
-            change *= _channels(_resize(occlusion, side))
-            change += pixels
-        visible = change[patch.rows, patch.columns]
-        np.rint(visible, out=visible)
-        return np.clip(visible, 0, 255, out=visible).astype(np.uint8)
+        patch = self._patch
+        moved = self._move(displacement)
+        visible, columns = range(patch.side)[patch.rows], patch.columns
+        enlarged = np.empty((len(visible), len(range(patch.side)[columns]), moved.shape[2]), np.uint8)
+        share, change = Rows.by_area(occlusion, patch.side), self._change(moved, generated)
+        for rows in _bands(visible):
+            pixels = change(rows)
+            if patch.side <= generated.shape[0]:
+                pixels = pixels - moved[rows]
+            pixels *= share(rows)
+            pixels += moved[rows]
+            part = pixels[:, columns]
+            np.clip(np.rint(part, out=part), 0, 255, out=part)
+            enlarged[rows.start - visible.start : rows.stop - visible.start] = part
+        return enlarged
 
-    def _change(self, moved: NDArray[np.float32], generated: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the generated pixels change; detail finer than one of them stays the source's own."""
+    def _move(self, displacement: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Move the source's pixels; where nothing moves they are copied."""
+        source, side = self._patch.source, self._patch.side
+        moved, shift = source.copy(), Rows(displacement * np.float32(side / 2), side, cv2.INTER_LINEAR)
+        for rows in _bands(range(side)):
+            if shift.is_zero(rows):
+                continue
+            positions = shift(rows)
+            positions[..., 0] += self._columns
+            positions[..., 1] += self._columns[rows, None]
+            part = cv2.remap(source, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            moved[rows] = part.reshape(moved[rows].shape)
+        return moved
+
+    def _change(self, moved: NDArray[np.float32], generated: NDArray[np.float32]) -> Rows:
+        """Return what the generated pixels change, or, for a crop that is not larger, the generated pixels.
+
+        Detail finer than a generated pixel stays the source's own.
+        """
         side, network = self._patch.side, generated.shape[0]
         if side <= network:
-            return _channels(_resize(generated, side)) - moved
-        change = generated - _channels(_resize(moved, network))
-        return _channels(cv2.resize(change, (side, side), interpolation=cv2.INTER_CUBIC))
+            return Rows.by_area(generated, side)
+        smaller = cv2.resize(moved, (network, network), interpolation=cv2.INTER_AREA)
+        return Rows(generated - smaller.reshape(generated.shape), side, cv2.INTER_CUBIC)
 
 
-def _resize(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Resample to a square: each pixel is the mean of what it covers, or linear between pixels."""
-    smaller = side < image.shape[0]
-    resized: NDArray[np.float32] = cv2.resize(
-        image, (side, side), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    )
-    return resized
-
-
-def _channels(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (h, w, C): OpenCV drops the last axis of one channel."""
-    return image if image.ndim == 3 else image[..., None]  # noqa: PLR2004 - two axes and one of channels
+def _bands(rows: range) -> Iterator[slice]:
+    for start in range(rows.start, rows.stop, BAND_ROWS):
+        yield slice(start, min(start + BAND_ROWS, rows.stop))
 
 
 @contextmanager
