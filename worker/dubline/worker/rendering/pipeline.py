@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import torch
 
-from dubline.framing import crop
+from dubline.framing import bars, crop
 from dubline.framing.tilted import TiltedSquare
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import OutOfMemoryError
@@ -25,6 +25,7 @@ from dubline.worker.media import decoded, frame, mux
 from dubline.worker.rendering import device, motion, version
 from dubline.worker.rendering.ahead import Ahead
 from dubline.worker.rendering.checkpoints import Checkpoints, NoCheckpoints
+from dubline.worker.rendering.colour_frame import ColourFrame
 from dubline.worker.rendering.full_size.compositor import Compositor
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, RenderJob, Report
 from dubline.worker.rendering.keeper import Keeper
@@ -132,12 +133,14 @@ class _Run:
         """Decode the portrait; return its encoded source crop and the compositor of its still frame."""
         height_px = self._job.options.output.height_px
         still, size = files.still(height_px)
-        face = frame.face_in_video(self._job.face, *size, height_px)
-        square = crop.around(face)
+        rows, columns = inside = bars.picture_in(still)
+        face = frame.face_in_video(self._job.face, *size, height_px).shifted(-columns.start, -rows.start)
+        picture, square = still[inside], crop.around(face)
         tilted = TiltedSquare(square, face.centre, self._job.tilt_deg) if self._job.tilt_deg else None
-        pixels = tilted.cut(still) if tilted else crop.cut(still, square)
-        prepared = PreparedSource.from_crop(self._networks, pixels, self._device)
-        return prepared, Compositor(still, tilted or square, self._device)
+        pixels = tilted.cut(picture) if tilted else crop.cut(picture, square)
+        colours = ColourFrame.of(pixels)
+        prepared = PreparedSource.from_crop(self._networks, colours.normalised(pixels), self._device)
+        return prepared, Compositor(still, tilted or square, self._device, colours, inside)
 
     def sample(self, prepared: PreparedSource, files: Decoded) -> Path:
         """Write the motion of the whole recording to a file, or fetch it."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 
 from dubline.framing import crop
+from dubline.worker.rendering.colour_frame import ORDINARY
 from dubline.worker.rendering.full_size import planes
 from dubline.worker.rendering.full_size.border import Border
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
@@ -17,17 +17,14 @@ from dubline.worker.rendering.full_size.patch import Patch
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from dubline.framing.crop import Square
     from dubline.framing.tilted import TiltedSquare
     from dubline.models.stage1.autoencoder import Fields
+    from dubline.worker.rendering.colour_frame import ColourFrame
     from dubline.worker.rendering.full_size.patch import Enlarger
-
-#: Colour in [-1, 1] to luma and chroma, (3, 4) with the offset in the last column.
-COLOUR: Final = np.column_stack(
-    (planes.MATRIX[:, :3] * 127.5, planes.MATRIX[:, 3] + planes.MATRIX[:, :3].sum(axis=1) * 127.5)
-)
 
 
 class Crops(NamedTuple):
@@ -46,24 +43,42 @@ class Compositor:
         still: the still frame, (H, W, 3) uint8 RGB, of even sides.
         seen: the square of which the networks see the pixels; even corners, a side as of `crop.around`.
         device: of the fields.
+        colours: of the source.
+        picture: rows and columns of the frame without bars, with even ends; `seen` is in px of them. Default: all.
     """
 
-    def __init__(self, still: NDArray[np.uint8], seen: Square | TiltedSquare, device: torch.device) -> None:
+    def __init__(
+        self,
+        still: NDArray[np.uint8],
+        seen: Square | TiltedSquare,
+        device: torch.device,
+        colours: ColourFrame = ORDINARY,
+        picture: tuple[slice, slice] | None = None,
+    ) -> None:
         height, width = still.shape[:2]
-        self._border = Border(seen, height, width)
-        square = self._border.region
+        picture = picture or (slice(0, height), slice(0, width))
         self._frame = planes.Frame(height, width)
-        self._inside = square.inside(height, width)
-        rows, columns = self._inside
-        rows = slice(rows.start - square.top, rows.stop - square.top)
-        columns = slice(columns.start - square.left, columns.stop - square.left)
-        frame, source = planes.split(still), planes.split(crop.cut(still, square))
+        frame = planes.split(still)
         self._frame.luma[:] = planes.rounded(frame.luma)
         self._frame.chroma[:] = planes.rounded(frame.chroma).transpose(2, 0, 1)
-        luma = Patch(source.luma[..., None], rows, columns)
-        chroma = Patch(source.chroma, *_halves((rows, columns)))
-        self._luma, self._chroma = (_enlarger(part, device) for part in (luma, chroma))
-        self._matrix, self._offset = (torch.from_numpy(part).float().to(device) for part in np.split(COLOUR, [3], 1))
+        visible = still[picture]
+        height, width = visible.shape[:2]
+        self._border = Border(seen, height, width)
+        square = self._border.region
+        rows, columns = inside = square.inside(height, width)
+        # What a batch writes: views of the frame.
+        self._luma = self._frame.luma[picture][inside]
+        self._chroma = self._frame.chroma[:, *_halves(picture)][:, *_halves(inside)]
+        rows = slice(rows.start - square.top, rows.stop - square.top)
+        columns = slice(columns.start - square.left, columns.stop - square.left)
+        source = planes.split(crop.cut(visible, square))
+        parts = Patch(source.luma[..., None], rows, columns), Patch(source.chroma, *_halves((rows, columns)))
+        self._enlarge_luma, self._enlarge_chroma = (_enlarger(part, device) for part in parts)
+        to_planes = colours.to_source()
+        # The networks' colour is in [-1, 1].
+        scale, offset = to_planes[:, :3] * 127.5, to_planes @ (127.5, 127.5, 127.5, 1)
+        self._scale, self._offset = (torch.from_numpy(part).float().to(device) for part in (scale, offset))
+        self._range = colours.luma
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,9 +91,10 @@ class Compositor:
         """Enlarge what the networks computed for one batch. Several threads may call it at once."""
         fields = self._border(fields)
         colour, occlusion = fields.generated
-        generated = torch.einsum("kc,bchw->bkhw", self._matrix, colour) + self._offset[..., None]
-        luma = self._luma(fields.displacement, generated[:, :1], occlusion)
-        return Crops(luma, self._chroma(fields.displacement, generated[:, 1:], occlusion))
+        generated = torch.einsum("kc,bchw->bkhw", self._scale, colour) + self._offset[:, None, None]
+        bright = generated[:, :1].clamp(*self._range)
+        luma = self._enlarge_luma(fields.displacement, bright, occlusion)
+        return Crops(luma, self._enlarge_chroma(fields.displacement, generated[:, 1:], occlusion))
 
     def frames(self, batches: Iterable[Crops]) -> Iterator[NDArray[np.uint8]]:
         """Composite whole frames.
@@ -89,11 +105,10 @@ class Compositor:
         Yields:
             I420, (3 H / 2, W), one per motion latent. All frames share one buffer.
         """
-        rows, columns = _halves(self._inside)
         for batch in batches:
             for luma, chroma in zip(*batch, strict=True):
-                self._frame.luma[self._inside] = luma[..., 0]
-                self._frame.chroma[:, rows, columns] = chroma.transpose(2, 0, 1)
+                self._luma[:] = luma[..., 0]
+                self._chroma[:] = chroma.transpose(2, 0, 1)
                 yield self._frame.buffer
 
 

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from dubline.framing.bars import picture_in
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+
+@pytest.fixture
+def portrait(astronaut: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(astronaut.convert("RGB").crop((100, 0, 420, 320)))
+
+
+def barred(
+    picture: NDArray[np.uint8], top: int, right: int, colour: int, noise: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Surround a picture by bars: `top` rows above and below, `right` columns to the right."""
+    bars = np.pad(picture.astype(int), ((top, top), (0, right), (0, 0)), constant_values=colour)
+    return np.clip(bars + noise.integers(-2, 3, bars.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("colour", [0, 128, 255])
+def test_bars_of_any_colour_are_no_part_of_the_picture(
+    portrait: NDArray[np.uint8], noise: np.random.Generator, colour: int
+) -> None:
+    rows, columns = picture_in(barred(portrait, 41, 60, colour, noise))
+    assert (rows.start, rows.stop) == (42, 360)
+    assert (columns.start, columns.stop) == (0, 320)
+
+
+def test_a_picture_without_bars_is_whole(portrait: NDArray[np.uint8]) -> None:
+    assert picture_in(portrait) == (slice(0, 320), slice(0, 320))
+
+
+def test_a_plain_background_is_no_bar(noise: np.random.Generator) -> None:
+    scene = np.full((200, 160, 3), 20)
+    y, x = np.mgrid[:200, :160]
+    scene[np.hypot(y - 150, x - 80) < 60] = 150
+    scene = (scene + noise.integers(0, 3, scene.shape)).astype(np.uint8)
+    assert picture_in(scene) == (slice(0, 200), slice(0, 160))
+
+
+def test_a_picture_of_one_colour_is_whole() -> None:
+    assert picture_in(np.zeros((64, 48, 3), np.uint8)) == (slice(0, 64), slice(0, 48))

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from dubline.framing.crop import Square
+from dubline.models.stage1.autoencoder import Fields
+from dubline.models.stage1.frame_decoder import GeneratedPixels
+from dubline.worker.rendering.colour_frame import ColourFrame
+from dubline.worker.rendering.full_size.compositor import Compositor
+from dubline.worker.rendering.full_size.planes import MATRIX
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+LUMA = np.array([0.2126, 0.7152, 0.0722])
+
+
+@pytest.fixture
+def face(astronaut: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(astronaut.convert("RGB").crop((150, 20, 310, 180)))
+
+
+def as_pixels(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def generated(colours: ColourFrame, rgb: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Convert generated RGB (..., 3) to luma and chroma of the source."""
+    matrix = colours.to_source()
+    return rgb @ matrix[:, :3].T + matrix[:, 3]
+
+
+def planes_of(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return pixels.astype(np.float64) @ MATRIX[:, :3].T + MATRIX[:, 3]
+
+
+def test_an_ordinary_portrait_keeps_its_colours(face: NDArray[np.uint8]) -> None:
+    colours = ColourFrame.of(face)
+    assert colours.normalised(face) is face
+    assert np.allclose(colours.to_source(), MATRIX, atol=1e-4)
+
+
+def test_a_grey_portrait_gets_no_colour(face: NDArray[np.uint8], noise: np.random.Generator) -> None:
+    grey = as_pixels(np.repeat((face @ LUMA)[..., None], 3, -1))
+    seen = generated(ColourFrame.of(grey), noise.uniform(0, 255, (100, 3)))
+    assert np.abs(seen[:, 1:] - 128).max() < 0.5
+    assert seen[:, 0].std() > 20
+
+
+def test_a_sepia_portrait_stays_sepia(face: NDArray[np.uint8], noise: np.random.Generator) -> None:
+    def sepia(light: NDArray[np.floating]) -> NDArray[np.floating]:
+        return light[..., None] * (0.9, 0.75, 0.55) + (20, 12, 0)
+
+    colours = ColourFrame.of(as_pixels(sepia(face @ LUMA)))
+    seen = generated(colours, noise.uniform(30, 220, (100, 3)))
+    tones = planes_of(as_pixels(sepia(np.linspace(0, 255, 256))))
+    for channel in (1, 2):
+        expected = np.interp(seen[:, 0], tones[:, 0], tones[:, channel])
+        assert np.abs(seen[:, channel] - expected).max() < 4
+
+
+@pytest.mark.parametrize("light", [(0.3, 0.3, 0.3), (0.5, 0.7, 1.0), (1.0, 0.55, 0.4), (0.2, 0.3, 0.4)])
+def test_dim_or_coloured_light_is_removed_and_restored(
+    face: NDArray[np.uint8], light: tuple[float, float, float]
+) -> None:
+    lit = as_pixels(face * np.array(light))
+    colours = ColourFrame.of(lit)
+    seen = colours.normalised(lit)
+    assert np.abs(seen.astype(int) - lit).mean() > 3
+    inside = ((seen > 0) & (seen < 255)).all(axis=-1)
+    assert np.abs(generated(colours, seen.astype(np.float64)) - planes_of(lit))[inside].max() < 1.5
+
+
+def test_generated_pixels_are_as_bright_as_the_face_at_most(face: NDArray[np.uint8]) -> None:
+    dim = as_pixels(face * 0.3)
+    white = GeneratedPixels(torch.ones(1, 3, 128, 128), torch.ones(1, 1, 128, 128))
+    made = Compositor(dim, Square(0, 0, 96), torch.device("cpu"), ColourFrame.of(dim))
+    (frame,) = made.frames([made.enlarge(Fields(torch.zeros(1, 2, 64, 64), white))])
+    assert frame[:96, :96].max() <= 1.02 * planes_of(dim)[..., 0].max()
