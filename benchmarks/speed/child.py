@@ -140,11 +140,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rooms", type=Path, help="folder of the checkout")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--processors", type=int, default=1024, help="that this process may use, at most")
     options = parser.parse_args()
     if not Path(str(worker.__file__)).is_relative_to(options.rooms.resolve()):
         raise SystemExit(f"imported {worker.__file__}, which is not in {options.rooms}")
     # Nothing but results goes to standard output.
     results, sys.stdout = sys.stdout, sys.stderr
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.processors])
     device.make_deterministic()
     with tempfile.TemporaryDirectory() as folder:
         pipeline = renderer(device.choose(options.device), Path(folder))

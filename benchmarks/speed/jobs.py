@@ -80,7 +80,7 @@ def compare(kinds: tuple[Case, ...], folder: Path, baseline: Path | None, pairs:
 
 
 def memory(folder: Path, *, quick: bool = False) -> Iterator[dict[str, Any]]:
-    """Render one job each in new processes with two threads; yield the peaks of their memory, in MiB."""
+    """Render one job each in a new process on two processors; yield the peaks of their memory, in MiB."""
     small, large = inputs.portrait(), inputs.close_up(folder)
     lengths = (WARM_S,) if quick else (2.0, 30.0)
     kinds = [
@@ -94,7 +94,7 @@ def memory(folder: Path, *, quick: bool = False) -> Iterator[dict[str, Any]]:
             Case(name=MEMORY_1080P, preset="base", picture=large, speech_s=2.0),
         ]
     for kind in kinds:
-        with Side(threads=2) as side:
+        with Side(processors=2) as side:
             costs = side.render(kind.described(folder))
             yield {"name": kind.name, "own_mb": costs["own_mb"], "all_mb": costs["all_mb"]}
 

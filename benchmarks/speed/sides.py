@@ -46,14 +46,15 @@ class Side:
 
     Args:
         rooms: folder of the checkout.
-        threads: OMP_NUM_THREADS of the process; None: as it chooses.
+        processors: those that it may use, at most.
         on: its device.
     """
 
-    def __init__(self, rooms: Path = ROOT, threads: int | None = None, on: str = "cpu") -> None:
+    def __init__(self, rooms: Path = ROOT, processors: int = 1024, on: str = "cpu") -> None:
         path = os.pathsep.join(str(rooms / room) for room in ROOMS)
-        environ = os.environ | {"PYTHONPATH": path} | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+        environ = os.environ | {"PYTHONPATH": path}
         command = [sys.executable, "-m", "benchmarks.speed.child", str(rooms), "--device", on]
+        command += ["--processors", str(processors)]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
