@@ -15,10 +15,11 @@ from dubline.models.motion.blinks import Blinks
 from dubline.models.motion.editor import MotionEditor
 from dubline.models.motion.readout import LIPS
 from dubline.models.motion.silence import silence
+from dubline.models.speech.recording import Recording
 from dubline.models.stage2 import schedule
 from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
 from dubline.models.stage2.denoiser import Condition
-from dubline.models.stage2.log_mel import BANDS, Loudness, normalise, stream_log_mel
+from dubline.models.stage2.log_mel import BANDS
 from dubline.options.render import DEFAULT_CONTROLS, MotionControls
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def sample_motion(  # noqa: PLR0913 - the parameters of a sampling run
     Args:
         networks: both stages; the autoencoder is not called.
         source: of batch 1.
-        speech: called twice: style and loudness of the whole recording are computed before the first window is sampled.
+        speech: called twice: style, loudness and voice activity of the whole recording are computed before the first
+            window is sampled.
         frame_count: number of video frames.
         seed: determines the noise, together with the window's index, and the times of blinks. The same seed gives
             the same motion.
@@ -62,13 +64,13 @@ def sample_motion(  # noqa: PLR0913 - the parameters of a sampling run
     """
     diffusion = networks.diffusion
     device = source.motion.device
-    mel_count = frame_count * MEL_PER_FRAME
-    style, level = _encode_recording(diffusion, stream_log_mel(speech(), mel_count), device)
+    recording = Recording(speech, frame_count * MEL_PER_FRAME)
+    style = _encode_style(diffusion, recording.measure(), device)
     condition = _silent_condition(diffusion, source, style)
     edit, blinks = _motion_editor(networks, source, controls, condition), Blinks(controls.blink, seed)
     start = 0
     last: Tensor | None = None
-    for index, mel in enumerate(_mel_windows(diffusion, stream_log_mel(speech(), mel_count), frame_count, level)):
+    for index, mel in enumerate(_mel_windows(diffusion, recording.normalised(), frame_count)):
         condition = condition._replace(audio=diffusion.articulation_extractor(mel.to(device)))
         drawn = sample_window(diffusion, condition, _noise(networks, seed, index))
         new = drawn if last is None else join_windows(last, drawn)
@@ -107,18 +109,17 @@ def _motion_editor(networks: Networks, source: Source, controls: MotionControls,
     return MotionEditor(controls, networks.readout, whitened, rest_gap)
 
 
-def _encode_recording(diffusion: Diffusion, mels: Iterator[Tensor], device: torch.device) -> tuple[Tensor, float]:
-    """Compute style (1, Z) and loudness of a recording."""
-    extractor, loudness = diffusion.style_extractor, Loudness()
+def _encode_style(diffusion: Diffusion, mels: Iterator[Tensor], device: torch.device) -> Tensor:
+    """Compute the style (1, Z) of a recording."""
+    extractor = diffusion.style_extractor
     state = extractor.start(1)
     for mel in mels:
-        loudness.update(mel)
         state = extractor.update(mel[None].to(device), state)
     style: Tensor = extractor(state)
-    return style, loudness.level
+    return style
 
 
-def _mel_windows(diffusion: Diffusion, mels: Iterator[Tensor], frame_count: int, level: float) -> Iterator[Tensor]:
+def _mel_windows(diffusion: Diffusion, mels: Iterator[Tensor], frame_count: int) -> Iterator[Tensor]:
     """Yield the normalised log-mel around each window: (1, 4 (margin + previous + window + margin), BANDS)."""
     params = diffusion.params
     before = (params.margin + params.previous) * MEL_PER_FRAME
@@ -127,7 +128,7 @@ def _mel_windows(diffusion: Diffusion, mels: Iterator[Tensor], frame_count: int,
     held = torch.full((before, BANDS), -1.0)
     for _ in range(0, max(1, frame_count - 1), params.advance):
         while len(held) < length and (mel := next(mels, None)) is not None:
-            held = torch.cat([held, normalise(mel, level)])
+            held = torch.cat([held, mel])
         silence = torch.full((max(0, length - len(held)), BANDS), -1.0)
         held = torch.cat([held, silence])
         yield held[None, :length]

@@ -100,8 +100,13 @@ class Loudness:
         return max(self.SILENCE, self.LOW + self.STEP * int((cumulative < 0.9 * cumulative[-1]).sum()))
 
 
-def normalise(mel: Tensor, level: float) -> Tensor:
-    """Scale log-mel (L, BANDS) to about [-1, 1], independent of the recording's gain; -1 is silence."""
+def normalise(mel: Tensor, level: float | Tensor) -> Tensor:
+    """Scale log-mel (L, BANDS) to about [-1, 1], independent of the recording's gain; -1 is silence.
+
+    Args:
+        mel: log-mel.
+        level: log energy of the loud parts, of the recording or of each frame, (L, 1).
+    """
     quiet = level - np.log(BANDS) - RANGE
     normal: Tensor = ((mel - quiet) / RANGE).clamp(0, 2) * 1.5 - 1
     return normal

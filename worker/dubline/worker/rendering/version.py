@@ -39,6 +39,7 @@ LIBRARIES: Final = (
     "opencv-python-headless",
     "pillow",
     "safetensors",
+    "silero-vad",
     "torch",
 )
 
