@@ -19,7 +19,7 @@ from benchmarks.chaos import checker, report
 from benchmarks.chaos.celery_baseline import checker as baseline_checker
 from benchmarks.chaos.celery_baseline import phase as baseline
 from benchmarks.chaos.history import History, read
-from benchmarks.chaos.phases import light, renders
+from benchmarks.chaos.phases import light, renders, shared
 
 from dubline.worker.settings import LeaseSettings
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
-PHASES: Final = (light.NAME, renders.NAME, baseline.NAME)
+PHASES: Final = (light.NAME, renders.NAME, shared.NAME, baseline.NAME)
 #: Other names of phases on the command line.
 ALIASES: Final = {"baseline": baseline.NAME}
 #: Names of earlier versions, accepted for one release.
@@ -38,6 +38,7 @@ OUT: Final = Path("out/chaos")
 JOBS: Final = 5_000
 KILLS: Final = 100
 RENDER_KILLS: Final = 10
+SHARED_KILLS: Final = 6
 BASELINE_TASKS: Final = 2_400
 BASELINE_KILLS: Final = 48
 #: Minutes of `--minutes` per injection of each fault other than a kill.
@@ -107,11 +108,20 @@ def _runs(minutes: float, seed: int) -> dict[str, Callable[[History, Path], None
         heartbeat_s=leases.heartbeat_s,
     )
     render_plan = renders.Plan(seed=seed, kills=max(1, round(RENDER_KILLS * minutes)))
+    kills_of_shared = max(2, round(SHARED_KILLS * minutes))
+    shared_plan = shared.Plan(
+        seed=seed,
+        jobs=kills_of_shared,
+        kills=kills_of_shared,
+        lease_s=leases.duration_s,
+        heartbeat_s=leases.heartbeat_s,
+    )
     tasks, kills = round(BASELINE_TASKS * minutes), max(1, round(BASELINE_KILLS * minutes))
     baseline_plan = baseline.Plan(seed=seed, tasks=tasks, kills=kills)
     return {
         light.NAME: lambda history, folder: light.run(light_plan, history, folder),
         renders.NAME: lambda history, folder: renders.run(render_plan, history, folder),
+        shared.NAME: lambda history, folder: shared.run(shared_plan, history, folder),
         baseline.NAME: lambda history, folder: baseline.run(baseline_plan, history, folder),
     }
 

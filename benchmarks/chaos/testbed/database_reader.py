@@ -21,6 +21,10 @@ PAGE: Final = 2000
 _HELD: Final = """
 SELECT id, attempt_count, lease_worker, stage, progress_percent FROM jobs WHERE state = 'running'
 """
+_SHARES: Final = """
+SELECT job_id AS id, 0 AS attempt_count, worker AS lease_worker, 'rendering' AS stage, 0.0::float8 AS progress_percent
+FROM shares WHERE ended_at IS NULL AND lease_expires_at > now()
+"""
 _UNFINISHED: Final = """
 SELECT count(*) AS jobs, coalesce(sum(progress_percent), 0)::float8 AS percent FROM jobs WHERE finalized_at IS NULL
 """
@@ -80,6 +84,13 @@ class DatabaseReader:
 
     def held_jobs(self) -> tuple[HeldJob, ...]:
         """Return the jobs that are held now; none while the database is down."""
+        return self._held(_HELD)
+
+    def held_shares(self) -> tuple[HeldJob, ...]:
+        """Return the shares that are open now, as jobs of attempt 0; none while the database is down."""
+        return self._held(_SHARES)
+
+    def _held(self, query: str) -> tuple[HeldJob, ...]:
         with suppress(psycopg.Error):
             return tuple(
                 HeldJob(
@@ -89,7 +100,7 @@ class DatabaseReader:
                     row["stage"] or "",
                     row["progress_percent"],
                 )
-                for row in self._query(_HELD)
+                for row in self._query(query)
             )
         return ()
 

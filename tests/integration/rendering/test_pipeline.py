@@ -20,10 +20,12 @@ from dubline.orchestration.domain.errors import DeviceFailedError, LeaseLostErro
 from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media.container import WAV
 from dubline.worker.rendering import pipeline
+from dubline.worker.rendering.checkpoints import NoCheckpoints
 from dubline.worker.rendering.job import RenderJob
 from dubline.worker.rendering.version import renderer_sha256
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import Tensor
@@ -169,7 +171,7 @@ def test_memory_is_returned_after_an_attempt_without_enough_of_it(
     assert alive == [False]
 
 
-class FolderCheckpoints:
+class FolderCheckpoints(NoCheckpoints):
     """Stores checkpoints in a folder."""
 
     def __init__(self, folder: Path, stop_after: str | None = None) -> None:
@@ -196,6 +198,9 @@ class FolderCheckpoints:
 
     def check(self) -> None:
         pass
+
+    def missing(self, count: int) -> Iterator[int]:
+        return (number for number in range(count) if f"segment-{number}" not in self.names)
 
     @property
     def names(self) -> list[str]:

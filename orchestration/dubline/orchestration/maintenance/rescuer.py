@@ -57,6 +57,9 @@ class Rescuer:
         if jobs := self._store.leases.rescue_expired():
             RESCUED.labels("job").inc(jobs)
             _log.warning("jobs_rescued", count=jobs)
+        if shares := self._store.shares.end_expired():
+            RESCUED.labels("share").inc(shares)
+            _log.warning("shares_lost", count=shares)
         if uploads := self._store.uploads.rescue_expired():
             RESCUED.labels("upload").inc(uploads)
             _log.warning("probes_rescued", count=uploads)

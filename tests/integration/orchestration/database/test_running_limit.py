@@ -66,6 +66,6 @@ def test_of_claims_that_did_not_see_each_other_the_excess_is_released(store: Sto
     leases = [store.leases.claim(f"host-{number}:1/1", KEEP_S) for number in range(5)]
     store.tenants.set_limits(acme.tenant, {"running_jobs": 2})
     with ThreadPoolExecutor(5) as pool:
-        released = list(pool.map(lambda lease: release_excess(store._engine, acme.tenant, lease.token), leases))
+        released = list(pool.map(lambda lease: release_excess(store._engine, acme.tenant, lease.token, "host"), leases))
     assert released.count(True) == 3
     assert column(store, "SELECT state FROM jobs ORDER BY state") == ["queued"] * 4 + ["running"] * 2

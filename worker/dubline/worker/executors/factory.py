@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dubline.worker.executors.health import Counts
     from dubline.worker.executors.probe import ProbeExecutor
     from dubline.worker.executors.render import RenderExecutor
-    from dubline.worker.rendering.job import Renderer
+    from dubline.worker.rendering.job import Helper, Renderer
     from dubline.worker.runtime.liveness import LivenessFile
     from dubline.worker.runtime.shutdown import Shutdown
     from dubline.worker.settings import WorkerSettings
@@ -67,13 +67,17 @@ def renderer(context: WorkerContext) -> RenderExecutor:
     # The first preset last, so that it is not the one that was used least recently.
     for preset in reversed(settings.presets):
         warm(models.get(preset), models.device)
-    return renderer_with(context, Renderer(models), models.held)
+    pipeline = Renderer(models)
+    return renderer_with(context, pipeline, models.held, pipeline)
 
 
 def renderer_with(
-    context: WorkerContext, pipeline: Renderer, held: Callable[[], Collection[str]] = tuple
+    context: WorkerContext,
+    pipeline: Renderer,
+    held: Callable[[], Collection[str]] = tuple,
+    helper: Helper | None = None,
 ) -> RenderExecutor:
-    """Make the executor of renders with a given pipeline, which holds some networks."""
+    """Make the executor of renders with a given pipeline, which holds some networks and may help other workers."""
     from dubline.worker.executors.preference import Preference  # noqa: PLC0415 - the prober must not import torch
     from dubline.worker.executors.render import RenderExecutor  # noqa: PLC0415
     from dubline.worker.rendering import self_test  # noqa: PLC0415
@@ -88,6 +92,7 @@ def renderer_with(
         presets=context.settings.presets,
         preference=Preference(held=held),
         provenance=provenance,
+        helper=helper,
         health=_health(shared, shared["store"].workers, test),
         **shared,
     )

@@ -19,8 +19,9 @@ from dubline.orchestration.domain.quarantine import BLAMED
 from dubline.orchestration.domain.retry import Fail, charged_after, decide
 from dubline.worker.executors.attempt import AttemptExecutor
 from dubline.worker.executors.preference import Preference
+from dubline.worker.executors.share import ShareExecutor
 from dubline.worker.rendering import inputs
-from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, Renderer
+from dubline.worker.rendering.job import MUXED_PERCENT, Helper, Rendered, Renderer
 from dubline.worker.rendering.stored_checkpoints import StoredCheckpoints
 from dubline.worker.runtime import metrics
 from dubline.worker.runtime.heartbeat import Heartbeat
@@ -56,12 +57,14 @@ class RenderExecutor(AttemptExecutor):
     """Networks whose jobs are preferred."""
     provenance: Provenance | None = None
     """Signs each video; None: videos are not signed."""
+    helper: Helper | None = None
+    """Helps with long jobs of other workers while no job is due; None: this worker does not."""
 
     def run_next(self) -> bool:
-        """Claim the next job and run one attempt at it.
+        """Claim the next job and run one attempt at it; if none is due, help with a long job of another worker.
 
         Returns:
-            Whether there was one.
+            Whether there was work.
 
         Raises:
             DatabaseUnavailableError: no job could be claimed.
@@ -70,21 +73,30 @@ class RenderExecutor(AttemptExecutor):
         """
         self.health.check()
         started_ns = time.time_ns()
-        lease = self.store.leases.claim(
+        lease, helped = self._claim(), False
+        if lease is None and self.helper is not None:
+            sharing = ShareExecutor(helper=self.helper, executor=self, claim=self._claim)
+            started_ns, (lease, helped) = time.time_ns(), sharing.run_next()
+        if lease is None:
+            _log.debug("no_job_claimed")
+            return helped
+        self._run(lease, started_ns)
+        return True
+
+    def _claim(self) -> Lease | None:
+        return self.store.leases.claim(
             self.worker,
             self.leases.duration_s,
             pool=self.pool,
             presets=self.presets,
             held=self.preference.names(),
         )
-        if lease is None:
-            _log.debug("no_job_claimed")
-            return False
+
+    def _run(self, lease: Lease, started_ns: int) -> None:
         metrics.CLAIMS.labels(self.pool, lease.options.preset).inc()
         with structlog.contextvars.bound_contextvars(job_id=str(lease.job_id), attempt=lease.attempt):
             _log.info("job_leased", preset=lease.options.preset)
             self._trace(lease, started_ns)
-        return True
 
     def _trace(self, lease: Lease, started_ns: int) -> None:
         """Execute an attempt as a span that continues the trace of its request."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
@@ -25,6 +26,20 @@ class Checkpoints(Protocol):
     def check(self) -> None:
         """Check between two parts of a job, when none would be lost, whether it goes on. May raise to stop it."""
 
+    @property
+    def stored(self) -> int:
+        """Number of segments that are stored and that this worker has not rendered."""
+
+    def missing(self, count: int) -> Iterator[int]:
+        """Yield the number of each segment of `count` that this worker has to render now. It never waits."""
+
+    def settled(self, count: int) -> bool:
+        """Wait for segments that other workers render.
+
+        Returns:
+            Whether all segments are rendered or stored; if not, `missing` yields again. May raise to stop the job.
+        """
+
 
 class NoCheckpoints:
     """Stores nothing; for rendering without attempts."""
@@ -41,3 +56,16 @@ class NoCheckpoints:
 
     def check(self) -> None:
         """Go on."""
+
+    @property
+    def stored(self) -> int:
+        """Return 0."""
+        return 0
+
+    def missing(self, count: int) -> Iterator[int]:
+        """Yield all numbers."""
+        yield from range(count)
+
+    def settled(self, count: int) -> bool:  # noqa: ARG002 - the protocol's
+        """Return True."""
+        return True

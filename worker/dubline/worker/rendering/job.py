@@ -67,3 +67,14 @@ class Renderer(Protocol):
 
     def run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
         """Render a video in an empty folder: calls `checkpoints.begin` once, and `report` at least once a second."""
+
+
+class Helper(Protocol):
+    """A renderer that can help with a job that another worker holds; `pipeline.Renderer` is one."""
+
+    @property
+    def version(self) -> str:
+        """Version of the renderer on its device, 64 hexadecimal digits."""
+
+    def help(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> None:
+        """Render the segments that `checkpoints` names; as `run`, but the motion is fetched and nothing is joined."""

@@ -79,7 +79,37 @@ class Renderer:
         with _device_errors_translated(), torch.inference_mode():
             return self._run(job, scratch, report, checkpoints)
 
+    @property
+    def version(self) -> str:
+        """Version of the renderer on its device, 64 hexadecimal digits."""
+        return version.renderer_sha256(self._models.device)
+
+    def help(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> None:
+        """Render segments of a job that another worker holds.
+
+        Args:
+            job: as for `run`.
+            scratch: as for `run`.
+            report: as for `run`.
+            checkpoints: provides the motion, names the segments and stores them.
+
+        Raises:
+            DublineError: as for `run`.
+        """
+        with _device_errors_translated(), torch.inference_mode():
+            run = self._begun(job, scratch, report, checkpoints)
+            with run.decoder() as files:
+                prepared, compositor = run.prepare(files)
+            run.render_missing(prepared, compositor, run.fetch_motion())
+
     def _run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
+        run = self._begun(job, scratch, report, checkpoints)
+        with run.decoder() as files:
+            prepared, compositor = run.prepare(files)
+            motion_file = run.sample(prepared, files)
+            return run.mux(run.render(prepared, compositor, motion_file), files)
+
+    def _begun(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> _Run:
         def prepare() -> None:
             report(Stage.PREPARING, 0.0)
 
@@ -87,10 +117,7 @@ class Renderer:
         networks = self._models.get(job.options.preset, job.weights, prepare)
         run = _Run(job, networks, self._models.device, scratch, report, checkpoints)
         checkpoints.begin(run.fingerprint)
-        with run.decoder() as files:
-            prepared, compositor = run.prepare(files)
-            motion_file = run.sample(prepared, files)
-            return run.mux(run.render(prepared, compositor, motion_file), files)
+        return run
 
 
 class _Run:
@@ -142,6 +169,12 @@ class _Run:
         prepared = PreparedSource.from_crop(self._networks, colours.normalised(pixels), self._device)
         return prepared, Compositor(still, tilted or square, self._device, colours, inside)
 
+    def fetch_motion(self) -> Path:
+        """Fetch the motion that another worker has stored."""
+        path = self._scratch / "motion.npy"
+        self._checkpoints.fetch(CheckpointKind.MOTION, 0, path)
+        return path
+
     def sample(self, prepared: PreparedSource, files: Decoded) -> Path:
         """Write the motion of the whole recording to a file, or fetch it."""
         path, percent = self._scratch / "motion.npy", 0.0
@@ -167,16 +200,33 @@ class _Run:
 
     def render(self, prepared: PreparedSource, compositor: Compositor, motion_file: Path) -> list[Path]:
         """Render or fetch all segments; return their files."""
+        self.render_missing(prepared, compositor, motion_file)
+        lost = [number for number in range(len(self._spans)) if not self._fetched(number)]
+        self._render(prepared, compositor, motion_file, lost)
+        return [self._segment(number) for number in range(len(self._spans))]
 
+    def render_missing(self, prepared: PreparedSource, compositor: Compositor, motion_file: Path) -> None:
+        """Render the segments that no other attempt and no other worker renders; wait for the others."""
+        self._report_rendered()
+        while True:
+            self._render(prepared, compositor, motion_file, self._checkpoints.missing(len(self._spans)))
+            if self._checkpoints.settled(len(self._spans)):
+                return
+            # While others render, this device is idle.
+            self._report(Stage.MUXING, self._reached[1])
+
+    def _render(
+        self, prepared: PreparedSource, compositor: Compositor, motion_file: Path, numbers: Iterable[int]
+    ) -> None:
         def compute(number: int, frames: range) -> tuple[int, Crops]:
             return number, compositor.enlarge(prepared.fields(motion_file, frames))
 
         def calls() -> Iterator[Callable[[], tuple[int, Crops]]]:
-            for number in self._missing():
+            for number in numbers:
+                self._repeat()
                 for frames in motion.batches(self._spans[number], self._batch):
                     yield partial(compute, number, frames)
 
-        self._report_rendered()
         threads = device.compute_threads(self._device)
         with Keeper(self._checkpoints, self._repeat) as keeper, Ahead(threads, self._repeat) as ahead:
             computed = ahead.results(calls())
@@ -189,7 +239,6 @@ class _Run:
                     keeper.keep(number, self._segment(number))
                     self._checkpoints.check()
             keeper.finish()
-        return [self._segment(number) for number in range(len(self._spans))]
 
     def mux(self, parts: list[Path], files: Decoded) -> Rendered:
         """Join the segments and the soundtrack."""
@@ -213,14 +262,9 @@ class _Run:
     def _segment(self, number: int) -> Path:
         return self._scratch / f"segment-{number:06}.mp4"
 
-    def _missing(self) -> Iterator[int]:
-        """Yield the numbers of the segments that no earlier attempt has stored; fetch the others."""
-        for number, span in enumerate(self._spans):
-            self._repeat()
-            if self._checkpoints.fetch(CheckpointKind.SEGMENT, number, self._segment(number)):
-                self._done += len(span)
-            else:
-                yield number
+    def _fetched(self, number: int) -> bool:
+        path = self._segment(number)
+        return path.exists() or self._checkpoints.fetch(CheckpointKind.SEGMENT, number, path)
 
     def _encode_segment(self, compositor: Compositor, batches: Iterable[Crops], number: int) -> None:
         def counted() -> Iterator[Crops]:
@@ -244,7 +288,9 @@ class _Run:
         self._report(*self._reached)
 
     def _report_rendered(self) -> None:
-        share = self._done / self._frames
+        # Of other workers and attempts, whole segments are known.
+        done = self._done + self._checkpoints.stored * len(self._spans[0])
+        share = min(1.0, done / self._frames)
         self._report(Stage.RENDERING, SAMPLED_PERCENT + (RENDERED_PERCENT - SAMPLED_PERCENT) * share)
 
     def _report_muxed(self, sound: Iterator[NDArray[np.int32]]) -> Iterator[NDArray[np.int32]]:

@@ -20,6 +20,7 @@ MEMORY_USED: Final = Gauge("dubline_worker_memory_used_bytes", "Memory of the de
 MEMORY_PEAK: Final = Gauge("dubline_worker_memory_peak_bytes", "Most memory that was used at once.", ["device"])
 _ATTEMPTS: Final = Counter("dubline_worker_attempts", "Attempts that were recorded.", ["pool", "outcome", "cause"])
 _DEVICE: Final = Counter("dubline_worker_device_seconds", "Device time of recorded attempts.", ["pool", "preset"])
+_SHARES: Final = Counter("dubline_worker_shares", "Shares of other workers' jobs that ended.", ["pool", "cause"])
 #: Ends of attempts that alerts are about. Counted from 0 on, so that the first one is an increase.
 _ALARMING: Final = (
     (Outcome.RETRIED, Cause.OUT_OF_MEMORY),
@@ -42,4 +43,10 @@ def begin_counts(pool: str) -> None:
 def attempt_ended(pool: str, outcome: Outcome, cause: Cause | None, preset: str, device_s: float) -> None:
     """Count an attempt whose end is recorded."""
     _ATTEMPTS.labels(pool, outcome.value, "none" if cause is None else cause.value).inc()
+    _DEVICE.labels(pool, preset).inc(device_s)
+
+
+def share_ended(pool: str, cause: str, preset: str, device_s: float) -> None:
+    """Count a share that ended."""
+    _SHARES.labels(pool, cause).inc()
     _DEVICE.labels(pool, preset).inc(device_s)

@@ -13,6 +13,7 @@ from dubline.orchestration.database.rows.outbox import OutboxRow
 from dubline.orchestration.database.rows.pending_deletion import PendingDeletionRow
 from dubline.orchestration.database.rows.predictions import LearnedRateRow, WaitingWorkRow
 from dubline.orchestration.database.rows.queue_clocks import QueueClockRow
+from dubline.orchestration.database.rows.shares import ReservedSegmentRow, ShareRow
 from dubline.orchestration.database.rows.tenants import ApiKeyRow, TenantRow
 from dubline.orchestration.database.rows.uploads import UploadRow
 from dubline.orchestration.database.rows.usage import UsageRow
@@ -33,6 +34,8 @@ __all__ = [
     "OutboxRow",
     "PendingDeletionRow",
     "QueueClockRow",
+    "ReservedSegmentRow",
+    "ShareRow",
     "TenantRow",
     "UploadRow",
     "UsageRow",

@@ -30,5 +30,5 @@ class CheckpointRow(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str]
     attempt: Mapped[int]
-    """Number of the attempt that stored it."""
+    """Number of the attempt that stored it; 0: a share did."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

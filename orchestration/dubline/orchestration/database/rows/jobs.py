@@ -133,6 +133,8 @@ class JobRow(Requested, Base):
     encoder_threads: Mapped[int | None]
     renderer_sha256: Mapped[str | None]
     """NULL: no attempt has begun to render, or the last one was of a version that did not store it."""
+    shared_segments: Mapped[int | None]
+    """Number of its segments, if several workers may render them."""
     seed: Mapped[int] = mapped_column(BigInteger)
     face_index: Mapped[int | None]
     expression: Mapped[float] = mapped_column(server_default=text("1"))
@@ -215,3 +217,5 @@ class AttemptRow(Base):
     refused_writes: Mapped[int] = mapped_column(server_default=text("0"))
     kept: Mapped[bool] = mapped_column(server_default=text("false"))
     """Whether it stored a checkpoint, that is, whether it made progress."""
+    checks_renderer: Mapped[bool] = mapped_column(server_default=text("false"))
+    """False: its worker does not compare versions of the renderer, so a trigger takes it the checkpoints of others."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from dubline.orchestration.database.store.attempts.busy import OPEN_SHARE
 from dubline.orchestration.database.store.attempts.charges import ALIVE, worker_of
 from dubline.orchestration.database.store.attempts.learning import CROP_SIZE, WEIGHT, WORK
 from dubline.orchestration.database.store.transaction import transaction
@@ -65,8 +66,11 @@ WHERE first IS NOT NULL
     AND virtual_time_s > (SELECT coalesce(max(at_s), 0) FROM queue_clocks WHERE queue = '{Queue.RENDER}')
 """)  # noqa: S608 - our own text
 _OPEN: Final = f"""
-SELECT order_key, preset, {CROP_SIZE} AS crop_size, {WORK} * (1 - progress_percent / 100) AS work_s,
-    state = 'queued' AS waits FROM jobs
+SELECT order_key, preset, {CROP_SIZE} AS crop_size, {WORK} * (1 - progress_percent / 100) / (
+        1 + CASE WHEN shared_segments IS NULL THEN 0 ELSE (
+            SELECT count(*) FROM shares WHERE shares.job_id = jobs.id AND {OPEN_SHARE}
+        ) END
+    ) AS work_s, state = 'queued' AS waits FROM jobs
 """  # noqa: S608 - our own text
 _OPEN_JOB: Final = text(f"{_OPEN} WHERE tenant = :tenant AND id = :id AND finalized_at IS NULL")
 #: The rows of a batch are queued in their order, so its last queued job is that with the largest position.

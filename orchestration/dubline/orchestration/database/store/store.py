@@ -23,6 +23,7 @@ from dubline.orchestration.database.store.jobs import Jobs
 from dubline.orchestration.database.store.outbox import Outbox
 from dubline.orchestration.database.store.predictions import Predictions
 from dubline.orchestration.database.store.restored import Restored
+from dubline.orchestration.database.store.sharing.shares import Shares
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
 from dubline.orchestration.database.store.weights import Weights
@@ -58,6 +59,7 @@ class Store:
         self.backlogs = Backlogs(engine)
         self.predictions = Predictions(engine)
         self.leases = Leases(engine)
+        self.shares = Shares(engine)
         self.outbox = Outbox(engine)
         self.deletions = Deletions(engine)
         self.events = Events(engine)

@@ -13,6 +13,8 @@ from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind,
 from dubline.orchestration.domain.errors import LeaseLostError
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from sqlalchemy.orm import Session
 
     from dubline.orchestration.domain.leases import Lease
@@ -23,9 +25,11 @@ WHERE id = :job_id AND lease_token = :token FOR UPDATE
 """)
 _SET_FINGERPRINT: Final = text("""
 UPDATE jobs SET weights_sha256 = :weights_sha256, render_batch = :render_batch, segment_frames = :segment_frames,
-    encoder_threads = :encoder_threads, renderer_sha256 = :renderer_sha256
+    encoder_threads = :encoder_threads, renderer_sha256 = :renderer_sha256, shared_segments = NULL
 WHERE id = :job_id
 """)
+#: Their workers render differently. The job is locked, so none of them can store a segment meanwhile.
+_END_SHARES: Final = text("UPDATE shares SET ended_at = now() WHERE job_id = :job_id AND ended_at IS NULL")
 
 
 def load(session: Session, lease: Lease, fingerprint: RenderFingerprint) -> tuple[Checkpoint, ...]:
@@ -46,12 +50,19 @@ def load(session: Session, lease: Lease, fingerprint: RenderFingerprint) -> tupl
         discarded = (CheckpointKind.SEGMENT.value,) if of_motion else ALL_KINDS
         mark_checkpoints_for_deletion(session, [lease.job_id], kinds=discarded)
         session.execute(_SET_FINGERPRINT, asdict(fingerprint) | {"job_id": lease.job_id})
+        session.execute(_END_SHARES, {"job_id": lease.job_id})
     rows = session.scalars(
         select(CheckpointRow)
         .where(CheckpointRow.job_id == lease.job_id)
         .order_by(CheckpointRow.kind, CheckpointRow.number)
     )
     return tuple(map(_checkpoint_of, rows))
+
+
+def motion_of(session: Session, job_id: UUID) -> Checkpoint | None:
+    """Read the motion of a job; None if it is not stored."""
+    row = session.get(CheckpointRow, (job_id, CheckpointKind.MOTION.value, 0))
+    return None if row is None else _checkpoint_of(row)
 
 
 def _checkpoint_of(row: CheckpointRow) -> Checkpoint:

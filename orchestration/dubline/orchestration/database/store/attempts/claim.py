@@ -50,8 +50,8 @@ WITH RECURSIVE {next_job(presets)}, claimed AS (
         lease_expires_at AS expires_at, created_at AS accepted_at, traceparent, portrait_upload_id, speech_upload_id,
         weights_sha256, {", ".join(one.column for one in OPTIONS)}
 ), opened AS (
-    INSERT INTO attempts (job_id, number, token, worker, pool)
-    SELECT job_id, attempt, %(token)s, %(worker)s, %(pool)s FROM claimed
+    INSERT INTO attempts (job_id, number, token, worker, pool, checks_renderer)
+    SELECT job_id, attempt, %(token)s, %(worker)s, %(pool)s, true FROM claimed
 ), clock AS (
     {advance_clock(Queue.RENDER, "(SELECT claimed_key FROM claimed)")}
 ), known AS (

@@ -91,6 +91,9 @@ WITH held AS (
 ), progressed AS (
     UPDATE attempts SET kept = true FROM held
     WHERE attempts.job_id = held.id AND attempts.number = held.attempt_count AND NOT attempts.kept
+), freed AS (
+    DELETE FROM reserved_segments USING held
+    WHERE %(kind)s = 'segment' AND reserved_segments.job_id = held.id AND reserved_segments.number = %(number)s
 ), saved AS (
     INSERT INTO checkpoints (job_id, kind, number, object_key, size_bytes, sha256, attempt)
     SELECT id, %(kind)s, %(number)s, %(object_key)s, %(size_bytes)s, %(sha256)s, attempt_count FROM held

@@ -43,6 +43,8 @@ dropped AS (
     DELETE FROM checkpoints USING finalized WHERE checkpoints.job_id = finalized.id RETURNING object_key
 ), marked AS (
     INSERT INTO doomed_objects (object_key) SELECT object_key FROM dropped ON CONFLICT DO NOTHING
+), freed AS (
+    DELETE FROM reserved_segments USING finalized WHERE reserved_segments.job_id = finalized.id
 ), counted AS (
     UPDATE batches SET open_count = open_count - ended.jobs
     FROM (SELECT batch_id, count(*) AS jobs FROM finalized GROUP BY batch_id) AS ended

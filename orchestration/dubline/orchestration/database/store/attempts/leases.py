@@ -84,7 +84,7 @@ class Leases:
                 raise
             if not rows:
                 return None
-            if rows[0].running_limit is not None and release_excess(self._engine, rows[0].job_tenant, token):
+            if rows[0].running_limit is not None and release_excess(self._engine, rows[0].job_tenant, token, name):
                 continue
             lease = lease_of(rows, token)
             if lease is not None:

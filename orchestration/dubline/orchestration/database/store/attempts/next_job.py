@@ -14,12 +14,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from dubline.orchestration.database.store.attempts.busy import BUSY
 from dubline.orchestration.database.store.attempts.charges import (
     ALIVE,
     WORKER,
     failed_by,
     has_alternative,
-    worker_of,
 )
 from dubline.orchestration.database.store.attempts.running_limit import AT_LIMIT
 from dubline.orchestration.database.store.fairness.next_row import AGAIN_AT_ONCE, lock_first
@@ -121,8 +121,8 @@ _NOT_BEHIND: Final = f"coalesce({_PREFERRED} <= (SELECT min(order_key) FROM firs
 #: Common table expressions that follow `served`. The queue is read as in `next_row`, for each preset by itself.
 _NEXT_JOB: Final = f"""
 at_limit AS MATERIALIZED ({AT_LIMIT}), full_tenants AS MATERIALIZED (
-    SELECT tenant FROM jobs WHERE state = 'running' AND {worker_of("lease_worker")} <> {WORKER} GROUP BY tenant
-    HAVING count(DISTINCT {worker_of("lease_worker")}) >= greatest(1, floor({LARGEST_SHARE} * (
+    SELECT tenant FROM ({BUSY}) AS busy WHERE worker <> {WORKER} GROUP BY tenant
+    HAVING count(DISTINCT worker) >= greatest(1, floor({LARGEST_SHARE} * (
         SELECT 1 + count(*) FROM workers WHERE name <> {WORKER} AND {ALIVE}
     )))
     UNION SELECT tenant FROM at_limit

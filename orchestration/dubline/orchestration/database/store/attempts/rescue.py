@@ -54,6 +54,25 @@ _RETRY: Final = text(
     "UPDATE jobs SET state = 'retrying', available_at = now(), progress_percent = 0,"  # noqa: S608
     f" {UNLEASED} WHERE id = ANY(:ids)"
 )
+#: The segments that they had taken are free since the lease expired.
+_END_SHARES: Final = text("""
+UPDATE shares SET ended_at = now(), cause = 'worker_lost'
+WHERE ended_at IS NULL AND lease_expires_at < now() RETURNING worker
+""")
+_BLAME_WORKERS: Final = text(f"""
+INSERT INTO workers (name, failure_count, seen_at)
+SELECT {worker_of("worker")} AS name, count(*), '-infinity' FROM unnest(CAST(:workers AS text[])) AS worker
+GROUP BY name ORDER BY name
+ON CONFLICT (name) DO UPDATE SET failure_count = workers.failure_count + excluded.failure_count
+""")  # noqa: S608 - our own text
+
+
+def end_expired_shares(session: Session) -> int:
+    """End shares whose lease expired, which count against their workers; return their number."""
+    workers = list(session.scalars(_END_SHARES))
+    if workers:
+        session.execute(_BLAME_WORKERS, {"workers": workers})
+    return len(workers)
 
 
 def rescue_expired(session: Session) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from dubline.orchestration.database.store.attempts.busy import OPEN_SHARE
 from dubline.orchestration.database.store.attempts.charges import host_of, worker_of
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.quarantine import quarantine_s
@@ -53,6 +54,7 @@ _FORGET: Final = text(f"DELETE FROM workers WHERE seen_at < now() - interval '{F
 _LEAVE: Final = f"""
 WITH running AS (
     SELECT {host_of("lease_worker")} AS host FROM jobs WHERE state = 'running'
+    UNION ALL SELECT {host_of("shares.worker")} FROM shares WHERE {OPEN_SHARE}
 )
 UPDATE workers SET leaving_until = now() + make_interval(secs => %(seconds)s)
 WHERE {host_of("name")} = ANY(%(hosts)s) AND {host_of("name")} NOT IN (SELECT host FROM running)
@@ -66,6 +68,10 @@ SELECT {host_of("lease_worker")} AS host, preset,
     )))::float8 AS unsaved_s
 FROM jobs JOIN attempts ON attempts.job_id = jobs.id AND attempts.ended_at IS NULL
 WHERE jobs.state = 'running'
+UNION ALL
+SELECT {host_of("shares.worker")}, preset,
+    extract(epoch FROM now() - coalesce(shares.kept_at, shares.started_at))::float8
+FROM shares JOIN jobs ON jobs.id = shares.job_id WHERE {OPEN_SHARE}
 """  # noqa: S608 - our own text
 
 

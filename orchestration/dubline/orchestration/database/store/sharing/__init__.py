@@ -1,0 +1,1 @@
+"""Long jobs that several workers render: shares, and the segments that each of them takes."""
