@@ -10,7 +10,7 @@ from benchmarks.speed.jobs import MEMORY_1080P
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from rich.console import Console
@@ -26,6 +26,16 @@ FIGURES: Final = (
     ("mem_peak_mb", "memory", MEMORY_1080P, ("own_mb",)),
     ("overhead_p50_ms", "overhead", "", ("wall",)),
 )
+#: The same by processor time, which other work on the machine changes less.
+PROCESSOR: Final = (
+    ("processor_base", "jobs", "base", ("now", "processor_s_per_s")),
+    ("processor_tiny", "jobs", "tiny", ("now", "processor_s_per_s")),
+    ("processor_base_1080p", "jobs", "base_1080p", ("now", "processor_s_per_s")),
+    ("speedup_base", "jobs", "base", ("speedup_processor",)),
+    ("speedup_tiny", "jobs", "tiny", ("speedup_processor",)),
+    ("speedup_1080p", "jobs", "base_1080p", ("speedup_processor",)),
+    ("overhead_p50_ms", "overhead", "", ("processor",)),
+)
 STAGES: Final = ("preparing", "sampling", "rendering", "muxing")
 COLOURS: Final = ("#bbbbbb", "#e69f00", "#0072b2", "#009e73")
 #: Sizes of the plot, px.
@@ -35,9 +45,9 @@ BAR_PX: Final = 18
 ROW_PX: Final = 26
 
 
-def last_line(results: Mapping[str, Any]) -> str:
-    """Return the figures as `name=value`; `nan` for those of sections that were not run."""
-    return " ".join(f"{name}={_figure(results, section, kind, path):.4g}" for name, section, kind, path in FIGURES)
+def line(results: Mapping[str, Any], figures: Iterable[tuple[str, str, str, tuple[str, ...]]] = FIGURES) -> str:
+    """Return figures as `name=value`; `nan` for those of sections that were not run."""
+    return " ".join(f"{name}={_figure(results, section, kind, path):.4g}" for name, section, kind, path in figures)
 
 
 def print_section(console: Console, name: str, result: Any) -> None:

@@ -50,7 +50,7 @@ JOBS: Final = [
 
 
 def test_the_last_line_has_every_figure_and_nan_for_what_was_not_run() -> None:
-    line = report.last_line({"jobs": JOBS, "overhead": {"wall": 61.5}})
+    line = report.line({"jobs": JOBS, "overhead": {"wall": 61.5}})
     assert line == (
         "rtf_base=1.25 rtf_tiny=nan rtf_base_1080p=nan speedup_base=2 speedup_tiny=nan speedup_1080p=nan "
         "mem_peak_mb=nan overhead_p50_ms=61.5"
