@@ -58,7 +58,7 @@ def test_products_and_convolutions_are_not_rounded_to_tf32() -> None:
     assert not torch.backends.cuda.matmul.allow_tf32
 
 
-@pytest.mark.parametrize(("memory_gib", "batch"), [(4, 8), (8, 8), (15, 16), (24, 32), (140, 32)])
+@pytest.mark.parametrize(("memory_gib", "batch"), [(4, 8), (8, 8), (15, 8), (24, 16), (47, 32), (140, 32)])
 def test_a_gpu_computes_as_many_frames_at_once_as_fit(
     memory_gib: int, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,8 +19,8 @@ OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "CUBLAS_STATUS
 #: Messages of all other device errors, after which every later call of this process fails too.
 BROKEN: Final = ("CUDA error", "CUDA driver error", "cuDNN error", "CUDNN_STATUS_", "Triton Error [CUDA]")
 
-#: Memory of one frame of the largest crop at full size, counted from the tensors of `on_device`: 16 floats for a pixel.
-FRAME_BYTES: Final = 16 * 4 * 1700**2
+#: Memory of one frame of the largest crop with its margins, counted from the tensors of `on_device`: 16 floats a pixel.
+FRAME_BYTES: Final = 16 * 4 * 2125**2
 #: A batch takes at most one part in so many of the GPU's memory.
 SHARE: Final = 4
 #: More frames would add memory and no speed, and a segment has 120.
