@@ -66,10 +66,10 @@ def made(folder: Path, speech: Path, lengths: list[int]) -> Path:
         assert mux.encode_segment(frames(length, sum(lengths[:number])), SIDE, SIDE, parts[-1]) == length
     path = folder / "video.mp4"
     file = media.opened(speech)
-    container = identify(file)
-    channels = audio.channel_count(file, container)
-    sound = audio.soundtrack(file, container, channels, mux.AUDIO_HZ)
-    mux.join(parts, sound, channels, path, sum(lengths) / mux.FPS)
+    decoding, duration_s = audio.both(file, identify(file), 16_000, mux.AUDIO_HZ), sum(lengths) / mux.FPS
+    sound = (part for part in decoding.parts if part.dtype == np.int32)
+    mux.encode_sound(sound, decoding.channels, folder / "sound.mp4", duration_s)
+    mux.join(parts, folder / "sound.mp4", path, duration_s)
     return path
 
 
@@ -186,9 +186,8 @@ def test_sound_that_is_longer_than_the_video_is_cut(tmp_path: Path, long_speech:
 
 
 def test_a_missing_segment_is_an_encoder_failure(tmp_path: Path) -> None:
-    sound = [np.zeros((48_000, 1), dtype=np.int32)]
     with pytest.raises(EncoderFailedError, match="exit code") as caught:
-        mux.join([tmp_path / "segment.mp4"], sound, 1, tmp_path / "video.mp4", 0.2)
+        mux.join([tmp_path / "segment.mp4"], tmp_path / "sound.mp4", tmp_path / "video.mp4", 0.2)
     assert str(tmp_path) not in caught.value.detail
 
 
@@ -196,9 +195,9 @@ def test_the_mark_is_a_tag_of_the_video_and_repeats_its_bytes(tmp_path: Path) ->
     assert mux.encode_segment(frames(5, 0), SIDE, SIDE, tmp_path / "segment.mp4") == 5
     text = mark.of_job(UUID(int=7), datetime(2026, 11, 29, 8, 30, tzinfo=UTC))
     videos = []
+    mux.encode_sound([np.zeros((mux.AUDIO_HZ // 5, 1), np.int32)], 1, tmp_path / "sound.mp4", 0.2)
     for name in ("first.mp4", "second.mp4"):
-        sound = [np.zeros((mux.AUDIO_HZ // 5, 1), np.int32)]
-        mux.join([tmp_path / "segment.mp4"], sound, 1, tmp_path / name, 0.2, mark=text)
+        mux.join([tmp_path / "segment.mp4"], tmp_path / "sound.mp4", tmp_path / name, 0.2, mark=text)
         videos.append((tmp_path / name).read_bytes())
     assert videos[0] == videos[1]
     with av.open(tmp_path / "first.mp4") as container:

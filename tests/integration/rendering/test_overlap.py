@@ -68,7 +68,7 @@ def one_after_the_other(request: RenderJob, models: Any, scratch: Path) -> bytes
             pictures = [one.copy() for one in compositor.frames(crops)]
             parts.append(scratch / f"segment-{number}.mp4")
             assert mux.encode_segment(pictures, *compositor.size, parts[-1]) == len(span)
-        return run.mux(parts, files).path.read_bytes()
+        return run.mux(parts).path.read_bytes()
 
 
 def test_the_bytes_are_those_of_one_part_after_the_other(

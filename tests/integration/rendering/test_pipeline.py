@@ -3,7 +3,7 @@ from __future__ import annotations
 import tracemalloc
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -18,6 +18,7 @@ from dubline.options.render import MotionControls, OutputOptions, RenderOptions
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import DeviceFailedError, LeaseLostError, OutOfMemoryError
 from dubline.orchestration.domain.jobs import Stage
+from dubline.worker.media import decoder
 from dubline.worker.media.container import WAV
 from dubline.worker.rendering import pipeline
 from dubline.worker.rendering.checkpoints import NoCheckpoints
@@ -115,6 +116,21 @@ def test_the_same_job_gives_the_same_bytes(
         video = renderer.run(job(portrait_file, speech_file, 1.0), tmp_path / name, ignore)
         results.append(video.path.read_bytes())
     assert results[0] == results[1]
+
+
+def test_the_recording_of_a_job_is_decoded_once(
+    renderer: Renderer, portrait_file: Path, speech_file: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ask = decoder.Decoder.ask
+
+    def spy(self: decoder.Decoder, question: dict[str, Any], most_bytes: int) -> Iterator[bytes]:
+        asked.append(question["what"])
+        return ask(self, question, most_bytes)
+
+    monkeypatch.setattr(decoder.Decoder, "ask", spy)
+    renderer.run(job(portrait_file, speech_file, 1.0), scratch, ignore)
+    assert asked == ["still", "speech"]
 
 
 def test_a_lost_lease_stops_the_job_between_batches(

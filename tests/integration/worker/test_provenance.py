@@ -52,7 +52,8 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     still = [np.full((96, 64), 16 + shade, dtype=np.uint8) for shade in range(5)]
     mux.encode_segment(iter(still), 64, 64, folder / "segment.mp4")
     sound = [np.zeros((mux.AUDIO_HZ // 5, 1), np.int32)]
-    mux.join([folder / "segment.mp4"], sound, 1, folder / "video.mp4", 0.2, mark="a mark")
+    mux.encode_sound(sound, 1, folder / "sound.mp4", 0.2)
+    mux.join([folder / "segment.mp4"], folder / "sound.mp4", folder / "video.mp4", 0.2, mark="a mark")
     return folder / "video.mp4"
 
 

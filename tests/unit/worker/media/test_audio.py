@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from dubline.worker.media import audio, track
 from dubline.worker.media.container import identify
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 RATE_HZ = 16_000
@@ -66,10 +67,42 @@ def test_the_soundtrack_is_mono_or_stereo(tmp_path: Path) -> None:
     for channels, expected in ((1, 1), (2, 2), (6, 2)):
         path = media.wav(tmp_path / "speech.wav", media.tone(0.5, 8_000), 8_000, channels)
         file = media.opened(path)
-        assert audio.channel_count(file, identify(file)) == expected
-        sound = np.concatenate(list(audio.soundtrack(file, identify(file), expected, 48_000)))
-        assert (sound.dtype, sound.shape[1]) == (np.int32, expected)
+        decoding = audio.both(file, identify(file), RATE_HZ, 48_000)
+        sound = np.concatenate([part for part in decoding.parts if part.dtype == np.int32])
+        assert (decoding.channels, sound.shape[1]) == (expected, expected)
         assert len(sound) == pytest.approx(24_000, abs=4)
+
+
+@pytest.mark.parametrize("name", media.CONCATENATIONS)
+def test_decoding_once_gives_the_samples_of_decoding_twice(tmp_path: Path, name: str) -> None:
+    path = media.concatenated(tmp_path, name, media.CONCATENATIONS[name])
+    file = media.opened(path)
+    container = identify(file)
+    decoding = audio.both(file, container, RATE_HZ, 48_000)
+    parts = list(decoding.parts)
+    samples, sound = ([part for part in parts if part.dtype == kind] for kind in (np.float32, np.int32))
+    assert [len(part) for part in samples[:-1]] == [RATE_HZ] * (len(samples) - 1)
+    assert (np.concatenate(samples) == np.concatenate(read(path))).all()
+    alone = audio.mix(audio.decode(media.opened(path), container), decoding.channels, 48_000)
+    assert (np.concatenate(sound) == np.concatenate(list(alone))).all()
+
+
+def test_few_frames_are_held_between_both_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = media.opened(media.wav(tmp_path / "long.wav", media.tone(20.0)))
+    decode, decoded_s, used_s = audio.decode, 0.0, 0.0
+
+    def watched(*arguments: Any) -> Iterator[Any]:
+        nonlocal decoded_s
+        for frame in decode(*arguments):
+            decoded_s += frame.samples / frame.sample_rate
+            yield frame
+
+    monkeypatch.setattr(audio, "decode", watched)
+    for part in audio.both(file, identify(file), RATE_HZ, 48_000).parts:
+        if part.dtype == np.int32:
+            used_s += len(part) / 48_000
+            assert decoded_s - used_s < 0.2
+    assert used_s == pytest.approx(20, abs=0.01)
 
 
 def test_infinities_and_nans_are_bounded(tmp_path: Path) -> None:

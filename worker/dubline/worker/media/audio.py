@@ -7,7 +7,8 @@ same samples and the same duration for all three.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+import itertools
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 import av
 import av.subtitles.codeccontext  # PyAV imports these late, and the sandbox allows no import
@@ -130,9 +131,13 @@ def samples(file: BinaryIO, container: Container, rate_hz: int) -> Iterator[NDAr
         MediaTruncatedError: the file cannot be decoded.
         NotAudioError: the file cannot be mixed.
     """
+    return _seconds(mix(decode(file, container), 1, rate_hz), rate_hz)
+
+
+def _seconds(parts: Iterable[NDArray[np.int32]], rate_hz: int) -> Iterator[NDArray[np.float32]]:
     waiting: list[NDArray[np.float32]] = []
     count = 0
-    for part in mix(decode(file, container), 1, rate_hz):
+    for part in parts:
         waiting.append(as_floats(part))
         count += len(part)
         if count >= rate_hz:
@@ -145,29 +150,66 @@ def samples(file: BinaryIO, container: Container, rate_hz: int) -> Iterator[NDAr
         yield np.concatenate(waiting)
 
 
-def channel_count(file: BinaryIO, container: Container) -> int:
-    """Return the channel count of the video's soundtrack: 1 if the recording begins in mono, else 2."""
-    first = next(decode(file, container), None)
-    return 1 if first is None or first.layout.nb_channels == 1 else 2
+class Decoding(NamedTuple):
+    """Speech that is decoded once, for the networks and for the video's soundtrack."""
+
+    channels: int
+    """Of the soundtrack: 1 if the recording begins in mono, else 2."""
+    parts: Iterator[NDArray[np.float32] | NDArray[np.int32]]
+    """Samples for the networks, as of `samples`, and between them those of the soundtrack, (n, channels) int32."""
 
 
-def soundtrack(file: BinaryIO, container: Container, channels: int, rate_hz: int) -> Iterator[NDArray[np.int32]]:
-    """Decode speech for the video's soundtrack.
+def both(file: BinaryIO, container: Container, rate_hz: int, sound_hz: int) -> Decoding:
+    """Decode speech for the networks and for the soundtrack at once, in bounded memory.
 
     Args:
         file: a probed file.
         container: the file's container.
-        channels: 1 or 2, of `channel_count`.
-        rate_hz: sample rate of the result.
-
-    Yields:
-        (n, channels) samples, full scale = 2^31.
+        rate_hz: sample rate of the networks.
+        sound_hz: sample rate of the soundtrack.
 
     Raises:
-        MediaTruncatedError: the file cannot be decoded.
-        NotAudioError: the file cannot be mixed.
+        MediaTruncatedError: the file cannot be decoded; raised by `parts` too.
+        NotAudioError: the file cannot be mixed; raised by `parts` too.
     """
-    return mix(decode(file, container), channels, rate_hz)
+    frames = decode(file, container)
+    first = next(frames, None)
+    if first is None:
+        return Decoding(1, iter(()))
+    channels = 1 if first.layout.nb_channels == 1 else 2
+    return Decoding(channels, _interleaved(itertools.chain([first], frames), channels, rate_hz, sound_hz))
+
+
+def _interleaved(
+    frames: Iterable[AudioFrame], channels: int, rate_hz: int, sound_hz: int
+) -> Iterator[NDArray[np.float32] | NDArray[np.int32]]:
+    read = heard = 0
+
+    def counted(whole: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
+        nonlocal read
+        for frame in whole:
+            read += 1
+            yield frame
+
+    def followed(same: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
+        nonlocal heard
+        for frame in same:
+            heard += 1
+            yield frame
+
+    def caught_up() -> Iterator[NDArray[np.int32]]:
+        while heard < read and (part := next(sound, None)) is not None:
+            yield part
+
+    leading, following = itertools.tee(frames)
+    sound = mix(followed(following), channels, sound_hz)
+    for second in _seconds(mix(counted(leading), 1, rate_hz), rate_hz):
+        yield second
+        # The mixer of the soundtrack gets the frames that the other one has had, so few are held.
+        if parts := list(caught_up()):
+            yield np.concatenate(parts)
+    if rest := list(sound):
+        yield np.concatenate(rest)
 
 
 def damaged(container: Container) -> MediaTruncatedError:

@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 
 
 def answer(asked: dict[str, Any], files: list[BinaryIO]) -> Iterator[bytes]:
-    """Decode the still frame, the speech for the networks, or the soundtrack.
+    """Decode the still frame, or the speech for the networks and the soundtrack.
 
     Args:
-        asked: `what`; for the still frame `max_pixels` and `height_px`, for the others `media_type` and `rate_hz`.
+        asked: `what`; for the still frame `max_pixels` and `height_px`, for the speech `media_type`, `rate_hz` of the
+            networks and `sound_hz` of the soundtrack.
         files: portrait and speech.
 
     Yields:
-        The portrait's and the frame's size or the channel count as JSON, then uint8 RGB, or chunks of float32 or int32
-        samples.
+        The portrait's and the frame's size or the channel count as JSON, then uint8 RGB, or the name of the type, a
+        space, and samples: float32 for the networks, int32 of the soundtrack.
 
     Raises:
         BadInputError: the subclass for the fault of the file.
@@ -42,15 +43,11 @@ def answer(asked: dict[str, Any], files: list[BinaryIO]) -> Iterator[bytes]:
         size = frame.size(loaded.width_px, loaded.height_px, asked["height_px"])
         yield json.dumps([loaded.width_px, loaded.height_px, *size]).encode()
         yield frame.scaled(loaded.picture, size).tobytes()
-    elif asked["what"] == "samples":
-        for second in audio.samples(speech, BY_MEDIA_TYPE[asked["media_type"]], asked["rate_hz"]):
-            yield second.tobytes()
     else:
-        container = BY_MEDIA_TYPE[asked["media_type"]]
-        channels = audio.channel_count(speech, container)
-        yield json.dumps(channels).encode()
-        for part in audio.soundtrack(speech, container, channels, asked["rate_hz"]):
-            yield part.tobytes()
+        decoding = audio.both(speech, BY_MEDIA_TYPE[asked["media_type"]], asked["rate_hz"], asked["sound_hz"])
+        yield json.dumps(decoding.channels).encode()
+        for part in decoding.parts:
+            yield part.dtype.str.encode() + b" " + part.tobytes()
 
 
 if __name__ == "__main__":

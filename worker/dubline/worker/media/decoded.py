@@ -11,6 +11,7 @@ import numpy as np
 
 from dubline.orchestration.domain.video_size import LONG_SIDE_PX, SHORT_SIDE_PX
 from dubline.worker.media import decoder
+from dubline.worker.media.audio import Decoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,37 +79,33 @@ class Decoded:
             raise decoder.undecodable() from error
         return still, (full_width, full_height)
 
-    def samples(self, rate_hz: int) -> Iterator[NDArray[np.float32]]:
-        """Decode the speech to mono for the networks, in bounded memory.
+    def speech(self, rate_hz: int, sound_hz: int) -> Decoding:
+        """Decode the speech for the networks and for the video's soundtrack, in bounded memory.
 
         Args:
-            rate_hz: sample rate of the result.
-
-        Yields:
-            (n,) float32 in [-1, 1]; n is `rate_hz`, less in the last chunk.
+            rate_hz: sample rate of the networks.
+            sound_hz: sample rate of the soundtrack.
         """
-        for second in self._speech("samples", rate_hz, 1):
-            yield np.frombuffer(second, np.float32)
-
-    def soundtrack(self, rate_hz: int) -> tuple[int, Iterator[NDArray[np.int32]]]:
-        """Decode the speech for the video's soundtrack.
-
-        Args:
-            rate_hz: sample rate of the result.
-
-        Returns:
-            The number of channels, 1 or 2, and chunks of (n, channels) samples, full scale = 2^31.
-        """
-        frames = self._speech("soundtrack", rate_hz, 2)
+        question = {"what": "speech", "media_type": self.media_type, "rate_hz": rate_hz, "sound_hz": sound_hz}
+        a_second = (rate_hz + 2 * sound_hz) * _SAMPLE_BYTES + HEADER_BYTES
+        frames = self.process.ask(question, HEADER_BYTES + int((self.duration_s + SLACK_S) * a_second))
         channels = _header(frames)
         if channels not in {1, 2}:
             raise decoder.undecodable()
-        return channels, (np.frombuffer(part, np.int32).reshape(-1, channels) for part in frames)
+        return Decoding(channels, (_samples(part, channels) for part in frames))
 
-    def _speech(self, what: str, rate_hz: int, channels: int) -> Iterator[bytes]:
-        question = {"what": what, "media_type": self.media_type, "rate_hz": rate_hz}
-        most_bytes = int((self.duration_s + SLACK_S) * rate_hz) * channels * _SAMPLE_BYTES
-        return self.process.ask(question, HEADER_BYTES + most_bytes)
+
+def _samples(part: bytes, channels: int) -> NDArray[np.float32] | NDArray[np.int32]:
+    """Read samples with the name of their type."""
+    name, _, data = part.partition(b" ")
+    try:
+        if name == b"<f4":
+            return np.frombuffer(data, "<f4")
+        if name == b"<i4":
+            return np.frombuffer(data, "<i4").reshape(-1, channels)
+    except ValueError as error:
+        raise decoder.undecodable() from error
+    raise decoder.undecodable()
 
 
 def _header(frames: Iterator[bytes]) -> Any:

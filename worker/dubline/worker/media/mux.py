@@ -73,10 +73,46 @@ def encode_segment(
     return ffmpeg_process.run(_command(output), frames, report=report)
 
 
-def join(  # noqa: PLR0913, PLR0917 - two inputs with their format, one output, a callback
-    segments: Sequence[Path],
+def encode_sound(
     sound: Iterable[NDArray[np.int32]],
     channels: int,
+    path: Path,
+    duration_s: float,
+    report: Callable[[], None] = lambda: None,
+) -> None:
+    """Encode the soundtrack.
+
+    It is passed as samples and not as the sender's file: ffmpeg restarts its clock where a file changes its rate or
+    layout.
+
+    Args:
+        sound: chunks of (n, channels) samples at `AUDIO_HZ`, full scale = 2^31, C-contiguous.
+        channels: 1 or 2.
+        path: the MP4 to write.
+        duration_s: of the video; the soundtrack is cut to it.
+        report: called while waiting for ffmpeg; may raise to stop.
+
+    Raises:
+        EncoderFailedError: with ffmpeg's exit code.
+        ScratchFullError: the disk is full.
+    """
+    output = ffmpeg.output(
+        ffmpeg.input("pipe:0", format="s32le", ar=AUDIO_HZ, ac=channels)["a:0"],
+        str(path),
+        format="mp4",
+        acodec="aac",
+        ar=AUDIO_HZ,
+        t=f"{duration_s:.6f}",
+        map_metadata=-1,
+        **{"b:a": "128k", "flags:a": "+bitexact", "fflags": "+bitexact"},
+    )
+    parts = (part.astype("<i4", copy=False) for part in sound)
+    ffmpeg_process.run(_command(output), parts, limit_s=120 + duration_s, report=report)
+
+
+def join(  # noqa: PLR0913, PLR0917 - two inputs, one output, a callback
+    segments: Sequence[Path],
+    sound: Path,
     path: Path,
     duration_s: float,
     report: Callable[[], None] = lambda: None,
@@ -84,15 +120,11 @@ def join(  # noqa: PLR0913, PLR0917 - two inputs with their format, one output, 
 ) -> None:
     """Concatenate segments, add the soundtrack, and write the index first so that browsers can start playback early.
 
-    The soundtrack is passed as samples and not as the sender's file: ffmpeg restarts its clock where a file changes its
-    rate or layout.
-
     Args:
         segments: MP4 files of `encode_segment` in order, in one folder.
-        sound: chunks of (n, channels) samples at `AUDIO_HZ`, full scale = 2^31, C-contiguous.
-        channels: 1 or 2.
+        sound: file of `encode_sound`.
         path: the MP4 to write, in the folder of the segments.
-        duration_s: of the video; the soundtrack is cut to it.
+        duration_s: of the video.
         report: called while waiting for ffmpeg; may raise to stop.
         mark: text of the MP4 tag `comment`; empty: no tag.
 
@@ -103,23 +135,20 @@ def join(  # noqa: PLR0913, PLR0917 - two inputs with their format, one output, 
     listing = path.with_suffix(".txt")
     listing.write_text("".join(f"file '{segment.name}'\n" for segment in segments))
     video = ffmpeg.input(str(listing), format="concat", protocol_whitelist=PROTOCOLS)["v:0"]
-    track = ffmpeg.input("pipe:0", format="s32le", ar=AUDIO_HZ, ac=channels)["a:0"]
+    track = ffmpeg.input(str(sound), protocol_whitelist=PROTOCOLS)["a:0"]
     output = ffmpeg.output(
         video,
         track,
         str(path),
         format="mp4",
         vcodec="copy",
-        acodec="aac",
-        ar=AUDIO_HZ,
-        t=f"{duration_s:.6f}",
+        acodec="copy",
         movflags="+faststart",
         map_metadata=-1,
         **({"metadata": f"comment={mark}"} if mark else {}),
-        **{"b:a": "128k", "flags:a": "+bitexact", "fflags": "+bitexact"},
+        fflags="+bitexact",
     )
-    parts = (part.astype("<i4", copy=False) for part in sound)
-    ffmpeg_process.run(_command(output), parts, limit_s=120 + duration_s, report=report)
+    ffmpeg_process.run(_command(output), limit_s=120 + duration_s, report=report)
     if not path.exists():
         raise EncoderFailedError("ffmpeg exited without an error but wrote no video.")
 

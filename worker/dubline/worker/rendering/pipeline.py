@@ -30,6 +30,7 @@ from dubline.worker.rendering.full_size.compositor import Compositor
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, RenderJob, Report
 from dubline.worker.rendering.keeper import Keeper
 from dubline.worker.rendering.motion import PreparedSource
+from dubline.worker.rendering.speech import SpeechFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -107,7 +108,7 @@ class Renderer:
         with run.decoder() as files:
             prepared, compositor = run.prepare(files)
             motion_file = run.sample(prepared, files)
-            return run.mux(run.render(prepared, compositor, motion_file), files)
+        return run.mux(run.render(prepared, compositor, motion_file))
 
     def _begun(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> _Run:
         def prepare() -> None:
@@ -138,6 +139,7 @@ class _Run:
         self._frames = motion.frame_count(job.duration_s, networks.preset.fps)
         self._batch = max(1, device.render_batch(networks.preset.render_batch, on) >> job.halvings)
         self._spans = motion.segments(self._frames, self._batch)
+        self._speech = SpeechFiles(scratch, networks.preset.sample_rate_hz)
         self._done = 0
 
     @property
@@ -176,15 +178,16 @@ class _Run:
         return path
 
     def sample(self, prepared: PreparedSource, files: Decoded) -> Path:
-        """Write the motion of the whole recording to a file, or fetch it."""
+        """Decode the recording, and write its motion to a file or fetch it."""
         path, percent = self._scratch / "motion.npy", 0.0
         self._report(Stage.SAMPLING, percent)
+        self._speech.write(files, self._frames / self._networks.preset.fps, self._repeat)
         if self._checkpoints.fetch(CheckpointKind.MOTION, 0, path):
             return path
 
         def speech() -> Iterator[NDArray[np.float32]]:
             # The whole recording is read before the first window is sampled.
-            for second in files.samples(self._networks.preset.sample_rate_hz):
+            for second in self._speech.samples():
                 self._report(Stage.SAMPLING, percent)
                 yield second
 
@@ -240,17 +243,14 @@ class _Run:
                     self._checkpoints.check()
             keeper.finish()
 
-    def mux(self, parts: list[Path], files: Decoded) -> Rendered:
+    def mux(self, parts: list[Path]) -> Rendered:
         """Join the segments and the soundtrack."""
         path = self._scratch / "video.mp4"
         self._report(Stage.MUXING, RENDERED_PERCENT)
         duration_s = self._frames / self._networks.preset.fps
-        channels, sound = files.soundtrack(mux.AUDIO_HZ)
-        counted = self._report_muxed(sound)
         mux.join(
             parts,
-            counted,
-            channels,
+            self._speech.soundtrack,
             path,
             duration_s,
             lambda: self._report(Stage.MUXING, MUXED_PERCENT),
@@ -292,14 +292,6 @@ class _Run:
         done = self._done + self._checkpoints.stored * len(self._spans[0])
         share = min(1.0, done / self._frames)
         self._report(Stage.RENDERING, SAMPLED_PERCENT + (RENDERED_PERCENT - SAMPLED_PERCENT) * share)
-
-    def _report_muxed(self, sound: Iterator[NDArray[np.int32]]) -> Iterator[NDArray[np.int32]]:
-        done_s = 0.0
-        for part in sound:
-            share = min(1.0, done_s / self._job.duration_s)
-            self._report(Stage.MUXING, RENDERED_PERCENT + (MUXED_PERCENT - RENDERED_PERCENT) * share)
-            yield part
-            done_s += len(part) / mux.AUDIO_HZ
 
 
 @contextmanager
