@@ -15,7 +15,8 @@ import math
 import subprocess
 import tempfile
 import time
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -228,6 +229,30 @@ def jobs(plan: Plan) -> Iterator[dict[str, Any]]:
             }
 
 
+def together(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Render the same job in one or more workers on the device at once: seconds of video per second, and busy share.
+
+    Each worker has an x264 of its own, which is expected to be the bottleneck of one.
+    """
+    preset, height_px = plan.presets[0], 128 if plan.quick else None
+    for count in (1,) if plan.quick else (1, 2, 4):
+        with tempfile.TemporaryDirectory() as name, ExitStack() as opened:
+            kind = Case(name="job", preset=preset, picture=inputs.portrait(), speech_s=10.0, height_px=height_px)
+            job, first = (kind.described(Path(name), length) for length in (0.4 if plan.quick else 10.0, 0.4))
+            sides = [opened.enter_context(Side(on=str(plan.device))) for _ in range(count)]
+            threads = opened.enter_context(ThreadPoolExecutor(count))
+            list(threads.map(lambda side, first=first: side.render(first), sides))
+            began_s = time.perf_counter()
+            with BusyShare(plan.device) as busy:
+                costs = list(threads.map(lambda side, job=job: side.render(job), sides))
+            video_s = sum(one["video_s"] for one in costs)
+            yield {
+                "name": f"{preset}, {count} workers",
+                "video_s_per_s": video_s / (time.perf_counter() - began_s),
+                "busy_percent": busy.percent,
+            }
+
+
 class BusyShare:
     """Reads the share of time in which the GPU runs kernels, with nvidia-smi; NaN without it.
 
@@ -266,6 +291,7 @@ SECTIONS: Final[dict[str, Callable[[Plan], Iterator[dict[str, Any]]]]] = {
     "parity": parity,
     "rates": rates,
     "jobs": jobs,
+    "together": together,
     "launches": launches,
     "encoders": encoders,
     "sampling": sampling,

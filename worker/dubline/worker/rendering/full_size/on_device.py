@@ -51,6 +51,6 @@ def to_host(pixels: Tensor) -> NDArray[np.uint8]:
         return pixels.cpu().numpy()
     host = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True).copy_(pixels, non_blocking=True)
     copied = torch.cuda.Event()
-    copied.record()
+    copied.record(torch.cuda.current_stream(pixels.device))
     copied.synchronize()
     return host.numpy()
