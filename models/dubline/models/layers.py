@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
 GROUPS: Final = 8
+
+
+class Core(Protocol):
+    """The convolutions of a network between its warps, computed by another library: tensors of a batch to tensors."""
+
+    size_bytes: int
+    """Memory of its weights."""
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Compute the outputs of one batch."""
+
+
+class WithCore(nn.Module):
+    """A network whose convolutions are in `core`, a function of tensors only, which another library may compute."""
+
+    compiled: Core | None = None
+    """Computes `core` faster, for inference at the preset's sides."""
+
+    def core(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Compute the outputs of one batch."""
+        raise NotImplementedError
+
+    def run_core(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Compute the outputs of one batch, by the other library if there is one."""
+        return self.core(*inputs) if self.compiled is None else self.compiled(*inputs)
 
 
 class ConvBlock(nn.Sequential):
@@ -63,6 +89,19 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def once_per_source(function: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
+    """Apply a function to the features (B, ...) of sources; those of one source that is repeated only once.
+
+    Args:
+        function: computes each item of the batch alone.
+        features: of B sources, or of one that `expand` repeats.
+    """
+    if features.stride(0) != 0:
+        return function(features)
+    computed = function(features[:1])
+    return computed.expand(len(features), *computed.shape[1:])
 
 
 def upsample(features: Tensor, factor: int = 2) -> Tensor:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from dubline.models.cpu.autoencoder import compile_cores
 from dubline.models.motion.readout import LinearReadout
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
@@ -53,8 +54,13 @@ class Networks:
 
     @cached_property
     def size_bytes(self) -> int:
-        """Memory of all tensors."""
-        return sum(tensor.nbytes for tensor in _tensors(self.autoencoder, self.diffusion, self.readout).values())
+        """Memory of all tensors, and of those that another library computes with."""
+        tensors = _tensors(self.autoencoder, self.diffusion, self.readout).values()
+        return sum(tensor.nbytes for tensor in tensors) + self.autoencoder.compiled_bytes
+
+    def compile(self) -> None:
+        """Let processes of another library compute the convolutions of rendering: for inference in fp32 on the CPU."""
+        compile_cores(self.autoencoder)
 
     def to(self, device: torch.device) -> Self:
         """Move all networks to a device."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dubline.models.layers import resize, warp
+from dubline.models.layers import WithCore, resize, warp
 from dubline.models.stage1.deformation_refiner import DeformationRefiner
 from dubline.models.stage1.deviation import Deformation, DeviationDecoder, DeviationImageTransformer
 from dubline.models.stage1.frame_decoder import FrameDecoder, GeneratedPixels
@@ -88,6 +88,12 @@ class Autoencoder(nn.Module):
             if isinstance(module, nn.Conv2d):
                 # The layout that matrix units use; activations take the layout of the weights.
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def compiled_bytes(self) -> int:
+        """Memory of the cores that another library computes."""
+        cores = (module.compiled for module in self.modules() if isinstance(module, WithCore))
+        return sum(core.size_bytes for core in cores if core is not None)
 
     def encode_source(self, frame: Tensor, size_px: int | None = None) -> Source:
         """Encode source frames.

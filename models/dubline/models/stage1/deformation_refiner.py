@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor, nn
 
-from dubline.models.layers import ConvBlock, Modulation, ResidualBlock, resize, upsample, warp
+from dubline.models.layers import (
+    ConvBlock,
+    Modulation,
+    ResidualBlock,
+    WithCore,
+    once_per_source,
+    resize,
+    upsample,
+    warp,
+)
 from dubline.models.stage1.deviation import Deformation
 
 if TYPE_CHECKING:
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
 MAX_DISPLACEMENT: Final = 0.15
 
 
-class DeformationRefiner(nn.Module):
+class DeformationRefiner(WithCore):
     """Deformation, source features and motion -> deformation at half the frame's side, with parted lips and lids.
 
     The regions are mixed from features at their position in the source. In a turned head they are elsewhere, and an
@@ -54,15 +63,21 @@ class DeformationRefiner(nn.Module):
         Returns:
             The deformation with `mixed` at (H/2, W/2), `planes` at (H/4, W/4) and features at their new positions.
         """
-        context = self.context(source.volume.flatten(1, 2))
+        context = once_per_source(self.context, source.volume.flatten(1, 2))
         height, width = context.shape[-2:]
         context = warp(context, resize(coarse.mixed, height, width))
-        features = self.motion(self.input_block(torch.cat([coarse.features, context], dim=1)), motion)
-        features = self.body(features)
         height, width = source.skip.shape[-2:]
         mixed = resize(coarse.mixed, height, width)
-        fine = self.fine(upsample(self.up(features)) + warp(source.skip, mixed))
-        detail = self.head(self.fine_motion(fine, motion)).float().tanh() * MAX_DISPLACEMENT
+        detail, features = self.run_core(coarse.features, context, warp(source.skip, mixed), motion)
+        detail = detail.float().tanh() * MAX_DISPLACEMENT
         height, width = coarse.planes.shape[-2:]
         planes = coarse.planes + resize(detail, height, width)[:, None]
         return Deformation(planes, coarse.masks, mixed + detail, features)
+
+    def core(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Compute the detail before its bound, and features, of coarse and warped features and motion (B, M)."""
+        coarse, context, skip, motion = inputs
+        features = self.motion(self.input_block(torch.cat([coarse, context], dim=1)), motion)
+        features = self.body(features)
+        fine = self.fine(upsample(self.up(features)) + skip)
+        return self.head(self.fine_motion(fine, motion)), features

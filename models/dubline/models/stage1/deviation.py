@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from dubline.models.layers import ConvBlock, Modulation, full_precision, upsample
+from dubline.models.layers import ConvBlock, Modulation, WithCore, full_precision, once_per_source, upsample
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
@@ -87,7 +87,7 @@ class Deformation(NamedTuple):
     """(B, C, H/4, W/4), the features from which the displacements are computed."""
 
 
-class DeviationDecoder(nn.Module):
+class DeviationDecoder(WithCore):
     """Deviation maps, feature volume and appearance code -> deformation of every depth plane.
 
     Each region has one displacement field; a softmax over the regions mixes them for each plane. An attention map
@@ -119,10 +119,17 @@ class DeviationDecoder(nn.Module):
 
     def forward(self, deviation: Tensor, volume: Tensor, appearance: Tensor) -> Deformation:
         """Decode deviation (B, R, C, h, w), volume (B, C, D, H/4, W/4) and appearance (B, A)."""
-        features = self.input_block(rearrange(deviation, "b r c h w -> b (r c) h w"))
+        maps = rearrange(deviation, "b r c h w -> b (r c) h w")
+        context = once_per_source(self.context, rearrange(volume, "b c d h w -> b (c d) h w"))
+        outputs, motion = self.run_core(maps, context, appearance)
+        return self._mix(outputs.float(), motion)
+
+    def core(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Compute outputs and motion features of maps (B, R * C, h, w), context (B, C, h', w'), appearance (B, A)."""
+        maps, context, appearance = inputs
+        features = self.input_block(maps)
         if self.identity is not None:
             features = self.identity(features, appearance)
-        context = self.context(rearrange(volume, "b c d h w -> b (c d) h w"))
         # Smaller training frames need fewer of the upsampling levels.
         for block in (*self.up, self.last_up):
             features = block(upsample(features) if features.shape[-1] < context.shape[-1] else features)
@@ -130,7 +137,7 @@ class DeviationDecoder(nn.Module):
             context = self.attention(torch.cat([features, context], dim=1)).sigmoid() * context
         motion = self.fuse(features + context)
         features = self.refine(upsample(motion) if self.mixes_at_half else motion)
-        return self._mix(self.head(features).float(), motion)
+        return self.head(features), motion
 
     def _mix(self, outputs: Tensor, motion: Tensor) -> Deformation:
         regions, planes = self.regions, self.planes

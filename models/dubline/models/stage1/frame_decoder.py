@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from dubline.models.layers import ConvBlock, Modulation, ResidualBlock, resize, upsample, warp
+from dubline.models.layers import ConvBlock, Modulation, ResidualBlock, WithCore, resize, upsample, warp
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
@@ -45,7 +45,7 @@ class Hourglass(nn.Module):
         return refined
 
 
-class FrameDecoder(nn.Module):
+class FrameDecoder(WithCore):
     """Source features, deformation and motion -> colour and occlusion mask.
 
     The paper blends the warped and the unmoved volume by the plane masks and decodes RGB. This decoder also gives an
@@ -84,18 +84,30 @@ class FrameDecoder(nn.Module):
             deformation: of the source volume and frame.
             motion: (B, M), the latent relative to the source's.
         """
-        features = self.activation(self._blend(source.volume, deformation))
-        if self.uses_deformation_features:
-            features = torch.cat([features, deformation.features], dim=1)
+        blended = self._blend(source.volume, deformation)
+        skip = warp(source.skip, deformation.mixed)
+        seen = F.pixel_unshuffle(warped_frame, 2)
+        located = [deformation.features] if self.uses_deformation_features else []
+        (outputs,) = self.run_core(blended, skip, seen, motion, *located)
+        # Slices of the outputs would have no layout that activations are fast in.
+        colour, occlusion = (part.contiguous() for part in outputs.float().split([3, 1], dim=1))
+        return GeneratedPixels(colour.tanh(), (occlusion + OCCLUSION_BIAS).sigmoid())
+
+    def core(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Compute colour and occlusion before their bounds (B, 4, H, W).
+
+        Args:
+            inputs: blended volume, warped skip level and warped frame, each with its channels, motion (B, M), and
+                features of the deformation if this decoder uses them.
+        """
+        blended, skip, seen, motion, *located = inputs
+        features = torch.cat([self.activation(blended), *located], dim=1)
         features = self.motion(self.input_block(features), motion)
         if self.hourglass is not None:
             features = self.hourglass(features, motion)
         features = self.up(upsample(self.body(features)))
-        skip = warp(source.skip, deformation.mixed)
-        seen = F.pixel_unshuffle(warped_frame, 2)
         features = self.fine_motion(self.merge(torch.cat([features, skip, seen], dim=1)), motion)
-        outputs = self.output(features).float()
-        return GeneratedPixels(outputs[:, :3].tanh(), (outputs[:, 3:] + OCCLUSION_BIAS).sigmoid())
+        return (self.output(features),)
 
     @staticmethod
     def _blend(volume: Tensor, deformation: Deformation) -> Tensor:

@@ -8,7 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dubline.models.layers import ConvBlock, Modulation, ResidualBlock, full_precision, resize, upsample, warp
+from dubline.models.layers import (
+    ConvBlock,
+    Modulation,
+    ResidualBlock,
+    WithCore,
+    full_precision,
+    resize,
+    upsample,
+    warp,
+)
 from dubline.models.stage1.frame_decoder import GeneratedPixels
 
 if TYPE_CHECKING:
@@ -50,7 +59,7 @@ class Box(NamedTuple):
 BOXES: Final = {"mouth": Box(left=8, top=13, width=16, height=16), "eyes": Box(left=6, top=8, width=20, height=10)}
 
 
-class RegionRefiner(nn.Module):
+class RegionRefiner(WithCore):
     """A small U-Net for one box, conditioned on motion at every level; its output is 0 at initialisation."""
 
     def __init__(self, widths: tuple[int, int, int], motion: int) -> None:
@@ -86,12 +95,18 @@ class RegionRefiner(nn.Module):
         Returns:
             (B, 4, h, w): change of the colour and of the occlusion's logit.
         """
+        (change,) = self.run_core(pictures, motion)
+        return change.float()
+
+    def core(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Compute the change (B, 4, h, w) of pictures (B, 10, h, w) and motion (B, N)."""
+        pictures, motion = inputs
         fine = self.input_block(F.pixel_unshuffle(pictures, 2))
         middle = self.middle(self.middle_motion(self.down(fine), motion))
         deep = self.deep(self.deep_motion(self.deep_down(middle), motion))
         middle = middle + upsample(self.deep_up(deep))
         fine = self.fine_motion(fine + upsample(self.up(middle)), motion)
-        return F.pixel_shuffle(self.output(fine), 2).float()
+        return (F.pixel_shuffle(self.output(fine), 2),)
 
 
 class MouthEyeRefiner(nn.Module):

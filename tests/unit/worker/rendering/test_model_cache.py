@@ -25,6 +25,9 @@ class StubNetworks:
 
     size_bytes: int
 
+    def compile(self) -> None:
+        pass
+
     def to(self, _device: torch.device) -> None:
         pass
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 import torch
 
+from dubline.models.precision import supports_bf16
 from dubline.models.weights import Networks, load_networks
 from dubline.orchestration.domain.errors import WeightsUnusableError
 from dubline.orchestration.domain.weights import held_name
@@ -87,6 +88,8 @@ class ModelCache:
             started_s = monotonic()
             with self._weights.opened(preset, sha256, report) as folder:
                 networks = load_networks(preset, torch.device("cpu"), folder)
+            if self.device.type == "cpu" and not supports_bf16(self.device):
+                networks.compile()
             self._make_room(networks.size_bytes)
             networks.to(self.device)
             metrics.CACHE.labels(preset, "miss").inc()

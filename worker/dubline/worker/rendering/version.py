@@ -35,6 +35,7 @@ LIBRARIES: Final = (
     "ffmpeg-python",
     "imageio-ffmpeg",
     "mamba-ssm",
+    "ncnn",
     "numpy",
     "opencv-python-headless",
     "pillow",

@@ -1,0 +1,113 @@
+"""The processes that compute the cores of one autoencoder: one for each thread that computes at a time."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections import deque
+from multiprocessing import Pipe
+from typing import TYPE_CHECKING
+
+import torch
+
+from dubline.models.cpu.shapes import MOST_FRAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from multiprocessing.connection import Connection
+
+    from torch import Tensor
+
+    from dubline.models.cpu.helper import Layers
+    from dubline.models.cpu.shapes import Shape
+
+
+class _Helper:
+    """One process; one thread uses it at a time. It ends with this object."""
+
+    def __init__(self, cores: Sequence[Layers]) -> None:
+        self._cores = cores
+        self._connection, other = Pipe()
+        with tempfile.TemporaryFile() as file, other:
+            descriptor = os.memfd_create("cores") if hasattr(os, "memfd_create") else os.dup(file.fileno())
+            os.ftruncate(descriptor, max(layers.shapes.size_bytes for layers in cores))
+            self._memory = memoryview(mmap.mmap(descriptor, 0))
+            inherited = other.fileno(), descriptor
+            command = [sys.executable, "-m", "dubline.models.cpu.helper", *map(str, inherited)]
+            self._process = subprocess.Popen(command, pass_fds=inherited, stdin=subprocess.DEVNULL)
+            os.close(descriptor)
+        weakref.finalize(self, _end, self._connection, self._process)
+        self._connection.send(list(cores))
+
+    def compute(self, number: int, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Compute the outputs of at most `MOST_FRAMES` frames.
+
+        Raises:
+            MemoryError: the process was killed, or had too little memory.
+            RuntimeError: it ended otherwise.
+        """
+        frames = len(inputs[0])
+        shapes = self._cores[number].shapes
+        memories, results = shapes.split(self._memory, frames)
+        for memory, shape, tensor in zip(memories, shapes.inputs, inputs, strict=True):
+            _tensor(memory, shape).copy_(tensor)
+        try:
+            self._connection.send((number, frames))
+            error = self._connection.recv()
+        except (EOFError, OSError) as cause:
+            status = self._process.wait()
+            if status == -signal.SIGKILL:
+                raise MemoryError("the process that computes with ncnn was killed") from cause
+            raise RuntimeError(f"the process that computes with ncnn ended with status {status}") from cause
+        if error is not None:
+            raise error
+        return [_tensor(*result).clone() for result in zip(results, shapes.outputs, strict=True)]
+
+
+def _tensor(memory: memoryview, shape: Shape) -> Tensor:
+    """Return the tensor of all frames in shared memory."""
+    return torch.frombuffer(memory, dtype=torch.float32).reshape(-1, *shape)
+
+
+def _end(connection: Connection, process: subprocess.Popen[bytes]) -> None:
+    """End a helper: it reads the end of the connection."""
+    connection.close()
+    process.wait()
+
+
+class HelperPool:
+    """Computes cores in processes, which are started when a thread finds none that is free.
+
+    Args:
+        cores: all cores of the autoencoder.
+    """
+
+    def __init__(self, cores: Sequence[Layers]) -> None:
+        self._cores = cores
+        # Ends of a deque are exchanged between threads without a lock.
+        self._free: deque[_Helper] = deque([_Helper(cores)])
+
+    def compute(self, number: int, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Compute the outputs of a batch. Several threads may call it at once.
+
+        Args:
+            number: of the core.
+            inputs: in fp32.
+
+        Raises:
+            MemoryError: a process was killed, or had too little memory.
+            RuntimeError: it ended otherwise.
+        """
+        try:
+            helper = self._free.pop()
+        except IndexError:
+            helper = _Helper(self._cores)
+        parts = [helper.compute(number, part) for part in zip(*(one.split(MOST_FRAMES) for one in inputs), strict=True)]
+        # After an error the helper is dropped.
+        self._free.append(helper)
+        return tuple(torch.cat(results) for results in zip(*parts, strict=True))
