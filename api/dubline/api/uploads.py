@@ -46,6 +46,7 @@ SPEECH_TYPES: Final = frozenset(
         *("audio/flac", "audio/x-flac"),
         *("audio/ogg", "audio/opus", "audio/vorbis", "application/ogg"),
         *("audio/mp4", "audio/m4a", "audio/x-m4a", "video/mp4"),
+        *("audio/webm", "video/webm", "audio/x-matroska", "video/x-matroska"),
         *("audio/aac", "audio/x-aac", "audio/aacp"),
         UNKNOWN_TYPE,
     }
@@ -53,7 +54,7 @@ SPEECH_TYPES: Final = frozenset(
 _EXPECTED: Final = {
     UploadKind.PORTRAIT: "Send image/jpeg, image/png, image/webp or image/avif, not HEIC; "
     f"{UNKNOWN_TYPE} if the type is unknown.",
-    UploadKind.SPEECH: "Send audio/wav, audio/mpeg, audio/flac, audio/ogg, audio/mp4 or audio/aac; "
+    UploadKind.SPEECH: "Send audio/wav, audio/mpeg, audio/flac, audio/ogg, audio/mp4, audio/webm or audio/aac; "
     f"{UNKNOWN_TYPE} if the type is unknown.",
 }
 

@@ -164,7 +164,7 @@ def _recordings(folder: Path) -> Iterator[Upload]:
     yield Upload("a gap after zeros", "speech", bytes(1500) + b"noise" * 100, "not_audio")
     yield Upload("half of an m4a", "speech", made["m4a"][: len(made["m4a"]) // 2], "media_truncated")
     webm = b"\x1aE\xdf\xa3\x9fB\x86\x81\1B\xf7\x81\1B\xf2\x81\4B\xf3\x81\x08B\x82\x84webm"
-    yield Upload("what a browser records", "speech", webm, "not_audio")
+    yield Upload("first bytes of a WebM", "speech", webm, "media_truncated")
 
 
 def _wav_headers(folder: Path) -> Iterator[Upload]:

@@ -28,7 +28,8 @@ REAL = {
     "wav_hdr_2000000000.wav": "audio/wav",
     "out_of_phase.wav": "audio/wav",
     "music_speech_music.wav": "audio/wav",
-    "mediarecorder.webm": "not_audio WebM",
+    "mediarecorder.webm": "audio/webm",
+    "quiet40.wav": "audio/wav",
     "tts_concat.wav": "not_audio several",
 }
 #: Files that are checked by a process of their own too; the others are examined in this one, which is faster.

@@ -77,7 +77,7 @@ def test_each_bad_file_gives_its_code_and_a_sentence(
         with pytest.raises(DublineError) as caught:
             probed(path, kind)
         assert caught.value.code == name.rpartition(" ")[2], name
-        assert caught.value.detail.endswith((".", "M4A.")), name
+        assert caught.value.detail.endswith((".", "WebM.")), name
         assert str(tmp_path) not in caught.value.detail
 
 

@@ -15,7 +15,8 @@ from dubline.orchestration.domain.errors import (
     SpeechTooLongError,
     SpeechTooShortError,
 )
-from dubline.worker.media import container, track
+from dubline.worker.media import audio, container, track
+from dubline.worker.media.loudness import Loudness
 
 # Suffix -> options of ffmpeg, and the tolerance in s by which the codec's frames round the duration.
 FORMATS: dict[str, tuple[tuple[str, ...], float]] = {
@@ -26,6 +27,7 @@ FORMATS: dict[str, tuple[tuple[str, ...], float]] = {
     "opus": (("-f", "ogg"), 0.01),
     "m4a": ((), 0.065),
     "aac": ((), 0.13),
+    "webm": ((), 0.01),
 }
 
 
@@ -76,6 +78,38 @@ def test_silence_is_rejected(tmp_path: Path, noise: np.random.Generator) -> None
         measured_s(media.wav(tmp_path / "zero.wav", np.zeros(16_000)))
     with pytest.raises(SpeechSilentError):
         measured_s(media.wav(tmp_path / "hiss.wav", noise.normal(0, 0.0005, 16_000)))
+
+
+@pytest.mark.parametrize("gain_db", [-30, -40, -50])
+def test_a_quiet_voice_is_accepted(tmp_path: Path, gain_db: int) -> None:
+    with (Path(__file__).parents[3] / "demo" / "speech" / "english.mp3").open("rb") as file:
+        voice = np.concatenate(list(audio.samples(file, container.MP3, 16_000)))
+    path = media.wav(tmp_path / "quiet.wav", voice * 10 ** (gain_db / 20))
+    assert measured_s(path) == pytest.approx(len(voice) / 16_000, abs=1e-3)
+
+
+def test_a_recording_that_is_too_quiet_gets_the_gain_that_it_needs(tmp_path: Path, noise: np.random.Generator) -> None:
+    with pytest.raises(SpeechSilentError, match=r"at -66 dBFS, .* 12 dB louder"):
+        measured_s(media.wav(tmp_path / "hiss.wav", noise.normal(0, 0.0005, 16_000)))
+    with pytest.raises(SpeechSilentError, match="from start to end"):
+        measured_s(media.wav(tmp_path / "zero.wav", np.zeros(16_000)))
+
+
+def test_an_offset_is_no_sound(tmp_path: Path) -> None:
+    with pytest.raises(SpeechSilentError):
+        measured_s(media.wav(tmp_path / "offset.wav", np.full(16_000, 0.3)))
+
+
+def test_the_level_does_not_depend_on_the_chunks(noise: np.random.Generator) -> None:
+    samples = noise.normal(0, 0.0003, 9_000) * np.linspace(0, 2, 9_000) ** 2
+    found = []
+    for size in (1, 700, 9_000):
+        loudness = Loudness()
+        for start in range(0, len(samples), size):
+            loudness.update(samples[start : start + size].astype(np.float32))
+        loudness.finish()
+        found.append(loudness.loudest)
+    assert found[0] == found[1] == found[2]
 
 
 def test_one_quiet_word_in_silence_is_accepted(tmp_path: Path) -> None:

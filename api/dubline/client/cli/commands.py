@@ -76,7 +76,7 @@ app.command(context_settings={"ignore_unknown_options": True, "allow_intersperse
 @app.command()
 def submit(  # noqa: PLR0913, PLR0917 - each is an option
     portrait: Annotated[Path, typer.Option(help="Photograph of one face: JPEG, PNG, WebP or AVIF.")],
-    speech: Annotated[Path, typer.Option(help="Speech track: WAV, MP3, FLAC, Ogg, M4A or AAC.")],
+    speech: Annotated[Path, typer.Option(help="Speech track: WAV, MP3, FLAC, Ogg, M4A, WebM or AAC.")],
     out: Annotated[Path | None, typer.Option(help="Path of the video; default: named after both files.")] = None,
     preset: Preset = None,
     seed: Seed = None,

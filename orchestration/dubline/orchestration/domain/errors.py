@@ -100,7 +100,7 @@ class ImageTooLargeError(BadInputError):
 
 
 class NotAudioError(BadInputError):
-    """The speech is not an audio file that can be decoded. Send WAV, MP3, FLAC, Ogg or M4A."""
+    """The speech is not an audio file that can be decoded. Send WAV, MP3, FLAC, Ogg, M4A or WebM."""
 
     code = "not_audio"
 

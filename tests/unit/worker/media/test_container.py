@@ -19,6 +19,7 @@ CODECS = {
     "opus": (container.OGG, ("-f", "ogg")),
     "m4a": (container.M4A, ()),
     "aac": (container.AAC, ()),
+    "webm": (container.WEBM, ()),
 }
 
 

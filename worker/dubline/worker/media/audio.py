@@ -219,7 +219,7 @@ def damaged(container: Container) -> MediaTruncatedError:
 
 def _speech_stream(streams: tuple[AudioStream, ...]) -> AudioStream:
     if not streams:
-        raise NotAudioError("The file holds no audio track. Send WAV, MP3, FLAC, Ogg or M4A.")
+        raise NotAudioError("The file holds no audio track. Send WAV, MP3, FLAC, Ogg, M4A or WebM.")
     context = streams[0].codec_context
     # PyAV's types exclude it, but a codec tag without a decoder gives no context.
     codec = "of this file" if context is None else context.name

@@ -35,9 +35,15 @@ OGG: Final = Container(
 M4A: Final = Container(
     "M4A", "mov", "audio/mp4", frozenset({"audio/mp4", "audio/m4a", "audio/x-m4a", "audio/aac", "video/mp4"})
 )
+WEBM: Final = Container(
+    "WebM",
+    "matroska",
+    "audio/webm",
+    frozenset({"audio/webm", "video/webm", "audio/x-matroska", "video/x-matroska"}),
+)
 AAC: Final = Container("AAC", "aac", "audio/aac", frozenset({"audio/aac", "audio/aacp", "audio/x-aac"}))
 
-CONTAINERS: Final = (WAV, MP3, FLAC, OGG, M4A, AAC)
+CONTAINERS: Final = (WAV, MP3, FLAC, OGG, M4A, WEBM, AAC)
 BY_MEDIA_TYPE: Final = {container.media_type: container for container in CONTAINERS}
 
 _MATROSKA: Final = b"\x1aE\xdf\xa3"
@@ -58,12 +64,6 @@ def identify(file: BinaryIO) -> Container:
         NotAudioError: no accepted container.
     """
     container = recognise(file)
-    file.seek(0)
-    if file.read(len(_MATROSKA)) == _MATROSKA:
-        raise NotAudioError(
-            "The file is WebM or Matroska, as browsers record it, which is not accepted. "
-            "Record or convert it to WAV, MP3, FLAC, Ogg or M4A."
-        )
     if container is None:
         raise NotAudioError
     return container
@@ -122,6 +122,8 @@ def sniff(head: bytes) -> Container | None:
         return OGG
     if head[4:8] == b"ftyp":
         return M4A
+    if head.startswith(_MATROSKA):
+        return WEBM
     return _mpeg_frame(head)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import BinaryIO, Final
 
-from dubline.worker.media.container import FLAC, M4A, MP3, OGG, WAV, Container, skip_tags
+from dubline.worker.media.container import FLAC, M4A, MP3, OGG, WAV, WEBM, Container, skip_tags
 
 #: Programs that write WAV to a pipe cannot determine its size and write a number from 10^9 to 2^32.
 _WAV_SIZE_UNKNOWN: Final = 1_000_000_000
@@ -59,7 +59,7 @@ def states_duration(file: BinaryIO, container: Container) -> bool:
         file: the file.
         container: the file's container.
     """
-    if container in (FLAC, M4A):
+    if container in (FLAC, M4A, WEBM):
         return True
     return container is MP3 and _mp3_states_duration(file)
 

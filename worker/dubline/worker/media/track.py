@@ -10,26 +10,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-import numpy as np
+import av
 
 from dubline.orchestration.domain.errors import (
     NotAudioError,
-    SpeechSilentError,
     SpeechTooLongError,
     SpeechTooShortError,
 )
 from dubline.worker.media import audio, headers
-from dubline.worker.media.container import M4A, Container, identify
+from dubline.worker.media.container import M4A, WEBM, Container, identify
+from dubline.worker.media.loudness import RATE_HZ, Loudness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from av.audio.frame import AudioFrame
 
-#: RMS of the loudest frame of a recording that contains only microphone noise: -54 dBFS.
-SILENCE_RMS: Final = 0.002
-#: Loudness is measured at the sample rate of the networks' input.
-LOUDNESS_HZ: Final = 16_000
 #: Two frames of AAC at the lowest usual rate.
 PADDING_S: Final = 0.13
 
@@ -57,12 +53,12 @@ def measure(file: BinaryIO, shortest_s: float, longest_s: float) -> Track:
         MediaTruncatedError: the file is shorter than its headers state, or is damaged.
         SpeechTooShortError: the duration is below `shortest_s`.
         SpeechTooLongError: the duration is above `longest_s`.
-        SpeechSilentError: no frame is louder than `SILENCE_RMS`.
+        SpeechSilentError: there is nothing louder than the noise.
     """
     container = identify(file)
     if headers.is_concatenated(file, container):
         raise NotAudioError("The file holds several WAV files one after the other. Join them to one and send that.")
-    duration_s, loudest = _duration_and_loudness(audio.decode(file, container), longest_s)
+    duration_s, loudness = _measured(audio.decode(file, container), longest_s)
     stated_s = _stated_s(file, container)
     if container is M4A and 0 < duration_s - stated_s < PADDING_S:
         # The header states where the padding of the last frame begins; not every decoder removes it.
@@ -74,21 +70,22 @@ def measure(file: BinaryIO, shortest_s: float, longest_s: float) -> Track:
         raise SpeechTooShortError(
             f"The speech lasts {duration_s:.3f} s, but {shortest_s:g} s are needed. Send a longer recording."
         )
-    if loudest < SILENCE_RMS:
-        raise SpeechSilentError
+    loudness.finish()
     return Track(container=container, duration_s=duration_s)
 
 
 def _stated_s(file: BinaryIO, container: Container) -> float:
     """Return the duration that the demuxer reports, s; 0 if it reports none."""
     with audio.open_file(file, container) as opened:
+        if container is WEBM:
+            return (opened.duration or 0) / av.time_base
         stream = opened.streams.audio[0]
         return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
 
 
-def _duration_and_loudness(frames: Iterator[AudioFrame], longest_s: float) -> tuple[float, float]:
-    """Return the duration in s and the highest RMS of a resampled frame, full scale = 1."""
-    duration_s = Fraction(0)
+def _measured(frames: Iterator[AudioFrame], longest_s: float) -> tuple[float, Loudness]:
+    """Return the duration in s and the loudness."""
+    duration_s, loudness = Fraction(0), Loudness()
 
     def counted() -> Iterator[AudioFrame]:
         nonlocal duration_s
@@ -100,8 +97,6 @@ def _duration_and_loudness(frames: Iterator[AudioFrame], longest_s: float) -> tu
                 )
             yield frame
 
-    loudest = 0.0
-    for part in audio.mix(counted(), 1, LOUDNESS_HZ):
-        samples = audio.as_floats(part)
-        loudest = max(loudest, float(np.sqrt(np.mean(np.square(samples), dtype=np.float64))))
-    return float(duration_s), loudest
+    for part in audio.mix(counted(), 1, RATE_HZ):
+        loudness.update(audio.as_floats(part))
+    return float(duration_s), loudness
