@@ -46,6 +46,8 @@ CHILD_SETTINGS: Final = (
 #: With OpenMP's default, threads spin at barriers and take the processor from ffmpeg and each other: on two shared
 #: cores passive waiting renders eight times as fast. Read once, when torch is loaded in the child.
 PASSIVE_WAITING: Final = ("OMP_WAIT_POLICY", "PASSIVE")
+#: numpy's linear algebra may split sums by thread, as torch does (`rendering.device`). Read once, when numpy is loaded.
+ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "1")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,6 +80,7 @@ def serve(role: str, command: Sequence[str]) -> int:
     """
     process.hide_memory()
     os.environ.setdefault(*PASSIVE_WAITING)
+    os.environ.update([ONE_THREAD])
     logs.configure(LogSettings.read())
     settings = WorkerSettings.read()
     app = create_app(BrokerSettings.read().url.get_secret_value())
