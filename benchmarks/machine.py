@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,21 @@ def processor_s(pid: int) -> float:
 def family(pid: int) -> Iterator[int]:
     """Yield a process and all its descendants that are running."""
     yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text(encoding="ascii").split():
-            yield from family(int(child))
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text(encoding="ascii").split():
+                yield from family(int(child))
+
+
+def own_share_mb(pid: int) -> float:
+    """Return the resident memory of a process in MiB, where a page of n processes counts as one n-th; 0 if it ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    except PermissionError:  # a process that hides its memory
+        return memory_mb(pid, "VmRSS")[0]
+    except (OSError, KeyError, StopIteration):
+        return 0.0
 
 
 def memory_mb(pid: int | str, *names: str) -> list[float]:

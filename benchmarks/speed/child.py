@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from benchmarks.machine import family, memory_mb, processor_s
+from benchmarks.machine import family, memory_mb, own_share_mb, processor_s
 
 from dubline import worker
 from dubline.framing.face import FaceBox
@@ -60,7 +60,7 @@ class MemoryWatch:
 
     def __init__(self) -> None:
         self.all_mb = 0.0
-        """Largest sum of the resident memory of all, where shared pages count for each."""
+        """Largest resident memory of all together."""
         self._ended = Event()
         self._thread = Thread(target=self._watch, daemon=True)
 
@@ -80,14 +80,7 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         while not self._ended.wait(WATCH_S):
-            self.all_mb = max(self.all_mb, sum(map(_resident_mb, family(os.getpid()))))
-
-
-def _resident_mb(pid: int) -> float:
-    try:
-        return memory_mb(pid, "VmRSS")[0]
-    except (OSError, KeyError):  # it has ended
-        return 0.0
+            self.all_mb = max(self.all_mb, sum(map(own_share_mb, family(os.getpid()))))
 
 
 def renderer(on: torch.device, folder: Path) -> Renderer:
