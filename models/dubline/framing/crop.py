@@ -23,6 +23,13 @@ STEP_PX: Final = 16
 MIN_SIDE_PX: Final = 64
 #: The margin above the square is this part of its side, so that the margins are whole pixels at all sides.
 ABOVE: Final = 4
+#: How far a head reaches from the middle of its face, in sides of the detector's box: up to its hair, and sideways.
+HEAD_ABOVE: Final = 1.05
+HEAD_BESIDE: Final = 0.7
+#: Room between head and picture's edge in which a head moves freely, in the same unit: its motion in most frames.
+ROOM: Final = 0.15
+#: Share of its motion that a head keeps without any room. What it uncovers at the edge is stretched hair.
+CRAMPED: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,13 @@ def around(box: FaceBox) -> Square:
     left = 2 * round((x - side / 2) / 2)
     top = 2 * round((y - side * BOX_CENTRE_Y) / 2)
     return Square(left=left, top=top, side=side)
+
+
+def head_room(box: FaceBox, width: int) -> float:
+    """Return the share of its motion for which a head has room in a picture of this width, `CRAMPED` to 1."""
+    x, y = box.centre
+    nearest = min(y - HEAD_ABOVE * box.side, min(x, width - x) - HEAD_BESIDE * box.side)
+    return CRAMPED + (1 - CRAMPED) * min(max(nearest / (ROOM * box.side), 0.0), 1.0)
 
 
 def cut(frame: NDArray[np.uint8], square: Square) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from dubline.models.cpu.autoencoder import compile_cores
+from dubline.models.motion.lids import open_lids
 from dubline.models.motion.readout import LinearReadout
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
@@ -22,6 +23,8 @@ from dubline.models.stage2.diffusion import Diffusion
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from dubline.models.stage1.autoencoder import Source
 
 RELEASED: Final = Path(__file__).parent / "released"
 MANIFEST: Final = "manifest.json"
@@ -61,6 +64,10 @@ class Networks:
     def compile(self) -> None:
         """Let processes of another library compute the convolutions of rendering: for inference in fp32 on the CPU."""
         compile_cores(self.autoencoder)
+
+    def open_lids(self, source: Source, motion: Tensor) -> Tensor:
+        """Take the blinks out of edited motion (T, M) of a source."""
+        return open_lids(motion, source.motion, self.diffusion.whitening, self.readout)
 
     def to(self, device: torch.device) -> Self:
         """Move all networks to a device."""

@@ -173,7 +173,7 @@ def test_memory_is_returned_after_an_attempt_without_enough_of_it(
     held: list[weakref.ref[Tensor]] = []
     alive: list[bool] = []
 
-    def fields(_source: Tensor, motion: Tensor) -> Fields:
+    def fields(_source: Tensor, motion: Tensor, _open_lids: Tensor) -> Fields:
         tensor = motion.clone()
         held.append(weakref.ref(tensor))
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -263,9 +263,11 @@ def test_halving_the_batch_keeps_the_segments(
     batches: list[int] = []
     fields = stub_networks.StubAutoencoder.fields
 
-    def count(self: stub_networks.StubAutoencoder, source: stub_networks.StubSource, motion: torch.Tensor) -> Fields:
+    def count(
+        self: stub_networks.StubAutoencoder, source: stub_networks.StubSource, motion: Tensor, open_lids: Tensor
+    ) -> Fields:
         batches.append(len(motion))
-        return fields(self, source, motion)
+        return fields(self, source, motion, open_lids)
 
     monkeypatch.setattr(stub_networks.StubAutoencoder, "fields", count)
     for halvings, batch in ((0, 8), (1, 4), (9, 1)):

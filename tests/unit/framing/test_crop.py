@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,14 @@ def test_the_box_is_placed_in_the_square_as_in_the_training_clips() -> None:
     assert abs(box.side / square.side - 0.53) < 0.03
     assert abs((box.centre[0] - square.left) / square.side - 0.5) < 0.01
     assert abs((box.centre[1] - square.top) / square.side - 0.55) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "expected"), [(500, 400, 1.0), (500, 210, 0.5), (500, 225, 0.75), (130, 400, 0.5), (945, 400, 0.5)]
+)
+def test_a_head_at_an_edge_of_the_picture_moves_less(x: float, y: float, expected: float) -> None:
+    box = FaceBox(x - 100, y - 100, x + 100, y + 100)
+    assert crop.head_room(box, 1000) == pytest.approx(expected)
 
 
 def test_a_square_inside_the_frame_is_copied(noise: np.random.Generator) -> None:

@@ -38,7 +38,7 @@ class StubAutoencoder:
         assert crop.shape[2] == crop.shape[3]
         return StubSource(crop, crop)
 
-    def fields(self, source: StubSource, motion: Tensor) -> Fields:
+    def fields(self, source: StubSource, motion: Tensor, _open_lids: Tensor) -> Fields:
         count, shifts = len(motion), motion[:, 0].round() * 2 / source.network_frame.shape[-1]
         displacement = torch.stack((torch.zeros(count), -shifts), dim=1)[..., None, None].expand(-1, -1, 32, 32)
         return Fields(displacement, GeneratedPixels(torch.zeros(count, 3, 64, 64), torch.zeros(count, 1, 64, 64)))
@@ -56,6 +56,7 @@ class StubModels:
             preset=SimpleNamespace(size_px=128, fps=FPS, sample_rate_hz=RATE_HZ, render_batch=8),
             autoencoder=StubAutoencoder(),
             diffusion=None,
+            open_lids=lambda _source, motion: motion,
             sha256="0" * 64,
         )
 

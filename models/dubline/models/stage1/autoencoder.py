@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,10 @@ from dubline.models.stage1.source_encoder import AppearanceExtractor, SourceEnco
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
+
+#: Share of the motion of closing lids. All of it pulls the brows down and stretches them over the lids, which are
+#: generated in most of their area; on 24 photographs brows stay at .75 (docs/log.md).
+LIDS_MOVED: Final = 0.75
 
 
 class Source(NamedTuple):
@@ -38,10 +42,10 @@ class Source(NamedTuple):
     """Maps of the motion latent (B, R, C, H', W')."""
 
     def repeat(self, count: int) -> Source:
-        """Expand a batch of 1 to `count` frames without copying."""
+        """Expand the first source to `count` frames without copying."""
 
         def expand(tensor: Tensor) -> Tensor:
-            return tensor.expand(count, *tensor.shape[1:])
+            return tensor[:1].expand(count, *tensor.shape[1:])
 
         features = SourceFeatures(*map(expand, self.features))
         read = map(expand, (self.appearance, self.motion, self.maps))
@@ -132,14 +136,15 @@ class Autoencoder(nn.Module):
         frame = warped + generated.occlusion * (generated.colour - warped)
         return Rendering(frame, warped, generated, deformation)
 
-    def fields(self, source: Source, motion: Tensor) -> Fields:
+    def fields(self, source: Source, motion: Tensor, open_lids: Tensor | None = None) -> Fields:
         """Compute T frames of one source at the networks' side: all that a renderer needs to enlarge them.
 
         Args:
             source: of batch 1.
             motion: (T, M).
+            open_lids: (T, M), the same motion without blinks. Default: the motion.
         """
-        _, generated, deformation = self._at_network_side(source.repeat(len(motion)), motion)
+        _, generated, deformation = self._at_network_side(source.repeat(len(motion)), motion, open_lids)
         return Fields(deformation.mixed, generated)
 
     def render(self, source: Source, motion: Tensor) -> Tensor:
@@ -155,13 +160,31 @@ class Autoencoder(nn.Module):
         frame: Tensor = self(source.repeat(len(motion)), motion).frame
         return frame
 
-    def _at_network_side(self, source: Source, motion: Tensor) -> tuple[Tensor, GeneratedPixels, Deformation]:
-        """Compute the moved source at the rendering side, the generated pixels and the deformation."""
+    def _deformation(self, source: Source, motion: Tensor) -> Deformation:
+        """Compute how the source moves."""
         deviation = self.deviation_transformer(motion, source.maps)
-        deformation = self.deviation_decoder(deviation, source.features.volume, source.appearance)
-        relative = motion - source.motion
+        deformation: Deformation = self.deviation_decoder(deviation, source.features.volume, source.appearance)
         if self.deformation_refiner is not None:
-            deformation = self.deformation_refiner(deformation, source.features, relative)
+            deformation = self.deformation_refiner(deformation, source.features, motion - source.motion)
+        return deformation
+
+    def _with_lids(self, source: Source, deformation: Deformation, motion: Tensor, open_lids: Tensor) -> Deformation:
+        """Reduce what blinks move to `LIDS_MOVED`."""
+        blinks = (motion != open_lids).any(dim=1).nonzero()[:, 0]
+        if self.deformation_refiner is None or not len(blinks):
+            return deformation
+        mixed = deformation.mixed.clone()
+        still = self._deformation(source.repeat(len(blinks)), open_lids[blinks]).mixed
+        mixed[blinks] = still + LIDS_MOVED * (mixed[blinks] - still)
+        return deformation._replace(mixed=mixed)
+
+    def _at_network_side(
+        self, source: Source, motion: Tensor, open_lids: Tensor | None = None
+    ) -> tuple[Tensor, GeneratedPixels, Deformation]:
+        """Compute the moved source at the rendering side, the generated pixels and the deformation."""
+        deformation, relative = self._deformation(source, motion), motion - source.motion
+        if open_lids is not None:
+            deformation = self._with_lids(source, deformation, motion, open_lids)
         size = source.render_frame.shape[-1]
         warped = warp(source.render_frame, resize(deformation.mixed, size, size))
         generated = self.frame_decoder(source.features, warped, deformation, relative)

@@ -126,8 +126,9 @@ class PreparedSource:
             frames: one of `batches`.
         """
         latents = np.array(np.load(motion, mmap_mode="r")[frames.start : frames.stop], dtype=np.float32)
+        moved = torch.from_numpy(latents).to(self.device)
         with bf16_autocast(self.device):
-            return self.networks.autoencoder.fields(self.source, torch.from_numpy(latents).to(self.device))
+            return self.networks.autoencoder.fields(self.source, moved, self.networks.open_lids(self.source, moved))
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import itertools
 import traceback
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 import torch
 
-from dubline.framing import bars, crop
-from dubline.framing.tilted import TiltedSquare
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import OutOfMemoryError
 from dubline.orchestration.domain.jobs import Stage
@@ -25,11 +24,9 @@ from dubline.worker.media import decoded, frame, mux
 from dubline.worker.rendering import device, motion, version
 from dubline.worker.rendering.ahead import Ahead
 from dubline.worker.rendering.checkpoints import Checkpoints, NoCheckpoints
-from dubline.worker.rendering.colour_frame import ColourFrame
-from dubline.worker.rendering.full_size.compositor import Compositor
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, RenderJob, Report
 from dubline.worker.rendering.keeper import Keeper
-from dubline.worker.rendering.motion import PreparedSource
+from dubline.worker.rendering.portrait import prepare
 from dubline.worker.rendering.speech import SpeechFiles
 
 if TYPE_CHECKING:
@@ -42,8 +39,9 @@ if TYPE_CHECKING:
 
     from dubline.models.weights import Networks
     from dubline.worker.media.decoded import Decoded
-    from dubline.worker.rendering.full_size.compositor import Crops
+    from dubline.worker.rendering.full_size.compositor import Compositor, Crops
     from dubline.worker.rendering.model_cache import ModelCache
+    from dubline.worker.rendering.motion import PreparedSource
 
 _log = structlog.get_logger(__name__)
 
@@ -138,6 +136,7 @@ class _Run:
         self._reached = (Stage.PREPARING, 0.0)
         self._frames = motion.frame_count(job.duration_s, networks.preset.fps)
         self._batch = max(1, device.render_batch(networks.preset.render_batch, on) >> job.halvings)
+        self._controls = job.options.controls
         self._spans = motion.segments(self._frames, self._batch)
         self._speech = SpeechFiles(scratch, networks.preset.sample_rate_hz)
         self._done = 0
@@ -162,14 +161,11 @@ class _Run:
         """Decode the portrait; return its encoded source crop and the compositor of its still frame."""
         height_px = self._job.options.output.height_px
         still, size = files.still(height_px)
-        rows, columns = inside = bars.picture_in(still)
-        face = frame.face_in_video(self._job.face, *size, height_px).shifted(-columns.start, -rows.start)
-        picture, square = still[inside], crop.around(face)
-        tilted = TiltedSquare(square, face.centre, self._job.tilt_deg) if self._job.tilt_deg else None
-        pixels = tilted.cut(picture) if tilted else crop.cut(picture, square)
-        colours = ColourFrame.of(pixels)
-        prepared = PreparedSource.from_crop(self._networks, colours.normalised(pixels), self._device)
-        return prepared, Compositor(still, tilted or square, self._device, colours, inside)
+        face = frame.face_in_video(self._job.face, *size, height_px)
+        portrait = prepare(self._networks, still, face, self._job.tilt_deg, self._device)
+        controls = self._job.options.controls
+        self._controls = replace(controls, head_motion=controls.head_motion * portrait.head_room)
+        return portrait.source, portrait.compositor
 
     def fetch_motion(self) -> Path:
         """Fetch the motion that another worker has stored."""
@@ -191,7 +187,7 @@ class _Run:
                 self._report(Stage.SAMPLING, percent)
                 yield second
 
-        controls = self._job.options.controls
+        controls = self._controls
         for done in prepared.store_motion(speech, self._frames, self._job.options.fixed_seed, path, controls):
             percent = SAMPLED_PERCENT * done / self._frames
             self._report(Stage.SAMPLING, percent)
