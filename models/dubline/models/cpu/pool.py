@@ -39,7 +39,10 @@ class _Helper:
             self._memory = memoryview(mmap.mmap(descriptor, 0))
             inherited = other.fileno(), descriptor
             command = [sys.executable, "-m", "dubline.models.cpu.helper", *map(str, inherited)]
-            self._process = subprocess.Popen(command, pass_fds=inherited, stdin=subprocess.DEVNULL)
+            # A session of its own: a signal of the terminal must not end it before the worker has finished its part.
+            self._process = subprocess.Popen(
+                command, pass_fds=inherited, stdin=subprocess.DEVNULL, start_new_session=True
+            )
             os.close(descriptor)
         weakref.finalize(self, _end, self._connection, self._process)
         self._connection.send(list(cores))

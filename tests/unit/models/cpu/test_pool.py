@@ -51,6 +51,11 @@ def test_a_process_that_is_killed_is_an_error_of_memory_once(pool: HelperPool) -
     assert processes(pool) != [killed]
 
 
+def test_signals_of_a_terminal_do_not_reach_the_processes(pool: HelperPool) -> None:
+    (process,) = processes(pool)
+    assert os.getsid(process) != os.getsid(0)
+
+
 def test_processes_end_with_the_pool() -> None:
     pool = HelperPool([recorded(plus_one, [torch.zeros(1, 8, 4, 4)])[0]])
     (process,) = processes(pool)
