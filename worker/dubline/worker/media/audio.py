@@ -183,7 +183,7 @@ def both(file: BinaryIO, container: Container, rate_hz: int, sound_hz: int) -> D
 def _interleaved(
     frames: Iterable[AudioFrame], channels: int, rate_hz: int, sound_hz: int
 ) -> Iterator[NDArray[np.float32] | NDArray[np.int32]]:
-    read = heard = 0
+    read = used = 0
 
     def counted(whole: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
         nonlocal read
@@ -192,13 +192,13 @@ def _interleaved(
             yield frame
 
     def followed(same: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
-        nonlocal heard
+        nonlocal used
         for frame in same:
-            heard += 1
+            used += 1
             yield frame
 
     def caught_up() -> Iterator[NDArray[np.int32]]:
-        while heard < read and (part := next(sound, None)) is not None:
+        while used < read and (part := next(sound, None)) is not None:
             yield part
 
     leading, following = itertools.tee(frames)
