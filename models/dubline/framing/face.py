@@ -100,29 +100,29 @@ def find(image: Image.Image) -> FaceBox | None:
     longest = max(image.size)
     for side in SEARCH_SIDES_PX:
         scale = min(side / longest, MAX_ENLARGEMENT)
-        boxes = _detect_resized(image, scale)
+        boxes = detect_resized(image, scale)
         if boxes:
-            return _refine(image, max(boxes, key=lambda box: _prominence(box, image.size)))
+            return refine(image, max(boxes, key=lambda box: prominence(box, image.size)))
         if scale == MAX_ENLARGEMENT:
             break
     return None
 
 
-def _detect_resized(image: Image.Image, scale: float) -> list[FaceBox]:
-    """Detect faces in a copy resized by `scale`; boxes are in px of `image`."""
+def detect_resized(image: Image.Image, scale: float) -> list[FaceBox]:
+    """Detect faces in a copy of `image` resized by `scale`; boxes are in px of `image`."""
     width, height = (max(1, round(side * scale)) for side in image.size)
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0))
     return [found.box for found in detect(pixels, 1 / scale)]
 
 
-def _prominence(box: FaceBox, size: tuple[int, int]) -> float:
+def prominence(box: FaceBox, size: tuple[int, int]) -> float:
     """Return the area of a face, reduced by up to a half with its distance from the middle of the picture."""
     x, y = box.centre
     away = math.hypot(2 * x / size[0] - 1, 2 * y / size[1] - 1) / math.sqrt(2)
     return box.side**2 * (1 - min(away, 1.0) / 2)
 
 
-def _refine(image: Image.Image, box: FaceBox) -> FaceBox:
+def refine(image: Image.Image, box: FaceBox) -> FaceBox:
     """Detect one face again at three scales and average the boxes that agree with the first."""
     x, y = box.centre
     left, top = (max(0, round(centre - box.side)) for centre in (x, y))
@@ -131,7 +131,7 @@ def _refine(image: Image.Image, box: FaceBox) -> FaceBox:
     found = [
         face.shifted(left, top)
         for step in REFINED_STEPS
-        for face in _detect_resized(window, REFINED_FACE_PX * step / box.side)
+        for face in detect_resized(window, REFINED_FACE_PX * step / box.side)
     ]
     same = [face for face in found if box.is_same(face)] or [box]
     return FaceBox(*np.mean([[face.left, face.top, face.right, face.bottom] for face in same], axis=0).tolist())

@@ -61,7 +61,7 @@ def bad_files(folder: Path, astronaut: Image.Image) -> dict[str, tuple[bytes, Up
         "not_audio": (png(astronaut), SPEECH),
         "speech_silent": (wav(np.zeros(16_000)), SPEECH),
         "speech_too_short": (wav(media.tone(0.05)), SPEECH),
-        "a small face: image_too_small": (png(faint), PORTRAIT),
+        "a small face: face_too_small": (png(faint), PORTRAIT),
         "truncated speech: media_truncated": (wav(media.tone(1))[:9000], SPEECH),
     }
 

@@ -13,6 +13,7 @@ from PIL import Image
 from tests.unit.worker import media_files as media
 from tests.unit.worker import stub_networks
 
+from dubline.framing import crop
 from dubline.framing.face import FaceBox
 from dubline.options.render import MotionControls, OutputOptions, RenderOptions
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
@@ -23,6 +24,7 @@ from dubline.worker.media.container import WAV
 from dubline.worker.rendering import pipeline
 from dubline.worker.rendering.checkpoints import NoCheckpoints
 from dubline.worker.rendering.job import RenderJob
+from dubline.worker.rendering.motion import PreparedSource
 from dubline.worker.rendering.version import renderer_sha256
 
 if TYPE_CHECKING:
@@ -95,6 +97,29 @@ def test_a_job_is_rendered_and_reports_its_stages(
     assert moved > 1
     assert max(np.abs(picture.astype(int) - pictures[0])[body].mean() for picture in pictures) < 2
     assert abs(pictures[0].astype(int)[body].mean() - (16 + still[body].mean() * 219 / 255)) < 12
+
+
+def test_a_tilted_face_is_seen_upright_and_moves_where_it_is(
+    renderer: Renderer, astronaut: Image.Image, tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Pillow rotates anticlockwise.
+    astronaut.convert("RGB").rotate(-40, Image.Resampling.BICUBIC, center=FACE.centre).save(tmp_path / "tilted.png")
+    seen = []
+    encode = PreparedSource.from_crop
+    monkeypatch.setattr(PreparedSource, "from_crop", lambda *of: seen.append(of[1]) or encode(*of), raising=True)
+    speech = media.wav(tmp_path / "short.wav", media.tone(0.2))
+    request = replace(job(tmp_path / "tilted.png", speech, 0.2), options=FULL_HEIGHT, tilt_deg=40.0)
+    video = renderer.run(request, scratch, ignore)
+    square = crop.around(FACE)
+    upright = crop.cut(np.asarray(astronaut.convert("RGB")), square)
+    inner = slice(square.side // 4, -square.side // 4)
+    # The networks see other colours, but the same face.
+    assert np.corrcoef(seen[0][inner, inner].ravel(), upright[inner, inner].ravel())[0, 1] > 0.95
+    with av.open(str(video.path)) as file:
+        pictures = [frame.to_ndarray(format="gray").astype(int) for frame in file.decode(video=0)]
+    moved = np.max([np.abs(picture - pictures[0]) for picture in pictures[1:]], axis=0)
+    assert moved[90:150, 195:255].mean() > 1
+    assert moved[300:].mean() < 1
 
 
 def test_a_video_is_encoded_at_the_chosen_height(

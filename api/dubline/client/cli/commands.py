@@ -1,4 +1,4 @@
-"""The `dubline` command line: submit, batch, download, status, cancel, delete, verify, keys, usage, up."""
+"""The `dubline` command line: submit, batch, faces, download, status, cancel, delete, verify, keys, usage, up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from dubline.client.calls.consent import read_consent
 from dubline.client.calls.options import Controls, Output, RequestedOptions
 from dubline.client.calls.responses import Batch, Job
-from dubline.client.cli import administration, report, verification
+from dubline.client.cli import administration, faces, report, verification
 from dubline.client.cli.connection import connect
 from dubline.client.cli.display import progress_display
 from dubline.client.client import Client
@@ -70,6 +70,7 @@ app = typer.Typer(
 app.add_typer(administration.keys, name="keys")
 app.command()(administration.usage)
 app.command()(verification.verify)
+app.command()(faces.faces)
 app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(administration.tenants)
 
 

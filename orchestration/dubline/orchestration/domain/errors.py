@@ -88,7 +88,7 @@ class NoSuchFaceError(BadInputError):
 
 
 class ImageTooSmallError(BadInputError):
-    """The portrait, or the face in it, has too few pixels to animate. Send a larger image."""
+    """The portrait has too few pixels to animate. Send a larger image."""
 
     code = "image_too_small"
 

@@ -16,10 +16,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dubline.framing import face
-from dubline.orchestration.domain.errors import NoFaceError
 from dubline.orchestration.domain.uploads import UploadKind
-from dubline.worker.media import frame, image, track
+from dubline.worker.media import faces, image, track
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,17 +56,13 @@ def examine(question: Examination, file: BinaryIO) -> dict[str, object]:
 def _portrait(question: Examination, file: BinaryIO) -> dict[str, object]:
     media_type = image.identify(file)
     portrait = image.load(file, question.max_pixels)
-    found = face.find(portrait.picture)
-    if found is None:
-        raise NoFaceError
-    box = found.scaled(portrait.width_px / portrait.picture.width)
-    frame.face_in_video(box, portrait.width_px, portrait.height_px)
-    edges = (box.left, box.top, box.right, box.bottom)
+    found = faces.judged(portrait)
     return {
         "media_type": media_type,
         "width_px": portrait.width_px,
         "height_px": portrait.height_px,
-        "face_box": [round(edge) for edge in edges],
+        "face_box": found[0].box,
+        "faces": [one.as_json() for one in found],
     }
 
 
@@ -83,4 +77,5 @@ def answer(asked: dict[str, Any], files: list[BinaryIO]) -> Iterator[bytes]:
 
 
 if __name__ == "__main__":
+    faces.load()
     sys.exit(sandbox.work(answer))

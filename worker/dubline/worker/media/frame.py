@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from dubline.orchestration.domain.errors import ImageTooSmallError
+from dubline.orchestration.domain.errors import FaceTooSmallError
 from dubline.orchestration.domain.video_size import scale
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def face_in_video(face: FaceBox, width: int, height: int, height_px: int | None 
     """Return the box of a face in the video of an upright portrait; further arguments as for `scale`.
 
     Raises:
-        ImageTooSmallError: the face is narrower than `MIN_FACE_PX` there.
+        FaceTooSmallError: the face is narrower than `MIN_FACE_PX` there.
     """
     box = face.scaled(scale(width, height, height_px))
     if box.side < MIN_FACE_PX:
-        raise ImageTooSmallError(
+        raise FaceTooSmallError(
             f"The face would be {box.side:.0f} px wide in the video, but {MIN_FACE_PX} px are needed. "
             "Send a larger picture, or one cut closer to the face; where a height was chosen, choose a larger one."
         )

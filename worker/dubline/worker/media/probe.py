@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from dubline.orchestration.domain.errors import EmptyUploadError
+from dubline.orchestration.domain.faces import faces_from_json
 from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
 from dubline.worker.media import decoder
 from dubline.worker.media.examine import Examination
@@ -69,6 +70,10 @@ def _examine(examination: Examination, path: Path, report: Callable[[], None]) -
     question = {name: getattr(examination, name) for name in Examination.__slots__}
     with decoder.started("examine", [path], report) as process:
         result: dict[str, Any] = json.loads(b"".join(process.ask(question, ANSWER_BYTES)))
-    if "face_box" in result:
-        result["face_box"] = tuple(result["face_box"])
+    if "faces" in result:
+        try:
+            result["faces"] = faces_from_json(result["faces"])
+            result["face_box"] = result["faces"][0].box
+        except (ValueError, IndexError) as error:
+            raise decoder.undecodable() from error
     return result
