@@ -1,4 +1,4 @@
-"""Benchmark of one long job over several workers: `python -m benchmarks.sharing [--seconds 600] [--segment 0.4]`.
+"""Benchmark of one long job over several workers: `python -m benchmarks.sharing [--seconds 600] [--segment 2]`.
 
 Starts a PostgreSQL and an S3 server, and renders one job by one worker, then by two and by three. Executors, rows,
 leases and checkpoints are those of the product. The renderer waits for a fixed time instead of computing, because
@@ -121,7 +121,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0, help="length of the speech")
-    parser.add_argument("--segment", type=float, default=0.4, help="seconds that a segment takes")
+    parser.add_argument("--segment", type=float, default=2.0, help="seconds that a segment takes")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     renderer = WaitingRenderer(max(1, round(options.seconds / SEGMENT_S)), options.segment)

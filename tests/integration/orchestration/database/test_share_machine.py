@@ -19,7 +19,7 @@ from tests.integration.orchestration.database.test_store_machine import (
 from tests.integration.orchestration.rows import change, column
 
 from dubline.options.render import PRESETS
-from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind
+from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import LeaseLostError
 from dubline.orchestration.domain.jobs import FINAL, Cause, JobState
 from dubline.orchestration.domain.sharing import LEAST_SEGMENTS
@@ -68,17 +68,32 @@ class ShareMachine(StoreMachine):
                 one.ended = True
         return model, shared
 
-    @rule(lease=StoreMachine.leases)
-    def offer(self, lease: Lease) -> None:
+    @rule(lease=StoreMachine.leases, fingerprint=st.sampled_from(FINGERPRINTS))
+    def offer(self, lease: Lease, fingerprint: RenderFingerprint) -> None:
+        self.load_checkpoints(lease, fingerprint)
         model, shared = self.of(lease.job_id)
-        if model is None or model.fingerprint is None:
+        if model is None:
             return
         holds = model.state is JobState.RUNNING and model.attempts[-1].lease is lease
         assert self.accepted(lambda: self.store.shares.offer(lease, LEAST_SEGMENTS)) == holds
         shared.offered |= holds
 
+    @rule(share=shares, fingerprint=st.sampled_from(FINGERPRINTS))
+    def render_otherwise(self, share: Lease, fingerprint: RenderFingerprint) -> None:
+        """Load the checkpoints of a shared job again, as a worker that replaces its owner does."""
+        model, _ = self.of(share.job_id)
+        if model is not None and model.state is JobState.RUNNING:
+            self.load_checkpoints(model.attempts[-1].lease, fingerprint)
+
     @rule(target=shares, worker=st.sampled_from([*WORKERS, "third"]))
     def help(self, worker: str) -> Any:
+        # Otherwise few jobs are shared.
+        if not self.model:
+            self.submit(None)
+        self.claim(WORKERS[0])
+        for job_id, known in list(self.model.items()):
+            if known.state is JobState.RUNNING and not self.of(job_id)[1].offered:
+                self.offer(known.attempts[-1].lease, FINGERPRINTS[0])
         share = self.store.shares.claim(worker, 3600, "f" * 64, presets=PRESETS)
         for job_id in self.model:
             for one in self.of(job_id)[1].shares:

@@ -227,6 +227,8 @@ def test_shares_count_as_running_work_of_the_tenant(store: Store) -> None:
     acme.job()
     offered(store)
     for number in range(2):
+        # A worker that claims a share has found no job, and is alive.
+        assert store.leases.claim(f"helper-{number}:1/1", KEEP_S) is None
         share_of(store, f"helper-{number}:1/1")
     # The tenant has three of four workers, so the other one comes first although it came later.
     acme.job()
