@@ -39,16 +39,23 @@ class OpenCvEnlarger:
     def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the CPU, as `Enlarger` describes."""
         parts = (part.float().permute(0, 2, 3, 1).contiguous().numpy() for part in (displacement, generated, occlusion))
+        visible = self._patch.source[self._patch.rows, self._patch.columns]
+        enlarged = np.empty((len(displacement), *visible.shape), np.uint8)
         with _memory_errors_translated():
-            return np.stack([self._enlarge(*frame) for frame in zip(*parts, strict=True)])
+            for move, colour, share, result in zip(*parts, enlarged, strict=True):
+                self._enlarge(move, colour, share, result)
+        return enlarged
 
     def _enlarge(
-        self, displacement: NDArray[np.float32], generated: NDArray[np.float32], occlusion: NDArray[np.float32]
-    ) -> NDArray[np.uint8]:
+        self,
+        displacement: NDArray[np.float32],
+        generated: NDArray[np.float32],
+        occlusion: NDArray[np.float32],
+        enlarged: NDArray[np.uint8],
+    ) -> None:
         patch = self._patch
         moved = self._move(displacement)
         visible, columns = range(patch.side)[patch.rows], patch.columns
-        enlarged = np.empty((len(visible), len(range(patch.side)[columns]), moved.shape[2]), np.uint8)
         share, change = Rows.by_area(occlusion, patch.side), self._change(moved, generated)
         for rows in _bands(visible):
             pixels = change(rows)
@@ -59,7 +66,6 @@ class OpenCvEnlarger:
             part = pixels[:, columns]
             np.clip(np.rint(part, out=part), 0, 255, out=part)
             enlarged[rows.start - visible.start : rows.stop - visible.start] = part
-        return enlarged
 
     def _move(self, displacement: NDArray[np.float32]) -> NDArray[np.float32]:
         """Move the source's pixels; where nothing moves they are copied."""
