@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Share of samples with shapes, and with an edge.
-SHAPED: Final = 0.55
+SHAPED: Final = 0.7
 CUT_OFF: Final = 0.25
 #: Share of the shapes that have the colour of the skin, as hands have.
 SKIN: Final = 0.25
@@ -73,8 +73,8 @@ def _shape(points: NDArray[Any], random: np.random.Generator) -> NDArray[np.uint
     eyes, mouth = (points[0] + points[1]) / 2, (points[3] + points[4]) / 2
     length = float(np.hypot(*(eyes - mouth)))
     places = (mouth, points[int(random.integers(2))], eyes, random.uniform(0, SIDE_PX, 2))
-    at = places[random.choice(4, p=(0.3, 0.2, 0.1, 0.4))] + random.normal(0, 0.35 * length, 2)
-    size, angle = length * np.exp(random.normal(-0.2, 0.5, 2)), random.uniform(0, 180)
+    at = places[random.choice(4, p=(0.45, 0.2, 0.07, 0.28))] + random.normal(0, 0.25 * length, 2)
+    size, angle = length * np.exp(random.normal(-0.1, 0.5, 2)), random.uniform(0, 180)
     shape = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     box = (tuple(map(float, at)), tuple(map(float, size * 1.7)), angle)
     if random.random() < 0.5:  # noqa: PLR2004 - even odds

@@ -27,6 +27,8 @@ GRADIENT_MOST: Final = 2.0
 WARM_UP_STEPS: Final = 50
 #: Weight of coordinates against that of logits.
 COORDINATES: Final = 20.0
+#: Weight of the visible shares. With 1 the network does not learn what is covered.
+VISIBLE: Final = 6.0
 #: Weights of the nose against the middle of the face, and of the three distances that give its shape. Without them the
 #: network learns where a mean face is, and not which way it looks.
 SHAPE: Final = (3.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -75,7 +77,9 @@ def loss_of(network: PointsNetwork, samples: list[Sample]) -> Tensor:
     found = functional.binary_cross_entropy_with_logits(output[:, 13], is_face, reduction="none")
     coordinates = far + bent.sum() / (4 * faces)
     result: Tensor = (
-        COORDINATES * coordinates + (shares * is_face[:, None]).sum() / (3 * faces) + (found * is_certain).mean()
+        COORDINATES * coordinates
+        + VISIBLE * (shares * is_face[:, None]).sum() / (3 * faces)
+        + (found * is_certain).mean()
     )
     return result
 
