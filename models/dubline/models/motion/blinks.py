@@ -12,6 +12,12 @@ from torch import Tensor
 MEAN_INTERVAL_FRAMES: Final = 88
 #: Closure of the lids in each frame of a blink: they close in 0.1 s and open in 0.2 s.
 PROFILE: Final = (0.3, 0.85, 1.0, 0.9, 0.6, 0.3, 0.1)
+#: A blink of tired eyes: it takes twice the time and lids rest.
+SLOW_PROFILE: Final = (0.2, 0.55, 0.9, 1.0, 1.0, 0.95, 0.85, 0.65, 0.45, 0.3, 0.15, 0.05)
+#: Shares of slow and of incomplete blinks, and how far lids close in these: our choice, so that blinks differ.
+SLOW_SHARE: Final = 0.1
+HALF_SHARE: Final = 0.1
+HALF: Final = 0.6
 #: Least number of frames with open eyes between two blinks.
 MIN_OPEN_FRAMES: Final = 8
 #: Largest number of these frames, at any blink rate: more than an hour.
@@ -37,9 +43,16 @@ class Blinks:
         if not self.amount:
             return torch.zeros(count)
         while len(self.scheduled) < count:
-            self.scheduled = torch.cat([self.scheduled, torch.zeros(self._open_frames()), torch.tensor(PROFILE)])
+            self.scheduled = torch.cat([self.scheduled, torch.zeros(self._open_frames()), self._blink()])
         now, self.scheduled = self.scheduled[:count], self.scheduled[count:]
         return now
+
+    def _blink(self) -> Tensor:
+        """Draw a whole, a slow or an incomplete blink: the closure in each of its frames."""
+        kind = float(torch.rand((), generator=self.random, dtype=torch.float64))
+        if kind < SLOW_SHARE:
+            return torch.tensor(SLOW_PROFILE)
+        return torch.tensor(PROFILE) * (HALF if kind > 1 - HALF_SHARE else 1.0)
 
     def _open_frames(self) -> int:
         """Draw the frames until the next blink: the least number plus a gamma variate of shape 2."""

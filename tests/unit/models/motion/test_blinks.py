@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from dubline.models.motion.blinks import MAX_OPEN_FRAMES, MEAN_INTERVAL_FRAMES, MIN_OPEN_FRAMES, PROFILE, Blinks
+from dubline.models.motion.blinks import (
+    HALF,
+    HALF_SHARE,
+    MAX_OPEN_FRAMES,
+    MEAN_INTERVAL_FRAMES,
+    MIN_OPEN_FRAMES,
+    PROFILE,
+    SLOW_PROFILE,
+    SLOW_SHARE,
+    Blinks,
+)
 
 FRAMES = 30_000
 
@@ -42,6 +52,15 @@ def test_intervals_are_irregular_and_at_least_the_minimum() -> None:
 def test_blinks_do_not_depend_on_the_number_of_frames_per_call() -> None:
     whole, chunks = Blinks(1, 7), Blinks(1, 7)
     assert torch.equal(whole(500), torch.cat([chunks(count) for count in (1, 59, 3, 437)]))
+
+
+def test_some_blinks_are_slow_and_some_incomplete() -> None:
+    closure, begun = Blinks(1, 0)(FRAMES), starts(1)
+    parts = [closure[start + 1 : start + 1 + len(SLOW_PROFILE)] for start in begun[:-1]]
+    slow = sum(len(part.nonzero()) > len(PROFILE) for part in parts) / len(parts)
+    half = sum(float(part.max()) == pytest.approx(HALF) for part in parts) / len(parts)
+    assert slow == pytest.approx(SLOW_SHARE, abs=0.05)
+    assert half == pytest.approx(HALF_SHARE, abs=0.05)
 
 
 def test_another_seed_gives_other_blinks() -> None:
