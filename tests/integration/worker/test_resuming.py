@@ -185,9 +185,11 @@ def test_a_job_of_another_release_is_rendered_anew(
     assert [attempt.cause for attempt in store.jobs.attempts(tenant, job_id)][-2:] == [Cause.SHUTDOWN, None]
 
 
-def still(self: stub_networks.StubAutoencoder, source: stub_networks.StubSource, motion: torch.Tensor) -> Fields:
+def still(
+    self: stub_networks.StubAutoencoder, source: stub_networks.StubSource, motion: torch.Tensor, lids: torch.Tensor
+) -> Fields:
     """Return fields that move nothing, as another version of the networks' code might."""
-    return FIELDS(self, source, torch.zeros_like(motion))
+    return FIELDS(self, source, torch.zeros_like(motion), lids)
 
 
 def test_a_graceful_shutdown_interrupts_sampling(
@@ -276,7 +278,7 @@ def test_too_little_memory_halves_the_batch_once(
 ) -> None:
     sizes: list[int] = []
 
-    def exhaust(_self: stub_networks.StubAutoencoder, _source: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
+    def exhaust(_self: object, _source: object, motion: torch.Tensor, _open_lids: object) -> torch.Tensor:
         sizes.append(len(motion))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
