@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dubline.framing.face import FaceBox
-from dubline.orchestration.domain.errors import ImageTooSmallError
+from dubline.orchestration.domain.errors import FaceTooSmallError
 from dubline.orchestration.domain.video_size import LONG_SIDE_PX, SHORT_SIDE_PX
 from dubline.worker.media import frame
 
@@ -67,5 +67,5 @@ def test_a_face_that_is_too_small_at_the_chosen_height_is_refused() -> None:
     face = FaceBox(200, 200, 300, 300)
     assert frame.face_in_video(face, 512, 512).side == 100
     assert frame.face_in_video(face, 512, 512, 256).side == 50
-    with pytest.raises(ImageTooSmallError, match="25 px wide"):
+    with pytest.raises(FaceTooSmallError, match="25 px wide"):
         frame.face_in_video(face, 512, 512, 128)
