@@ -26,6 +26,7 @@ from dubline.orchestration.database.store.jobs import Jobs
 from dubline.orchestration.database.store.outbox import Outbox
 from dubline.orchestration.database.store.predictions import Predictions
 from dubline.orchestration.database.store.restored import Restored
+from dubline.orchestration.database.store.sharing.shares import Shares
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.database.store.uploads import Uploads
 from dubline.orchestration.database.store.weights import Weights
@@ -53,6 +54,7 @@ CLASSES: Final = (
     Outbox,
     Predictions,
     Restored,
+    Shares,
     Tenants,
     Uploads,
     UsageTotals,
@@ -94,6 +96,15 @@ INTERNAL: Final = frozenset(
         "Restored.repair_events",
         "Restored.results",
         "Restored.tenants",
+        "Shares.claim",
+        "Shares.end",
+        "Shares.end_expired",
+        "Shares.load_motion",
+        "Shares.offer",
+        "Shares.progress",
+        "Shares.renew",
+        "Shares.reserve",
+        "Shares.save_checkpoint",
         "Uploads.accept",
         "Uploads.claim",
         "Uploads.reject",

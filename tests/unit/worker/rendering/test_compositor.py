@@ -271,7 +271,7 @@ def test_no_pixel_depends_on_the_height_of_the_bands(
 
 def test_the_memory_of_a_frame_is_little_more_than_its_moved_pixels() -> None:
     side = 1024
-    source = np.zeros((side, side, 1), dtype=np.float32)
+    source = np.zeros((1, side, side), dtype=np.float32)
     enlarger = opencv.OpenCvEnlarger(Patch(source, slice(0, side), slice(0, side)))
     moved, generated = moving_fields(1)
     enlarger(moved, generated.colour[:, :1], generated.occlusion)
@@ -288,11 +288,12 @@ def test_the_memory_of_a_frame_is_little_more_than_its_moved_pixels() -> None:
 @pytest.mark.parametrize("interpolation", [cv2.INTER_LINEAR, cv2.INTER_CUBIC])
 @pytest.mark.parametrize("side", [9, 40, 100, 333])
 def test_rows_are_those_of_a_resampled_field(side: int, interpolation: int) -> None:
-    field = np.random.default_rng(0).standard_normal((40, 40, 2)).astype(np.float32)
+    field = np.random.default_rng(0).standard_normal((40, 40)).astype(np.float32)
     rows = Rows(field, side, interpolation)
     expected = cv2.resize(field, (side, side), interpolation=interpolation)
-    found = np.concatenate([rows(slice(0, 4)), rows(slice(4, side))])
+    found = np.concatenate([rows(slice(0, 4)), rows(slice(4, 5)), rows(slice(5, side))])
     assert np.abs(found - expected).max() < 1e-4
+    assert (found == rows(slice(0, side))).all()
 
 
 def test_the_frames_of_a_batch_keep_their_order(frame: NDArray[np.uint8]) -> None:

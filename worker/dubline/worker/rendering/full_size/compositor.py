@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
 from dubline.framing import crop
@@ -17,7 +18,6 @@ from dubline.worker.rendering.full_size.patch import Patch
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from dubline.framing.crop import Square
@@ -31,9 +31,9 @@ class Crops(NamedTuple):
     """The moving crop in one batch of frames, at full size: its part inside the frame."""
 
     luma: NDArray[np.uint8]
-    """(B, h, w, 1)."""
+    """(B, 1, h, w)."""
     chroma: NDArray[np.uint8]
-    """(B, h / 2, w / 2, 2)."""
+    """(B, 2, h / 2, w / 2)."""
 
 
 class Compositor:
@@ -72,7 +72,8 @@ class Compositor:
         rows = slice(rows.start - square.top, rows.stop - square.top)
         columns = slice(columns.start - square.left, columns.stop - square.left)
         source = planes.split(crop.cut(visible, square))
-        parts = Patch(source.luma[..., None], rows, columns), Patch(source.chroma, *_halves((rows, columns)))
+        chroma = np.ascontiguousarray(source.chroma.transpose(2, 0, 1))
+        parts = Patch(source.luma[None], rows, columns), Patch(chroma, *_halves((rows, columns)))
         self._enlarge_luma, self._enlarge_chroma = (_enlarger(part, device) for part in parts)
         to_planes = colours.to_source()
         # The networks' colour is in [-1, 1].
@@ -107,8 +108,8 @@ class Compositor:
         """
         for batch in batches:
             for luma, chroma in zip(*batch, strict=True):
-                self._luma[:] = luma[..., 0]
-                self._chroma[:] = chroma.transpose(2, 0, 1)
+                self._luma[:] = luma[0]
+                self._chroma[:] = chroma
                 yield self._frame.buffer
 
 

@@ -26,7 +26,7 @@ class TorchEnlarger:
 
     def __init__(self, patch: Patch, device: torch.device) -> None:
         self._rows, self._columns, self._side = patch.rows, patch.columns, patch.side
-        self._source = torch.from_numpy(patch.source).to(device).permute(2, 0, 1)
+        self._source = torch.from_numpy(patch.source).to(device)
 
     def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the device, as `Enlarger` describes."""
@@ -39,7 +39,7 @@ class TorchEnlarger:
             change = resize(generated - resize(moved, network, network), side, side, bicubic=True)
         pixels = (moved + resize(occlusion, side, side) * change)[..., self._rows, self._columns]
         pixels = pixels.round().clamp_(0, 255).to(torch.uint8)
-        return to_host(pixels.permute(0, 2, 3, 1).contiguous())
+        return to_host(pixels.contiguous())
 
 
 def to_host(pixels: Tensor) -> NDArray[np.uint8]:

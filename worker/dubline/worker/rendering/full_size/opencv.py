@@ -34,63 +34,64 @@ class OpenCvEnlarger:
 
     def __init__(self, patch: Patch) -> None:
         self._patch = patch
-        self._columns = np.arange(patch.side, dtype=np.float32)
+        self._places = np.arange(patch.side, dtype=np.float32)
 
     def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the CPU, as `Enlarger` describes."""
-        parts = (part.float().permute(0, 2, 3, 1).contiguous().numpy() for part in (displacement, generated, occlusion))
-        visible = self._patch.source[self._patch.rows, self._patch.columns]
-        enlarged = np.empty((len(displacement), *visible.shape), np.uint8)
+        patch = self._patch
+        parts = (part.float().contiguous().numpy() for part in (displacement, generated, occlusion))
+        enlarged = np.empty((len(displacement), *patch.source[:, patch.rows, patch.columns].shape), np.uint8)
         with _memory_errors_translated():
-            for move, colour, share, result in zip(*parts, enlarged, strict=True):
-                self._enlarge(move, colour, share, result)
+            for move, colours, shares, results in zip(*parts, enlarged, strict=True):
+                moved, share = self._move(move), Rows.by_area(shares[0], patch.side)
+                for plane, colour, result in zip(moved, colours, results, strict=True):
+                    self._paint(plane, colour, share, result)
         return enlarged
 
-    def _enlarge(
-        self,
-        displacement: NDArray[np.float32],
-        generated: NDArray[np.float32],
-        occlusion: NDArray[np.float32],
-        enlarged: NDArray[np.uint8],
+    def _move(self, displacement: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Move the source's pixels; rows and columns in which nothing moves are copied."""
+        source, side = self._patch.source, self._patch.side
+        moved = source.copy()
+        x, y = (Rows(axis * np.float32(side / 2), side, cv2.INTER_LINEAR) for axis in displacement)
+        ends = [(axis.columns.start or 0, axis.columns.stop) for axis in (x, y) if axis.columns.stop]
+        columns = slice(min((first for first, _ in ends), default=0), max((last for _, last in ends), default=0))
+        for rows in _bands(range(side)):
+            if x.is_zero(rows) and y.is_zero(rows):
+                continue
+            to_x = x(rows)[:, columns] + self._places[columns]
+            to_y = y(rows)[:, columns] + self._places[rows, None]
+            for pixels, plane in zip(source, moved, strict=True):
+                plane[rows, columns] = cv2.remap(pixels, to_x, to_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return moved
+
+    def _paint(
+        self, moved: NDArray[np.float32], generated: NDArray[np.float32], share: Rows, enlarged: NDArray[np.uint8]
     ) -> None:
-        patch = self._patch
-        moved = self._move(displacement)
-        visible, columns = range(patch.side)[patch.rows], patch.columns
-        share, change = Rows.by_area(occlusion, patch.side), self._change(moved, generated)
+        """Blend generated pixels into the moved ones, which are overwritten, and write the part inside the frame."""
+        patch, painted, change = self._patch, share.columns, self._change(moved, generated)
+        visible = range(patch.side)[patch.rows]
         for rows in _bands(visible):
-            pixels = change(rows)
-            if patch.side <= generated.shape[0]:
-                pixels = pixels - moved[rows]
-            pixels *= share(rows)
-            pixels += moved[rows]
-            part = pixels[:, columns]
+            pixels = moved[rows]
+            if not share.is_zero(rows):
+                paint = change(rows)[:, painted]
+                if patch.side <= len(generated):
+                    paint -= pixels[:, painted]
+                paint *= share(rows)[:, painted]
+                pixels[:, painted] += paint
+            part = pixels[:, patch.columns]
             np.clip(np.rint(part, out=part), 0, 255, out=part)
             enlarged[rows.start - visible.start : rows.stop - visible.start] = part
-
-    def _move(self, displacement: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Move the source's pixels; where nothing moves they are copied."""
-        source, side = self._patch.source, self._patch.side
-        moved, shift = source.copy(), Rows(displacement * np.float32(side / 2), side, cv2.INTER_LINEAR)
-        for rows in _bands(range(side)):
-            if shift.is_zero(rows):
-                continue
-            positions = shift(rows)
-            positions[..., 0] += self._columns
-            positions[..., 1] += self._columns[rows, None]
-            part = cv2.remap(source, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-            moved[rows] = part.reshape(moved[rows].shape)
-        return moved
 
     def _change(self, moved: NDArray[np.float32], generated: NDArray[np.float32]) -> Rows:
         """Return what the generated pixels change, or, for a crop that is not larger, the generated pixels.
 
         Detail finer than a generated pixel stays the source's own.
         """
-        side, network = self._patch.side, generated.shape[0]
+        side, network = self._patch.side, len(generated)
         if side <= network:
             return Rows.by_area(generated, side)
         smaller = cv2.resize(moved, (network, network), interpolation=cv2.INTER_AREA)
-        return Rows(generated - smaller.reshape(generated.shape), side, cv2.INTER_CUBIC)
+        return Rows(generated - smaller, side, cv2.INTER_CUBIC)
 
 
 def _bands(rows: range) -> Iterator[slice]:

@@ -16,7 +16,7 @@ class Patch:
     """What all frames of one plane have in common. C channels: 1 of luma or 2 of chroma."""
 
     source: NDArray[np.float32]
-    """(side, side, C), the pixels of the crop."""
+    """(C, side, side), contiguous: the pixels of the crop."""
     rows: slice
     """Rows of the crop that are inside the frame."""
     columns: slice
@@ -25,7 +25,7 @@ class Patch:
     @property
     def side(self) -> int:
         """Of the crop in this plane, px."""
-        side: int = self.source.shape[0]
+        side: int = self.source.shape[-1]
         return side
 
 
@@ -41,5 +41,5 @@ class Enlarger(Protocol):
             occlusion: (B, 1, S, S) in [0, 1].
 
         Returns:
-            (B, h, w, C), the part inside the frame.
+            (B, C, h, w), the part inside the frame.
         """

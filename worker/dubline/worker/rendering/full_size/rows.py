@@ -12,28 +12,35 @@ if TYPE_CHECKING:
 
 #: Parameter of OpenCV's cubic interpolation.
 CUBIC: Final = -0.75
+#: Rows above and below a band that its interpolation reads.
+NEIGHBOURS: Final = 2
 
 
 class Rows:
     """Resamples between rows as `cv2.resize` does, and leaves the columns to it.
 
     Args:
-        field: (h, h, C).
+        field: (h, h).
         side: of the square.
         interpolation: `cv2.INTER_LINEAR` or `cv2.INTER_CUBIC`.
+
+    Attributes:
+        columns: columns of the square; the field is 0 in all others.
     """
 
     def __init__(self, field: NDArray[np.float32], side: int, interpolation: int) -> None:
         self._field, self._side, self._interpolation = field, side, interpolation
         self._places, self._weights = _taps(field.shape[0], side, interpolation)
-        self._used: NDArray[np.bool_] = np.any(field, axis=(1, 2))
+        self._used: NDArray[np.bool_] = np.any(field, axis=1)
+        used = np.flatnonzero(np.any(field, axis=0)[self._places].any(axis=0))
+        self.columns = slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0)
 
     @classmethod
     def by_area(cls, field: NDArray[np.float32], side: int) -> Self:
         """Resample to a smaller side by the mean of what each pixel covers, to others linearly."""
         if side < len(field):
-            smaller = cv2.resize(field, (side, side), interpolation=cv2.INTER_AREA)
-            field = smaller.reshape(side, side, field.shape[2])
+            smaller: NDArray[np.float32] = cv2.resize(field, (side, side), interpolation=cv2.INTER_AREA)
+            field = smaller
         return cls(field, side, cv2.INTER_LINEAR)
 
     def is_zero(self, rows: slice) -> bool:
@@ -41,17 +48,19 @@ class Rows:
         return not self._used[self._places[:, rows]].any()
 
     def __call__(self, rows: slice) -> NDArray[np.float32]:
-        """Return rows of the square, (n, side, C)."""
+        """Return rows of the square, (n, side)."""
         field = self._field
         if len(field) == self._side:
             return field[rows].copy()
-        pairs = zip(self._weights[:, rows], self._places[:, rows], strict=True)
-        parts = [weights[:, None, None] * field[places] for weights, places in pairs]
+        # With neighbours on either side, a row does not depend on where the band begins and ends.
+        near = np.arange(rows.start - NEIGHBOURS, rows.stop + NEIGHBOURS).clip(0, self._side - 1)
+        pairs = zip(self._weights[:, near], self._places[:, near], strict=True)
+        parts = [weights[:, None] * field[places] for weights, places in pairs]
         between = sum(parts[1:], parts[0])
         resized: NDArray[np.float32] = cv2.resize(
             between, (self._side, len(between)), interpolation=self._interpolation
         )
-        return resized.reshape(len(between), self._side, field.shape[2])
+        return resized[NEIGHBOURS:-NEIGHBOURS]
 
 
 def _taps(length: int, side: int, interpolation: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
