@@ -210,6 +210,8 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
     "Uploads.page of speech of a hash": lambda store: _uploads(store, kind=UploadKind.SPEECH, sha256=SHA256),
     "Uploads.rescue_expired": lambda store: store.uploads.rescue_expired(),
     "Leases.rescue_expired": lambda store: store.leases.rescue_expired(),
+    "Shares.claim": lambda store: store.shares.claim("host:1/1", LEASE_S, "0" * 64, presets=("base", "tiny")),
+    "Shares.end_expired": lambda store: store.shares.end_expired(),
     "Leases.expire_deadlines": lambda store: store.leases.expire_deadlines(),
     "Deletions.upload in finished jobs": lambda store: _in_use(store, PORTRAIT),
     "Deletions.upload in waiting jobs": lambda store: _in_use(store, WAITING_PORTRAIT),

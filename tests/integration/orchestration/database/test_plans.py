@@ -35,6 +35,8 @@ BY_KEY: Final = frozenset(
         *("Jobs.cancel", "Jobs.insert", "Keys.create", "Keys.issue", "Keys.revoke", "Keys.rotate"),
         *("Leases.fail", "Leases.finish", "Leases.load_checkpoints", "Leases.progress", "Leases.release"),
         *("Leases.renew", "Leases.retry", "Leases.save_checkpoint", "Outbox.publish"),
+        *("Shares.end", "Shares.load_motion", "Shares.offer", "Shares.progress", "Shares.renew", "Shares.reserve"),
+        "Shares.save_checkpoint",
         *("Tenants.limits", "Tenants.set_limits", "Uploads.accept", "Uploads.insert", "Uploads.insert_once"),
         *("Uploads.mark_probing", "Uploads.reject", "Uploads.reject_pending", "Uploads.release", "Uploads.renew"),
         *(

@@ -45,7 +45,7 @@ class OpenCvEnlarger:
             for move, colours, shares, results in zip(*parts, enlarged, strict=True):
                 moved, share = self._move(move), Rows.by_area(shares[0], patch.side)
                 for plane, colour, result in zip(moved, colours, results, strict=True):
-                    self._paint(plane, colour, share, result)
+                    self._blend(plane, colour, share, result)
         return enlarged
 
     def _move(self, displacement: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -64,20 +64,20 @@ class OpenCvEnlarger:
                 plane[rows, columns] = cv2.remap(pixels, to_x, to_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return moved
 
-    def _paint(
+    def _blend(
         self, moved: NDArray[np.float32], generated: NDArray[np.float32], share: Rows, enlarged: NDArray[np.uint8]
     ) -> None:
         """Blend generated pixels into the moved ones, which are overwritten, and write the part inside the frame."""
-        patch, painted, change = self._patch, share.columns, self._change(moved, generated)
+        patch, covered, change = self._patch, share.columns, self._change(moved, generated)
         visible = range(patch.side)[patch.rows]
         for rows in _bands(visible):
             pixels = moved[rows]
             if not share.is_zero(rows):
-                paint = change(rows)[:, painted]
+                shown = change(rows)[:, covered]
                 if patch.side <= len(generated):
-                    paint -= pixels[:, painted]
-                paint *= share(rows)[:, painted]
-                pixels[:, painted] += paint
+                    shown -= pixels[:, covered]
+                shown *= share(rows)[:, covered]
+                pixels[:, covered] += shown
             part = pixels[:, patch.columns]
             np.clip(np.rint(part, out=part), 0, 255, out=part)
             enlarged[rows.start - visible.start : rows.stop - visible.start] = part
