@@ -111,7 +111,7 @@ def job(described: Mapping[str, Any]) -> RenderJob:
 
 
 def family_s() -> float:
-    """Return the processor time of this process and of all its descendants, s: helpers of ncnn outlive a job."""
+    """Return the processor time of this process and of all its descendants, s: those of ncnn outlive a job."""
     return sum(map(processor_s, family(os.getpid())))
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from dubline.models.cpu.core_process import Layers
 from dubline.models.cpu.graph import record
-from dubline.models.cpu.helper import Layers
-from dubline.models.cpu.pool import HelperPool
+from dubline.models.cpu.pool import ProcessPool
 from dubline.models.cpu.shapes import Shapes
 from dubline.models.layers import WithCore
 
@@ -29,7 +29,7 @@ class NcnnCore:
         size_bytes: memory of its weights in one process.
     """
 
-    def __init__(self, pool: HelperPool, number: int, size_bytes: int) -> None:
+    def __init__(self, pool: ProcessPool, number: int, size_bytes: int) -> None:
         self._pool, self._number, self.size_bytes = pool, number, size_bytes
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -75,7 +75,7 @@ def compile_cores(autoencoder: Autoencoder) -> None:
         source = autoencoder.encode_source(torch.zeros(1, 3, side, side))
         autoencoder.fields(source, source.motion)
     cores = [recorder.layers for recorder in recorders if recorder.layers is not None]
-    pool = HelperPool(cores)
+    pool = ProcessPool(cores)
     for number, (network, layers) in enumerate(zip(networks, cores, strict=True)):
         # ncnn keeps the 3 x 3 weights, which are nearly all, as 6 x 6 values.
         network.compiled = NcnnCore(pool, number, 4 * len(layers.weights))

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from dubline.models.cpu.helper import Layers
+    from dubline.models.cpu.core_process import Layers
     from dubline.models.cpu.shapes import Shape
 
 
-class _Helper:
+class _CoreProcess:
     """One process; one thread uses it at a time. It ends with this object."""
 
     def __init__(self, cores: Sequence[Layers]) -> None:
@@ -38,7 +38,7 @@ class _Helper:
             os.ftruncate(descriptor, max(layers.shapes.size_bytes for layers in cores))
             self._memory = memoryview(mmap.mmap(descriptor, 0))
             inherited = other.fileno(), descriptor
-            command = [sys.executable, "-m", "dubline.models.cpu.helper", *map(str, inherited)]
+            command = [sys.executable, "-m", "dubline.models.cpu.core_process", *map(str, inherited)]
             # A session of its own: a signal of the terminal must not end it before the worker has finished its part.
             self._process = subprocess.Popen(
                 command, pass_fds=inherited, stdin=subprocess.DEVNULL, start_new_session=True
@@ -78,12 +78,12 @@ def _tensor(memory: memoryview, shape: Shape) -> Tensor:
 
 
 def _end(connection: Connection, process: subprocess.Popen[bytes]) -> None:
-    """End a helper: it reads the end of the connection."""
+    """End a process: it reads the end of the connection."""
     connection.close()
     process.wait()
 
 
-class HelperPool:
+class ProcessPool:
     """Computes cores in processes, which are started when a thread finds none that is free.
 
     Args:
@@ -93,7 +93,7 @@ class HelperPool:
     def __init__(self, cores: Sequence[Layers]) -> None:
         self._cores = cores
         # Ends of a deque are exchanged between threads without a lock.
-        self._free: deque[_Helper] = deque([_Helper(cores)])
+        self._free: deque[_CoreProcess] = deque([_CoreProcess(cores)])
 
     def compute(self, number: int, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Compute the outputs of a batch. Several threads may call it at once.
@@ -107,10 +107,12 @@ class HelperPool:
             RuntimeError: it ended otherwise.
         """
         try:
-            helper = self._free.pop()
+            process = self._free.pop()
         except IndexError:
-            helper = _Helper(self._cores)
-        parts = [helper.compute(number, part) for part in zip(*(one.split(MOST_FRAMES) for one in inputs), strict=True)]
-        # After an error the helper is dropped.
-        self._free.append(helper)
+            process = _CoreProcess(self._cores)
+        parts = [
+            process.compute(number, part) for part in zip(*(one.split(MOST_FRAMES) for one in inputs), strict=True)
+        ]
+        # After an error the process is dropped.
+        self._free.append(process)
         return tuple(torch.cat(results) for results in zip(*parts, strict=True))

@@ -1,4 +1,4 @@
-"""Where the tensors of a core lie in memory that a process shares with its helper. Imports no torch and no numpy."""
+"""Where the tensors of a core lie in memory that a process shares with its child. Imports no torch and no numpy."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dubline.models.cpu.autoencoder import recorded
 from dubline.models.cpu.graph import UnsupportedOperationError, record
-from dubline.models.cpu.pool import HelperPool
+from dubline.models.cpu.pool import ProcessPool
 from dubline.models.cpu.shapes import MOST_FRAMES
 from dubline.models.layers import ConvBlock, Modulation, ResidualBlock, upsample
 
@@ -51,12 +51,12 @@ def inputs(batch: int) -> list[Tensor]:
 
 
 @pytest.fixture(scope="module")
-def pool(network: Network) -> HelperPool:
-    return HelperPool([recorded(network.core, inputs(1))[0]])
+def pool(network: Network) -> ProcessPool:
+    return ProcessPool([recorded(network.core, inputs(1))[0]])
 
 
 @torch.no_grad()
-def test_every_translated_operation_equals_torch(network: Network, pool: HelperPool) -> None:
+def test_every_translated_operation_equals_torch(network: Network, pool: ProcessPool) -> None:
     given = inputs(3)
     for found, expected in zip(pool.compute(0, given), network.core(*given), strict=True):
         assert found.shape == expected.shape
@@ -64,7 +64,7 @@ def test_every_translated_operation_equals_torch(network: Network, pool: HelperP
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_bytes_depend_on_no_batch_size(pool: HelperPool) -> None:
+def test_bytes_depend_on_no_batch_size(pool: ProcessPool) -> None:
     given = inputs(2 * MOST_FRAMES + 3)
     whole = pool.compute(0, given)
     for frame in (0, 5, 2 * MOST_FRAMES + 2):

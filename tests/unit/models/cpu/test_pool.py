@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dubline.models.cpu.autoencoder import recorded
-from dubline.models.cpu.pool import HelperPool
+from dubline.models.cpu.pool import ProcessPool
 
 
 def plus_one(tensor: Tensor) -> tuple[Tensor, ...]:
@@ -21,15 +21,15 @@ def plus_one(tensor: Tensor) -> tuple[Tensor, ...]:
 
 
 @pytest.fixture
-def pool() -> HelperPool:
-    return HelperPool([recorded(plus_one, [torch.zeros(1, 8, 4, 4)])[0]])
+def pool() -> ProcessPool:
+    return ProcessPool([recorded(plus_one, [torch.zeros(1, 8, 4, 4)])[0]])
 
 
-def processes(pool: HelperPool) -> list[int]:
-    return [helper._process.pid for helper in pool._free]
+def processes(pool: ProcessPool) -> list[int]:
+    return [process._process.pid for process in pool._free]
 
 
-def test_threads_that_compute_at_once_have_a_process_each(pool: HelperPool) -> None:
+def test_threads_that_compute_at_once_have_a_process_each(pool: ProcessPool) -> None:
     together = Barrier(3)
 
     def compute(value: int) -> bool:
@@ -42,7 +42,7 @@ def test_threads_that_compute_at_once_have_a_process_each(pool: HelperPool) -> N
     assert 1 <= len(set(processes(pool))) <= 3
 
 
-def test_a_process_that_is_killed_is_an_error_of_memory_once(pool: HelperPool) -> None:
+def test_a_process_that_is_killed_is_an_error_of_memory_once(pool: ProcessPool) -> None:
     (killed,) = processes(pool)
     os.kill(killed, signal.SIGKILL)
     with pytest.raises(MemoryError, match="was killed"):
@@ -51,13 +51,13 @@ def test_a_process_that_is_killed_is_an_error_of_memory_once(pool: HelperPool) -
     assert processes(pool) != [killed]
 
 
-def test_signals_of_a_terminal_do_not_reach_the_processes(pool: HelperPool) -> None:
+def test_signals_of_a_terminal_do_not_reach_the_processes(pool: ProcessPool) -> None:
     (process,) = processes(pool)
     assert os.getsid(process) != os.getsid(0)
 
 
 def test_processes_end_with_the_pool() -> None:
-    pool = HelperPool([recorded(plus_one, [torch.zeros(1, 8, 4, 4)])[0]])
+    pool = ProcessPool([recorded(plus_one, [torch.zeros(1, 8, 4, 4)])[0]])
     (process,) = processes(pool)
     del pool
     gc.collect()
@@ -66,7 +66,7 @@ def test_processes_end_with_the_pool() -> None:
         os.kill(process, 0)
 
 
-def test_inputs_are_not_changed(pool: HelperPool) -> None:
+def test_inputs_are_not_changed(pool: ProcessPool) -> None:
     given = torch.zeros(2, 8, 4, 4)
     pool.compute(0, [given])
     assert not given.any()

@@ -1,4 +1,6 @@
-"""A process that computes cores with ncnn: `python -m dubline.models.cpu.helper CONNECTION MEMORY`, two descriptors.
+"""A process that computes cores with ncnn: `python -m dubline.models.cpu.core_process CONNECTION MEMORY`.
+
+Both arguments are numbers of inherited descriptors.
 
 The Python module of ncnn does not release the interpreter's lock while it computes, so threads of one process would
 wait for each other. Imports neither torch nor numpy: it is small and starts soon. Ends with the connection.
