@@ -13,10 +13,13 @@ import skimage.data
 import structlog
 from hypothesis import settings
 from PIL import Image
+from tests.forks import Forks
 
 from dubline.embedded.environment import inherited
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from xdist.remote import Producer
     from xdist.scheduler import LoadFileScheduling
 
@@ -73,6 +76,12 @@ def _plain_logs() -> None:
             structlog.processors.JSONRenderer(default=str),
         ]
     )
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    with Forks() as forks:
+        yield forks
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from benchmarks.chaos.testbed.testbed import API, MAINTENANCE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.forks import Forks
+
 # Few jobs, because the start of the stack takes most of the time. The seed draws a schedule in which a worker is paused
 # early, the API is killed before the last batch is sent, and the last kill comes well before the last job.
 PLAN = light.Plan(
@@ -32,10 +34,10 @@ PLAN = light.Plan(
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def history(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Path:
     folder = tmp_path_factory.mktemp("chaos")
     path = folder / "history.jsonl"
-    with History(path) as history:
+    with forks.embedded(), History(path) as history:
         light.run(PLAN, history, folder)
     return path
 

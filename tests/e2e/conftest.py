@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import wave
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import TYPE_CHECKING
 
 import av
 import pytest
+from tests.forks import PYTHON
 from tests.integration.embedded.processes import eventually, running_in
 
 from dubline.client import Client
@@ -16,6 +20,10 @@ from dubline.embedded import Stack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.forks import Forks
+
+#: Runs the command line with the service.
+Dubline = Callable[..., CompletedProcess[str]]
 DEMO = Path(__file__).parents[2] / "demo"
 RATE_HZ = 22_050
 SHORT_S = 0.8
@@ -30,9 +38,9 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="package")
-def stack() -> Iterator[Stack]:
+def stack(forks: Forks) -> Iterator[Stack]:
     """The running service; its graceful stop after the last test leaves no process and no folder."""
-    with Stack(SETTINGS) as started:
+    with forks.embedded(), Stack(SETTINGS) as started:
         yield started
     eventually(lambda: not started.folder.exists() and not running_in(started.folder))
 
@@ -41,6 +49,15 @@ def stack() -> Iterator[Stack]:
 def client(stack: Stack) -> Iterator[Client]:
     with Client(stack.url, stack.key) as opened:
         yield opened
+
+
+@pytest.fixture
+def dubline(stack: Stack, forks: Forks) -> Dubline:
+    def dubline(*words: object) -> CompletedProcess[str]:
+        environ = {**os.environ, "DUBLINE_URL": stack.url, "DUBLINE_API_KEY": stack.key}
+        return forks.run([*PYTHON, "dubline.client", *map(str, words)], environ, 240)
+
+    return dubline
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,4 @@
+# ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
 """Cancelling a running batch and deleting it with its files."""
 
 from __future__ import annotations
@@ -7,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.test_batch import HALF_WAY, WITHIN_S, keys_below
-from tests.e2e.test_command_line import dubline
 from tests.integration.embedded.processes import eventually
 
 from dubline.client.calls.jobs import NewJob
@@ -15,6 +15,8 @@ from dubline.client.errors import RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.e2e.conftest import Dubline
 
     from dubline.client import Client
     from dubline.embedded import Stack
@@ -34,7 +36,7 @@ def long_speech(short_speech: Path, tmp_path: Path) -> Path:
 
 
 def test_a_running_batch_is_cancelled_and_deleted_with_its_files(
-    stack: Stack, client: Client, demo: Path, short_speech: Path, long_speech: Path
+    stack: Stack, client: Client, dubline: Dubline, demo: Path, short_speech: Path, long_speech: Path
 ) -> None:
     portrait = client.uploads.send(demo / "portraits/ada.jpg", "portrait")
     long, short = (client.uploads.send(path, "speech") for path in (long_speech, short_speech))
@@ -49,7 +51,7 @@ def test_a_running_batch_is_cancelled_and_deleted_with_its_files(
     assert refused.value.code == "upload_in_use"
 
     eventually(lambda: client.jobs.get(stopped.id).stage in HALF_WAY, WITHIN_S)
-    process = dubline(stack, "cancel", batch.id)
+    process = dubline("cancel", batch.id)
     assert (process.returncode, process.stdout) == (0, f"batch {batch.id}: 1 succeeded, 1 cancelled, 100 %\n")
     assert [attempt.cause for attempt in client.jobs.get(stopped.id).attempts] == ["cancelled"]
     after = client.jobs.create(NewJob(portrait_upload_id=portrait.id, speech_upload_id=short.id, preset="tiny"))
@@ -58,7 +60,7 @@ def test_a_running_batch_is_cancelled_and_deleted_with_its_files(
     assert client.jobs.get(stopped.id).state == "cancelled"
 
     assert len(keys_below(stack, f"results/{done.id}/")) == 1
-    process = dubline(stack, "delete", batch.id, "--inputs")
+    process = dubline("delete", batch.id, "--inputs")
     assert process.returncode == 0
     assert process.stdout.startswith(f"batch {batch.id} is deleted. Audit entry: ")
     gone = {done.id, stopped.id, long.id}
@@ -67,4 +69,4 @@ def test_a_running_batch_is_cancelled_and_deleted_with_its_files(
     assert len([key for key in keys_below(stack) if any(one in key for one in (portrait.id, short.id, after.id))]) == 3
     assert client.jobs.get(after.id).result
     for words in (("status", batch.id), ("status", done.id), ("delete", batch.id)):
-        assert dubline(stack, *words).returncode == 2
+        assert dubline(*words).returncode == 2

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import av
@@ -13,20 +10,9 @@ import av
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dubline.embedded import Stack
+    from tests.e2e.conftest import Dubline
 
 FPS = 25
-
-
-def dubline(stack: Stack, *words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dubline.client", *map(str, words)],
-        env={**os.environ, "DUBLINE_URL": stack.url, "DUBLINE_API_KEY": stack.key},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
 
 
 def duration_s(speech: Path) -> float:
@@ -36,11 +22,11 @@ def duration_s(speech: Path) -> float:
 
 
 def test_submit_renders_a_video_as_long_as_the_speech(
-    stack: Stack, demo: Path, short_speech: Path, tmp_path: Path
+    dubline: Dubline, demo: Path, short_speech: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "ben.mp4"
     files = ("--portrait", demo / "portraits/ben.jpg", "--speech", short_speech, "--out", out)
-    done = dubline(stack, "submit", *files, "--preset", "tiny")
+    done = dubline("submit", *files, "--preset", "tiny")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0] == "ben.mp4: uploading"
     assert done.stdout.splitlines()[-2].startswith("ben.mp4: done")
@@ -58,10 +44,10 @@ def test_submit_renders_a_video_as_long_as_the_speech(
     assert frames >= math.floor(duration_s(short_speech) * FPS)
 
 
-def test_submit_of_a_file_that_is_not_an_image_prints_the_reason(stack: Stack, demo: Path, tmp_path: Path) -> None:
+def test_submit_of_a_file_that_is_not_an_image_prints_the_reason(dubline: Dubline, demo: Path, tmp_path: Path) -> None:
     fake = tmp_path / "fake.jpg"
     fake.write_bytes(b"not a picture at all")
-    done = dubline(stack, "submit", "--portrait", fake, "--speech", demo / "speech/english.mp3")
+    done = dubline("submit", "--portrait", fake, "--speech", demo / "speech/english.mp3")
     assert done.returncode == 1
     assert done.stderr.startswith("not_an_image: ")
     assert "Traceback" not in done.stderr

@@ -158,11 +158,12 @@ def identifiers(tree: ast.Module) -> set[str]:
 
 
 def old_words(path: Path) -> set[str]:
-    words = found(WORDS, str(path.relative_to(ROOT)), path)
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    words, text = found(WORDS, str(path.relative_to(ROOT)), path), path.read_text()
+    # Lines are searched only in a file that has a word, and only a file that has a word of identifiers is parsed.
+    for number, line in enumerate(text.splitlines(), 1) if found(WORDS, text, path) else ():
         words |= {f"{number}: {word}" for word in found(WORDS, line, path)}
-    if path.suffix == ".py":
-        for name in identifiers(ast.parse(path.read_text())):
+    if path.suffix == ".py" and found(IDENTIFIERS, text, path):
+        for name in identifiers(ast.parse(text)):
             words |= {f"identifier {name}: {word}" for word in found(IDENTIFIERS, name, path)}
     return words
 
@@ -213,12 +214,12 @@ def test_every_source_file_keeps_to_the_dialect() -> None:
 
 def test_every_test_name_is_a_sentence_of_at_most_70_characters() -> None:
     names = {
-        node.name: path.relative_to(ROOT)
+        name: path.relative_to(ROOT)
         for path in tracked(".py")
         if path.is_relative_to(ROOT / "tests")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+        for name in re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
     }
+    assert len(names) > 1000
     assert {name: path for name, path in names.items() if len(name.removeprefix("test_")) > 70} == {}
 
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import httpx2
+from tests.forks import PYTHON
 from tests.integration.conftest import wait_until
 
 from dubline.orchestration.queue import RENDER
@@ -14,12 +14,13 @@ from dubline.orchestration.queue import RENDER
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.forks import Forks
     from tests.integration.api.conftest import Prober
 
     from dubline.orchestration.database.store import Store
 
 CLOSING = {"Connection": "close", "Content-Type": "application/json"}
-COMMAND = [sys.executable, "-m", "dubline.api"]
+COMMAND = [*PYTHON, "dubline.api"]
 
 
 def test_the_process_serves_without_a_broker_and_stops_on_a_signal(
@@ -61,17 +62,17 @@ def test_the_process_serves_without_a_broker_and_stops_on_a_signal(
     assert published == {RENDER: 1}
 
 
-def test_a_missing_setting_is_reported_in_one_line(environment: dict[str, str]) -> None:
+def test_a_missing_setting_is_reported_in_one_line(environment: dict[str, str], forks: Forks) -> None:
     del environment["DUBLINE_DATABASE_URL"]
-    ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    ended = forks.run(COMMAND, environment, 120)
     assert ended.returncode == 2
     message = "the environment variable DUBLINE_DATABASE_URL is not set."
     assert ended.stderr == f"dubline: {message}\n"
 
 
-def test_an_unknown_aws_profile_is_reported_in_one_line(environment: dict[str, str]) -> None:
+def test_an_unknown_aws_profile_is_reported_in_one_line(environment: dict[str, str], forks: Forks) -> None:
     environment["AWS_PROFILE"] = "gone"
-    ended = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    ended = forks.run(COMMAND, environment, 120)
     assert ended.returncode == 1
     assert "(gone) could not be found" in ended.stderr
     assert ended.stderr.count("\n") == 1

@@ -9,37 +9,37 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubernetes import client
+from tests.forks import PYTHON
 from tests.integration.cluster.double.objects import RefusedError
 
 from dubline.orchestration.cluster.errors import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
+    from tests.forks import Forked, Forks
     from tests.integration.cluster.double.server import Double
 
     from dubline.orchestration.cluster.api import Cluster
 
 STEP_S = 0.1
 GRACE_S = 60.0
-PROGRAM = Path(__file__).with_name("pod.py")
+WORKER = [*PYTHON, "tests.integration.worker.light"]
 
 
 @dataclass(slots=True)
 class Container:
     """The worker process of a pod."""
 
-    process: subprocess.Popen[bytes]
+    process: Forked
     liveness: Path
     told_at_s: float = field(default=float("inf"))
     """When it was told to stop."""
@@ -57,12 +57,18 @@ class Container:
 class Node:
     """All workers of one Deployment."""
 
-    def __init__(
-        self, cluster: Cluster, selector: str, double: Double | None, folder: Path, environ: Mapping[str, str]
+    def __init__(  # noqa: PLR0913, PLR0917 - the cluster, the processes and their environment
+        self,
+        cluster: Cluster,
+        selector: str,
+        double: Double | None,
+        forks: Forks,
+        folder: Path,
+        environ: Mapping[str, str],
     ) -> None:
         self._cluster, self._selector, self._double = cluster, selector, double
         self._core = cluster._core
-        self._folder, self._environ = folder, environ
+        self._forks, self._folder, self._environ = forks, folder, environ
         self._lock = threading.Lock()
         self.containers: dict[str, Container] = {}
         self.exits: dict[str, int] = {}
@@ -109,8 +115,8 @@ class Node:
                 found = pods.get(name)
                 if found is None or found.going:
                     self._stop(container)
-                if container.process.poll() is not None:
-                    self.exits[name] = container.process.returncode
+                if (code := container.process.poll()) is not None:
+                    self.exits[name] = code
                     del self.containers[name]
                     self._remove(name)
                 elif self._double is not None and found is not None and found.ready is not container.ready:
@@ -119,13 +125,12 @@ class Node:
     def _start(self, name: str) -> Container:
         liveness = self._folder / f"{name}.alive"
         own = {
-            "HOSTNAME": name,
+            "POD": name,
             "DUBLINE_WORKER_LIVENESS_FILE": str(liveness),
             "DUBLINE_WORKER_SCRATCH_DIR": str(self._folder / name),
         }
         with (self._folder / f"{name}.log").open("wb") as log:
-            command = (sys.executable, str(PROGRAM))
-            process = subprocess.Popen(command, env={**self._environ, **own}, stderr=log, start_new_session=True)
+            process = self._forks.start(WORKER, {**self._environ, **own}, log)
         return Container(process, liveness)
 
     def _stop(self, container: Container) -> None:

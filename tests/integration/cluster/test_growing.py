@@ -7,8 +7,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
+from tests.forks import PYTHON, Forked, Forks
 from tests.integration.cluster.conftest import NAMESPACE
 from tests.integration.cluster.double.controller import Controller
 from tests.integration.cluster.node import Node
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 TENANT = "acme"
 WITHIN_S = 120.0
-COMMAND = (sys.executable, "-m", "dubline.orchestration", "scale")
+COMMAND = [*PYTHON, "dubline.orchestration", "scale"]
 #: The worker needs no broker: it polls.
 NO_BROKER = "redis://127.0.0.1:1/0"
 
@@ -131,10 +130,10 @@ class Queue:
 
 
 @contextmanager
-def scaling(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def scaling(forks: Forks, environment: dict[str, str], log: Path) -> Iterator[Forked]:
     """Run the command; at the end it must exit with 0, soon after a SIGTERM."""
     with log.open("wb") as file:
-        process = subprocess.Popen(COMMAND, env=environment, stderr=file)
+        process = forks.start(COMMAND, environment, file)
     try:
         yield process
         process.send_signal(signal.SIGTERM)
@@ -150,6 +149,7 @@ def test_workers_follow_the_work_and_no_job_begins_twice(
     cluster: Cluster,
     server: Double | None,
     deploy: Callable[..., str],
+    forks: Forks,
     environment: dict[str, str],
     tmp_path: Path,
 ) -> None:
@@ -158,12 +158,12 @@ def test_workers_follow_the_work_and_no_job_begins_twice(
     pool |= {"jobs_per_worker": 1, "cold_start_s": 0, "start_limit_s": WITHIN_S}
     environment["DUBLINE_SCALING_POOLS"] = json.dumps([pool])
     gates, queue, log = Gates(tmp_path / "gates"), Queue(store, objects, tmp_path), tmp_path / "scaler.log"
-    node = Node(cluster, cluster.deployment(name).selector, server, tmp_path, environment)
+    node = Node(cluster, cluster.deployment(name).selector, server, forks, tmp_path, environment)
     with ExitStack() as stack:
         if server is not None:
             stack.enter_context(Controller(server.objects).running())
         stack.enter_context(node.running())
-        stack.enter_context(scaling(environment, log))
+        stack.enter_context(scaling(forks, environment, log))
 
         # Work for three: two workers, which is the ceiling. Then none.
         first = queue.add(3)

@@ -1,10 +1,11 @@
+# ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
 from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 import redis
 import structlog
+from tests.forks import PYTHON, Forked, Forks
 from tests.integration.conftest import wait_until
 from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import pass_time
@@ -26,33 +28,33 @@ from dubline.orchestration.settings import MaintenanceSettings
 from dubline.orchestration.storage.objects import Objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.queue import Notifier
     from dubline.orchestration.settings import BucketSettings, DatabaseSettings
 
 START_WITHIN_S = 180.0
 """A busy machine needs seconds to import the libraries."""
-LINE = [sys.executable, "-m", "dubline.orchestration"]
+LINE = [*PYTHON, "dubline.orchestration"]
+
+#: Runs a maintenance process with an environment and a file for its log.
+Maintenance = Callable[[dict[str, str], Path], AbstractContextManager[Forked]]
 
 
-def command(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*LINE, *arguments], env=env, capture_output=True, text=True, check=False, timeout=START_WITHIN_S
-    )
-
-
-@contextmanager
-def maintenance(env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a maintenance process and wait until it has started."""
-    with log.open("wb") as stderr, subprocess.Popen([*LINE, "maintenance"], env=env, stderr=stderr) as process:
+@pytest.fixture
+def maintenance(forks: Forks) -> Maintenance:
+    @contextmanager
+    def maintenance(env: dict[str, str], log: Path) -> Iterator[Forked]:
+        """Wait until it has started."""
+        with log.open("wb") as stderr:
+            process = forks.start([*LINE, "maintenance"], env, stderr)
         try:
             wait_until(lambda: "maintenance_started" in log.read_text(), START_WITHIN_S)
             yield process
         finally:
             process.kill()
+            process.wait()
+
+    return maintenance
 
 
 class RunCommand(Protocol):
@@ -89,7 +91,12 @@ def lose_one(store: Store, factory: JobFactory) -> None:
 
 
 def test_a_standby_replaces_a_killed_maintenance_process(
-    store: Store, factory: JobFactory, environment: dict[str, str], notifier: Notifier, tmp_path: Path
+    store: Store,
+    factory: JobFactory,
+    environment: dict[str, str],
+    notifier: Notifier,
+    maintenance: Maintenance,
+    tmp_path: Path,
 ) -> None:
     with maintenance(environment, tmp_path / "one") as one, maintenance(environment, tmp_path / "two") as two:
         lose_one(store, factory)
@@ -103,7 +110,7 @@ def test_a_standby_replaces_a_killed_maintenance_process(
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_maintenance_process_stops_promptly_on_a_signal(
-    signum: int, environment: dict[str, str], store: Store, tmp_path: Path
+    signum: int, environment: dict[str, str], store: Store, maintenance: Maintenance, tmp_path: Path
 ) -> None:
     environment |= {f"DUBLINE_MAINTENANCE_{name}_S": "3600" for name in ("PUBLISH", "RECONCILE", "RESCUE", "CLEAN")}
     with maintenance(environment, tmp_path / "log") as process:
@@ -114,7 +121,7 @@ def test_a_maintenance_process_stops_promptly_on_a_signal(
 
 
 def test_after_a_broker_outage_committed_rows_are_published(
-    factory: JobFactory, environment: dict[str, str], notifier: Notifier, tmp_path: Path
+    factory: JobFactory, environment: dict[str, str], notifier: Notifier, maintenance: Maintenance, tmp_path: Path
 ) -> None:
     # The broker refuses writes, as with a full disk, and then accepts them. Reconciliation is off.
     environment["DUBLINE_MAINTENANCE_RECONCILE_S"] = "3600"
@@ -285,9 +292,9 @@ def test_audit_prints_a_deletion(
     assert line.endswith(f"delete upload {upload_id} audit={audit_id} actor=key:0123456789ab objects=1 completed=no")
 
 
-def test_an_unavailable_database_is_reported_in_one_sentence(environment: dict[str, str]) -> None:
+def test_an_unavailable_database_is_reported_in_one_sentence(environment: dict[str, str], forks: Forks) -> None:
     environment["DUBLINE_DATABASE_URL"] = "postgresql+psycopg://postgres@127.0.0.1:1/dubline"
-    failed = command("migrate", env=environment)
+    failed = forks.run([*LINE, "migrate"], environment, START_WITHIN_S)
     assert failed.returncode == 1
     assert "The database does not respond" in failed.stderr
     assert "Traceback" not in failed.stderr
@@ -310,9 +317,9 @@ def test_migrate_waits_for_the_database_as_long_as_it_is_told(
     assert [event["event"] for event in events] == ["database_awaited"]
 
 
-def test_an_old_command_is_logged_and_a_missing_setting_reported(environment: dict[str, str]) -> None:
+def test_an_old_command_is_logged_and_a_missing_setting_reported(environment: dict[str, str], forks: Forks) -> None:
     del environment["DUBLINE_DATABASE_URL"]
-    failed = command("control", env=environment)
+    failed = forks.run([*LINE, "control"], environment, START_WITHIN_S)
     assert failed.returncode == 2
     assert "DUBLINE_DATABASE_URL" in failed.stderr
     assert "Traceback" not in failed.stderr
@@ -320,8 +327,10 @@ def test_an_old_command_is_logged_and_a_missing_setting_reported(environment: di
     assert (event["old"], event["new"]) == ("control", "maintenance")
 
 
-def test_dubline_tenants_runs_the_command_of_the_operator(factory: JobFactory, environment: dict[str, str]) -> None:
-    line = [sys.executable, "-m", "dubline.client", "tenants", "set", factory.tenant, "--queued-jobs", "7"]
-    run = subprocess.run(line, env=environment, capture_output=True, text=True, check=False, timeout=START_WITHIN_S)
+def test_dubline_tenants_runs_the_command_of_the_operator(
+    factory: JobFactory, environment: dict[str, str], forks: Forks
+) -> None:
+    line = [*PYTHON, "dubline.client", "tenants", "set", factory.tenant, "--queued-jobs", "7"]
+    run = forks.run(line, environment, START_WITHIN_S)
     assert run.returncode == 0, run.stderr
     assert "queued_jobs=7 (own)" in run.stdout

@@ -12,7 +12,6 @@ import skimage.data
 import torch
 from PIL import Image
 from sqlalchemy import text
-from tests.integration.worker.forks import Forks
 from tests.unit.worker import media_files as media
 from tests.unit.worker import stub_networks
 
@@ -32,7 +31,6 @@ from dubline.worker.runtime.shutdown import Shutdown
 from dubline.worker.settings import LeaseSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from uuid import UUID
 
@@ -53,6 +51,11 @@ def expire(store: Store) -> int:
     return rescued
 
 
+def child_of(store: Store, tenant: str, job_id: UUID) -> int:
+    """Return the process id of the child that has the latest attempt."""
+    return int(store.jobs.attempts(tenant, job_id)[-1].worker.rpartition("/")[2])
+
+
 @pytest.fixture
 def tenant(store: Store) -> str:
     store.keys.create(TENANT)
@@ -71,12 +74,6 @@ def send(store: Store, objects: Objects, tenant: str, tmp_path: Path) -> Send:
         return store.uploads.mark_probing(tenant, upload.id)
 
     return send
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with Forks() as forks:
-        yield forks
 
 
 @pytest.fixture(scope="session")

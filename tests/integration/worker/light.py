@@ -1,14 +1,17 @@
 """A worker process without networks, with the real loop, heartbeat, database and bucket.
 
-`forks` starts it. Segment n ends once the folder in the variable GATES contains a file `n`. A job with the seed
+Segment n ends once the folder in the variable GATES contains a file `n`. A job with the seed
 `POISON` kills its process; in the first attempt at a job with the seed `BROKEN` the device fails. While the folder
-contains a file `sick`, everything fails; while it contains a file `held`, no child begins to work.
+contains a file `sick`, everything fails; while it contains a file `held`, no child begins to work. The variable POD
+names the host, as in a container.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,8 +96,14 @@ def make(context: WorkerContext) -> RenderExecutor:
 
 def serve() -> int:
     """Run one worker until a signal stops it; return its exit code."""
+    if pod := os.environ.get("POD"):
+        socket.gethostname = lambda: pod
     # The supervisor's pauses are shorter; the quarantine in the row is not.
     factor = float(os.environ.get("QUARANTINE_FACTOR", "1"))
     supervisor.quarantine_s = lambda failures: factor * quarantine_s(failures)
     supervisor.FIRST_PAUSE_S = STEP_S
     return forked_children.serve(make)
+
+
+if __name__ == "__main__":
+    sys.exit(serve())

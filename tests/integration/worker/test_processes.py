@@ -1,7 +1,7 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
 """Workers as deployed: two processes each, wake-ups from a real broker, stopped and killed by signals.
 
-Light workers and their children are forked, see `forks`. The others are new interpreters.
+Light and tiny workers and their children are forked, see `forks`. The others are new interpreters.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +20,11 @@ from urllib.request import urlopen
 from uuid import UUID
 
 import pytest
+from tests.forks import PYTHON, Forked, Forks, children
 from tests.integration.conftest import free_port, wait_until
 from tests.integration.orchestration.rows import change
 from tests.integration.worker import light, tiny
-from tests.integration.worker.conftest import Send, expire
-from tests.integration.worker.forks import Forked, Forks, child_of, children
+from tests.integration.worker.conftest import Send, child_of, expire
 from tests.integration.worker.light import began, open_gates
 from tests.unit.worker import media_files
 
@@ -46,11 +46,10 @@ WITHIN_S = 300.0
 NO_BROKER = "redis://127.0.0.1:1/0"
 HERE = Path(__file__).parent
 PROBER = (sys.executable, "-m", "dubline.worker", "probe")
-TINY = (sys.executable, str(HERE / "tiny.py"))
 
 Ready = tuple[UUID, UUID]
-#: A light worker, forked by `forks`.
-LIGHT = ("light",)
+#: Workers that are forked.
+LIGHT, TINY = ([*PYTHON, f"tests.integration.worker.{name}"] for name in ("light", "tiny"))
 
 Process = subprocess.Popen[bytes] | Forked
 Running = Callable[..., AbstractContextManager[Process]]
@@ -107,11 +106,11 @@ def running(environment: dict[str, str], log: Path, forks: Forks) -> Running:
     """Start a worker; at the end of the block it must exit with 0, after a SIGTERM if it is still running."""
 
     @contextmanager
-    def running(command: tuple[str, ...], **settings: str) -> Iterator[Process]:
+    def running(command: Sequence[str], **settings: str) -> Iterator[Process]:
         with log.open("ab") as file:
             process: Process
-            if command is LIGHT:
-                process = forks.start(environment | settings, file)
+            if command in (LIGHT, TINY):
+                process = forks.start(command, environment | settings, file)
             else:
                 process = subprocess.Popen(command, env=environment | settings, stderr=file, start_new_session=True)
             try:
@@ -184,13 +183,12 @@ def test_a_job_killed_within_a_segment_gives_the_same_bytes(
         return hashlib.sha256(video.replace(of_job(job.id, job.created_at).encode(), b"")).hexdigest()
 
     whole = insert(3)
-    with running(TINY) as process:
+    with running(TINY):
         wait_until(lambda: job_of(whole).state is JobState.SUCCEEDED, WITHIN_S)
         (gates / "hold").touch()
         killed = insert(3)
         wait_until((gates / "held").exists, WITHIN_S)
-        for child in children(process):
-            os.kill(child, signal.SIGKILL)
+        os.kill(child_of(store, tenant, killed), signal.SIGKILL)
         (gates / "hold").unlink()
         expire(store)
         wait_until(lambda: job_of(killed).state is JobState.SUCCEEDED, WITHIN_S)

@@ -112,12 +112,22 @@ def video(store: Store, objects: Objects, job_id: UUID, folder: Path) -> bytes:
     return (folder / "result.mp4").read_bytes().replace(of_job(job.id, job.created_at).encode(), b"")
 
 
+@pytest.fixture(scope="module")
+def made() -> list[bytes]:
+    """The video that `whole` made for the first test that needs it."""
+    return []
+
+
 @pytest.fixture
-def whole(store: Store, objects: Objects, worker: RenderExecutor, long_job: NewJob, tmp_path: Path) -> bytes:
+def whole(
+    store: Store, objects: Objects, worker: RenderExecutor, long_job: NewJob, tmp_path: Path, made: list[bytes]
+) -> bytes:
     """The video of the same job by one worker."""
-    job = store.jobs.insert(TENANT, long_job)
-    assert worker.run_next()
-    return video(store, objects, job.id, tmp_path)
+    if not made:
+        job = store.jobs.insert(TENANT, long_job)
+        assert worker.run_next()
+        made.append(video(store, objects, job.id, tmp_path))
+    return made[0]
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """A worker process with the released tiny networks and short segments, which can be paused within a segment.
 
-Run as `python tiny.py`. While the folder in the variable GATES contains a file `hold`, the second segment waits before
-its first batch. A file `held` says that it has been reached, and that the first segment is stored.
+While the folder in the variable GATES contains a file `hold`, the
+second segment waits before its first batch. A file `held` says that it has been reached, and that the first segment is
+stored.
 """
 
 from __future__ import annotations
@@ -12,25 +13,25 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dubline.worker.__main__ import serve
+from benchmarks.chaos.phases import forked_children
+
+from dubline.orchestration.domain.checkpoints import CheckpointKind
+from dubline.worker.executors import factory
+from dubline.worker.rendering import motion, pipeline, warming  # noqa: F401 - once for all children
+from dubline.worker.rendering.stored_checkpoints import StoredCheckpoints
 
 if TYPE_CHECKING:
     from dubline.models.stage1.autoencoder import Fields
+    from dubline.worker.executors.factory import WorkerContext
+    from dubline.worker.executors.render import RenderExecutor
     from dubline.worker.rendering.motion import PreparedSource
 
 SEGMENT_FRAMES = 16
 STEP_S = 0.02
 
 
-def work(fd: int, folder: Path) -> int:
-    """Run the child, whose second segment waits while `hold` exists; return its exit code."""
-    # The parent imports no torch, which takes seconds.
-    from dubline.orchestration.domain.checkpoints import CheckpointKind  # noqa: PLC0415
-    from dubline.worker import child  # noqa: PLC0415
-    from dubline.worker.executors import factory  # noqa: PLC0415
-    from dubline.worker.rendering import motion  # noqa: PLC0415
-    from dubline.worker.rendering.stored_checkpoints import StoredCheckpoints  # noqa: PLC0415
-
+def make(context: WorkerContext) -> RenderExecutor:
+    """Make the child's executor, whose second segment waits while `hold` exists."""
     gates = Path(os.environ["GATES"])
     fields, keep = motion.PreparedSource.fields, StoredCheckpoints.keep
 
@@ -51,10 +52,13 @@ def work(fd: int, folder: Path) -> int:
     motion.SEGMENT_FRAMES = SEGMENT_FRAMES
     StoredCheckpoints.keep = kept  # type: ignore[method-assign]
     motion.PreparedSource.fields = held  # type: ignore[method-assign]
-    return child.work(factory.renderer, fd, folder)
+    return factory.renderer(context)
+
+
+def serve() -> int:
+    """Run one worker until a signal stops it; return its exit code."""
+    return forked_children.serve(make)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        sys.exit(work(int(sys.argv[1]), Path(sys.argv[2])))
-    sys.exit(serve("render", [sys.executable, __file__]))
+    sys.exit(serve())

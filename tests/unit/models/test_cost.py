@@ -78,6 +78,7 @@ def test_the_command_prints_one_object_per_preset(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["cost", "--preset", TINY.name, "--json"])
+    monkeypatch.setattr(cost, "cost_of", lambda preset: cost_by_name(preset.name))
     cost.main()
     (printed,) = json.loads(capsys.readouterr().out)
     assert printed["preset"] == "tiny"

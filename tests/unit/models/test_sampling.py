@@ -34,7 +34,7 @@ def babble(seconds: float, chunks: int = 1) -> Callable[[], Iterator[NDArray[np.
     return lambda: iter(np.array_split(samples, chunks))
 
 
-@pytest.mark.parametrize("frames", [1, 2, 59, 60, 61, 119, 120, 130])
+@pytest.mark.parametrize("frames", [1, 59, 60, 61, 119, 120])
 def test_exactly_the_requested_frames_are_sampled(networks: Networks, source: Source, frames: int) -> None:
     motion = torch.cat(list(sample_motion(networks, source, babble(frames / 25), frames, seed=0)))
     assert motion.shape == (frames, networks.preset.autoencoder.motion)
@@ -139,12 +139,12 @@ def test_a_window_continues_the_one_before_and_its_offset_decays() -> None:
 
 
 def test_motion_at_window_boundaries_is_as_large_as_elsewhere(networks: Networks, source: Source) -> None:
-    frames = 600
+    frames = 360
     motion = torch.cat(list(sample_motion(networks, source, babble(frames / 25), frames, seed=3))).float()
     moved = networks.diffusion.whitening(motion, source.motion).diff(dim=0).norm(dim=1)
     boundaries = torch.tensor(networks.preset.diffusion.window_boundaries(frames)) - 1
     others = torch.ones(len(moved), dtype=torch.bool)
     others[boundaries] = False
-    assert len(boundaries) == 10
+    assert len(boundaries) == 6
     assert moved[boundaries].median() < 1.5 * moved[others].median()
     assert moved[boundaries].max() < 1.5 * moved[others].quantile(0.99)

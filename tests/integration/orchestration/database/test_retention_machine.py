@@ -28,7 +28,9 @@ HOUR_S = 3600
 PERIODS_S = [None, 2 * HOUR_S + 300, 50 * HOUR_S + 300]
 STEPS_S = [3 * HOUR_S - 60, 3 * HOUR_S - 60, 51 * HOUR_S - 60, 100 * HOUR_S - 60]
 
-SEEDS, STEPS = range(18), 30
+STEPS = 30
+#: Ten walks; `make long` does twenty more.
+SEEDS = [*range(10), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(10, 30))]
 ACTIONS = [
     *["submit"] * 5,
     *["wait"] * 4,
