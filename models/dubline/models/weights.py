@@ -14,10 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from dubline.models.cpu.autoencoder import compile_cores
-from dubline.models.motion.lids import open_lids
+from dubline.models.motion.lids import open_lids, shut_lids
 from dubline.models.motion.readout import LinearReadout
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
+from dubline.models.stage1.shut_lids import are_shut
 from dubline.models.stage2.diffusion import Diffusion
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from dubline.models.stage1.autoencoder import Source
+    from dubline.models.stage1.shut_lids import OpenLids
 
 RELEASED: Final = Path(__file__).parent / "released"
 MANIFEST: Final = "manifest.json"
@@ -65,7 +67,14 @@ class Networks:
         """Let processes of another library compute the convolutions of rendering: for inference in fp32 on the CPU."""
         compile_cores(self.autoencoder)
 
-    def open_lids(self, source: Source, motion: Tensor) -> Tensor:
+    def can_blink(self, source: Source) -> bool:
+        """Tell whether both eyes of a source can be shut: otherwise one would be a smudge."""
+        if self.autoencoder.mouth_eye_refiner is None or not self.readout.lid_closure.any():
+            return True
+        shut = shut_lids(source.motion, self.diffusion.whitening, self.readout)
+        return are_shut(self.autoencoder.fields(source, shut, self.open_lids(source, shut)).generated.occlusion)
+
+    def open_lids(self, source: Source, motion: Tensor) -> OpenLids:
         """Take the blinks out of edited motion (T, M) of a source."""
         return open_lids(motion, source.motion, self.diffusion.whitening, self.readout)
 

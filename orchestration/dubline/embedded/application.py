@@ -24,7 +24,8 @@ def application(api_port: int) -> tuple[Part, ...]:
     """Describe the processes of the application.
 
     Workers and the maintenance process count as ready once they are started, because jobs may be created before they
-    run. A process that stops is reported.
+    run. A process that stops is reported. The renderer loads its networks while the database is created; it polls again
+    if it is faster.
     """
     prepared = frozenset({PREPARE})
     servers = prepared | {broker.NAME}
@@ -34,7 +35,7 @@ def application(api_port: int) -> tuple[Part, ...]:
             argv=(sys.executable, "-m", "dubline.orchestration", "prepare", TENANT),
             needs=frozenset({database.NAME, bucket.NAME}),
         ),
-        _server(RENDERER, "dubline.worker", "render", needs=servers),
+        _server(RENDERER, "dubline.worker", "render", needs=frozenset({broker.NAME})),
         _server(PROBER, "dubline.worker", "probe", needs=servers),
         _server(MAINTENANCE, "dubline.orchestration", "maintenance", needs=servers),
         Part(

@@ -237,6 +237,41 @@ def test_a_face_that_does_not_exist_is_a_problem_that_says_what_there_is(client:
     assert "no face 3, but 2: 0 at (10, 20) to (110, 140); 1 at (200, 30) to (260, 90), fa" in answer.json()["detail"]
 
 
+def test_a_face_is_chosen_by_a_point_of_the_portrait(client: TestClient, prober: Prober, renderer: Renderer) -> None:
+    chosen = submit(client, prober, face={"x": 60, "y": 80})
+    assert chosen["face_index"] == 0
+    assert renderer.claim(chosen["id"]).options.face_index == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "detail"),
+    [
+        ({"face": {"x": 150, "y": 80}}, "no_such_face", "no face at (150, 80), but 2: 0 at (10, 20) to (110, 140); 1 "),
+        ({"face": {"x": 230, "y": 60}}, "face_profile", "Face 1 cannot be animated."),
+        ({"face": {"x": 60, "y": 80}, "face_index": 0}, "invalid_request", "both face and face_index"),
+        ({"face": {"x": 0.5, "y": 0.4}}, "invalid_request", ""),
+        ({"face": {"x": 60}}, "invalid_request", ""),
+        ({"face": {"x": -1, "y": 0}}, "invalid_request", ""),
+    ],
+)
+def test_a_point_that_chooses_no_face_is_a_problem(
+    client: TestClient, prober: Prober, asked: dict[str, Any], code: str, detail: str
+) -> None:
+    request = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
+    answer = client.post("/v1/jobs", json=request | asked)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+    assert detail in answer.json()["detail"]
+
+
+def test_a_row_with_two_choices_of_a_face_is_named(client: TestClient, prober: Prober) -> None:
+    row = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
+    answer = client.post("/v1/batches", json={"jobs": [row, row | {"face": {"x": 60, "y": 80}, "face_index": 0}]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_batch")
+    assert [(one["pointer"], one["code"]) for one in answer.json()["errors"]] == [
+        ("#/jobs/1/face", "face_chosen_twice")
+    ]
+
+
 @pytest.mark.parametrize("height_px", [127, 129, 126, 1082, "256", 256.5])
 def test_a_height_out_of_bounds_is_refused(client: TestClient, prober: Prober, height_px: object) -> None:
     request = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 import torch
+from structlog.testing import capture_logs
 from tests.integration.orchestration.rows import change
 from tests.unit.worker import stub_networks
 
@@ -153,10 +154,11 @@ def test_a_stopped_job_is_released_uncharged_and_resumed(
             (stopping.shutdown.force if forced else stopping.shutdown.request)()
 
     stopping = with_hook(worker, stop)
-    assert stopping.run_next()
+    with capture_logs() as logged:
+        assert stopping.run_next()
     left = store.jobs.get(tenant, job_id)
     attempt = store.jobs.attempts(tenant, job_id)[-1]
-    assert (left.state, attempt.cause) == (JobState.QUEUED, Cause.SHUTDOWN)
+    assert (left.state, attempt.cause) == (JobState.QUEUED, Cause.SHUTDOWN), logged
     assert attempt.gpu_s > 0
     assert worker.run_next()
     done, made = video(store, objects, tenant, job_id, tmp_path)

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from dubline.options.point import POINT_MOST_PX, Point
 from dubline.options.render import BY_NAME, SEED_MAX, MotionControls, RenderOptions
 from dubline.orchestration.domain.admission import admit, faults
 from dubline.orchestration.domain.errors import UploadNotReadyError
@@ -54,6 +55,7 @@ def with_faces(*faces: Face) -> Upload:
     return replace(PORTRAIT, facts=facts)
 
 
+LONG = UploadFacts(media_type="x/y", size_bytes=1, sha256="0" * 64, duration_s=1000.0)
 FACE = Face(box=(1, 2, 41, 42))
 COVERED = Face(box=(50, 2, 90, 42), error=Remark("face_occluded", "The mouth is covered."))
 
@@ -80,6 +82,41 @@ def test_a_chosen_face_that_cannot_be_animated_is_refused_with_its_reason() -> N
 def test_a_portrait_of_an_older_prober_has_one_face() -> None:
     assert admit(chosen(face_index=0), known(with_faces(), SPEECH)).state is JobState.QUEUED  # type: ignore[arg-type]
     assert admit(chosen(face_index=1), known(with_faces(), SPEECH)).error_code == "no_such_face"  # type: ignore[arg-type]
+
+
+def test_a_point_chooses_a_face_and_is_stored_as_its_number() -> None:
+    other = Face(box=(50, 50, 90, 90))
+    admission = admit(replace(JOB, face=Point(60, 70)), known(with_faces(FACE, other), SPEECH))  # type: ignore[arg-type]
+    assert (admission.state, admission.options.face_index) == (JobState.QUEUED, 1)
+
+
+def test_a_point_outside_every_face_is_refused_with_the_faces() -> None:
+    admission = admit(replace(JOB, face=Point(45, 5)), known(with_faces(FACE, COVERED), SPEECH))  # type: ignore[arg-type]
+    assert (admission.state, admission.error_code, admission.options.face_index) == (
+        JobState.FAILED,
+        "no_such_face",
+        None,
+    )
+    assert "no face at (45, 5), but 2: 0 at (1, 2) to (41, 42); 1 at (50, 2) to" in (admission.error_detail or "")
+
+
+def test_a_point_in_a_face_that_cannot_be_animated_has_its_reason() -> None:
+    admission = admit(replace(JOB, face=Point(60, 5)), known(with_faces(FACE, COVERED), SPEECH))  # type: ignore[arg-type]
+    assert (admission.error_code, admission.error_detail) == (
+        "face_occluded",
+        "Face 1 cannot be animated. The mouth is covered.",
+    )
+
+
+def test_the_work_of_a_job_is_that_of_its_chosen_face() -> None:
+    small = Face(box=(50, 50, 60, 60))
+    first, second = (
+        admit(chosen(face_index=index), known(with_faces(FACE, small), replace(SPEECH, facts=LONG))).work_s  # type: ignore[arg-type]
+        for index in (0, 1)
+    )
+    assert first is not None
+    assert second is not None
+    assert first > second
 
 
 def test_the_default_seed_is_derived_from_both_files() -> None:
@@ -144,6 +181,8 @@ def test_valid_rows_have_no_faults() -> None:
         (replace(JOB, deadline_s=0.9), "deadline_out_of_range"),
         (replace(JOB, deadline_s=DEADLINE_MAX_S + 1), "deadline_out_of_range"),
         (replace(JOB, deadline_s=float("nan")), "deadline_out_of_range"),
+        (replace(chosen(face_index=0), face=Point(1, 1)), "face_chosen_twice"),
+        (replace(JOB, face=Point(0, POINT_MOST_PX + 1)), "face_out_of_range"),
         (replace(JOB, custom_id=""), "invalid_custom_id"),
         (replace(JOB, custom_id="x" * 129), "invalid_custom_id"),
         (replace(JOB, custom_id="a\x00b"), "invalid_custom_id"),

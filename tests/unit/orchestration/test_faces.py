@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from dubline.orchestration.domain.faces import DETAIL_MAX_CHARS, Face, Remark, faces_from_json
+from dubline.options.point import Point
+from dubline.orchestration.domain.faces import DETAIL_MAX_CHARS, Face, Remark, face_at, faces_from_json
 
 FACE = Face(
     box=(-3, 4, 50, 60), tilt_deg=25.5, warnings=(Remark("tilted", "It leans."),), error=Remark("face_profile", "No.")
@@ -14,6 +15,21 @@ FACE = Face(
 
 def test_a_face_is_restored_from_json() -> None:
     assert faces_from_json(json.loads(json.dumps([FACE.as_json()]))) == (FACE,)
+
+
+LARGE, SMALL = Face(box=(0, 0, 100, 100)), Face(box=(60, 60, 110, 110))
+
+
+@pytest.mark.parametrize(
+    ("point", "number"),
+    [((0, 0), 0), ((99, 0), 0), ((100, 0), None), ((62, 62), 0), ((80, 80), 1), ((109, 109), 1), ((110, 109), None)],
+)
+def test_a_point_is_in_the_box_with_the_nearest_centre(point: tuple[int, int], number: int | None) -> None:
+    assert face_at((LARGE, SMALL), Point(*point)) == number
+
+
+def test_of_two_equal_boxes_the_first_is_at_a_point() -> None:
+    assert face_at((LARGE, LARGE), Point(5, 5)) == 0
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ class StubModels:
             autoencoder=StubAutoencoder(),
             diffusion=None,
             open_lids=lambda _source, motion: motion,
+            can_blink=lambda _source: True,
             sha256="0" * 64,
         )
 

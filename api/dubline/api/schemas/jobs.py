@@ -46,6 +46,7 @@ class JobRequest(RenderOptionsRequest, JobInputsRequest):
             portrait_upload_id=self.portrait_upload_id,
             speech_upload_id=self.speech_upload_id,
             options=self.render_options(),
+            face=self.face.point() if self.face else None,
             custom_id=self.custom_id,
             deadline_s=self.deadline_s,
         )

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from dubline.api.schemas.fields import RequestModel, ResponseModel, printable
+from dubline.options.point import DESCRIPTION, POINT_MOST_PX, X_DESCRIPTION, Y_DESCRIPTION, Point
 from dubline.options.render import BY_NAME, DEFAULT, MotionControls, OutputOptions, RenderOptions
 
 
@@ -61,12 +62,24 @@ class OutputRequest(RequestModel):
     height_px: HeightPx | None = DEFAULT.output.height_px
 
 
+class PointRequest(RequestModel):
+    """A point of the portrait."""
+
+    x: int = Field(strict=True, ge=0, le=POINT_MOST_PX, description=X_DESCRIPTION, examples=[640])
+    y: int = Field(strict=True, ge=0, le=POINT_MOST_PX, description=Y_DESCRIPTION, examples=[360])
+
+    def point(self) -> Point:
+        """Return the point as the domain has it."""
+        return Point(self.x, self.y)
+
+
 class RenderOptionsRequest(RequestModel):
     """What a sender chooses about a video."""
 
     preset: Preset = DEFAULT.preset
     seed: Seed | None = DEFAULT.seed
     face_index: FaceIndex | None = DEFAULT.face_index
+    face: PointRequest | None = Field(default=None, description=DESCRIPTION)
     controls: ControlsRequest = Field(default=ControlsRequest(), examples=[asdict(MotionControls(head_motion=0.5))])
 
     output: OutputRequest = Field(default=OutputRequest(), examples=[asdict(OutputOptions(height_px=720))])

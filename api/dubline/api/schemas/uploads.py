@@ -140,7 +140,7 @@ class FactsAnswer(ResponseModel):
     height_px: int | None = Field(description="Height of a portrait.")
     face_box: FaceBox | None = Field(description="Box of the first face of a portrait.")
     faces: list[FaceAnswer] = Field(
-        description=f"Faces of a portrait, {FACES_MOST} at most; the first speaks unless a job has a `face_index`."
+        description=f"Faces of a portrait, {FACES_MOST} at most; the first speaks unless a job chooses another."
     )
     warnings: list[Fault] = Field(
         description="What makes a video of the portrait worse, and whether it has more faces."

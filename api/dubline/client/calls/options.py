@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from dubline.options.point import POINT_MOST_PX
 from dubline.options.render import BY_NAME
 
 
@@ -41,6 +42,15 @@ class Output(BaseModel):
     height_px: Annotated[int, _within("output.height_px")] | None = None
 
 
+class Point(BaseModel):
+    """A point of the portrait in pixels after EXIF rotation, from its left and top edge."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    x: Annotated[int, Field(ge=0, le=POINT_MOST_PX)]
+    y: Annotated[int, Field(ge=0, le=POINT_MOST_PX)]
+
+
 class RequestedOptions(BaseModel):
     """The client's counterpart of `dubline.options.render.RenderOptions`."""
 
@@ -49,8 +59,16 @@ class RequestedOptions(BaseModel):
     preset: Annotated[str, AfterValidator(_offered)] | None = None
     seed: Annotated[int, _within("seed")] | None = None
     face_index: Annotated[int, _within("face_index")] | None = None
+    face: Point | None = None
+    """Chooses the face at a point instead of `face_index`."""
     controls: Controls = Controls()
     output: Output = Output()
+
+    @model_validator(mode="after")
+    def _one_face(self) -> Self:
+        if self.face is not None and self.face_index is not None:
+            raise ValueError("use face or face_index, not both")
+        return self
 
     def chosen(self) -> dict[str, Any]:
         """Return the fields that were chosen, as the API takes them; groups without a choice are left out."""

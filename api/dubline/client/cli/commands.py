@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import time
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 
 from dubline.client.calls.consent import read_consent
-from dubline.client.calls.options import Controls, Output, RequestedOptions
+from dubline.client.calls.options import Controls, Output, Point, RequestedOptions
 from dubline.client.calls.responses import Batch, Job
 from dubline.client.cli import administration, faces, report, verification
 from dubline.client.cli.connection import connect
@@ -24,6 +25,7 @@ from dubline.client.runs.download import download as fetch_videos
 from dubline.client.runs.local_files import create_folder, find
 from dubline.client.runs.manifest import read_rows
 from dubline.client.runs.submit import SubmitOptions, SubmitRun
+from dubline.options.point import POINT_MOST_PX
 from dubline.options.render import BY_NAME
 
 FAILED: Final = 1
@@ -31,6 +33,8 @@ INTERRUPTED: Final = 130
 
 #: Statuses of an id that names nothing: unknown, or not in the form of an id.
 _NO_SUCH_ID: Final = frozenset({404, 422})
+
+_POINT: Final = re.compile(r"([0-9]{1,9}), ?([0-9]{1,9})")
 
 Folder = Annotated[Path, typer.Option(help="Folder for the videos.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing files that have other content.")]
@@ -50,9 +54,22 @@ def _option(name: str) -> Any:
     return typer.Option(min=one.least, max=one.most, callback=check, show_default=False, help=one.description)
 
 
+def _point(given: str) -> Point:
+    """Read `X,Y`."""
+    found = _POINT.fullmatch(given)
+    x, y = (int(digits) for digits in found.groups()) if found else (-1, -1)
+    if not 0 <= max(x, y) <= POINT_MOST_PX:
+        raise typer.BadParameter(f"{given} is not a point. Use whole pixels from the left and top edge: 640,360.")
+    return Point(x=x, y=y)
+
+
 Preset = Annotated[str | None, _option("preset")]
 Seed = Annotated[int | None, _option("seed")]
 FaceIndex = Annotated[int | None, _option("face_index")]
+FaceAt = Annotated[
+    Any,
+    typer.Option("--face", metavar="X,Y", parser=_point, show_default=False, help="Instead of --face-index: a point."),
+]
 Expression = Annotated[float | None, _option("controls.expression")]
 HeadMotion = Annotated[float | None, _option("controls.head_motion")]
 Blink = Annotated[float | None, _option("controls.blink")]
@@ -82,6 +99,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     preset: Preset = None,
     seed: Seed = None,
     face_index: FaceIndex = None,
+    face: FaceAt = None,
     expression: Expression = None,
     head_motion: HeadMotion = None,
     blink: Blink = None,
@@ -96,6 +114,8 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     for file in (portrait, speech):
         if not file.is_file():
             raise ClientError(f"The file {file} does not exist.")
+    if face is not None and face_index is not None:
+        raise ClientError("Both --face and --face-index are given. Use one of them.")
     consent = read_consent(consent_file) if consent_file else None
     target = out or _new_file(Path(f"{portrait.stem}-{speech.stem}.mp4"))
     if target.is_dir():
@@ -103,7 +123,9 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     create_folder(target.parent)
     controls = Controls(expression=expression, head_motion=head_motion, blink=blink, shut_in_silence=shut_in_silence)
     output = Output(height_px=height_px)
-    requested = RequestedOptions(preset=preset, seed=seed, face_index=face_index, controls=controls, output=output)
+    requested = RequestedOptions(
+        preset=preset, seed=seed, face_index=face_index, face=face, controls=controls, output=output
+    )
     options = SubmitOptions(portrait=portrait, speech=speech, out=target, requested=requested, consent=consent)
     with connect() as client, progress_display(Console(), 1) as display:
         submission = SubmitRun(client, options, display)

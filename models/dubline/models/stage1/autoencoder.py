@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dubline.models.layers import WithCore, resize, warp
+from dubline.models.stage1 import shut_lids
 from dubline.models.stage1.deformation_refiner import DeformationRefiner
 from dubline.models.stage1.deviation import Deformation, DeviationDecoder, DeviationImageTransformer
 from dubline.models.stage1.frame_decoder import FrameDecoder, GeneratedPixels
@@ -17,6 +18,7 @@ from dubline.models.stage1.source_encoder import AppearanceExtractor, SourceEnco
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
+    from dubline.models.stage1.shut_lids import OpenLids
 
 #: Share of the motion of closing lids. All of it pulls the brows down and stretches them over the lids, which are
 #: generated in most of their area; on 24 photographs brows stay at .75 (docs/log.md).
@@ -136,13 +138,13 @@ class Autoencoder(nn.Module):
         frame = warped + generated.occlusion * (generated.colour - warped)
         return Rendering(frame, warped, generated, deformation)
 
-    def fields(self, source: Source, motion: Tensor, open_lids: Tensor | None = None) -> Fields:
+    def fields(self, source: Source, motion: Tensor, open_lids: OpenLids | None = None) -> Fields:
         """Compute T frames of one source at the networks' side: all that a renderer needs to enlarge them.
 
         Args:
             source: of batch 1.
             motion: (T, M).
-            open_lids: (T, M), the same motion without blinks. Default: the motion.
+            open_lids: the same motion without blinks. Default: the motion has none.
         """
         _, generated, deformation = self._at_network_side(source.repeat(len(motion)), motion, open_lids)
         return Fields(deformation.mixed, generated)
@@ -179,12 +181,12 @@ class Autoencoder(nn.Module):
         return deformation._replace(mixed=mixed)
 
     def _at_network_side(
-        self, source: Source, motion: Tensor, open_lids: Tensor | None = None
+        self, source: Source, motion: Tensor, open_lids: OpenLids | None = None
     ) -> tuple[Tensor, GeneratedPixels, Deformation]:
         """Compute the moved source at the rendering side, the generated pixels and the deformation."""
         deformation, relative = self._deformation(source, motion), motion - source.motion
         if open_lids is not None:
-            deformation = self._with_lids(source, deformation, motion, open_lids)
+            deformation = self._with_lids(source, deformation, motion, open_lids.motion)
         size = source.render_frame.shape[-1]
         warped = warp(source.render_frame, resize(deformation.mixed, size, size))
         generated = self.frame_decoder(source.features, warped, deformation, relative)
@@ -192,6 +194,8 @@ class Autoencoder(nn.Module):
             generated = self.mouth_eye_refiner(
                 source.network_frame, deformation.mixed, generated, motion, source.motion
             )
+            if open_lids is not None:
+                generated = shut_lids.narrowed(generated, open_lids.closure)
         return warped, generated, deformation
 
     @staticmethod

@@ -192,7 +192,7 @@ class MouthEyeRefiner(nn.Module):
             pictures = torch.cat([warped, old_colour, network_frame[..., rows, columns], old_occlusion], dim=1)
             change = refiner(pictures, condition)
             change = change * _proximity(displacement[..., rows, columns], box, side, *regions[name])
-            change = change * _edge_weight(pictures.shape[-2], pictures.shape[-1], pictures.device)
+            change = change * edge_weight(pictures.shape[-2], pictures.shape[-1], pictures.device)
             new_colour[..., rows, columns] = old_colour + change[:, :3]
             logit = old_occlusion.logit(MIN_OCCLUSION) + change[:, 3:]
             new_occlusion[..., rows, columns] = logit.sigmoid()
@@ -215,7 +215,7 @@ def _proximity(displacement: Tensor, box: tuple[slice, slice], side: int, centre
     return ((FAR - off.square().sum(1, keepdim=True).sqrt()) / (FAR - NEAR)).clamp(0, 1)
 
 
-def _edge_weight(height: int, width: int, device: torch.device) -> Tensor:
+def edge_weight(height: int, width: int, device: torch.device) -> Tensor:
     """Compute weights (height, width): 1, falling to 0 at the edges."""
 
     def ramp(count: int) -> Tensor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dubline.options.point import POINT_MOST_PX
 from dubline.options.render import SEED_MAX, RenderOptions, faults_of
 from dubline.orchestration.domain.cost import CropSize, crop_size, render_cost_s
 from dubline.orchestration.domain.errors import (
@@ -15,7 +16,7 @@ from dubline.orchestration.domain.errors import (
     UploadNotReadyError,
     WrongContentTypeError,
 )
-from dubline.orchestration.domain.faces import described
+from dubline.orchestration.domain.faces import described, face_at
 from dubline.orchestration.domain.jobs import (
     CUSTOM_ID_MAX_CHARS,
     DEADLINE_MAX_S,
@@ -41,7 +42,7 @@ class Admission:
     """Its upload; None: the tenant has no such upload, and the job does not keep its id. Also for the speech."""
     speech: Upload | None
     options: RenderOptions
-    """The options, with a seed."""
+    """The options, with a seed, and with the number of the face where a point chose it."""
     speech_s: float = 0.0
     """Seconds of speech; 0 if the job failed."""
     work_s: float | None = None
@@ -80,7 +81,8 @@ def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
     portrait, speech = (uploads.get(upload_id) for upload_id in (job.portrait_upload_id, job.speech_upload_id))
     refusal = _refusal(job.portrait_upload_id, portrait, UploadKind.PORTRAIT)
     refusal = refusal or _refusal(job.speech_upload_id, speech, UploadKind.SPEECH)
-    refusal = refusal or _refusal_of_face(portrait, job.options.face_index)
+    index = _face_index(job, portrait)
+    refusal = refusal or _refusal_of_face(job, portrait, index)
     if refusal is not None:
         code, detail = refusal
         return Admission(
@@ -91,6 +93,7 @@ def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
             error_code=code,
             error_detail=detail,
         )
+    options = replace(job.options, face_index=index)
     face, sound = (upload.facts if upload else None for upload in (portrait, speech))
     if face is None or sound is None:
         raise RuntimeError("an upload is ready without its facts")
@@ -98,10 +101,10 @@ def admit(job: NewJob, uploads: Mapping[UUID, Upload]) -> Admission:
         job=job,
         portrait=portrait,
         speech=speech,
-        options=_seeded(job.options, seed_of(face.sha256, sound.sha256)),
+        options=_seeded(options, seed_of(face.sha256, sound.sha256)),
         speech_s=sound.duration_s or 0.0,
-        work_s=render_cost_s(face, sound, job.options),
-        crop_size=crop_size(face, job.options),
+        work_s=render_cost_s(face, sound, options),
+        crop_size=crop_size(face, options),
     )
 
 
@@ -144,13 +147,21 @@ def _refusal(upload_id: UUID, upload: Upload | None, kind: UploadKind) -> tuple[
     return None
 
 
-def _refusal_of_face(portrait: Upload | None, index: int | None) -> tuple[str, str] | None:
+def _face_index(job: NewJob, portrait: Upload | None) -> int | None:
+    """Return the number of the face that a job chooses; None: it chooses none, or a point outside every face."""
+    if job.face is None or portrait is None or portrait.facts is None:
+        return job.options.face_index
+    return face_at(portrait.facts.known_faces, job.face)
+
+
+def _refusal_of_face(job: NewJob, portrait: Upload | None, index: int | None) -> tuple[str, str] | None:
     """Refuse a face that was chosen and does not exist or cannot be animated."""
-    if index is None or portrait is None or portrait.facts is None:
+    if portrait is None or portrait.facts is None or (index is None and job.face is None):
         return None
     faces = portrait.facts.known_faces
-    if index >= len(faces):
-        detail = f"Upload {portrait.id} has no face {index}, but {len(faces)}: {described(faces)}. Choose one of these."
+    if index is None or index >= len(faces):
+        chosen = f"face {index}" if job.face is None else f"face at ({job.face.x}, {job.face.y})"
+        detail = f"Upload {portrait.id} has no {chosen}, but {len(faces)}: {described(faces)}. Choose one of these."
         return _code_and_detail(NoSuchFaceError(detail))
     error = faces[index].error
     return None if error is None else (error.code, f"Face {index} cannot be animated. {error.detail}")
@@ -170,6 +181,11 @@ def _faults_of(number: int, row: NewJob, uses: Mapping[str, int]) -> Iterator[Ma
         else:
             detail = f"The {option.label} is {value}. Use {option.range}."
         yield fault(option.name, option.code, detail)
+    if row.face is not None and row.options.face_index is not None:
+        yield fault("face", "face_chosen_twice", "The job has both face and face_index. Use one of them.")
+    if row.face is not None and not all(0 <= edge <= POINT_MOST_PX for edge in (row.face.x, row.face.y)):
+        detail = f"The point ({row.face.x}, {row.face.y}) is in no picture. Use 0 to {POINT_MOST_PX} px."
+        yield fault("face", "face_out_of_range", detail)
     if row.deadline_s is not None and not DEADLINE_MIN_S <= row.deadline_s <= DEADLINE_MAX_S:
         detail = f"The deadline is {row.deadline_s} s. Use {DEADLINE_MIN_S:.0f} to {DEADLINE_MAX_S:.0f} seconds."
         yield fault("deadline_s", "deadline_out_of_range", detail)

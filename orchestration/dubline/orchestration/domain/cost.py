@@ -46,7 +46,7 @@ class CropSize(StrEnum):
 
 def crop_size(portrait: UploadFacts, options: RenderOptions) -> CropSize:
     """Return the size of the square that a job renders; without a face box or a size, the smallest."""
-    side_px = math.sqrt(_square_px(portrait, options.output.height_px))
+    side_px = math.sqrt(_square_px(portrait, options))
     return tuple(CropSize)[sum(side_px > limit_px for limit_px in SIDES_PX)]
 
 
@@ -63,8 +63,7 @@ def render_cost_s(portrait: UploadFacts, speech: UploadFacts, options: RenderOpt
     """
     speech_s = speech.duration_s or 0.0
     per_second_s = (
-        PRESET_S.get(options.preset, max(PRESET_S.values()))
-        + MEGAPIXEL_S * _square_px(portrait, options.output.height_px) / 1e6
+        PRESET_S.get(options.preset, max(PRESET_S.values())) + MEGAPIXEL_S * _square_px(portrait, options) / 1e6
     )
     return max(LEAST_S, speech_s * per_second_s)
 
@@ -74,10 +73,12 @@ def probe_cost_s(size_bytes: int) -> float:
     return PROBE_START_S + size_bytes / PROBE_BYTES_PER_S
 
 
-def _square_px(portrait: UploadFacts, height_px: int | None) -> float:
+def _square_px(portrait: UploadFacts, options: RenderOptions) -> float:
     """Return the pixels of the rendered square in the video."""
-    if portrait.face_box is None or not portrait.width_px or not portrait.height_px:
+    faces, index = portrait.known_faces, options.face_index or 0
+    if index >= len(faces) or not portrait.width_px or not portrait.height_px:
         return 0.0
-    left, top, right, bottom = portrait.face_box
-    face_px = (right - left + bottom - top) / 2 * scale(portrait.width_px, portrait.height_px, height_px)
+    left, top, right, bottom = faces[index].box
+    ratio = scale(portrait.width_px, portrait.height_px, options.output.height_px)
+    face_px = (right - left + bottom - top) / 2 * ratio
     return (face_px * SQUARE_PER_FACE) ** 2

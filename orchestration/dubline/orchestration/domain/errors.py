@@ -82,7 +82,7 @@ class FaceTooSmallError(BadInputError):
 
 
 class NoSuchFaceError(BadInputError):
-    """The portrait has no face with this number. Use one of those in the upload's `facts.faces`, or none."""
+    """The portrait has no face with this number or at this point. Use one of the upload's `facts.faces`, or none."""
 
     code = "no_such_face"
 

@@ -6,16 +6,19 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from dubline.options.point import POINT_MOST_PX
 from dubline.options.render import FACES_MOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dubline.options.point import Point
+
 #: Longest sentence of a remark.
 DETAIL_MAX_CHARS: Final = 400
 CODE_MAX_CHARS: Final = 64
-#: Largest edge of a box, px: more than a picture can have.
-EDGE_MAX_PX: Final = 1 << 20
+#: Largest edge of a box, px; right and bottom are exclusive.
+EDGE_MAX_PX: Final = POINT_MOST_PX + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,16 @@ class Face:
     """What makes the video worse."""
     error: Remark | None = None
     """Why it cannot be animated; None: it can."""
+
+    def contains(self, point: Point) -> bool:
+        """Tell whether a point lies in the box."""
+        left, top, right, bottom = self.box
+        return left <= point.x < right and top <= point.y < bottom
+
+    def distance(self, point: Point) -> float:
+        """Return the distance of a pixel from the centre of the box in pixels."""
+        left, top, right, bottom = self.box
+        return math.hypot(point.x + 0.5 - (left + right) / 2, point.y + 0.5 - (top + bottom) / 2)
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON types only."""
@@ -70,6 +83,16 @@ def faces_from_json(found: Sequence[Mapping[str, Any]]) -> tuple[Face, ...]:
         ValueError: a value has another type or is out of bounds.
     """
     return tuple(Face.from_json(one) for one in found[:FACES_MOST])
+
+
+def face_at(faces: Sequence[Face], point: Point) -> int | None:
+    """Return the number of the face whose box contains a point.
+
+    Returns:
+        Of several boxes the one whose centre is nearest, and of equally near ones the first; None: no box contains it.
+    """
+    containing = [number for number, face in enumerate(faces) if face.contains(point)]
+    return min(containing, key=lambda number: faces[number].distance(point), default=None)
 
 
 def described(faces: Sequence[Face]) -> str:

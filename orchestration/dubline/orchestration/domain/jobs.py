@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from dubline.options.point import Point
+
 
 CUSTOM_ID_MAX_CHARS: Final = 128
 DEADLINE_MIN_S: Final = 1.0
@@ -88,6 +90,8 @@ class NewJob:
     portrait_upload_id: UUID
     speech_upload_id: UUID
     options: RenderOptions = DEFAULT
+    face: Point | None = None
+    """Chooses a face of the portrait instead of `options.face_index`, which an accepted job has."""
     custom_id: str | None = None
     """Name chosen by the sender, unique within a batch."""
     deadline_s: float | None = None

@@ -22,7 +22,7 @@ LOSS_BUDGET: Final = 3
 UNUSED_S: Final = 7 * 86_400
 SEVERAL_FACES: Final = Remark(
     "several_faces",
-    "The picture has several faces. The first of `faces` speaks; choose another one with `face_index`.",
+    "The picture has several faces. The first of `faces` speaks; choose another one with `face_index` or `face`.",
 )
 
 

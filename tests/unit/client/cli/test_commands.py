@@ -65,6 +65,31 @@ def test_submit_sends_the_height_of_the_video(monkeypatch: pytest.MonkeyPatch, m
     assert job["request"]["output"] == {"height_px": 256}
 
 
+def test_submit_sends_the_point_of_the_face(monkeypatch: pytest.MonkeyPatch, media: Path, service: Service) -> None:
+    monkeypatch.chdir(media)
+    words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3", "--out", "o.mp4", "--face", "640,360")
+    assert run(monkeypatch, *words) == 0
+    (job,) = service.jobs.values()
+    assert job["request"]["face"] == {"x": 640, "y": 360}
+
+
+@pytest.mark.parametrize(
+    "given", [("1,2", "--face-index", "0"), ("0.5,0.4",), ("7",), ("1048576,0",)], ids=lambda given: given[0]
+)
+def test_submit_refuses_a_wrong_point_before_sending(
+    monkeypatch: pytest.MonkeyPatch,
+    media: Path,
+    service: Service,
+    capsys: pytest.CaptureFixture[str],
+    given: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(media)
+    words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3", "--face", *given)
+    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
+    assert ("Both --face and" if given[1:] else "not a point") in capsys.readouterr().err
+    assert not service.jobs
+
+
 @pytest.mark.parametrize(
     "given",
     [

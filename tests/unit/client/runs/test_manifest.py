@@ -79,6 +79,16 @@ def test_an_invalid_control_is_reported_with_its_line(media: Path, controls: str
         read_rows(write(media, line))
 
 
+def test_a_row_chooses_a_face_by_a_point_or_a_number(media: Path) -> None:
+    (one,) = read_rows(write(media, row("one", face={"x": 640, "y": 360})))
+    assert one.chosen() == {"face": {"x": 640, "y": 360}}
+    path = media / "table.csv"
+    path.write_text("custom_id,portrait,speech,face.x,face.y\none,face.jpg,hello.mp3,640,360\n")
+    assert read_rows(path)[0].face == one.face
+    with pytest.raises(ManifestError, match="line 1: use face or face_index, not both"):
+        read_rows(write(media, row("one", face={"x": 1, "y": 2}, face_index=0)))
+
+
 def test_a_long_list_of_faults_is_truncated(media: Path) -> None:
     with pytest.raises(ManifestError, match=r"\.\.\. and 30 more"):
         read_rows(write(media, *["{"] * 50))

@@ -7,6 +7,7 @@ import skimage.data
 import torch
 from torch import Tensor
 
+from dubline.models import weights
 from dubline.models.motion.readout import LIDS
 from dubline.models.stage1.autoencoder import LIDS_MOVED
 from dubline.models.weights import Networks, load_networks
@@ -44,7 +45,8 @@ def blinking(networks: Networks, source: Source) -> Tensor:
 
 
 def test_lids_are_opened_and_nothing_else_changes(networks: Networks, source: Source, blinking: Tensor) -> None:
-    opened = networks.open_lids(source, blinking)
+    opened, closure = networks.open_lids(source, blinking)
+    torch.testing.assert_close(closure, CLOSURE[:, 0], atol=0.02, rtol=0)
     before, after = (networks.readout(whitened(networks, source, motion)) for motion in (blinking, opened))
     assert after[:, LIDS].abs().max() < 0.02
     expected = before - CLOSURE * networks.readout(networks.readout.lid_closure)
@@ -56,7 +58,26 @@ def test_lids_are_opened_and_nothing_else_changes(networks: Networks, source: So
 def test_blinks_move_pixels_by_a_share_only(networks: Networks, source: Source, blinking: Tensor) -> None:
     opened = networks.open_lids(source, blinking)
     whole = networks.autoencoder.fields(source, blinking).displacement
-    still = networks.autoencoder.fields(source, opened).displacement
+    still = networks.autoencoder.fields(source, opened.motion).displacement
     limited = networks.autoencoder.fields(source, blinking, opened).displacement
     assert (whole - still)[2].abs().max() > 0.03
     torch.testing.assert_close(limited - still, LIDS_MOVED * (whole - still), atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
+def test_only_shut_lids_get_the_light_of_the_skin(networks: Networks, source: Source, blinking: Tensor) -> None:
+    opened = networks.open_lids(source, blinking)
+    after = networks.autoencoder.fields(source, blinking, opened).generated.colour
+    before = networks.autoencoder.fields(source, blinking, opened._replace(closure=torch.zeros(4))).generated.colour
+    assert (after != before).flatten(1).any(dim=1).tolist() == [False, False, True, False]
+    assert (after - before).min() > -1e-4
+    assert (after - before).max() > 0.1
+
+
+@torch.inference_mode()
+def test_a_source_blinks_if_lids_cover_both_eyes(
+    networks: Networks, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert networks.can_blink(source)
+    monkeypatch.setattr(weights, "are_shut", lambda _occlusion: False)
+    assert not networks.can_blink(source)

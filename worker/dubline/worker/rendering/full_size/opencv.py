@@ -43,9 +43,7 @@ class OpenCvEnlarger:
         enlarged = np.empty((len(displacement), *patch.source[:, patch.rows, patch.columns].shape), np.uint8)
         with _memory_errors_translated():
             for move, colours, shares, results in zip(*parts, enlarged, strict=True):
-                moved, share = self._move(move), Rows.by_area(shares[0], patch.side)
-                for plane, colour, result in zip(moved, colours, results, strict=True):
-                    self._blend(plane, colour, share, result)
+                self._blend(self._move(move), colours, Rows.by_area(shares[0], patch.side), results)
         return enlarged
 
     def _move(self, displacement: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -53,34 +51,38 @@ class OpenCvEnlarger:
         source, side = self._patch.source, self._patch.side
         moved = source.copy()
         x, y = (Rows(axis * np.float32(side / 2), side, cv2.INTER_LINEAR) for axis in displacement)
-        ends = [(axis.columns.start or 0, axis.columns.stop) for axis in (x, y) if axis.columns.stop]
-        columns = slice(min((first for first, _ in ends), default=0), max((last for _, last in ends), default=0))
+        columns = slice(min(x.columns.start, y.columns.start), max(x.columns.stop, y.columns.stop))
         for rows in _bands(range(side)):
             if x.is_zero(rows) and y.is_zero(rows):
                 continue
-            to_x = x(rows)[:, columns] + self._places[columns]
-            to_y = y(rows)[:, columns] + self._places[rows, None]
+            to_x, to_y = x(rows, columns), y(rows, columns)
+            to_x += self._places[columns]
+            to_y += self._places[rows, None]
             for pixels, plane in zip(source, moved, strict=True):
-                plane[rows, columns] = cv2.remap(pixels, to_x, to_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+                target = plane[rows, columns]
+                cv2.remap(pixels, to_x, to_y, cv2.INTER_CUBIC, dst=target, borderMode=cv2.BORDER_REPLICATE)
         return moved
 
     def _blend(
         self, moved: NDArray[np.float32], generated: NDArray[np.float32], share: Rows, enlarged: NDArray[np.uint8]
     ) -> None:
         """Blend generated pixels into the moved ones, which are overwritten, and write the part inside the frame."""
-        patch, covered, change = self._patch, share.columns, self._change(moved, generated)
+        patch, covered = self._patch, share.columns
+        changes = [self._change(*planes) for planes in zip(moved, generated, strict=True)]
         visible = range(patch.side)[patch.rows]
         for rows in _bands(visible):
-            pixels = moved[rows]
-            if not share.is_zero(rows):
-                shown = change(rows)[:, covered]
-                if patch.side <= len(generated):
-                    shown -= pixels[:, covered]
-                shown *= share(rows)[:, covered]
-                pixels[:, covered] += shown
-            part = pixels[:, patch.columns]
-            np.clip(np.rint(part, out=part), 0, 255, out=part)
-            enlarged[rows.start - visible.start : rows.stop - visible.start] = part
+            shown = None if share.is_zero(rows) else share(rows, covered)
+            for plane, change, result in zip(moved, changes, enlarged, strict=True):
+                pixels = plane[rows]
+                if shown is not None:
+                    part = change(rows, covered)
+                    if patch.side <= generated.shape[-1]:
+                        part -= pixels[:, covered]
+                    part *= shown
+                    pixels[:, covered] += part
+                # Rounds to even and saturates.
+                written = result[rows.start - visible.start : rows.stop - visible.start]
+                cv2.add(pixels[:, patch.columns], 0, dst=written, dtype=cv2.CV_8U)
 
     def _change(self, moved: NDArray[np.float32], generated: NDArray[np.float32]) -> Rows:
         """Return what the generated pixels change, or, for a crop that is not larger, the generated pixels.
@@ -95,8 +97,9 @@ class OpenCvEnlarger:
 
 
 def _bands(rows: range) -> Iterator[slice]:
-    for start in range(rows.start, rows.stop, BAND_ROWS):
-        yield slice(start, min(start + BAND_ROWS, rows.stop))
+    """Divide rows at multiples of `BAND_ROWS`."""
+    for start in range(rows.start - rows.start % BAND_ROWS, rows.stop, BAND_ROWS):
+        yield slice(max(start, rows.start), min(start + BAND_ROWS, rows.stop))
 
 
 @contextmanager

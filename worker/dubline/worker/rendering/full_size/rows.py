@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -12,12 +13,27 @@ if TYPE_CHECKING:
 
 #: Parameter of OpenCV's cubic interpolation.
 CUBIC: Final = -0.75
-#: Rows above and below a band that its interpolation reads.
-NEIGHBOURS: Final = 2
+#: Rows that one product of matrices computes. So few that the library of linear algebra starts no threads for it.
+CHUNK_ROWS: Final = 16
+#: Resamplings whose weights are kept: three in luma and three in chroma, of a few videos.
+KEPT: Final = 32
+
+
+class _Resampling(NamedTuple):
+    """How chunks of rows are made of the field's rows."""
+
+    weights: list[NDArray[np.float32]]
+    """Of each chunk: (its rows, rows of the field that it is made of)."""
+    first: NDArray[np.int64]
+    """Of each chunk: the first row of the field that it is made of."""
+    end: NDArray[np.int64]
+    """Of each chunk: the row after the last one."""
 
 
 class Rows:
-    """Resamples between rows as `cv2.resize` does, and leaves the columns to it.
+    """Resamples as `cv2.resize` does: columns at once, rows between them when they are needed.
+
+    No row depends on which others are computed with it.
 
     Args:
         field: (h, h).
@@ -29,11 +45,13 @@ class Rows:
     """
 
     def __init__(self, field: NDArray[np.float32], side: int, interpolation: int) -> None:
-        self._field, self._side, self._interpolation = field, side, interpolation
-        self._places, self._weights = _taps(field.shape[0], side, interpolation)
-        self._used: NDArray[np.bool_] = np.any(field, axis=1)
-        used = np.flatnonzero(np.any(field, axis=0)[self._places].any(axis=0))
-        self.columns = slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0)
+        self._side = side
+        self._chunks = chunks = _resampling(len(field), side, interpolation)
+        self._wide: NDArray[np.float32] = cv2.resize(field, (side, len(field)), interpolation=interpolation)
+        self.columns = _used(np.any(self._wide, axis=0))
+        used = _used(np.any(field, axis=1))
+        made = _used((chunks.first < used.stop) & (chunks.end > used.start))
+        self._rows = slice(CHUNK_ROWS * made.start, CHUNK_ROWS * made.stop)
 
     @classmethod
     def by_area(cls, field: NDArray[np.float32], side: int) -> Self:
@@ -45,22 +63,41 @@ class Rows:
 
     def is_zero(self, rows: slice) -> bool:
         """Return whether the field is 0 in rows of the square."""
-        return not self._used[self._places[:, rows]].any()
+        return bool(rows.stop <= self._rows.start or rows.start >= self._rows.stop)
 
-    def __call__(self, rows: slice) -> NDArray[np.float32]:
-        """Return rows of the square, (n, side)."""
-        field = self._field
-        if len(field) == self._side:
-            return field[rows].copy()
-        # With neighbours on either side, a row does not depend on where the band begins and ends.
-        near = np.arange(rows.start - NEIGHBOURS, rows.stop + NEIGHBOURS).clip(0, self._side - 1)
-        pairs = zip(self._weights[:, near], self._places[:, near], strict=True)
-        parts = [weights[:, None] * field[places] for weights, places in pairs]
-        between = sum(parts[1:], parts[0])
-        resized: NDArray[np.float32] = cv2.resize(
-            between, (self._side, len(between)), interpolation=self._interpolation
-        )
-        return resized[NEIGHBOURS:-NEIGHBOURS]
+    def __call__(self, rows: slice, columns: slice = slice(None)) -> NDArray[np.float32]:
+        """Return rows of the square, (n, width of the columns)."""
+        wide, (weights, firsts, ends) = self._wide[:, columns], self._chunks
+        numbers = range(rows.start // CHUNK_ROWS, -(-rows.stop // CHUNK_ROWS))
+        start = numbers.start * CHUNK_ROWS
+        result = np.empty((min(numbers.stop * CHUNK_ROWS, self._side) - start, wide.shape[1]), np.float32)
+        for number in numbers:
+            chunk = result[number * CHUNK_ROWS - start :][:CHUNK_ROWS]
+            np.matmul(weights[number], wide[firsts[number] : ends[number]], out=chunk)
+        return result[rows.start - start : rows.stop - start]
+
+
+def _used(places: NDArray[np.bool_]) -> slice:
+    """Return the shortest slice that contains all places; an empty one starts behind them."""
+    used = np.flatnonzero(places)
+    return slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(len(places), 0)
+
+
+@lru_cache(KEPT)
+def _resampling(length: int, side: int, interpolation: int) -> _Resampling:
+    """Return the weights of all rows of a square for a field of this length."""
+    places, taps = _taps(length, side, interpolation)
+    starts = range(0, side, CHUNK_ROWS)
+    first = np.array([places[:, start : start + CHUNK_ROWS].min() for start in starts])
+    end = np.array([places[:, start : start + CHUNK_ROWS].max() + 1 for start in starts])
+    weights = []
+    for start, low, high in zip(starts, first, end, strict=True):
+        near = places[:, start : start + CHUNK_ROWS] - low
+        matrix = np.zeros((near.shape[1], high - low), np.float32)
+        # Taps beyond the edge of the field are at its last row.
+        np.add.at(matrix, (np.arange(near.shape[1]), near), taps[:, start : start + CHUNK_ROWS])
+        weights.append(matrix)
+    return _Resampling(weights, first, end)
 
 
 def _taps(length: int, side: int, interpolation: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
