@@ -31,6 +31,7 @@ from dubline.worker.rendering.pipeline import Renderer
 from dubline.worker.runtime.shutdown import StoppedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from dubline.models.stage1.autoencoder import Fields
@@ -124,6 +125,30 @@ def test_the_next_segment_is_computed_while_one_is_encoded_and_one_stored(
     late = Late(tmp_path / "checkpoints")
     renderer.run(request_of_three, folder(tmp_path, "made"), ignore, late)
     assert late.names == ["motion-0", "segment-0", "segment-1"]
+
+
+def test_a_short_video_is_rendered_while_its_motion_is_sampled(
+    renderer: Renderer, portrait_file: Path, speech_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, computed = job(portrait_file, speech_file, 1.4), Event()
+    fields, sample, sample_to = motion.PreparedSource.fields, motion.sample_motion, pipeline._Run._sample_to
+
+    def noted(self: motion.PreparedSource, path: Path, frames: range) -> Fields:
+        computed.set()
+        return fields(self, path, frames)
+
+    def sample_late(*arguments: Any, **named: Any) -> Iterator[torch.Tensor]:
+        for number, window in enumerate(sample(*arguments, **named)):
+            assert number == 0 or computed.wait(WITHIN_S), "frames of the first window are computed before the second"
+            yield window
+
+    with monkeypatch.context() as whole:
+        whole.setattr(pipeline._Run, "_sample_to", lambda self, _frame: sample_to(self, self._frames))
+        expected = renderer.run(request, folder(tmp_path, "after"), ignore).path.read_bytes()
+    monkeypatch.setattr(motion.PreparedSource, "fields", noted)
+    monkeypatch.setattr(motion, "sample_motion", sample_late)
+    assert renderer.run(request, folder(tmp_path, "meanwhile"), ignore).path.read_bytes() == expected
+    assert computed.is_set()
 
 
 class Failing(FolderCheckpoints):

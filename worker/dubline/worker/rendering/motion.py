@@ -99,7 +99,7 @@ class PreparedSource:
             speech: returns a new stream of samples at each call.
             frames: number of frames to sample.
             seed: seed of the noise and the blinks.
-            path: the .npy file to write, (frames, M) float16; complete when the iterator ends.
+            path: the .npy file to write, (frames, M) float16. Frames that are done can be read.
             controls: motion controls.
 
         Yields:
@@ -113,7 +113,10 @@ class PreparedSource:
             for window in sample_motion(self.networks, self.source, speech, frames, seed, controls=controls):
                 if not done:
                     _write_header(file, (frames, window.shape[1]))
+                    # A file of its final length can be mapped to read its first frames.
+                    file.truncate(file.tell() + frames * window.shape[1] * window.element_size())
                 file.write(window.numpy().astype("<f2", copy=False).tobytes())
+                file.flush()
                 done += len(window)
                 yield done
         if done != frames:

@@ -2,7 +2,7 @@
 
 Speech -> motion file -> segments -> one MP4. Only files grow with the length of the speech. The motion and the
 segments of an earlier attempt are reused: a segment is a function of the motion file alone, so a resumed video has the
-same bytes as one that was rendered in one attempt.
+same bytes as one that was rendered in one attempt. A video of one segment is rendered while its motion is sampled.
 """
 
 from __future__ import annotations
@@ -140,6 +140,8 @@ class _Run:
         self._spans = motion.segments(self._frames, self._batch)
         self._speech = SpeechFiles(scratch, networks.preset.sample_rate_hz)
         self._done = 0
+        # The motion is sampled up to this frame; the windows sample the rest.
+        self._sampled, self._windows = self._frames, iter(range(0))
 
     @property
     def fingerprint(self) -> RenderFingerprint:
@@ -174,9 +176,12 @@ class _Run:
         return path
 
     def sample(self, prepared: PreparedSource, files: Decoded) -> Path:
-        """Decode the recording, and write its motion to a file or fetch it."""
-        path, percent = self._scratch / "motion.npy", 0.0
-        self._report(Stage.SAMPLING, percent)
+        """Decode the recording, and write its motion to a file or fetch it.
+
+        Of the motion of a single segment only the first window is sampled; `_render` samples the others.
+        """
+        path = self._scratch / "motion.npy"
+        self._report(Stage.SAMPLING, 0.0)
         self._speech.write(files, self._frames / self._networks.preset.fps, self._repeat)
         if self._checkpoints.fetch(CheckpointKind.MOTION, 0, path):
             return path
@@ -184,18 +189,27 @@ class _Run:
         def speech() -> Iterator[NDArray[np.float32]]:
             # The whole recording is read before the first window is sampled.
             for second in self._speech.samples():
-                self._report(Stage.SAMPLING, percent)
+                self._repeat()
                 yield second
 
-        controls = self._controls
-        for done in prepared.store_motion(speech, self._frames, self._job.options.fixed_seed, path, controls):
-            percent = SAMPLED_PERCENT * done / self._frames
-            self._report(Stage.SAMPLING, percent)
+        seed, controls = self._job.options.fixed_seed, self._controls
+        self._sampled = 0
+        self._windows = prepared.store_motion(speech, self._frames, seed, path, controls)
+        self._sample_to(self._frames if len(self._spans) > 1 else 1)
         if len(self._spans) > 1:
             # A video of one segment is rendered again sooner than its checkpoint is stored and fetched.
             self._checkpoints.keep(CheckpointKind.MOTION, 0, path)
             self._checkpoints.check()
         return path
+
+    def _sample_to(self, frame: int) -> None:
+        """Sample windows until the frames before this one have their motion."""
+        while self._sampled < frame:
+            self._sampled = next(self._windows)
+            if self._reached[0] is Stage.SAMPLING:
+                self._report(Stage.SAMPLING, SAMPLED_PERCENT * self._sampled / self._frames)
+            else:
+                self._repeat()
 
     def render(self, prepared: PreparedSource, compositor: Compositor, motion_file: Path) -> list[Path]:
         """Render or fetch all segments; return their files."""
@@ -224,6 +238,8 @@ class _Run:
             for number in numbers:
                 self._repeat()
                 for frames in motion.batches(self._spans[number], self._batch):
+                    # Meanwhile the threads compute the batches before.
+                    self._sample_to(frames.stop)
                     yield partial(compute, number, frames)
 
         threads = device.compute_threads(self._device)
