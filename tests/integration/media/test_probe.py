@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict, deque
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +17,7 @@ from tests.unit.worker import media_files as media
 from dubline.orchestration.domain.errors import DublineError, LeaseLostError, MediaTruncatedError
 from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
 from dubline.orchestration.settings import LimitSettings
-from dubline.worker.media import decoder, examine, probe
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from dubline.worker.media import decoder, examine, forks, probe
 
 PORTRAIT, SPEECH = UploadKind.PORTRAIT, UploadKind.SPEECH
 
@@ -88,14 +89,82 @@ def test_speech_above_the_limit_is_too_long(speech_file: Path) -> None:
     assert caught.value.code == "speech_too_long"
 
 
-def replaced(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """Start a script instead of the examination process."""
-    start = subprocess.Popen
+def replaced(monkeypatch: pytest.MonkeyPatch, script: str) -> list[int]:
+    """Start a script instead of the process that imports decoders and forks; return the ids of what is started."""
+    start, started = subprocess.Popen, []
 
-    def instead(_command: list[str], **options: Any) -> Any:
-        return start([sys.executable, "-c", script], **options)
+    def instead(command: list[str], **options: Any) -> Any:
+        process = start([sys.executable, "-c", script, *command[3:]], **options)
+        started.append(process.pid)
+        return process
 
     monkeypatch.setattr(subprocess, "Popen", instead)
+    # None that was started before.
+    monkeypatch.setattr(forks, "_free", defaultdict(deque))
+    return started
+
+
+#: Answers with an error that is not the file's, crashes, or never answers, by the first bytes of the file.
+FORKS = """
+import ctypes, sys, time
+from dubline.worker.media import template
+def task(asked, files):
+    read = files[0].read(4)
+    if read == b"hang":
+        time.sleep(3600)
+    if read == b"kill":
+        ctypes.string_at(0)
+    yield b"{"
+sys.exit(template.serve(task))
+"""
+
+
+@pytest.fixture
+def file_of(tmp_path: Path) -> Any:
+    def written(data: bytes) -> Path:
+        (tmp_path / "file").write_bytes(data)
+        return tmp_path / "file"
+
+    return written
+
+
+def answered(path: Path) -> bytes:
+    with decoder.started("examine", [path], lambda: None) as process:
+        return b"".join(process.ask({}, 100))
+
+
+def test_one_process_forks_for_all_files_until_a_fork_crashes(monkeypatch: pytest.MonkeyPatch, file_of: Any) -> None:
+    started = replaced(monkeypatch, FORKS)
+    assert [answered(file_of(b"good")) for _ in range(3)] == [b"{"] * 3
+    assert len(started) == 1
+    with pytest.raises(MediaTruncatedError) as caught:
+        answered(file_of(b"kill"))
+    assert caught.value.crashed
+    # The next fork has another layout of memory.
+    assert answered(file_of(b"good")) == b"{"
+    assert len(started) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_fork_that_hangs_is_ended_and_its_parent_forks_again(monkeypatch: pytest.MonkeyPatch, file_of: Any) -> None:
+    started = replaced(monkeypatch, FORKS)
+    assert answered(file_of(b"good")) == b"{"
+    with monkeypatch.context() as hasty:
+        hasty.setattr(decoder, "TIME_LIMIT_S", 0.2)
+        with pytest.raises(MediaTruncatedError, match="too long to decode"):
+            answered(file_of(b"hang"))
+    assert not Path(f"/proc/{started[0]}/task/{started[0]}/children").read_text()
+    assert answered(file_of(b"good")) == b"{"
+    assert len(started) == 1
+
+
+def test_a_process_that_ended_while_idle_is_replaced(monkeypatch: pytest.MonkeyPatch, file_of: Any) -> None:
+    started = replaced(monkeypatch, FORKS)
+    assert answered(file_of(b"good")) == b"{"
+    os.kill(started[0], signal.SIGKILL)
+    os.waitpid(started[0], 0)
+    assert answered(file_of(b"good")) == b"{"
+    assert len(started) == 2
 
 
 def test_a_file_that_crashes_its_examination_is_rejected(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
@@ -152,7 +221,7 @@ def test_the_memory_of_a_decoder_is_limited() -> None:
 
 def test_a_file_that_needs_too_much_memory_is_rejected(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
     exhaust = "def exhaust(*_):\n    raise MemoryError\n"
-    work = "from dubline.worker.media import sandbox; raise SystemExit(sandbox.work(exhaust))"
+    work = "from dubline.worker.media import template; raise SystemExit(template.serve(exhaust))"
     replaced(monkeypatch, exhaust + work)
     with pytest.raises(MediaTruncatedError, match="too much memory"):
         probed(speech_file, SPEECH)

@@ -33,8 +33,8 @@ with decoder.started("examine", [Path(sys.argv[1])], lambda: None) as hostile:
 
 # What code that took over a decoder would try. Each attempt ends in an error or in what it got.
 HOSTILE = """
-import ctypes, json, os, socket, sys
-from dubline.worker.media import sandbox, seccomp
+import ctypes, errno, json, os, socket, sys
+from dubline.worker.media import sandbox, seccomp, template
 WEAKEN
 sandbox.limit()
 libc = ctypes.CDLL(None, use_errno=True)
@@ -60,7 +60,20 @@ def connect():
     socket.socket(socket.AF_INET).connect(("127.0.0.1", 9))
     return "connected"
 
+def inherited():
+    found = []
+    for number in range(256):
+        try:
+            os.fstat(number)
+            found.append(number)
+        except OSError:
+            pass
+    if len(found) > 4:
+        return found
+    raise OSError(errno.EACCES, "standard streams and one file")
+
 ATTEMPTS = {
+    "inherited files": lambda _: inherited(),
     "environment of the parent": lambda _: read(f"/proc/{parent}/environ"),
     "own environment": lambda _: json.dumps(dict(os.environ)),
     "own environment in proc": lambda _: read("/proc/self/environ"),
@@ -86,7 +99,7 @@ def task(asked, files):
             found[name] = {"errno": error.errno}
     yield json.dumps(found).encode()
 
-sys.exit(sandbox.work(task))
+sys.exit(template.serve(task))
 """
 REFUSED = "def refuse(): raise OSError(1, 'refused by this machine')\n"
 WITHOUT_FILTER = REFUSED + "seccomp.restrict = refuse"

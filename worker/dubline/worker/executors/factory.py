@@ -12,6 +12,7 @@ from dubline.orchestration.database.store import Store
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings, LimitSettings
 from dubline.orchestration.storage.objects import Objects
 from dubline.worker.executors.health import Health
+from dubline.worker.media import forks
 from dubline.worker.media.provenance import Provenance
 from dubline.worker.runtime import metrics
 from dubline.worker.runtime.channel import AFTER_QUARANTINE
@@ -58,6 +59,7 @@ def renderer(context: WorkerContext) -> RenderExecutor:
     from dubline.worker.rendering.warming import warm  # noqa: PLC0415
     from dubline.worker.rendering.weights_cache import WeightsCache  # noqa: PLC0415
 
+    forks.prepare("decode")
     device.make_deterministic()
     settings = context.settings
     folder = settings.weights_dir or context.folder / "weights"
@@ -103,6 +105,7 @@ def prober(context: WorkerContext) -> ProbeExecutor:
     from dubline.worker.executors import probe_failures  # noqa: PLC0415 - the renderer needs no decoder of it
     from dubline.worker.executors.probe import ProbeExecutor  # noqa: PLC0415
 
+    forks.prepare("examine")
     shared = _shared(context)
     counts = probe_failures.ProbeFailures(doubtful=AFTER_QUARANTINE in os.environ)
     health = replace(_health(shared, counts, probe_failures.self_test), isolated=True)

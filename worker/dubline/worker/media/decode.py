@@ -1,4 +1,4 @@
-"""The process that decodes the files of one job: `python -m dubline.worker.media.decode PORTRAIT_FD SPEECH_FD`.
+"""The process that decodes the files of one job, a fork of `python -m dubline.worker.media.decode SOCKET_FD`.
 
 Started by `dubline.worker.media.decoded`.
 """
@@ -15,7 +15,7 @@ if __name__ == "__main__":
 import json
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dubline.worker.media import audio, frame, image
+from dubline.worker.media import audio, frame, image, template
 from dubline.worker.media.container import BY_MEDIA_TYPE
 
 if TYPE_CHECKING:
@@ -51,4 +51,4 @@ def answer(asked: dict[str, Any], files: list[BinaryIO]) -> Iterator[bytes]:
 
 
 if __name__ == "__main__":
-    sys.exit(sandbox.work(answer))
+    sys.exit(template.serve(answer))

@@ -13,28 +13,26 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from dubline.orchestration.domain.errors import BadInputError, MediaTruncatedError, from_code
-from dubline.worker.media import environment, sandbox
+from dubline.worker.media import environment, forks, sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from dubline.worker.media.forks import Fork
+
 _log = structlog.get_logger(__name__)
 
 #: Longest time without a byte from a decoder.
 TIME_LIMIT_S: Final = 120.0
-#: Longest time between the end of the output and the exit.
-EXIT_LIMIT_S: Final = 5.0
 #: Longest time between two reports while waiting for a decoder.
 REPORT_S: Final = 0.5
 CHUNK_BYTES: Final = 1 << 20
-#: Last bytes of standard error that are kept.
-KEPT_BYTES: Final = 4_000
 #: Signals of a crash, other than those of a limit that was exceeded.
 CRASHES: Final = frozenset({signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS})
 #: Signals of an operator or of the kernel's out-of-memory killer, which do not depend on the file.
@@ -51,23 +49,11 @@ def started(module: str, paths: Sequence[Path], report: Callable[[], None]) -> I
         report: called at least every `REPORT_S` while waiting; an exception ends the wait.
     """
     with ExitStack() as opened:
-        files = [opened.enter_context(path.open("rb")) for path in paths]
-        numbers = [file.fileno() for file in files]
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"dubline.worker.media.{module}", *map(str, numbers)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=numbers,
-            bufsize=0,
-            # An exploited decoder must not find credentials of the bucket or the database.
-            env=environment.minimal(),
-        )
-    with process:
-        try:
-            yield Decoder(process, report)
-        finally:
-            process.kill()
+        process = forks.fork(module, [opened.enter_context(path.open("rb")).fileno() for path in paths])
+    try:
+        yield Decoder(process, report)
+    finally:
+        process.end(module)
 
 
 class Decoder:
@@ -78,7 +64,7 @@ class Decoder:
         report: called at least every `REPORT_S` while waiting; an exception ends the wait.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], report: Callable[[], None]) -> None:
+    def __init__(self, process: Fork, report: Callable[[], None]) -> None:
         self._process, self._report = process, report
         self._said = b""
         self._received = bytearray()
@@ -104,7 +90,7 @@ class Decoder:
         self._answer = self._frames(most_bytes)
         # A decoder that has ended gives its reason at the first read.
         with suppress(BrokenPipeError):
-            cast("IO[bytes]", self._process.stdin).write(json.dumps(question).encode() + b"\n")
+            self._process.stdin.write(json.dumps(question).encode() + b"\n")
         return self._answer
 
     def _frames(self, most_bytes: int) -> Iterator[bytes]:
@@ -119,7 +105,7 @@ class Decoder:
         until = time.monotonic() + TIME_LIMIT_S
         with selectors.DefaultSelector() as pipes:
             for pipe in (self._process.stdout, self._process.stderr):
-                pipes.register(cast("IO[bytes]", pipe), selectors.EVENT_READ)
+                pipes.register(pipe, selectors.EVENT_READ)
             while len(self._received) < count:
                 ready = pipes.select(min(REPORT_S, TIME_LIMIT_S))
                 self._report()
@@ -130,20 +116,17 @@ class Decoder:
                     if not data:
                         pipes.unregister(key.fileobj)
                     elif key.fileobj is self._process.stderr:
-                        self._said = (self._said + data)[-KEPT_BYTES:]
+                        self._said = (self._said + data)[-forks.KEPT_BYTES :]
                     else:
                         self._received += data
                 if not pipes.get_map():
-                    _check(self._exit_code(), self._said)
+                    code = self._process.exit_code()
+                    if code is None:
+                        raise undecodable()
+                    _check(code, self._said or self._process.said())
         data = bytes(self._received[:count])
         del self._received[:count]
         return data
-
-    def _exit_code(self) -> int:
-        try:
-            return self._process.wait(EXIT_LIMIT_S)
-        except subprocess.TimeoutExpired as error:
-            raise undecodable() from error
 
 
 def log_protections() -> None:

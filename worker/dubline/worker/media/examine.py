@@ -1,4 +1,4 @@
-"""The process that examines one uploaded file: `python -m dubline.worker.media.examine FD`.
+"""The process that examines one uploaded file, a fork of `python -m dubline.worker.media.examine SOCKET_FD`.
 
 Started by `dubline.worker.media.probe` for each file. It answers with one JSON object, the facts.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dubline.orchestration.domain.uploads import UploadKind
-from dubline.worker.media import faces, image, track
+from dubline.worker.media import faces, image, template, track
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,4 +78,4 @@ def answer(asked: dict[str, Any], files: list[BinaryIO]) -> Iterator[bytes]:
 
 if __name__ == "__main__":
     faces.load()
-    sys.exit(sandbox.work(answer))
+    sys.exit(template.serve(answer))

@@ -1,8 +1,8 @@
 """The sandbox of a process that decodes untrusted files: no credentials, files, network or processes within reach.
 
-The process imports its decoders, then calls `work`, which gives up what the kernel allows to give up and only then
-reads the files, which its parent has opened. `python -m dubline.worker.media.sandbox` prints which protections this
-machine refuses.
+The process is a fork of one that has imported the decoders (`template`). It calls `work`, which gives up what the
+kernel allows to give up and only then reads the files, which the worker has opened. `python -m
+dubline.worker.media.sandbox` prints which protections this machine refuses.
 """
 
 from __future__ import annotations
@@ -36,11 +36,9 @@ _NO_NEW_PRIVILEGES: Final = 38
 
 
 def limit() -> None:
-    """Limit memory and processor time; called before the imports of the decoders, which size pools and arenas."""
+    """Limit memory; called before the imports of the decoders, which size pools and arenas."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # The soft limit sends SIGXCPU, which distinguishes a slow file from a kill; the hard limit sends SIGKILL.
-    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S + 5))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
@@ -53,6 +51,8 @@ def enter() -> list[str]:
         The protections that this machine refuses; the others hold.
     """
     refused = []
+    # The soft limit sends SIGXCPU, which distinguishes a slow file from a kill; the hard limit sends SIGKILL.
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S + 5))
     if os.geteuid() == 0 and not _succeeds(_leave_root):
         refused.append("another_user")
     # No further file, socket, process or thread, and no byte in a regular file.
@@ -65,14 +65,14 @@ def enter() -> list[str]:
     return refused
 
 
-def work(task: Callable[[dict[str, Any], list[BinaryIO]], Iterable[bytes]]) -> int:
+def work(task: Callable[[dict[str, Any], list[BinaryIO]], Iterable[bytes]], numbers: Iterable[int]) -> int:
     """Enter the sandbox and answer the questions on standard input, one JSON object a line, until it is closed.
 
-    The arguments of the process are the file descriptors of the untrusted files. An answer is a number of frames on
-    standard output, each with its length before it, and an empty frame at the end.
+    An answer is a number of frames on standard output, each with its length before it, and an empty frame at the end.
 
     Args:
         task: gets a question and the files, and yields the frames of the answer.
+        numbers: file descriptors of the untrusted files.
 
     Returns:
         The exit code: 0, or `REFUSED` with a JSON object of code and detail on standard error.
@@ -80,7 +80,7 @@ def work(task: Callable[[dict[str, Any], list[BinaryIO]], Iterable[bytes]]) -> i
     # Not at the top: the check of a machine needs no error classes.
     from dubline.orchestration.domain.errors import BadInputError, MediaTruncatedError  # noqa: PLC0415
 
-    files: list[BinaryIO] = [os.fdopen(int(number), "rb") for number in sys.argv[1:]]
+    files: list[BinaryIO] = [os.fdopen(number, "rb") for number in numbers]
     sys.meta_path.insert(0, _NoImports())
     enter()
     try:
