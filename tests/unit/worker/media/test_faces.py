@@ -163,6 +163,13 @@ def test_every_photograph_is_accepted_without_a_warning() -> None:
     assert {name: found for name, found in warned.items() if found} == {}
 
 
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="DUBLINE_TEST_PHOTOS does not name a folder of photographs")
+def test_every_photograph_upside_down_is_refused() -> None:
+    for path in sorted(PHOTOS.glob("*.jpg")):
+        with Image.open(path) as picture:
+            assert code(picture.convert("RGB").rotate(180)) == "face_tilted", path.name
+
+
 @pytest.mark.skipif(not CASES.is_dir(), reason="DUBLINE_TEST_CASES does not name a folder of cases")
 def test_cases_of_users_are_refused_or_accepted_as_they_should_be() -> None:
     def of(name: str) -> Image.Image:

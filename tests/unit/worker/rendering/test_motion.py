@@ -15,7 +15,6 @@ from dubline.worker.rendering import motion
 from dubline.worker.rendering.motion import PreparedSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -59,22 +58,6 @@ def test_motion_is_stored_in_half_precision_and_counted(tmp_path: Path, prepared
     assert (stored[:, 1] == 5).all()
     assert (stored[:, 2] == 0.5).all()
     assert stored[:, 0].any()
-
-
-def test_a_portrait_whose_eyes_cannot_be_shut_does_not_blink(
-    tmp_path: Path, prepared: PreparedSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[float] = []
-
-    def sample(*given: Any, controls: MotionControls) -> Iterator[torch.Tensor]:
-        asked.append(controls.blink)
-        yield from stub_networks.sample_motion(*given, controls=controls)
-
-    monkeypatch.setattr(motion, "sample_motion", sample)
-    list(prepared.store_motion(voice, 10, 0, tmp_path / "m.npy"))
-    monkeypatch.setattr(prepared.networks, "can_blink", lambda _source: False)
-    list(prepared.store_motion(voice, 10, 0, tmp_path / "m.npy"))
-    assert asked == [1, 0]
 
 
 def test_too_few_latents_are_an_error(

@@ -6,7 +6,7 @@ A frame depends only on the source and its own latent, so any segment can be ren
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 import numpy as np
@@ -105,8 +105,6 @@ class PreparedSource:
         Yields:
             The number of frames that are done, after each window.
         """
-        if controls.blink and not self._can_blink():
-            controls = replace(controls, blink=0.0)
         done = 0
         # Written and not memory-mapped: on a full disk a write to a mapping kills the process.
         with path.open("wb") as file:
@@ -123,7 +121,8 @@ class PreparedSource:
             raise RuntimeError(f"{done} motion latents were sampled for {frames} frames")
 
     @torch.inference_mode()
-    def _can_blink(self) -> bool:
+    def can_blink(self) -> bool:
+        """Tell whether both eyes can be shut."""
         with bf16_autocast(self.device):
             return self.networks.can_blink(self.source)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import traceback
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -165,8 +164,7 @@ class _Run:
         still, size = files.still(height_px)
         face = frame.face_in_video(self._job.face, *size, height_px)
         portrait = prepare(self._networks, still, face, self._job.tilt_deg, self._device)
-        controls = self._job.options.controls
-        self._controls = replace(controls, head_motion=controls.head_motion * portrait.head_room)
+        self._controls = portrait.possible(self._job.options.controls)
         return portrait.source, portrait.compositor
 
     def fetch_motion(self) -> Path:

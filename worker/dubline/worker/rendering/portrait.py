@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from dubline.framing import bars, crop
+from dubline.framing.crop import Square
 from dubline.framing.tilted import TiltedSquare
 from dubline.worker.rendering.colour_frame import ColourFrame
 from dubline.worker.rendering.full_size.compositor import Compositor
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from dubline.framing.face import FaceBox
     from dubline.models.weights import Networks
+    from dubline.options.render import MotionControls
 
 
 class Portrait(NamedTuple):
@@ -28,6 +31,11 @@ class Portrait(NamedTuple):
     """Of the still frame."""
     head_room: float
     """Share of its motion for which the head has room, at most 1."""
+
+    def possible(self, controls: MotionControls) -> MotionControls:
+        """Limit motion controls to what the portrait can show."""
+        blink = controls.blink if controls.blink and self.source.can_blink() else 0.0
+        return replace(controls, head_motion=controls.head_motion * self.head_room, blink=blink)
 
 
 def prepare(
@@ -51,3 +59,10 @@ def prepare(
     source = PreparedSource.from_crop(networks, colours.normalised(pixels), device)
     compositor = Compositor(still, tilted or square, device, colours, inside)
     return Portrait(source, compositor, crop.head_room(face, picture.shape[1]))
+
+
+def prepare_framed(networks: Networks, picture: NDArray[np.uint8], device: torch.device) -> Portrait:
+    """Encode a picture that is framed as in the training clips: (side, side, 3) uint8 RGB, of an even side."""
+    colours = ColourFrame.of(picture)
+    source = PreparedSource.from_crop(networks, colours.normalised(picture), device)
+    return Portrait(source, Compositor(picture, Square(0, 0, len(picture)), device, colours), 1.0)

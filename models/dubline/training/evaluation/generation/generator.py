@@ -15,6 +15,7 @@ from dubline.framing.face import find
 from dubline.models.motion.readout import LinearReadout
 from dubline.options.render import DEFAULT_CONTROLS
 from dubline.training.corpus import read_clip
+from dubline.training.evaluation.generation.animation import Animation
 from dubline.training.evaluation.generation.generated import (
     GeneratedClip,
     GeneratedLongSpeech,
@@ -47,6 +48,8 @@ WITHOUT_SPEECH: Final = "expression"
 #: Lips in silence as they are sampled.
 UNHELD: Final = replace(DEFAULT_CONTROLS, shut_in_silence=0.0)
 EDITED: Final = ("unheld", "unedited")
+#: Modes whose lids move by blinks only.
+BLINKING: Final = ("speech", "unheld")
 CLIPS_SHOWN: Final = 4
 PORTRAITS_SHOWN: Final = 8
 HUMANS_SHOWN: Final = 2
@@ -68,7 +71,7 @@ class Generator:
         self.renderer, self.out, self.landmarks, self.sheet = MotionRenderer(networks), out, landmarks, sheet
         # Without a readout motion is rendered as it is sampled: no lip is held, no blink scheduled.
         unread = LinearReadout(networks.preset.diffusion.whitened).to(self.renderer.device)
-        self.unedited = MotionRenderer(replace(networks, readout=unread))
+        self.unread = replace(networks, readout=unread)
         self.window_boundaries = networks.preset.diffusion.window_boundaries
         self.boundary_tally = BoundaryTally()
         self.clips: list[GeneratedClip] = []
@@ -91,23 +94,23 @@ class Generator:
         Speech is also generated without what edits the sampled motion: see `scores.overrides`.
         """
         clip, result = self._read(path)
-        source, count = self.renderer.encode_source(clip.frames[0]), len(clip.frames)
+        animation, count = Animation(self.renderer.networks, clip.frames[0]), len(clip.frames)
         own = self.renderer.encode_motion(clip.frames)
         motions = {"own": own}
         if clip.kind != WITHOUT_SPEECH:
-            motions["speech"] = self.renderer.sample_motion(source, clip.speech, count)
-            motions["unheld"] = self.renderer.sample_motion(source, clip.speech, count, controls=UNHELD)
-            motions["unedited"] = self.unedited.sample_motion(source, clip.speech, count)
+            motions["speech"] = animation.sample_motion(clip.speech, count)
+            motions["unheld"] = animation.sample_motion(clip.speech, count, UNHELD)
+            motions["unedited"] = animation.sample_motion(clip.speech, count, networks=self.unread)
         if self.driver is not None:
             result.driver, motion = self.driver
-            motions["driven"] = self.renderer.transfer_motion(source, motion[:count])
+            motions["driven"] = self.renderer.transfer_motion(animation.source, motion[:count])
         box = face_of(clip)
         shown = clip.frames[0] if len(self.clips) < CLIPS_SHOWN else None
         result.pictures["still"] = video_scores(np.broadcast_to(clip.frames[:1], clip.frames.shape), clip.frames, box)
         self._source(clip.name, clip.frames[0])
         self._write(result, "truth", clip.frames, shown)
         for mode, motion in motions.items():
-            pictures = np.concatenate(list(self.renderer.render(source, motion)))
+            pictures = np.concatenate(list(animation.render(motion, blinks=mode in BLINKING)))
             result.pictures[mode] = video_scores(pictures, clip.frames[: len(pictures)], box)
             video = self._write(result, mode, pictures, None if mode in EDITED else shown)
             if mode == "speech":
@@ -160,11 +163,9 @@ class Generator:
         return video
 
     def _generate(self, name: str, portrait: Portrait, speech: NDArray[np.float32], count: int) -> WrittenVideo:
-        source = self.renderer.encode_source(portrait.picture)
-        motion = self.renderer.sample_motion(source, speech, count)
-        video = write_video(
-            self.out / "videos" / f"{name}.mp4", self.renderer.render(source, motion), count, portrait.face
-        )
+        animation = Animation(self.renderer.networks, portrait.still, portrait.face_in_still)
+        frames = animation.render(animation.sample_motion(speech, count), blinks=True)
+        video = write_video(self.out / "videos" / f"{name}.mp4", frames, count, portrait.face)
         self.boundary_tally.add(np.array(video.differences), self.window_boundaries(count))
         return video
 

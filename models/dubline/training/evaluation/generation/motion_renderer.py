@@ -1,4 +1,4 @@
-"""Renders motion from three sources with released networks, as the worker does."""
+"""Encodes, samples and renders motion with the networks alone; `Animation` renders as the worker does."""
 
 from __future__ import annotations
 

@@ -30,11 +30,17 @@ MOUTH_Y: Final = (0.62, 0.98)
 
 @dataclass(frozen=True)
 class Portrait:
-    """The square (S, S, 3) uint8 of a photograph and the face in it."""
+    """A photograph, the square around its face, and the face."""
 
     name: str
+    still: NDArray[np.uint8]
+    """(H, W, 3) uint8, the whole picture at the size of the square, of even sides."""
+    face_in_still: FaceBox
+    """In px of it."""
     picture: NDArray[np.uint8]
+    """(S, S, 3) uint8, the square."""
     face: FaceBox
+    """In px of the square."""
 
 
 def read_portrait(path: Path) -> Portrait | None:
@@ -49,13 +55,14 @@ def cut_portrait(name: str, image: Image.Image) -> Portrait | None:
     found = find(image)
     if found is None:
         return None
-    square = around(found)
-    picture = cut(np.asarray(image), square)
-    scale = min(1.0, MAX_SIDE_PX / square.side)
+    scale = min(1.0, MAX_SIDE_PX / around(found).side)
+    width, height = (2 * max(1, int(side * scale / 2)) for side in image.size)
     if scale < 1:
-        picture = np.asarray(Image.fromarray(picture).resize((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS))
-    face = found.shifted(-square.left, -square.top).scaled(scale)
-    return Portrait(name, np.ascontiguousarray(picture), face)
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    still = np.ascontiguousarray(np.asarray(image)[:height, :width])
+    face = found.scaled(scale)
+    square = around(face)
+    return Portrait(name, still, face, cut(still, square), face.shifted(-square.left, -square.top))
 
 
 def follow(face: FaceBox, picture: NDArray[np.uint8]) -> FaceBox | None:
