@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,3 +83,27 @@ def test_generated_pixels_are_as_bright_as_the_face_at_most(face: NDArray[np.uin
     made = Compositor(dim, Square(0, 0, 96), torch.device("cpu"), ColourFrame.of(dim))
     (frame,) = made.frames([made.enlarge(Fields(torch.zeros(1, 2, 64, 64), white))])
     assert frame[:96, :96].max() <= 1.02 * planes_of(dim)[..., 0].max()
+
+
+def shown(colours: ColourFrame, rgb: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Return luma and chroma of one frame in which every pixel is generated."""
+    still = np.zeros((128, 128, 3), np.uint8)
+    compositor = Compositor(still, Square(0, 0, 128), torch.device("cpu"), colours)
+    colour = (torch.tensor(rgb) / 127.5 - 1)[None, :, None, None].expand(1, 3, 64, 64)
+    fields = Fields(torch.zeros(1, 2, 16, 16), GeneratedPixels(colour, torch.ones(1, 1, 64, 64)))
+    (made,) = compositor.frames([compositor.enlarge(fields)])
+    return np.array([made[64, 64], *made[128:].reshape(2, 64, 64)[:, 32, 32]], np.float64)
+
+
+def test_the_inside_of_a_mouth_is_red_and_not_purple(face: NDArray[np.uint8]) -> None:
+    colours = ColourFrame.of(face)
+    _, blue, red = shown(replace(colours, luma=(0, 255)), (40, 4, 30))
+    assert planes_of(np.array([[40, 4, 30]], np.uint8))[0, 1] > 132
+    assert blue <= 128
+    assert red > 132
+
+
+@pytest.mark.parametrize("rgb", [(200, 110, 130), (225, 220, 218), (40, 10, 4)])
+def test_lips_teeth_and_red_shade_keep_their_colour(face: NDArray[np.uint8], rgb: tuple[int, int, int]) -> None:
+    colours = replace(ColourFrame.of(face), luma=(0, 255))
+    assert np.abs(shown(colours, rgb) - planes_of(np.array([rgb], np.uint8))[0]).max() <= 2

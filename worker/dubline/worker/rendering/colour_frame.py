@@ -32,6 +32,9 @@ NATURAL: Final = ((-20.0, 2.0), (0.0, 24.0))
 #: .7 with the noise of a codec, 5 or more in these pictures. Between the two generated colour is shown in part.
 GREY: Final = 0.7
 COLOURED: Final = 3.5
+#: Shares of the skin's luma up to which generated pixels are no bluer than skin of their luma, and from which on they
+#: can be: the inside of a mouth is below, lips and teeth are above.
+SHADED: Final = (0.3, 0.6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class ColourFrame:
     """Share of generated chroma that is shown: 0 if the source's chroma follows luma alone, as in grey and sepia."""
     luma: tuple[float, float] = (0.0, 255.0)
     """Smallest and largest luma of a generated pixel."""
+    skin: tuple[float, float] = (1.0, 0.0)
+    """Luma above black and blue difference of the median pixel of the face, the latter at most 0."""
 
     @classmethod
     def of(cls, crop: NDArray[np.uint8]) -> Self:
@@ -71,6 +76,7 @@ class ColourFrame:
             _pair(slope),
             float(np.clip((free - GREY) / (COLOURED - GREY), 0, 1)),
             _pair(np.percentile(luma, RANGE) + BLACK[0]),
+            (max(float(np.median(luma)), 1.0), min(float(np.median(chroma[:, 0])), 0.0)),
         )
 
     def normalised(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:

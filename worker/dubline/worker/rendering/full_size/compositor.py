@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
 
 from dubline.framing import crop
-from dubline.worker.rendering.colour_frame import ORDINARY
+from dubline.worker.rendering.colour_frame import ORDINARY, SHADED
 from dubline.worker.rendering.full_size import planes
 from dubline.worker.rendering.full_size.border import Border
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from dubline.framing.crop import Square
     from dubline.framing.tilted import TiltedSquare
     from dubline.models.stage1.autoencoder import Fields
     from dubline.worker.rendering.colour_frame import ColourFrame
     from dubline.worker.rendering.full_size.patch import Enlarger
+#: Luma of black and chroma of grey.
+BLACK: Final = 16
+GREY: Final = 128
 
 
 class Crops(NamedTuple):
@@ -79,7 +83,7 @@ class Compositor:
         # The networks' colour is in [-1, 1].
         scale, offset = to_planes[:, :3] * 127.5, to_planes @ (127.5, 127.5, 127.5, 1)
         self._scale, self._offset = (torch.from_numpy(part).float().to(device) for part in (scale, offset))
-        self._range = colours.luma
+        self._range, self._skin, self._freedom = colours.luma, colours.skin, colours.freedom
 
     @property
     def size(self) -> tuple[int, int]:
@@ -95,7 +99,18 @@ class Compositor:
         generated = torch.einsum("kc,bchw->bkhw", self._scale, colour) + self._offset[:, None, None]
         bright = generated[:, :1].clamp(*self._range)
         luma = self._enlarge_luma(fields.displacement, bright, occlusion)
-        return Crops(luma, self._enlarge_chroma(fields.displacement, generated[:, 1:], occlusion))
+        return Crops(luma, self._enlarge_chroma(fields.displacement, self._shaded(generated), occlusion))
+
+    def _shaded(self, generated: Tensor) -> Tensor:
+        """Return generated chroma, of which dark pixels are not bluer than skin in the shade."""
+        luma, blue = self._skin
+        if blue == 0:
+            return generated[:, 1:]
+        first, last = SHADED
+        light = (generated[:, :1] - BLACK) / luma
+        share = self._freedom * ((last - light) / (last - first)).clamp(0, 1)
+        beyond = (generated[:, 1:2] - GREY - blue * light.clamp_min(0)).clamp_min(0)
+        return torch.cat((generated[:, 1:2] - share * beyond, generated[:, 2:]), dim=1)
 
     def frames(self, batches: Iterable[Crops]) -> Iterator[NDArray[np.uint8]]:
         """Composite whole frames.
