@@ -32,11 +32,25 @@ def _bars(rows: NDArray[np.uint8]) -> tuple[int, int]:
 
 def _bar(rows: NDArray[np.uint8]) -> int:
     """Return the number of rows of the bar at the start, rounded up to an even one; 0 if there is none."""
-    half = rows[: len(rows) // 2].astype(np.int16)
-    away = np.abs(half - np.median(half[0], axis=0)).max(axis=2)
-    plain = np.percentile(away, 99, axis=1) <= NOISE
+    colour = np.median(rows[0].astype(np.int16), axis=0)
+    if not _is_plain(_away(rows[:1], colour))[0]:
+        return 0
+    away = _away(rows[: len(rows) // 2], colour)
+    plain = _is_plain(away)
     count = int(plain.argmin())
     beyond = away[count : count + BLUR_PX + 1]
     if not count or plain.all() or (beyond > EDGE).mean(axis=1).max() < 0.5:  # noqa: PLR2004 - as `EDGE` says
         return 0
     return count + count % 2
+
+
+def _away(rows: NDArray[np.uint8], colour: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return how far each pixel of rows (n, W, 3) is from a colour: (n, W), levels of the channel that differs most."""
+    distance: NDArray[np.floating] = np.abs(rows.astype(np.int16) - colour).max(axis=2)
+    return distance
+
+
+def _is_plain(away: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return of each row (n, W) whether it may belong to a bar."""
+    plain: NDArray[np.bool_] = np.percentile(away, 99, axis=1) <= NOISE
+    return plain
