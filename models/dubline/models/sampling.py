@@ -32,6 +32,8 @@ FADE_FRAMES: Final = 15
 #: Factor on the sampled mean lip gap in silence. On 21 faces the lips are then closed in .98 of the frames of a pause:
 #: .92 with a factor of 1, .97 without this control. From 2 on chins are distorted (docs/log.md).
 LIP_CLOSURE: Final = 1.5
+#: Lips that have the gap of the source, this much less in cm, are closed: what the reading of the gap may be wrong by.
+CLOSED_BELOW: Final = 0.1
 
 #: A function that returns a fresh stream of mono 16 kHz samples in [-1, 1].
 Speech = Callable[[], Iterator[NDArray[np.float32]]]
@@ -101,12 +103,16 @@ def _motion_editor(networks: Networks, source: Source, controls: MotionControls,
     """
     diffusion = networks.diffusion
     whitened = diffusion.whitening(source.motion, source.motion)[0]
-    rest_gap = 0.0
-    if controls.shut_in_silence:
-        drawn = sample_window(diffusion, silent, _noise(networks, 0, 0))[0]
-        # At rest the lips are not further apart than in the portrait.
-        rest_gap = LIP_CLOSURE * min(0.0, float(networks.readout(drawn - whitened)[:, LIPS].mean()))
-    return MotionEditor(controls, networks.readout, whitened, rest_gap)
+    gap = networks.readout.gap_of(diffusion.whitening(source.motion, torch.zeros_like(source.motion))[0])
+    if not controls.shut_in_silence and gap is None:
+        return MotionEditor(controls, networks.readout, whitened, rest_gap=0.0)
+    drawn = sample_window(diffusion, silent, _noise(networks, 0, 0))[0]
+    # At rest the lips are not further apart than in the portrait.
+    rest = min(0.0, float(networks.readout(drawn - whitened)[:, LIPS].mean()))
+    if gap is None:
+        return MotionEditor(controls, networks.readout, whitened, LIP_CLOSURE * rest)
+    lift = max(0.0, -gap - CLOSED_BELOW - rest)
+    return MotionEditor(controls, networks.readout, whitened, LIP_CLOSURE * rest + lift, lift)
 
 
 def _encode_style(diffusion: Diffusion, mels: Iterator[Tensor], device: torch.device) -> Tensor:

@@ -34,6 +34,8 @@ MANIFEST: Final = "manifest.json"
 FILE_BYTES: Final = 15_000_000
 #: Upper bound of a tensor's entry in the file header, without its name.
 HEADER_BYTES: Final = 128
+#: Tensors that older weights do not have; they keep the values of an unfitted readout.
+OPTIONAL: Final = frozenset({"readout.source_gap"})
 #: Files in a manifest are next to it; paths are rejected.
 PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+\.safetensors")
 
@@ -127,8 +129,8 @@ def load_networks(name: str, device: torch.device, folder: Path = RELEASED) -> N
     missing = _tensors(autoencoder, diffusion, readout)
     for file in files:
         _copy_tensors(missing, target / file.name, _read(target, file))
-    if missing:
-        raise WeightsError(f"the weights in {target} lack {len(missing)} tensors, such as {min(missing)}")
+    if lacking := missing.keys() - OPTIONAL:
+        raise WeightsError(f"the weights in {target} lack {len(lacking)} tensors, such as {min(lacking)}")
     for network in (autoencoder, diffusion, readout):
         network.to(device).eval().requires_grad_(requires_grad=False)
     return Networks(preset, autoencoder, diffusion, readout, sha256)
@@ -149,11 +151,12 @@ def save_networks(
     """
     target = folder / preset.name
     target.mkdir(parents=True, exist_ok=True)
-    shards = shard({key: _to_half(key, tensor) for key, tensor in _tensors(autoencoder, diffusion, readout).items()})
+    tensors = _tensors(autoencoder, diffusion, readout).items()
+    shards = shard({key: _to_half(key, tensor) for key, tensor in tensors if key not in OPTIONAL or tensor.any()})
     files = []
-    for index, tensors in enumerate(shards, 1):
+    for index, part in enumerate(shards, 1):
         name = shard_name("weights", index, len(shards))
-        data = save(tensors)
+        data = save(part)
         (target / name).write_bytes(data)
         files.append(WeightsFile(name, hashlib.sha256(data).hexdigest(), len(data)))
     _write_manifest(target, preset, files, {"autoencoder": autoencoder, "diffusion": diffusion})

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tracemalloc
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,13 @@ def test_weights_saved_again_are_the_same_bytes(networks: Networks, tmp_path: Pa
     (path,) = save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, tmp_path)
     assert path.read_bytes() == (RELEASED / "tiny" / path.name).read_bytes()
     assert (path.parent / "manifest.json").read_text() == (RELEASED / "tiny" / "manifest.json").read_text()
+
+
+def test_a_fitted_gap_of_the_source_is_saved_and_loaded(networks: Networks, tmp_path: Path) -> None:
+    readout = deepcopy(networks.readout)
+    readout.source_gap += 0.5
+    save_networks(TINY, networks.autoencoder, networks.diffusion, readout, tmp_path)
+    assert load_networks("tiny", CPU, tmp_path).readout.source_gap.tolist() == readout.source_gap.tolist()
 
 
 def test_the_hash_of_one_file_is_its_own(networks: Networks) -> None:

@@ -25,15 +25,18 @@ class MotionEditor:
         readout: of the networks that sample the motion; if it is not fitted, motion is not changed.
         source: (K,), the whitened motion of the source frame.
         rest_gap: lip gap of this face at rest minus the portrait's, in cm.
+        lift: added to the lip gap of all frames, in cm.
 
     Raises:
         ValueError: a control is out of its bounds.
     """
 
-    def __init__(self, controls: MotionControls, readout: LinearReadout, source: Tensor, rest_gap: float) -> None:
+    def __init__(
+        self, controls: MotionControls, readout: LinearReadout, source: Tensor, rest_gap: float, lift: float = 0.0
+    ) -> None:
         for option, value in faults_of(RenderOptions(controls=controls)):
             raise ValueError(f"The {option.label} is {value}. Use {option.range}.")
-        self.readout, self.source, self.rest_gap = readout, source, rest_gap
+        self.readout, self.source, self.rest_gap, self.lift = readout, source, rest_gap, lift
         self.lip_closure = controls.shut_in_silence
         self.directions = readout.directions()
         self.factors = self.directions.new_ones(len(self.directions))
@@ -55,7 +58,8 @@ class MotionEditor:
         moved = motion - self.source
         read = self.readout(moved)
         change = (self.factors - 1) * read
-        change[:, LIPS] += self.lip_closure * silence * (self.rest_gap - read[:, LIPS])
+        lips = read[:, LIPS] + self.lift
+        change[:, LIPS] += self.lift + self.lip_closure * silence * (self.rest_gap - lips)
         unread = moved - read @ self.directions
         edited: Tensor = motion + change @ self.directions + (self.unread_factor - 1) * unread
         return edited + blinks[:, None] * self.readout.lid_closure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dubline.models import sampling
 from dubline.models.motion.blinks import PROFILE
 from dubline.models.motion.editor import MotionEditor
 from dubline.models.motion.readout import HEAD, LIDS, LIPS, MOOD, READINGS, LinearReadout
@@ -117,6 +119,18 @@ def test_in_silence_only_the_lips_move_to_rest(
     torch.testing.assert_close(after, expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_lift_moves_the_lips_in_speech_and_not_at_rest(
+    readout: LinearReadout, motion: Tensor, origin: Tensor
+) -> None:
+    silence, blinks = torch.linspace(0, 1, FRAMES), torch.zeros(FRAMES)
+    editor = MotionEditor(MotionControls(), readout, origin, rest_gap=-0.3, lift=0.4)
+    before, after = (readout(each - origin) for each in (motion, editor(motion, silence, blinks)))
+    expected = before.clone()
+    expected[:, LIPS] = (1 - silence) * (before[:, LIPS] + 0.4) + silence * -0.3
+    expected[:, LIDS] = 0
+    torch.testing.assert_close(after, expected, atol=1e-5, rtol=1e-5)
+
+
 def test_controls_combine(readout: LinearReadout, motion: Tensor, origin: Tensor) -> None:
     before = readout(motion - origin)
     controls = MotionControls(expression=2, head_motion=0, shut_in_silence=1)
@@ -184,6 +198,19 @@ def test_tiny_s_lips_rest_in_a_pause_and_not_in_speech(networks: Networks, sourc
     assert torch.equal(after[6:44], sampled[6:44])
     others = [row for row in range(len(READINGS)) if row != LIPS]
     torch.testing.assert_close(after[:, others], sampled[:, others], atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize(("gap", "raised"), [(0.0, False), (0.01, True), (5.0, False)])
+def test_lips_too_shut_for_the_portrait_are_raised(  # noqa: PLR0913 - fixtures
+    networks: Networks, source: Source, sampled: Tensor, monkeypatch: pytest.MonkeyPatch, *, gap: float, raised: bool
+) -> None:
+    # The lips of this source rest near its own: count them as too shut anyway.
+    monkeypatch.setattr(sampling, "CLOSED_BELOW", -0.5)
+    readout = deepcopy(networks.readout)
+    readout.source_gap[-1] = gap
+    lift = (read(replace(networks, readout=readout), source, SAMPLED) - sampled)[:, LIPS]
+    assert lift.std() < 0.01, "all frames move alike"
+    assert (float(lift.mean()) > 0.4) is raised
 
 
 def test_controls_keep_motion_continuous_between_windows(networks: Networks, source: Source) -> None:
