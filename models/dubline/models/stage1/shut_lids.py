@@ -65,7 +65,9 @@ def narrowed(generated: GeneratedPixels, closure: Tensor, box: Box = BOXES["eyes
     skin = _closed(colour, _odd(BAND, side))
     dark = (_luma(skin) - _luma(colour)).clamp_min(0)
     width, height = (_odd(share, side) for share in NEIGHBOURHOOD)
-    depth = functional.max_pool2d(dark, (height, width), 1, (height // 2, width // 2))
+    # Rows first, then columns: the same maximum as of the whole neighbourhood.
+    depth = functional.max_pool2d(dark, (height, 1), 1, (height // 2, 0))
+    depth = functional.max_pool2d(depth, (1, width), 1, (0, width // 2))
     # The darkest pixels of a band stay; the others get lighter, the more the less dark they are.
     kept = dark / depth.clamp_min(1e-3)
     kept = kept * kept.sqrt()
