@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from dubline.embedded import Stack
 
 RELEASED_WITHIN_S = 40.0
-"""A third of the job's duration on two free cores."""
+"""Half of the job's duration on two free cores."""
 
 
 @pytest.fixture
 def long_speech(short_speech: Path, tmp_path: Path) -> Path:
-    """Two minutes of speech, whose rendering takes much longer than releasing a cancelled job."""
+    """Eighty seconds of speech, whose rendering takes much longer than releasing a cancelled job."""
     path = tmp_path / "long.wav"
     with wave.open(str(short_speech)) as short, wave.open(str(path), "wb") as out:
         out.setparams(short.getparams())
-        out.writeframes(short.readframes(short.getnframes()) * 150)
+        out.writeframes(short.readframes(short.getnframes()) * 100)
     return path
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 READY_WITHIN_S = 60.0
 #: Pauses between polls. They grow, because each poll takes processor time from what it waits for.
-FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.02, 0.1, 1.1
+FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.02, 0.25, 1.15
 TABLES = (
     "doomed_objects, audit, events, outbox, reserved_segments, shares, checkpoints, attempts, jobs, batches, uploads,"
     " api_keys, tenants, usage, workers, holdings, learned_rates, waiting_work, weights"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from dubline.api.services import Services
 
-CASES = 200
+CASES = 120
 
 
 def test_generated_requests_get_only_responses_that_are_described(

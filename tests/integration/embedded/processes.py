@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 WITHIN_S = 60.0
 #: Pauses between polls. They grow, because each poll of the API takes processor time from what it waits for.
-FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.02, 0.1, 1.1
+FIRST_PAUSE_S, LONGEST_PAUSE_S, GROWTH = 0.02, 0.25, 1.15
 
 
 def running_in(folder: Path) -> list[str]:

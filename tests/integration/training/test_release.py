@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,9 +19,18 @@ from dubline.training import release
 from dubline.training.checkpoint import save_average
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _counted_once() -> Iterator[None]:
+    """Count the cost of a preset, which model cards state, once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release, "cost_of", cache(release.cost_of))
+        yield
 
 
 @pytest.fixture(scope="module")

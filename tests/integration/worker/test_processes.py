@@ -1,7 +1,7 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
 """Workers as deployed: two processes each, wake-ups from a real broker, stopped and killed by signals.
 
-Light and tiny workers and their children are forked, see `forks`. The others are new interpreters.
+Workers are forked, see `forks`, and so are the children of light and tiny ones. The others are new interpreters.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import hashlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -45,14 +43,12 @@ if TYPE_CHECKING:
 WITHIN_S = 300.0
 NO_BROKER = "redis://127.0.0.1:1/0"
 HERE = Path(__file__).parent
-PROBER = (sys.executable, "-m", "dubline.worker", "probe")
+RENDERER, PROBER = ([*PYTHON, "dubline.worker", role] for role in ("render", "probe"))
 
 Ready = tuple[UUID, UUID]
-#: Workers that are forked.
 LIGHT, TINY = ([*PYTHON, f"tests.integration.worker.{name}"] for name in ("light", "tiny"))
 
-Process = subprocess.Popen[bytes] | Forked
-Running = Callable[..., AbstractContextManager[Process]]
+Running = Callable[..., AbstractContextManager[Forked]]
 
 
 @pytest.fixture(scope="session")
@@ -106,13 +102,9 @@ def running(environment: dict[str, str], log: Path, forks: Forks) -> Running:
     """Start a worker; at the end of the block it must exit with 0, after a SIGTERM if it is still running."""
 
     @contextmanager
-    def running(command: Sequence[str], **settings: str) -> Iterator[Process]:
+    def running(command: Sequence[str], **settings: str) -> Iterator[Forked]:
         with log.open("ab") as file:
-            process: Process
-            if command in (LIGHT, TINY):
-                process = forks.start(command, environment | settings, file)
-            else:
-                process = subprocess.Popen(command, env=environment | settings, stderr=file, start_new_session=True)
+            process = forks.start(command, environment | settings, file)
             try:
                 yield process
                 process.send_signal(signal.SIGTERM)
@@ -374,21 +366,23 @@ def test_a_sick_worker_quarantines_itself_and_tries_again(
 
 
 def test_a_renderer_without_its_networks_stops_and_logs_why(
-    environment: dict[str, str], log: Path, tmp_path: Path
+    environment: dict[str, str], forks: Forks, log: Path, tmp_path: Path
 ) -> None:
     wrong = environment | {"DUBLINE_WORKER_PRESETS": "gigantic"}
     with log.open("wb") as file:
-        done = subprocess.run((*PROBER[:-1], "render"), env=wrong, stderr=file, timeout=WITHIN_S, check=False)
-    assert done.returncode == UNPREPARED, log.read_text()
+        code = forks.start(RENDERER, wrong, file).wait(WITHIN_S)
+    assert code == UNPREPARED, log.read_text()
     (line,) = [line for line in log.read_text().splitlines() if "worker_not_prepared" in line]
     assert "gigantic" in line
     assert list((tmp_path / "work").iterdir()) == []
     assert not (tmp_path / "alive").exists()
 
 
-def test_a_killed_worker_leaves_no_child_process(environment: dict[str, str], log: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_leaves_no_child_process(
+    environment: dict[str, str], forks: Forks, log: Path, tmp_path: Path
+) -> None:
     with log.open("wb") as file:
-        process = subprocess.Popen(PROBER, env=environment, stderr=file)
+        process = forks.start(PROBER, environment, file)
         wait_until((tmp_path / "alive").exists, WITHIN_S)
         (child,) = children(process)
         process.kill()

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-@pytest.fixture
-def portrait_file(tmp_path: Path, astronaut: Image.Image) -> Path:
-    path = tmp_path / "portrait.png"
+@pytest.fixture(scope="session")
+def portrait_file(tmp_path_factory: pytest.TempPathFactory, astronaut: Image.Image) -> Path:
+    path = tmp_path_factory.mktemp("portrait") / "portrait.png"
     astronaut.save(path)
     return path
 
