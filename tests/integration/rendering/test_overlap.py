@@ -62,7 +62,7 @@ def one_after_the_other(request: RenderJob, models: Any, scratch: Path) -> bytes
     batch, parts = networks.preset.render_batch, []
     with torch.inference_mode(), run.decoder() as files:
         prepared, compositor = run.prepare(files)
-        stored = run.sample(prepared, files)
+        stored = run.sample(prepared)
         for number, span in enumerate(motion.segments(run._frames, batch)):
             fields = [prepared.fields(stored, frames) for frames in motion.batches(span, batch)]
             crops = [compositor.enlarge(one) for one in fields]
@@ -125,6 +125,25 @@ def test_the_next_segment_is_computed_while_one_is_encoded_and_one_stored(
     late = Late(tmp_path / "checkpoints")
     renderer.run(request_of_three, folder(tmp_path, "made"), ignore, late)
     assert late.names == ["motion-0", "segment-0", "segment-1"]
+
+
+def test_the_portrait_is_encoded_while_the_recording_is_decoded(
+    renderer: Renderer, request_of_three: RenderJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding = Event()
+    prepare, write = pipeline.prepare, pipeline.SpeechFiles.write
+
+    def prepare_late(*arguments: Any) -> Any:
+        assert decoding.wait(WITHIN_S), "the recording is decoded before the portrait is encoded"
+        return prepare(*arguments)
+
+    def noted(*arguments: Any) -> None:
+        decoding.set()
+        write(*arguments)
+
+    monkeypatch.setattr(pipeline, "prepare", prepare_late)
+    monkeypatch.setattr(pipeline.SpeechFiles, "write", noted)
+    renderer.run(request_of_three, folder(tmp_path, "made"), ignore)
 
 
 def test_a_short_video_is_rendered_while_its_motion_is_sampled(

@@ -44,6 +44,11 @@ class Ahead:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
+    def begin(self, call: Callable[[], Result]) -> Callable[[], Result]:
+        """Begin a call; return a function that waits for its result, or for its error."""
+        future = self._pool.submit(call)
+        return lambda: result(future, self._report)
+
     def results(self, calls: Iterable[Callable[[], Result]]) -> Iterator[Result]:
         """Yield the result of each call, in order, and raise the error of the first one that fails.
 

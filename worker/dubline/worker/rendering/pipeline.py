@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dubline.models.weights import Networks
+    from dubline.options.render import MotionControls
     from dubline.worker.media.decoded import Decoded
     from dubline.worker.rendering.full_size.compositor import Compositor, Crops
     from dubline.worker.rendering.model_cache import ModelCache
     from dubline.worker.rendering.motion import PreparedSource
+    from dubline.worker.rendering.portrait import Portrait
 
 _log = structlog.get_logger(__name__)
 
@@ -97,15 +99,14 @@ class Renderer:
         with _device_errors_translated(), torch.inference_mode():
             run = self._begun(job, scratch, report, checkpoints)
             with run.decoder() as files:
-                prepared, compositor = run.prepare(files)
+                prepared, compositor = run.prepare(files, with_speech=False)
             run.render_missing(prepared, compositor, run.fetch_motion())
 
     def _run(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> Rendered:
         run = self._begun(job, scratch, report, checkpoints)
         with run.decoder() as files:
             prepared, compositor = run.prepare(files)
-            motion_file = run.sample(prepared, files)
-        return run.mux(run.render(prepared, compositor, motion_file))
+        return run.mux(run.render(prepared, compositor, run.sample(prepared)))
 
     def _begun(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> _Run:
         def prepare() -> None:
@@ -158,13 +159,29 @@ class _Run:
         job = self._job
         return decoded.started(job.portrait, job.portrait_px, job.speech, job.container, job.duration_s, self._repeat)
 
-    def prepare(self, files: Decoded) -> tuple[PreparedSource, Compositor]:
-        """Decode the portrait; return its encoded source crop and the compositor of its still frame."""
-        height_px = self._job.options.output.height_px
+    def prepare(self, files: Decoded, *, with_speech: bool = True) -> tuple[PreparedSource, Compositor]:
+        """Decode the files; return the portrait's encoded source crop and the compositor of its still frame.
+
+        The recording is decoded while the portrait is encoded.
+
+        Args:
+            files: the decoder.
+            with_speech: whether the recording is needed.
+        """
+        job, height_px = self._job, self._job.options.output.height_px
         still, size = files.still(height_px)
-        face = frame.face_in_video(self._job.face, *size, height_px)
-        portrait = prepare(self._networks, still, face, self._job.tilt_deg, self._device)
-        self._controls = portrait.possible(self._job.options.controls)
+        face = frame.face_in_video(job.face, *size, height_px)
+
+        @torch.inference_mode()
+        def encode() -> tuple[Portrait, MotionControls]:
+            portrait = prepare(self._networks, still, face, job.tilt_deg, self._device)
+            return portrait, portrait.possible(job.options.controls)
+
+        with Ahead(1, self._repeat) as ahead:
+            encoded = ahead.begin(encode)
+            if with_speech:
+                self._speech.write(files, self._frames / self._networks.preset.fps, self._repeat)
+            portrait, self._controls = encoded()
         return portrait.source, portrait.compositor
 
     def fetch_motion(self) -> Path:
@@ -173,14 +190,13 @@ class _Run:
         self._checkpoints.fetch(CheckpointKind.MOTION, 0, path)
         return path
 
-    def sample(self, prepared: PreparedSource, files: Decoded) -> Path:
-        """Decode the recording, and write its motion to a file or fetch it.
+    def sample(self, prepared: PreparedSource) -> Path:
+        """Write the motion of the recording to a file or fetch it.
 
         Of the motion of a single segment only the first window is sampled; `_render` samples the others.
         """
         path = self._scratch / "motion.npy"
         self._report(Stage.SAMPLING, 0.0)
-        self._speech.write(files, self._frames / self._networks.preset.fps, self._repeat)
         if self._checkpoints.fetch(CheckpointKind.MOTION, 0, path):
             return path
 
