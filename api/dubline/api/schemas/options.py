@@ -79,7 +79,8 @@ class RenderOptionsRequest(RequestModel):
     preset: Preset = DEFAULT.preset
     seed: Seed | None = DEFAULT.seed
     face_index: FaceIndex | None = DEFAULT.face_index
-    face: PointRequest | None = Field(default=None, description=DESCRIPTION)
+    # The example of a job has the other way to choose a face; both are refused.
+    face: PointRequest | None = Field(default=None, description=DESCRIPTION, examples=[None])
     controls: ControlsRequest = Field(default=ControlsRequest(), examples=[asdict(MotionControls(head_motion=0.5))])
 
     output: OutputRequest = Field(default=OutputRequest(), examples=[asdict(OutputOptions(height_px=720))])
