@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
@@ -28,6 +28,8 @@ from dubline.orchestration.settings import MaintenanceSettings
 from dubline.orchestration.storage.objects import Objects
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.queue import Notifier
     from dubline.orchestration.settings import BucketSettings, DatabaseSettings
@@ -37,16 +39,19 @@ START_WITHIN_S = 180.0
 LINE = [*PYTHON, "dubline.orchestration"]
 
 #: Runs a maintenance process with an environment and a file for its log.
-Maintenance = Callable[[dict[str, str], Path], AbstractContextManager[Forked]]
+Maintenance = Callable[..., AbstractContextManager[Forked | subprocess.Popen[bytes]]]
 
 
 @pytest.fixture
 def maintenance(forks: Forks) -> Maintenance:
     @contextmanager
-    def maintenance(env: dict[str, str], log: Path) -> Iterator[Forked]:
+    def maintenance(
+        env: dict[str, str], log: Path, *, is_forked: bool = True
+    ) -> Iterator[Forked | subprocess.Popen[bytes]]:
         """Wait until it has started."""
+        line = [*LINE, "maintenance"]
         with log.open("wb") as stderr:
-            process = forks.start([*LINE, "maintenance"], env, stderr)
+            process = forks.start(line, env, stderr) if is_forked else subprocess.Popen(line, env=env, stderr=stderr)
         try:
             wait_until(lambda: "maintenance_started" in log.read_text(), START_WITHIN_S)
             yield process
@@ -113,7 +118,8 @@ def test_a_maintenance_process_stops_promptly_on_a_signal(
     signum: int, environment: dict[str, str], store: Store, maintenance: Maintenance, tmp_path: Path
 ) -> None:
     environment |= {f"DUBLINE_MAINTENANCE_{name}_S": "3600" for name in ("PUBLISH", "RECONCILE", "RESCUE", "CLEAN")}
-    with maintenance(environment, tmp_path / "log") as process:
+    # One is a new interpreter, which has to import what it needs.
+    with maintenance(environment, tmp_path / "log", is_forked=signum != signal.SIGTERM) as process:
         process.send_signal(signum)
         assert process.wait(START_WITHIN_S) == 0
     assert '"hanging": []' in (tmp_path / "log").read_text()

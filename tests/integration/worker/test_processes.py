@@ -1,7 +1,8 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
 """Workers as deployed: two processes each, wake-ups from a real broker, stopped and killed by signals.
 
-Workers are forked, see `forks`, and so are the children of light and tiny ones. The others are new interpreters.
+Workers are forked, see `forks`, and so are the children of light and tiny ones. Children of the others, and the workers
+of the last two tests, are new interpreters.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -366,23 +368,21 @@ def test_a_sick_worker_quarantines_itself_and_tries_again(
 
 
 def test_a_renderer_without_its_networks_stops_and_logs_why(
-    environment: dict[str, str], forks: Forks, log: Path, tmp_path: Path
+    environment: dict[str, str], log: Path, tmp_path: Path
 ) -> None:
     wrong = environment | {"DUBLINE_WORKER_PRESETS": "gigantic"}
     with log.open("wb") as file:
-        code = forks.start(RENDERER, wrong, file).wait(WITHIN_S)
-    assert code == UNPREPARED, log.read_text()
+        done = subprocess.run(RENDERER, env=wrong, stderr=file, timeout=WITHIN_S, check=False)
+    assert done.returncode == UNPREPARED, log.read_text()
     (line,) = [line for line in log.read_text().splitlines() if "worker_not_prepared" in line]
     assert "gigantic" in line
     assert list((tmp_path / "work").iterdir()) == []
     assert not (tmp_path / "alive").exists()
 
 
-def test_a_killed_worker_leaves_no_child_process(
-    environment: dict[str, str], forks: Forks, log: Path, tmp_path: Path
-) -> None:
+def test_a_killed_worker_leaves_no_child_process(environment: dict[str, str], log: Path, tmp_path: Path) -> None:
     with log.open("wb") as file:
-        process = forks.start(PROBER, environment, file)
+        process = subprocess.Popen(PROBER, env=environment, stderr=file)
         wait_until((tmp_path / "alive").exists, WITHIN_S)
         (child,) = children(process)
         process.kill()
