@@ -25,6 +25,7 @@ from dubline.models.presets import PRESETS
 from dubline.models.weights import RELEASED, load_networks
 from dubline.options.render import MotionControls
 from dubline.training.corpus import Clip, read_clip
+from dubline.training.evaluation.generation.animation import Animation
 from dubline.training.evaluation.generation.motion_renderer import MotionRenderer
 from dubline.training.evaluation.heldout import unseen_clips
 from dubline.training.evaluation.scores.mouth_opening import correlation, speeds
@@ -75,9 +76,9 @@ def speaks(path: Path) -> bool:
 
 def score(renderer: MotionRenderer, clip: Clip, silent: np.ndarray, controls: MotionControls) -> Score:
     """Sample, render and measure one clip."""
-    source = renderer.encode_source(clip.frames[0])
-    sent = renderer.sample_motion(source, clip.speech, len(clip.frames), SEED, controls=controls)
-    seen = renderer.encode_motion(np.concatenate(list(renderer.render(source, sent))))
+    animation = Animation(renderer.networks, clip.frames[0])
+    source, sent = animation.source, animation.sample_motion(clip.speech, len(clip.frames), controls, SEED)
+    seen = renderer.encode_motion(np.concatenate(list(animation.render(sent, blinks=True))))
     truth = np.asarray(clip.geometry)[:, -1].astype(np.float64)
     readings = [renderer.readings(source, motion) for motion in (sent, seen)]
     sizes = [[float(read[:, part].square().mean().sqrt()) for part in PARTS.values()] for read in readings]
