@@ -21,7 +21,7 @@ from dubline.worker.rendering.full_size.border import GENERATED, Border, Edges
 from dubline.worker.rendering.full_size.compositor import Compositor
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
 from dubline.worker.rendering.full_size.patch import Patch
-from dubline.worker.rendering.full_size.rows import Rows
+from dubline.worker.rendering.full_size.rows import Rows, shrunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -294,6 +294,13 @@ def test_rows_are_those_of_a_resampled_field(side: int, interpolation: int) -> N
     found = np.concatenate([rows(slice(0, 4)), rows(slice(4, 5)), rows(slice(5, side))])
     assert np.abs(found - expected).max() < 1e-4
     assert (found == rows(slice(0, side))).all()
+
+
+@pytest.mark.parametrize(("length", "side"), [(740, 320), (333, 160), (41, 40), (80, 40)])
+def test_a_plane_is_shrunk_to_the_mean_of_what_each_pixel_covers(length: int, side: int) -> None:
+    plane = np.random.default_rng(0).uniform(0, 255, (length, length)).astype(np.float32)
+    expected = cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA)
+    assert np.abs(shrunk(plane, side) - expected).max() < 1e-3
 
 
 def test_the_frames_of_a_batch_keep_their_order(frame: NDArray[np.uint8]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from dubline.worker.rendering.full_size.rows import Rows
+from dubline.worker.rendering.full_size.rows import Rows, shrunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,8 +92,7 @@ class OpenCvEnlarger:
         side, network = self._patch.side, len(generated)
         if side <= network:
             return Rows.by_area(generated, side)
-        smaller = cv2.resize(moved, (network, network), interpolation=cv2.INTER_AREA)
-        return Rows(generated - smaller, side, cv2.INTER_CUBIC)
+        return Rows(generated - shrunk(moved, network), side, cv2.INTER_CUBIC)
 
 
 def _bands(rows: range) -> Iterator[slice]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 CUBIC: Final = -0.75
 #: Rows that one product of matrices computes. So few that the library of linear algebra starts no threads for it.
 CHUNK_ROWS: Final = 16
+#: The same where rows are means of many rows.
+MEAN_ROWS: Final = 2
 #: Resamplings whose weights are kept: three in luma and three in chroma, of a few videos.
 KEPT: Final = 32
 
@@ -77,6 +79,19 @@ class Rows:
         return result[rows.start - start : rows.stop - start]
 
 
+def shrunk(plane: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Resample a plane (h, h) to a smaller square by the mean of what each pixel covers, as `cv2.resize` does.
+
+    Rows first, as products of matrices: this takes half of its time.
+    """
+    weights, firsts, ends = _means(len(plane), side)
+    rows = np.empty((side, plane.shape[1]), np.float32)
+    for number, matrix in enumerate(weights):
+        np.matmul(matrix, plane[firsts[number] : ends[number]], out=rows[number * MEAN_ROWS :][:MEAN_ROWS])
+    result: NDArray[np.float32] = cv2.resize(rows, (side, side), interpolation=cv2.INTER_AREA)
+    return result
+
+
 def _used(places: NDArray[np.bool_]) -> slice:
     """Return the shortest slice that contains all places; an empty one starts behind them."""
     used = np.flatnonzero(places)
@@ -98,6 +113,23 @@ def _resampling(length: int, side: int, interpolation: int) -> _Resampling:
         np.add.at(matrix, (np.arange(near.shape[1]), near), taps[:, start : start + CHUNK_ROWS])
         weights.append(matrix)
     return _Resampling(weights, first, end)
+
+
+@lru_cache(KEPT)
+def _means(length: int, side: int) -> _Resampling:
+    """Return the weights of all rows of a smaller square: the share of each that a row of the plane covers."""
+    edges = np.arange(side + 1) * (length / side)
+    places = np.arange(length)
+    covered = np.minimum(edges[1:, None], places + 1) - np.maximum(edges[:-1, None], places)
+    shares = (covered.clip(min=0) * (side / length)).astype(np.float32)
+    weights, first, end = [], [], []
+    for start in range(0, side, MEAN_ROWS):
+        chunk = shares[start : start + MEAN_ROWS]
+        used = _used(chunk.any(axis=0))
+        weights.append(np.ascontiguousarray(chunk[:, used]))
+        first.append(used.start)
+        end.append(used.stop)
+    return _Resampling(weights, np.array(first), np.array(end))
 
 
 def _taps(length: int, side: int, interpolation: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
