@@ -99,7 +99,8 @@ def _silent_condition(diffusion: Diffusion, source: Source, style: Tensor) -> Co
 def _motion_editor(networks: Networks, source: Source, controls: MotionControls, silent: Condition) -> MotionEditor:
     """Create the motion editor of one source; the rest position of its lips is sampled from silence.
 
-    The latents do not determine it: an absolute reading of closed lips differs by .35 cm between faces (docs/log.md).
+    A reading of closed lips alone does not determine it: it differs by .35 cm between faces (docs/log.md). The reading
+    of the source's lip gap only raises lips that rest too low (decision 0051).
     """
     diffusion = networks.diffusion
     whitened = diffusion.whitening(source.motion, source.motion)[0]

@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from tests.integration.rendering.pictures import CPU, prepared
 
-from dubline.framing import face, points
+from dubline.framing import points
 from dubline.models.motion.lids import shut_lids
 from dubline.models.weights import Networks, load_networks
-from dubline.worker.media import frame
-from dubline.worker.rendering.portrait import prepare
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PHOTOS = Path(os.environ.get("DUBLINE_TEST_PHOTOS", "-"))
-CPU = torch.device("cpu")
 #: Lids and the skin above and below them: first and last row, in distances of the eyes from the middle of an eye.
 LIDS: Final = (-0.12, 0.22)
 SKIN: Final = ((-0.12, -0.02), (0.22, 0.34))
@@ -39,13 +36,7 @@ def networks() -> Networks:
 @torch.inference_mode()
 def shut(networks: Networks, path: Path) -> tuple[NDArray[np.float64], NDArray[np.float32]] | None:
     """Return the luma of a picture with shut lids and the middles of its eyes; None: it does not blink."""
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
-    found = face.find(picture)
-    assert found is not None, path
-    still = frame.still(picture, None)
-    found = frame.face_in_video(found, *picture.size, None)
-    portrait = prepare(networks, still, found, 0.0, CPU)
+    still, found, portrait = prepared(networks, path)
     source = portrait.source.source
     if not networks.can_blink(source):
         return None

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from tests.integration.rendering.pictures import CPU, prepared
 
-from dubline.framing import bars, crop, face
+from dubline.framing import bars, crop
 from dubline.models.layers import resize
 from dubline.models.sampling import sample_motion
 from dubline.models.weights import Networks, load_networks
 from dubline.training.corpus import read_speech
-from dubline.worker.media import frame
 from dubline.worker.rendering.full_size.border import Border
-from dubline.worker.rendering.portrait import prepare
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 PHOTOS = Path(os.environ.get("DUBLINE_TEST_PHOTOS", "-"))
 CASES = Path(os.environ.get("DUBLINE_TEST_CASES", "-"))
 SPEECH = Path(__file__).parents[3] / "demo" / "speech"
-CPU = torch.device("cpu")
 #: Frames of which every `EVERY`-th is rendered.
 FRAMES, EVERY = 100, 7
 #: Border of the region that may change, as a share of its side.
@@ -65,13 +62,7 @@ def networks() -> Networks:
 
 @torch.inference_mode()
 def rendered(networks: Networks, path: Path) -> Rendered:
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
-    found = face.find(picture)
-    assert found is not None, path
-    still = frame.still(picture, None)
-    found = frame.face_in_video(found, *picture.size, None)
-    portrait = prepare(networks, still, found, 0.0, CPU)
+    still, found, portrait = prepared(networks, path)
     source, speech = portrait.source.source, read_speech(min(SPEECH.glob("*.*")), FRAMES / 25)
     motion = torch.cat(list(sample_motion(networks, source, lambda: iter([speech]), FRAMES, 3))).float()
     motion = torch.cat([source.motion, motion[::EVERY]])
