@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 #: Rows that are computed at once, so that what is computed for them fits into the processor's cache.
 BAND_ROWS: Final = 64
+#: Generated pixels on either side of a pixel that the change of this pixel is interpolated from, and those that are
+#: averaged together with them.
+REACH: Final = 4
 
 
 class OpenCvEnlarger:
     """Enlarges one plane, frame by frame, with the calling thread; several may call it at once.
 
     A frame is computed in bands of rows: only one array of its size exists, the moved pixels. No pixel depends on the
-    height of the bands.
+    height of the bands. Of what is outside the frame only pixels that visible ones depend on are moved.
 
     Args:
         patch: the plane.
@@ -43,16 +46,24 @@ class OpenCvEnlarger:
         enlarged = np.empty((len(displacement), *patch.source[:, patch.rows, patch.columns].shape), np.uint8)
         with _memory_errors_translated():
             for move, colours, shares, results in zip(*parts, enlarged, strict=True):
-                self._blend(self._move(move), colours, Rows.by_area(shares[0], patch.side), results)
+                moved = self._move(move, *(self._around(part, colours) for part in (patch.rows, patch.columns)))
+                self._blend(moved, colours, Rows.by_area(shares[0], patch.side), results)
         return enlarged
 
-    def _move(self, displacement: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Move the source's pixels; rows and columns in which nothing moves are copied."""
+    def _around(self, visible: slice, generated: NDArray[np.float32]) -> slice:
+        """Return the rows, or columns, that visible ones depend on."""
+        side, network = self._patch.side, generated.shape[-1]
+        margin = -(-REACH * side // network) if side > network else 0
+        return slice(max(0, visible.start - margin), min(side, visible.stop + margin))
+
+    def _move(self, displacement: NDArray[np.float32], region: slice, columns: slice) -> NDArray[np.float32]:
+        """Move the source's pixels in some rows and columns; other columns are copied, other rows are undefined."""
         source, side = self._patch.source, self._patch.side
-        moved = source.copy()
+        moved = np.empty_like(source)
+        moved[:, region] = source[:, region]
         x, y = (Rows(axis * np.float32(side / 2), side, cv2.INTER_LINEAR) for axis in displacement)
-        columns = slice(min(x.columns.start, y.columns.start), max(x.columns.stop, y.columns.stop))
-        for rows in _bands(range(side)):
+        columns = _common(columns, slice(min(x.columns.start, y.columns.start), max(x.columns.stop, y.columns.stop)))
+        for rows in _bands(range(side)[region]):
             if x.is_zero(rows) and y.is_zero(rows):
                 continue
             to_x, to_y = x(rows, columns), y(rows, columns)
@@ -67,7 +78,7 @@ class OpenCvEnlarger:
         self, moved: NDArray[np.float32], generated: NDArray[np.float32], share: Rows, enlarged: NDArray[np.uint8]
     ) -> None:
         """Blend generated pixels into the moved ones, which are overwritten, and write the part inside the frame."""
-        patch, covered = self._patch, share.columns
+        patch, covered = self._patch, _common(self._patch.columns, share.columns)
         changes = [self._change(*planes) for planes in zip(moved, generated, strict=True)]
         visible = range(patch.side)[patch.rows]
         for rows in _bands(visible):
@@ -92,7 +103,14 @@ class OpenCvEnlarger:
         side, network = self._patch.side, len(generated)
         if side <= network:
             return Rows.by_area(generated, side)
-        return Rows(generated - shrunk(moved, network), side, cv2.INTER_CUBIC)
+        rows = self._around(self._patch.rows, generated)
+        return Rows(generated - shrunk(moved, network, rows), side, cv2.INTER_CUBIC)
+
+
+def _common(first: slice, second: slice) -> slice:
+    """Return what two slices have in common."""
+    start = max(first.start, second.start)
+    return slice(start, max(start, min(first.stop, second.stop)))
 
 
 def _bands(rows: range) -> Iterator[slice]:

@@ -79,14 +79,20 @@ class Rows:
         return result[rows.start - start : rows.stop - start]
 
 
-def shrunk(plane: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+def shrunk(plane: NDArray[np.float32], side: int, known: slice) -> NDArray[np.float32]:
     """Resample a plane (h, h) to a smaller square by the mean of what each pixel covers, as `cv2.resize` does.
 
     Rows first, as products of matrices: this takes half of its time.
+
+    Args:
+        plane: (h, h).
+        side: of the square.
+        known: rows of the plane that are read; rows of the square that others belong to are 0.
     """
     weights, firsts, ends = _means(len(plane), side)
-    rows = np.empty((side, plane.shape[1]), np.float32)
-    for number, matrix in enumerate(weights):
+    rows = np.zeros((side, plane.shape[1]), np.float32)
+    for number in np.flatnonzero((firsts >= known.start) & (ends <= known.stop)):
+        matrix = weights[number]
         np.matmul(matrix, plane[firsts[number] : ends[number]], out=rows[number * MEAN_ROWS :][:MEAN_ROWS])
     result: NDArray[np.float32] = cv2.resize(rows, (side, side), interpolation=cv2.INTER_AREA)
     return result
