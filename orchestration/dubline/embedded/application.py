@@ -17,6 +17,18 @@ PROBER: Final = "prober"
 MAINTENANCE: Final = "maintenance"
 TENANT: Final = "local"
 
+#: Modules of the parts that can be forked, in the order in which the parts are started.
+PRELOADED: Final = (
+    "dubline.orchestration.commands.prepare",
+    "dubline.orchestration.maintenance.scheduler",
+    "dubline.api.app",
+    "dubline.api.server",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
+    "celery.worker",
+    "kombu.transport.redis",
+)
 _READY_S: Final = 1.0
 
 
@@ -34,8 +46,10 @@ def application(api_port: int) -> tuple[Part, ...]:
             name=PREPARE,
             argv=(sys.executable, "-m", "dubline.orchestration", "prepare", TENANT),
             needs=frozenset({database.NAME, bucket.NAME}),
+            forked=True,
         ),
-        _server(RENDERER, "dubline.worker", "render", needs=frozenset({broker.NAME})),
+        # Not forked: it starts before the modules are imported, and most of its start is that of its child.
+        _server(RENDERER, "dubline.worker", "render", needs=frozenset({broker.NAME}), forked=False),
         _server(PROBER, "dubline.worker", "probe", needs=servers),
         _server(MAINTENANCE, "dubline.orchestration", "maintenance", needs=servers),
         Part(
@@ -43,12 +57,14 @@ def application(api_port: int) -> tuple[Part, ...]:
             argv=(sys.executable, "-m", "dubline.api"),
             needs=prepared,
             is_ready=lambda: _is_healthy(api_port),
+            forked=True,
         ),
     )
 
 
-def _server(name: str, module: str, role: str, needs: frozenset[str]) -> Part:
-    return Part(name=name, argv=(sys.executable, "-m", module, role), needs=needs, is_ready=lambda: True)
+def _server(name: str, module: str, role: str, needs: frozenset[str], *, forked: bool = True) -> Part:
+    argv = (sys.executable, "-m", module, role)
+    return Part(name=name, argv=argv, needs=needs, is_ready=lambda: True, forked=forked)
 
 
 def _is_healthy(port: int) -> bool:

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from dubline.embedded.cleanup import CleanupProcess
+    from dubline.embedded.fork_server import Forked, ForkServer
     from dubline.embedded.part import Part
 
 _TAIL_LINES: Final = 20
@@ -26,8 +27,14 @@ class Child:
     It has a session of its own, so that Ctrl-C in the terminal does not stop it; the stack stops parts in order.
     """
 
-    def __init__(
-        self, part: Part, logs: Path, environ: Mapping[str, str], folder: Path, cleanup: CleanupProcess
+    def __init__(  # noqa: PLR0913, PLR0917 - where it runs, and who stops it
+        self,
+        part: Part,
+        logs: Path,
+        environ: Mapping[str, str],
+        folder: Path,
+        cleanup: CleanupProcess,
+        forks: ForkServer | None = None,
     ) -> None:
         self.part = part
         self.log = logs / f"{part.name}.log"
@@ -35,21 +42,13 @@ class Child:
         self._cleanup = cleanup
         self._started_s = time.monotonic()
         self._released = False
-        account = part.account
+        environ, folder = {**environ, **part.environ}, part.folder or folder
         # Appended, because the log of a restarted part contains the reason of its end.
         with self.log.open("ab") as log, self._output.open("ab") as output:
-            self._process = subprocess.Popen(
-                part.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=log,
-                env={**environ, **part.environ},
-                cwd=part.folder or folder,
-                start_new_session=True,
-                user=account.uid if account else None,
-                group=account.gid if account else None,
-                extra_groups=[] if account else None,
-            )
+            if forks is not None and part.forked:
+                self._process: Forked | subprocess.Popen[bytes] = forks.start(part.argv, environ, folder, output, log)
+            else:
+                self._process = _program(part, environ, folder, output, log)
         cleanup.watch(-self.pid, part.stop_signal)
 
     @property
@@ -99,6 +98,24 @@ class Child:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(max(timeout_s, 0))
         self.kill()
+
+
+def _program(
+    part: Part, environ: Mapping[str, str], folder: Path, output: IO[bytes], log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    account = part.account
+    return subprocess.Popen(
+        part.argv,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=log,
+        env=environ,
+        cwd=folder,
+        start_new_session=True,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+    )
 
 
 def _last_lines(path: Path) -> list[str]:

@@ -33,5 +33,7 @@ class Part:
     """Working directory; None: the folder of the stack."""
     stop_signal: int = signal.SIGTERM
     """Signal that stops it gracefully."""
+    forked: bool = False
+    """Whether it may be a fork of a process that has imported its module: `argv` is the interpreter, "-m", a module."""
     last: bool = False
     """Stopped after all other parts, because these use it until they have stopped."""

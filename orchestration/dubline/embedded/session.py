@@ -35,7 +35,7 @@ def run(command: Sequence[str], *, show: Callable[[str], None], stack: Stack | N
     Raises:
         EmbeddedError: a part is not installed or failed, or the command does not exist.
     """
-    stack = stack or Stack()
+    stack = stack or Stack(fork=True)
     with Interrupts() as interrupts:
         try:
             return _run(stack, command, interrupts, show)

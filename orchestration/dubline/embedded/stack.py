@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from dubline.embedded.application import PREPARE, application
+from dubline.embedded import fork_server
+from dubline.embedded.application import PRELOADED, PREPARE, application
 from dubline.embedded.child import Child
 from dubline.embedded.cleanup import CleanupProcess
 from dubline.embedded.environment import inherited
 from dubline.embedded.errors import EmbeddedError, PartFailed
+from dubline.embedded.fork_server import ForkServer
 from dubline.embedded.ports import LOOPBACK, free_ports
 from dubline.embedded.servers.account import unprivileged
 from dubline.embedded.servers.broker import broker, broker_url
@@ -48,13 +50,17 @@ class Stack:
         children: started parts by name.
     """
 
-    def __init__(self, environ: Mapping[str, str] | None = None, arrange: Arrange | None = None) -> None:
+    def __init__(
+        self, environ: Mapping[str, str] | None = None, arrange: Arrange | None = None, *, fork: bool = False
+    ) -> None:
         """Prepare a stack; nothing is started.
 
         Args:
             environ: settings of its parts, in addition to this process's environment.
             arrange: returns the parts to run for the planned ones; it may replace, add and remove parts. `environ`
                 of the stack is complete when it is called.
+            fork: whether one process imports the service and forks for the parts that can be forked. All of them are
+                then started in less time.
         """
         self.folder = Path(tempfile.gettempdir()).resolve() / f"dubline-{secrets.token_hex(6)}"
         self.logs = self.folder / "logs"
@@ -64,6 +70,8 @@ class Stack:
         self._arrange: Arrange = arrange or tuple
         self._ready: set[str] = set()
         self._cleanup: CleanupProcess | None = None
+        self._fork = fork
+        self._forks: ForkServer | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -98,6 +106,8 @@ class Stack:
         if only is not None:
             names = frozenset(only)
             parts = tuple(part for part in parts if part.name in names)
+        if self._fork:
+            self._forks = ForkServer(self.logs / f"{fork_server.NAME}.log", PRELOADED)
         while len(self._ready) < len(parts):
             check()
             self._launch(parts, self._cleanup)
@@ -128,7 +138,7 @@ class Stack:
         old = self.children[name]
         old.terminate()
         old.reap(RESTART_WITHIN_S)
-        new = self.children[name] = Child(old.part, self.logs, self.environ, self.folder, self._cleanup)
+        new = self.children[name] = Child(old.part, self.logs, self.environ, self.folder, self._cleanup, self._forks)
         while not _is_ready(new):
             time.sleep(POLL_S)
 
@@ -146,6 +156,9 @@ class Stack:
             deadline = time.monotonic() + STOP_WITHIN_S
             for child in group:
                 child.reap(deadline - time.monotonic())
+        if self._forks:
+            self._forks.close()
+            self._forks = None
         if self._cleanup:
             self._cleanup.close()
             self._cleanup = None
@@ -192,7 +205,8 @@ class Stack:
     def _launch(self, parts: tuple[Part, ...], cleanup: CleanupProcess) -> None:
         for part in parts:
             if part.name not in self.children and part.needs <= self._ready:
-                self.children[part.name] = Child(part, self.logs, self.environ, self.folder, cleanup)
+                child = Child(part, self.logs, self.environ, self.folder, cleanup, self._forks)
+                self.children[part.name] = child
 
     def _update_ready(self) -> None:
         for name, child in self.children.items():

@@ -21,8 +21,8 @@ FOREVER = "sleep 3600 & sleep 3600"
 class ShellStack(Stack):
     """A stack of shell scripts."""
 
-    def __init__(self, *parts: Part) -> None:
-        super().__init__()
+    def __init__(self, *parts: Part, fork: bool = False) -> None:
+        super().__init__(fork=fork)
         self.parts = parts
 
     def _plan(self, cleanup: CleanupProcess) -> tuple[Part, ...]:

@@ -1,0 +1,204 @@
+"""A process that imports the service once and forks for each part: imports take most of the time of a start.
+
+The second half of this file runs in that process. Each fork has the arguments, environment, folder and files of its
+request and a session of its own, and runs its module as `python -m` does. The process holds no secret; the environment
+comes with the request.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import runpy
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from importlib import import_module
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from dubline.embedded.environment import inherited
+from dubline.embedded.errors import PartFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+#: Name of its log, and what errors call it.
+NAME: Final = "forks"
+#: Characters of the end of its log in an error.
+TAIL: Final = 2_000
+#: More than an environment has.
+REQUEST_BYTES: Final = 1 << 20
+#: The process id, and the exit code.
+NUMBER: Final = struct.Struct("i")
+
+_FILES: Final = 3
+
+
+class Forked:
+    """A forked part, used as a `Popen`."""
+
+    def __init__(self, argv: Sequence[str], replies: socket.socket) -> None:
+        self.args = argv
+        self._replies = replies
+        self._code: int | None = None
+        self.pid: int = NUMBER.unpack(replies.recv(NUMBER.size))[0]
+
+    def poll(self) -> int | None:
+        """Return the exit code; None while it runs."""
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; return the exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended in time.
+        """
+        if self._code is None:
+            self._replies.settimeout(timeout)
+            try:
+                code = self._replies.recv(NUMBER.size)
+            except (TimeoutError, BlockingIOError) as error:
+                raise subprocess.TimeoutExpired(list(self.args), timeout or 0) from error
+            # Whoever kills the process that waits for it kills the part as well.
+            self._code = NUMBER.unpack(code)[0] if code else -signal.SIGKILL
+            self._replies.close()
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+class ForkServer:
+    """The process that forks. It ends when this object is closed, or when this process ends; its forks go on.
+
+    Args:
+        log: file of its errors.
+        modules: are imported in this order. A request is read between two of them, so those that a part needs are
+            best together.
+    """
+
+    def __init__(self, log: Path, modules: Sequence[str]) -> None:
+        self._log = log
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._requests.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, REQUEST_BYTES)
+        with theirs, log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", f"from {__name__} import main; main({theirs.fileno()}, {tuple(modules)})"],
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                env=inherited(),
+                # Modules of the folder in which the user is must not hide installed ones.
+                cwd=log.parent,
+                pass_fds=[theirs.fileno()],
+                # A signal of the terminal must not end it: it would leave its forks unwatched.
+                start_new_session=True,
+            )
+
+    def close(self) -> None:
+        """End the process, which may still import."""
+        self._requests.close()
+        self._process.kill()
+        self._process.wait()
+
+    def start(
+        self, argv: Sequence[str], environ: Mapping[str, str], folder: Path, output: IO[bytes], log: IO[bytes]
+    ) -> Forked:
+        """Fork a part.
+
+        Args:
+            argv: the interpreter, "-m", a module and its arguments.
+            environ: its environment.
+            folder: its working directory.
+            output: file of its standard output.
+            log: file of its standard error.
+
+        Raises:
+            PartFailed: the process that forks has ended.
+        """
+        request = json.dumps({"argv": list(argv[2:]), "environ": dict(environ), "folder": str(folder)})
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                socket.send_fds(self._requests, [request.encode()], [output.fileno(), log.fileno(), theirs.fileno()])
+            return Forked(argv, ours)
+        except (OSError, struct.error) as error:
+            ours.close()
+            raise PartFailed(NAME, "has ended", self._log.read_text(errors="replace")[-TAIL:]) from error
+
+
+def main(requests: int, modules: Sequence[str]) -> None:
+    """Fork for the requests on a socket, given by its descriptor, until its other end is closed."""
+    _serve(socket.socket(fileno=requests), modules)
+
+
+def _serve(requests: socket.socket, modules: Sequence[str]) -> None:
+    """Import modules, fork for each request, and return when the other end is closed. Forks return at their end."""
+    # The processes between this one and the parts are not waited for.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for name in modules:
+        import_module(name)
+        requests.setblocking(False)
+        while (forked := _answer(requests)) is not None:
+            if forked:
+                return
+    requests.setblocking(True)
+    # The search for garbage would copy the memory that the processes share.
+    gc.freeze()
+    while _answer(requests) is False:
+        pass
+
+
+def _answer(requests: socket.socket) -> bool | None:
+    """Read a request and fork; return whether this process is to end, or None if there is no request."""
+    try:
+        message, files, _, _ = socket.recv_fds(requests, REQUEST_BYTES, _FILES)
+    except BlockingIOError:
+        return None
+    if not message:
+        return True
+    if not os.fork():
+        requests.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _fork(json.loads(message), *files)
+        return True
+    for file in files:
+        os.close(file)
+    return False
+
+
+def _fork(request: dict[str, Any], output: int, log: int, replies: int) -> None:
+    """Fork the part; reply with its process id and, at its end, with its exit code."""
+    pid = os.fork()
+    if not pid:
+        os.setsid()
+        os.dup2(output, 1)
+        os.dup2(log, 2)
+        for file in (output, log, replies):
+            os.close(file)
+        _become(**request)
+        return
+    os.write(replies, NUMBER.pack(pid))
+    os.write(replies, NUMBER.pack(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
+    os._exit(0)
+
+
+def _become(argv: list[str], environ: dict[str, str], folder: str) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environ)
+    name, *_ = sys.argv = argv
+    # A module that another one imported would not be run without a warning.
+    for imported in (name, f"{name}.__main__"):
+        if not hasattr(sys.modules.get(imported), "__path__"):
+            sys.modules.pop(imported, None)
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
