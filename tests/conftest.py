@@ -7,19 +7,20 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-import skimage.data
 import structlog
 from hypothesis import settings
-from PIL import Image
+from tests import workers
 from tests.forks import Forks
 
 from dubline.embedded.environment import inherited
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    import numpy as np
+    from execnet import XSpec
+    from PIL import Image
     from xdist.remote import Producer
     from xdist.scheduler import LoadFileScheduling
 
@@ -32,7 +33,7 @@ os.environ.update(kept)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Set before torch is loaded. One thread per process: the tests run in parallel processes, beside servers.
+# Set before numpy and torch are loaded. One thread per process: the tests run in parallel processes, beside servers.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -50,6 +51,12 @@ gc.set_threshold(50_000, 20, 100)
 def pytest_collection_finish() -> None:
     """Exclude what was imported and collected from the search for garbage."""
     gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[XSpec]) -> None:
+    """Fork the processes of a parallel run from one that has imported the tests."""
+    workers.fork(config, specs)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -87,9 +94,14 @@ def forks() -> Iterator[Forks]:
 @pytest.fixture(scope="session")
 def astronaut() -> Image.Image:
     """The NASA portrait of Eileen Collins, 512 x 512, public domain."""
+    import skimage.data  # noqa: PLC0415 - loads numpy
+    from PIL import Image  # noqa: PLC0415
+
     return Image.fromarray(skimage.data.astronaut())
 
 
 @pytest.fixture
 def noise() -> np.random.Generator:
+    import numpy as np  # noqa: PLC0415 - the environment above comes first
+
     return np.random.default_rng(0)
