@@ -53,7 +53,7 @@ class Clip:
     speech: NDArray[np.float32]
     """(N,) in [-1, 1] at 16 kHz, of all frames; empty without sound."""
     landmarks: NDArray[np.float32] | None
-    """(T, 68, 2) in [-1, 1]."""
+    """(T, 68, 2) in [-1, 1]; measured ones may be without the other tracks."""
     geometry: NDArray[np.float32] | None
     """(T, G), rig parameters of a rendered head: expression, head rotation and translation, gaze, blink, lips."""
     aperture_mm: NDArray[np.float32] | None
@@ -61,7 +61,7 @@ class Clip:
 
     @property
     def labelled(self) -> bool:
-        """Whether the clip has label tracks."""
+        """Whether the clip has the parameters of a rig."""
         return self.geometry is not None
 
 
@@ -115,28 +115,32 @@ def read_clip(path: Path, size_px: int, every: int = 1) -> Clip:
     # Opened here, because numpy leaves a corrupt file open.
     with path.with_suffix(".npz").open("rb") as file, np.load(file) as tracks:
         meta = json.loads(str(tracks["meta"]))
-        labels: tuple[NDArray[np.float32] | None, ...] = (None, None, None)
+        landmarks: NDArray[np.float32] | None = None
+        labels: tuple[NDArray[np.float32] | None, ...] = (None, None)
         if "landmarks" in tracks:
             count = min(count, len(tracks["landmarks"]))
-            labels = _labels(tracks, float(meta.get("size", 256)), slice(0, count, every))
+            kept = slice(0, count, every)
+            # Continuous pixel coordinates: 0 is the left edge of the first pixel.
+            landmarks = tracks["landmarks"].astype(np.float32)[kept] * 2 / float(meta.get("size", 256)) - 1
+            # Measured landmarks come without parameters of a rig.
+            labels = _labels(tracks, kept) if "expression" in tracks else labels
     return Clip(
         path.stem,
         meta["kind"],
         meta["split"] == "heldout",
         frames[: math.ceil(count / every)],
         speech.astype(np.float32, copy=False),
+        landmarks,
         *labels,
     )
 
 
-def _labels(tracks: Any, side: float, kept: slice) -> tuple[NDArray[np.float32], ...]:
+def _labels(tracks: Any, kept: slice) -> tuple[NDArray[np.float32], ...]:
     columns = [tracks[key] for key in ("expression", "rotation", "translation", "gaze")]
     columns += [tracks[key][:, None] for key in ("blink", "lip_shut")]
     columns += [tracks["aperture_mm"][:, None] / 10]
-    # Continuous pixel coordinates: 0 is the left edge of the first pixel.
-    landmarks = tracks["landmarks"].astype(np.float32)[kept] * 2 / side - 1
     geometry = np.concatenate(columns, axis=1).astype(np.float32)[kept]
-    return landmarks, geometry, tracks["aperture_mm"].astype(np.float32)[kept]
+    return geometry, tracks["aperture_mm"].astype(np.float32)[kept]
 
 
 def read_corpus(folders: Path | Sequence[Path], size_px: int, *, heldout: bool, every: int = 1) -> list[Clip]:

@@ -22,6 +22,7 @@ from dubline.training.stage1.losses.objective import Stage1Objective, head_loss
 from dubline.training.stage1.losses.registration import register
 from dubline.training.stage1.partial_training import freeze
 from dubline.training.stage1.probe_fitting import fit_probes
+from dubline.training.stage1.round_trips import RoundTrips
 from dubline.training.stage1.supervised_autoencoder import SupervisedAutoencoder
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Run:
     session: Session
     warm_up: int
     """First steps, without rendering."""
+    round_trips: RoundTrips | None = None
+    """Gives pictures a source, for the mouth-eye refiner."""
 
 
 def train(
@@ -112,12 +115,16 @@ def prepare(clips: Sequence[Clip], preset: Preset, out: Path, recipe: Recipe, de
         model.load_state_dict(averaged.state_dict())
     if recipe.freezes_motion:
         freeze(model, session, recipe, sampler)
-    sampler.seed(session.steps)
     if dense:
         dense.seed(session.steps)
     # The warm-up needs labels and an encoder that is trained.
     warm_up = recipe.warm_up if any(clip.labelled for clip in clips) and not recipe.freezes_motion else 0
-    return Run(recipe, size_px, sampler, dense, model, objective, session, warm_up)
+    pictures = recipe.refine_mouth_eyes and any(len(clip.frames) == 1 for clip in clips)
+    if pictures and not any(clip.labelled for clip in clips):
+        raise UsageError("pictures need rendered clips beside them: the motion of lips is fitted to those")
+    trips = RoundTrips(model.autoencoder, sampler) if pictures else None
+    sampler.seed(session.steps)
+    return Run(recipe, size_px, sampler, dense, model, objective, session, warm_up, trips)
 
 
 def render_side(recipe: Recipe, preset: Preset) -> int:
@@ -144,6 +151,9 @@ def step(run: Run) -> None:
     """Render a batch, improve the networks and report."""
     recipe, session = run.recipe, run.session
     pairs = session.fetch(partial(_draw, run))
+    if run.round_trips is not None:
+        with bf16_autocast(run.sampler.device):
+            pairs = run.round_trips(pairs)
     with bf16_autocast(run.sampler.device):
         rendering, outputs = run.model(
             pairs.sources, pairs.augmented, run.size_px, mouth_eyes_refined=recipe.refine_mouth_eyes

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 READER: Final = Path(__file__).with_name("face_reader.py")
 POLL_S: Final = 0.3
+#: Number of landmarks of a face.
+LANDMARKS: Final = 68
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class FaceMeasurements:
     """Cosines of some frames' face embeddings with the source's; NaN where no face is found."""
     person: NDArray[np.float64] | None
     """The source's embedding (128,); None if not requested or not found."""
+    points: NDArray[np.float64] | None = None
+    """(T, 68, 2) in [-1, 1], NaN where no face is found; None if not requested."""
 
     @property
     def found_share(self) -> float:
@@ -76,11 +80,18 @@ class LandmarkClient:
                 env=quiet,
             )
 
-    def submit(self, video: Path, source: Path | None = None, every: int = 10) -> None:
-        """Submit a video; with a source, identity is measured in each `every`-th frame."""
+    def submit(self, video: Path, source: Path | None = None, every: int = 10, *, points: bool = False) -> None:
+        """Submit a video or a picture.
+
+        Args:
+            video: its path.
+            source: a picture of the person: identity is measured.
+            every: interval of frames for identity.
+            points: whether the landmarks are wanted.
+        """
         if self.process is None or self.process.stdin is None or self.failure:
             return
-        request = {"video": str(video), "source": str(source) if source else None, "every": every}
+        request = {"video": str(video), "source": str(source) if source else None, "every": every, "points": points}
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
@@ -117,4 +128,10 @@ def _measurements(response: dict[str, Any]) -> FaceMeasurements:
         np.array(response["eyes"], np.float64),
         np.array([cosine for _, cosine in response["identity"]], np.float64),
         np.array(response["person"]) if response["person"] else None,
+        _points(response["points"]),
     )
+
+
+def _points(rows: list[list[list[float]] | None]) -> NDArray[np.float64] | None:
+    blank = np.full((LANDMARKS, 2), np.nan)
+    return np.array([blank if row is None else row for row in rows], np.float64) if rows else None

@@ -2,9 +2,10 @@
 
 A standalone script for an environment of its own, without imports of dubline: MediaPipe 0.10.21, the last release with
 its models in the wheel, needs numpy < 2. A request is a line of JSON: `video`, `source` (a picture of the person, or
-null) and `every` (interval of frames for identity). A response is a line of JSON: `video`; `opening`, `between` and
-`eyes` (T each; null where no face is found, `between` also where the lips are not parted); `identity` (pairs of frame
-and cosine) and `person` (the source's embedding).
+null), `every` (interval of frames for identity) and `points` (whether landmarks are wanted). A response is a line of
+JSON: `video`; `opening`, `between` and `eyes` (T each; null where no face is found, `between` also where the lips are
+not parted); `identity` (pairs of frame and cosine), `person` (the source's embedding) and `points` (T, 68, 2, in
+[-1, 1]; null without a face; empty if not wanted).
 """
 
 from __future__ import annotations
@@ -34,6 +35,15 @@ CHIN: Final = 152
 #: Around the inside of the lips; around the face.
 INNER_LIPS: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 FACE_OVAL: Final = (10, 297, 284, 389, 454, 361, 397, 379, 152, 150, 172, 132, 234, 162, 54, 67)
+#: Points of the mesh in the order of Multi-PIE: jaw, brows, nose, eyes, outer and inner lips.
+MULTI_PIE: Final = (
+    *(127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356),
+    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
+    *(168, 197, 5, 4, 75, 97, 2, 326, 305),
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
+    *(78, 82, 13, 312, 308, 317, 14, 87),
+)
 #: Of each eye: middle of the upper and of the lower lid, both corners.
 EYES: Final = ((159, 145, 33, 133), (386, 374, 362, 263))
 #: Least opening at which something can be seen between the lips.
@@ -121,22 +131,30 @@ def read(points: NDArray[np.float64], picture: NDArray[np.uint8]) -> tuple[float
     return opening(points), between_lips(points, picture), eye_opening(points)
 
 
+def multi_pie(points: NDArray[np.float64], side: int) -> list[list[float]]:
+    """Return 68 of the mesh's points in [-1, 1] of a picture of this side."""
+    chosen: list[list[float]] = (points[list(MULTI_PIE)] * 2 / side - 1).round(5).tolist()
+    return chosen
+
+
 def measure(request: dict[str, Any], embedder: FaceEmbedder) -> dict[str, Any]:
     """Measure one video."""
     person = embedder.embedding(next(pictures(Path(request["source"])))) if request["source"] else None
     columns: dict[str, list[float | None]] = {"opening": [], "between": [], "eyes": []}
-    identity = []
+    identity, marks = list[Any](), list[Any]()
     with mediapipe.solutions.face_mesh.FaceMesh(refine_landmarks=True, max_num_faces=1) as mesh:
         for number, picture in enumerate(pictures(Path(request["video"]))):
             points = landmarks(mesh, picture)
             seen = (None,) * 3 if points is None else read(points, picture)
             for column, value in zip(columns.values(), seen, strict=True):
                 column.append(value)
+            if request["points"]:
+                marks.append(None if points is None else multi_pie(points, picture.shape[0]))
             if person is not None and number % request["every"] == 0:
                 vector = embedder.embedding(picture)
                 identity.append((number, None if vector is None else round(float(vector @ person), 5)))
     known = None if person is None else person.round(6).tolist()
-    return {"video": request["video"], **columns, "identity": identity, "person": known}
+    return {"video": request["video"], **columns, "identity": identity, "person": known, "points": marks}
 
 
 def main(responses: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from dubline.training.corpus import LIDS, LIPS
 from dubline.training.loader import FrameStore
 from dubline.training.stage1.data import augment
-from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS
+from dubline.training.stage1.losses.terms import ABOVE, BELOW, FRAMED_LANDMARKS, MOUTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 #: Share of sources with shut lips, where a clip has labelled ones: most portraits have shut lips, most frames of speech
 #: do not, and lips that part are harder to render than lips that part further.
 SHUT_SHARE: Final = 0.5
-#: Gap of the inner lips below which they are shut, in mm.
+#: Gap of the inner lips below which they are shut, in mm, and measured in pictures, in widths of the mouth. Measured
+#: landmarks of shut lips are a little apart.
 SHUT_MM: Final = 0.5
+SHUT_WIDTHS: Final = 0.03
+#: Landmarks of the inner lips, above and below.
+ABOVE_LIPS: Final = ABOVE[:3]
+BELOW_LIPS: Final = BELOW[:3]
 
 
 class Pairs(NamedTuple):
@@ -50,6 +55,8 @@ class Pairs(NamedTuple):
     """(N, G), standardised rig parameters."""
     geometry_known: Tensor
     """(N,), 1 where rig parameters are known."""
+    alone: Tensor
+    """(B,), whether the clip is a picture, its own source."""
     dense: DensePair | None = None
     """Exact flow, if known."""
 
@@ -73,7 +80,8 @@ class PairSampler:
             None if clip.geometry is None else ((clip.geometry - self.mean) / self.std).astype(np.float32)
             for clip in clips
         ]
-        self.shut = [_shut_frames(clip) for clip in clips]
+        self.gaps = [None if clip.landmarks is None else lip_gaps(clip.landmarks) for clip in clips]
+        self.shut = [_shut_frames(clip, gaps) for clip, gaps in zip(clips, self.gaps, strict=True)]
         self.seed(0)
 
     def seed(self, seed: int) -> None:
@@ -98,7 +106,7 @@ class PairSampler:
         ends = [end for time in times for end in time[1:]]
         cameras = augment.random_cameras(sources, self.generator).to(self.device)
         colours = augment.random_colours(sources, self.generator).to(self.device)
-        labelled = torch.tensor([self.landmarks[clip] is not None for clip in repeated]).float().to(self.device)
+        seen, known = (self._known(tracks, repeated) for tracks in (self.landmarks, self.geometry))
         many_cameras, many_colours = cameras.repeat_interleave(drives, 0), colours.repeat_interleave(drives, 0)
         source = augment.recolour(augment.view(self.store.gather(chosen, starts), cameras), colours)
         driving = augment.recolour(augment.view(self.store.gather(repeated, ends), many_cameras), many_colours)
@@ -108,9 +116,10 @@ class PairSampler:
             self._augment_driving(driving),
             augment.project(self._landmarks(chosen, starts).repeat_interleave(drives, 0), many_cameras),
             augment.project(self._landmarks(repeated, ends), many_cameras),
-            labelled,
+            seen,
             self._geometry(repeated, ends),
-            labelled,
+            known,
+            torch.tensor([self.counts[clip] == 1 for clip in chosen], device=self.device),
         )
 
     def _times(self, clip: int, drives: int, candidates: int) -> list[int]:
@@ -119,9 +128,12 @@ class PairSampler:
         if len(shut) and self.random.random() < SHUT_SHARE:
             start = int(self.random.choice(shut))
         drawn = self.random.integers(self.counts[clip], size=(drives, candidates))
-        track = self.geometry[clip]
-        if track is None or candidates == 1:
+        track, gaps = self.geometry[clip], self.gaps[clip]
+        if gaps is None or candidates == 1:
             return [start, *drawn[:, 0].tolist()]
+        if track is None:
+            best = np.argmax(np.abs(gaps[drawn] - gaps[start]), axis=1)
+            return [start, *drawn[np.arange(drives), best].tolist()]
         change = np.abs(track - track[start])
         # In turn, because lids would rarely decide beside lips: blinks are rare.
         scores = [change[:, part].sum(1)[frames] for part, frames in zip(cycle((LIDS, LIPS)), drawn, strict=False)]
@@ -140,12 +152,16 @@ class PairSampler:
             known,
             geometry,
             0 * known,
+            torch.zeros(len(known), dtype=torch.bool, device=self.device),
             dense,
         )
 
     def _augment_driving(self, driving: Tensor) -> Tensor:
         colours = augment.random_colours(len(driving), self.generator).to(self.device)
         return augment.degrade(augment.recolour(driving, colours), self.generator)
+
+    def _known(self, tracks: Sequence[NDArray[np.float32] | None], clips: Sequence[int]) -> Tensor:
+        return torch.tensor([tracks[clip] is not None for clip in clips]).float().to(self.device)
 
     def _landmarks(self, clips: Sequence[int], times: Sequence[int]) -> Tensor:
         tracks = [self.landmarks[clip] for clip in clips]
@@ -159,6 +175,16 @@ class PairSampler:
         return torch.from_numpy(np.stack(rows)).to(self.device)
 
 
-def _shut_frames(clip: Clip) -> NDArray[np.intp]:
+def lip_gaps(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the gaps of the inner lips in widths of the mouth: landmarks (T, 68, 2) -> (T,)."""
+    gap = np.linalg.norm(landmarks[:, ABOVE_LIPS] - landmarks[:, BELOW_LIPS], axis=-1).mean(1)
+    width = np.linalg.norm(landmarks[:, MOUTH.start] - landmarks[:, MOUTH.start + 6], axis=-1)
+    gaps: NDArray[np.float32] = gap / np.maximum(width, 1e-3)
+    return gaps
+
+
+def _shut_frames(clip: Clip, gaps: NDArray[np.float32] | None) -> NDArray[np.intp]:
     """List the frames with shut lips; none without labels."""
-    return np.flatnonzero(clip.aperture_mm < SHUT_MM) if clip.aperture_mm is not None else np.empty(0, np.intp)
+    if clip.aperture_mm is not None:
+        return np.flatnonzero(clip.aperture_mm < SHUT_MM)
+    return np.empty(0, np.intp) if gaps is None else np.flatnonzero(gaps < SHUT_WIDTHS)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: Enough for edges, teeth and lashes; a larger discriminator would overfit to the training faces.
 WIDTHS: Final = (32, 64, 128)
 LEARNING_RATE: Final = 2e-4
+#: Colours of a crop, and the mask of what is seen between the lips.
+CHANNELS: Final = 4
 #: Almost no first moment, because the renderer's output changes from step to step.
 BETAS: Final = (0.5, 0.9)
 #: Weight of the feature matching beside the hinge term.
@@ -48,11 +50,11 @@ class SpectralConv(nn.Conv2d):
 
 
 class Discriminator(nn.Module):
-    """Patch discriminator with patches of about 40 px: crops (B, 3, H, W) in [-1, 1] -> logits (B, 1, H/8, W/8)."""
+    """Patch discriminator with patches of about 40 px: crops (B, CHANNELS, H, W) -> logits (B, 1, H/8, W/8)."""
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
-        pairs = zip((3, *widths), widths, strict=False)
+        pairs = zip((CHANNELS, *widths), widths, strict=False)
         self.layers = nn.ModuleList(SpectralConv(before, after, 4, stride=2) for before, after in pairs)
         self.head = SpectralConv(widths[-1], 1, 3, stride=1)
 
@@ -60,7 +62,7 @@ class Discriminator(nn.Module):
         """Classify patches.
 
         Args:
-            crops: (B, 3, H, W), sides of at least 8 px.
+            crops: (B, CHANNELS, H, W), sides of at least 8 px.
             frozen: send gradients to the crops only.
 
         Returns:
@@ -90,7 +92,9 @@ class AdversarialLoss:
         self.steps = 0
 
     def step(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Train the discriminator on crops (B, 3, H, W) of driving and of rendered frames; no gradient reaches them.
+        """Train the discriminator on crops (B, CHANNELS, H, W) of driving and of rendered frames.
+
+        No gradient reaches them.
 
         Returns:
             The hinge loss, a scalar: 2 at chance level, 0 if all crops are classified with margin.
@@ -111,7 +115,7 @@ class AdversarialLoss:
         return loss.detach()
 
     def loss(self, fake: Tensor, real: Tensor) -> Tensor:
-        """Compute the renderer's loss on rendered crops `fake` against `real` ones, both (B, 3, H, W).
+        """Compute the renderer's loss on rendered crops `fake` against `real` ones, both (B, CHANNELS, H, W).
 
         It is the hinge term plus the distance of the features (feature matching), which ties the output to the target
         frame. It rises from 0 over the first RAMP_STEPS steps. Gradients reach `fake` only.

@@ -186,7 +186,7 @@ def _distance(found: Tensor, goal: Tensor) -> Tensor:
     return (found * (found_energy + flat).rsqrt() - goal * (energy + flat).rsqrt()).abs().mean()
 
 
-def face_crops(pictures: Tensor, landmarks: Tensor, part: Part, side_px: int) -> Tensor:
+def face_crops(pictures: Tensor, landmarks: Tensor, part: Part, side_px: int, margin: float | None = None) -> Tensor:
     """Crop the mouth or the eyes.
 
     Args:
@@ -194,6 +194,7 @@ def face_crops(pictures: Tensor, landmarks: Tensor, part: Part, side_px: int) ->
         landmarks: (B, 68, 2) in [-1, 1], Multi-PIE order.
         part: the mouth, or both eyes together.
         side_px: width of the crops; small parts are enlarged.
+        margin: width of a crop over the longer side of the part's landmarks. Default: `MARGIN`.
 
     Returns:
         (B, C, side_px, side_px), for the eyes (B, C, side_px / 2, side_px); differentiable. Outside the picture its
@@ -203,7 +204,7 @@ def face_crops(pictures: Tensor, landmarks: Tensor, part: Part, side_px: int) ->
     points = landmarks[:, {"mouth": MOUTH, "eyes": eyes}[part]].float()
     low, high = points.amin(1), points.amax(1)
     # A lower bound: a mouth in profile would give a crop of a few pixels.
-    half = (MARGIN[part] * (high - low).amax(-1) / 2).clamp_min(0.1)[:, None, None, None]
+    half = ((margin or MARGIN[part]) * (high - low).amax(-1) / 2).clamp_min(0.1)[:, None, None, None]
     across, down = _axis(side_px, pictures), _axis(side_px // ASPECT[part], pictures) / ASPECT[part]
     window = torch.stack(torch.meshgrid(across, down, indexing="xy"), -1)
     grid = (low + high)[:, None, None] / 2 + half * window

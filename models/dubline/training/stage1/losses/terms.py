@@ -11,6 +11,9 @@ from torch import Tensor
 LEFT_EYE: Final = slice(36, 42)
 RIGHT_EYE: Final = slice(42, 48)
 MOUTH: Final = slice(48, 68)
+INNER_LIPS: Final = slice(60, 68)
+#: Side in px of the filter that widens and blurs the mask of parted lips.
+LIP_EDGE_PX: Final = 5
 #: Pairs of landmarks above and below an opening: inner lips, then lids.
 ABOVE: Final = [61, 62, 63, 37, 38, 43, 44]
 BELOW: Final = [67, 66, 65, 41, 40, 47, 46]
@@ -171,6 +174,30 @@ def _opening(eye: Tensor) -> Tensor:
 def mouth_mask(driving: Tensor, size_px: int) -> Tensor:
     """Return a mask of the mouth (B, 1, size_px, size_px) in [0, 1], from driving landmarks (B, 68, 2) in [-1, 1]."""
     return gaussian(driving[:, MOUTH], 0.35, size_px)
+
+
+def parted_lips_mask(landmarks: Tensor, size_px: int) -> Tensor:
+    """Return a mask of what is seen between the lips, with soft edges.
+
+    Args:
+        landmarks: (B, 68, 2) in [-1, 1].
+        size_px: side of the mask.
+
+    Returns:
+        (B, 1, size_px, size_px) in [0, 1]; about 0 for shut lips.
+    """
+    axis = (torch.arange(size_px, device=landmarks.device) * 2 + 1) / size_px - 1
+    x, y = torch.meshgrid(axis, axis, indexing="xy")
+    inside = torch.zeros(len(landmarks), size_px, size_px, dtype=torch.bool, device=landmarks.device)
+    outline = landmarks[:, INNER_LIPS, None, None]
+    # A point is inside a polygon if a ray from it crosses an odd number of sides.
+    for start, end in zip(outline.unbind(1), outline.roll(-1, 1).unbind(1), strict=True):
+        (x0, y0), (x1, y1) = start.unbind(-1), end.unbind(-1)
+        across = x0 + (y - y0) * (x1 - x0) / torch.where(y1 == y0, 1e-6, y1 - y0)
+        inside ^= ((y0 > y) != (y1 > y)) & (x < across)
+    margin = LIP_EDGE_PX // 2
+    wide = F.max_pool2d(inside[:, None].float(), LIP_EDGE_PX, 1, margin)
+    return F.avg_pool2d(wide, LIP_EDGE_PX, 1, margin, count_include_pad=False)
 
 
 def occlusion_loss(occlusion: Tensor, warped: Tensor, target: Tensor, free: Tensor) -> Tensor:
