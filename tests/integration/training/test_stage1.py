@@ -17,12 +17,13 @@ from dubline.models.presets import BASE, TINY, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.training.cli_errors import UsageError
 from dubline.training.corpus import LIDS, LIPS, Clip
-from dubline.training.stage1 import face_regions, latent_alignment
+from dubline.training.stage1 import face_regions, latent_alignment, round_trips
 from dubline.training.stage1 import train as stage1
 from dubline.training.stage1.data.pairs import PairSampler
 from dubline.training.stage1.losses.objective import Stage1Objective, head_loss
 from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS, face_weight, picture_loss
 from dubline.training.stage1.recipe import Recipe
+from dubline.training.stage1.round_trips import RoundTrips
 from dubline.training.stage1.supervised_autoencoder import HeadOutputs, SupervisedAutoencoder
 
 if TYPE_CHECKING:
@@ -113,6 +114,73 @@ def test_half_of_the_sources_have_shut_lips(clips: list[Clip]) -> None:
     starts = np.array([sampler._times(0, 1, 1)[0] for _ in range(400)])
     assert 0.4 < (starts % 20 == 3).mean() < 0.65
     assert len(PairSampler([replace(clips[0], aperture_mm=None)], CPU).shut[0]) == 0
+
+
+def test_measured_landmarks_select_driving_frames_by_the_lips(clips: list[Clip]) -> None:
+    frames = np.arange(len(clips[0].frames))
+    landmarks = np.repeat(FRAMED_LANDMARKS[None], len(frames), 0)
+    landmarks[:, 60:68, 1] = 0.3
+    landmarks[frames % 20 == 10, 65:68, 1] = 0.4
+    clip = replace(clips[0], landmarks=landmarks, geometry=None, aperture_mm=None)
+    sampler = PairSampler([clip], CPU)
+    times = np.array([sampler._times(0, 2, 12) for _ in range(100)])
+    shut = times[:, 0] % 20 != 10
+    assert (times[shut, 1:] % 20 == 10).mean() > 0.3
+    pairs = sampler.draw(2, 1)
+    assert pairs.landmarks_known.all()
+    assert not pairs.geometry_known.any()
+
+
+def test_a_picture_is_rendered_from_itself_with_other_lips(clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(round_trips, "FRAMES", 48)
+    sampler = PairSampler([*clips[:2], _picture(clips[2])], CPU)
+    pairs = sampler.draw(12, 2)
+    given = RoundTrips(Autoencoder(NARROW.autoencoder), sampler)(pairs)
+    assert 0 < pairs.alone.sum() < 12
+    same = (given.sources == pairs.sources).flatten(1).all(1)
+    assert torch.equal(same, ~pairs.alone)
+    assert torch.equal(given.driving, pairs.driving)
+    assert (given.sources.abs() <= 1).all()
+
+
+def test_parted_lips_of_pictures_are_shut_and_shut_ones_parted(
+    clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(round_trips, "FRAMES", 48)
+    trips = RoundTrips(Autoencoder(NARROW.autoencoder), PairSampler(clips, CPU))
+    landmarks = torch.from_numpy(FRAMED_LANDMARKS).repeat(2, 1, 1)
+    landmarks[:, 60:68, 1] = 0.3
+    landmarks[:, 54] = landmarks[:, 48] + torch.tensor([0.4, 0.0])
+    # Lower lips of the first: .2 of the width below the upper ones, which is 1 cm of 5.
+    landmarks[0, 65:68, 1] += 0.08
+    landmarks[:, 65:68, 0] = landmarks[:, 61:64, 0].flip(1)
+    parted, shut = trips._changes(landmarks).tolist()
+    assert -1.31 < parted < -0.89
+    assert 0.3 <= shut <= 1.2
+
+
+def _picture(clip: Clip) -> Clip:
+    landmarks = None if clip.landmarks is None else clip.landmarks[:1]
+    return replace(clip, kind="picture", frames=clip.frames[:1], landmarks=landmarks, geometry=None, aperture_mm=None)
+
+
+@pytest.mark.usefixtures("_few_frames")
+def test_keep_eyes_trains_mouths_only(clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(round_trips, "FRAMES", 48)
+    recipe = Recipe(steps=2, sources=2, drives=1, perceptual=0)
+    path = stage1.train(clips, REFINED, tmp_path, recipe)
+    before = torch.load(path, weights_only=True)["average"]
+    mouths = replace(recipe, resume=True, refine_mouth_eyes=True, keep_eyes=True, adversarial=1.0)
+    stage1.train([*clips, _picture(clips[0])], REFINED, tmp_path, mouths)
+    after = torch.load(path, weights_only=True)["network"]
+    parts = {key.removeprefix("autoencoder.") for key in before if not torch.equal(before[key], after[key])}
+    fitted = "mouth_eye_refiner.face_regions", "mouth_eye_refiner.readings"
+    assert any(part.startswith("mouth_eye_refiner.boxes.mouth") for part in parts)
+    assert all(part.startswith(("mouth_eye_refiner.boxes.mouth", *fitted)) for part in parts)
+    with pytest.raises(UsageError, match="--keep-eyes"):
+        replace(recipe, keep_eyes=True)
+    with pytest.raises(UsageError, match="rendered clips beside them"):
+        stage1.train([_picture(clips[0])], REFINED, tmp_path, mouths)
 
 
 def test_a_seed_determines_the_pairs(clips: list[Clip]) -> None:

@@ -65,6 +65,18 @@ def test_thinning_keeps_frames_with_their_labels_and_all_speech(folders: list[Pa
     assert len(whole.speech) / 16_000 == pytest.approx(FRAMES / 25, abs=0.1)
 
 
+def test_measured_landmarks_are_read_without_a_rig(folders: list[Path]) -> None:
+    path = folders[1] / "c.npz"
+    with np.load(path) as tracks:
+        meta = tracks["meta"]
+    landmarks = np.full((FRAMES, 68, 2), SIDE_PX / 4, np.float32)
+    np.savez(path, meta=meta, landmarks=landmarks)
+    (clip,) = read_corpus(folders[1], SIDE_PX, heldout=False)
+    assert clip.landmarks is not None
+    assert (clip.landmarks == -0.5).all()
+    assert not clip.labelled
+
+
 def test_folders_are_read_in_order(folders: list[Path]) -> None:
     clips = read_corpus(folders, SIDE_PX, heldout=False)
     assert [(clip.name, clip.labelled) for clip in clips] == [("b", True), ("c", False)]

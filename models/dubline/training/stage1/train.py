@@ -79,7 +79,7 @@ def train(
 
     Raises:
         FileNotFoundError: there is nothing to resume.
-        UsageError: the recipe does not fit the preset or the weights to start from.
+        UsageError: the recipe does not fit the clips, the preset or the weights to start from.
     """
     torch.manual_seed(0)
     run = prepare(clips, preset, out, recipe, dense)
@@ -95,6 +95,9 @@ def train(
 def prepare(clips: Sequence[Clip], preset: Preset, out: Path, recipe: Recipe, dense: DensePairSampler | None) -> Run:
     """Build or load everything that the steps of a run need."""
     size_px, device = render_side(recipe, preset), training_device()
+    pictures = recipe.refine_mouth_eyes and any(len(clip.frames) == 1 for clip in clips)
+    if pictures and not any(clip.labelled for clip in clips):
+        raise UsageError("pictures need rendered clips beside them: the motion of lips is fitted to those")
     sampler = PairSampler(clips, device)
     model = SupervisedAutoencoder(preset.autoencoder, sampler.mean.size).to(device)
     objective = Stage1Objective(recipe.perceptual, recipe.adversarial, recipe.teacher, device)
@@ -119,9 +122,6 @@ def prepare(clips: Sequence[Clip], preset: Preset, out: Path, recipe: Recipe, de
         dense.seed(session.steps)
     # The warm-up needs labels and an encoder that is trained.
     warm_up = recipe.warm_up if any(clip.labelled for clip in clips) and not recipe.freezes_motion else 0
-    pictures = recipe.refine_mouth_eyes and any(len(clip.frames) == 1 for clip in clips)
-    if pictures and not any(clip.labelled for clip in clips):
-        raise UsageError("pictures need rendered clips beside them: the motion of lips is fitted to those")
     trips = RoundTrips(model.autoencoder, sampler) if pictures else None
     sampler.seed(session.steps)
     return Run(recipe, size_px, sampler, dense, model, objective, session, warm_up, trips)

@@ -21,6 +21,7 @@ from dubline.training.stage1.losses.terms import (
     mouth_mask,
     occlusion_loss,
     opening_loss,
+    parted_lips_mask,
 )
 
 
@@ -134,3 +135,17 @@ def test_the_opening_loss_ignores_head_motion() -> None:
     up = torch.zeros(1, 2, 64, 64)
     up[:, 1, 35:] = -0.2
     assert opening_loss(up, source, driving, known) < 1e-6
+
+
+def test_the_mask_of_parted_lips_covers_what_is_seen_between_them() -> None:
+    angle = torch.pi + torch.arange(8) * torch.pi / 4
+    mouths = torch.zeros(2, 68, 2)
+    # Inner lips 16 px wide; parted by 8 px, and shut.
+    mouths[0, 60:68] = torch.stack([0.25 * angle.cos(), 0.3 + 0.125 * angle.sin()], dim=1)
+    mouths[1, 60:68] = torch.stack([0.25 * angle.cos(), torch.full((8,), 0.3)], dim=1)
+    parted, shut = parted_lips_mask(mouths, 64)
+    row, column = round((0.3 + 1) * 32), 32
+    assert parted[0, row, column] == 1
+    assert parted[0, row - 12].max() == parted[0, row, column + 16] == 0
+    assert 90 < float(parted.sum()) < 220
+    assert float(shut.sum()) < 0.1 * float(parted.sum())
