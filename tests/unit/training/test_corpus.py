@@ -65,7 +65,7 @@ def test_thinning_keeps_frames_with_their_labels_and_all_speech(folders: list[Pa
     assert len(whole.speech) / 16_000 == pytest.approx(FRAMES / 25, abs=0.1)
 
 
-def test_measured_landmarks_are_read_without_a_rig(folders: list[Path]) -> None:
+def test_measured_landmarks_are_read_without_parameters(folders: list[Path]) -> None:
     path = folders[1] / "c.npz"
     with np.load(path) as tracks:
         meta = tracks["meta"]
