@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 import torch
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 GROUPS: Final = 8
+#: Sizes of images for which the middles of pixels are kept.
+KEPT: Final = 16
 
 
 class Core(Protocol):
@@ -121,7 +124,24 @@ def resize(image: Tensor, height: int, width: int, *, bicubic: bool = False) -> 
     if image.shape[-2:] == (height, width):
         return image
     mode, shrinks = "bicubic" if bicubic else "bilinear", height < image.shape[-2]
-    return F.interpolate(image, (height, width), mode=mode, align_corners=False, antialias=shrinks)
+    # One channel at a time: of three, torch's kernel for one thread changes the layout twice.
+    planes = image.flatten(0, 1)[:, None]
+    resized = F.interpolate(planes, (height, width), mode=mode, align_corners=False, antialias=shrinks)
+    return resized.view(*image.shape[:2], height, width)
+
+
+@lru_cache(KEPT)
+def pixel_middles(height: int, width: int, device: torch.device) -> Tensor:
+    """Return the middles of an image's pixels, (2, height, width): x then y, in half sides from the image's middle.
+
+    It is kept, so it must not be written to.
+    """
+    # Tensors of inference mode cannot be used in training.
+    with torch.inference_mode(mode=False):
+        ys, xs = (
+            (torch.arange(side, device=device, dtype=torch.float32) * 2 + 1) / side - 1 for side in (height, width)
+        )
+        return torch.stack(torch.meshgrid(xs, ys, indexing="xy"))
 
 
 def warp(
@@ -140,13 +160,9 @@ def warp(
     Returns:
         (B, C, H, W), or the box of it.
     """
-    height, width = image.shape[-2:]
-    ys = (torch.arange(height, device=image.device, dtype=torch.float32) * 2 + 1) / height - 1
-    xs = (torch.arange(width, device=image.device, dtype=torch.float32) * 2 + 1) / width - 1
+    base = pixel_middles(*image.shape[-2:], image.device)
     if box is not None:
-        rows, columns = box
-        ys, xs = ys[rows], xs[columns]
-    base = torch.stack(torch.meshgrid(xs, ys, indexing="xy"))
+        base = base[:, *box]
     grid = (base + displacement.float()).permute(0, 2, 3, 1)
     mode = "bicubic" if bicubic else "bilinear"
     return F.grid_sample(image.float(), grid, mode, padding_mode="border", align_corners=False).to(image.dtype)

@@ -115,4 +115,6 @@ class ProcessPool:
         ]
         # After an error the process is dropped.
         self._free.append(process)
+        if len(parts) == 1:
+            return tuple(parts[0])
         return tuple(torch.cat(results) for results in zip(*parts, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import torch
@@ -9,11 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dubline.models.layers import (
+    KEPT,
     ConvBlock,
     Modulation,
     ResidualBlock,
     WithCore,
     full_precision,
+    pixel_middles,
     resize,
     upsample,
     warp,
@@ -190,9 +193,9 @@ class MouthEyeRefiner(nn.Module):
             # Boxes overlap: the second one refines the result of the first.
             old_colour, old_occlusion = (part[..., rows, columns].clone() for part in (new_colour, new_occlusion))
             pictures = torch.cat([warped, old_colour, network_frame[..., rows, columns], old_occlusion], dim=1)
-            change = refiner(pictures, condition)
-            change = change * _proximity(displacement[..., rows, columns], box, side, *regions[name])
-            change = change * edge_weight(pictures.shape[-2], pictures.shape[-1], pictures.device)
+            weight = _proximity(displacement[..., rows, columns], box, side, *regions[name])
+            weight = weight * edge_weight(pictures.shape[-2], pictures.shape[-1], pictures.device)
+            change = refiner(pictures, condition) * weight
             new_colour[..., rows, columns] = old_colour + change[:, :3]
             logit = old_occlusion.logit(MIN_OCCLUSION) + change[:, 3:]
             new_occlusion[..., rows, columns] = logit.sigmoid()
@@ -209,17 +212,19 @@ def _proximity(displacement: Tensor, box: tuple[slice, slice], side: int, centre
         centre: (B, 2), of the region, in [-1, 1] of the source.
         half_axes: (B, 2), of the region.
     """
-    ys, xs = (torch.arange(part.start, part.stop, device=displacement.device) for part in box)
-    grid = (torch.stack(torch.meshgrid(xs, ys, indexing="xy")) * 2 + 1) / side - 1
-    off = (grid + displacement - centre[..., None, None]) / half_axes[..., None, None]
+    shown = pixel_middles(side, side, displacement.device)[:, *box] + displacement
+    off = (shown - centre[..., None, None]) / half_axes[..., None, None]
     return ((FAR - off.square().sum(1, keepdim=True).sqrt()) / (FAR - NEAR)).clamp(0, 1)
 
 
+@lru_cache(KEPT)
 def edge_weight(height: int, width: int, device: torch.device) -> Tensor:
-    """Compute weights (height, width): 1, falling to 0 at the edges."""
+    """Compute weights (height, width): 1, falling to 0 at the edges. They are kept, so they must not be written to."""
 
     def ramp(count: int) -> Tensor:
         middles = (torch.arange(count, device=device) + 0.5) / count
         return (torch.minimum(middles, 1 - middles) / EDGE_FADE).clamp(max=1)
 
-    return ramp(height)[:, None] * ramp(width)
+    # Tensors of inference mode cannot be used in training.
+    with torch.inference_mode(mode=False):
+        return ramp(height)[:, None] * ramp(width)

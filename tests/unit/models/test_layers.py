@@ -1,0 +1,29 @@
+"""Resampling of images and features."""
+
+from __future__ import annotations
+
+import torch
+
+from dubline.models.layers import pixel_middles, resize, warp
+
+
+def test_resized_colours_do_not_depend_on_the_number_of_threads() -> None:
+    colour, threads = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0)), torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(resize(colour, 192, 192))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)
+
+
+def test_images_can_be_warped_in_training_after_inference() -> None:
+    pixel_middles.cache_clear()
+    image, displacement = torch.ones(1, 2, 8, 8), torch.zeros(1, 2, 8, 8)
+    with torch.inference_mode():
+        warp(image, displacement)
+    displacement.requires_grad_()
+    warp(image, displacement).sum().backward()  # type: ignore[no-untyped-call]
+    assert displacement.grad is not None
