@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -136,11 +137,20 @@ def spaced(text: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_-]", " ", text)
 
 
+@cache
+def banned(patterns: tuple[str, ...], word: str) -> frozenset[str]:
+    """Find old words in one word, which may be an identifier of several. Files repeat most of their words."""
+    prose = spaced(re.sub(f"{STORED}|{ALIASES}", "", word))
+    pattern = rf"(?<!\w)({'|'.join(patterns)})(?!\w)"
+    return frozenset(hit.group(0).lower() for hit in re.finditer(pattern, prose, re.IGNORECASE))
+
+
 def found(patterns: tuple[str, ...], text: str, path: Path) -> set[str]:
     allowed = {word for part, word in EXCEPTIONS if part in str(path)}
-    pattern = rf"(?<!\w)({'|'.join(patterns)})(?!\w)"
-    prose = spaced(re.sub(f"{STORED}|{ALIASES}", "", text))
-    return {hit.group(0).lower() for hit in re.finditer(pattern, prose, re.IGNORECASE)} - allowed
+    words = {*re.findall(r"[\w-]+", text)}
+    if phrases := "|".join(pattern for pattern in patterns if " " in pattern):
+        words |= {hit.group(0) for hit in re.finditer(rf"(?<![^\W_])({phrases})(?![^\W_])", text, re.IGNORECASE)}
+    return {hit for word in words for hit in banned(patterns, word)} - allowed
 
 
 def identifiers(tree: ast.Module) -> set[str]:

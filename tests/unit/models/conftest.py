@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +18,14 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def networks() -> Networks:
     return load_networks("tiny", torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def quick(networks: Networks) -> Networks:
+    """The same networks with two sampling steps, for what does not depend on their number."""
+    diffusion = copy(networks.diffusion)
+    diffusion.params = replace(diffusion.params, steps=2)
+    return replace(networks, diffusion=diffusion)
 
 
 @pytest.fixture(scope="session")

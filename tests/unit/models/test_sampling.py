@@ -35,16 +35,16 @@ def babble(seconds: float, chunks: int = 1) -> Callable[[], Iterator[NDArray[np.
 
 
 @pytest.mark.parametrize("frames", [1, 59, 60, 61, 119, 120])
-def test_exactly_the_requested_frames_are_sampled(networks: Networks, source: Source, frames: int) -> None:
-    motion = torch.cat(list(sample_motion(networks, source, babble(frames / 25), frames, seed=0)))
-    assert motion.shape == (frames, networks.preset.autoencoder.motion)
+def test_exactly_the_requested_frames_are_sampled(quick: Networks, source: Source, frames: int) -> None:
+    motion = torch.cat(list(sample_motion(quick, source, babble(frames / 25), frames, seed=0)))
+    assert motion.shape == (frames, quick.preset.autoencoder.motion)
     assert motion.dtype == torch.float16
     assert motion.isfinite().all()
 
 
-def test_motion_is_determined_by_the_seed(networks: Networks, source: Source) -> None:
+def test_motion_is_determined_by_the_seed(quick: Networks, source: Source) -> None:
     first, again, other = (
-        torch.cat(list(sample_motion(networks, source, babble(3), 75, seed=seed))) for seed in (7, 7, 8)
+        torch.cat(list(sample_motion(quick, source, babble(3), 75, seed=seed))) for seed in (7, 7, 8)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -65,14 +65,12 @@ def _readings(networks: Networks, source: Source, seed: int) -> Tensor:
     return read
 
 
-def test_any_chunking_of_the_speech_gives_the_same_motion(networks: Networks, source: Source) -> None:
-    whole, chunked = (
-        torch.cat(list(sample_motion(networks, source, babble(4, count), 100, seed=0))) for count in (1, 37)
-    )
+def test_any_chunking_of_the_speech_gives_the_same_motion(quick: Networks, source: Source) -> None:
+    whole, chunked = (torch.cat(list(sample_motion(quick, source, babble(4, count), 100, seed=0))) for count in (1, 37))
     torch.testing.assert_close(whole, chunked, atol=2e-2, rtol=1e-2)
 
 
-def test_windows_are_yielded_before_the_stream_ends(networks: Networks, source: Source) -> None:
+def test_windows_are_yielded_before_the_stream_ends(quick: Networks, source: Source) -> None:
     consumed = []
 
     def endless() -> Iterator[NDArray[np.float32]]:
@@ -81,7 +79,7 @@ def test_windows_are_yielded_before_the_stream_ends(networks: Networks, source: 
             consumed[-1] += 1
             yield chunk
 
-    windows = sample_motion(networks, source, endless, 500, seed=0)
+    windows = sample_motion(quick, source, endless, 500, seed=0)
     next(windows)
     assert consumed[0] == 100, "the first pass reads everything"
     assert consumed[1] < 80, "the second pass reads only what the window needs"
@@ -95,6 +93,7 @@ def test_an_ablated_network_samples_with_any_objective(
     params = replace(
         networks.preset.diffusion,
         objective=objective,
+        steps=2,
         uses_style=False,
         uses_articulation=False,
         uses_appearance=False,

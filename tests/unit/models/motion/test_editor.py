@@ -177,23 +177,23 @@ def read(networks: Networks, source: Source, controls: MotionControls) -> Tensor
 
 
 @pytest.fixture(scope="module")
-def sampled(networks: Networks, source: Source) -> Tensor:
-    return read(networks, source, SAMPLED)
+def sampled(quick: Networks, source: Source) -> Tensor:
+    return read(quick, source, SAMPLED)
 
 
 @pytest.mark.parametrize(("name", "moved"), CONTROLS.items())
 @pytest.mark.parametrize("factor", [0, 0.5, 1.5])
 def test_a_control_scales_tiny_s_motion_and_keeps_its_lips(  # noqa: PLR0913, PLR0917 - fixtures
-    networks: Networks, source: Source, sampled: Tensor, name: str, moved: slice, factor: float
+    quick: Networks, source: Source, sampled: Tensor, name: str, moved: slice, factor: float
 ) -> None:
-    after = read(networks, source, replace(SAMPLED, **{name: factor}))
+    after = read(quick, source, replace(SAMPLED, **{name: factor}))
     # Motion is stored in half precision.
     assert abs(after[:, moved].norm() / sampled[:, moved].norm() - factor) < 0.02
     assert torch.corrcoef(torch.stack([after[:, LIPS], sampled[:, LIPS]]))[0, 1] > 0.98
 
 
-def test_tiny_s_lips_rest_in_a_pause_and_not_in_speech(networks: Networks, source: Source, sampled: Tensor) -> None:
-    after = read(networks, source, replace(SAMPLED, shut_in_silence=1))
+def test_tiny_s_lips_rest_in_a_pause_and_not_in_speech(quick: Networks, source: Source, sampled: Tensor) -> None:
+    after = read(quick, source, replace(SAMPLED, shut_in_silence=1))
     assert after[56:, LIPS].std() < 0.01 < sampled[56:, LIPS].std()
     assert torch.equal(after[6:44], sampled[6:44])
     others = [row for row in range(len(READINGS)) if row != LIPS]
@@ -202,13 +202,13 @@ def test_tiny_s_lips_rest_in_a_pause_and_not_in_speech(networks: Networks, sourc
 
 @pytest.mark.parametrize(("gap", "raised"), [(0.0, False), (0.01, True), (5.0, False)])
 def test_lips_too_shut_for_the_portrait_are_raised(  # noqa: PLR0913 - fixtures
-    networks: Networks, source: Source, sampled: Tensor, monkeypatch: pytest.MonkeyPatch, *, gap: float, raised: bool
+    quick: Networks, source: Source, sampled: Tensor, monkeypatch: pytest.MonkeyPatch, *, gap: float, raised: bool
 ) -> None:
     # The lips of this source rest near its own: count them as too shut anyway.
     monkeypatch.setattr(sampling, "CLOSED_BELOW", -0.5)
-    readout = deepcopy(networks.readout)
+    readout = deepcopy(quick.readout)
     readout.source_gap[-1] = gap
-    lift = (read(replace(networks, readout=readout), source, SAMPLED) - sampled)[:, LIPS]
+    lift = (read(replace(quick, readout=readout), source, SAMPLED) - sampled)[:, LIPS]
     assert lift.std() < 0.01, "all frames move alike"
     assert (float(lift.mean()) > 0.4) is raised
 
@@ -222,10 +222,10 @@ def test_controls_keep_motion_continuous_between_windows(networks: Networks, sou
 
 
 @pytest.mark.parametrize("seconds", [2, 5])
-def test_blinks_change_only_the_lids(networks: Networks, source: Source, seconds: float) -> None:
-    never, often = (torch.cat(sample(networks, source, replace(SAMPLED, blink=amount), seconds)) for amount in (0, 2))
-    whitening = networks.diffusion.whitening
-    direction = (networks.readout.lid_closure * whitening.scale) @ whitening.basis.T
+def test_blinks_change_only_the_lids(quick: Networks, source: Source, seconds: float) -> None:
+    never, often = (torch.cat(sample(quick, source, replace(SAMPLED, blink=amount), seconds)) for amount in (0, 2))
+    whitening = quick.diffusion.whitening
+    direction = (quick.readout.lid_closure * whitening.scale) @ whitening.basis.T
     closure = (often - never) @ direction / direction.square().sum()
     # Motion is stored in half precision.
     torch.testing.assert_close(often - never, closure[:, None] * direction, atol=0.01, rtol=0)
