@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -37,6 +38,8 @@ CLOSED_BELOW: Final = 0.1
 
 #: A function that returns a fresh stream of mono 16 kHz samples in [-1, 1].
 Speech = Callable[[], Iterator[NDArray[np.float32]]]
+#: A function that begins a call, in a thread or not, and returns one that waits for its result.
+Begin = Callable[[Callable[[], MotionEditor]], Callable[[], MotionEditor]]
 
 
 @torch.inference_mode()
@@ -48,6 +51,7 @@ def sample_motion(  # noqa: PLR0913 - the parameters of a sampling run
     seed: int,
     *,
     controls: MotionControls = DEFAULT_CONTROLS,
+    begin: Begin = cache,
 ) -> Iterator[Tensor]:
     """Sample motion latents from noise and speech.
 
@@ -60,6 +64,7 @@ def sample_motion(  # noqa: PLR0913 - the parameters of a sampling run
         seed: determines the noise, together with the window's index, and the times of blinks. The same seed gives
             the same motion.
         controls: edits of the sampled motion. Each window continues the sampled motion, not the edited one.
+        begin: begins to sample the lips at rest, which are needed after the first window. Default: then.
 
     Yields:
         (T, M) float16 on the CPU, T at most one window, `frame_count` frames in total.
@@ -69,15 +74,15 @@ def sample_motion(  # noqa: PLR0913 - the parameters of a sampling run
     recording = Recording(speech, frame_count * MEL_PER_FRAME)
     style = _encode_style(diffusion, recording.measure(), device)
     condition = _silent_condition(diffusion, source, style)
-    edit, blinks = _motion_editor(networks, source, controls, condition), Blinks(controls.blink, seed)
-    start = 0
+    editor = begin(partial(_motion_editor, networks, source, controls, condition))
+    blinks, start = Blinks(controls.blink, seed), 0
     last: Tensor | None = None
     for index, mel in enumerate(_mel_windows(diffusion, recording.normalised(), frame_count)):
         condition = condition._replace(audio=diffusion.articulation_extractor(mel.to(device)))
         drawn = sample_window(diffusion, condition, _noise(networks, seed, index))
         new = drawn if last is None else join_windows(last, drawn)
         weight = silence(mel)[0, : -diffusion.params.margin][-new.shape[1] :].to(device)
-        motion = edit(new[0], weight, blinks(new.shape[1]).to(device))
+        motion = editor()(new[0], weight, blinks(new.shape[1]).to(device))
         yield diffusion.whitening.invert(motion, source.motion)[: frame_count - start].half().cpu()
         start += new.shape[1]
         last = new[:, -1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,6 @@ from dubline.orchestration.domain.errors import (
     OutOfMemoryError,
     ScratchFullError,
 )
-from dubline.orchestration.domain.jobs import Stage
 from dubline.worker.media import mux
 from dubline.worker.rendering import device, motion, pipeline
 from dubline.worker.rendering.checkpoints import NoCheckpoints
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from dubline.models.stage1.autoencoder import Fields
     from dubline.orchestration.domain.checkpoints import CheckpointKind
+    from dubline.orchestration.domain.jobs import Stage
     from dubline.worker.rendering.job import RenderJob
 
 WITHIN_S = 20.0
@@ -60,9 +61,11 @@ def one_after_the_other(request: RenderJob, models: Any, scratch: Path) -> bytes
     networks = models.get(request.options.preset)
     run = pipeline._Run(request, networks, CPU, scratch, ignore, NoCheckpoints())
     batch, parts = networks.preset.render_batch, []
-    with torch.inference_mode(), run.decoder() as files:
-        prepared, compositor = run.prepare(files)
-        stored = run.sample(prepared)
+    with ExitStack() as opened:
+        opened.enter_context(torch.inference_mode())
+        prepared, compositor = run.prepare(opened.enter_context(run.decoder()))
+        stored = opened.enter_context(run.sampling(prepared))
+        run._sample_to(run._frames)
         for number, span in enumerate(motion.segments(run._frames, batch)):
             fields = [prepared.fields(stored, frames) for frames in motion.batches(span, batch)]
             crops = [compositor.enlarge(one) for one in fields]
@@ -170,6 +173,46 @@ def test_a_short_video_is_rendered_while_its_motion_is_sampled(
     assert computed.is_set()
 
 
+def test_a_long_video_is_rendered_while_its_motion_is_sampled(
+    renderer: Renderer, request_of_three: RenderJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample, fields, computed = motion.sample_motion, motion.PreparedSource.fields, Event()
+
+    def sample_late(*arguments: Any, **named: Any) -> Iterator[torch.Tensor]:
+        for number, window in enumerate(sample(*arguments, **named)):
+            assert number == 0 or computed.wait(WITHIN_S), "frames are computed before the motion is complete"
+            yield window
+
+    def noted(self: motion.PreparedSource, path: Path, frames: range) -> Fields:
+        computed.set()
+        return fields(self, path, frames)
+
+    expected = renderer.run(request_of_three, folder(tmp_path, "after"), ignore).path.read_bytes()
+    monkeypatch.setattr(motion, "sample_motion", sample_late)
+    monkeypatch.setattr(motion.PreparedSource, "fields", noted)
+    kept = FolderCheckpoints(tmp_path / "checkpoints")
+    assert renderer.run(request_of_three, folder(tmp_path, "made"), ignore, kept).path.read_bytes() == expected
+    # A segment without its motion would be of no use to another attempt.
+    assert kept.names == ["motion-0", "segment-0", "segment-1"]
+
+
+def test_sampling_that_fails_after_a_segment_gives_the_cause(
+    renderer: Renderer, request_of_three: RenderJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = motion.sample_motion
+
+    def fail(*arguments: Any, **named: Any) -> Iterator[torch.Tensor]:
+        yield next(sample(*arguments, **named))
+        raise ScratchFullError
+
+    monkeypatch.setattr(motion, "sample_motion", fail)
+    kept = FolderCheckpoints(tmp_path / "checkpoints")
+    with pytest.raises(ScratchFullError):
+        renderer.run(request_of_three, folder(tmp_path, "made"), ignore, kept)
+    assert kept.names == []
+    assert remaining() == []
+
+
 class Failing(FolderCheckpoints):
     """Fails to store the first segment."""
 
@@ -250,14 +293,15 @@ def test_what_stops_the_storing_of_a_segment_gives_the_cause(
 def test_a_lost_lease_is_noticed_while_a_batch_is_computed(
     renderer: Renderer, request_of_three: RenderJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost, fields = Event(), motion.PreparedSource.fields
+    begun, lost, fields = Event(), Event(), motion.PreparedSource.fields
 
     def long(self: motion.PreparedSource, path: Path, frames: range) -> Fields:
+        begun.set()
         assert lost.wait(WITHIN_S)
         return fields(self, path, frames)
 
-    def report(stage: Stage, _percent: float) -> None:
-        if stage is Stage.RENDERING:
+    def report(_stage: Stage, _percent: float) -> None:
+        if begun.is_set():
             lost.set()
             raise LeaseLostError
 

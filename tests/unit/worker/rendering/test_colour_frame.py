@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from dubline.framing.crop import Square
 from dubline.models.stage1.autoencoder import Fields
 from dubline.models.stage1.frame_decoder import GeneratedPixels
+from dubline.worker.rendering import colour_frame
 from dubline.worker.rendering.colour_frame import ColourFrame
 from dubline.worker.rendering.full_size.compositor import Compositor
 from dubline.worker.rendering.full_size.planes import MATRIX
@@ -75,6 +77,31 @@ def test_dim_or_coloured_light_is_removed_and_restored(
     assert np.abs(seen.astype(int) - lit).mean() > 3
     inside = ((seen > 0) & (seen < 255)).all(axis=-1)
     assert np.abs(generated(colours, seen.astype(np.float64)) - planes_of(lit))[inside].max() < 1.5
+
+
+@pytest.mark.parametrize("light", [(1.0, 1.0, 1.0), (0.3, 0.4, 0.5)])
+def test_a_large_face_is_measured_from_a_part_of_its_pixels(
+    face: NDArray[np.uint8], light: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = as_pixels(cv2.resize(face, (1648, 1648), interpolation=cv2.INTER_CUBIC) * np.array(light))
+    measured, percentile = [], np.percentile
+    monkeypatch.setattr(np, "percentile", lambda values, *of: measured.append(len(values)) or percentile(values, *of))
+    part = ColourFrame.of(large)
+    assert max(measured) <= colour_frame.MEASURED_PX**2
+    monkeypatch.setattr(colour_frame, "MEASURED_PX", 2000)
+    whole = ColourFrame.of(large)
+    assert max(measured) > 4 * colour_frame.MEASURED_PX**2 / 25
+    # Colours that differ by less than half a level; 50 dB are .8 levels.
+    assert np.abs(part.to_source() @ (255, 255, 255, 1) - whole.to_source() @ (255, 255, 255, 1)).max() < 0.5
+    assert np.abs(np.subtract(part.luma, whole.luma)).max() < 1
+    assert part.freedom == pytest.approx(whole.freedom, abs=0.01)
+
+
+def test_bands_of_rows_are_normalised_as_the_whole(noise: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    crop, colours = noise.integers(0, 256, (272, 272, 3), dtype=np.uint8), ColourFrame(gain=0.6, tint=(0.1, -0.05))
+    bands = colours.normalised(crop)
+    monkeypatch.setattr(colour_frame, "BAND_ROWS", 272)
+    assert np.array_equal(bands, colours.normalised(crop))
 
 
 def test_generated_pixels_are_as_bright_as_the_face_at_most(face: NDArray[np.uint8]) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.worker import stub_networks
 
+from dubline.models.layers import resize
 from dubline.options.render import MotionControls
 from dubline.worker.rendering import motion
 from dubline.worker.rendering.motion import PreparedSource
@@ -44,6 +45,24 @@ def prepared(monkeypatch: pytest.MonkeyPatch, noise: np.random.Generator) -> Pre
     crop = noise.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     models: Any = stub_networks.StubModels()
     return PreparedSource.from_crop(models.get("tiny"), crop, models.device)
+
+
+@pytest.mark.parametrize("side", [64, 128, 144, 400])
+def test_bands_of_rows_are_encoded_as_the_whole_crop(
+    side: int, noise: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crop = noise.integers(0, 256, (side, side, 3), dtype=np.uint8)
+    models: Any = stub_networks.StubModels()
+    whole = torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 127.5 - 1
+    rows, interpolate = [], motion.F.interpolate
+    monkeypatch.setattr(
+        motion.F, "interpolate", lambda of, *by, **how: rows.append(of.shape[2]) or interpolate(of, *by, **how)
+    )
+    bands = PreparedSource.from_crop(models.get("tiny"), crop, models.device).source.network_frame
+    monkeypatch.undo()
+    assert torch.equal(bands, resize(whole, 128, 128))
+    # Full width only in bands.
+    assert side <= 128 or max(rows[:-1]) == motion.BAND_ROWS
 
 
 def voice() -> Any:

@@ -45,4 +45,4 @@ def test_a_framed_picture_is_animated_as_a_whole(still: NDArray[np.uint8]) -> No
     portrait = prepare_framed(models.get("base"), still[:120], models.device)
     assert portrait.compositor.size == (120, 120)
     assert portrait.head_room == 1
-    assert portrait.source.source.network_frame.shape[-2:] == (120, 120)
+    assert portrait.source.source.network_frame.shape[-2:] == (128, 128)

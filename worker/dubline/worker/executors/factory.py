@@ -46,7 +46,7 @@ class WorkerContext:
 
 
 def renderer(context: WorkerContext) -> RenderExecutor:
-    """Make the executor of renders with the released networks; load and warm those of the configured presets.
+    """Make the executor of renders with the released networks; load those of the presets, warm them on a GPU.
 
     Raises:
         ProvenanceError: videos cannot be signed as configured.
@@ -68,7 +68,10 @@ def renderer(context: WorkerContext) -> RenderExecutor:
     device.publish_memory(models.device)
     # The first preset last, so that it is not the one that was used least recently.
     for preset in reversed(settings.presets):
-        warm(models.get(preset), models.device)
+        networks = models.get(preset)
+        # A CPU compiles no kernels at their first use.
+        if models.device.type != "cpu":
+            warm(networks, models.device)
     pipeline = Renderer(models)
     return renderer_with(context, pipeline, models.held, pipeline)
 

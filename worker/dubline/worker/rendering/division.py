@@ -40,8 +40,8 @@ class Division:
     """Numbers of the segments that are known to be stored."""
     shared: bool = False
     """Whether other workers may render segments."""
-    _own: set[int] = field(default_factory=set, init=False)
-    """Numbers of the segments that this attempt renders."""
+    own: set[int] = field(default_factory=set)
+    """Numbers of the segments that this attempt renders or has rendered."""
 
     def offer(self) -> None:
         """Let other workers render segments; the motion is stored.
@@ -60,7 +60,7 @@ class Division:
     @property
     def of_others(self) -> int:
         """Number of segments that are stored and that this attempt does not render."""
-        return len(self.stored - self._own)
+        return len(self.stored - self.own)
 
     def missing(self) -> Iterator[int]:
         """Yield the number of each segment that this attempt has to render now.
@@ -69,7 +69,7 @@ class Division:
             LeaseLostError: the lease is lost.
         """
         while (number := self._next()) is not None:
-            self._own.add(number)
+            self.own.add(number)
             yield number
 
     def settled(self, report: Callable[[], None]) -> bool:
@@ -92,4 +92,4 @@ class Division:
         return min(self._left(), default=None)
 
     def _left(self) -> set[int]:
-        return set(range(self.count)) - self.stored - self._own
+        return set(range(self.count)) - self.stored - self.own

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 
+from dubline.models.layers import resize
 from dubline.models.precision import bf16_autocast
-from dubline.models.sampling import Speech, sample_motion
+from dubline.models.sampling import Begin, Speech, sample_motion
 from dubline.options.render import DEFAULT_CONTROLS, MotionControls
 
 if TYPE_CHECKING:
@@ -21,10 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from dubline.models.stage1.autoencoder import Fields, Source
     from dubline.models.weights import Networks
 
+#: Rows of a crop that are resampled at a time.
+BAND_ROWS: Final = 64
 #: About five seconds, so that a graceful shutdown ends soon and a segment that is rendered again costs little.
 SEGMENT_FRAMES: Final = 120
 
@@ -84,14 +90,18 @@ class PreparedSource:
     @classmethod
     def from_crop(cls, networks: Networks, crop: NDArray[np.uint8], device: torch.device) -> Self:
         """Encode a source crop, (side, side, 3) uint8 RGB."""
-        pixels = torch.from_numpy(crop).to(device).permute(2, 0, 1)[None]
-        # In place: the crop of a close-up has five million pixels.
-        source = networks.autoencoder.encode_source(pixels.float().div_(127.5).sub_(1))
         # Full-size pixels are moved by `full_size`, so they need not be kept here.
+        source = networks.autoencoder.encode_source(_network_frame(networks, crop, device))
         return cls(networks, source._replace(frame=source.network_frame), device)
 
-    def store_motion(
-        self, speech: Speech, frames: int, seed: int, path: Path, controls: MotionControls = DEFAULT_CONTROLS
+    def store_motion(  # noqa: PLR0913, PLR0917 - the parameters of `sample_motion`
+        self,
+        speech: Speech,
+        frames: int,
+        seed: int,
+        path: Path,
+        controls: MotionControls = DEFAULT_CONTROLS,
+        begin: Begin = cache,
     ) -> Iterator[int]:
         """Sample the motion of a whole recording into a file.
 
@@ -101,6 +111,7 @@ class PreparedSource:
             seed: seed of the noise and the blinks.
             path: the .npy file to write, (frames, M) float16. Frames that are done can be read.
             controls: motion controls.
+            begin: as for `sample_motion`.
 
         Yields:
             The number of frames that are done, after each window.
@@ -108,7 +119,8 @@ class PreparedSource:
         done = 0
         # Written and not memory-mapped: on a full disk a write to a mapping kills the process.
         with path.open("wb") as file:
-            for window in sample_motion(self.networks, self.source, speech, frames, seed, controls=controls):
+            windows = sample_motion(self.networks, self.source, speech, frames, seed, controls=controls, begin=begin)
+            for window in windows:
                 if not done:
                     _write_header(file, (frames, window.shape[1]))
                     # A file of its final length can be mapped to read its first frames.
@@ -138,6 +150,23 @@ class PreparedSource:
         moved = torch.from_numpy(latents).to(self.device)
         with bf16_autocast(self.device):
             return self.networks.autoencoder.fields(self.source, moved, self.networks.open_lids(self.source, moved))
+
+
+def _network_frame(networks: Networks, crop: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Resample a crop to the networks' side, (1, 3, S, S) in [-1, 1].
+
+    Widths of bands of rows first, then heights, as one call does: its memory would follow the crop's side.
+    """
+    side = networks.preset.size_px
+
+    def narrowed(rows: NDArray[np.uint8]) -> Tensor:
+        pixels = torch.from_numpy(rows).to(device).permute(2, 0, 1)[None].float().div_(127.5).sub_(1)
+        if len(crop) <= side:
+            return pixels
+        return F.interpolate(pixels, (len(rows), side), mode="bilinear", antialias=True)
+
+    bands = (crop[first : first + BAND_ROWS] for first in range(0, len(crop), BAND_ROWS))
+    return resize(torch.cat([narrowed(band) for band in bands], dim=2), side, side)
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:

@@ -2,7 +2,7 @@
 
 Speech -> motion file -> segments -> one MP4. Only files grow with the length of the speech. The motion and the
 segments of an earlier attempt are reused: a segment is a function of the motion file alone, so a resumed video has the
-same bytes as one that was rendered in one attempt. A video of one segment is rendered while its motion is sampled.
+same bytes as one that was rendered in one attempt. Frames are rendered while the motion of later ones is sampled.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from dubline.worker.rendering.checkpoints import Checkpoints, NoCheckpoints
 from dubline.worker.rendering.job import MUXED_PERCENT, Rendered, RenderJob, Report
 from dubline.worker.rendering.keeper import Keeper
 from dubline.worker.rendering.portrait import prepare
+from dubline.worker.rendering.sampler import Sampler
 from dubline.worker.rendering.speech import SpeechFiles
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ class Renderer:
         run = self._begun(job, scratch, report, checkpoints)
         with run.decoder() as files:
             prepared, compositor = run.prepare(files)
-        return run.mux(run.render(prepared, compositor, run.sample(prepared)))
+        with run.sampling(prepared) as motion_file:
+            parts = run.render(prepared, compositor, motion_file)
+        return run.mux(parts)
 
     def _begun(self, job: RenderJob, scratch: Path, report: Report, checkpoints: Checkpoints) -> _Run:
         def prepare() -> None:
@@ -140,8 +143,13 @@ class _Run:
         self._spans = motion.segments(self._frames, self._batch)
         self._speech = SpeechFiles(scratch, networks.preset.sample_rate_hz)
         self._done = 0
-        # The motion is sampled up to this frame; the windows sample the rest.
-        self._sampled, self._windows = self._frames, iter(range(0))
+        # While there is one, the motion is not complete.
+        self._sampler: Sampler | None = None
+        # Whether segments may be kept: an attempt without their motion would sample it again.
+        self._motion_kept = True
+        # Numbers of the segments that were begun, and of those that were encoded, before the motion was kept.
+        self._begun: set[int] = set()
+        self._encoded: list[int] = []
 
     @property
     def fingerprint(self) -> RenderFingerprint:
@@ -190,40 +198,33 @@ class _Run:
         self._checkpoints.fetch(CheckpointKind.MOTION, 0, path)
         return path
 
-    def sample(self, prepared: PreparedSource) -> Path:
-        """Write the motion of the recording to a file or fetch it.
+    @contextmanager
+    def sampling(self, prepared: PreparedSource) -> Iterator[Path]:
+        """Sample the motion of the recording to a file, or fetch it.
 
-        Of the motion of a single segment only the first window is sampled; `_render` samples the others.
+        The context begins when the first window is sampled; a thread samples the others.
         """
         path = self._scratch / "motion.npy"
         self._report(Stage.SAMPLING, 0.0)
         if self._checkpoints.fetch(CheckpointKind.MOTION, 0, path):
-            return path
+            yield path
+            return
 
-        def speech() -> Iterator[NDArray[np.float32]]:
-            # The whole recording is read before the first window is sampled.
-            for second in self._speech.samples():
-                self._repeat()
-                yield second
+        def windows(sampler: Sampler) -> Iterator[int]:
+            def speech() -> Iterator[NDArray[np.float32]]:
+                # The whole recording is read before the first window is sampled.
+                for second in self._speech.samples():
+                    sampler.touch()
+                    yield second
 
-        seed, controls = self._job.options.fixed_seed, self._controls
-        self._sampled = 0
-        self._windows = prepared.store_motion(speech, self._frames, seed, path, controls)
-        self._sample_to(self._frames if len(self._spans) > 1 else 1)
-        if len(self._spans) > 1:
-            # A video of one segment is rendered again sooner than its checkpoint is stored and fetched.
-            self._checkpoints.keep(CheckpointKind.MOTION, 0, path)
-            self._checkpoints.check()
-        return path
+            seed = self._job.options.fixed_seed
+            return prepared.store_motion(speech, self._frames, seed, path, self._controls, sampler.begin)
 
-    def _sample_to(self, frame: int) -> None:
-        """Sample windows until the frames before this one have their motion."""
-        while self._sampled < frame:
-            self._sampled = next(self._windows)
-            if self._reached[0] is Stage.SAMPLING:
-                self._report(Stage.SAMPLING, SAMPLED_PERCENT * self._sampled / self._frames)
-            else:
-                self._repeat()
+        # A video of one segment is rendered again sooner than its motion is stored and fetched.
+        self._motion_kept = len(self._spans) == 1
+        with Sampler(windows, self._repeat) as self._sampler:
+            self._sampler.wait(1)
+            yield path
 
     def render(self, prepared: PreparedSource, compositor: Compositor, motion_file: Path) -> list[Path]:
         """Render or fetch all segments; return their files."""
@@ -236,11 +237,41 @@ class _Run:
         """Render the segments that no other attempt and no other worker renders; wait for the others."""
         self._report_rendered()
         while True:
-            self._render(prepared, compositor, motion_file, self._checkpoints.missing(len(self._spans)))
+            self._render(prepared, compositor, motion_file, self._missing(motion_file))
             if self._checkpoints.settled(len(self._spans)):
                 return
             # While others render, this device is idle.
             self._report(Stage.MUXING, self._reached[1])
+
+    def _missing(self, motion_file: Path) -> Iterator[int]:
+        """Yield the number of each segment to render: the first ones while the motion of later ones is sampled."""
+        count = len(self._spans)
+        if not self._motion_kept:
+            while self._sampled < self._frames and len(self._begun) < count:
+                number = len(self._begun)
+                self._begun.add(number)
+                yield number
+            self._keep_motion(motion_file)
+        yield from (number for number in self._checkpoints.missing(count) if number not in self._begun)
+
+    def _keep_motion(self, motion_file: Path) -> None:
+        """Keep the motion, and the segments that were rendered before it was complete."""
+        self._sample_to(self._frames)
+        self._checkpoints.keep(CheckpointKind.MOTION, 0, motion_file)
+        self._motion_kept = True
+        for number in self._encoded:
+            self._checkpoints.keep(CheckpointKind.SEGMENT, number, self._segment(number))
+        self._checkpoints.check()
+
+    @property
+    def _sampled(self) -> int:
+        """Number of frames that have their motion."""
+        return self._frames if self._sampler is None else self._sampler.sampled
+
+    def _sample_to(self, frame: int) -> None:
+        """Wait until the frames before this one have their motion."""
+        if self._sampler is not None:
+            self._sampler.wait(frame)
 
     def _render(
         self, prepared: PreparedSource, compositor: Compositor, motion_file: Path, numbers: Iterable[int]
@@ -265,7 +296,10 @@ class _Run:
                 self._encode_segment(compositor, itertools.chain([first], rest), number)
                 if number + 1 < len(self._spans):
                     # The last segment is not stored, because little work is left after it.
-                    keeper.keep(number, self._segment(number))
+                    if self._motion_kept:
+                        keeper.keep(number, self._segment(number))
+                    else:
+                        self._encoded.append(number)
                     self._checkpoints.check()
             keeper.finish()
 
@@ -316,8 +350,10 @@ class _Run:
     def _report_rendered(self) -> None:
         # Of other workers and attempts, whole segments are known.
         done = self._done + self._checkpoints.stored * len(self._spans[0])
-        share = min(1.0, done / self._frames)
-        self._report(Stage.RENDERING, SAMPLED_PERCENT + (RENDERED_PERCENT - SAMPLED_PERCENT) * share)
+        share, sampled = min(1.0, done / self._frames), self._sampled / self._frames
+        percent = SAMPLED_PERCENT * sampled + (RENDERED_PERCENT - SAMPLED_PERCENT) * share
+        # Until the motion is kept, a worker that stops need not finish its segment.
+        self._report(Stage.RENDERING if self._motion_kept else Stage.SAMPLING, percent)
 
 
 @contextmanager

@@ -54,6 +54,8 @@ class StoredCheckpoints:
     _fingerprint: RenderFingerprint | None = None
     _earlier: dict[tuple[CheckpointKind, int], Checkpoint] = field(default_factory=dict)
     _has_motion: bool = False
+    _own: set[int] = field(default_factory=set)
+    """Numbers of the segments that this attempt renders or has rendered, the first ones before the job is shared."""
     _division: Division | None = None
 
     def begin(self, fingerprint: RenderFingerprint) -> None:
@@ -93,6 +95,8 @@ class StoredCheckpoints:
             self.store.leases.save_checkpoint(self.lease, checkpoint)
             self.made_progress = True
             self._has_motion |= kind is CheckpointKind.MOTION
+            if kind is CheckpointKind.SEGMENT:
+                self._own.add(number)
         except (StorageUnavailableError, DatabaseUnavailableError) as error:
             _log.warning("checkpoint_not_kept", kind=kind.value, number=number, code=error.code)
 
@@ -117,7 +121,8 @@ class StoredCheckpoints:
         """
         if self._division is None:
             known = frozenset(number for kind, number in self._earlier if kind is CheckpointKind.SEGMENT)
-            self._division = Division(store=self.store, lease=self.lease, count=count, stored=known)
+            stored = known | self._own
+            self._division = Division(store=self.store, lease=self.lease, count=count, stored=stored, own=self._own)
             # After too little memory, batches differ from those of other workers.
             if count >= LEAST_SEGMENTS and self._has_motion and not self.lease.charged.get(Cause.OUT_OF_MEMORY):
                 self._division.offer()
