@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Self
 
 from dubline.embedded import child
 
@@ -91,20 +91,55 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+def connection() -> tuple[socket.socket, socket.socket]:
+    """Return the ends of a connection for requests: of the processes that send them, and of the one that forks."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, REQUEST_BYTES)
+    return ours, theirs
+
+
+class Shared:
+    """One process that forks for all processes of a parallel run, which are forks of the one that creates this."""
+
+    def __init__(self) -> None:
+        self.requests, self.theirs = connection()
+        # Kept where it was started, and not waited for: other processes still use it.
+        self.process: subprocess.Popen[bytes] | None = None
+        self._first, full = os.pipe()
+        os.write(full, b"1")
+        os.close(full)
+
+    def is_first(self) -> bool:
+        """Return whether the caller is the first of all processes, which has to start the process that forks."""
+        return bool(os.read(self._first, 1))
+
+
 class Forks:
     """The process that forks the others."""
 
+    #: Set in a parallel run. The process then ends with the last process of the run.
+    shared: ClassVar[Shared | None] = None
+
     def __enter__(self) -> Self:
-        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._requests.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, REQUEST_BYTES)
-        with theirs:
-            command = [*PYTHON, "tests.forks", str(theirs.fileno())]
-            self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()])
+        if self.shared is None:
+            self._requests, theirs = connection()
+            self._process = self._started(theirs)
+        else:
+            self._requests, theirs = self.shared.requests, self.shared.theirs
+            if self.shared.is_first():
+                self.shared.process = self._started(theirs)
+        theirs.close()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._requests.close()
-        self._process.wait()
+        if self.shared is None:
+            self._requests.close()
+            self._process.wait()
+
+    @staticmethod
+    def _started(theirs: socket.socket) -> subprocess.Popen[bytes]:
+        command = [*PYTHON, "tests.forks", str(theirs.fileno())]
+        return subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()])
 
     def start(
         self, argv: Sequence[str], environ: Mapping[str, str], log: IO[Any], out: IO[Any] | None = None, cwd: str = ""

@@ -37,8 +37,11 @@ def fork(config: pytest.Config, specs: Sequence[XSpec]) -> None:
     It ends with this one, which alone holds the other end of its pipe. Outside Linux, loaded libraries do not survive a
     fork: new interpreters are started as without this function.
     """
+    from tests.forks import Forks, Shared  # noqa: PLC0415 - the interpreter that stands for another one has no packages
+
     if sys.platform != "linux":
         return
+    Forks.shared = Shared()
     folder = tempfile.TemporaryDirectory(prefix="dubline-tests-")
     config.add_cleanup(folder.cleanup)
     path = Path(folder.name) / "forks"
