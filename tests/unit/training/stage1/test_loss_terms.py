@@ -13,6 +13,7 @@ from dubline.training.stage1.losses.terms import (
     FRAMED_LANDMARKS,
     LEFT_EYE,
     RIGHT_EYE,
+    chroma_loss,
     colour_loss,
     face_weight,
     landmark_loss,
@@ -149,3 +150,11 @@ def test_the_mask_of_parted_lips_covers_what_is_seen_between_them() -> None:
     assert parted[0, row - 12].max() == parted[0, row, column + 16] == 0
     assert 90 < float(parted.sum()) < 220
     assert float(shut.sum()) < 0.1 * float(parted.sum())
+
+
+def test_the_chroma_loss_sees_green_teeth_and_not_dark_ones() -> None:
+    teeth, everywhere = torch.full((1, 3, 16, 16), 0.4), torch.ones(1, 1, 16, 16)
+    green = teeth + torch.tensor([0.0, 0.2, 0.0])[:, None, None]
+    assert chroma_loss(teeth - 0.5, teeth, everywhere) < 1e-6
+    assert chroma_loss(green, teeth, everywhere) > 0.05
+    assert chroma_loss(green, teeth, 0 * everywhere) == 0

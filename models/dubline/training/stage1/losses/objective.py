@@ -14,6 +14,7 @@ from dubline.training.stage1.losses.discriminator import AdversarialLoss
 from dubline.training.stage1.losses.mixing import plane_loss, region_loss
 from dubline.training.stage1.losses.perceptual import Part, PerceptualLoss, face_crops
 from dubline.training.stage1.losses.terms import (
+    chroma_loss,
     colour_loss,
     face_weight,
     landmark_loss,
@@ -55,8 +56,9 @@ LID_HEAD: Final = 0.2
 #: Weight of a landmark's distance in half sides.
 LANDMARK_HEAD: Final = 6.0
 #: Weight of pixels between parted lips in the pixel losses if there is an adversarial loss. The mean of all mouths that
-#: fit a picture is dark and without teeth.
+#: fit a picture is dark and without teeth. Their chroma is compared in full: the adversarial loss turned teeth green.
 BETWEEN_LIPS: Final = 0.2
+CHROMA: Final = 6.0
 #: Width of the discriminator's crop over that of the mouth; the perceptual loss sees more skin.
 MOUTH_MARGIN: Final = 1.3
 #: Crops for the perceptual loss, as shares of the frame's side, and their least side.
@@ -101,9 +103,11 @@ class Stage1Objective:
         frame, warped = rendering.frame.float(), rendering.warped.float()
         occlusion = rendering.generated.occlusion.float()
         weight, parted = face_weight(landmarks, side), parted_lips_mask(landmarks, side)
+        total = torch.zeros((), device=frame.device)
         if self.adversarial_loss is not None:
+            total = CHROMA * chroma_loss(frame, target, weight * parted)
             weight = weight * (1 - (1 - BETWEEN_LIPS) * parted)
-        total = picture_loss(frame, target, weight) + WARPED * picture_loss(warped, target, weight)
+        total = total + picture_loss(frame, target, weight) + WARPED * picture_loss(warped, target, weight)
         total = total + THRESHOLD * threshold_loss(frame, target)
         lids = lid_motion_mask(pairs.source_landmarks, landmarks, side)
         free = torch.maximum(lids, mouth_mask(landmarks, side))

@@ -23,6 +23,9 @@ TAU: Final = 0.02
 #: and moving lids.
 FREE_ERROR: Final = 0.15
 LEAST_PRICE: Final = 0.25
+#: BT.601 luma of red, green and blue; side in px of the filter of colour differences.
+LUMA: Final = (0.299, 0.587, 0.114)
+CHROMA_PX: Final = 3
 #: Change of an eye's opening, as a share of its width, at which lids must be generated. Open eyes measure about .3.
 LIDS_MOVED: Final = 0.15
 
@@ -244,3 +247,10 @@ def colour_loss(colour: Tensor, warped: Tensor, target: Tensor, weight: Tensor, 
     off = (warped - target).abs().mean(dim=1, keepdim=True)
     needed = torch.maximum(1 - torch.exp(-off / FREE_ERROR), free)
     return (weight * needed * (colour - target).abs()).mean()
+
+
+def chroma_loss(frame: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Compare colours without their luma, slightly blurred, in pictures (B, 3, H, W) with weights (B, 1, H, W)."""
+    off = frame - target
+    off = off - (off * off.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+    return (weight * F.avg_pool2d(off, CHROMA_PX, 1, CHROMA_PX // 2).abs()).mean()
