@@ -57,7 +57,7 @@ LID_HEAD: Final = 0.2
 LANDMARK_HEAD: Final = 6.0
 #: Weight of pixels between parted lips in the pixel losses if there is an adversarial loss. The mean of all mouths that
 #: fit a picture is dark and without teeth. Their chroma is compared in full: the adversarial loss turned teeth green.
-BETWEEN_LIPS: Final = 0.2
+BETWEEN_LIPS: Final = 0.3
 CHROMA: Final = 6.0
 #: Width of the discriminator's crop over that of the mouth; the perceptual loss sees more skin.
 MOUTH_MARGIN: Final = 1.3
