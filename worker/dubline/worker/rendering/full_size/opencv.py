@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 #: Rows that are computed at once, so that what is computed for them fits into the processor's cache.
 BAND_ROWS: Final = 64
-#: Generated pixels on either side of a pixel that the change of this pixel is interpolated from, and those that are
-#: averaged together with them.
-REACH: Final = 4
+#: Generated pixels on either side of a pixel that the change of this pixel is interpolated from.
+REACH: Final = 3
 
 
 class OpenCvEnlarger:

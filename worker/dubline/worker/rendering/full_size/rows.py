@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 CUBIC: Final = -0.75
 #: Rows that one product of matrices computes. So few that the library of linear algebra starts no threads for it.
 CHUNK_ROWS: Final = 16
-#: The same where rows are means of many rows.
-MEAN_ROWS: Final = 2
+#: The same where rows are means of many rows, and multiplications of such a product: half of those with which threads
+#: start.
+MEAN_ROWS: Final = 16
+MULTIPLICATIONS: Final = 2**17
 #: Resamplings whose weights are kept: three in luma and three in chroma, of a few videos.
 KEPT: Final = 32
 
@@ -89,11 +92,11 @@ def shrunk(plane: NDArray[np.float32], side: int, known: slice) -> NDArray[np.fl
         side: of the square.
         known: rows of the plane that are read; rows of the square that others belong to are 0.
     """
-    weights, firsts, ends = _means(len(plane), side)
+    start, (weights, firsts, ends) = _means(len(plane), side, known.start, known.stop)
     rows = np.zeros((side, plane.shape[1]), np.float32)
-    for number in np.flatnonzero((firsts >= known.start) & (ends <= known.stop)):
-        matrix = weights[number]
-        np.matmul(matrix, plane[firsts[number] : ends[number]], out=rows[number * MEAN_ROWS :][:MEAN_ROWS])
+    for matrix, first, end in zip(weights, firsts, ends, strict=True):
+        np.matmul(matrix, plane[first:end], out=rows[start : start + len(matrix)])
+        start += len(matrix)
     result: NDArray[np.float32] = cv2.resize(rows, (side, side), interpolation=cv2.INTER_AREA)
     return result
 
@@ -122,20 +125,23 @@ def _resampling(length: int, side: int, interpolation: int) -> _Resampling:
 
 
 @lru_cache(KEPT)
-def _means(length: int, side: int) -> _Resampling:
-    """Return the weights of all rows of a smaller square: the share of each that a row of the plane covers."""
+def _means(length: int, side: int, start: int, stop: int) -> tuple[int, _Resampling]:
+    """Return the first row of a smaller square that is made of rows from `start` to `stop`, and the weights of such."""
     edges = np.arange(side + 1) * (length / side)
     places = np.arange(length)
     covered = np.minimum(edges[1:, None], places + 1) - np.maximum(edges[:-1, None], places)
     shares = (covered.clip(min=0) * (side / length)).astype(np.float32)
+    outside = shares[:, :start].any(axis=1) | shares[:, stop:].any(axis=1)
+    made = _used(~outside)
+    count = int(np.clip(math.sqrt(MULTIPLICATIONS * side) / length, 1, MEAN_ROWS))
     weights, first, end = [], [], []
-    for start in range(0, side, MEAN_ROWS):
-        chunk = shares[start : start + MEAN_ROWS]
+    for row in range(made.start, made.stop, count):
+        chunk = shares[row : min(row + count, made.stop)]
         used = _used(chunk.any(axis=0))
         weights.append(np.ascontiguousarray(chunk[:, used]))
         first.append(used.start)
         end.append(used.stop)
-    return _Resampling(weights, np.array(first), np.array(end))
+    return made.start, _Resampling(weights, np.array(first), np.array(end))
 
 
 def _taps(length: int, side: int, interpolation: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
