@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 MAGIC: Final = "7767517"
 #: Marks weights as fp32 in the weights file.
 FP32: Final = b"\0\0\0\0"
+#: Outputs of a convolution up to which the direct algorithm takes half of the time of Winograd's.
+FEW: Final = 2
+#: Bits of the algorithms that a layer is not to use: products of matrices, and Winograd's.
+DIRECT: Final = 1 << 5 | 1 << 6
 #: Numbers of operations in a BinaryOp layer.
 ADD: Final = 0
 MULTIPLY: Final = 2
@@ -161,9 +165,10 @@ def record(
 def _convolution(graph: Graph, result: Tensor, *args: Any) -> None:
     features, weight, bias, stride, padding = args[:5]
     out, _, height, width = weight.shape
+    direct = {"p31": DIRECT} if out <= FEW else {}
     graph.add(
         "Convolution", [features], result,
-        p0=out, p1=width, p11=height, p3=stride[0], p4=padding[0], p5=1, p6=weight.numel(),
+        p0=out, p1=width, p11=height, p3=stride[0], p4=padding[0], p5=1, p6=weight.numel(), **direct,
     )  # fmt: skip
     graph.store(weight, tagged=True)
     graph.store(bias)
