@@ -64,6 +64,13 @@ def test_every_translated_operation_equals_torch(network: Network, pool: Process
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
+def test_only_convolutions_of_few_outputs_are_computed_directly(network: Network) -> None:
+    lines = recorded(network.core, inputs(1))[0].text.splitlines()
+    direct = [line.split() for line in lines if line.startswith("Convolution") and "31=96" in line]
+    assert [line.count("0=1") for line in direct] == [1]
+    assert sum(line.startswith("Convolution") for line in lines) > 5
+
+
 def test_bytes_depend_on_no_batch_size(pool: ProcessPool) -> None:
     given = inputs(2 * MOST_FRAMES + 3)
     whole = pool.compute(0, given)
