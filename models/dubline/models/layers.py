@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 GROUPS: Final = 8
 #: Sizes of images for which the middles of pixels are kept.
 KEPT: Final = 16
+#: Largest of their sides: at full size the middles of a close-up take 40 MB.
+KEPT_PX: Final = 512
 
 
 class Core(Protocol):
@@ -130,18 +132,24 @@ def resize(image: Tensor, height: int, width: int, *, bicubic: bool = False) -> 
     return resized.view(*image.shape[:2], height, width)
 
 
-@lru_cache(KEPT)
 def pixel_middles(height: int, width: int, device: torch.device) -> Tensor:
     """Return the middles of an image's pixels, (2, height, width): x then y, in half sides from the image's middle.
 
-    It is kept, so it must not be written to.
+    Those of sides of the networks are kept, so they must not be written to.
     """
+    return (_kept_middles if max(height, width) <= KEPT_PX else _middles)(height, width, device)
+
+
+def _middles(height: int, width: int, device: torch.device) -> Tensor:
     # Tensors of inference mode cannot be used in training.
     with torch.inference_mode(mode=False):
         ys, xs = (
             (torch.arange(side, device=device, dtype=torch.float32) * 2 + 1) / side - 1 for side in (height, width)
         )
         return torch.stack(torch.meshgrid(xs, ys, indexing="xy"))
+
+
+_kept_middles = lru_cache(KEPT)(_middles)
 
 
 def warp(
@@ -160,7 +168,8 @@ def warp(
     Returns:
         (B, C, H, W), or the box of it.
     """
-    base = pixel_middles(*image.shape[-2:], image.device)
+    height, width = image.shape[-2:]
+    base = pixel_middles(height, width, image.device)
     if box is not None:
         base = base[:, *box]
     grid = (base + displacement.float()).permute(0, 2, 3, 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from dubline.models.layers import pixel_middles, resize, warp
+from dubline.models import layers
+from dubline.models.layers import KEPT_PX, pixel_middles, resize, warp
 
 
 def test_resized_colours_do_not_depend_on_the_number_of_threads() -> None:
@@ -20,10 +21,16 @@ def test_resized_colours_do_not_depend_on_the_number_of_threads() -> None:
 
 
 def test_images_can_be_warped_in_training_after_inference() -> None:
-    pixel_middles.cache_clear()
+    layers._kept_middles.cache_clear()
     image, displacement = torch.ones(1, 2, 8, 8), torch.zeros(1, 2, 8, 8)
     with torch.inference_mode():
         warp(image, displacement)
     displacement.requires_grad_()
     warp(image, displacement).sum().backward()  # type: ignore[no-untyped-call]
     assert displacement.grad is not None
+
+
+def test_only_middles_of_small_images_are_kept() -> None:
+    cpu = torch.device("cpu")
+    assert pixel_middles(KEPT_PX, 8, cpu) is pixel_middles(KEPT_PX, 8, cpu)
+    assert pixel_middles(KEPT_PX + 1, 8, cpu) is not pixel_middles(KEPT_PX + 1, 8, cpu)
