@@ -67,16 +67,17 @@ def test_a_png_without_its_last_chunk_is_whole(astronaut: Image.Image) -> None:
 @pytest.mark.parametrize("name", ["tEXt", "zTXt", "iTXt", "iTXt packed"])
 @pytest.mark.parametrize("size", [1_500_000, 25_000_000])
 def test_a_png_with_much_text_is_accepted(astronaut: Image.Image, name: str, size: int) -> None:
-    text, packed = b"x" * size, zlib.compress(b"x" * size)
-    data = {
-        "tEXt": b"prompt\0" + text,
-        "zTXt": b"prompt\0\0" + packed,
-        "iTXt": b"prompt\0\0\0\0\0" + text,
-        "iTXt packed": b"prompt\0\1\0\0\0" + packed,
+    head, pack = {
+        "tEXt": (b"prompt\0", bytes),
+        "zTXt": (b"prompt\0\0", zlib.compress),
+        "iTXt": (b"prompt\0\0\0\0\0", bytes),
+        "iTXt packed": (b"prompt\0\1\0\0\0", zlib.compress),
     }[name]
-    png = encoded(astronaut, "PNG")
+    text = chunk(name[:4].encode(), head + pack(b"x" * size))
+    small = astronaut.crop((160, 60, 288, 188))
+    png = encoded(small, "PNG")
     for at in (33, len(png) - 12):
-        assert np.array_equal(pixels(png[:at] + chunk(name[:4].encode(), data) + png[at:]), np.asarray(astronaut))
+        assert np.array_equal(pixels(png[:at] + text + png[at:]), np.asarray(small))
 
 
 def test_a_short_text_with_the_orientation_is_kept(astronaut: Image.Image) -> None:
@@ -132,6 +133,7 @@ def test_the_largest_portraits_are_decoded_in_bounded_memory(tmp_path: Path) -> 
 
 
 def test_avif_is_decoded_in_the_sandbox_of_one_thread(astronaut: Image.Image) -> None:
-    assert np.abs(pixels(encoded(astronaut, "AVIF", quality=90)).astype(int) - np.asarray(astronaut)).mean() < 3
+    small = astronaut.crop((128, 0, 384, 256))
+    assert np.abs(pixels(encoded(small, "AVIF", quality=90)).astype(int) - np.asarray(small)).mean() < 3
     with pytest.raises(MediaTruncatedError):
-        pixels(encoded(astronaut, "AVIF")[:2000])
+        pixels(encoded(small, "AVIF")[:2000])
