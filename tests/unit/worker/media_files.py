@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import subprocess
+import tempfile
 import wave
-from typing import TYPE_CHECKING
+from functools import cache
+from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RATE_HZ = 16_000
 
@@ -51,11 +50,17 @@ def mp3(path: Path, seconds: float, rate_hz: int, channels: int, bit_rate: str =
     return convert(source, path, "-b:a", bit_rate)
 
 
+@cache
+def two_seconds(rate_hz: int, channels: int, bit_rate: str) -> bytes:
+    """Return the bytes of an MP3 of two seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        return mp3(Path(folder) / "part.mp3", 2.0, rate_hz, channels, bit_rate).read_bytes()
+
+
 def concatenated(folder: Path, name: str, parts: list[tuple[int, int, str]]) -> Path:
     """Concatenate MP3s of two seconds, each with its (Hz, channels, bit rate), as text-to-speech programs do."""
-    made = [mp3(folder / f"{name}-{number}.mp3", 2.0, *part) for number, part in enumerate(parts)]
     path = folder / f"{name}.mp3"
-    path.write_bytes(b"".join(part.read_bytes() for part in made))
+    path.write_bytes(b"".join(two_seconds(*part) for part in parts))
     return path
 
 
