@@ -190,6 +190,8 @@ class _Run:
             if with_speech:
                 self._speech.write(files, self._frames / self._networks.preset.fps, self._repeat)
             portrait, self._controls = encoded()
+        # What the preparation of a large crop took is not needed by frames.
+        device.trim_memory()
         return portrait.source, portrait.compositor
 
     def fetch_motion(self) -> Path:

@@ -91,6 +91,8 @@ class Sampler:
             self.touch()
             self.sampled = sampled
             self._notify()
+        # The windows' tensors are free. Frames are computed by other threads, which cannot use their memory.
+        device.trim_memory()
 
     def _notify(self) -> None:
         with self._changed:
