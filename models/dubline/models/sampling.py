@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from dubline.models.motion.blinks import Blinks
 from dubline.models.motion.editor import MotionEditor
 from dubline.models.motion.readout import LIPS
 from dubline.models.motion.silence import silence
+from dubline.models.motion.spoken_lips import SpokenLips
 from dubline.models.speech.recording import Recording
 from dubline.models.stage2 import schedule
 from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
@@ -36,10 +36,10 @@ LIP_CLOSURE: Final = 1.5
 #: Lips that have the gap of the source, this much less in cm, are closed: what the reading of the gap may be wrong by.
 CLOSED_BELOW: Final = 0.1
 
+#: Changes noisy motion (B, T, K) at a time.
+Hold = Callable[[Tensor, Tensor], Tensor]
 #: A function that returns a fresh stream of mono 16 kHz samples in [-1, 1].
 Speech = Callable[[], Iterator[NDArray[np.float32]]]
-#: A function that begins a call, in a thread or not, and returns one that waits for its result.
-Begin = Callable[[Callable[[], MotionEditor]], Callable[[], MotionEditor]]
 
 
 @torch.inference_mode()
@@ -51,7 +51,6 @@ def sample_motion(  # noqa: PLR0913 - the parameters of a sampling run
     seed: int,
     *,
     controls: MotionControls = DEFAULT_CONTROLS,
-    begin: Begin = cache,
 ) -> Iterator[Tensor]:
     """Sample motion latents from noise and speech.
 
@@ -64,7 +63,6 @@ def sample_motion(  # noqa: PLR0913 - the parameters of a sampling run
         seed: determines the noise, together with the window's index, and the times of blinks. The same seed gives
             the same motion.
         controls: edits of the sampled motion. Each window continues the sampled motion, not the edited one.
-        begin: begins to sample the lips at rest, which are needed after the first window. Default: then.
 
     Yields:
         (T, M) float16 on the CPU, T at most one window, `frame_count` frames in total.
@@ -74,15 +72,17 @@ def sample_motion(  # noqa: PLR0913 - the parameters of a sampling run
     recording = Recording(speech, frame_count * MEL_PER_FRAME)
     style = _encode_style(diffusion, recording.measure(), device)
     condition = _silent_condition(diffusion, source, style)
-    editor = begin(partial(_motion_editor, networks, source, controls, condition))
-    blinks, start = Blinks(controls.blink, seed), 0
+    lips, edit = _lips_and_editor(networks, source, controls, condition)
+    blinks = Blinks(controls.blink, seed)
+    start = 0
     last: Tensor | None = None
     for index, mel in enumerate(_mel_windows(diffusion, recording.normalised(), frame_count)):
         condition = condition._replace(audio=diffusion.articulation_extractor(mel.to(device)))
-        drawn = sample_window(diffusion, condition, _noise(networks, seed, index))
+        hold = lips.hold(condition.audio[:, -diffusion.params.window :])
+        drawn = sample_window(diffusion, condition, _noise(networks, seed, index), hold=hold)
         new = drawn if last is None else join_windows(last, drawn)
         weight = silence(mel)[0, : -diffusion.params.margin][-new.shape[1] :].to(device)
-        motion = editor()(new[0], weight, blinks(new.shape[1]).to(device))
+        motion = edit(new[0], weight, blinks(new.shape[1]).to(device))
         yield diffusion.whitening.invert(motion, source.motion)[: frame_count - start].half().cpu()
         start += new.shape[1]
         last = new[:, -1:]
@@ -101,24 +101,28 @@ def _silent_condition(diffusion: Diffusion, source: Source, style: Tensor) -> Co
     return Condition(diffusion.articulation_extractor(mel), style, appearance, motion, previous, known)
 
 
-def _motion_editor(networks: Networks, source: Source, controls: MotionControls, silent: Condition) -> MotionEditor:
-    """Create the motion editor of one source; the rest position of its lips is sampled from silence.
+def _lips_and_editor(
+    networks: Networks, source: Source, controls: MotionControls, silent: Condition
+) -> tuple[SpokenLips, MotionEditor]:
+    """Create what determines the lips of one source in speech, and its motion editor.
 
-    A reading of closed lips alone does not determine it: it differs by .35 cm between faces (docs/log.md). The reading
-    of the source's lip gap only raises lips that rest too low (decision 0051).
+    The rest position of the lips is sampled from silence. A reading of closed lips alone does not determine it: it
+    differs by .35 cm between faces (docs/log.md). The reading of the source's lip gap only raises lips that rest too
+    low (decision 0051).
     """
-    diffusion = networks.diffusion
+    diffusion, readout = networks.diffusion, networks.readout
     whitened = diffusion.whitening(source.motion, source.motion)[0]
-    gap = networks.readout.gap_of(diffusion.whitening(source.motion, torch.zeros_like(source.motion))[0])
-    if not controls.shut_in_silence and gap is None:
-        return MotionEditor(controls, networks.readout, whitened, rest_gap=0.0)
+    gap = readout.gap_of(diffusion.whitening(source.motion, torch.zeros_like(source.motion))[0])
+    held = bool(readout.spoken_gap.any())
+    if not controls.shut_in_silence and gap is None and not held:
+        return SpokenLips(readout, whitened, 0.0), MotionEditor(controls, readout, whitened, rest_gap=0.0)
     drawn = sample_window(diffusion, silent, _noise(networks, 0, 0))[0]
     # At rest the lips are not further apart than in the portrait.
-    rest = min(0.0, float(networks.readout(drawn - whitened)[:, LIPS].mean()))
-    if gap is None:
-        return MotionEditor(controls, networks.readout, whitened, LIP_CLOSURE * rest)
-    lift = max(0.0, -gap - CLOSED_BELOW - rest)
-    return MotionEditor(controls, networks.readout, whitened, LIP_CLOSURE * rest + lift, lift)
+    rest = min(0.0, float(readout(drawn - whitened)[:, LIPS].mean()))
+    lift = 0.0 if gap is None else max(0.0, -gap - CLOSED_BELOW - rest)
+    lips = SpokenLips(readout, whitened, rest + lift)
+    # Held lips are relative to closed lips already.
+    return lips, MotionEditor(controls, readout, whitened, LIP_CLOSURE * rest + lift, 0.0 if held else lift)
 
 
 def _encode_style(diffusion: Diffusion, mels: Iterator[Tensor], device: torch.device) -> Tensor:
@@ -183,7 +187,9 @@ def offset_decay(frames: int) -> Tensor:
     return 0.5 * (1 + torch.cos(torch.pi * passed.clamp(max=1)))[:, None]
 
 
-def sample_window(diffusion: Diffusion, condition: Condition, noise: Tensor, steps: int = 0) -> Tensor:
+def sample_window(
+    diffusion: Diffusion, condition: Condition, noise: Tensor, steps: int = 0, hold: Hold | None = None
+) -> Tensor:
     """Sample one window from noise, with classifier-free guidance by speech.
 
     Args:
@@ -191,6 +197,7 @@ def sample_window(diffusion: Diffusion, condition: Condition, noise: Tensor, ste
         condition: of batch B.
         noise: (B, T, K), of unit variance or less.
         steps: number of sampling steps; 0 is the preset's.
+        hold: applied to the motion after each step, at the time reached.
 
     Returns:
         Whitened motion (B, T, K).
@@ -205,4 +212,5 @@ def sample_window(diffusion: Diffusion, condition: Condition, noise: Tensor, ste
         with_speech, without = diffusion.denoiser(twice, time.expand(len(twice)), both).chunk(2)
         guided = without + params.guidance * (with_speech - without)
         motion = schedule.step(motion, guided, time, after, params.objective)
+        motion = motion if hold is None else hold(motion, after)
     return motion

@@ -35,7 +35,7 @@ FILE_BYTES: Final = 15_000_000
 #: Upper bound of a tensor's entry in the file header, without its name.
 HEADER_BYTES: Final = 128
 #: Tensors that older weights do not have; they keep the values of an unfitted readout.
-OPTIONAL: Final = frozenset({"readout.source_gap"})
+OPTIONAL: Final = frozenset({"readout.source_gap", "readout.spoken_gap"})
 #: Files in a manifest are next to it; paths are rejected.
 PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+\.safetensors")
 
@@ -124,7 +124,7 @@ def load_networks(name: str, device: torch.device, folder: Path = RELEASED) -> N
     autoencoder, diffusion, readout = (
         Autoencoder(preset.autoencoder),
         Diffusion(preset),
-        LinearReadout(preset.diffusion.whitened),
+        LinearReadout(preset.diffusion.whitened, preset.diffusion.audio_width),
     )
     missing = _tensors(autoencoder, diffusion, readout)
     for file in files:

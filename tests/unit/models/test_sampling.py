@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dubline.models.motion.editor import MotionEditor
     from dubline.models.presets import Objective
     from dubline.models.stage1.autoencoder import Source
     from dubline.models.weights import Networks
@@ -49,21 +48,6 @@ def test_motion_is_determined_by_the_seed(quick: Networks, source: Source) -> No
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-
-
-def test_lips_at_rest_can_be_sampled_beside_the_first_window(networks: Networks, source: Source) -> None:
-    begun: list[int] = []
-
-    def begin(call: Callable[[], MotionEditor]) -> Callable[[], MotionEditor]:
-        begun.append(0)
-        editor = call()
-        return lambda: editor
-
-    inline, beside = (
-        torch.cat(list(sample_motion(networks, source, babble(3), 75, seed=7, **how))) for how in ({}, {"begin": begin})
-    )
-    assert torch.equal(inline, beside)
-    assert len(begun) == 1
 
 
 def test_another_seed_changes_the_head_and_not_the_lips(networks: Networks, source: Source) -> None:

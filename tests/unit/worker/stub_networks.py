@@ -70,7 +70,6 @@ def sample_motion(
     seed: int,
     *,
     controls: MotionControls,
-    begin: object = None,  # noqa: ARG001 - the real one's
 ) -> Iterator[Tensor]:
     """Stub of stage 2: the loudness of each frame's samples. Reads the speech twice, as the real one does."""
     loudest = max((float(np.abs(chunk).max()) for chunk in speech()), default=1.0)

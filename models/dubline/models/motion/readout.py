@@ -26,6 +26,7 @@ class LinearReadout(nn.Module):
 
     Args:
         whitened: K, the size of whitened motion.
+        articulation: W, the width of the articulation extractor's output; 0 if `spoken_gap` is not needed.
     """
 
     weight: Tensor
@@ -37,12 +38,16 @@ class LinearReadout(nn.Module):
     source_gap: Tensor
     """(K + 1,), absolute lip gap of a source frame in cm: weights of its latent in the whitened directions, then the
     constant. All 0 if it is not fitted."""
+    spoken_gap: Tensor
+    """(W + 1,), lip gap that speech determines, in cm above closed lips: weights of the articulation of a frame, then
+    the constant. All 0 if it is not fitted."""
 
-    def __init__(self, whitened: int) -> None:
+    def __init__(self, whitened: int, articulation: int = 0) -> None:
         super().__init__()
         self.register_buffer("weight", torch.zeros(len(READINGS), whitened))
         self.register_buffer("lid_closure", torch.zeros(whitened))
         self.register_buffer("source_gap", torch.zeros(whitened + 1))
+        self.register_buffer("spoken_gap", torch.zeros(articulation + 1))
 
     def forward(self, motion: Tensor) -> Tensor:
         """Compute readings (..., 11), in the units of `READINGS`, of whitened motion (..., K)."""
@@ -57,6 +62,17 @@ class LinearReadout(nn.Module):
         if not self.source_gap.any():
             return None
         return max(0.0, float(source @ self.source_gap[:-1] + self.source_gap[-1]))
+
+    def gap_spoken(self, articulation: Tensor) -> Tensor | None:
+        """Return the lip gap (..., T) that speech determines, in cm above closed lips; None if it is not fitted.
+
+        Args:
+            articulation: (..., T, W), output of the articulation extractor.
+        """
+        if not self.spoken_gap.any():
+            return None
+        gap: Tensor = articulation @ self.spoken_gap[:-1] + self.spoken_gap[-1]
+        return gap
 
     def remove_reading(self, motion: Tensor, reading: int) -> Tensor:
         """Apply the smallest change to whitened motion (..., K) that makes one reading 0 and keeps the others."""

@@ -15,9 +15,9 @@ from dubline.models.stage2.log_mel import BANDS, RANGE
 #: Frame energy relative to the loud parts (natural logarithm of power). The weight is 1 from 27 dB below, 0 from 22 dB.
 SILENT: Final = -6.2
 AUDIBLE: Final = -5.0
-#: Frames within this distance of sound are not silent, so that the closure of a stop is not a pause. The shortest pause
-#: is a third of a second.
-MARGIN_FRAMES: Final = 3
+#: Frames within this distance of sound are not silent: people part their lips before they speak, and close them a while
+#: after (docs/log.md). The shortest pause is three fifths of a second.
+MARGIN_FRAMES: Final = 7
 #: Frames on either side over which the weight is smoothed.
 RAMP_FRAMES: Final = 3
 
@@ -25,7 +25,7 @@ RAMP_FRAMES: Final = 3
 def silence(mel: Tensor) -> Tensor:
     """Compute the weight of silence, (B, T) from 0 to 1 and continuous, of normalised log-mel (B, 4 T, BANDS).
 
-    A frame's weight depends on six frames on either side; frames outside count as silent.
+    A frame's weight depends on ten frames on either side; frames outside count as silent.
     """
     energy = ((mel + 1) * (RANGE / 1.5)).logsumexp(dim=-1) - (RANGE + float(np.log(BANDS)))
     loudest = F.max_pool1d(energy, MEL_PER_FRAME)

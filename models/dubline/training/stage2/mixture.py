@@ -17,21 +17,19 @@ if TYPE_CHECKING:
     from dubline.training.stage2.encoded_clips import EncodedClip
 
 
-def clip_probabilities(clips: Sequence[EncodedClip], recorded: float | None) -> NDArray[np.float64] | None:
-    """Return the probability of each clip, or None if all are equal.
+def clip_probabilities(clips: Sequence[EncodedClip], recorded: float) -> NDArray[np.float64]:
+    """Return the probability of each clip.
 
     A recorded clip has no labels. A recorded person is drawn in proportion to the square root of the number of clips,
     so that the person with most footage does not dominate and one with a single clip is not memorised.
 
     Args:
         clips: from which windows are drawn.
-        recorded: share of windows from recorded clips; None draws all clips with equal probability.
+        recorded: share of windows from recorded clips.
 
     Raises:
-        UsageError: a share is given, and all clips are recorded or all are rendered.
+        UsageError: all clips are recorded or all are rendered.
     """
-    if recorded is None:
-        return None
     real = np.array([clip.gap is None for clip in clips])
     if real.all() or not real.any():
         raise UsageError("--recorded needs clips with labels and clips without; leave it out for one kind")

@@ -93,7 +93,7 @@ class WindowSampler:
         self.clips = [clip for clip in clips if fits(clip.recordings[0], self.params)]
         if not self.clips:
             raise UsageError(f"no clip has {least_frames(self.params)} frames with speech")
-        self.probabilities = clip_probabilities(self.clips, recorded)
+        self.probabilities = None if recorded is None else clip_probabilities(self.clips, recorded)
         self.seed(seed)
 
     def seed(self, seed: int) -> None:

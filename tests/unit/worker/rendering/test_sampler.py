@@ -97,23 +97,3 @@ def test_a_window_that_never_ends_is_no_longer_reported(monkeypatch: pytest.Monk
     with Sampler(windows, lambda: reports.append(1)) as sampler:
         sampler.wait(1)
     assert reports == []
-
-
-def test_a_call_beside_the_windows_runs_in_another_thread() -> None:
-    threads, begun = [], Event()
-
-    def beside() -> bool:
-        begun.set()
-        threads.append(threading.current_thread().name)
-        return torch.is_inference_mode_enabled()
-
-    def windows(sampler: Sampler) -> Iterator[int]:
-        result = sampler.begin(beside)
-        assert begun.wait(WITHIN_S), "the call runs while the window is sampled"
-        threads.append(threading.current_thread().name)
-        assert result()
-        yield 1
-
-    with Sampler(windows, ignore) as sampler:
-        sampler.wait(1)
-    assert len(set(threads)) == 2

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 
 from dubline.models.layers import resize
 from dubline.models.precision import bf16_autocast
-from dubline.models.sampling import Begin, Speech, sample_motion
+from dubline.models.sampling import Speech, sample_motion
 from dubline.options.render import DEFAULT_CONTROLS, MotionControls
 
 if TYPE_CHECKING:
@@ -101,7 +100,6 @@ class PreparedSource:
         seed: int,
         path: Path,
         controls: MotionControls = DEFAULT_CONTROLS,
-        begin: Begin = cache,
     ) -> Iterator[int]:
         """Sample the motion of a whole recording into a file.
 
@@ -111,7 +109,6 @@ class PreparedSource:
             seed: seed of the noise and the blinks.
             path: the .npy file to write, (frames, M) float16. Frames that are done can be read.
             controls: motion controls.
-            begin: as for `sample_motion`.
 
         Yields:
             The number of frames that are done, after each window.
@@ -119,7 +116,7 @@ class PreparedSource:
         done = 0
         # Written and not memory-mapped: on a full disk a write to a mapping kills the process.
         with path.open("wb") as file:
-            windows = sample_motion(self.networks, self.source, speech, frames, seed, controls=controls, begin=begin)
+            windows = sample_motion(self.networks, self.source, speech, frames, seed, controls=controls)
             for window in windows:
                 if not done:
                     _write_header(file, (frames, window.shape[1]))

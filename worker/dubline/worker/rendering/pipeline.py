@@ -220,7 +220,7 @@ class _Run:
                     yield second
 
             seed = self._job.options.fixed_seed
-            return prepared.store_motion(speech, self._frames, seed, path, self._controls, sampler.begin)
+            return prepared.store_motion(speech, self._frames, seed, path, self._controls)
 
         # A video of one segment is rendered again sooner than its motion is stored and fetched.
         self._motion_kept = len(self._spans) == 1

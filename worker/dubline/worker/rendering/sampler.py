@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Condition
-from typing import TYPE_CHECKING, Self, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Self
 
 from dubline.worker.rendering import device
 from dubline.worker.rendering.ahead import REPORT_S, REPORTED_S
@@ -17,15 +15,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from types import TracebackType
 
-Result = TypeVar("Result")
-
 
 class _EndedError(Exception):
     """The job has ended."""
 
 
 class Sampler:
-    """Samples the motion of one job. Its threads end with the `with` block.
+    """Samples the motion of one job. Its thread ends with the `with` block.
 
     Args:
         windows: samples; yields the number of frames that are done, after each window.
@@ -38,8 +34,7 @@ class Sampler:
     def __init__(self, windows: Callable[[Sampler], Iterable[int]], report: Callable[[], None]) -> None:
         self.sampled = 0
         self._windows, self._report = windows, report
-        # One for the windows, one for what `begin` is given.
-        self._pool = ThreadPoolExecutor(2, "sample", device.use_one_thread)
+        self._pool = ThreadPoolExecutor(1, "sample", device.use_one_thread)
         self._changed, self._ended = Condition(), False
         self._active_s = time.monotonic()
 
@@ -53,10 +48,6 @@ class Sampler:
     ) -> None:
         self._ended = True
         self._pool.shutdown(cancel_futures=True)
-
-    def begin(self, call: Callable[[], Result]) -> Callable[[], Result]:
-        """Begin a call beside the windows; return a function that waits for its result, or for its error."""
-        return self._pool.submit(torch.inference_mode()(call)).result
 
     def touch(self) -> None:
         """Record that sampling goes on. `windows` calls it while it reads the recording.
