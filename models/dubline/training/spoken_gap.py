@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dubline.models.stage2.diffusion import Diffusion
-    from dubline.training.stage2.encoded_clips import EncodedClip
+    from dubline.training.stage2.encoded_clips import EncodedClip, Recording
 
 #: Share of recordings in the fit.
 RECORDED: Final = 0.5
@@ -71,17 +71,36 @@ def fit_spoken_gap(samples: Sequence[Sample], weights: Iterable[float], silent: 
 
 
 @torch.inference_mode()
-def sample_of(clip: EncodedClip, networks: Networks) -> Sample:
-    """Return the articulation of a clip's own recording, and its lip gap in cm."""
-    diffusion, recording = networks.diffusion, clip.recordings[0]
-    mel, frames = normalise(recording.mel.float(), recording.level), len(clip.latents)
-    starts = range(0, frames, diffusion.params.window)
-    articulation = torch.cat([articulation_at(diffusion, mel, start) for start in starts])[:frames]
+def samples_of(clip: EncodedClip, networks: Networks) -> Sample:
+    """Return the articulation of all recordings of a clip, one after the other, and the lip gap in cm."""
+    parts = [articulation_of(recording, networks.diffusion) for recording in clip.recordings]
+    gap = gap_of(clip, networks)
+    gaps = [gap_at(gap, recording.speed, len(part)) for recording, part in zip(clip.recordings, parts, strict=True)]
+    return torch.cat(parts), torch.cat(gaps)
+
+
+def gap_of(clip: EncodedClip, networks: Networks) -> Tensor:
+    """Return the lip gap (T,) of a clip in cm above closed lips."""
     if clip.gap is not None:
-        return articulation, clip.gap.clamp_min(0)
+        return clip.gap.clamp_min(0)
     latents = clip.latents.float()
-    gap = networks.readout(diffusion.whitening(latents, latents[0]))[:, LIPS]
-    return articulation, gap - gap.quantile(CLOSED)
+    gap: Tensor = networks.readout(networks.diffusion.whitening(latents, latents[0]))[:, LIPS]
+    return gap - gap.quantile(CLOSED)
+
+
+def gap_at(gap: Tensor, speed: float, frames: int) -> Tensor:
+    """Return the gap at the frames of a recording with another speed."""
+    position = (torch.arange(frames) * speed).clamp(max=len(gap) - 1)
+    low = position.floor().long()
+    between: Tensor = torch.lerp(gap[low], gap[(low + 1).clamp(max=len(gap) - 1)], position - low)
+    return between
+
+
+def articulation_of(recording: Recording, diffusion: Diffusion) -> Tensor:
+    """Return the articulation (T, W) of a recording."""
+    mel, frames = normalise(recording.mel.float(), recording.level), len(recording.mel) // MEL_PER_FRAME
+    starts = range(0, frames, diffusion.params.window)
+    return torch.cat([articulation_at(diffusion, mel, start) for start in starts])[:frames]
 
 
 def articulation_at(diffusion: Diffusion, mel: Tensor, start: int) -> Tensor:
@@ -109,7 +128,7 @@ def main() -> None:
     if clips and clips[0].latents.shape[1] != networks.preset.autoencoder.motion:
         raise UsageError(f"{args.encoded} has latents of another preset than {args.preset}")
     probabilities = clip_probabilities(clips, RECORDED)
-    samples = [sample_of(clip, networks) for clip in track(clips, "reading speech")]
+    samples = [samples_of(clip, networks) for clip in track(clips, "reading speech")]
     networks.readout.spoken_gap.copy_(fit_spoken_gap(samples, probabilities, silent_articulation(networks.diffusion)))
     save_networks(networks.preset, networks.autoencoder, networks.diffusion, networks.readout, args.weights)
     Console().print(f"fitted to {len(clips)} clips; weights in {args.weights}", markup=False)
