@@ -43,8 +43,9 @@ CLOSED: Final = 0.04
 #: Factor on the fit. It predicts the mean of what people do, which has .72 of their spread, and the renderer opens
 #: lips by less than they are told when nothing else of the face is (docs/log.md).
 GAIN: Final = 1.7
-#: Added to the gap in cm: rendered lips part at about this reading above closed ones (docs/log.md).
-PARTING_CM: Final = 0.2
+#: Added to the gap in cm: rendered lips part at about .2 cm above closed ones, and the reading of the source's gap is
+#: too large on photographs (docs/log.md).
+PARTING_CM: Final = 0.3
 
 #: Articulation (T, W) and lip gap (T,) of a clip.
 Sample = tuple["Tensor", "Tensor"]
