@@ -5,7 +5,6 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
 from dubline.worker.rendering import sampler as module
 from dubline.worker.rendering.sampler import Sampler

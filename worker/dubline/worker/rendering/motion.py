@@ -93,7 +93,7 @@ class PreparedSource:
         source = networks.autoencoder.encode_source(_network_frame(networks, crop, device))
         return cls(networks, source._replace(frame=source.network_frame), device)
 
-    def store_motion(  # noqa: PLR0913, PLR0917 - the parameters of `sample_motion`
+    def store_motion(
         self,
         speech: Speech,
         frames: int,
