@@ -160,7 +160,7 @@ def test_a_crash_of_the_landmark_process_keeps_earlier_responses(
         "import json, sys\n"
         "request = json.loads(input())\n"
         "columns = dict.fromkeys(('opening', 'between', 'eyes'), [0.1, None])\n"
-        "response = {'video': request['video'], **columns, 'identity': [[0, 0.9]], 'person': None}\n"
+        "response = {'video': request['video'], **columns, 'identity': [[0, 0.9]], 'person': None, 'points': []}\n"
         "open(sys.argv[1], 'w').write(json.dumps(response) + '\\n')\n"
         "sys.exit('out of faces')\n"
     )
