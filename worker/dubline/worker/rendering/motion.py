@@ -94,12 +94,7 @@ class PreparedSource:
         return cls(networks, source._replace(frame=source.network_frame), device)
 
     def store_motion(
-        self,
-        speech: Speech,
-        frames: int,
-        seed: int,
-        path: Path,
-        controls: MotionControls = DEFAULT_CONTROLS,
+        self, speech: Speech, frames: int, seed: int, path: Path, controls: MotionControls = DEFAULT_CONTROLS
     ) -> Iterator[int]:
         """Sample the motion of a whole recording into a file.
 
@@ -116,8 +111,7 @@ class PreparedSource:
         done = 0
         # Written and not memory-mapped: on a full disk a write to a mapping kills the process.
         with path.open("wb") as file:
-            windows = sample_motion(self.networks, self.source, speech, frames, seed, controls=controls)
-            for window in windows:
+            for window in sample_motion(self.networks, self.source, speech, frames, seed, controls=controls):
                 if not done:
                     _write_header(file, (frames, window.shape[1]))
                     # A file of its final length can be mapped to read its first frames.
