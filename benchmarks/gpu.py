@@ -120,7 +120,7 @@ def rates(plan: Plan) -> Iterator[dict[str, Any]]:
                     "networks_fps": batch / networks_s,
                     "whole_fps": batch / whole_s,
                     "peak_mb": _peak_mb(plan.device),
-                    "chosen": batch == device.render_batch(scene.networks.preset.render_batch, plan.device),
+                    "chosen": batch == device.render_batch(scene.networks.preset.render_batch, plan.device, side),
                 }
 
 

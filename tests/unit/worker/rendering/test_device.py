@@ -64,8 +64,11 @@ def test_a_gpu_computes_as_many_frames_at_once_as_fit(
 ) -> None:
     properties = SimpleNamespace(total_memory=memory_gib << 30)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
-    assert device.render_batch(8, torch.device("cuda")) == batch
+    assert device.render_batch(8, torch.device("cuda"), 1648) == batch
 
 
-def test_a_cpu_computes_the_frames_of_the_preset_at_once() -> None:
-    assert device.render_batch(8, torch.device("cpu")) == 8
+@pytest.mark.parametrize(
+    ("preset", "crop_px", "batch"), [(4, 64, 8), (4, 740, 8), (4, 1024, 8), (4, 1040, 4), (4, 2272, 4), (8, 64, 8)]
+)
+def test_a_cpu_computes_more_frames_of_small_crops_at_once(preset: int, crop_px: int, batch: int) -> None:
+    assert device.render_batch(preset, torch.device("cpu"), crop_px) == batch

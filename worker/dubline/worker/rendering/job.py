@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from dubline.framing import crop
 from dubline.orchestration.domain.jobs import Stage
 
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ class RenderJob:
     """Number of times that the preset's batch is halved, after attempts that ran out of memory."""
     mark: str = ""
     """Metadata of the video (see `media.mark`)."""
+
+    @property
+    def most_crop_px(self) -> int:
+        """Bound of the crop's side in the video. The size of the portrait is not known before it is decoded.
+
+        A video is not larger than its portrait unless its height is chosen, and a portrait contains its face.
+        """
+        height_px = self.options.output.height_px
+        factor = 1.0 if height_px is None else height_px / max(1.0, self.face.bottom)
+        return crop.around(self.face.scaled(factor)).side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

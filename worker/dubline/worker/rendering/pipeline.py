@@ -138,7 +138,7 @@ class _Run:
         self._scratch, self._tell, self._checkpoints = scratch, report, checkpoints
         self._reached = (Stage.PREPARING, 0.0)
         self._frames = motion.frame_count(job.duration_s, networks.preset.fps)
-        self._batch = max(1, device.render_batch(networks.preset.render_batch, on) >> job.halvings)
+        self._batch = max(1, device.render_batch(networks.preset.render_batch, on, job.most_crop_px) >> job.halvings)
         self._controls = job.options.controls
         self._spans = motion.segments(self._frames, self._batch)
         self._speech = SpeechFiles(scratch, networks.preset.sample_rate_hz)

@@ -31,6 +31,6 @@ def warm(networks: Networks, device: torch.device) -> None:
         crop = np.zeros((preset.size_px, preset.size_px, 3), dtype=np.uint8)
         source = PreparedSource.from_crop(networks, crop, device).source
         (latents,) = sample_motion(networks, source, silence, frame_count=1, seed=0)
-        motion = latents.float().repeat(render_batch(preset.render_batch, device), 1)
+        motion = latents.float().repeat(render_batch(preset.render_batch, device, preset.size_px), 1)
         with bf16_autocast(device):
             networks.autoencoder.fields(source, motion.to(device))
