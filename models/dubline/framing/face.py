@@ -73,6 +73,11 @@ class Detection(NamedTuple):
     """The detector's confidence: above 0, about 1 for a frontal face."""
 
 
+def load() -> None:
+    """Create the detector: dlib unpacks it for .8 s of processor time."""
+    _detector()
+
+
 def detect(pixels: NDArray[np.uint8], scale: float = 1.0) -> list[Detection]:
     """Detect frontal faces of 80 px and more in one image.
 

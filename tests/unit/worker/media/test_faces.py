@@ -58,6 +58,13 @@ def test_an_upright_face_has_the_detectors_box_and_no_warning(astronaut: Image.I
     assert found == Face(box=(left, top, right, bottom))
 
 
+def test_the_detector_is_created_before_the_first_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    created: list[bool] = []
+    monkeypatch.setattr(face, "_detector", lambda: created.append(True))
+    faces.load()
+    assert created
+
+
 def tilted(person: Image.Image, tilt_deg: int) -> Image.Image:
     # Pillow rotates anticlockwise.
     return person.rotate(-tilt_deg, Image.Resampling.BICUBIC, expand=True, fillcolor=GREY)

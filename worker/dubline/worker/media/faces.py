@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import cv2
 
-from dubline.framing import faces, points
+from dubline.framing import face, faces, points
 from dubline.options.render import FACES_MOST
 from dubline.orchestration.domain.errors import (
     BadInputError,
@@ -42,8 +42,9 @@ LIPS: Final = 0.15
 
 
 def load() -> None:
-    """Read what `judged` needs from files: the sandbox opens none, and starts no thread."""
+    """Prepare what all pictures need, once for all forks: files are read here, because the sandbox opens none."""
     points.load()
+    face.load()
     cv2.setNumThreads(1)
 
 
