@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from dubline.framing import crop
+from dubline.models.stage1.frame_decoder import GeneratedPixels
 from dubline.worker.rendering.colour_frame import ORDINARY, SHADED
 from dubline.worker.rendering.full_size import planes
 from dubline.worker.rendering.full_size.border import Border
@@ -94,23 +95,31 @@ class Compositor:
     @torch.inference_mode()
     def enlarge(self, fields: Fields) -> Crops:
         """Enlarge what the networks computed for one batch. Several threads may call it at once."""
-        fields = self._border(fields)
         colour, occlusion = fields.generated
-        generated = torch.einsum("kc,bchw->bkhw", self._scale, colour) + self._offset[:, None, None]
-        bright = generated[:, :1].clamp(*self._range)
-        luma = self._enlarge_luma(fields.displacement, bright, occlusion)
-        return Crops(luma, self._enlarge_chroma(fields.displacement, self._shaded(generated), occlusion))
+        # Before the border: its margins repeat pixels.
+        generated = self._limited(torch.einsum("kc,bchw->bkhw", self._scale, colour.float()))
+        displacement, (generated, occlusion) = self._border(
+            fields._replace(generated=GeneratedPixels(generated, occlusion))
+        )
+        luma = self._enlarge_luma(displacement, generated[:, :1], occlusion)
+        return Crops(luma, self._enlarge_chroma(displacement, generated[:, 1:], occlusion))
 
-    def _shaded(self, generated: Tensor) -> Tensor:
-        """Return generated chroma, of which dark pixels are not bluer than skin in the shade."""
+    def _limited(self, generated: Tensor) -> Tensor:
+        """Offset generated planes, whose tensor is overwritten, and limit them to what the source can show.
+
+        Luma stays in the source's range, and dark pixels are not bluer than skin in the shade.
+        """
+        generated += self._offset[:, None, None]
         luma, blue = self._skin
-        if blue == 0:
-            return generated[:, 1:]
-        first, last = SHADED
-        light = (generated[:, :1] - BLACK) / luma
-        share = self._freedom * ((last - light) / (last - first)).clamp(0, 1)
-        beyond = (generated[:, 1:2] - GREY - blue * light.clamp_min(0)).clamp_min(0)
-        return torch.cat((generated[:, 1:2] - share * beyond, generated[:, 2:]), dim=1)
+        bright = generated[:, :1]
+        if blue != 0:
+            first, last = SHADED
+            light = (bright - BLACK) / luma
+            share = ((last - light) / (last - first)).clamp_(0, 1).mul_(self._freedom)
+            beyond = (generated[:, 1:2] - GREY).sub_(light.clamp_min_(0), alpha=blue).clamp_min_(0)
+            generated[:, 1:2] -= share * beyond
+        bright.clamp_(*self._range)
+        return generated
 
     def frames(self, batches: Iterable[Crops]) -> Iterator[NDArray[np.uint8]]:
         """Composite whole frames.

@@ -88,8 +88,7 @@ class OpenCvEnlarger:
                     part = change(rows, covered)
                     if patch.side <= generated.shape[-1]:
                         part -= pixels[:, covered]
-                    part *= shown
-                    pixels[:, covered] += part
+                    cv2.accumulateProduct(part, shown, pixels[:, covered])
                 # Rounds to even and saturates.
                 written = result[rows.start - visible.start : rows.stop - visible.start]
                 cv2.add(pixels[:, patch.columns], 0, dst=written, dtype=cv2.CV_8U)

@@ -34,6 +34,11 @@ class _Resampling(NamedTuple):
     end: NDArray[np.int64]
     """Of each chunk: the row after the last one."""
 
+    def made_of(self, used: slice, side: int) -> slice:
+        """Return the rows of a square that chunks have which are made of any of these rows of the field."""
+        made = _used((self.first < used.stop) & (self.end > used.start))
+        return slice(CHUNK_ROWS * made.start, min(CHUNK_ROWS * made.stop, side))
+
 
 class Rows:
     """Resamples as `cv2.resize` does: columns at once, rows between them when they are needed.
@@ -46,17 +51,16 @@ class Rows:
         interpolation: `cv2.INTER_LINEAR` or `cv2.INTER_CUBIC`.
 
     Attributes:
-        columns: columns of the square; the field is 0 in all others.
+        columns: columns of the square, whole chunks of them; the field is 0 in all others.
     """
 
     def __init__(self, field: NDArray[np.float32], side: int, interpolation: int) -> None:
         self._side = side
         self._chunks = chunks = _resampling(len(field), side, interpolation)
         self._wide: NDArray[np.float32] = cv2.resize(field, (side, len(field)), interpolation=interpolation)
-        self.columns = _used(np.any(self._wide, axis=0))
-        used = _used(np.any(field, axis=1))
-        made = _used((chunks.first < used.stop) & (chunks.end > used.start))
-        self._rows = slice(CHUNK_ROWS * made.start, CHUNK_ROWS * made.stop)
+        # Comparing first: `any` of numbers takes ten times as long as that of truth values.
+        used = field != 0
+        self.columns, self._rows = (chunks.made_of(_used(used.any(axis=axis)), side) for axis in (0, 1))
 
     @classmethod
     def by_area(cls, field: NDArray[np.float32], side: int) -> Self:
