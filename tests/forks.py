@@ -148,4 +148,4 @@ def children(process: Forked | subprocess.Popen[bytes]) -> list[int]:
 
 
 if __name__ == "__main__":
-    fork_server.main(int(sys.argv[1]), PRELOADED)
+    fork_server.main(int(sys.argv[1]), (PRELOADED,))

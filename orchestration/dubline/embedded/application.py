@@ -17,17 +17,19 @@ PROBER: Final = "prober"
 MAINTENANCE: Final = "maintenance"
 TENANT: Final = "local"
 
-#: Modules of the parts that can be forked, in the order in which the parts are started.
+#: Modules of the parts, in the order in which the parts are started. Those of both workers come first: the renderer's
+#: child then imports torch, which takes longer than all the rest.
 PRELOADED: Final = (
-    "dubline.orchestration.commands.prepare",
-    "dubline.orchestration.maintenance.scheduler",
-    "dubline.api.app",
-    "dubline.api.server",
-    "uvicorn.lifespan.on",
-    "uvicorn.loops.auto",
-    "uvicorn.protocols.http.auto",
-    "celery.worker",
-    "kombu.transport.redis",
+    ("celery.worker", "kombu.transport.redis", "dubline.worker.child", "dubline.worker.tasks"),
+    ("dubline.orchestration.commands.prepare",),
+    ("dubline.orchestration.maintenance.scheduler", "dubline.worker.executors.probe"),
+    (
+        "dubline.api.app",
+        "dubline.api.server",
+        "uvicorn.lifespan.on",
+        "uvicorn.loops.auto",
+        "uvicorn.protocols.http.auto",
+    ),
 )
 _READY_S: Final = 1.0
 
@@ -48,8 +50,7 @@ def application(api_port: int) -> tuple[Part, ...]:
             needs=frozenset({database.NAME, bucket.NAME}),
             forked=True,
         ),
-        # Not forked: it starts before the modules are imported, and most of its start is that of its child.
-        _server(RENDERER, "dubline.worker", "render", needs=frozenset({broker.NAME}), forked=False),
+        _server(RENDERER, "dubline.worker", "render", needs=frozenset({broker.NAME})),
         _server(PROBER, "dubline.worker", "probe", needs=servers),
         _server(MAINTENANCE, "dubline.orchestration", "maintenance", needs=servers),
         Part(
@@ -62,9 +63,9 @@ def application(api_port: int) -> tuple[Part, ...]:
     )
 
 
-def _server(name: str, module: str, role: str, needs: frozenset[str], *, forked: bool = True) -> Part:
+def _server(name: str, module: str, role: str, needs: frozenset[str]) -> Part:
     argv = (sys.executable, "-m", module, role)
-    return Part(name=name, argv=argv, needs=needs, is_ready=lambda: True, forked=forked)
+    return Part(name=name, argv=argv, needs=needs, is_ready=lambda: True, forked=True)
 
 
 def _is_healthy(port: int) -> bool:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    #: Names of modules, in groups: a request is read after each group.
+    Groups = Sequence[Sequence[str]]
+
 #: Name of its log, and what errors call it.
 NAME: Final = "forks"
 #: Characters of the end of its log in an error.
@@ -82,17 +85,18 @@ class ForkServer:
 
     Args:
         log: file of its errors.
-        modules: are imported in this order. A request is read between two of them, so those that a part needs are
-            best together.
+        groups: modules, which are imported in this order. A part that is requested meanwhile is forked after the next
+            group, so the modules that it needs make one.
     """
 
-    def __init__(self, log: Path, modules: Sequence[str]) -> None:
+    def __init__(self, log: Path, groups: Groups) -> None:
         self._log = log
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._requests.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, REQUEST_BYTES)
+        named = tuple(map(tuple, groups))
         with theirs, log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from {__name__} import main; main({theirs.fileno()}, {tuple(modules)})"],
+                [sys.executable, "-c", f"from {__name__} import main; main({theirs.fileno()}, {named})"],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
@@ -136,17 +140,18 @@ class ForkServer:
             raise PartFailed(NAME, "has ended", self._log.read_text(errors="replace")[-TAIL:]) from error
 
 
-def main(requests: int, modules: Sequence[str]) -> None:
+def main(requests: int, groups: Groups) -> None:
     """Fork for the requests on a socket, given by its descriptor, until its other end is closed."""
-    _serve(socket.socket(fileno=requests), modules)
+    _serve(socket.socket(fileno=requests), groups)
 
 
-def _serve(requests: socket.socket, modules: Sequence[str]) -> None:
+def _serve(requests: socket.socket, groups: Groups) -> None:
     """Import modules, fork for each request, and return when the other end is closed. Forks return at their end."""
     # The processes between this one and the parts are not waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    for name in modules:
-        import_module(name)
+    for names in groups:
+        for name in names:
+            import_module(name)
         requests.setblocking(False)
         while (forked := _answer(requests)) is not None:
             if forked:

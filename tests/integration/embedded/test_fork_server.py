@@ -38,7 +38,7 @@ FOREVER = "import time\nprint('running', flush=True)\ntime.sleep(3600)\n"
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
     monkeypatch.setenv("OTHER", "of the server")
-    server = ForkServer(tmp_path / "forks.log", ["plistlib"])
+    server = ForkServer(tmp_path / "forks.log", [["plistlib"]])
     yield server
     server.close()
 
@@ -80,7 +80,7 @@ def test_a_signal_ends_a_fork_and_no_other(server: ForkServer, tmp_path: Path) -
 
 
 def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
-    server = ForkServer(tmp_path / "forks.log", ["no_such_module"])
+    server = ForkServer(tmp_path / "forks.log", [["no_such_module"]])
     try:
         with pytest.raises(PartFailed, match=r"forks has ended(.|\n)*No module named 'no_such_module'"):
             start(server, tmp_path / "one", PART, "0")
@@ -90,7 +90,7 @@ def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
 
 def test_a_server_that_still_imports_ends_at_once(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\ntime.sleep(3600)\n")
-    server = ForkServer(tmp_path / "forks.log", ["slow"])
+    server = ForkServer(tmp_path / "forks.log", [["slow"]])
     began_s = time.monotonic()
     server.close()
     assert time.monotonic() - began_s < 60
@@ -114,6 +114,6 @@ def test_a_stack_without_forks_starts_the_same_programs() -> None:
     eventually(lambda: is_removed(stack))
 
 
-def test_all_python_parts_but_the_renderer_are_forked() -> None:
+def test_all_python_parts_are_forked() -> None:
     forked = {part.name for part in application(8000) if part.forked}
-    assert forked == {"prepare", "prober", "maintenance", "api"}
+    assert forked == {"prepare", "renderer", "prober", "maintenance", "api"}

@@ -12,6 +12,7 @@ from dubline.orchestration.domain.errors import BadInputError
 from dubline.orchestration.domain.uploads import UploadKind
 from dubline.orchestration.settings import LimitSettings
 from dubline.worker.media import examine, probe
+from dubline.worker.media.examination import Examination
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,7 +71,7 @@ def test_each_hostile_file_gets_its_code_and_hurts_no_neighbour(
 @pytest.mark.parametrize("name", REAL)
 def test_a_recording_of_a_real_program(name: str) -> None:
     code, _, word = REAL[name].partition(" ")
-    question = examine.Examination("speech", 64_000_000, 0.2, 3600.0)
+    question = Examination("speech", 64_000_000, 0.2, 3600.0)
     file = media.opened(CASES / name)
     if not word:
         assert examine.examine(question, file)["media_type"] == code

@@ -10,6 +10,7 @@ import argparse
 import os
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
@@ -25,7 +26,7 @@ from dubline.orchestration.settings import (
     MetricsSettings,
     validation_messages,
 )
-from dubline.worker import tasks
+from dubline.worker import child, tasks
 from dubline.worker.runtime import credentials, scratch
 from dubline.worker.runtime.channel import UNPREPARED
 from dubline.worker.runtime.liveness import LivenessFile
@@ -35,6 +36,8 @@ from dubline.worker.settings import LeaseSettings, ProvenanceSettings, WorkerSet
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
+
+    from dubline.worker.runtime.forked_child import Work
 
 #: Task and queue of the wake-ups of each role.
 WAKE_UPS: Final = {"render": (RENDER, RENDER_QUEUE), "probe": (PROBE, PROBE_QUEUE)}
@@ -62,18 +65,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for group in CHILD_SETTINGS:
             group.read()
-        return serve(role, (sys.executable, "-m", "dubline.worker.child", role))
+        return serve(role, (sys.executable, "-m", "dubline.worker.child", role), partial(child.begin, role))
     except ValidationError as error:
         sys.stderr.writelines(f"dubline: {message}\n" for message in validation_messages(error))
         return 2
 
 
-def serve(role: str, command: Sequence[str]) -> int:
+def serve(role: str, command: Sequence[str], first: Work | None = None) -> int:
     """Consume wake-ups and keep a child running.
 
     Args:
         role: render or probe.
         command: starts a child that calls `child.work` with the two arguments that are appended.
+        first: the same for the first child, which is a fork; None: it is started by the command.
 
     Returns:
         0 after a stop, `channel.UNPREPARED` if the child could not load its networks or decoders.
@@ -88,7 +92,7 @@ def serve(role: str, command: Sequence[str]) -> int:
     liveness.clear()
     task, queue = WAKE_UPS[role]
     with scratch.home(settings.scratch_dir) as folder:
-        supervisor = Supervisor(command, folder, credentials.remove(), liveness)
+        supervisor = Supervisor(command, folder, credentials.remove(), liveness, first)
         _stop_on_signals(supervisor)
         supervisor.start()
         try:

@@ -1,7 +1,7 @@
 """The worker's child process, which does the work: `python -m dubline.worker.child ROLE FD FOLDER`.
 
-Only the parent process starts it, and starts a new one when it ends. It is a new interpreter, because CUDA cannot be
-used after a fork.
+Only the parent process starts it, and starts a new one when it ends. The first one is a fork of the parent, made before
+that has a second thread or torch; the others are new interpreters.
 """
 
 from __future__ import annotations
@@ -42,8 +42,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("fd", type=int)
     parser.add_argument("folder", type=Path)
     parsed = parser.parse_args(arguments)
-    with tracing.configured({"render": "worker", "probe": "prober"}[parsed.role]):
-        return work(ROLES[parsed.role], parsed.fd, parsed.folder)
+    return begin(parsed.role, parsed.fd, parsed.folder)
+
+
+def begin(role: str, fd: int, folder: Path) -> int:
+    """Work in one role until the parent requests a stop.
+
+    Args:
+        role: of `ROLES`.
+        fd: as for `work`.
+        folder: as for `work`.
+
+    Returns:
+        As `work`.
+    """
+    with tracing.configured({"render": "worker", "probe": "prober"}[role]):
+        return work(ROLES[role], fd, folder)
 
 
 def work(make: Callable[[WorkerContext], Executor], fd: int, folder: Path) -> int:

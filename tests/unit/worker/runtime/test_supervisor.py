@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -33,6 +34,27 @@ while message := connection.recv(1):
         connection.sendall(b".")
     elif (folder / "exit-on").read_bytes() == message:
         break
+"""
+
+# The first child is a fork that is killed by a notification; the second one is started by the command.
+PARENT = """
+import os, signal, socket, sys, time
+from pathlib import Path
+from dubline.worker.runtime import supervisor
+supervisor.FIRST_PAUSE_S = 0.05
+def work(connection, folder):
+    (folder / "forked").write_text(f"{os.getppid()} {os.environ['SECRET']}")
+    socket.socket(fileno=connection).recv(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+made = supervisor.Supervisor([sys.executable, "-c", sys.argv[1]], Path(sys.argv[2]), {"SECRET": "hush"}, first=work)
+made.start()
+made.notify()
+while not list(Path(sys.argv[2]).glob("started-*")):
+    time.sleep(0.01)
+made.notify()
+made.stop()
+made.wait()
+print(os.getpid(), "SECRET" in os.environ)
 """
 
 
@@ -79,6 +101,15 @@ def test_a_killed_child_is_replaced(folder: Path, monkeypatch: pytest.MonkeyPatc
         started(folder, 2)
         made.notify()
         assert (folder / "received").read_bytes() == b"n"
+
+
+def test_a_forked_first_child_is_replaced_by_a_new_interpreter(folder: Path) -> None:
+    command = [sys.executable, "-c", PARENT, CHILD, str(folder)]
+    output = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, check=True).stdout
+    parent, _, kept = output.split("\n")[-2].partition(" ")
+    assert (folder / "forked").read_text() == f"{parent} hush"
+    assert kept == "False"
+    assert (folder / "received").read_bytes() == b"nd"
 
 
 def test_a_notification_returns_when_the_child_ends(folder: Path) -> None:

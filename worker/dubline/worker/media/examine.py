@@ -13,28 +13,14 @@ if __name__ == "__main__":
     sandbox.limit()
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dubline.orchestration.domain.uploads import UploadKind
 from dubline.worker.media import faces, image, template, track
+from dubline.worker.media.examination import Examination
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """The question to the examination process."""
-
-    kind: str
-    """portrait or speech."""
-    max_pixels: int
-    """Largest accepted portrait, width times height."""
-    shortest_s: float
-    """Shortest accepted speech."""
-    longest_s: float
-    """Longest accepted speech."""
 
 
 def examine(question: Examination, file: BinaryIO) -> dict[str, object]:

@@ -13,7 +13,7 @@ from dubline.orchestration.domain.errors import EmptyUploadError
 from dubline.orchestration.domain.faces import faces_from_json
 from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
 from dubline.worker.media import decoder
-from dubline.worker.media.examine import Examination
+from dubline.worker.media.examination import Examination
 
 if TYPE_CHECKING:
     from collections.abc import Callable

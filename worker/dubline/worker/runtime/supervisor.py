@@ -20,11 +20,14 @@ import structlog
 
 from dubline.orchestration.domain.quarantine import FAILURES_IN_A_ROW, quarantine_s
 from dubline.worker.runtime.channel import AFTER_QUARANTINE, FORCE_STOP, NOTIFY, QUARANTINED, SHUT_DOWN, UNPREPARED
+from dubline.worker.runtime.forked_child import ForkedChild
 from dubline.worker.runtime.liveness import LivenessFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from dubline.worker.runtime.forked_child import Work
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +49,8 @@ class Supervisor:
         folder: scratch folder of this worker.
         credentials: environment variables of the child besides those of this process.
         liveness: shows during a quarantine that the worker is alive and not ready.
+        first: the work of the first child, which is then a fork of this process: its imports are done. `start` must be
+            called while this process has one thread. None: the first child is started by the command too.
 
     Attributes:
         gave_up: a child exited with `UNPREPARED`, so no new one is started.
@@ -57,11 +62,14 @@ class Supervisor:
         folder: Path,
         credentials: Mapping[str, str] = NO_CREDENTIALS,
         liveness: LivenessFile | None = None,
+        first: Work | None = None,
     ) -> None:
         self._command = tuple(command)
         self._folder = folder
         self._credentials = credentials
         self._liveness = liveness or LivenessFile(None)
+        self._first = first
+        self._forked: tuple[ForkedChild, socket.socket] | None = None
         self._stops = 0
         self._quarantines = 0
         self._connection: socket.socket | None = None
@@ -71,6 +79,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the first child."""
+        if self._first is not None:
+            self._forked = ForkedChild.start(self._first, self._folder, self._credentials)
         self._thread.start()
 
     @property
@@ -131,21 +141,13 @@ class Supervisor:
 
     def _run(self) -> int | None:
         """Run one child to its end; return its exit code, or None if it could not be started."""
-        ours, theirs = socket.socketpair()
+        child: ForkedChild | subprocess.Popen[bytes]
+        try:
+            (child, ours), self._forked = self._forked or self._started(), None
+        except OSError as error:
+            _log.error("child_not_started", error=str(error))
+            return None
         with ours:
-            with theirs:
-                command = (*self._command, str(theirs.fileno()), str(self._folder))
-                more = {AFTER_QUARANTINE: "1"} if self._quarantines else {}
-                try:
-                    child = subprocess.Popen(
-                        command,
-                        stdin=subprocess.DEVNULL,
-                        pass_fds=[theirs.fileno()],
-                        env={**os.environ, **self._credentials, **more},
-                    )
-                except OSError as error:
-                    _log.error("child_not_started", error=str(error))
-                    return None
             self._connection = ours
             # `stop` may have been called while the child was being started.
             self._send_stop()
@@ -155,6 +157,24 @@ class Supervisor:
             finally:
                 self._running.clear()
                 self._connection = None
+
+    def _started(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Start a child by the command; return it and this process's end of the socket to it."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = (*self._command, str(theirs.fileno()), str(self._folder))
+            more = {AFTER_QUARANTINE: "1"} if self._quarantines else {}
+            try:
+                child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env={**os.environ, **self._credentials, **more},
+                )
+            except OSError:
+                ours.close()
+                raise
+        return child, ours
 
     def _send_stop(self) -> None:
         connection, message = self._connection, FORCE_STOP if self._stops > 1 else SHUT_DOWN
