@@ -305,6 +305,22 @@ def test_the_memory_of_a_frame_is_little_more_than_its_moved_pixels() -> None:
     assert peak / side**2 < 8
 
 
+def test_a_picture_is_split_in_bands_with_the_bytes_of_the_whole(
+    noise: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = noise.integers(0, 256, (1200, 1202, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        found = planes.split(picture)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Four bytes of luma and two of chroma; of a whole picture in fp32 it were 38.
+    assert peak / picture[..., 0].size < 9
+    monkeypatch.setattr(planes, "BAND_ROWS", 1200)
+    assert all((one == other).all() for one, other in zip(found, planes.split(picture), strict=True))
+
+
 @pytest.mark.parametrize("interpolation", [cv2.INTER_LINEAR, cv2.INTER_CUBIC])
 @pytest.mark.parametrize("side", [9, 40, 100, 333])
 def test_rows_are_those_of_a_resampled_field(side: int, interpolation: int) -> None:

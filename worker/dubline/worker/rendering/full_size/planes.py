@@ -27,6 +27,8 @@ MATRIX: Final = np.array(
     ],
     dtype=np.float32,
 )
+#: Rows that are converted at a time, so that memory does not follow the picture's height; even.
+BAND_ROWS: Final = 64
 
 
 class Planes(NamedTuple):
@@ -41,9 +43,17 @@ class Planes(NamedTuple):
 def split(picture: NDArray[np.uint8]) -> Planes:
     """Convert RGB (H, W, 3) of even sides. Chroma is the mean of 2 x 2 px."""
     height, width = picture.shape[:2]
-    both = cv2.transform(picture.astype(np.float32), MATRIX)
-    chroma = cv2.resize(both[..., 1:], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    return Planes(np.ascontiguousarray(both[..., 0]), chroma)
+    planes = Planes(
+        np.empty((height, width), dtype=np.float32), np.empty((height // 2, width // 2, 2), dtype=np.float32)
+    )
+    for first in range(0, height, BAND_ROWS):
+        # OpenCV rounds the last pixels of a call otherwise: they are those of the picture, or of rows that are dropped.
+        band = picture[first : first + BAND_ROWS + 2]
+        both = cv2.transform(band.astype(np.float32), MATRIX)
+        chroma = cv2.resize(both[..., 1:], (width // 2, len(band) // 2), interpolation=cv2.INTER_AREA)
+        planes.luma[first : first + BAND_ROWS] = both[:BAND_ROWS, :, 0]
+        planes.chroma[first // 2 : (first + BAND_ROWS) // 2] = chroma[: BAND_ROWS // 2]
+    return planes
 
 
 class Frame:
