@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dubline.worker.rendering.full_size.patch import Enlarger
+
 SQUARES = [Square(20, 30, 64), Square(-10, -20, 96), Square(100, 60, 80), Square(-20, -20, 256), Square(0, 0, 64)]
 CPU = torch.device("cpu")
 PHOTOS = Path(os.environ.get("DUBLINE_TEST_PHOTOS", "-"))
@@ -345,6 +347,29 @@ def test_the_frames_of_a_batch_keep_their_order(frame: NDArray[np.uint8]) -> Non
     fields = fields._replace(generated=fields.generated._replace(colour=levels))
     seen = [int(result[62, 52]) for result in compose(frame, Square(20, 30, 64), *halves(fields))]
     assert seen == [16, 71, 126, 180, 235]
+
+
+@pytest.mark.parametrize("implementation", [opencv.OpenCvEnlarger, lambda patch: TorchEnlarger(patch, CPU)])
+def test_detail_that_is_moved_by_half_a_pixel_keeps_its_contrast(implementation: Callable[[Patch], Enlarger]) -> None:
+    side, whole = 160, slice(0, 160)
+    x = np.arange(side)
+    stripes = 128 + 60 * np.sin(2 * np.pi * x / 2.5)
+    source = np.tile(stripes.astype(np.float32), (1, side, 1))
+    moved, (colour, occlusion) = still_fields()
+    moved[:, 0] = 1 / side
+    result = implementation(Patch(source, whole, whole, is_doubled=True))(moved, colour[:, :1], occlusion)
+    expected = 128 + 60 * np.sin(2 * np.pi * (x + 0.5) / 2.5)
+    inner = slice(8, -8)
+    contrast = np.std(result[0, 0, 80, inner]) / np.std(expected[inner])
+    # Bicubic interpolation between the source's own pixels keeps .52.
+    assert 0.75 < contrast < 1.05
+    assert np.corrcoef(result[0, 0, 80, inner], expected[inner])[0, 1] > 0.99
+
+
+def test_doubled_pixels_contain_those_of_the_source(noise: np.random.Generator) -> None:
+    source = noise.uniform(16, 235, (2, 30, 30)).astype(np.float32)
+    doubled = Patch(source, slice(0, 30), slice(0, 30)).doubled()
+    assert (doubled[:, ::2, ::2] == source).all()
 
 
 def test_too_little_memory_is_reported_as_such(frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from dubline.models.layers import resize, warp
+from dubline.models.layers import pixel_middles, resize, warp
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,13 +27,13 @@ class TorchEnlarger:
 
     def __init__(self, patch: Patch, device: torch.device) -> None:
         self._rows, self._columns, self._side = patch.rows, patch.columns, patch.side
-        self._source = torch.from_numpy(patch.source).to(device)
+        self._is_doubled = patch.is_doubled
+        self._source = torch.from_numpy(patch.doubled() if patch.is_doubled else patch.source).to(device)
 
     def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the device, as `Enlarger` describes."""
         side, network = self._side, generated.shape[-1]
-        source = self._source.expand(len(displacement), -1, -1, -1)
-        moved = warp(source, resize(displacement.float(), side, side), bicubic=True)
+        moved = self._move(resize(displacement.float(), side, side))
         if side <= network:
             change = resize(generated, side, side) - moved
         else:
@@ -40,6 +41,17 @@ class TorchEnlarger:
         pixels = (moved + resize(occlusion, side, side) * change)[..., self._rows, self._columns]
         pixels = pixels.round().clamp_(0, 255).to(torch.uint8)
         return to_host(pixels.contiguous())
+
+    def _move(self, displacement: Tensor) -> Tensor:
+        """Move the source's pixels by (B, 2, side, side)."""
+        source = self._source.expand(len(displacement), -1, -1, -1)
+        if not self._is_doubled:
+            return warp(source, displacement, bicubic=True)
+        # Of two pixels the first has the middle of the one that they are made of.
+        grid = pixel_middles(self._side, self._side, source.device) + displacement - 0.5 / self._side
+        return functional.grid_sample(
+            source, grid.permute(0, 2, 3, 1), "bicubic", padding_mode="border", align_corners=False
+        )
 
 
 def to_host(pixels: Tensor) -> NDArray[np.uint8]:

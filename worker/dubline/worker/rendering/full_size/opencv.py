@@ -36,7 +36,10 @@ class OpenCvEnlarger:
 
     def __init__(self, patch: Patch) -> None:
         self._patch = patch
-        self._places = np.arange(patch.side, dtype=np.float32)
+        # Pixels for each pixel of the plane, along one axis.
+        self._scale = 2 if patch.is_doubled else 1
+        self._source = patch.doubled() if patch.is_doubled else patch.source
+        self._places = np.arange(patch.side, dtype=np.float32) * self._scale
 
     def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the CPU, as `Enlarger` describes."""
@@ -60,7 +63,7 @@ class OpenCvEnlarger:
         source, side = self._patch.source, self._patch.side
         moved = np.empty_like(source)
         moved[:, region] = source[:, region]
-        x, y = (Rows(axis * np.float32(side / 2), side, cv2.INTER_LINEAR) for axis in displacement)
+        x, y = (Rows(axis * np.float32(self._scale * side / 2), side, cv2.INTER_LINEAR) for axis in displacement)
         columns = _common(columns, slice(min(x.columns.start, y.columns.start), max(x.columns.stop, y.columns.stop)))
         for rows in _bands(range(side)[region]):
             if x.is_zero(rows) and y.is_zero(rows):
@@ -68,7 +71,7 @@ class OpenCvEnlarger:
             to_x, to_y = x(rows, columns), y(rows, columns)
             to_x += self._places[columns]
             to_y += self._places[rows, None]
-            for pixels, plane in zip(source, moved, strict=True):
+            for pixels, plane in zip(self._source, moved, strict=True):
                 target = plane[rows, columns]
                 cv2.remap(pixels, to_x, to_y, cv2.INTER_CUBIC, dst=target, borderMode=cv2.BORDER_REPLICATE)
         return moved

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+import cv2
+import numpy as np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
+
+#: Pixels on either side of a middle between two pixels that its value is interpolated from.
+TAPS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +26,24 @@ class Patch:
     """Rows of the crop that are inside the frame."""
     columns: slice
     """Columns of the crop that are inside the frame."""
+    is_doubled: bool = False
+    """Whether pixels are moved from those of `doubled`: this keeps detail of one and two pixels."""
 
     @property
     def side(self) -> int:
         """Of the crop in this plane, px."""
         side: int = self.source.shape[-1]
         return side
+
+    def doubled(self) -> NDArray[np.float32]:
+        """Return the source's pixels with values between them, (C, 2 * side, 2 * side): pixel 2 * i is pixel i."""
+        weights = _half_way()
+        finer = np.empty((len(self.source), 2 * self.side, 2 * self.side), np.float32)
+        for pixels, plane in zip(self.source, finer, strict=True):
+            plane[::2, ::2] = pixels
+            plane[::2, 1::2] = cv2.filter2D(pixels, -1, weights, anchor=(TAPS - 1, 0), borderType=cv2.BORDER_REPLICATE)
+            plane[1::2] = cv2.filter2D(plane[::2], -1, weights.T, anchor=(0, TAPS - 1), borderType=cv2.BORDER_REPLICATE)
+        return finer
 
 
 class Enlarger(Protocol):
@@ -43,3 +60,11 @@ class Enlarger(Protocol):
         Returns:
             (B, C, h, w), the part inside the frame.
         """
+
+
+def _half_way() -> NDArray[np.float32]:
+    """Return the weights of pixels for the value half a pixel after pixel `TAPS - 1`, (1, 2 * TAPS): Lanczos."""
+    distance = np.arange(1 - TAPS, TAPS + 1) - 0.5
+    weights = np.sinc(distance) * np.sinc(distance / TAPS)
+    shares: NDArray[np.float32] = (weights / weights.sum()).astype(np.float32)
+    return shares[None]
