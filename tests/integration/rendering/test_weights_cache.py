@@ -93,6 +93,15 @@ def test_weights_of_the_package_are_copied_and_outlive_it(remote: Bucket, tmp_pa
     assert remote.downloads == []
 
 
+def test_altered_weights_of_the_package_are_found_before_they_are_loaded(remote: Bucket, tmp_path: Path) -> None:
+    shutil.copytree(RELEASED / "tiny", tmp_path / "tiny")
+    cache = WeightsCache(tmp_path / "cache", 10**9, remote, tmp_path)  # type: ignore[arg-type]
+    cache.verify("tiny")
+    (tmp_path / "tiny/weights.safetensors").write_bytes(b"other")
+    with pytest.raises(WeightsUnusableError):
+        cache.verify("tiny")
+
+
 def test_weights_of_the_bucket_are_downloaded_once(cache: WeightsCache, remote: Bucket, tmp_path: Path) -> None:
     sha256 = remote.push(tmp_path, b"a" * KB, b"b" * KB)
     for _ in range(3):

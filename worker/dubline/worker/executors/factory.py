@@ -46,7 +46,10 @@ class WorkerContext:
 
 
 def renderer(context: WorkerContext) -> RenderExecutor:
-    """Make the executor of renders with the released networks; load those of the presets, warm them on a GPU.
+    """Make the executor of renders with the released networks; load those of the first preset.
+
+    On a GPU those of all presets are loaded and warmed: kernels are compiled at their first use. On a CPU a preset that
+    no job has is not loaded.
 
     Raises:
         ProvenanceError: videos cannot be signed as configured.
@@ -68,10 +71,12 @@ def renderer(context: WorkerContext) -> RenderExecutor:
     device.publish_memory(models.device)
     # The first preset last, so that it is not the one that was used least recently.
     for preset in reversed(settings.presets):
-        networks = models.get(preset)
-        # A CPU compiles no kernels at their first use.
         if models.device.type != "cpu":
-            warm(networks, models.device)
+            warm(models.get(preset), models.device)
+        elif preset == settings.presets[0]:
+            models.get(preset)
+        else:
+            weights.verify(preset)
     pipeline = Renderer(models)
     return renderer_with(context, pipeline, models.held, pipeline)
 

@@ -65,6 +65,16 @@ class WeightsCache:
             self._packaged_sha256[preset] = released_sha256(preset, self._packaged)
         return self._packaged_sha256[preset]
 
+    def verify(self, preset: str) -> None:
+        """Check the package's version without loading it.
+
+        Raises:
+            dubline.models.weights.WeightsError: as of `packaged_sha256`.
+            WeightsUnusableError: a file is missing or altered.
+        """
+        if not _intact(self._packaged / preset, preset, self.packaged_sha256(preset)):
+            raise WeightsUnusableError(f"The packaged weights of {preset} have not the hashes of their manifest.")
+
     @contextmanager
     def opened(self, preset: str, sha256: str, report: Callable[[], None]) -> Iterator[Path]:
         """Hold a folder in which `{preset}/` has the verified files of a version. Nothing removes them meanwhile.
