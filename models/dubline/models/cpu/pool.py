@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from dubline.models.cpu.core_process import Layers
-    from dubline.models.cpu.shapes import Shape
+    from dubline.models.cpu.shapes import Layers, Shape
 
 
 class _CoreProcess:

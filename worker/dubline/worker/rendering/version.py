@@ -34,6 +34,7 @@ LIBRARIES: Final = (
     "einops",
     "ffmpeg-python",
     "imageio-ffmpeg",
+    "llvmlite",
     "mamba-ssm",
     "ncnn",
     "numpy",
