@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,10 +27,25 @@ from dubline.training.stage1.recipe import Recipe
 from dubline.training.stage1.round_trips import RoundTrips
 from dubline.training.stage1.supervised_autoencoder import HeadOutputs, SupervisedAutoencoder
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 CPU = torch.device("cpu")
+RECIPE = Recipe(steps=2, sources=2, drives=1, perceptual=0)
+
+
+@pytest.fixture(scope="module")
+def narrow(clips: list[Clip], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a run of NARROW, for tests of what follows such a run."""
+    return stage1.train(clips, NARROW, tmp_path_factory.mktemp("narrow"), RECIPE)
+
+
+@pytest.fixture(scope="module")
+def refined(clips: list[Clip], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a run of REFINED without its refiner."""
+    return stage1.train(clips, REFINED, tmp_path_factory.mktemp("refined"), RECIPE)
+
+
+def copied(state: Path, folder: Path) -> Path:
+    """Copy a run; return the copy's state."""
+    return Path(shutil.copytree(state.parent, folder, dirs_exist_ok=True)) / state.name
 
 
 def test_driving_frames_are_grouped_by_their_source(clips: list[Clip]) -> None:
@@ -165,12 +181,13 @@ def _picture(clip: Clip) -> Clip:
 
 
 @pytest.mark.usefixtures("_few_frames")
-def test_keep_eyes_trains_mouths_only(clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keep_eyes_trains_mouths_only(
+    clips: list[Clip], refined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(round_trips, "FRAMES", 48)
-    recipe = Recipe(steps=2, sources=2, drives=1, perceptual=0)
-    path = stage1.train(clips, REFINED, tmp_path, recipe)
+    path = copied(refined, tmp_path)
     before = torch.load(path, weights_only=True)["average"]
-    mouths = replace(recipe, resume=True, refine_mouth_eyes=True, keep_eyes=True, adversarial=1.0)
+    mouths = replace(RECIPE, resume=True, refine_mouth_eyes=True, keep_eyes=True, adversarial=1.0)
     stage1.train([*clips, _picture(clips[0])], REFINED, tmp_path, mouths)
     after = torch.load(path, weights_only=True)["network"]
     parts = {key.removeprefix("autoencoder.") for key in before if not torch.equal(before[key], after[key])}
@@ -178,7 +195,7 @@ def test_keep_eyes_trains_mouths_only(clips: list[Clip], tmp_path: Path, monkeyp
     assert any(part.startswith("mouth_eye_refiner.boxes.mouth") for part in parts)
     assert all(part.startswith(("mouth_eye_refiner.boxes.mouth", *fitted)) for part in parts)
     with pytest.raises(UsageError, match="--keep-eyes"):
-        replace(recipe, keep_eyes=True)
+        replace(RECIPE, keep_eyes=True)
     with pytest.raises(UsageError, match="rendered clips beside them"):
         stage1.train([_picture(clips[0])], REFINED, tmp_path, mouths)
 
@@ -193,20 +210,18 @@ def test_a_seed_determines_the_pairs(clips: list[Clip]) -> None:
     assert torch.equal(first.driving_landmarks, again.driving_landmarks)
 
 
-def test_a_run_writes_state_curves_and_a_sheet_and_resumes(clips: list[Clip], tmp_path: Path) -> None:
-    recipe = Recipe(steps=2, sources=2, drives=2, perceptual=0)
-    path = stage1.train(clips, NARROW, tmp_path, recipe)
-    assert torch.load(path, weights_only=True)["steps"] == 2
-    stage1.train(clips, NARROW, tmp_path, replace(recipe, resume=True))
+def test_a_run_writes_state_curves_and_a_sheet_and_resumes(clips: list[Clip], narrow: Path, tmp_path: Path) -> None:
+    assert torch.load(narrow, weights_only=True)["steps"] == 2
+    assert {"stage1.png", "stage1.jsonl"} <= {file.name for file in narrow.parent.iterdir()}
+    path = copied(narrow, tmp_path)
+    stage1.train(clips, NARROW, tmp_path, replace(RECIPE, resume=True))
     assert torch.load(path, weights_only=True)["steps"] == 4
-    assert {"stage1.png", "stage1.jsonl"} <= {file.name for file in tmp_path.iterdir()}
 
 
-def test_keep_motion_trains_the_renderer_only(clips: list[Clip], tmp_path: Path) -> None:
-    recipe = Recipe(steps=2, sources=2, drives=1, perceptual=0)
-    path = stage1.train(clips, NARROW, tmp_path, recipe)
+def test_keep_motion_trains_the_renderer_only(clips: list[Clip], narrow: Path, tmp_path: Path) -> None:
+    path = copied(narrow, tmp_path)
     before = torch.load(path, weights_only=True)["average"]
-    stage1.train(clips, NARROW, tmp_path, replace(recipe, resume=True, keep_motion=True))
+    stage1.train(clips, NARROW, tmp_path, replace(RECIPE, resume=True, keep_motion=True))
     after = torch.load(path, weights_only=True)["network"]
     changed = {key.split(".")[1] for key in before if not torch.equal(before[key], after[key])}
     assert "frame_decoder" in changed
@@ -214,32 +229,29 @@ def test_keep_motion_trains_the_renderer_only(clips: list[Clip], tmp_path: Path)
 
 
 @pytest.mark.usefixtures("_few_frames")
-def test_refine_mouth_eyes_trains_the_refiner_only(clips: list[Clip], tmp_path: Path) -> None:
-    recipe = Recipe(steps=3, sources=2, drives=1, perceptual=0)
-    path = stage1.train(clips, REFINED, tmp_path, recipe)
+def test_refine_mouth_eyes_trains_the_refiner_only(
+    clips: list[Clip], narrow: Path, refined: Path, tmp_path: Path
+) -> None:
+    path = copied(refined, tmp_path)
     before = torch.load(path, weights_only=True)["average"]
-    stage1.train(clips, REFINED, tmp_path, replace(recipe, resume=True, refine_mouth_eyes=True))
+    refine = replace(RECIPE, refine_mouth_eyes=True)
+    stage1.train(clips, REFINED, tmp_path, replace(refine, steps=3, resume=True))
     state = torch.load(path, weights_only=True)
-    assert state["steps"] == 6
+    assert state["steps"] == RECIPE.steps + 3
     for kind in ("network", "average"):
         changed = {key.split(".")[1] for key in before if not torch.equal(before[key], state[kind][key])}
         assert changed == {"mouth_eye_refiner"}
     with pytest.raises(UsageError, match="nothing to refine"):
-        stage1.train(clips, REFINED, tmp_path, replace(recipe, resume=True, refine_mouth_eyes=True, size_px=128))
+        stage1.train(clips, REFINED, tmp_path, replace(refine, resume=True, size_px=128))
     with pytest.raises(UsageError, match="no mouth-eye refiner"):
-        stage1.train(
-            clips,
-            NARROW,
-            tmp_path / "narrow",
-            replace(recipe, start_from=_unrefined(clips, tmp_path), refine_mouth_eyes=True),
-        )
+        stage1.train(clips, NARROW, tmp_path / "narrow", replace(refine, start_from=narrow))
 
 
 @pytest.mark.usefixtures("_few_frames")
-def test_a_refiner_is_adapted_to_changed_latents(clips: list[Clip], tmp_path: Path) -> None:
-    recipe = Recipe(steps=2, sources=2, drives=1, perceptual=0)
-    new = stage1.train(clips, REFINED, tmp_path / "new", recipe)
-    refine = replace(recipe, start_from=new, refine_mouth_eyes=True)
+def test_a_refiner_is_adapted_to_changed_latents(
+    clips: list[Clip], narrow: Path, refined: Path, tmp_path: Path
+) -> None:
+    refine = replace(RECIPE, start_from=refined, refine_mouth_eyes=True)
     old = stage1.train(clips, REFINED, tmp_path / "old", replace(refine, learning_rate=0.2))
     on = stage1.train(clips, REFINED, tmp_path / "on", replace(refine, former=old))
     trained, adapted = (_finish(path, "average") for path in (old, on))
@@ -247,20 +259,13 @@ def test_a_refiner_is_adapted_to_changed_latents(clips: list[Clip], tmp_path: Pa
     torch.testing.assert_close(adapted, trained, atol=3e-5, rtol=0)
     torch.testing.assert_close(_finish(on, "network"), trained, atol=3e-5, rtol=0)
     # A run that resumes its own refiner ignores another one.
-    stage1.train(
-        clips,
-        REFINED,
-        tmp_path / "on",
-        replace(recipe, refine_mouth_eyes=True, resume=True, former=new, learning_rate=0),
-    )
+    resumed = replace(refine, start_from=None, resume=True, former=refined, learning_rate=0)
+    stage1.train(clips, REFINED, tmp_path / "on", resumed)
     torch.testing.assert_close(_finish(on, "average"), trained, atol=1e-4, rtol=0)
     with pytest.raises(UsageError, match="--formerly needs --refine-mouth-eyes"):
-        replace(recipe, start_from=new, former=old)
-    bare = _unrefined(clips, tmp_path)
+        replace(RECIPE, start_from=refined, former=old)
     with pytest.raises(UsageError, match="of another network"):
-        stage1.train(
-            clips, REFINED, tmp_path / "bare", replace(recipe, start_from=new, refine_mouth_eyes=True, former=bare)
-        )
+        stage1.train(clips, REFINED, tmp_path / "bare", replace(refine, former=narrow))
 
 
 @pytest.mark.long
@@ -295,10 +300,6 @@ def _finish(path: Path, kind: str) -> Tensor:
     tensors: dict[str, Tensor] = torch.load(path, weights_only=True)[kind]
     last = max(key for key in tensors if key.startswith("autoencoder.mouth_eye_refiner.boxes.mouth.output"))
     return tensors[last]
-
-
-def _unrefined(clips: list[Clip], folder: Path) -> Path:
-    return stage1.train(clips, NARROW, folder / "start", Recipe(steps=1, sources=1, drives=1, perceptual=0))
 
 
 def learn_by_heart(preset: Preset, psnr: float, steps: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from dubline.training.corpus import Clip
 
 CPU = torch.device("cpu")
+RECIPE = Recipe(batch=4, variants=0, steps=2)
+#: Of the files of the synthetic clips, which are encoded once.
+NAMES = ["a", "b", "c"]
 RELEASED: dict[str, Any] = {}
 EPSILON: dict[str, Any] = {"objective": "epsilon"}
 WITHOUT: dict[str, Any] = {"dropout": 0.1, "uses_style": False, "uses_articulation": False, "uses_appearance": False}
@@ -82,9 +86,20 @@ def ready(encoded: list[EncodedClip], switched: dict[str, Any]) -> tuple[Diffusi
     return diffusion, WindowSampler(encoded, diffusion, seed=0)
 
 
+@pytest.fixture(scope="module")
+def trained(clips: list[Clip], model: SupervisedAutoencoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of SMALL."""
+    folder = tmp_path_factory.mktemp("trained")
+    torch.save({"average": model.state_dict(), "steps": 0}, folder / "stage1.pt")
+    stage2.train(clips, SMALL, folder, RECIPE, names=NAMES)
+    return folder
+
+
 @pytest.fixture
-def run(model: SupervisedAutoencoder, tmp_path: Path) -> Path:
-    torch.save({"average": model.state_dict(), "steps": 0}, tmp_path / "stage1.pt")
+def run(trained: Path, tmp_path: Path) -> Path:
+    """The folder of a run with a stage 1 and encoded clips, but without a state."""
+    for name in ("stage1.pt", "encoded.pt"):
+        shutil.copy(trained / name, tmp_path)
     return tmp_path
 
 
@@ -112,8 +127,7 @@ def test_each_switch_trains_and_samples(
 @pytest.mark.parametrize("switched", [RELEASED, EPSILON, WITHOUT], ids=["released", "epsilon", "without"])
 def test_a_checkpoint_has_its_switches(clips: list[Clip], run: Path, switched: dict[str, Any]) -> None:
     preset = with_switches(switched)
-    recipe = Recipe(batch=4, variants=0, steps=2)
-    path = stage2.train(clips, preset, run, recipe)
+    path = stage2.train(clips, preset, run, RECIPE, names=NAMES)
     # Loaded with the released parameters; those of the file take precedence.
     diffusion = load_stage2(SMALL, path)
     assert diffusion.params == replace(preset.diffusion, dropout=0.0)
@@ -121,20 +135,17 @@ def test_a_checkpoint_has_its_switches(clips: list[Clip], run: Path, switched: d
     state = torch.load(path, weights_only=True)
     autoencoder, _ = stage2.load_stage1(preset, run)
     assert state["companions"]["params"] == TrainingParams(preset.diffusion, fingerprint(autoencoder)).state_dict()
-    stage2.train(clips, preset, run, replace(recipe, resume=True))
+    stage2.train(clips, preset, run, replace(RECIPE, resume=True), names=NAMES)
     assert torch.load(path, weights_only=True)["steps"] > state["steps"] > 0
     other = with_switches({"objective": "flow" if preset.diffusion.objective == "x0" else "x0"})
     with pytest.raises(ValueError, match=f"trained with objective={preset.diffusion.objective}"):
         stage2.train(clips, other, run, Recipe(resume=True))
 
 
-def test_training_starts_from_averages_alone(clips: list[Clip], run: Path) -> None:
-    recipe = Recipe(batch=4, variants=0, steps=2)
-    path = stage2.train(clips, SMALL, run, recipe)
+def test_training_starts_from_averages_alone(clips: list[Clip], trained: Path, run: Path) -> None:
     average = run / "elsewhere.pt"
-    torch.save({"average": torch.load(path, weights_only=True)["average"], "steps": 5}, average)
-    path.unlink()
-    stage2.train(clips, SMALL, run, replace(recipe, start_from=average))
+    torch.save({"average": torch.load(trained / "stage2.pt", weights_only=True)["average"], "steps": 5}, average)
+    path = stage2.train(clips, SMALL, run, replace(RECIPE, start_from=average), names=NAMES)
     assert path.exists()
 
 
@@ -215,9 +226,9 @@ def test_clips_without_labels_or_sound_are_accepted(clips: list[Clip], run: Path
     plain = [replace(clip, landmarks=None, geometry=None, aperture_mm=None) for clip in clips]
     silent = replace(plain[0], speech=np.zeros(0, np.float32))
     short = replace(plain[0], frames=plain[0].frames[:30], speech=plain[0].speech[: 30 * 640])
-    recipe = Recipe(batch=4, variants=1, steps=2)
-    given = [silent, short, *plain]
-    path = stage2.train(given, SMALL, run, recipe, heldout=plain)
+    recipe = replace(RECIPE, variants=1)
+    given = [silent, short, plain[1]]
+    path = stage2.train(given, SMALL, run, recipe, heldout=plain[2:])
     assert load_stage2(SMALL, path).params == SMALL.diffusion
     with pytest.raises(ValueError, match="no clip has 64 frames"):
         stage2.train([short], SMALL, run, recipe)
@@ -250,7 +261,7 @@ def test_a_corpus_is_encoded_once(clips: list[Clip], model: SupervisedAutoencode
     assert [clip.name for clip in grown[:2]] == [clip.name for clip in first]
     assert len(grown) == 3
     other = Autoencoder(SMALL.autoencoder)
-    assert not torch.equal(encoded_with(clips, other, ["a", "b", "c"])[0].latents, first[0].latents)
+    assert not torch.equal(encoded_with(clips[:1], other, ["a"])[0].latents, first[0].latents)
 
 
 def test_speech_determines_its_augmented_recordings(clips: list[Clip], model: SupervisedAutoencoder) -> None:
@@ -266,14 +277,13 @@ def test_the_first_recording_is_the_clips_own(clips: list[Clip], model: Supervis
     assert torch.equal(own[0].mel, also[1].mel)
 
 
-def test_resuming_with_another_stage_one_is_refused(clips: list[Clip], run: Path) -> None:
-    recipe = Recipe(batch=4, variants=0, steps=2)
-    stage2.train(clips, SMALL, run, recipe)
+def test_resuming_with_another_stage_one_is_refused(clips: list[Clip], trained: Path, run: Path) -> None:
+    shutil.copy(trained / "stage2.pt", run)
     state = torch.load(run / "stage1.pt", weights_only=True)
     state["average"]["autoencoder.motion_encoder.body.0.0.weight"] += 0.1
     torch.save(state, run / "stage1.pt")
     with pytest.raises(ValueError, match="must be retrained"):
-        stage2.train(clips, SMALL, run, replace(recipe, resume=True))
+        stage2.train(clips, SMALL, run, replace(RECIPE, resume=True))
 
 
 @pytest.mark.parametrize("switched", [{}, {"uses_style": False}, {"uses_appearance": False}])
@@ -319,16 +329,13 @@ def test_alignment_runs_on_the_networks_device() -> None:
 
 
 def test_training_starts_from_averages_of_another_stage_one(
-    clips: list[Clip], run: Path, tmp_path_factory: pytest.TempPathFactory
+    clips: list[Clip], trained: Path, tmp_path: Path
 ) -> None:
-    recipe = Recipe(batch=4, variants=0, steps=2)
-    former = stage2.train(clips, SMALL, run, recipe, names=["a", "b", "c"])
-    other = tmp_path_factory.mktemp("other")
+    former, other = trained / "stage2.pt", tmp_path
     torch.save({"average": SupervisedAutoencoder(SMALL.autoencoder, 2).state_dict(), "steps": 0}, other / "stage1.pt")
-    former_clips = read_encoded(run / "encoded.pt").training
-    once = replace(recipe, steps=1, start_from=former)
-    names = ["a", "b", "c"]
-    path = stage2.train(clips, SMALL, other, once, names=names, former=former_clips)
+    former_clips = read_encoded(trained / "encoded.pt").training
+    once = replace(RECIPE, steps=1, start_from=former)
+    path = stage2.train(clips, SMALL, other, once, names=NAMES, former=former_clips)
     expected = load_stage2(SMALL, former)
     before = expected.denoiser.input_projection.weight.clone()
     align_latents(expected, former_clips, read_encoded(other / "encoded.pt").training)
@@ -369,9 +376,9 @@ def test_half_of_the_windows_come_from_recorded_persons(encoded: list[EncodedCli
         clip_probabilities(persons, 0.5)
 
 
-def test_averages_keep_their_statistics_on_other_clips(clips: list[Clip], run: Path) -> None:
-    recipe = Recipe(batch=4, variants=0, steps=1)
-    first = load_stage2(SMALL, stage2.train(clips[:1], SMALL, run, recipe).rename(run / "first.pt"))
-    again = load_stage2(SMALL, stage2.train(clips, SMALL, run, replace(recipe, start_from=run / "first.pt")))
+def test_averages_keep_their_statistics_on_other_clips(clips: list[Clip], trained: Path, run: Path) -> None:
+    first = load_stage2(SMALL, trained / "stage2.pt")
+    recipe = replace(RECIPE, steps=1, start_from=trained / "stage2.pt")
+    again = load_stage2(SMALL, stage2.train(clips[:1], SMALL, run, recipe, names=NAMES[:1]))
     assert torch.equal(first.whitening.basis, again.whitening.basis)
     assert torch.equal(first.source_std, again.source_std)
