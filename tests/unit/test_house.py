@@ -6,8 +6,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections import Counter
-from functools import cache
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -116,6 +115,8 @@ EXCEPTIONS: Final[tuple[tuple[str, str], ...]] = (
     # The decision is about the old names of tensors.
     ("docs/decisions/0022", "retoucher"),
 )
+#: By the list of old words, the words in which none of them was found. Files repeat most of their words.
+KNOWN: Final[defaultdict[tuple[str, ...], set[str]]] = defaultdict(set)
 
 
 def tracked(*suffixes: str) -> list[Path]:
@@ -137,12 +138,11 @@ def spaced(text: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_-]", " ", text)
 
 
-@cache
-def banned(patterns: tuple[str, ...], word: str) -> frozenset[str]:
-    """Find old words in one word, which may be an identifier of several. Files repeat most of their words."""
+def banned(patterns: tuple[str, ...], word: str) -> set[str]:
+    """Find old words in one word, which may be an identifier of several."""
     prose = spaced(re.sub(f"{STORED}|{ALIASES}", "", word))
     pattern = rf"(?<!\w)({'|'.join(patterns)})(?!\w)"
-    return frozenset(hit.group(0).lower() for hit in re.finditer(pattern, prose, re.IGNORECASE))
+    return {hit.group(0).lower() for hit in re.finditer(pattern, prose, re.IGNORECASE)}
 
 
 def found(patterns: tuple[str, ...], text: str, path: Path) -> set[str]:
@@ -150,7 +150,9 @@ def found(patterns: tuple[str, ...], text: str, path: Path) -> set[str]:
     words = {*re.findall(r"[\w-]+", text)}
     if phrases := "|".join(pattern for pattern in patterns if " " in pattern):
         words |= {hit.group(0) for hit in re.finditer(rf"(?<![^\W_])({phrases})(?![^\W_])", text, re.IGNORECASE)}
-    return {hit for word in words for hit in banned(patterns, word)} - allowed
+    hits = {word: banned(patterns, word) for word in words - KNOWN[patterns]}
+    KNOWN[patterns].update(word for word, old in hits.items() if not old)
+    return set().union(*hits.values()) - allowed
 
 
 def identifiers(tree: ast.Module) -> set[str]:

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.testclient import TestClient
 from tests.integration.conftest import free_port
+from tests.integration.orchestration.rows import ready_upload
 
 from dubline.api.app import create_app
 from dubline.api.services import Services
@@ -94,6 +95,7 @@ class Prober:
     """Creates uploads of one tenant and moves them to the states that a prober sets."""
 
     def __init__(self, store: Store, tenant: str) -> None:
+        self._store = store
         self._uploads = store.uploads
         self._tenant = tenant
 
@@ -101,8 +103,8 @@ class Prober:
         return str(self._claim(kind).upload.id)
 
     def ready(self, kind: str) -> str:
-        lease = self._claim(kind)
-        return str(self._uploads.accept(lease, FACTS[lease.upload.kind]).id)
+        facts = FACTS[UploadKind(kind)]
+        return str(ready_upload(self._store, self._tenant, UploadKind(kind), "audio/wav", facts).id)
 
     def rejected(self, kind: str, code: str, detail: str) -> str:
         return str(self._uploads.reject(self._claim(kind), code, detail).id)
@@ -174,9 +176,15 @@ class Files:
         return key
 
 
+@pytest.fixture(scope="session")
+def limits() -> LimitSettings:
+    """Default limits. Settings are read from every place that may set them, which takes as long as a request."""
+    return LimitSettings()
+
+
 @pytest.fixture
-def services(store: Store, objects: Objects) -> Services:
-    return Services(store=store, objects=objects, limits=LimitSettings())
+def services(store: Store, objects: Objects, limits: LimitSettings) -> Services:
+    return Services(store=store, objects=objects, limits=limits)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from tests.integration.orchestration.rows import ready_upload
 
 from dubline.options.render import RenderOptions
 from dubline.orchestration.domain.jobs import NewJob
@@ -52,11 +53,8 @@ class JobFactory:
         self.speech = self.ready(UploadKind.SPEECH)
 
     def ready(self, kind: UploadKind, duration_s: float = 3.0) -> Upload:
-        self.probing(kind)
-        lease = self.store.uploads.claim("prober", 10)
-        assert lease is not None
         facts = PORTRAIT if kind is UploadKind.PORTRAIT else speech_facts(duration_s)
-        return self.store.uploads.accept(lease, facts)
+        return ready_upload(self.store, self.tenant, kind, "application/octet-stream", facts)
 
     def rejected(self, kind: UploadKind, code: str, detail: str) -> Upload:
         self.probing(kind)

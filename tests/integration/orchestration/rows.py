@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import func, null, text, update
 
+from dubline.orchestration.database.rows.uploads import UploadRow
+from dubline.orchestration.database.store.records import upload_of
 from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.quotas import Holdings
+from dubline.orchestration.domain.uploads import UploadState
 
 if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
+    from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind
 
 _COUNTED = text("""
 SELECT (SELECT count(*) FROM jobs WHERE tenant = :tenant AND finalized_at IS NULL),
@@ -29,6 +34,16 @@ def column(store: Store, query: str, **values: Any) -> list[Any]:
 def change(store: Store, statement: str, **values: Any) -> None:
     with transaction(store._engine) as session:
         session.execute(text(statement), values)
+
+
+def ready_upload(store: Store, tenant: str, kind: UploadKind, content_type: str, facts: UploadFacts) -> Upload:
+    """Insert an upload and make it ready in one statement instead of the ten of the calls that lead there."""
+    upload = store.uploads.insert(tenant, kind, content_type, facts.size_bytes)
+    ready = {"state": UploadState.READY, "finalized_at": func.now(), "probe_attempts": 1}
+    found = asdict(facts) | {"faces": [one.as_json() for one in facts.faces] or null()}
+    with transaction(store._engine) as session:
+        changed = update(UploadRow).where(UploadRow.id == upload.id).values(ready | found).returning(UploadRow)
+        return upload_of(session.scalars(changed).one())
 
 
 def pending_deletion(store: Store) -> set[str]:

@@ -78,6 +78,6 @@ def test_training_from_released_weights_starts_with_fitted_heads(clips: list[Cli
 
 def _head_loss(model: SupervisedAutoencoder, sampler: PairSampler) -> float:
     sampler.seed(9)
-    pairs = sampler.draw(48, 1)
+    pairs = sampler.draw(24, 1)
     with torch.inference_mode():
         return float(head_loss(model.predict(pairs.augmented), pairs))

@@ -328,9 +328,7 @@ def test_alignment_runs_on_the_networks_device() -> None:
     assert latent_alignment._source_codes(diffusion, clip).is_meta
 
 
-def test_training_starts_from_averages_of_another_stage_one(
-    clips: list[Clip], trained: Path, tmp_path: Path
-) -> None:
+def test_training_starts_from_averages_of_another_stage_one(clips: list[Clip], trained: Path, tmp_path: Path) -> None:
     former, other = trained / "stage2.pt", tmp_path
     torch.save({"average": SupervisedAutoencoder(SMALL.autoencoder, 2).state_dict(), "steps": 0}, other / "stage1.pt")
     former_clips = read_encoded(trained / "encoded.pt").training

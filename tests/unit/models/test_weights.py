@@ -27,12 +27,20 @@ def tiny(tmp_path: Path) -> Path:
     return Path(shutil.copytree(RELEASED / "tiny", tmp_path / "tiny"))
 
 
-@pytest.fixture
-def shards(networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def several(networks: Networks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """TINY saved as several files, like larger presets."""
-    monkeypatch.setattr(weights, "FILE_BYTES", SHARD_BYTES)
-    save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, tmp_path)
-    return tmp_path / "tiny"
+    folder = tmp_path_factory.mktemp("several")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "FILE_BYTES", SHARD_BYTES)
+        save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, folder)
+    return folder / "tiny"
+
+
+@pytest.fixture
+def shards(several: Path, tmp_path: Path) -> Path:
+    """A copy of these files, for tests that modify them."""
+    return Path(shutil.copytree(several, tmp_path / "tiny"))
 
 
 def change_manifest(folder: Path, **fields: Any) -> None:
@@ -90,10 +98,7 @@ def test_several_files_have_one_combined_hash(networks: Networks, shards: Path) 
     assert found != networks.sha256
 
 
-def test_saving_removes_files_of_older_weights(
-    networks: Networks, shards: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.undo()
+def test_saving_removes_files_of_older_weights(networks: Networks, shards: Path) -> None:
     save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, shards.parent)
     assert [path.name for path in shards.glob("*.safetensors")] == ["weights.safetensors"]
     assert load_networks("tiny", CPU, shards.parent).sha256 == networks.sha256

@@ -79,16 +79,6 @@ def test_frames_stay_in_range(networks: Networks, source: Source) -> None:
     assert frames.abs().max() <= 1
 
 
-def test_every_parameter_of_an_untrained_network_gets_a_gradient() -> None:
-    torch.manual_seed(0)
-    network = Autoencoder(TINY.autoencoder)
-    frames = torch.rand(2, 3, 128, 128) * 2 - 1
-    rendering = network(network.encode_source(frames), network.encode_motion(frames.flip(0)))
-    rendering.frame.square().mean().backward()
-    missing = [name for name, parameter in network.named_parameters() if parameter.grad is None]
-    assert missing == []
-
-
 def test_a_warp_samples_the_image_at_the_displaced_position() -> None:
     image = torch.zeros(1, 1, 8, 8)
     image[0, 0, 2, 5] = 1
