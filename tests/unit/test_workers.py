@@ -30,11 +30,11 @@ def test_fails():
 """
 
 
-def run(folder: Path) -> str:
-    """Run the tests of a folder in two processes; return the output."""
+def run(folder: Path, processes: int = 2) -> str:
+    """Run the tests of a folder in parallel processes; return the output."""
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT}\n")
-    options = ["--numprocesses", "2", "--import-mode", "importlib", "-p", "xdist", "-p", "no:cacheprovider"]
+    options = ["--numprocesses", str(processes), "--import-mode", "importlib", "-p", "xdist", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", "--disable-plugin-autoload", *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False).stdout
 
@@ -49,4 +49,4 @@ def test_a_file_is_imported_once_for_all_processes(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_imported_is_reported(tmp_path: Path) -> None:
     (tmp_path / "test_broken.py").write_text("import no_such_module")
-    assert "No module named 'no_such_module'" in run(tmp_path)
+    assert "No module named 'no_such_module'" in run(tmp_path, processes=1)
