@@ -78,7 +78,7 @@ class Compositor:
         columns = slice(columns.start - square.left, columns.stop - square.left)
         source = planes.split(crop.cut(visible, square))
         chroma = np.ascontiguousarray(source.chroma.transpose(2, 0, 1))
-        parts = Patch(source.luma[None], rows, columns, is_doubled=True), Patch(chroma, *_halves((rows, columns)))
+        parts = Patch(source.luma[None], rows, columns, is_luma=True), Patch(chroma, *_halves((rows, columns)))
         self._enlarge_luma, self._enlarge_chroma = (_enlarger(part, device) for part in parts)
         to_planes = colours.to_source()
         # The networks' colour is in [-1, 1].

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dubline.models.layers import pixel_middles, resize, warp
+from dubline.worker.rendering.full_size.patch import DETAIL, FAINT, SAME, SMOOTHING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +28,8 @@ class TorchEnlarger:
 
     def __init__(self, patch: Patch, device: torch.device) -> None:
         self._rows, self._columns, self._side = patch.rows, patch.columns, patch.side
-        self._is_doubled = patch.is_doubled
-        self._source = torch.from_numpy(patch.doubled() if patch.is_doubled else patch.source).to(device)
+        self._is_luma = patch.is_luma
+        self._source = torch.from_numpy(patch.doubled() if patch.is_luma else patch.source).to(device)
 
     def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the device, as `Enlarger` describes."""
@@ -37,7 +38,9 @@ class TorchEnlarger:
         if side <= network:
             change = resize(generated, side, side) - moved
         else:
-            change = resize(generated - resize(moved, network, network), side, side, bicubic=True)
+            small = resize(moved, network, network)
+            kept = finest_detail(generated, small) if self._is_luma else generated
+            change = resize(kept - small, side, side, bicubic=True)
         pixels = (moved + resize(occlusion, side, side) * change)[..., self._rows, self._columns]
         pixels = pixels.round().clamp_(0, 255).to(torch.uint8)
         return to_host(pixels.contiguous())
@@ -45,13 +48,30 @@ class TorchEnlarger:
     def _move(self, displacement: Tensor) -> Tensor:
         """Move the source's pixels by (B, 2, side, side)."""
         source = self._source.expand(len(displacement), -1, -1, -1)
-        if not self._is_doubled:
+        if not self._is_luma:
             return warp(source, displacement, bicubic=True)
         # Of two pixels the first has the middle of the one that they are made of.
         grid = pixel_middles(self._side, self._side, source.device) + displacement - 0.5 / self._side
         return functional.grid_sample(
             source, grid.permute(0, 2, 3, 1), "bicubic", padding_mode="border", align_corners=False
         )
+
+
+def finest_detail(generated: Tensor, moved: Tensor) -> Tensor:
+    """Return generated luma with the moved source's finest detail, as `opencv.finest_detail` does: (B, 1, S, S)."""
+    smooth, smooth_moved = _smooth(generated), _smooth(moved)
+    detail, detail_moved = generated - smooth, moved - smooth_moved
+    energy = detail_moved.square()
+    share = energy / (energy + detail.square() + FAINT)
+    share = share * (1 - ((smooth - smooth_moved) / SAME).square()).clamp_min(0)
+    return generated + (share * (detail_moved - detail)).clamp(-DETAIL, DETAIL)
+
+
+def _smooth(luma: Tensor) -> Tensor:
+    """Smooth (B, 1, S, S)."""
+    weights, reach = luma.new_tensor(SMOOTHING), len(SMOOTHING) // 2
+    padded = functional.pad(luma, (reach, reach, reach, reach), "reflect")
+    return functional.conv2d(functional.conv2d(padded, weights.view(1, 1, 1, -1)), weights.view(1, 1, -1, 1))
 
 
 def to_host(pixels: Tensor) -> NDArray[np.uint8]:

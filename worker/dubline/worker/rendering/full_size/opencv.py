@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
+from dubline.worker.rendering.full_size.patch import DETAIL, FAINT, SAME, SMOOTHING
 from dubline.worker.rendering.full_size.rows import Rows, shrunk
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 #: Rows that are computed at once, so that what is computed for them fits into the processor's cache.
 BAND_ROWS: Final = 64
 #: Generated pixels on either side of a pixel that the change of this pixel is interpolated from.
-REACH: Final = 3
+REACH: Final = 3 + len(SMOOTHING) // 2
+#: `SMOOTHING` as OpenCV takes it.
+KERNEL: Final = np.array(SMOOTHING, np.float32)
 
 
 class OpenCvEnlarger:
@@ -37,8 +40,8 @@ class OpenCvEnlarger:
     def __init__(self, patch: Patch) -> None:
         self._patch = patch
         # Pixels for each pixel of the plane, along one axis.
-        self._scale = 2 if patch.is_doubled else 1
-        self._source = patch.doubled() if patch.is_doubled else patch.source
+        self._scale = 2 if patch.is_luma else 1
+        self._source = patch.doubled() if patch.is_luma else patch.source
         self._places = np.arange(patch.side, dtype=np.float32) * self._scale
 
     def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
@@ -99,13 +102,34 @@ class OpenCvEnlarger:
     def _change(self, moved: NDArray[np.float32], generated: NDArray[np.float32]) -> Rows:
         """Return what the generated pixels change, or, for a crop that is not larger, the generated pixels.
 
-        Detail finer than a generated pixel stays the source's own.
+        Detail finer than a generated pixel stays the source's own; so does the finest of luma: see `finest_detail`.
         """
         side, network = self._patch.side, len(generated)
         if side <= network:
             return Rows.by_area(generated, side)
-        rows = self._around(self._patch.rows, generated)
-        return Rows(generated - shrunk(moved, network, rows), side, cv2.INTER_CUBIC)
+        small = shrunk(moved, network, self._around(self._patch.rows, generated))
+        kept = finest_detail(generated, small) if self._patch.is_luma else generated
+        return Rows(kept - small, side, cv2.INTER_CUBIC)
+
+
+def finest_detail(generated: NDArray[np.float32], moved: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return generated luma with the finest detail of the moved source where both show the same.
+
+    They show the same where they differ little once smoothed. There, the detail with more energy is kept, as where two
+    pyramids of Laplacians are fused (Burt and Kolczynski, 1993), without a step from one to the other.
+
+    Args:
+        generated: (S, S), in levels.
+        moved: (S, S), the moved source at the same side.
+    """
+    smooth, smooth_moved = (cv2.sepFilter2D(plane, -1, KERNEL, KERNEL) for plane in (generated, moved))
+    detail, detail_moved = generated - smooth, moved - smooth_moved
+    energy = detail_moved * detail_moved
+    share = energy / (energy + detail * detail + np.float32(FAINT))
+    share *= np.maximum(1 - np.square((smooth - smooth_moved) / np.float32(SAME)), 0)
+    share *= detail_moved - detail
+    kept: NDArray[np.float32] = generated + np.clip(share, -DETAIL, DETAIL)
+    return kept
 
 
 def _common(first: slice, second: slice) -> slice:

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+#: Weights of a generated pixel and its neighbours along one axis. The rest is its finest detail, about an octave.
+SMOOTHING: Final = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+#: Levels by which the moved source's finest detail may differ from the generated one that it replaces.
+DETAIL: Final = 8.0
+#: Levels by which smooth generated pixels differ from the moved source's where the two show something else.
+SAME: Final = 40.0
+#: Energy of detail, in squared levels, that is hardly any.
+FAINT: Final = 1.0
 #: Pixels on either side of a middle between two pixels that its value is interpolated from.
 TAPS: Final = 4
 
@@ -26,8 +34,8 @@ class Patch:
     """Rows of the crop that are inside the frame."""
     columns: slice
     """Columns of the crop that are inside the frame."""
-    is_doubled: bool = False
-    """Whether pixels are moved from those of `doubled`: this keeps detail of one and two pixels."""
+    is_luma: bool = False
+    """Whether this is luma, of which the finest detail is seen: see `doubled` and `opencv.finest_detail`."""
 
     @property
     def side(self) -> int:

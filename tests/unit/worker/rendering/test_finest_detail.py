@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from dubline.worker.rendering.full_size import opencv
+from dubline.worker.rendering.full_size.on_device import TorchEnlarger
+from dubline.worker.rendering.full_size.patch import Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dubline.worker.rendering.full_size.patch import Enlarger
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("implementation", [opencv.OpenCvEnlarger, lambda patch: TorchEnlarger(patch, CPU)])
+def test_detail_that_is_moved_by_half_a_pixel_keeps_its_contrast(implementation: Callable[[Patch], Enlarger]) -> None:
+    side, whole = 160, slice(0, 160)
+    x = np.arange(side)
+    stripes = 128 + 60 * np.sin(2 * np.pi * x / 2.5)
+    source = np.tile(stripes.astype(np.float32), (1, side, 1))
+    moved = torch.tensor([1 / side, 0.0]).view(1, 2, 1, 1).expand(1, 2, 64, 64)
+    nothing = torch.zeros(1, 1, 128, 128)
+    result = implementation(Patch(source, whole, whole, is_luma=True))(moved, nothing, nothing)
+    expected = 128 + 60 * np.sin(2 * np.pi * (x + 0.5) / 2.5)
+    inner = slice(8, -8)
+    contrast = np.std(result[0, 0, 80, inner]) / np.std(expected[inner])
+    # Bicubic interpolation between the source's own pixels keeps .52.
+    assert 0.75 < contrast < 1.05
+    assert np.corrcoef(result[0, 0, 80, inner], expected[inner])[0, 1] > 0.99
+
+
+def test_doubled_pixels_contain_those_of_the_source(noise: np.random.Generator) -> None:
+    source = noise.uniform(16, 235, (2, 30, 30)).astype(np.float32)
+    doubled = Patch(source, slice(0, 30), slice(0, 30)).doubled()
+    assert (doubled[:, ::2, ::2] == source).all()
+
+
+def test_generated_luma_has_the_finest_detail_of_the_same_in_the_source(noise: np.random.Generator) -> None:
+    texture = noise.uniform(-6, 6, (40, 40)).astype(np.float32)
+    moved, soft = 120 + texture, np.full((40, 40), 123, np.float32)
+    kept = opencv.finest_detail(soft, moved)
+    assert 0.5 < kept.std() / texture.std() < 1
+    assert np.corrcoef(kept.ravel(), texture.ravel())[0, 1] > 0.8
+    # Something else is generated, or with more detail of its own.
+    assert (opencv.finest_detail(soft - 60, moved) == soft - 60).all()
+    own = 123 + 5 * texture.T
+    assert (opencv.finest_detail(own, moved) - own).std() < 0.2 * own.std()
+    assert np.abs(opencv.finest_detail(soft, 120 + 20 * texture) - soft).max() <= 8
