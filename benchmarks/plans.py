@@ -222,6 +222,7 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
     "Deletions.audit": lambda store: store.deletions.audit(TENANT, PORTRAIT),
     "Deletions.audit_page": lambda store: store.deletions.audit_page(TENANT, limit=LIMIT),
     "Deletions.audit_page of all": lambda store: store.deletions.audit_page(None, limit=LIMIT),
+    "Outbox.has_any": lambda store: store.outbox.has_any(),
     "Workers.running": lambda store: store.workers.running(),
     "Workers.leave": lambda store: store.workers.leave(["host"], LEASE_S),
     "Workers.stay": lambda store: store.workers.stay(["host"]),

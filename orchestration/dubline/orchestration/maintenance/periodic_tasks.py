@@ -33,6 +33,8 @@ def periodic_tasks(
             name="publish",
             lock=LOCKS + 1,
             period_s=settings.publish_s,
+            # Most of its runs, five in a second, find nothing: one round trip instead of seven.
+            due=store.outbox.has_any,
             run=partial(outbox_publisher.publish, store, notifier),
         ),
         PeriodicTask(

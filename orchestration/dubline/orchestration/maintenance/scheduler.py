@@ -46,6 +46,8 @@ class PeriodicTask:
     """Seconds before the first run."""
     limit_s: float = 600.0
     """The process counts as hanging while a run takes longer than this."""
+    due: Callable[[], bool] = lambda: True
+    """Whether a run would do anything; asked before each one without the lock. A run that is not due has succeeded."""
     run: Callable[[], object]
     """One run; idempotent, and safe to interrupt."""
 
@@ -133,7 +135,7 @@ def _run_once(store: Store, task: PeriodicTask, previous: str) -> str:
         The error code or the exception's name; empty after a success.
     """
     try:
-        if run_exclusively(store, task):
+        if not task.due() or run_exclusively(store, task):
             RUNS.labels(task.name, "succeeded").inc()
     except DublineError as error:
         RUNS.labels(task.name, "failed").inc()

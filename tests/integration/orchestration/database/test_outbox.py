@@ -36,7 +36,15 @@ def published(store: Store, factory: JobFactory) -> JobFactory:
 
 
 def test_an_empty_outbox_sends_nothing(store: Store) -> None:
+    assert not store.outbox.has_any()
     assert store.outbox.publish(pytest.fail) == 0
+
+
+def test_an_outbox_has_notifications_until_they_are_sent(store: Store, published: JobFactory) -> None:
+    published.job()
+    assert store.outbox.has_any()
+    sent(store)
+    assert not store.outbox.has_any()
 
 
 def test_each_way_to_become_claimable_inserts_a_notification(store: Store, published: JobFactory) -> None:

@@ -89,6 +89,7 @@ INTERNAL: Final = frozenset(
         "Leases.rescue_expired",
         "Leases.retry",
         "Leases.save_checkpoint",
+        "Outbox.has_any",
         "Outbox.publish",
         "Predictions.queue",
         "Predictions.sum_up",

@@ -17,7 +17,7 @@ from tests.integration.conftest import wait_until
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import BrokerUnavailableError, StorageUnavailableError
 from dubline.orchestration.domain.jobs import JobState
-from dubline.orchestration.maintenance.periodic_tasks import periodic_tasks
+from dubline.orchestration.maintenance.periodic_tasks import LOCKS, periodic_tasks
 from dubline.orchestration.maintenance.scheduler import PeriodicTask, run_exclusively, running
 from dubline.orchestration.queue import SOCKET_TIMEOUT_S, Notifier, create_app
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings, MaintenanceSettings
@@ -91,6 +91,15 @@ def test_a_process_that_is_killed_in_a_run_releases_the_lock(store: Store, envir
         wait_until(lambda: run_exclusively(store, task(lambda: None)), 5)
 
 
+def test_a_task_that_is_not_due_asks_for_no_lock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "lock", pytest.fail)
+    asked: list[bool] = []
+    idle = replace(task(pytest.fail), due=lambda: asked.append(True) is not None)
+    with structlog.testing.capture_logs() as events, running(store, [idle]):
+        wait_until(lambda: len(asked) > 3)
+    assert [one["event"] for one in events] == ["maintenance_started", "maintenance_stopped"]
+
+
 def test_every_task_has_a_unique_name_and_lock(store: Store, notifier: Notifier, objects: Objects) -> None:
     listed = periodic_tasks(store, notifier, objects, MaintenanceSettings())
     assert len({one.name for one in listed}) == len({one.lock for one in listed}) == len(listed)
@@ -132,13 +141,19 @@ def test_an_unavailable_database_fails_runs_but_not_the_process(
     unavailable = DatabaseSettings.model_validate({"url": "postgresql+psycopg://postgres@127.0.0.1:1/dubline"})
     failed: list[str] = []
     with Store.connect(unavailable) as store, structlog.testing.capture_logs() as events:
-        lock = store.lock
+        lock, has_any = store.lock, store.outbox.has_any
 
         def counted(name: int) -> object:
             failed.append(str(name))
             return lock(name)
 
+        def asked() -> bool:
+            failed.append(str(LOCKS + 1))
+            return has_any()
+
         monkeypatch.setattr(store, "lock", counted)
+        # The first call of a run of the publisher.
+        monkeypatch.setattr(store.outbox, "has_any", asked)
         listed = [one for one in periodic_tasks(store, notifier, objects, QUICK) if one.name != "sweep"]
         with running(store, listed):
             wait_until(lambda: all(failed.count(str(one.lock)) >= 2 for one in listed))

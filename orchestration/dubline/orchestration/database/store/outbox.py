@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from dubline.orchestration import tracing
-from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.database.store.transaction import OneStatement, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,7 @@ _INSERT: Final = text("INSERT INTO outbox (task, count, traceparent) VALUES (:ta
 _LOCK_OLDEST: Final = text("""
 SELECT id, task, count, traceparent FROM outbox ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
+_ANY: Final = "SELECT EXISTS (SELECT FROM outbox) AS found"
 _DELETE_SENT: Final = text("DELETE FROM outbox WHERE id = ANY(:ids)")
 
 
@@ -34,6 +35,11 @@ class Outbox:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._run = OneStatement(engine)
+
+    def has_any(self) -> bool:
+        """Tell whether there are notifications, in one round trip."""
+        return bool(self._run(_ANY)[0].found)
 
     def publish(self, send: Callable[[Mapping[str, int]], None], limit: int = 1000) -> int:
         """Publish notifications, oldest first.
