@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from dubline.models.stage2.diffusion import Diffusion
+    from dubline.training.stage2.spoken_gap_head import SpokenGapHead
     from dubline.training.stage2.windows import Batch
 
 SPEECH_DROPOUT: Final = 0.1
@@ -25,8 +26,14 @@ LAST_TIME: Final = 0.98
 ROLLOUT_STEPS: Final = 3
 
 
-def loss_of(
-    diffusion: Diffusion, lips: Tensor, batch: Batch, *, draws: int = 1, rollout: Diffusion | None = None
+def loss_of(  # noqa: PLR0913 - independent inputs
+    diffusion: Diffusion,
+    lips: Tensor,
+    batch: Batch,
+    *,
+    gap_head: SpokenGapHead | None = None,
+    draws: int = 1,
+    rollout: Diffusion | None = None,
 ) -> Tensor:
     """Compute the loss of the prediction, the velocity and acceleration of the clean estimate, and the lips' readings.
 
@@ -34,6 +41,7 @@ def loss_of(
         diffusion: is trained.
         lips: (K, 2), see `lips_of`.
         batch: of B windows.
+        gap_head: reads the lip gap of the articulation; its loss is added.
         draws: number of times and noises for each window.
         rollout: network that samples the previous frames of the windows with an earlier window.
     """
@@ -48,8 +56,10 @@ def loss_of(
     style_state = diffusion.style_extractor.update(batch.excerpts, diffusion.style_extractor.start(len(batch.clean)))
     device = batch.clean.device
     keep = (torch.rand(len(batch.clean), 1, device=device) > SPEECH_DROPOUT).float()
+    articulation = diffusion.articulation_extractor(batch.slices)
+    read = gap_head.loss(articulation, batch.clean @ lips[:, -1]) if gap_head else 0.0
     condition = Condition(
-        diffusion.articulation_extractor(batch.slices) * keep[..., None],
+        articulation * keep[..., None],
         diffusion.style_extractor(style_state) * keep,
         batch.appearance,
         batch.source,
@@ -57,7 +67,7 @@ def loss_of(
         batch.known,
     )
     condition = Condition(*(part.repeat(draws, *[1] * (part.ndim - 1)) for part in condition))
-    return _denoising_loss(diffusion, lips, batch.clean.repeat(draws, 1, 1), condition)
+    return _denoising_loss(diffusion, lips, batch.clean.repeat(draws, 1, 1), condition) + read
 
 
 def _denoising_loss(diffusion: Diffusion, lips: Tensor, clean: Tensor, condition: Condition) -> Tensor:

@@ -26,6 +26,7 @@ from dubline.training.stage2.denoising_loss import lips_of, loss_of
 from dubline.training.stage2.encoded_clips import encode_corpus, fingerprint, fit_statistics
 from dubline.training.stage2.latent_alignment import align_latents
 from dubline.training.stage2.lip_check import LipCheck
+from dubline.training.stage2.spoken_gap_head import SpokenGapHead
 from dubline.training.stage2.training_params import TrainingParams, read_training_params
 from dubline.training.stage2.windows import WindowSampler
 
@@ -58,6 +59,7 @@ class Run:
     recipe: Recipe
     session: Session
     articulation_head: ArticulationHead | None
+    gap_head: SpokenGapHead
     lips: Tensor
     """(K, 2), of `lips_of`."""
     batches: Iterator[Batch]
@@ -128,11 +130,13 @@ def train(  # noqa: PLR0913 - independent inputs
     cache = out / "encoded.pt"
     corpus = encode_corpus(clips, checked, autoencoder, variants=recipe.variants, cache=cache, names=names)
     diffusion, articulation_head = build(preset, corpus, articulation)
-    companions = {"params": params} | ({"articulation_head": articulation_head} if articulation_head else {})
+    gap_head = SpokenGapHead(preset.diffusion.audio_width, training_device())
+    companions = {"params": params, "gap_head": gap_head}
+    companions |= {"articulation_head": articulation_head} if articulation_head else {}
     session = open_session(diffusion, out, recipe, companions)
     if former and not session.steps:
         _adapt_latents(session, former, corpus.training)
-    run = prepare(session, corpus, recipe, head, articulation_head)
+    run = prepare(session, corpus, recipe, head, articulation_head, gap_head)
     while not session.finished:
         step(run)
     check_lips(run)
@@ -179,8 +183,13 @@ def _adapt_latents(session: Session, former: Sequence[EncodedClip], clips: list[
     session.average.network.load_state_dict(diffusion.state_dict())
 
 
-def prepare(
-    session: Session, corpus: EncodedCorpus, recipe: Recipe, head: nn.Linear, articulation_head: ArticulationHead | None
+def prepare(  # noqa: PLR0913, PLR0917 - independent inputs
+    session: Session,
+    corpus: EncodedCorpus,
+    recipe: Recipe,
+    head: nn.Linear,
+    articulation_head: ArticulationHead | None,
+    gap_head: SpokenGapHead,
 ) -> Run:
     """Prepare batches and validation sets; `head` is stage 1's geometry head."""
     diffusion = cast("Diffusion", session.network)
@@ -190,7 +199,7 @@ def prepare(
     checks = {name: LipCheck(clips, windows, lips[:, -1]) for name, clips in checked.items() if clips}
     workers = DRAWING_PROCESSES if training_device().type == "cuda" else 0
     batches = windows.stream(recipe.batch, int(recipe.batch * recipe.rollouts), workers)
-    return Run(recipe, session, articulation_head, lips, batches, checks)
+    return Run(recipe, session, articulation_head, gap_head, lips, batches, checks)
 
 
 def step(run: Run) -> None:
@@ -206,6 +215,8 @@ def step(run: Run) -> None:
             )
         loss, figures = loss + articulation, {"articulation": articulation.detach()}
     session.step(loss, **figures)
+    if session.steps > run.warm_up:
+        run.gap_head.step()
     if run.articulation_head:
         run.articulation_head.step()
     if session.steps == run.warm_up:
@@ -218,7 +229,7 @@ def _denoising_loss(run: Run) -> Tensor:
     batch = run.session.fetch(partial(next, run.batches)).to(run.device)
     rollout = run.average if run.session.steps >= run.warm_up + ROLLOUT_AFTER_STEPS else None
     with bf16_autocast(run.device), sdpa_kernel(_attention(run.device)):
-        return loss_of(run.diffusion, run.lips, batch, draws=run.recipe.draws, rollout=rollout)
+        return loss_of(run.diffusion, run.lips, batch, gap_head=run.gap_head, draws=run.recipe.draws, rollout=rollout)
 
 
 def _attention(device: torch.device) -> list[SDPBackend]:
