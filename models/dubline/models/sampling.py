@@ -112,7 +112,7 @@ def _lips_and_editor(
     """
     diffusion, readout = networks.diffusion, networks.readout
     whitened = diffusion.whitening(source.motion, source.motion)[0]
-    gap = readout.gap_of(diffusion.whitening(source.motion, torch.zeros_like(source.motion))[0])
+    gap = networks.source_gap(source.network_frame)[0].item() if networks.source_gap else None
     held = bool(readout.spoken_gap.any())
     if not controls.shut_in_silence and gap is None and not held:
         return SpokenLips(readout, whitened, 0.0), MotionEditor(controls, readout, whitened, rest_gap=0.0)

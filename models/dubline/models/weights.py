@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
@@ -16,6 +16,7 @@ from safetensors.torch import load, save
 from dubline.models.cpu.autoencoder import compile_cores
 from dubline.models.motion.lids import open_lids, shut_lids
 from dubline.models.motion.readout import LinearReadout
+from dubline.models.motion.source_gap import SourceGap
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage1.shut_lids import are_shut
@@ -34,8 +35,9 @@ MANIFEST: Final = "manifest.json"
 FILE_BYTES: Final = 15_000_000
 #: Upper bound of a tensor's entry in the file header, without its name.
 HEADER_BYTES: Final = 128
-#: Tensors that older weights do not have; they keep the values of an unfitted readout.
-OPTIONAL: Final = frozenset({"readout.source_gap", "readout.spoken_gap"})
+#: Tensors that weights may lack: they then keep the values of an unfitted readout, or the network is left out.
+OPTIONAL: Final = "readout.spoken_gap"
+SOURCE_GAP: Final = "source_gap."
 #: Files in a manifest are next to it; paths are rejected.
 PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+\.safetensors")
 
@@ -57,12 +59,14 @@ class Networks:
     readout: LinearReadout
     """Readout of whitened motion."""
     sha256: str
-    """Hash of the weights."""
+    """Hash of the weights; empty if they are not released."""
+    source_gap: SourceGap | None = None
+    """Reading of a source's lip gap; None if it is not trained."""
 
     @cached_property
     def size_bytes(self) -> int:
         """Memory of all tensors, and of those that another library computes with."""
-        tensors = _tensors(self.autoencoder, self.diffusion, self.readout).values()
+        tensors = _tensors(self).values()
         return sum(tensor.nbytes for tensor in tensors) + self.autoencoder.compiled_bytes
 
     def compile(self) -> None:
@@ -82,9 +86,19 @@ class Networks:
 
     def to(self, device: torch.device) -> Self:
         """Move all networks to a device."""
-        for network in (self.autoencoder, self.diffusion, self.readout):
+        for network in self.parts.values():
             network.to(device)
         return self
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """All networks, by the prefix of their tensors' names."""
+        parts: dict[str, nn.Module] = {
+            "autoencoder.": self.autoencoder,
+            "diffusion.": self.diffusion,
+            "readout.": self.readout,
+        }
+        return parts | ({SOURCE_GAP: self.source_gap} if self.source_gap else {})
 
 
 class WeightsFile(NamedTuple):
@@ -121,24 +135,28 @@ def load_networks(name: str, device: torch.device, folder: Path = RELEASED) -> N
     target = folder / name
     sha256, files = _read_manifest(target)
     preset = PRESETS[name]
-    autoencoder, diffusion, readout = (
+    networks = Networks(
+        preset,
         Autoencoder(preset.autoencoder),
         Diffusion(preset),
         LinearReadout(preset.diffusion.whitened, preset.diffusion.audio_width),
+        sha256,
+        SourceGap(),
     )
-    missing = _tensors(autoencoder, diffusion, readout)
+    missing = _tensors(networks)
     for file in files:
         _copy_tensors(missing, target / file.name, _read(target, file))
-    if lacking := missing.keys() - OPTIONAL:
+    if missing.keys() >= (reading := {key for key in _tensors(networks) if key.startswith(SOURCE_GAP)}):
+        networks = replace(networks, source_gap=None)
+        missing = {key: tensor for key, tensor in missing.items() if key not in reading}
+    if lacking := missing.keys() - {OPTIONAL}:
         raise WeightsError(f"the weights in {target} lack {len(lacking)} tensors, such as {min(lacking)}")
-    for network in (autoencoder, diffusion, readout):
-        network.to(device).eval().requires_grad_(requires_grad=False)
-    return Networks(preset, autoencoder, diffusion, readout, sha256)
+    for network in networks.to(device).parts.values():
+        network.eval().requires_grad_(requires_grad=False)
+    return networks
 
 
-def save_networks(
-    preset: Preset, autoencoder: Autoencoder, diffusion: Diffusion, readout: LinearReadout, folder: Path = RELEASED
-) -> list[Path]:
+def save_networks(networks: Networks, folder: Path = RELEASED) -> list[Path]:
     """Write weights in fp16, in files of at most 15 MB with a manifest, and remove files of older weights.
 
     The same tensors give the same bytes.
@@ -149,17 +167,17 @@ def save_networks(
     Raises:
         WeightsError: a value is not finite in fp16.
     """
-    target = folder / preset.name
+    target = folder / networks.preset.name
     target.mkdir(parents=True, exist_ok=True)
-    tensors = _tensors(autoencoder, diffusion, readout).items()
-    shards = shard({key: _to_half(key, tensor) for key, tensor in tensors if key not in OPTIONAL or tensor.any()})
+    tensors = _tensors(networks).items()
+    shards = shard({key: _to_half(key, tensor) for key, tensor in tensors if key != OPTIONAL or tensor.any()})
     files = []
     for index, part in enumerate(shards, 1):
         name = shard_name("weights", index, len(shards))
         data = save(part)
         (target / name).write_bytes(data)
         files.append(WeightsFile(name, hashlib.sha256(data).hexdigest(), len(data)))
-    _write_manifest(target, preset, files, {"autoencoder": autoencoder, "diffusion": diffusion})
+    _write_manifest(target, networks, files)
     paths = [target / file.name for file in files]
     for stale in set(target.glob("*.safetensors")).difference(paths):
         stale.unlink()
@@ -173,18 +191,19 @@ def combined_sha256(files: list[WeightsFile]) -> str:
     return hashlib.sha256("".join(f"{file.sha256}  {file.name}\n" for file in files).encode()).hexdigest()
 
 
-def _tensors(autoencoder: Autoencoder, diffusion: Diffusion, readout: LinearReadout) -> dict[str, Tensor]:
+def _tensors(networks: Networks) -> dict[str, Tensor]:
     """Return all tensors by their names in the files; they share memory with the networks."""
     return {
         prefix + key: tensor
-        for prefix, network in (("autoencoder.", autoencoder), ("diffusion.", diffusion), ("readout.", readout))
+        for prefix, network in networks.parts.items()
         for key, tensor in network.state_dict().items()
     }
 
 
-def _write_manifest(target: Path, preset: Preset, files: list[WeightsFile], stages: dict[str, nn.Module]) -> None:
+def _write_manifest(target: Path, networks: Networks, files: list[WeightsFile]) -> None:
+    stages = {"autoencoder": networks.autoencoder, "diffusion": networks.diffusion}
     manifest = {
-        "preset": preset.name,
+        "preset": networks.preset.name,
         "sha256": combined_sha256(files),
         "files": [file._asdict() for file in files],
         "parameters": {

@@ -14,7 +14,7 @@ from dubline.models.cost import cost_of
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
-from dubline.models.weights import RELEASED, save_networks
+from dubline.models.weights import RELEASED, Networks, save_networks
 from dubline.training.checkpoint import find_average, load_average, read_average
 from dubline.training.cli_errors import UsageError, exit_on_usage_error
 from dubline.training.corpus import stream_corpus
@@ -110,7 +110,8 @@ def release(
     # Fit the readout with the half-precision values that are released.
     autoencoder.half().float().eval()
     diffusion.half().float()
-    paths = save_networks(preset, autoencoder, diffusion, fit_readout(autoencoder, diffusion.whitening, clips), out)
+    readout = fit_readout(autoencoder, diffusion.whitening, clips)
+    paths = save_networks(Networks(preset, autoencoder, diffusion, readout, sha256=""), out)
     card = out / preset.name / "MODEL_CARD.md"
     if not card.exists():
         cost = cost_of(preset)

@@ -43,9 +43,9 @@ CLOSED: Final = 0.04
 #: Factor on the fit. It predicts the mean of what people do, which has .72 of their spread, and the renderer opens
 #: lips by less than they are told when nothing else of the face is (docs/log.md).
 GAIN: Final = 1.7
-#: Added to the gap in cm: rendered lips part at about .2 cm above closed ones, and the reading of the source's gap is
-#: too large on photographs (docs/log.md).
-PARTING_CM: Final = 0.3
+#: Added to the gap in cm: rendered lips part only above closed ones. Chosen on clips that are not reported
+#: (docs/log.md).
+PARTING_CM: Final = 0.1
 
 #: Articulation (T, W) and lip gap (T,) of a clip.
 Sample = tuple["Tensor", "Tensor"]
@@ -131,7 +131,7 @@ def main() -> None:
     probabilities = clip_probabilities(clips, RECORDED)
     samples = [samples_of(clip, networks) for clip in track(clips, "reading speech")]
     networks.readout.spoken_gap.copy_(fit_spoken_gap(samples, probabilities, silent_articulation(networks.diffusion)))
-    save_networks(networks.preset, networks.autoencoder, networks.diffusion, networks.readout, args.weights)
+    save_networks(networks, args.weights)
     Console().print(f"fitted to {len(clips)} clips; weights in {args.weights}", markup=False)
 
 

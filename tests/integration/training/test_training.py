@@ -13,7 +13,7 @@ import torch
 from dubline.models.motion.readout import LinearReadout
 from dubline.models.presets import TINY
 from dubline.models.stage2.diffusion import Diffusion
-from dubline.models.weights import load_networks, save_networks
+from dubline.models.weights import Networks, load_networks, save_networks
 from dubline.training import checkpoint
 from dubline.training.stage1 import train as stage1
 from dubline.training.stage1.recipe import Recipe as Stage1Recipe
@@ -30,7 +30,7 @@ def test_both_stages_train_and_give_loadable_weights(clips: list[Clip], tmp_path
     autoencoder, _ = stage2.load_stage1(TINY, tmp_path)
     diffusion = Diffusion(TINY)
     diffusion.load_state_dict(torch.load(tmp_path / "stage2.pt", weights_only=True)["average"])
-    save_networks(TINY, autoencoder, diffusion, LinearReadout(TINY.diffusion.whitened), tmp_path)
+    save_networks(Networks(TINY, autoencoder, diffusion, LinearReadout(TINY.diffusion.whitened), sha256=""), tmp_path)
     networks = load_networks("tiny", torch.device("cpu"), tmp_path)
     assert (tmp_path / "stage1.png").exists()
     assert all(parameter.isfinite().all() for parameter in networks.diffusion.parameters())

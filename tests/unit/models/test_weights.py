@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tracemalloc
-from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from dubline.models import weights
+from dubline.models.motion.source_gap import SourceGap
 from dubline.models.presets import TINY
 from dubline.models.weights import RELEASED, Networks, WeightsError, load_networks, save_networks
 
@@ -33,7 +34,7 @@ def several(networks: Networks, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("several")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "FILE_BYTES", SHARD_BYTES)
-        save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, folder)
+        save_networks(networks, folder)
     return folder / "tiny"
 
 
@@ -66,16 +67,30 @@ def test_a_released_preset_is_within_budget_and_has_a_model_card(name: str) -> N
 
 
 def test_weights_saved_again_are_the_same_bytes(networks: Networks, tmp_path: Path) -> None:
-    (path,) = save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, tmp_path)
+    (path,) = save_networks(networks, tmp_path)
     assert path.read_bytes() == (RELEASED / "tiny" / path.name).read_bytes()
     assert (path.parent / "manifest.json").read_text() == (RELEASED / "tiny" / "manifest.json").read_text()
 
 
-def test_a_fitted_gap_of_the_source_is_saved_and_loaded(networks: Networks, tmp_path: Path) -> None:
-    readout = deepcopy(networks.readout)
-    readout.source_gap += 0.5
-    save_networks(TINY, networks.autoencoder, networks.diffusion, readout, tmp_path)
-    assert load_networks("tiny", CPU, tmp_path).readout.source_gap.tolist() == readout.source_gap.tolist()
+def test_the_reading_of_the_source_s_gap_is_saved_and_loaded(networks: Networks, tmp_path: Path) -> None:
+    assert networks.source_gap is None, "TINY has none"
+    torch.manual_seed(0)
+    gap = SourceGap().half().float()
+    save_networks(replace(networks, source_gap=gap), tmp_path)
+    loaded = load_networks("tiny", CPU, tmp_path).source_gap
+    assert loaded is not None
+    frames = torch.rand(2, 3, TINY.size_px, TINY.size_px)
+    assert torch.equal(loaded(frames), gap(frames))
+
+
+def test_a_part_of_the_reading_of_the_gap_is_not_enough(
+    networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gap = SourceGap()
+    monkeypatch.setattr(gap, "state_dict", lambda: {"output.bias": torch.zeros(1)})
+    save_networks(replace(networks, source_gap=gap), tmp_path)
+    with pytest.raises(WeightsError, match=r"lack \d+ tensors, such as source_gap"):
+        load_networks("tiny", CPU, tmp_path)
 
 
 def test_the_hash_of_one_file_is_its_own(networks: Networks) -> None:
@@ -162,7 +177,7 @@ def test_files_without_all_tensors_are_rejected(shards: Path) -> None:
 def test_an_unknown_tensor_is_rejected(networks: Networks, tmp_path: Path) -> None:
     networks.diffusion.register_buffer("unknown", torch.zeros(1))
     try:
-        save_networks(TINY, networks.autoencoder, networks.diffusion, networks.readout, tmp_path)
+        save_networks(networks, tmp_path)
     finally:
         del networks.diffusion.unknown
     with pytest.raises(WeightsError, match=r"diffusion\.unknown"):
@@ -173,7 +188,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     broken = load_networks("tiny", CPU)
     broken.diffusion.source_mean[0] = 1e6
     with pytest.raises(WeightsError, match=r"diffusion\.source_mean is not finite in fp16"):
-        save_networks(TINY, broken.autoencoder, broken.diffusion, broken.readout, tmp_path)
+        save_networks(broken, tmp_path)
     assert list((tmp_path / "tiny").iterdir()) == []
 
 

@@ -1,34 +1,36 @@
-"""The lip gap of source frames is fitted to several kinds of faces, whatever their number."""
+"""Training of the reading of a source's lip gap."""
 
 from __future__ import annotations
 
 import torch
 
-from dubline.models.motion.readout import LinearReadout
-from dubline.training.source_gap import fit_source_gap
-
-SIZE = 8
+from dubline.models.motion.source_gap import SIDE_PX, mouths
+from dubline.training.source_gap.train import Faces, augmented, mouth_region, train
 
 
-def test_the_gap_of_latents_is_found_again() -> None:
+def frames_with(gaps: torch.Tensor) -> torch.Tensor:
+    """Draw frames (N, 3, 256, 256) with a dark bar where a mouth is, as high as the gap in cm."""
+    rows = (torch.arange(SIDE_PX) - 176).abs()[None, :] < 16 * gaps[:, None]
+    columns = (torch.arange(SIDE_PX) - 128).abs() < 20
+    frames = 200 - 160 * (rows[:, :, None] & columns).to(torch.uint8)
+    return frames[:, None].expand(-1, 3, -1, -1)
+
+
+def test_the_gap_of_drawn_mouths_is_learnt_from_few_and_many() -> None:
     torch.manual_seed(0)
-    weight = torch.randn(SIZE)
-    kinds = [[(latents, latents @ weight + 2)] for latents in torch.randn(2, 500, SIZE)]
-    readout = LinearReadout(SIZE)
-    readout.source_gap.copy_(fit_source_gap(kinds))
-    latent = torch.full((SIZE,), 0.1)
-    assert abs(readout.gap_of(latent) - float(latent @ weight + 2)) < 0.1
+    kinds = [Faces(mouth_region(frames_with(gaps)), gaps) for gaps in (torch.rand(150), torch.rand(20))]
+    network = train(kinds, steps=60)
+    read = [float(network(frames_with(torch.tensor([gap])) / 127.5 - 1)) for gap in (0.1, 0.9)]
+    assert read[0] < 0.35
+    assert read[1] > 0.65
 
 
-def test_a_gap_is_never_negative_and_unknown_without_a_fit() -> None:
-    readout = LinearReadout(SIZE)
-    assert readout.gap_of(torch.zeros(SIZE)) is None
-    readout.source_gap[-1] = -1.0
-    assert readout.gap_of(torch.zeros(SIZE)) == 0
-
-
-def test_few_portraits_count_as_much_as_many_clips() -> None:
+def test_samples_show_what_is_read() -> None:
     torch.manual_seed(0)
-    many, few = torch.randn(2000, SIZE), torch.randn(20, SIZE)
-    fitted = fit_source_gap([[(many, torch.zeros(2000))], [(few, torch.ones(20))]])
-    assert abs(float(fitted[-1]) - 0.5) < 0.1
+    frames = frames_with(torch.full((64,), 0.5))
+    samples = augmented(mouth_region(frames).float() / 255)
+    whole = mouths(frames / 127.5 - 1)
+    assert samples.shape == whole.shape
+    correlation = torch.corrcoef(torch.stack([samples.mean((0, 1)).flatten(), whole.mean((0, 1)).flatten()]))[0, 1]
+    assert correlation > 0.7
+    assert samples.std(0).min() > 0.01, "no two samples are alike"

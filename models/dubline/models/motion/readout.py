@@ -35,9 +35,6 @@ class LinearReadout(nn.Module):
     """(K,), mean change of whitened motion when open eyes close and nothing else changes. The direction of the lids'
     reading is not used for blinks: regression shrinks readings of rare events, and closed lids are read as half
     closed."""
-    source_gap: Tensor
-    """(K + 1,), absolute lip gap of a source frame in cm: weights of its latent in the whitened directions, then the
-    constant. All 0 if it is not fitted."""
     spoken_gap: Tensor
     """(W + 1,), lip gap that speech determines, in cm above closed lips: weights of the articulation of a frame, then
     the constant. All 0 if it is not fitted."""
@@ -46,22 +43,11 @@ class LinearReadout(nn.Module):
         super().__init__()
         self.register_buffer("weight", torch.zeros(len(READINGS), whitened))
         self.register_buffer("lid_closure", torch.zeros(whitened))
-        self.register_buffer("source_gap", torch.zeros(whitened + 1))
         self.register_buffer("spoken_gap", torch.zeros(articulation + 1))
 
     def forward(self, motion: Tensor) -> Tensor:
         """Compute readings (..., 11), in the units of `READINGS`, of whitened motion (..., K)."""
         return motion @ self.weight.T
-
-    def gap_of(self, source: Tensor) -> float | None:
-        """Return the lip gap of a source frame in cm, at least 0; None if its reading is not fitted.
-
-        Args:
-            source: (K,), the source's latent in the whitened directions, absolute: `Whitening` relative to 0.
-        """
-        if not self.source_gap.any():
-            return None
-        return max(0.0, float(source @ self.source_gap[:-1] + self.source_gap[-1]))
 
     def gap_spoken(self, articulation: Tensor) -> Tensor | None:
         """Return the lip gap (..., T) that speech determines, in cm above closed lips; None if it is not fitted.
