@@ -175,7 +175,8 @@ def old_words(path: Path) -> set[str]:
     for number, line in enumerate(text.splitlines(), 1) if found(WORDS, text, path) else ():
         words |= {f"{number}: {word}" for word in found(WORDS, line, path)}
     if path.suffix == ".py" and found(IDENTIFIERS, text, path):
-        for name in identifiers(ast.parse(text)):
+        names = identifiers(ast.parse(text))
+        for name in names if found(IDENTIFIERS, " ".join(names), path) else ():
             words |= {f"identifier {name}: {word}" for word in found(IDENTIFIERS, name, path)}
     return words
 
