@@ -13,7 +13,7 @@ from PIL import Image
 
 from dubline.framing import crop
 from dubline.framing.crop import Square
-from dubline.models.layers import resize, warp
+from dubline.models.layers import resize
 from dubline.models.stage1.autoencoder import Autoencoder, Fields, Source
 from dubline.models.stage1.frame_decoder import GeneratedPixels
 from dubline.worker.rendering.full_size import compositor, opencv, planes
@@ -80,16 +80,16 @@ def luma_of(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def reference(frame: NDArray[np.uint8], square: Square, fields: Fields) -> list[NDArray[np.uint8]]:
-    """Compose in RGB with torch, as the autoencoder does in training, but for the finest detail of luma.
+    """Compose in RGB with torch, as the autoencoder does in training, but for the finest detail.
 
     Whole frames are converted at the end.
     """
     fields, square = Border(square, *frame.shape[:2])(fields), square.with_margins
-    pixels = torch.from_numpy(crop.cut(frame, square)).permute(2, 0, 1)[None].float() / 127.5 - 1
-    pixels = pixels.expand(len(fields.displacement), -1, -1, -1)
-    source = Source(pixels, pixels, pixels, None, None, None, None)  # type: ignore[arg-type]
+    pixels = np.ascontiguousarray(crop.cut(frame, square).transpose(2, 0, 1), np.float32) / 127.5 - 1
+    enlarger = TorchEnlarger(Patch(pixels, slice(0, square.side), slice(0, square.side), is_luma=True), CPU)
+    warped = enlarger._move(resize(fields.displacement, square.side, square.side))
+    source = Source(warped, warped, warped, None, None, None, None)  # type: ignore[arg-type]
     deformation = type("Mixed", (), {"mixed": fields.displacement})
-    warped = warp(pixels, resize(fields.displacement, square.side, square.side), bicubic=True)
     side = fields.generated.colour.shape[-1]
     small = resize(warped, side, side)
     generated = fields.generated
@@ -97,7 +97,7 @@ def reference(frame: NDArray[np.uint8], square: Square, fields: Fields) -> list[
         levels, levels_moved = (219 / 255 * luma_of((colour + 1) * 127.5) for colour in (generated.colour, small))
         change = finest_detail(levels, levels_moved) - levels
         generated = GeneratedPixels(generated.colour + change * 255 / 219 / 127.5, generated.occlusion)
-    warped, generated = Autoencoder._enlarge(source, small, deformation, generated)  # type: ignore[arg-type]
+    warped, generated = Autoencoder._enlarge(source, warped, deformation, generated)  # type: ignore[arg-type]
     crops = (warped + generated.occlusion * (generated.colour - warped)).permute(0, 2, 3, 1).numpy()
     rows, columns = inside = square.inside(*frame.shape[:2])
     frames = []
