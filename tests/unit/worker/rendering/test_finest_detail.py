@@ -8,7 +8,7 @@ import torch
 
 from dubline.worker.rendering.full_size import opencv
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
-from dubline.worker.rendering.full_size.patch import Patch
+from dubline.worker.rendering.full_size.patch import DOUBLED_MOST_PX, Patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +37,16 @@ def test_detail_that_is_moved_by_half_a_pixel_keeps_its_contrast(implementation:
 
 def test_doubled_pixels_contain_those_of_the_source(noise: np.random.Generator) -> None:
     source = noise.uniform(16, 235, (2, 30, 30)).astype(np.float32)
-    doubled = Patch(source, slice(0, 30), slice(0, 30)).doubled()
+    doubled = Patch(source, slice(0, 30), slice(0, 30), is_luma=True).moved_from()
+    assert doubled.shape == (2, 60, 60)
     assert (doubled[:, ::2, ::2] == source).all()
+
+
+def test_the_memory_of_doubled_pixels_is_bounded() -> None:
+    for side in (DOUBLED_MOST_PX, DOUBLED_MOST_PX + 1, 2 * DOUBLED_MOST_PX):
+        source, whole = np.zeros((1, side, side), np.float32), slice(0, side)
+        moved_from = Patch(source, whole, whole, is_luma=True).moved_from()
+        assert moved_from is source or moved_from.nbytes <= 24e6
 
 
 def test_generated_luma_has_the_finest_detail_of_the_same_in_the_source(noise: np.random.Generator) -> None:

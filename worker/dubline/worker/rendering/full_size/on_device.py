@@ -28,8 +28,8 @@ class TorchEnlarger:
 
     def __init__(self, patch: Patch, device: torch.device) -> None:
         self._rows, self._columns, self._side = patch.rows, patch.columns, patch.side
-        self._is_luma = patch.is_luma
-        self._source = torch.from_numpy(patch.doubled() if patch.is_luma else patch.source).to(device)
+        self._is_luma, self._is_doubled = patch.is_luma, patch.scale > 1
+        self._source = torch.from_numpy(patch.moved_from()).to(device)
 
     def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the device, as `Enlarger` describes."""
@@ -48,7 +48,7 @@ class TorchEnlarger:
     def _move(self, displacement: Tensor) -> Tensor:
         """Move the source's pixels by (B, 2, side, side)."""
         source = self._source.expand(len(displacement), -1, -1, -1)
-        if not self._is_luma:
+        if not self._is_doubled:
             return warp(source, displacement, bicubic=True)
         # Of two pixels the first has the middle of the one that they are made of.
         grid = pixel_middles(self._side, self._side, source.device) + displacement - 0.5 / self._side

@@ -39,10 +39,8 @@ class OpenCvEnlarger:
 
     def __init__(self, patch: Patch) -> None:
         self._patch = patch
-        # Pixels for each pixel of the plane, along one axis.
-        self._scale = 2 if patch.is_luma else 1
-        self._source = patch.doubled() if patch.is_luma else patch.source
-        self._places = np.arange(patch.side, dtype=np.float32) * self._scale
+        self._source = patch.moved_from()
+        self._places = np.arange(patch.side, dtype=np.float32) * patch.scale
 
     def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the CPU, as `Enlarger` describes."""
@@ -66,7 +64,7 @@ class OpenCvEnlarger:
         source, side = self._patch.source, self._patch.side
         moved = np.empty_like(source)
         moved[:, region] = source[:, region]
-        x, y = (Rows(axis * np.float32(self._scale * side / 2), side, cv2.INTER_LINEAR) for axis in displacement)
+        x, y = (Rows(axis * np.float32(self._patch.scale * side / 2), side, cv2.INTER_LINEAR) for axis in displacement)
         columns = _common(columns, slice(min(x.columns.start, y.columns.start), max(x.columns.stop, y.columns.stop)))
         for rows in _bands(range(side)[region]):
             if x.is_zero(rows) and y.is_zero(rows):

@@ -22,6 +22,9 @@ SAME: Final = 40.0
 FAINT: Final = 1.0
 #: Pixels on either side of a middle between two pixels that its value is interpolated from.
 TAPS: Final = 4
+#: Largest side of luma that is doubled, px. Doubled pixels of larger planes would need more than 23 MB, and a face of
+#: that size has little detail of one pixel.
+DOUBLED_MOST_PX: Final = 1_200
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Patch:
     columns: slice
     """Columns of the crop that are inside the frame."""
     is_luma: bool = False
-    """Whether this is luma, of which the finest detail is seen: see `doubled` and `opencv.finest_detail`."""
+    """Whether this is luma, of which the finest detail is seen: see `moved_from` and `opencv.finest_detail`."""
 
     @property
     def side(self) -> int:
@@ -43,7 +46,16 @@ class Patch:
         side: int = self.source.shape[-1]
         return side
 
-    def doubled(self) -> NDArray[np.float32]:
+    @property
+    def scale(self) -> int:
+        """Number of pixels of `moved_from` for each of the plane, along one axis."""
+        return 2 if self.is_luma and self.side <= DOUBLED_MOST_PX else 1
+
+    def moved_from(self) -> NDArray[np.float32]:
+        """Return the pixels that frames sample, (C, scale * side, scale * side)."""
+        return self.source if self.scale == 1 else self._doubled()
+
+    def _doubled(self) -> NDArray[np.float32]:
         """Return the source's pixels with values between them, (C, 2 * side, 2 * side): pixel 2 * i is pixel i."""
         weights = _half_way()
         finer = np.empty((len(self.source), 2 * self.side, 2 * self.side), np.float32)
