@@ -222,7 +222,7 @@ def test_a_killed_helper_delays_its_segment_only(
     def kill() -> None:
         raise KilledError
 
-    dying = with_hook(helper, once(Stage.RENDERING, kill, 6), helps=True)
+    dying = with_hook(helper, once(Stage.RENDERING, kill, 3), helps=True)
 
     def help_and_die() -> None:
         with pytest.raises(KilledError):
@@ -251,7 +251,7 @@ def test_a_killed_owner_is_followed_by_its_helper(
     rendered: list[int],
 ) -> None:
     job = store.jobs.insert(TENANT, long_job)
-    helping = with_hook(helper, once(Stage.RENDERING, lambda: expire(store), 6), helps=True)
+    helping = with_hook(helper, once(Stage.RENDERING, lambda: expire(store), 3), helps=True)
     killed = with_hook(owner, once(Stage.RENDERING, helping.run_next, 2))
     # The owner learns at its next report that it has lost the job, which the helper has finished.
     assert killed.run_next()
