@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from dubline.models.motion.source_gap import SIDE_PX, mouths
 from dubline.training.source_gap.train import Faces, augmented, mouth_region, train
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def frames_with(gaps: torch.Tensor) -> torch.Tensor:
@@ -16,10 +21,12 @@ def frames_with(gaps: torch.Tensor) -> torch.Tensor:
     return frames[:, None].expand(-1, 3, -1, -1)
 
 
-def test_the_gap_of_drawn_mouths_is_learnt_from_few_and_many() -> None:
+def test_the_gap_of_drawn_mouths_is_learnt_from_few_and_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dubline.training.source_gap.train.SAMPLES", 8)
+    monkeypatch.setattr("dubline.training.source_gap.train.WARM_UP_STEPS", 5)
     torch.manual_seed(0)
     kinds = [Faces(mouth_region(frames_with(gaps)), gaps) for gaps in (torch.rand(150), torch.rand(20))]
-    network = train(kinds, steps=60)
+    network = train(kinds, steps=40)
     read = [float(network(frames_with(torch.tensor([gap])) / 127.5 - 1)) for gap in (0.1, 0.9)]
     assert read[0] < 0.35
     assert read[1] > 0.65
