@@ -2,7 +2,8 @@
 PYTHON ?= python3
 # URL of another package index for torch, for example that of its CPU build. Empty: pip's own index.
 TORCH_INDEX ?=
-# Number of pytest processes. Each one starts servers of its own and waits for them, so two processors serve three.
+# Number of pytest processes. Most start servers of their own and wait for them, so two processors serve three of them, but
+# two with unit tests, which wait for nothing.
 WORKERS ?= 3
 MINUTES ?= 10
 SEED ?= 1
@@ -16,7 +17,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/pytest
 # Containers often set it. Each of the many processes would then compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
-PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10
+PARALLEL = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit integration e2e bench long chart cluster evaluate chaos fuzz images-check check lint types imports format hooks
@@ -38,6 +39,7 @@ demo: $(READY) ## run one batch of four jobs end to end; the videos land in out/
 test: $(READY) ## run all tests except those that take minutes
 	$(PYTEST) $(PARALLEL)
 
+unit: WORKERS = 2
 unit: $(READY) ## run the tests that open no socket
 	$(PYTEST) $(PARALLEL) tests/unit
 

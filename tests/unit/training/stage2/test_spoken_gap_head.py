@@ -23,10 +23,10 @@ def windows(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_the_head_learns_the_gap_whatever_the_source_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spoken_gap_head, "LEARNING_RATE", 0.05)
+    monkeypatch.setattr(spoken_gap_head, "LEARNING_RATE", 0.1)
     head = SpokenGapHead(6, CPU)
     first = head.loss(*windows(0)).item()
-    for step in range(120):
+    for step in range(60):
         head.loss(*windows(step)).backward()  # type: ignore[no-untyped-call]
         head.step()
     assert head.loss(*windows(9999)).item() < 0.02 * first
