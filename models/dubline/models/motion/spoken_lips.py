@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SpokenLips:
-    """Determines the lip gap of one source's motion from speech (decision 0052).
+    """Determines the lip gap of one source's motion from speech (decision 0054).
 
     Args:
         readout: of the networks that sample the motion.
