@@ -2,8 +2,8 @@
 PYTHON ?= python3
 # URL of another package index for torch, for example that of its CPU build. Empty: pip's own index.
 TORCH_INDEX ?=
-# Number of pytest processes. Most start servers of their own and wait for them, so two processors serve three of them, but
-# two with unit tests, which wait for nothing.
+# Number of pytest processes. Those that start servers wait for them, so two processors serve three. Unit tests start no
+# server: two processes are faster.
 WORKERS ?= 3
 MINUTES ?= 10
 SEED ?= 1

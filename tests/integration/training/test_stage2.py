@@ -34,6 +34,7 @@ from dubline.training.stage2.latent_alignment import align_latents
 from dubline.training.stage2.lip_check import LipCheck
 from dubline.training.stage2.mixture import clip_probabilities
 from dubline.training.stage2.recipe import Recipe
+from dubline.training.stage2.spoken_gap_head import SpokenGapHead
 from dubline.training.stage2.training_params import TrainingParams, load_stage2, read_training_params
 from dubline.training.stage2.waveform_augmentation import AugmentedSpeech, change_speed
 from dubline.training.stage2.windows import WindowSampler
@@ -159,6 +160,21 @@ def test_windows_with_an_earlier_window_have_sampled_previous_frames(encoded: li
     assert torch.equal(past[2:], batch.previous[2:])
     assert not torch.isclose(past[:2], batch.previous[:2]).all()
     loss_of(diffusion, torch.zeros(16, 2), batch, rollout=diffusion).backward()
+
+
+def test_the_reading_of_the_gap_trains_the_extractor_and_the_head(encoded: list[EncodedClip], trained: Path) -> None:
+    diffusion, windows = ready(encoded, {})
+    head, lips, batch = SpokenGapHead(diffusion.params.audio_width, CPU), torch.randn(16, 2), windows.draw(4)
+
+    def gradient(gap_head: SpokenGapHead | None) -> torch.Tensor:
+        torch.manual_seed(0)
+        loss = loss_of(diffusion.eval(), lips, batch, gap_head=gap_head)
+        (result,) = torch.autograd.grad(loss, [diffusion.articulation_extractor.norm.weight], retain_graph=True)
+        return result
+
+    assert not torch.allclose(gradient(head), gradient(None))
+    # A run trains it: its optimiser has moments.
+    assert torch.load(trained / "stage2.pt", weights_only=True)["companions"]["gap_head"]["optimiser"]["state"]
 
 
 def test_sampled_frames_are_those_before_the_window(

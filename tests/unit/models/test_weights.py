@@ -75,7 +75,7 @@ def test_weights_saved_again_are_the_same_bytes(networks: Networks, tmp_path: Pa
 def test_the_reading_of_the_source_s_gap_is_saved_and_loaded(networks: Networks, tmp_path: Path) -> None:
     assert networks.source_gap is None, "TINY has none"
     torch.manual_seed(0)
-    gap = SourceGap().half().float()
+    gap = SourceGap().half().float().eval()
     save_networks(replace(networks, source_gap=gap), tmp_path)
     loaded = load_networks("tiny", CPU, tmp_path).source_gap
     assert loaded is not None

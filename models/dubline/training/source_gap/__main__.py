@@ -35,7 +35,7 @@ def main() -> None:
     sources = Sources(args.out)
     sources.add_clips(find_clips(args.clips, heldout=False))
     if args.portraits:
-        sources.add_portraits([path for path in sorted(args.portraits.rglob("*")) if path.suffix in SUFFIXES])
+        sources.add_portraits([path for path in sorted(args.portraits.rglob("*")) if path.suffix.lower() in SUFFIXES])
     kinds = sources.kinds()
     save_networks(dataclasses.replace(networks, source_gap=train(kinds, args.steps)), args.weights)
     counts = ", ".join(str(len(kind.gaps)) for kind in kinds)

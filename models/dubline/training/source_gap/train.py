@@ -35,8 +35,6 @@ NOISE: Final = 0.03
 GAIN: Final = (0.85, 1.15)
 GREY_SHARE: Final = 0.2
 BLUR_SHARE: Final = 0.4
-#: Share of the network's features that are left out.
-DROPOUT: Final = 0.2
 
 
 class Faces(NamedTuple):
@@ -68,7 +66,7 @@ def train(kinds: Sequence[Faces], steps: int = STEPS) -> SourceGap:
         warm = min(1.0, (step + 1) / WARM_UP_STEPS)
         optimiser.param_groups[0]["lr"] = LEARNING_RATE * warm * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         pictures, gaps = (torch.cat(column) for column in zip(*map(_drawn, kinds), strict=True))
-        loss = F.smooth_l1_loss(network.read(augmented(pictures), DROPOUT), gaps, beta=LARGE_ERROR_CM)
+        loss = F.smooth_l1_loss(network.read(augmented(pictures)), gaps, beta=LARGE_ERROR_CM)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
