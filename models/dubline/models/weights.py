@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from dubline.models.cpu.autoencoder import compile_cores
+from dubline.models.motion import key_frames
 from dubline.models.motion.lids import open_lids, shut_lids
-from dubline.models.motion.readout import LinearReadout
+from dubline.models.motion.readout import LIPS, LinearReadout
 from dubline.models.motion.source_gap import SourceGap
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
@@ -83,6 +84,18 @@ class Networks:
     def open_lids(self, source: Source, motion: Tensor) -> OpenLids:
         """Take the blinks out of edited motion (T, M) of a source."""
         return open_lids(motion, source.motion, self.diffusion.whitening, self.readout)
+
+    def key_frames(self, source: Source, motion: Tensor, closure: Tensor) -> list[int]:
+        """Choose the frames of a batch of edited motion (T, M) that have to be computed; see `motion.key_frames`.
+
+        Args:
+            source: of batch 1.
+            motion: (T, M).
+            closure: (T,), of the lids.
+        """
+        whitened = self.diffusion.whitening(motion, source.motion)
+        lips = self.readout(whitened)[:, LIPS]
+        return key_frames.choose(whitened.cpu().numpy(), lips.cpu().numpy(), closure.cpu().numpy() > 0)
 
     def to(self, device: torch.device) -> Self:
         """Move all networks to a device."""

@@ -43,9 +43,8 @@ def test_frames_are_those_of_the_worker(networks: Networks, portrait: Portrait) 
     motion = animation.sample_motion(np.zeros(4000, np.float32), 3).float()
     mine = frames_of(animation, motion)
     prepared = prepare(networks, portrait.still, portrait.face_in_still, 0.0, CPU)
-    source = prepared.source.source
-    fields = networks.autoencoder.fields(source, motion, networks.open_lids(source, motion))
-    whole = [to_rgb(one) for one in prepared.compositor.frames([prepared.compositor.enlarge(fields)])]
+    crops = prepared.compositor.enlarge(prepared.source.fields_of(motion))
+    whole = [to_rgb(one) for one in prepared.compositor.frames([crops])]
     square = crop.around(portrait.face_in_still)
     assert np.array_equal(mine, [crop.cut(one, square) for one in whole])
     assert mine.shape[1:] == portrait.picture.shape

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dubline.models.stage1.autoencoder import Fields
 from dubline.models.stage1.frame_decoder import GeneratedPixels
+from dubline.models.stage1.shut_lids import OpenLids
 from dubline.options.render import PRESETS
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class StubAutoencoder:
         assert crop.shape[2] == crop.shape[3]
         return StubSource(crop, crop)
 
-    def fields(self, source: StubSource, motion: Tensor, _open_lids: Tensor) -> Fields:
+    def fields(self, source: StubSource, motion: Tensor, _open_lids: OpenLids) -> Fields:
         count, shifts = len(motion), motion[:, 0].round() * 2 / source.network_frame.shape[-1]
         displacement = torch.stack((torch.zeros(count), -shifts), dim=1)[..., None, None].expand(-1, -1, 32, 32)
         return Fields(displacement, GeneratedPixels(torch.zeros(count, 3, 64, 64), torch.zeros(count, 1, 64, 64)))
@@ -56,7 +57,8 @@ class StubModels:
             preset=SimpleNamespace(size_px=128, fps=FPS, sample_rate_hz=RATE_HZ, render_batch=8),
             autoencoder=StubAutoencoder(),
             diffusion=None,
-            open_lids=lambda _source, motion: motion,
+            open_lids=lambda _source, motion: OpenLids(motion, torch.zeros(len(motion))),
+            key_frames=lambda _source, motion, _closure: [*range(len(motion))],
             can_blink=lambda _source: True,
             sha256="0" * 64,
         )

@@ -17,6 +17,8 @@ from dubline.models.stage1.mouth_eye_refiner import MouthEyeRefiner
 from dubline.models.stage1.source_encoder import AppearanceExtractor, SourceEncoder, SourceFeatures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dubline.models.presets import AutoencoderParams
     from dubline.models.stage1.shut_lids import OpenLids
 
@@ -61,6 +63,29 @@ class Fields(NamedTuple):
     """(B, 2, h, w), x then y, in half sides: how the source's pixels move."""
     generated: GeneratedPixels
     """Pixels that the source does not show, at side S."""
+
+    def interpolated(self, keys: Sequence[int]) -> Fields:
+        """Fill in the frames between key frames, linearly.
+
+        Args:
+            keys: indices of the B frames in a batch, ascending, of which the first is 0.
+
+        Returns:
+            All frames up to the last key frame; these are unchanged.
+        """
+        if len(keys) == keys[-1] + 1:
+            return self
+        at = torch.arange(keys[-1] + 1)
+        known = torch.tensor(keys)
+        after = torch.searchsorted(known, at)
+        before = (after - 1).clamp_min(0)
+        share = (at - known[before]) / (known[after] - known[before]).clamp_min(1)
+
+        def filled(field: Tensor) -> Tensor:
+            shares = share.to(field)[:, None, None, None]
+            return torch.lerp(field[before], field[after], shares)
+
+        return Fields(filled(self.displacement), GeneratedPixels(*map(filled, self.generated)))
 
 
 class Rendering(NamedTuple):

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from dubline.models.layers import resize, warp
 from dubline.models.presets import TINY
-from dubline.models.stage1.autoencoder import Autoencoder, Source
+from dubline.models.stage1.autoencoder import Autoencoder, Fields, Source
+from dubline.models.stage1.frame_decoder import GeneratedPixels
 
 if TYPE_CHECKING:
     from dubline.models.weights import Networks
@@ -114,3 +115,16 @@ def test_generated_areas_keep_the_finest_detail_of_the_source() -> None:
 
     assert fine(frame) > 0.5 * fine(source.frame)
     assert fine(frame) > 2 * fine(smooth)
+
+
+def test_frames_between_key_frames_are_interpolated() -> None:
+    torch.manual_seed(0)
+    known = Fields(torch.rand(3, 2, 4, 4), GeneratedPixels(torch.rand(3, 3, 8, 8), torch.rand(3, 1, 8, 8)))
+    whole = known.interpolated([0, 3, 4])
+    for few, all_frames in zip(
+        (known.displacement, *known.generated), (whole.displacement, *whole.generated), strict=True
+    ):
+        assert torch.equal(all_frames[[0, 3, 4]], few)
+        torch.testing.assert_close(all_frames[1], (2 * few[0] + few[1]) / 3)
+        torch.testing.assert_close(all_frames[2], (few[0] + 2 * few[1]) / 3)
+    assert known.interpolated([0, 1, 2]) is known

@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from dubline.models.layers import resize
 from dubline.models.precision import bf16_autocast
 from dubline.models.sampling import Speech, sample_motion
+from dubline.models.stage1.shut_lids import OpenLids
 from dubline.options.render import DEFAULT_CONTROLS, MotionControls
 
 if TYPE_CHECKING:
@@ -138,9 +139,18 @@ class PreparedSource:
             frames: one of `batches`.
         """
         latents = np.array(np.load(motion, mmap_mode="r")[frames.start : frames.stop], dtype=np.float32)
-        moved = torch.from_numpy(latents).to(self.device)
+        return self.fields_of(torch.from_numpy(latents))
+
+    @torch.inference_mode()
+    def fields_of(self, motion: Tensor) -> Fields:
+        """Compute one batch of sampled motion (T, M) in fp32: its key frames, and the others from them."""
+        networks, source = self.networks, self.source
+        moved = motion.to(self.device)
+        lids = networks.open_lids(source, moved)
+        keys = networks.key_frames(source, moved, lids.closure)
+        lids = OpenLids(lids.motion[keys], lids.closure[keys])
         with bf16_autocast(self.device):
-            return self.networks.autoencoder.fields(self.source, moved, self.networks.open_lids(self.source, moved))
+            return networks.autoencoder.fields(source, moved[keys], lids).interpolated(keys)
 
 
 def _network_frame(networks: Networks, crop: NDArray[np.uint8], device: torch.device) -> Tensor:

@@ -12,7 +12,7 @@ from dubline.framing import crop
 from dubline.models.precision import bf16_autocast
 from dubline.models.sampling import sample_motion
 from dubline.options.render import DEFAULT_CONTROLS, MotionControls
-from dubline.worker.rendering import portrait
+from dubline.worker.rendering import device, portrait
 from dubline.worker.rendering.full_size.planes import MATRIX
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dubline.framing.crop import Square
     from dubline.framing.face import FaceBox
-    from dubline.models.stage1.autoencoder import Source
+    from dubline.models.stage1.autoencoder import Fields, Source
     from dubline.models.weights import Networks
 
 #: RGB of luma and chroma, the inverse of the encoder's conversion: (3, 4), the last column is the offset.
@@ -47,6 +47,8 @@ class Animation:
         else:
             self._portrait = portrait.prepare(networks, picture, face, 0.0, self._device)
             self._shown = crop.around(face)
+        side = self._shown.side if self._shown else len(picture)
+        self._batch = device.render_batch(networks.preset.render_batch, self._device, side)
 
     @property
     def source(self) -> Source:
@@ -81,15 +83,18 @@ class Animation:
 
         Args:
             motion: of this picture.
-            blinks: the motion is of `sample_motion`, so that its lids move by blinks only.
+            blinks: the motion is of `sample_motion`, so that its lids move by blinks only and frames between key
+                frames are interpolated as in the worker. Otherwise all are computed.
         """
-        for latents in motion.float().split(self._networks.preset.render_batch):
-            with bf16_autocast(self._device):
-                lids = self._networks.open_lids(self.source, latents) if blinks else None
-                fields = self._networks.autoencoder.fields(self.source, latents, lids)
-            compositor = self._portrait.compositor
+        compositor = self._portrait.compositor
+        for latents in motion.float().split(self._batch):
+            fields = self._portrait.source.fields_of(latents) if blinks else self._computed(latents)
             frames = compositor.frames([compositor.enlarge(fields)])
             yield np.stack([self._square(to_rgb(frame)) for frame in frames])
+
+    def _computed(self, latents: Tensor) -> Fields:
+        with bf16_autocast(self._device):
+            return self._networks.autoencoder.fields(self.source, latents)
 
     def _square(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return frame if self._shown is None else crop.cut(frame, self._shown)
