@@ -1,1 +1,1 @@
-"""Inference on CPUs without bf16 matrix units: the convolutions run in ncnn (ADR 0047, 0057)."""
+"""Inference on CPUs without bf16 matrix units: the convolutions run in ncnn (ADR 0047)."""

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from dubline.models.cpu.core_process import Layers
 from dubline.models.cpu.graph import record
 from dubline.models.cpu.pool import ProcessPool
-from dubline.models.cpu.shapes import Layers, Shapes
+from dubline.models.cpu.shapes import Shapes
 from dubline.models.layers import WithCore
 
 if TYPE_CHECKING:

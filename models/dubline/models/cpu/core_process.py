@@ -11,14 +11,30 @@ from __future__ import annotations
 import mmap
 import sys
 import tempfile
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
 import ncnn
 
-from dubline.models.cpu import silu_layers
-from dubline.models.cpu.shapes import Layers, Shape, frame_bytes
+from dubline.models.cpu.shapes import Shape, Shapes, frame_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """A core in ncnn's format."""
+
+    text: str
+    """The layers."""
+    weights: bytes
+    """Of all layers, in their order."""
+    inputs: list[str]
+    """Names of the blobs of the inputs."""
+    outputs: list[str]
+    """Names of the blobs of the outputs."""
+    shapes: Shapes
+    """Of inputs and outputs."""
 
 
 class Core:
@@ -45,7 +61,6 @@ class Core:
         options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
         options.use_bf16_packed = options.use_bf16_storage = False
         net.opt = options
-        silu_layers.register(net)
         # ncnn would not copy weights that it reads from memory.
         with tempfile.TemporaryDirectory() as folder:
             text, weights = Path(folder) / "layers", Path(folder) / "weights"

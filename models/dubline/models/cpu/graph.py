@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dubline.models.cpu.shapes import GROUP_NORM_SILU, SILU
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -29,9 +27,6 @@ DIRECT: Final = 1 << 5 | 1 << 6
 #: Numbers of operations in a BinaryOp layer.
 ADD: Final = 0
 MULTIPLY: Final = 2
-
-#: A layer: kind, blobs that it reads, blobs that it writes, parameters.
-Line = tuple[str, list[str], list[str], str]
 
 _ops = torch.ops.aten
 
@@ -50,7 +45,7 @@ class Graph(TorchDispatchMode):
     def __init__(self, inputs: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.weights: list[bytes] = []
-        self._lines: list[Line] = []
+        self._lines: list[tuple[str, list[str], list[str], str]] = []
         self._blobs: dict[int, str] = {}
         # A tensor that is freed could give its id to another one.
         self._alive: list[Tensor] = []
@@ -67,7 +62,7 @@ class Graph(TorchDispatchMode):
             results: of the network; `outputs` are the names of their blobs.
         """
         self.outputs = self._names(results)
-        lines = self._with_splits(self._with_activations())
+        lines = self._with_splits()
         blobs = sum(len(tops) for _, _, tops, _ in lines)
         rows = [
             f"{kind} layer{number} {len(bottoms)} {len(tops)} {' '.join([*bottoms, *tops])} {parameters}".rstrip()
@@ -125,36 +120,20 @@ class Graph(TorchDispatchMode):
     def _names(self, tensors: Sequence[Tensor]) -> list[str]:
         return [self._blobs[id(tensor)] for tensor in tensors]
 
-    def _with_activations(self) -> list[Line]:
-        """Return the layers, with group norm and SiLU in one where nothing else reads what is normalised."""
-        readers = self._readers(self._lines)
-        lines: list[Line] = []
-        for kind, bottoms, tops, parameters in self._lines:
-            before = lines[-1] if lines else None
-            normalised = before is not None and before[0] == "GroupNorm" and before[2] == bottoms
-            if before and kind == SILU and normalised and len(readers[bottoms[0]]) == 1:
-                lines[-1] = (GROUP_NORM_SILU, before[1], tops, before[3])
-            else:
-                lines.append((kind, bottoms, tops, parameters))
-        return lines
-
-    def _readers(self, lines: list[Line]) -> dict[str, list[list[str]]]:
+    def _with_splits(self) -> list[tuple[str, list[str], list[str], str]]:
         readers: dict[str, list[list[str]]] = {}
-        for bottoms in (*(line[1] for line in lines), self.outputs):
+        for bottoms in (*(line[1] for line in self._lines), self.outputs):
             for bottom in bottoms:
                 readers.setdefault(bottom, []).append(bottoms)
-        return readers
-
-    def _with_splits(self, read: list[Line]) -> list[Line]:
-        readers, lines = self._readers(read), []
-        for kind, bottoms, tops, parameters in read:
+        lines = []
+        for kind, bottoms, tops, parameters in self._lines:
             lines.append((kind, bottoms, tops, parameters))
             for top in tops:
                 lines += _split(top, readers.get(top, []))
         return lines
 
 
-def _split(blob: str, readers: list[list[str]]) -> list[Line]:
+def _split(blob: str, readers: list[list[str]]) -> list[tuple[str, list[str], list[str], str]]:
     """Give every reader of a blob its own copy."""
     if len(readers) < 2:  # noqa: PLR2004 - one reader needs no copy
         return []
@@ -269,7 +248,7 @@ TRANSLATIONS: Final[dict[Any, Callable[..., None]]] = {
     _ops.addmm.default: _linear,
     _ops.native_group_norm.default: _group_norm,
     _ops._prelu_kernel.default: _prelu,  # noqa: SLF001 - torch's name of PReLU
-    _ops.silu.default: _unary(SILU),
+    _ops.silu.default: _unary("Swish"),
     _ops.sigmoid.default: _unary("Sigmoid"),
     _ops.add.Tensor: _binary(ADD),
     _ops.mul.Tensor: _binary(MULTIPLY),

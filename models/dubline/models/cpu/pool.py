@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from dubline.models.cpu.shapes import Layers, Shape
+    from dubline.models.cpu.core_process import Layers
+    from dubline.models.cpu.shapes import Shape
 
 
 class _CoreProcess:

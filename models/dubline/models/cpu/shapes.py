@@ -1,7 +1,4 @@
-"""A core as a process sends it to its child, and where its tensors lie in memory that both share.
-
-Imports no library.
-"""
+"""Where the tensors of a core lie in memory that a process shares with its child. Imports no torch and no numpy."""
 
 from __future__ import annotations
 
@@ -12,10 +9,6 @@ from typing import Final
 #: Most frames of one request.
 MOST_FRAMES: Final = 8
 FLOAT_BYTES: Final = 4
-
-#: Names of layers that `silu_layers` adds to ncnn's. The second one has parameters and weights of `GroupNorm`.
-SILU: Final = "SiLU"
-GROUP_NORM_SILU: Final = "GroupNormSiLU"
 
 Shape = tuple[int, ...]
 
@@ -47,22 +40,6 @@ class Shapes:
             parts.append(memory[start:end])
             start = end
         return parts[: len(self.inputs)], parts[len(self.inputs) :]
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """A core in ncnn's format."""
-
-    text: str
-    """The layers."""
-    weights: bytes
-    """Of all layers, in their order."""
-    inputs: list[str]
-    """Names of the blobs of the inputs."""
-    outputs: list[str]
-    """Names of the blobs of the outputs."""
-    shapes: Shapes
-    """Of inputs and outputs."""
 
 
 def frame_bytes(shape: Shape) -> int:

@@ -34,7 +34,6 @@ LIBRARIES: Final = (
     "einops",
     "ffmpeg-python",
     "imageio-ffmpeg",
-    "llvmlite",
     "mamba-ssm",
     "ncnn",
     "numpy",
