@@ -1,26 +1,34 @@
 """Python processes that are forked from one process: a new interpreter takes seconds to import the service.
 
-Run as `python -m tests.forks FD`, it is the process that forks the parts of `dubline up`, with more imports.
+In a parallel run it is a fork of the process that has collected the tests, so it has imported most already. Else it is
+started as `python -m tests.forks FD`. It is the process that forks the parts of `dubline up`, with more imports.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
+import logging
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Self
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from dubline.embedded import child, fork_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
 PYTHON = [sys.executable, "-m"]
@@ -64,16 +72,14 @@ class Shared:
     """One process that forks for all processes of a parallel run, which are forks of the one that creates this."""
 
     def __init__(self) -> None:
-        self.requests, self.theirs = connection()
-        # Kept where it was started, and not waited for: other processes still use it.
-        self.process: subprocess.Popen[bytes] | None = None
-        self._first, full = os.pipe()
-        os.write(full, b"1")
-        os.close(full)
+        self.requests, self._theirs = connection()
 
-    def is_first(self) -> bool:
-        """Return whether the caller is the first of all processes, which has to start the process that forks."""
-        return bool(os.read(self._first, 1))
+    def fork(self) -> None:
+        """Start the process that forks, as a fork of this one. It ends once no process has the connection any more."""
+        if os.fork() == 0:
+            self.requests.close()
+            _end(lambda: _serve_later(self._theirs))
+        self._theirs.close()
 
 
 class Forks:
@@ -83,25 +89,20 @@ class Forks:
     shared: ClassVar[Shared | None] = None
 
     def __enter__(self) -> Self:
-        if self.shared is None:
-            self._requests, theirs = connection()
-            self._process = self._started(theirs)
-        else:
-            self._requests, theirs = self.shared.requests, self.shared.theirs
-            if self.shared.is_first():
-                self.shared.process = self._started(theirs)
-        theirs.close()
+        if self.shared is not None:
+            self._requests = self.shared.requests
+            return self
+        self._requests, theirs = connection()
+        with theirs:
+            fd = theirs.fileno()
+            command = [*PYTHON, "tests.forks", str(fd)]
+            self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[fd])
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.shared is None:
             self._requests.close()
             self._process.wait()
-
-    @staticmethod
-    def _started(theirs: socket.socket) -> subprocess.Popen[bytes]:
-        command = [*PYTHON, "tests.forks", str(theirs.fileno())]
-        return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
 
     def start(
         self, argv: Sequence[str], environ: Mapping[str, str], log: IO[Any], out: IO[Any] | None = None, cwd: str = ""
@@ -147,5 +148,54 @@ def children(process: Forked | subprocess.Popen[bytes]) -> list[int]:
     return [int(child) for path in listing for child in path.read_text().split()]
 
 
+def _serve_later(requests: socket.socket) -> None:
+    """Wait for the first request, because many runs have none, then import the modules and fork."""
+    os.chdir(ROOT)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    # What pytest has replaced. A fork has files of its own behind the same descriptors.
+    sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
+    sys.unraisablehook, threading.excepthook = sys.__unraisablehook__, threading.__excepthook__
+    logging.getLogger().handlers.clear()
+    warnings.resetwarnings()
+    for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+        warnings.simplefilter("ignore", category)
+    select.select([requests], [], [])
+    _serve(requests.detach())
+
+
+def _serve(requests: int) -> None:
+    import boto3  # noqa: PLC0415 - every process of the tests imports this file
+    from botocore.loaders import JSONFileLoader  # noqa: PLC0415
+
+    # boto parses its description of S3 in every process, and again in every session.
+    parsed = functools.cache(JSONFileLoader().load_file)
+    JSONFileLoader.load_file = lambda _, file_path: parsed(file_path)  # type: ignore[method-assign]
+    boto3.session.Session().client("s3", region_name="us-east-1")
+    fork_server.main(requests, (PRELOADED,))
+
+
+def _end(work: Callable[[], None]) -> NoReturn:
+    """Do something and exit as an interpreter does at its end, but leave its memory to the kernel."""
+    code: object = 1
+    try:
+        work()
+        code = 0
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:  # noqa: BLE001 - the interpreter also prints any error
+        traceback.print_exc()
+    finally:
+        if not isinstance(code, int | None):
+            sys.stderr.write(f"{code}\n")
+            code = 1
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)
+
+
 if __name__ == "__main__":
-    fork_server.main(int(sys.argv[1]), (PRELOADED,))
+    _end(lambda: _serve(int(sys.argv[1])))

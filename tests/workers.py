@@ -70,6 +70,10 @@ def _serve(server: socket.socket, ended: int, arguments: Sequence[str | os.PathL
     if not _collect(arguments) or len([*Path("/proc/self/task").iterdir()]) > 1:
         # A file that failed would count as imported in the forks, and a lock of another thread would never be released.
         os._exit(1)
+    from tests.forks import Forks  # noqa: PLC0415
+
+    assert Forks.shared is not None
+    Forks.shared.fork()
     # An interrupt of the terminal is for the forks; the controller ends this process. Few forks: none is waited for.
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     while ended not in select.select([server, ended], [], [])[0]:
