@@ -6,17 +6,18 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.forks import PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.forks import Forks
 
 CONTENT = b"0123456789"
 INTERRUPTED = 130
@@ -66,7 +67,7 @@ def url(silent_bucket: socket.socket) -> Iterator[str]:
 
 @pytest.mark.parametrize("command", ["batch", "submit"])
 def test_an_interrupt_during_an_upload_ends_the_command(
-    url: str, silent_bucket: socket.socket, tmp_path: Path, command: str
+    url: str, silent_bucket: socket.socket, forks: Forks, tmp_path: Path, command: str
 ) -> None:
     for name in ("face.jpg", "hello.mp3"):
         (tmp_path / name).write_bytes(CONTENT)
@@ -75,25 +76,21 @@ def test_an_interrupt_during_an_upload_ends_the_command(
         "batch": ["batch", "rows.jsonl", "--out", "my videos"],
         "submit": ["submit", "--portrait", "face.jpg", "--speech", "hello.mp3"],
     }[command]
-    with subprocess.Popen(
-        [sys.executable, "-m", "dubline.client", *words],
-        cwd=tmp_path,
-        env={**os.environ, "DUBLINE_URL": url, "DUBLINE_API_KEY": "key"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            silent_bucket.settimeout(60)
-            connection, _ = silent_bucket.accept()
-            with connection:
-                received = b""
-                while not received.endswith(CONTENT):
-                    received += connection.recv(1000)
-                process.send_signal(signal.SIGINT)
-                _, error = process.communicate(timeout=ENDS_WITHIN_S)
-        finally:
-            process.kill()
-    assert process.returncode == INTERRUPTED
+    environ = {**os.environ, "DUBLINE_URL": url, "DUBLINE_API_KEY": "key"}
+    log = tmp_path / "log"
+    with log.open("wb") as file, (tmp_path / "out").open("wb") as out:
+        process = forks.start([*PYTHON, "dubline.client", *words], environ, file, out, str(tmp_path))
+    try:
+        silent_bucket.settimeout(60)
+        connection, _ = silent_bucket.accept()
+        with connection:
+            received = b""
+            while not received.endswith(CONTENT):
+                received += connection.recv(1000)
+            process.send_signal(signal.SIGINT)
+            code = process.wait(ENDS_WITHIN_S)
+    finally:
+        process.kill()
+    assert code == INTERRUPTED
     again = "dubline batch rows.jsonl --out 'my videos'" if command == "batch" else f"dubline {' '.join(words)}"
-    assert error == f"Interrupted.\nTo continue:\n{again}\n"
+    assert log.read_text() == f"Interrupted.\nTo continue:\n{again}\n"

@@ -6,13 +6,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.forks import PYTHON
 from tests.integration.cluster.double.server import Fault
 from tests.integration.conftest import wait_until
 
@@ -22,12 +21,13 @@ from dubline.orchestration.domain.events import Cursor, EventKind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.forks import Forks
     from tests.integration.cluster.double.server import Double
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.settings import DatabaseSettings
 
-COMMAND = (sys.executable, "-m", "dubline.orchestration", "scale")
+COMMAND = [*PYTHON, "dubline.orchestration", "scale"]
 POOL = {"name": "gpu", "presets": ["base"], "ceiling": 2, "floor": 1, "cold_start_s": 0}
 WITHIN_S = 60.0
 
@@ -61,13 +61,19 @@ def test_without_a_pool_or_a_cluster_it_ends_with_2(
 
 
 def test_it_waits_for_the_lock_and_ends_while_a_call_hangs(
-    environment: dict[str, str], store: Store, double: Double, deploy: Callable[..., str], tmp_path: Path
+    environment: dict[str, str],
+    store: Store,
+    double: Double,
+    deploy: Callable[..., str],
+    forks: Forks,
+    tmp_path: Path,
 ) -> None:
     name = deploy()
     environment["DUBLINE_SCALING_POOLS"] = json.dumps([POOL | {"deployment": name}])
     environment["DUBLINE_SCALING_LIVENESS_FILE"] = str(tmp_path / "alive")
     before = len(double.calls)
-    process = subprocess.Popen(COMMAND, env=environment, stderr=subprocess.DEVNULL)
+    with (tmp_path / "log").open("wb") as log:
+        process = forks.start(COMMAND, environment, log)
     try:
         with store.lock(LOCK) as acquired:
             assert acquired

@@ -1,8 +1,8 @@
 # ruff: noqa: PLR0913, PLR0917 - a test takes the fixtures it needs
 """Workers as deployed: two processes each, wake-ups from a real broker, stopped and killed by signals.
 
-Workers are forked, see `forks`, and so are the children of light and tiny ones. Children of the others, and the workers
-of the last two tests, are new interpreters.
+Workers are forked, see `forks`, and so are the children of light and tiny ones. Children of the others, and the worker
+of the last test, are new interpreters.
 """
 
 from __future__ import annotations
@@ -368,13 +368,11 @@ def test_a_sick_worker_quarantines_itself_and_tries_again(
 
 
 def test_a_renderer_without_its_networks_stops_and_logs_why(
-    environment: dict[str, str], log: Path, tmp_path: Path
+    environment: dict[str, str], forks: Forks, tmp_path: Path
 ) -> None:
-    wrong = environment | {"DUBLINE_WORKER_PRESETS": "gigantic"}
-    with log.open("wb") as file:
-        done = subprocess.run(RENDERER, env=wrong, stderr=file, timeout=WITHIN_S, check=False)
-    assert done.returncode == UNPREPARED, log.read_text()
-    (line,) = [line for line in log.read_text().splitlines() if "worker_not_prepared" in line]
+    done = forks.run(RENDERER, environment | {"DUBLINE_WORKER_PRESETS": "gigantic"}, WITHIN_S)
+    assert done.returncode == UNPREPARED, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "worker_not_prepared" in line]
     assert "gigantic" in line
     assert list((tmp_path / "work").iterdir()) == []
     assert not (tmp_path / "alive").exists()
