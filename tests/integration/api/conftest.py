@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.testclient import TestClient
-from tests.integration.conftest import free_port
 from tests.integration.orchestration.rows import ready_upload
+from tests.servers import free_port
 
 from dubline.api.app import create_app
 from dubline.api.services import Services

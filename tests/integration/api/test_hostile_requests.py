@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from benchmarks.hostile import Target, bodies
 from tests.integration.api.conftest import environment_of
-from tests.integration.conftest import wait_until
+from tests.integration.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 from tests.forks import PYTHON
-from tests.integration.conftest import wait_until
+from tests.integration.waiting import wait_until
 
 from dubline.orchestration.queue import RENDER
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.forks import PYTHON
 from tests.integration.cluster.double.server import Fault
-from tests.integration.conftest import wait_until
+from tests.integration.waiting import wait_until
 
 from dubline.orchestration.commands.scale import LOCK, scale
 from dubline.orchestration.domain.events import Cursor, EventKind

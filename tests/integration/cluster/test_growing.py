@@ -18,9 +18,9 @@ from tests.forks import PYTHON, Forked, Forks
 from tests.integration.cluster.conftest import NAMESPACE
 from tests.integration.cluster.double.controller import Controller
 from tests.integration.cluster.node import Node
-from tests.integration.conftest import wait_until
 from tests.integration.orchestration.conftest import PORTRAIT, speech_facts
 from tests.integration.orchestration.rows import column
+from tests.integration.waiting import wait_until
 
 from dubline.orchestration.database.store.attempts.rescue import rescue_expired
 from dubline.orchestration.database.store.transaction import transaction

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes import client
 from tests.integration.cluster.conftest import manifest
-from tests.integration.conftest import wait_until
+from tests.integration.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

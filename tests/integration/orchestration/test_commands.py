@@ -14,9 +14,9 @@ import pytest
 import redis
 import structlog
 from tests.forks import PYTHON, Forked, Forks
-from tests.integration.conftest import wait_until
 from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import pass_time
+from tests.integration.waiting import wait_until
 
 from dubline.orchestration.__main__ import _execute, _parser
 from dubline.orchestration.commands import database as commands

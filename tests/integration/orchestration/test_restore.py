@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from tests.integration.conftest import postgres_program
 from tests.integration.orchestration.rows import change, column, pass_time
+from tests.integration.postgres import program
 
 from dubline.orchestration.__main__ import _execute, _parser
 from dubline.orchestration.database.store import Store
@@ -90,9 +90,9 @@ def copy(before: Before, database: DatabaseSettings, environment: dict[str, str]
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
     dump = str(tmp_path / "dump")
-    subprocess.run([postgres_program("pg_dump"), "--format=custom", f"--file={dump}", url], check=True)
+    subprocess.run([program("pg_dump"), "--format=custom", f"--file={dump}", url], check=True)
     target = f"--dbname={server}/{name}"
-    subprocess.run([postgres_program("pg_restore"), "--no-owner", "--exit-on-error", target, dump], check=True)
+    subprocess.run([program("pg_restore"), "--no-owner", "--exit-on-error", target, dump], check=True)
     environment["DUBLINE_DATABASE_URL"] = f"{server}/{name}".replace("postgresql:", "postgresql+psycopg:")
     try:
         settings = database.model_validate({"url": environment["DUBLINE_DATABASE_URL"]})

@@ -21,11 +21,12 @@ from uuid import UUID
 
 import pytest
 from tests.forks import PYTHON, Forked, Forks, children
-from tests.integration.conftest import free_port, wait_until
 from tests.integration.orchestration.rows import change
+from tests.integration.waiting import wait_until
 from tests.integration.worker import light, tiny
 from tests.integration.worker.conftest import Send, child_of, expire
 from tests.integration.worker.light import began, open_gates
+from tests.servers import free_port
 from tests.unit.worker import media_files
 
 from dubline.models.presets import TINY as TINY_PRESET

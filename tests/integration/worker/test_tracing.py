@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.testclient import TestClient
-from tests.integration.conftest import free_port
+from tests.servers import free_port
 
 from dubline.api.app import create_app
 from dubline.api.services import Services

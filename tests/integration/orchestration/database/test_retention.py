@@ -4,8 +4,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.integration.conftest import wait_until
 from tests.integration.orchestration.rows import change, column, pass_time, pending_deletion
+from tests.integration.waiting import wait_until
 
 from dubline.orchestration.database.store.accounts import tenants
 from dubline.orchestration.database.store.deletion import upload_life

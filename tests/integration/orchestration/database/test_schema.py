@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
-from tests.integration.conftest import wait_until
+from tests.integration.waiting import wait_until
 
 from dubline.options.render import MotionControls
 from dubline.orchestration.database.migrations import latest

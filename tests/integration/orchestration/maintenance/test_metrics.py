@@ -6,8 +6,8 @@ from urllib.request import urlopen
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry
-from tests.integration.conftest import free_port
 from tests.integration.orchestration.rows import change
+from tests.servers import free_port
 
 from dubline.orchestration import metrics
 from dubline.orchestration.database.store import Store

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
-from tests.integration.conftest import wait_until
+from tests.integration.waiting import wait_until
 
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import BrokerUnavailableError, StorageUnavailableError
