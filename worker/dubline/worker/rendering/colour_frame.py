@@ -1,6 +1,7 @@
 """The colours of a source: networks see them as in their training, and generated pixels are converted back to them.
 
-Without it a black-and-white portrait gets a coloured mouth, and a dark one bright teeth.
+Without it a black-and-white portrait gets a coloured mouth, and a dark one bright teeth. The lids of an engraving stay
+open.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 import cv2
 import numpy as np
 
+from dubline.worker.rendering import local_contrast
 from dubline.worker.rendering.full_size.planes import MATRIX
 
 if TYPE_CHECKING:
@@ -60,13 +62,16 @@ class ColourFrame:
     """Smallest and largest luma of a generated pixel."""
     skin: tuple[float, float] = (1.0, 0.0)
     """Luma above black and blue difference of the median pixel of the face, the latter at most 0."""
+    contrast: float = 1.0
+    """Share of its local contrast with which the networks see the source. What they generate has no more than that."""
 
     @classmethod
     def of(cls, crop: NDArray[np.uint8]) -> Self:
         """Measure the face in a crop, (side, side, 3) uint8 RGB."""
         rows, columns = (slice(*(round(share * len(crop)) for share in part)) for part in FACE)
         step = math.ceil((rows.stop - rows.start) / MEASURED_PX)
-        face = crop[rows, columns][::step, ::step]
+        whole = crop[rows, columns]
+        face = whole[::step, ::step]
         planes = cv2.transform(face.astype(np.float32), MATRIX).reshape(-1, 3) - BLACK
         luma, chroma = planes[:, 0], planes[:, 1:]
         gain = float(np.clip(np.percentile(luma, 99) / EXPOSED, 0.05, 1))
@@ -84,12 +89,16 @@ class ColourFrame:
             float(np.clip((free - GREY) / (COLOURED - GREY), 0, 1)),
             _pair(np.percentile(luma, RANGE) + BLACK[0]),
             (max(float(np.median(luma)), 1.0), min(float(np.median(chroma[:, 0])), 0.0)),
+            local_contrast.reduction(whole, len(crop), gain),
         )
 
     def normalised(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the pixels that the networks see, (side, side, 3) uint8 RGB."""
-        if self.gain == 1 and self.tint == (0, 0):
-            return crop
+        pixels = crop if self.gain == 1 and self.tint == (0, 0) else self._lit(crop)
+        return pixels if self.contrast == 1 else local_contrast.reduced(pixels, self.contrast)
+
+    def _lit(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a crop in the light of an ordinary picture."""
         to_planes = MATRIX[:, :3].astype(np.float64)
         light = np.eye(3)
         light[1:, 0] = np.negative(self.tint)
