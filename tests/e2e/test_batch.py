@@ -28,7 +28,7 @@ HALF_WAY = {"sampling", "rendering"}
 def wall(tmp_path: Path) -> Path:
     """A picture without a face."""
     path = tmp_path / "wall.png"
-    Image.linear_gradient("L").resize((512, 512)).save(path)
+    Image.linear_gradient("L").resize((64, 64)).save(path)
     return path
 
 

@@ -96,11 +96,11 @@ def _pictures(portrait: Image.Image) -> Iterator[Upload]:
         yield Upload(f"first bytes of a {name}", "portrait", data[:16], "media_truncated")
         yield Upload(f"{name} with an archive after it", "portrait", data + _zip(b"x"), "")
         yield Upload(f"{name} as speech", "speech", data, "not_audio")
-        flat = _saved(Image.new("RGB", (200, 200), "teal"), name)
+        flat = _saved(Image.new("RGB", (64, 64), "teal"), name)
         yield Upload(f"{name} without a face", "portrait", flat, "no_face")
         yield Upload(f"{name} of a dot", "portrait", _saved(Image.new("RGB", (1, 1)), name), "image_too_small")
     bomb = zlib.compress(bytes(20_000_000))
-    data = _png(200, 200) + struct.pack(">I", len(bomb)) + b"IDAT" + bomb + bytes(4)
+    data = _png(64, 64) + struct.pack(">I", len(bomb)) + b"IDAT" + bomb + bytes(4)
     yield Upload("PNG with too many pixels in its data", "portrait", data, "no_face")
     text = b"a\0\0" + zlib.compress(bytes(70_000_000))
     chunk = b"zTXt" + text

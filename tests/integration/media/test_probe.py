@@ -55,7 +55,7 @@ def bad_files(folder: Path, astronaut: Image.Image) -> dict[str, tuple[bytes, Up
     return {
         "empty_upload": (b"", PORTRAIT),
         "not_an_image": (b"a letter", PORTRAIT),
-        "no_face": (png(Image.new("RGB", (300, 300), "teal")), PORTRAIT),
+        "no_face": (png(Image.new("RGB", (64, 64), "teal")), PORTRAIT),
         "image_too_small": (png(Image.new("RGB", (1, 1))), PORTRAIT),
         "image_too_large": (png(Image.new("1", (9000, 9000))), PORTRAIT),
         "media_truncated": (png(astronaut)[:100_000], PORTRAIT),
