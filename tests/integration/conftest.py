@@ -82,11 +82,16 @@ def opened(database: DatabaseSettings) -> Iterator[Store]:
         yield store
 
 
+def empty(store: Store) -> None:
+    """Delete all rows."""
+    with transaction(store._engine) as session:
+        session.execute(EMPTY)
+
+
 @pytest.fixture
 def store(opened: Store) -> Store:
     """A store with empty tables."""
-    with transaction(opened._engine) as session:
-        session.execute(EMPTY)
+    empty(opened)
     return opened
 
 

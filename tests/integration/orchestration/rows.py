@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, null, text, update
+from sqlalchemy import DateTime, func, null, text, update
 
+from dubline.orchestration.database.rows.batches import BatchRow
+from dubline.orchestration.database.rows.jobs import JobRow
 from dubline.orchestration.database.rows.uploads import UploadRow
 from dubline.orchestration.database.store.records import upload_of
 from dubline.orchestration.database.store.transaction import transaction
@@ -52,15 +54,10 @@ def pending_deletion(store: Store) -> set[str]:
 
 def pass_time(store: Store, seconds: float) -> None:
     """Move all timestamps of uploads, batches and jobs into the past."""
-    for table in ("uploads", "batches", "jobs"):
-        dates = (
-            "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = :table"
-            " AND data_type = 'timestamp with time zone'"
-        )
-        moved = ", ".join(
-            f"{name} = {name} - make_interval(secs => :seconds)" for name in column(store, dates, table=table)
-        )
-        change(store, f"UPDATE {table} SET {moved}", seconds=seconds)  # noqa: S608 - our own text
+    for row in (UploadRow, BatchRow, JobRow):
+        dates = [column.name for column in row.__table__.columns if isinstance(column.type, DateTime)]
+        moved = ", ".join(f"{name} = {name} - make_interval(secs => :seconds)" for name in dates)
+        change(store, f"UPDATE {row.__tablename__} SET {moved}", seconds=seconds)  # noqa: S608 - our own text
 
 
 def counted_holdings(store: Store, tenant: str) -> Holdings:

@@ -8,11 +8,10 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.integration.conftest import EMPTY
+from tests.integration.conftest import empty
 from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import column, counted_holdings, pass_time
 
-from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.batches import Retention
 from dubline.orchestration.domain.errors import DublineError, UploadInUseError
 from dubline.orchestration.domain.uploads import UNUSED_S, UploadKind
@@ -71,8 +70,7 @@ class RandomWalk:
 
     def __init__(self, store: Store, seed: int) -> None:
         self.store = store
-        with transaction(self.store._engine) as session:
-            session.execute(EMPTY)
+        empty(self.store)
         self.factory = JobFactory(self.store, TENANT)
         self.draw = Random(seed)  # noqa: S311 - no secret
         self.done: list[str] = []

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy import text
-from tests.integration.conftest import EMPTY
+from tests.integration.conftest import empty
 from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import change, counted_holdings
 
@@ -112,8 +112,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        with transaction(self.store._engine) as session:
-            session.execute(EMPTY)
+        empty(self.store)
         self.factory = JobFactory(self.store, TENANT)
         self.model: dict[UUID, ModelJob] = {}
         self.saved: set[str] = set()
