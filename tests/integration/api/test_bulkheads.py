@@ -35,8 +35,8 @@ PORTRAIT: Final = {"kind": "portrait", "content_type": "image/png", "size_bytes"
 
 @pytest.fixture
 def served(database: DatabaseSettings, services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    """Services whose requests wait for locks for two seconds only."""
-    monkeypatch.setattr(connections_of_store, "SERVING_TIMEOUT_MS", 2000)
+    """Services whose requests wait for locks for longer than a busy machine needs for a few requests."""
+    monkeypatch.setattr(connections_of_store, "SERVING_TIMEOUT_MS", 8000)
     with Store.serve(database) as store:
         yield replace(services, store=store)
 
