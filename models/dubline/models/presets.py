@@ -130,6 +130,9 @@ class Preset:
     name: str
     autoencoder: AutoencoderParams
     diffusion: DiffusionParams
+    most_off_line: float
+    """Largest distance of whitened motion, whose values have unit variance over the training clips, from the line
+    between two key frames. Chosen by what interpolated frames differ from computed ones (docs/log.md)."""
     fps: int = field(default=25, init=False)
     sample_rate_hz: int = field(default=16_000, init=False)
     render_batch: int = field(default=4, init=False)
@@ -167,6 +170,7 @@ TINY: Final = Preset(
         state=32,
         head_width=24,
     ),
+    most_off_line=0.4,
 )
 
 BASE: Final = Preset(
@@ -201,6 +205,7 @@ BASE: Final = Preset(
         head_width=32,
         dropout=0.1,
     ),
+    most_off_line=1.0,
 )
 
 PRESETS: Final = {preset.name: preset for preset in (TINY, BASE)}

@@ -94,8 +94,9 @@ class Networks:
             closure: (T,), of the lids.
         """
         whitened = self.diffusion.whitening(motion, source.motion)
-        lips = self.readout(whitened)[:, LIPS]
-        return key_frames.choose(whitened.cpu().numpy(), lips.cpu().numpy(), closure.cpu().numpy() > 0)
+        lips = self.readout(whitened)[:, LIPS].cpu().numpy()
+        blinking = (closure > 0).cpu().numpy()
+        return key_frames.choose(whitened.cpu().numpy(), lips, blinking, self.preset.most_off_line)
 
     def to(self, device: torch.device) -> Self:
         """Move all networks to a device."""

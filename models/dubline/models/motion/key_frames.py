@@ -14,25 +14,26 @@ if TYPE_CHECKING:
 
 #: Frames from one key frame to the next, at most.
 MOST_APART: Final = 3
-#: Largest distance of whitened motion from the line between two key frames. Its values have unit variance over the
-#: training clips. Up to it interpolated frames differ from computed ones by less than the encoder changes both.
-MOST_MOTION: Final = 1.0
-#: The same of the lip gap, in cm: less than the gap from which lips are seen apart, .15 cm.
+#: Largest distance of the lip gap from the line between two key frames, in cm: less than the gap from which lips are
+#: seen apart, .15 cm.
 MOST_LIPS_CM: Final = 0.1
 
 
-def choose(motion: NDArray[np.float32], lips_cm: NDArray[np.float32], blinking: NDArray[np.bool_]) -> list[int]:
+def choose(
+    motion: NDArray[np.float32], lips_cm: NDArray[np.float32], blinking: NDArray[np.bool_], most: float
+) -> list[int]:
     """Choose the key frames of one batch: its first and its last frame, and as few others as the limits allow.
 
     Args:
         motion: (T, K), whitened.
         lips_cm: (T,), readings of the lip gap.
         blinking: (T,), whether lids move. Such a frame is a key frame: a blink is short, and not linear.
+        most: largest distance of whitened motion from the line between two key frames.
 
     Returns:
         Their indices, ascending.
     """
-    path = np.concatenate([motion / MOST_MOTION, lips_cm[:, None] / MOST_LIPS_CM], axis=1)
+    path = np.concatenate([motion / most, lips_cm[:, None] / MOST_LIPS_CM], axis=1)
 
     def skips(first: int, last: int) -> bool:
         """Tell whether the frames between two may be interpolated."""
