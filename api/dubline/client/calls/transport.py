@@ -51,14 +51,17 @@ class Transport:
         self._closing = closing
         self._has_answered = False
         direct = proxies.direct(url)
+        # One for both: it contains all certificates of the authorities, which take long to read.
+        tls = httpx2.create_ssl_context()
         self._api = httpx2.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"},
+            verify=tls,
             timeout=_TIMEOUT,
             transport=transport,
             mounts=direct,
         )
-        self._bucket = httpx2.Client(timeout=_TIMEOUT, transport=transport, mounts=direct)
+        self._bucket = httpx2.Client(verify=tls, timeout=_TIMEOUT, transport=transport, mounts=direct)
 
     def close(self) -> None:
         """Close all connections."""

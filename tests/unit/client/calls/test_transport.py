@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import ssl
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
@@ -206,3 +207,18 @@ def test_a_path_that_cannot_be_written_is_reported(client: Client, service: Serv
     (tmp_path / "file").touch()
     with pytest.raises(ClientError, match="Cannot write"):
         client.jobs.download("job-0", tmp_path / "file" / "video.mp4")
+
+
+def test_certificates_are_read_once_for_both_http_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    contexts = []
+    make = httpx2.Client
+
+    def client(**options: Any) -> httpx2.Client:
+        contexts.append(options["verify"])
+        return make(**options)
+
+    monkeypatch.setattr(httpx2, "Client", client)
+    Client(URL, KEY).close()
+    assert len(contexts) == 2
+    assert isinstance(contexts[0], ssl.SSLContext)
+    assert contexts[0] is contexts[1]
