@@ -26,7 +26,7 @@ NARROWED: Final = (0.5, 0.85)
 #: Occlusion from which a pixel is of a lid, and from which on wholly. Brows are generated in part, and stay.
 LID: Final = (0.9, 0.99)
 #: Least occlusion of both eyes with shut lids. On 23 of 24 photographs and paintings it is .97 to 1; on the 24th, an
-#: engraving with deep wrinkles, .22 in one eye, which then stays open.
+#: engraving, .22 in one eye before its contrast is reduced (decision 0060). Eyes that have less stay open.
 SHUT: Final = 0.6
 #: Side of the squares over which that occlusion is averaged, as a share of the frame's side.
 EYE: Final = 0.035
