@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
@@ -75,15 +76,14 @@ class Fields(NamedTuple):
         """
         if len(keys) == keys[-1] + 1:
             return self
-        at = torch.arange(keys[-1] + 1)
-        known = torch.tensor(keys)
-        after = torch.searchsorted(known, at)
-        before = (after - 1).clamp_min(0)
-        share = (at - known[before]) / (known[after] - known[before]).clamp_min(1)
 
         def filled(field: Tensor) -> Tensor:
-            shares = share.to(field)[:, None, None, None]
-            return torch.lerp(field[before], field[after], shares)
+            whole = field.new_empty(keys[-1] + 1, *field.shape[1:])
+            whole[list(keys)] = field
+            for (first, last), (before, after) in zip(pairwise(keys), pairwise(field), strict=True):
+                for frame in range(first + 1, last):
+                    torch.lerp(before, after, (frame - first) / (last - first), out=whole[frame])
+            return whole
 
         return Fields(filled(self.displacement), GeneratedPixels(*map(filled, self.generated)))
 
