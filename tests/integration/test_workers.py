@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.forks import PYTHON, Forks
 
 ROOT = Path(__file__).parents[2]
 CONFTEST = """
@@ -50,3 +51,11 @@ def test_a_file_is_imported_once_for_all_processes(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_imported_is_reported(tmp_path: Path) -> None:
     (tmp_path / "test_broken.py").write_text("import no_such_module")
     assert "No module named 'no_such_module'" in run(tmp_path, processes=1)
+
+
+@pytest.mark.parametrize(("argument", "code", "error"), [("0", 0, ""), ("7", 7, ""), ("wrong", 1, "wrong\n")])
+def test_a_fork_has_the_imports_of_the_tests_and_its_own_end(
+    forks: Forks, argument: str, code: int, error: str
+) -> None:
+    ended = forks.run([*PYTHON, "tests.integration.part", argument], {}, 60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, f"{forks.shared is not None}\n", error)
