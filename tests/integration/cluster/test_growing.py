@@ -115,6 +115,11 @@ class Queue:
     def done(self, ids: list[UUID]) -> bool:
         return all(self.state(job_id) is JobState.SUCCEEDED for job_id in ids)
 
+    def causes(self, ids: list[UUID]) -> list[Cause]:
+        """Return why attempts did not succeed."""
+        attempts = [one for job_id in ids for one in self.store.jobs.attempts(TENANT, job_id)]
+        return [one.cause for one in attempts if one.cause is not None]
+
     def pod_of(self, job_id: UUID) -> str:
         (worker,) = column(self.store, "SELECT lease_worker FROM jobs WHERE id = :id", id=job_id)
         return str(worker).partition(":")[0]
@@ -191,10 +196,11 @@ def test_workers_follow_the_work_and_no_job_begins_twice(
         gates.open(1, 2)
         wait_until(lambda: queue.state(second[0]) is JobState.SUCCEEDED, WITHIN_S)
         wait_until(lambda: not node.names, WITHIN_S)
-    # No job restarted from zero, and only the loss of a worker is charged.
+    # No job restarted from zero, and only the loss of a worker is charged. A worker that is asked to leave when it is
+    # idle may claim the third job before it hears of it: it releases the job, which is not charged.
     assert [gates.began(number) for number in range(3)] == [5, 6, 4]
-    attempts = [one for job_id in first + second for one in store.jobs.attempts(TENANT, job_id)]
-    assert [one.cause for one in attempts if one.cause is not None] == [Cause.WORKER_LOST, Cause.CANCELLED]
+    assert {*queue.causes(first)} <= {Cause.SHUTDOWN}
+    assert queue.causes(second) == [Cause.WORKER_LOST, Cause.CANCELLED]
     decided = [one.payload for one in store.events.after(Cursor(), {EventKind.POOL_DECIDED}, limit=10_000)]
     counts = [one["workers"] for one in decided if one["workers"] != one["requested"]]
     assert (counts[0], max(counts), counts[-1]) == (2, 2, 0)
