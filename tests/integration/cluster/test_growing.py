@@ -197,7 +197,7 @@ def test_workers_follow_the_work_and_no_job_begins_twice(
         wait_until(lambda: queue.state(second[0]) is JobState.SUCCEEDED, WITHIN_S)
         wait_until(lambda: not node.names, WITHIN_S)
     # No job restarted from zero, and only the loss of a worker is charged. A worker that is asked to leave when it is
-    # idle may claim the third job before it hears of it: it releases the job, which is not charged.
+    # idle may claim the third job before the signal arrives: it releases the job, which is not charged.
     assert [gates.began(number) for number in range(3)] == [5, 6, 4]
     assert {*queue.causes(first)} <= {Cause.SHUTDOWN}
     assert queue.causes(second) == [Cause.WORKER_LOST, Cause.CANCELLED]
