@@ -71,12 +71,13 @@ def test_a_missing_binary_is_a_failure() -> None:
         ffmpeg_process.run(["/nonexistent/ffmpeg"])
 
 
-def test_an_error_in_the_frames_is_raised() -> None:
+@pytest.mark.parametrize("error", [KeyError("the lease"), BrokenPipeError("of another process")])
+def test_an_error_in_the_frames_is_raised(error: Exception) -> None:
     def frames() -> Iterator[np.ndarray]:
         yield FRAME
-        raise KeyError("the lease")
+        raise error
 
-    with pytest.raises(KeyError):
+    with pytest.raises(type(error)):
         ffmpeg_process.run(python("import sys; sys.stdin.buffer.read()"), frames())
 
 

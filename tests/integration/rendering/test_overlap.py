@@ -234,6 +234,8 @@ class Stopping(FolderCheckpoints):
     ("raised", "expected"),
     [
         (RuntimeError("a defect"), RuntimeError),
+        # Not taken for the end of the encoder.
+        (BrokenPipeError(), BrokenPipeError),
         (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemoryError),
         (MemoryError(), OutOfMemoryError),
         (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), DeviceFailedError),

@@ -7,7 +7,6 @@ import select
 import subprocess
 import time
 from collections import deque
-from contextlib import suppress
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
@@ -92,28 +91,35 @@ def run(
 def _feed(pipe: IO[bytes], frames: Iterable[NDArray[Any]], report: Callable[[], None]) -> int:
     count = 0
     os.set_blocking(pipe.fileno(), False)
-    # ffmpeg may exit first; its exit code and diagnostics give the reason.
-    with suppress(BrokenPipeError):
-        for frame in frames:
-            _write(pipe.fileno(), frame.data.cast("B"), report)
-            count += 1
+    for frame in frames:
+        if not _write(pipe.fileno(), frame.data.cast("B"), report):
+            break
+        count += 1
     pipe.close()
     return count
 
 
-def _write(pipe: int, data: memoryview, report: Callable[[], None]) -> None:
-    """Write all of `data`; fail if nothing is read for `STALL_LIMIT_S`."""
+def _write(pipe: int, data: memoryview, report: Callable[[], None]) -> bool:
+    """Write all of `data`; fail if nothing is read for `STALL_LIMIT_S`.
+
+    Returns:
+        False if ffmpeg exits first; its exit code and diagnostics give the reason.
+    """
     poll = select.poll()
     poll.register(pipe, select.POLLOUT)
     stalled_at = time.monotonic() + STALL_LIMIT_S
     while data:
         if poll.poll(1000 * REPORT_S):
-            data = data[os.write(pipe, data) :]
+            try:
+                data = data[os.write(pipe, data) :]
+            except BrokenPipeError:
+                return False
             stalled_at = time.monotonic() + STALL_LIMIT_S
         elif time.monotonic() > stalled_at:
             raise EncoderFailedError(f"ffmpeg read nothing for {STALL_LIMIT_S:g} s. {ADVICE}")
         else:
             report()
+    return True
 
 
 def _wait(process: subprocess.Popen[bytes], limit_s: float, report: Callable[[], None]) -> int:
