@@ -14,11 +14,14 @@ import tempfile
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import ncnn
 
 from dubline.models.cpu.shapes import Shape, Shapes, frame_bytes
+
+#: Status of ncnn where an allocation fails.
+NO_MEMORY: Final = -100
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ class Core:
         """Compute the outputs of a request in shared memory.
 
         Raises:
-            RuntimeError: ncnn fails.
+            MemoryError: there is too little of it.
+            RuntimeError: ncnn fails otherwise.
         """
         inputs, outputs = self._shapes.split(memory, frames)
         for index in range(frames):
@@ -84,6 +88,8 @@ class Core:
                 extractor.input(name, ncnn.Mat(_frame(data, index, shape).cast("f", shape)).clone())
             for name, data, shape in zip(self._outputs, outputs, self._shapes.outputs, strict=True):
                 status, matrix = extractor.extract(name)
+                if status == NO_MEMORY:
+                    raise MemoryError(f"ncnn had too little memory at {name}")
                 if status:
                     raise RuntimeError(f"ncnn failed with status {status} at {name}")
                 _frame(data, index, shape)[:] = memoryview(matrix).tobytes()
@@ -108,10 +114,10 @@ def serve(connection: Connection, memory: memoryview) -> None:
 
 def main(connection: int, memory: int) -> None:
     """Serve with the descriptors that were inherited."""
-    with Connection(connection) as opened, mmap.mmap(memory, 0) as shared:
+    with Connection(connection) as opened:
         try:
-            serve(opened, memoryview(shared))
-        except MemoryError as error:
+            serve(opened, memoryview(mmap.mmap(memory, 0)))
+        except (MemoryError, RuntimeError) as error:
             opened.send(error)
 
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import weakref
 from collections import deque
+from contextlib import suppress
 from multiprocessing import Pipe
 from typing import TYPE_CHECKING
 
@@ -45,14 +46,16 @@ class _CoreProcess:
             )
             os.close(descriptor)
         weakref.finalize(self, _end, self._connection, self._process)
-        self._connection.send(list(cores))
+        # A process that has ended says why at the first request.
+        with suppress(ConnectionError):
+            self._connection.send(list(cores))
 
     def compute(self, number: int, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Compute the outputs of at most `MOST_FRAMES` frames.
 
         Raises:
             MemoryError: the process was killed, or had too little memory.
-            RuntimeError: it ended otherwise.
+            RuntimeError: ncnn failed, or the process ended otherwise.
         """
         frames = len(inputs[0])
         shapes = self._cores[number].shapes
@@ -60,7 +63,8 @@ class _CoreProcess:
         for memory, shape, tensor in zip(memories, shapes.inputs, inputs, strict=True):
             _tensor(memory, shape).copy_(tensor)
         try:
-            self._connection.send((number, frames))
+            with suppress(ConnectionError):
+                self._connection.send((number, frames))
             error = self._connection.recv()
         except (EOFError, OSError) as cause:
             status = self._process.wait()
@@ -104,7 +108,7 @@ class ProcessPool:
 
         Raises:
             MemoryError: a process was killed, or had too little memory.
-            RuntimeError: it ended otherwise.
+            RuntimeError: ncnn failed, or a process ended otherwise.
         """
         try:
             process = self._free.pop()

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 import torch
@@ -49,6 +54,39 @@ def test_a_process_that_is_killed_is_an_error_of_memory_once(pool: ProcessPool) 
         pool.compute(0, [torch.zeros(1, 8, 4, 4)])
     assert pool.compute(0, [torch.zeros(1, 8, 4, 4)])[0].eq(1).all()
     assert processes(pool) != [killed]
+
+
+def test_a_process_that_is_killed_at_its_start_is_an_error_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = subprocess.Popen
+
+    def killed(*args: Any, **named: Any) -> subprocess.Popen[bytes]:
+        process = start(*args, **named)
+        process.kill()
+        process.wait()
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", killed)
+    pool = ProcessPool([recorded(plus_one, [torch.zeros(1, 8, 4, 4)])[0]])
+    with pytest.raises(MemoryError, match="was killed"):
+        pool.compute(0, [torch.zeros(1, 8, 4, 4)])
+
+
+def test_too_little_memory_of_a_process_is_reported_as_such() -> None:
+    given = torch.zeros(1, 8, 512, 512)
+    pool = ProcessPool([recorded(plus_one, [given])[0]])
+    pool.compute(0, [given])
+    (process,) = processes(pool)
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[0])
+    resource.prlimit(process, resource.RLIMIT_AS, (pages * resource.getpagesize(),) * 2)
+    with pytest.raises(MemoryError):
+        pool.compute(0, [given])
+
+
+def test_a_network_that_ncnn_refuses_is_named() -> None:
+    layers = recorded(plus_one, [torch.zeros(1, 8, 4, 4)])[0]
+    pool = ProcessPool([replace(layers, text="7767517")])
+    with pytest.raises(RuntimeError, match="did not load"):
+        pool.compute(0, [torch.zeros(1, 8, 4, 4)])
 
 
 def test_signals_of_a_terminal_do_not_reach_the_processes(pool: ProcessPool) -> None:
