@@ -359,14 +359,3 @@ def test_the_frames_of_a_batch_keep_their_order(frame: NDArray[np.uint8]) -> Non
     fields = fields._replace(generated=fields.generated._replace(colour=levels))
     seen = [int(result[62, 52]) for result in compose(frame, Square(20, 30, 64), *halves(fields))]
     assert seen == [16, 71, 126, 180, 235]
-
-
-def test_too_little_memory_is_reported_as_such(frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        error = cv2.error("Failed to allocate 1 bytes")
-        error.code, error.err = cv2.Error.StsNoMem, "Failed to allocate 1 bytes"
-        raise error
-
-    monkeypatch.setattr(cv2, "remap", fail)
-    with pytest.raises(MemoryError):
-        compose(frame, Square(20, 30, 64), moving_fields(1))

@@ -2,12 +2,19 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import cv2
 import pytest
 import torch
 from prometheus_client import REGISTRY
 
 from dubline.orchestration.domain.errors import DeviceFailedError, OutOfMemoryError
 from dubline.worker.rendering import device
+
+
+def opencv_error(code: int) -> cv2.error:
+    error = cv2.error("Failed to allocate 1 bytes")
+    error.code = code
+    return error
 
 
 @pytest.mark.parametrize(
@@ -24,6 +31,8 @@ from dubline.worker.rendering import device
         (RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"), DeviceFailedError),
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), None),
         (ValueError("CUDA error"), None),
+        (opencv_error(cv2.Error.StsNoMem), OutOfMemoryError),
+        (opencv_error(cv2.Error.StsBadArg), None),
     ],
 )
 def test_errors_of_the_device_are_translated(error: Exception, translated: type | None) -> None:

@@ -133,7 +133,7 @@ def translate(error: BaseException) -> DublineError | None:
     Returns:
         None for every other exception.
     """
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _is_opencv_without_memory(error):
         return OutOfMemoryError()
     if not isinstance(error, RuntimeError):
         return None
@@ -143,3 +143,7 @@ def translate(error: BaseException) -> DublineError | None:
     if isinstance(error, torch.AcceleratorError) or any(part in message for part in BROKEN):
         return DeviceFailedError()
     return None
+
+
+def _is_opencv_without_memory(error: BaseException) -> bool:
+    return isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem

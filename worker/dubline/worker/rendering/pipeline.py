@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import cv2
 import structlog
 import torch
 
@@ -362,7 +363,7 @@ class _Run:
 def _device_errors_translated() -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, cv2.error) as error:
         translated = device.translate(error)
         if translated is None:
             raise

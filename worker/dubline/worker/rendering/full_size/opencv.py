@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -47,10 +46,9 @@ class OpenCvEnlarger:
         patch = self._patch
         parts = (part.float().contiguous().numpy() for part in (displacement, generated, occlusion))
         enlarged = np.empty((len(displacement), *patch.source[:, patch.rows, patch.columns].shape), np.uint8)
-        with _memory_errors_translated():
-            for move, colours, shares, results in zip(*parts, enlarged, strict=True):
-                moved = self._move(move, *(self._around(part, colours) for part in (patch.rows, patch.columns)))
-                self._blend(moved, colours, Rows.by_area(shares[0], patch.side), results)
+        for move, colours, shares, results in zip(*parts, enlarged, strict=True):
+            moved = self._move(move, *(self._around(part, colours) for part in (patch.rows, patch.columns)))
+            self._blend(moved, colours, Rows.by_area(shares[0], patch.side), results)
         return enlarged
 
     def _around(self, visible: slice, generated: NDArray[np.float32]) -> slice:
@@ -140,13 +138,3 @@ def _bands(rows: range) -> Iterator[slice]:
     """Divide rows at multiples of `BAND_ROWS`."""
     for start in range(rows.start - rows.start % BAND_ROWS, rows.stop, BAND_ROWS):
         yield slice(max(start, rows.start), min(start + BAND_ROWS, rows.stop))
-
-
-@contextmanager
-def _memory_errors_translated() -> Iterator[None]:
-    try:
-        yield
-    except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
-            raise MemoryError(error.err) from error
-        raise
