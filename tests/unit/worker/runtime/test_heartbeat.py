@@ -9,6 +9,7 @@ import time
 from threading import Event
 
 import pytest
+import structlog
 
 from dubline.orchestration.domain.errors import DatabaseUnavailableError, LeaseLostError
 from dubline.worker.runtime.heartbeat import Heartbeat
@@ -50,6 +51,22 @@ def test_a_lost_lease_is_raised_at_the_next_check() -> None:
         assert heartbeat._lost.wait(60)
         with pytest.raises(LeaseLostError):
             heartbeat.check()
+
+
+def test_what_a_heartbeat_logs_names_the_job() -> None:
+    lease = LeaseStub([DatabaseUnavailableError, LeaseLostError])
+    long_lease = LeaseSettings.model_validate({"duration_s": 60, "heartbeat_s": 0.005})
+    merge = structlog.contextvars.merge_contextvars
+    with (
+        structlog.testing.capture_logs(processors=[merge]) as events,
+        structlog.contextvars.bound_contextvars(job_id="7"),
+        Heartbeat(lambda _: lease.renew(QUICK.duration_s), long_lease) as heartbeat,
+    ):
+        assert heartbeat._lost.wait(60)
+    assert [(event["event"], event.get("job_id")) for event in events] == [
+        ("heartbeat_missed", "7"),
+        ("lease_lost", "7"),
+    ]
 
 
 def test_a_short_outage_does_not_lose_the_lease() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import signal
 import time
@@ -61,7 +62,9 @@ class Heartbeat:
         self._checked_at = time.monotonic()
         self._stop = Event()
         self._lost = Event()
-        self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
+        # Its log events name the job as those of the block do.
+        context = contextvars.copy_context()
+        self._thread = Thread(target=context.run, args=(self._run,), name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
         self._checked_at = time.monotonic()
