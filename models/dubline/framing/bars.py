@@ -18,16 +18,23 @@ EDGE: Final = 24
 BLUR_PX: Final = 4
 
 
-def picture_in(frame: NDArray[np.uint8]) -> tuple[slice, slice]:
-    """Return the rows and columns of a frame (H, W, 3) that are no bars. Their ends are even, as the frame's."""
-    top, bottom = _bars(frame)
-    left, right = _bars(frame[top : len(frame) - bottom].swapaxes(0, 1))
+def picture_in(frame: NDArray[np.uint8], kept: tuple[float, float]) -> tuple[slice, slice]:
+    """Return the rows and columns of a frame that are no bars. Their ends are even, as the frame's.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        kept: (x, y), the middle of the face. A bar that reaches it is none, as behind a face of few thin lines.
+    """
+    x, y = kept
+    top, bottom = _bars(frame, y)
+    left, right = _bars(frame[top : len(frame) - bottom].swapaxes(0, 1), x)
     return slice(top, len(frame) - bottom), slice(left, frame.shape[1] - right)
 
 
-def _bars(rows: NDArray[np.uint8]) -> tuple[int, int]:
+def _bars(rows: NDArray[np.uint8], kept: float) -> tuple[int, int]:
     """Return the numbers of rows of the first and the last bar of a frame, or of columns if it is transposed."""
-    return _bar(rows), _bar(rows[::-1])
+    first, last = _bar(rows), _bar(rows[::-1])
+    return first if first <= kept else 0, last if last < len(rows) - kept else 0
 
 
 def _bar(rows: NDArray[np.uint8]) -> int:

@@ -75,7 +75,7 @@ def rendered(networks: Networks, path: Path) -> Rendered:
 def test_nothing_moves_at_the_border_of_any_photograph(networks: Networks) -> None:
     for path in sorted(PHOTOS.glob("*.jpg")):
         made = rendered(networks, path)
-        rows, columns = bars.picture_in(made.still)
+        rows, columns = bars.picture_in(made.still, made.face.centre)
         height, width = rows.stop - rows.start, columns.stop - columns.start
         square = crop.around(made.face.shifted(-columns.start, -rows.start))
         border = Border(square, height, width)
@@ -104,7 +104,7 @@ def planes_of(one: NDArray[np.uint8]) -> tuple[NDArray[np.int_], NDArray[np.int_
 def test_bars_beside_a_picture_stay_straight(networks: Networks, name: str) -> None:
     made = rendered(networks, CASES / name)
     outside = np.ones(made.still.shape[:2], dtype=bool)
-    outside[bars.picture_in(made.still)] = False
+    outside[bars.picture_in(made.still, made.face.centre)] = False
     assert outside.mean() > 0.3
     still, _ = planes_of(made.frames[0])
     assert max(np.abs(planes_of(one)[0] - still)[outside].max() for one in made.frames[1:]) <= 2

@@ -29,13 +29,13 @@ def barred(
 def test_bars_of_any_colour_are_no_part_of_the_picture(
     portrait: NDArray[np.uint8], noise: np.random.Generator, colour: int
 ) -> None:
-    rows, columns = picture_in(barred(portrait, 41, 60, colour, noise))
+    rows, columns = picture_in(barred(portrait, 41, 60, colour, noise), (160, 200))
     assert (rows.start, rows.stop) == (42, 360)
     assert (columns.start, columns.stop) == (0, 320)
 
 
 def test_a_picture_without_bars_is_whole(portrait: NDArray[np.uint8]) -> None:
-    assert picture_in(portrait) == (slice(0, 320), slice(0, 320))
+    assert picture_in(portrait, (160, 160)) == (slice(0, 320), slice(0, 320))
 
 
 def test_a_plain_background_is_no_bar(noise: np.random.Generator) -> None:
@@ -43,8 +43,29 @@ def test_a_plain_background_is_no_bar(noise: np.random.Generator) -> None:
     y, x = np.mgrid[:200, :160]
     scene[np.hypot(y - 150, x - 80) < 60] = 150
     scene = (scene + noise.integers(0, 3, scene.shape)).astype(np.uint8)
-    assert picture_in(scene) == (slice(0, 200), slice(0, 160))
+    assert picture_in(scene, (80, 150)) == (slice(0, 200), slice(0, 160))
 
 
 def test_a_picture_of_one_colour_is_whole() -> None:
-    assert picture_in(np.zeros((64, 48, 3), np.uint8)) == (slice(0, 64), slice(0, 48))
+    assert picture_in(np.zeros((64, 48, 3), np.uint8), (24, 32)) == (slice(0, 64), slice(0, 48))
+
+
+@pytest.mark.parametrize("middle", [(160, 20), (160, 381), (350, 200)])
+def test_a_bar_that_reaches_the_middle_of_the_face_is_none(
+    portrait: NDArray[np.uint8], noise: np.random.Generator, middle: tuple[int, int]
+) -> None:
+    frame = barred(portrait, 42, 60, 255, noise)
+    rows, columns = picture_in(frame, middle)
+    assert rows.start <= middle[1] < rows.stop
+    assert columns.start <= middle[0] < columns.stop
+    # The other bars are none of the picture.
+    assert (rows.stop - rows.start < len(frame)) + (columns.stop < frame.shape[1]) == (1 if middle[0] == 350 else 2)
+
+
+def test_bars_around_two_rows_leave_a_picture() -> None:
+    frame = np.zeros((12, 400, 3), np.uint8)
+    frame[5:7] = 255
+    for y in range(12):
+        rows, columns = picture_in(frame, (200, y))
+        assert rows.start <= y < rows.stop
+        assert columns == slice(0, 400)

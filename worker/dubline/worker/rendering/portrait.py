@@ -50,7 +50,7 @@ def prepare(
         tilt_deg: by which the face leans clockwise.
         device: of the networks.
     """
-    rows, columns = inside = bars.picture_in(still)
+    rows, columns = inside = bars.picture_in(still, face.centre)
     face = face.shifted(-columns.start, -rows.start)
     picture, square = still[inside], crop.around(face)
     tilted = TiltedSquare(square, face.centre, tilt_deg) if tilt_deg else None
