@@ -22,8 +22,22 @@ ROOT = Path(__file__).parents[4]
 CPU = torch.device("cpu")
 
 
-def hashed() -> str:
-    return version.renderer_sha256.__wrapped__(CPU)
+#: Of one processor, shortened, and the beginning of the next.
+EPYC = """\
+processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: 25
+model\t\t: 17
+model name\t: AMD EPYC
+cpu MHz\t\t: 2400.000
+
+processor\t: 1
+vendor_id\t: AuthenticAMD
+"""
+
+
+def hashed(device: torch.device = CPU) -> str:
+    return version.renderer_sha256.__wrapped__(device)
 
 
 @pytest.fixture
@@ -32,6 +46,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "part").mkdir()
     (tmp_path / "a.py").write_text("A = 1")
     (tmp_path / "part" / "b.py").write_text("B = 1")
+    described(tmp_path, monkeypatch, EPYC)
     module = SimpleNamespace(__name__="renderer", __path__=[str(tmp_path)])
     monkeypatch.setattr(version._sources, "__defaults__", ((module,),))
     return tmp_path
@@ -47,10 +62,18 @@ CHANGES: dict[str, Callable[[Path, pytest.MonkeyPatch], object]] = {
     "another encoder": lambda _package, patch: patch.setattr(
         subprocess, "run", lambda *_args, **_named: SimpleNamespace(stdout=b"ffmpeg version 9")
     ),
-    "another processor": lambda _package, patch: patch.setattr(
+    "another instruction set": lambda _package, patch: patch.setattr(
         torch.backends.cpu, "get_cpu_capability", lambda: "another"
     ),
+    "another maker": lambda package, patch: described(package, patch, EPYC.replace("AMD", "Intel")),
+    "another model": lambda package, patch: described(package, patch, EPYC.replace(": 17", ": 1")),
 }
+
+
+def described(folder: Path, patch: pytest.MonkeyPatch, processors: str) -> None:
+    """Let the system have other processors."""
+    (folder / "cpuinfo").write_text(processors)
+    patch.setattr(version, "PROCESSORS", folder / "cpuinfo")
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -59,6 +82,30 @@ def test_what_changes_pixels_changes_the_version(package: Path, monkeypatch: pyt
     assert hashed() == before
     CHANGES[name](package, monkeypatch)
     assert hashed() != before
+
+
+@pytest.mark.usefixtures("package")
+def test_the_processor_counts_beside_a_gpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    before = hashed(torch.device("cuda"))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
+    assert hashed(torch.device("cuda")) != before
+
+
+def test_the_number_and_the_clock_of_processors_keep_the_version(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = hashed()
+    described(package, monkeypatch, EPYC.replace("2400", "3600") + "\nprocessor\t: 2\nvendor_id\t: AuthenticAMD\n")
+    assert hashed() == before
+
+
+def test_a_system_that_does_not_describe_its_processors_has_a_version(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(version, "PROCESSORS", package / "absent")
+    assert re.fullmatch("[0-9a-f]{64}", hashed())
 
 
 def test_files_that_are_no_source_keep_the_version(package: Path) -> None:

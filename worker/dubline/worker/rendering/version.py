@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -43,6 +44,11 @@ LIBRARIES: Final = (
     "silero-vad",
     "torch",
 )
+#: Descriptions of all processors on Linux, and the lines in them that name maker and model, on x86 and on Arm.
+PROCESSORS: Final = Path("/proc/cpuinfo")
+PROCESSOR_FACT: Final = re.compile(
+    r"^(?:vendor_id|cpu family|model|CPU (?:implementer|architecture|variant|part))\s*:.*$", re.MULTILINE
+)
 
 
 @cache
@@ -59,13 +65,31 @@ def renderer_sha256(device: torch.device) -> str:
 
 
 def device_class(device: torch.device) -> bytes:
-    """Return the name of the devices that compute the same bits: kind, instruction set and number format."""
-    facts = [platform.machine(), device.type, f"bf16={supports_bf16(device)}"]
+    """Return the name of the devices that compute the same bits: processor, kind and number format.
+
+    The processor counts on a GPU too: it prepares pixels and speech.
+    """
+    facts = [*_processor(), device.type, f"bf16={supports_bf16(device)}"]
     if device.type == "cuda":
         facts += [torch.cuda.get_device_name(device), str(torch.version.cuda), str(torch.backends.cudnn.version())]
-    elif device.type == "cpu":
-        facts.append(torch.backends.cpu.get_cpu_capability())
     return " ".join(facts).encode()
+
+
+def _processor() -> Iterator[str]:
+    """Yield what libraries choose their code by: instruction set, and maker and model of the processor.
+
+    Those of linear algebra compute other bits on processors of one instruction set.
+    """
+    yield platform.machine()
+    yield torch.backends.cpu.get_cpu_capability()
+    try:
+        # Of the first processor.
+        described, _, _ = PROCESSORS.read_text(errors="replace").partition("\n\n")
+    except OSError:
+        # Systems other than Linux.
+        yield platform.processor()
+    else:
+        yield from sorted(PROCESSOR_FACT.findall(described))
 
 
 def _sources(packages: tuple[ModuleType, ...] = PACKAGES) -> Iterator[bytes]:
