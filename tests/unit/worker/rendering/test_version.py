@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -16,7 +17,7 @@ from dubline.worker.media import ffmpeg_build
 from dubline.worker.rendering import version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[4]
 CPU = torch.device("cpu")
@@ -115,11 +116,49 @@ def test_files_that_are_no_source_keep_the_version(package: Path) -> None:
     assert hashed() == before
 
 
+#: What source files of the renderer import besides each other, and what determines no pixel: stored values of the job,
+#: errors, checkpoints, files of weights with their hashes, and the process.
+WITHOUT_PIXELS = (
+    "dubline.options.render",
+    *(
+        f"dubline.orchestration.{name}"
+        for name in (
+            *("domain.checkpoints", "domain.errors", "domain.faces", "domain.jobs", "domain.object_keys"),
+            *("domain.sharing", "domain.uploads", "domain.weights", "process", "settings"),
+        )
+    ),
+    "dubline.worker.runtime",
+)
+
+
+def imported(source: str) -> Iterator[str]:
+    """Yield the names that are imported from this project, except for types."""
+    for node in ast.walk(without_types(ast.parse(source))):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module.startswith("dubline"))
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("dubline"))
+
+
+def without_types(module: ast.Module) -> ast.Module:
+    module.body = [
+        one for one in module.body if not isinstance(one, ast.If) or ast.unparse(one.test) != "TYPE_CHECKING"
+    ]
+    return module
+
+
+def test_the_version_covers_all_imports_of_the_renderer_that_determine_pixels() -> None:
+    covered = (*(part.__name__ for part in version.SOURCES), *WITHOUT_PIXELS)
+    names = {name for source in list(version._sources())[1::2] for name in imported(source.decode())}
+    assert {name for name in names if not any(f"{name}.".startswith(f"{one}.") for one in covered)} == set()
+
+
 def test_the_version_covers_networks_geometry_decoding_and_encoding() -> None:
     names = {name.decode() for name in list(version._sources())[::2]}
     assert {
         "dubline.framing/crop.py",
         "dubline.models/stage1/autoencoder.py",
+        "dubline.orchestration.domain.video_size/video_size.py",
         "dubline.worker.media/mux.py",
         "dubline.worker.rendering/full_size/opencv.py",
     } <= names

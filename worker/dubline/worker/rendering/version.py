@@ -19,6 +19,7 @@ import torch
 import dubline.framing
 import dubline.models
 from dubline.models.precision import supports_bf16
+from dubline.orchestration.domain import video_size
 from dubline.worker import media, rendering
 from dubline.worker.media import ffmpeg_build
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-#: The packages whose source files determine pixels.
-PACKAGES: Final = (dubline.framing, dubline.models, media, rendering)
+#: The packages, and the module, whose source files determine pixels.
+SOURCES: Final = (dubline.framing, dubline.models, video_size, media, rendering)
 #: The libraries of the extras `worker` and `gpu`.
 LIBRARIES: Final = (
     "av",
@@ -92,12 +93,17 @@ def _processor() -> Iterator[str]:
         yield from sorted(PROCESSOR_FACT.findall(described))
 
 
-def _sources(packages: tuple[ModuleType, ...] = PACKAGES) -> Iterator[bytes]:
+def _sources(parts: tuple[ModuleType, ...] = SOURCES) -> Iterator[bytes]:
     """Yield the name and the bytes of each source file, in order."""
-    for package in packages:
-        folder = Path(package.__path__[0])
-        for path in sorted(folder.rglob("*.py")):
-            yield f"{package.__name__}/{path.relative_to(folder).as_posix()}".encode()
+    for part in parts:
+        if hasattr(part, "__path__"):
+            folder = Path(part.__path__[0])
+            paths = sorted(folder.rglob("*.py"))
+        else:
+            paths = [Path(str(part.__file__))]
+            folder = paths[0].parent
+        for path in paths:
+            yield f"{part.__name__}/{path.relative_to(folder).as_posix()}".encode()
             yield path.read_bytes()
 
 
