@@ -17,7 +17,7 @@ from tests.unit.worker import media_files as media
 from dubline.orchestration.domain.errors import DublineError, LeaseLostError, MediaTruncatedError
 from dubline.orchestration.domain.uploads import UploadFacts, UploadKind
 from dubline.orchestration.settings import LimitSettings
-from dubline.worker.media import decoder, examine, forks, probe
+from dubline.worker.media import decoder, examine, forks, probe, template
 
 PORTRAIT, SPEECH = UploadKind.PORTRAIT, UploadKind.SPEECH
 
@@ -156,6 +156,24 @@ def test_a_fork_that_hangs_is_ended_and_its_parent_forks_again(monkeypatch: pyte
     assert not Path(f"/proc/{started[0]}/task/{started[0]}/children").read_text()
     assert answered(file_of(b"good")) == b"{"
     assert len(started) == 1
+
+
+def test_a_process_that_replies_too_late_is_replaced(monkeypatch: pytest.MonkeyPatch, file_of: Any) -> None:
+    started = replaced(monkeypatch, FORKS)
+    assert answered(file_of(b"good")) == b"{"
+    with file_of(b"good").open("rb") as file:
+        fork = forks.fork("examine", [file.fileno()])
+    with monkeypatch.context() as hasty:
+        hasty.setattr(forks, "STATUS_LIMIT_S", 0.05)
+        hasty.setattr(template, "EXIT_LIMIT_S", 0.05)
+        os.kill(started[0], signal.SIGSTOP)
+        assert fork.exit_code() is None
+    os.kill(started[0], signal.SIGCONT)
+    fork.end("examine")
+    # Its answer is not taken for that about the next fork.
+    with pytest.raises(MediaTruncatedError):
+        answered(file_of(b"kill"))
+    assert len(started) == 2
 
 
 def test_a_process_that_ended_while_idle_is_replaced(monkeypatch: pytest.MonkeyPatch, file_of: Any) -> None:

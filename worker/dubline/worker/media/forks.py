@@ -105,6 +105,7 @@ class Fork:
         self._parent = parent
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self._code: int | None = None
+        self._in_time = True
 
     def exit_code(self) -> int | None:
         """Return its exit code, negative for a signal; None if it does not exit in time.
@@ -113,6 +114,8 @@ class Fork:
         """
         code = self._parent.ask(template.STATUS, STATUS_LIMIT_S)
         if code is None:
+            # A late answer would be read as that to the next message.
+            self._in_time = False
             with suppress(subprocess.TimeoutExpired):
                 code = self._parent.process.wait(template.EXIT_LIMIT_S)
         self._code = code
@@ -132,7 +135,7 @@ class Fork:
         """
         for stream in (self.stdin, self.stdout, self.stderr):
             stream.close()
-        answered = self._parent.ask(template.END, END_LIMIT_S) is not None
+        answered = self._in_time and self._parent.ask(template.END, END_LIMIT_S) is not None
         if answered and (self._code or 0) >= 0:
             _free[module].append(self._parent)
         elif not answered:
