@@ -194,7 +194,7 @@ def faults(path: Path) -> set[str]:
         wrong.add("a logger that is not called _log")
     if text.count("\n") > FILE_LINES:
         wrong.add(f"more than {FILE_LINES} lines")
-    return wrong | {*unannotated(tree)} | {*long_functions(tree)}
+    return wrong | {*unannotated(tree)} | {*long_functions(tree)} | {*without_cause(tree)}
 
 
 def unannotated(tree: ast.Module) -> Iterator[str]:
@@ -210,6 +210,15 @@ def long_functions(tree: ast.Module) -> Iterator[str]:
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > FUNCTION_LINES:
                 yield f"line {node.lineno}: {node.name} has {lines} lines, more than {FUNCTION_LINES}"
+
+
+def without_cause(tree: ast.Module) -> Iterator[str]:
+    """Find log events with the code of an error that leave out what it was translated from."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_log."):
+            facts = {fact.arg: ast.unparse(fact.value) for fact in node.keywords}
+            if facts.get("code") == "error.code" and not facts.keys() & {"reason", "exc_info"}:
+                yield f"line {node.lineno}: the log event of an error has no reason"
 
 
 def told(checked: dict[Path, set[str]]) -> list[str]:

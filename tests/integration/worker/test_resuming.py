@@ -317,8 +317,10 @@ def test_a_failed_device_is_recorded_and_ends_the_worker(
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
     monkeypatch.setattr(stub_networks.StubAutoencoder, "fields", fail)
-    with pytest.raises(DeviceFailedError):
+    with capture_logs() as logged, pytest.raises(DeviceFailedError):
         worker.run_next()
+    (failed,) = [event for event in logged if event["event"] == "attempt_failed"]
+    assert "illegal memory access" in failed["reason"]
     assert store.jobs.get(tenant, job_id).state is JobState.RETRYING
     (attempt,) = store.jobs.attempts(tenant, job_id)
     assert (attempt.cause, attempt.error_code) == (Cause.WORKER_LOST, "device_failed")

@@ -15,6 +15,7 @@ def test_a_full_disk_is_found_in_the_chain_of_causes(number: int) -> None:
     translated = error_translation.translate(raised)
     assert isinstance(translated, ScratchFullError)
     assert "secret" not in translated.detail
+    assert translated.__cause__ is raised.__cause__
 
 
 def test_other_errors_are_not_translated() -> None:

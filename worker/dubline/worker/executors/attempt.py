@@ -93,6 +93,6 @@ class AttemptExecutor:
         try:
             retry_write(write, self.leases.duration_s)
         except DublineError as error:
-            _log.warning("outcome_not_recorded", code=error.code)
+            _log.warning("outcome_not_recorded", code=error.code, reason=repr(error.__cause__))
         else:
             _log.info(event, **facts)

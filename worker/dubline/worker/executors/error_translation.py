@@ -21,6 +21,7 @@ def translate(error: Exception) -> Exception:
     while cause is not None and id(cause) not in seen:
         if isinstance(cause, OSError) and cause.errno in DISK_FULL:
             full: DublineError = ScratchFullError()
+            full.__cause__ = cause
             return full
         seen.add(id(cause))
         cause = cause.__cause__ or cause.__context__

@@ -79,7 +79,7 @@ class ProbeExecutor(AttemptExecutor):
             code, detail = error.code, error.detail
             self.record(lambda: self.store.uploads.reject(lease, code, detail), "upload_rejected", code=code)
         elif isinstance(error, DublineError) and error.retryable:
-            _log.warning("probe_failed", code=error.code)
+            _log.warning("probe_failed", code=error.code, reason=repr(error.__cause__))
             self.record(lambda: self.store.uploads.retry(lease, backoff_s(lease.attempt)), "upload_retried")
         else:
             _log.error("probe_crashed", exc_info=error)

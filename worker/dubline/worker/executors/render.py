@@ -171,7 +171,7 @@ class RenderExecutor(AttemptExecutor):
         """Record what a failed attempt means for its job."""
         decision = self._decide(lease, error, made_progress)
         if isinstance(error, DublineError):
-            _log.warning("attempt_failed", code=error.code, detail=error.detail)
+            _log.warning("attempt_failed", code=error.code, detail=error.detail, reason=repr(error.__cause__))
         else:
             _log.error("attempt_crashed", exc_info=error)
         cause, code, detail = decision.cause, decision.code, decision.detail

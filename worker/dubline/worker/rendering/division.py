@@ -52,7 +52,7 @@ class Division:
         try:
             self.store.shares.offer(self.lease, self.count)
         except DatabaseUnavailableError as error:
-            _log.warning("job_not_shared", code=error.code)
+            _log.warning("job_not_shared", code=error.code, reason=repr(error.__cause__))
         else:
             self.shared = True
             _log.info("job_shared", segments=self.count)
@@ -85,7 +85,7 @@ class Division:
             try:
                 segments = self.store.shares.reserve(self.lease, helps=False)
             except DatabaseUnavailableError as error:
-                _log.warning("segment_not_reserved", code=error.code)
+                _log.warning("segment_not_reserved", code=error.code, reason=repr(error.__cause__))
             else:
                 self.stored = segments.stored
                 return segments.reserved

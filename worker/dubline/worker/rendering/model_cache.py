@@ -63,11 +63,19 @@ class ModelCache:
         with self._lock:
             try:
                 return self._version(preset, packaged if pin is None else pin.sha256, report)
-            except WeightsUnusableError:
+            except WeightsUnusableError as error:
                 if pin is None or pin.pushed or pin.sha256 == packaged:
                     raise
                 # The package of the worker that began the job had weights that are nowhere else.
-                _log.warning("weights_replaced", preset=preset, former=pin.sha256, sha256=packaged)
+                _log.warning(
+                    "weights_replaced",
+                    preset=preset,
+                    former=pin.sha256,
+                    sha256=packaged,
+                    code=error.code,
+                    detail=error.detail,
+                    reason=repr(error.__cause__),
+                )
                 return self._version(preset, packaged, report)
 
     def held(self) -> list[str]:

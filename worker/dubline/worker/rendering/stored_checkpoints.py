@@ -98,7 +98,9 @@ class StoredCheckpoints:
             if kind is CheckpointKind.SEGMENT:
                 self._own.add(number)
         except (StorageUnavailableError, DatabaseUnavailableError) as error:
-            _log.warning("checkpoint_not_kept", kind=kind.value, number=number, code=error.code)
+            _log.warning(
+                "checkpoint_not_kept", kind=kind.value, number=number, code=error.code, reason=repr(error.__cause__)
+            )
 
     def check(self) -> None:
         """End the attempt if the worker stops.
@@ -143,7 +145,7 @@ class StoredCheckpoints:
         try:
             self._load()
         except DatabaseUnavailableError as error:
-            _log.warning("segments_not_found_yet", code=error.code)
+            _log.warning("segments_not_found_yet", code=error.code, reason=repr(error.__cause__))
             time.sleep(WAIT_S)
             return False
         return True
@@ -177,7 +179,7 @@ def unaltered(objects: Objects, checkpoint: Checkpoint, path: Path, report: Call
     try:
         objects.get(checkpoint.object_key, path, limit_bytes=checkpoint.size_bytes, report=report)
     except (UploadMissingError, UploadSizeMismatchError) as error:
-        _log.warning("checkpoint_unusable", key=checkpoint.object_key, code=error.code)
+        _log.warning("checkpoint_unusable", key=checkpoint.object_key, code=error.code, reason=repr(error.__cause__))
         return False
     if _sha256(path) != checkpoint.sha256:
         _log.warning("checkpoint_unusable", key=checkpoint.object_key, code="altered")

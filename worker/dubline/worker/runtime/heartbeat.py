@@ -120,7 +120,7 @@ class Heartbeat:
                 return False
             except DublineError as error:
                 # The database may be back at the next renewal; the fencing token decides.
-                _log.warning("heartbeat_missed", code=error.code)
+                _log.warning("heartbeat_missed", code=error.code, reason=repr(error.__cause__))
                 if time.monotonic() - renewed_at > OUTAGE_LEASES * self._settings.duration_s:
                     return False
         return False

@@ -76,7 +76,7 @@ class Loop:
         except (DeviceFailedError, QuarantinedError):
             raise
         except DublineError as error:
-            _log.warning("poll_failed", code=error.code)
+            _log.warning("poll_failed", code=error.code, reason=repr(error.__cause__))
             return False
         except Exception:  # noqa: BLE001 - a defect in one job must not end a worker that can execute others
             _log.exception("poll_crashed")

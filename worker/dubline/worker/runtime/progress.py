@@ -80,9 +80,9 @@ class Progress:
         self._written_at = now
         try:
             self._write(stage, percent, self._gpu_s)
-        except DatabaseUnavailableError:
+        except DatabaseUnavailableError as error:
             # The next report may succeed; a missing percent must not fail the attempt.
-            _log.warning("progress_not_written", stage=stage.value)
+            _log.warning("progress_not_written", stage=stage.value, code=error.code, reason=repr(error.__cause__))
 
     def _count(self) -> float:
         """Add the time since the last call to the device time if the current stage is on it; return the time."""

@@ -34,10 +34,10 @@ def retry_write(write: Callable[[], object], within_s: float) -> None:
     while True:
         try:
             write()
-        except DatabaseUnavailableError:
+        except DatabaseUnavailableError as error:
             if time.monotonic() + PAUSE_S > until:
                 raise
-            _log.warning("outcome_not_written_yet")
+            _log.warning("outcome_not_written_yet", code=error.code, reason=repr(error.__cause__))
             time.sleep(PAUSE_S)
         else:
             return
