@@ -18,6 +18,8 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
 #: Longer sides of the copies that are searched, smallest first: 80 px of 2560 px is a face of 3 % of the width.
@@ -102,22 +104,35 @@ def find(image: Image.Image) -> FaceBox | None:
     Returns:
         Its box in px of `image`; None if no face is found at any scale.
     """
-    longest = max(image.size)
-    for side in SEARCH_SIDES_PX:
-        scale = min(side / longest, MAX_ENLARGEMENT)
-        boxes = detect_resized(image, scale)
-        if boxes:
+    for scale in search_scales(image.size):
+        if boxes := detect_resized(image, scale):
             return refine(image, max(boxes, key=lambda box: prominence(box, image.size)))
-        if scale == MAX_ENLARGEMENT:
-            break
     return None
+
+
+def search_scales(size: tuple[int, int], sides_px: Sequence[int] = SEARCH_SIDES_PX) -> Iterator[float]:
+    """Yield the scales of the copies of an image that are searched, smallest first.
+
+    Args:
+        size: width and height of the image, px.
+        sides_px: longer sides of the copies, ascending.
+    """
+    for side in sides_px:
+        scale = side / max(size)
+        yield min(scale, MAX_ENLARGEMENT)
+        if scale >= MAX_ENLARGEMENT:
+            return
+
+
+def resized(image: Image.Image, scale: float) -> Image.Image:
+    """Return a copy of an image, resized for the detector."""
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
 def detect_resized(image: Image.Image, scale: float) -> list[FaceBox]:
     """Detect faces in a copy of `image` resized by `scale`; boxes are in px of `image`."""
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    pixels = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0))
-    return [found.box for found in detect(pixels, 1 / scale)]
+    return [found.box for found in detect(np.asarray(resized(image, scale)), 1 / scale)]
 
 
 def prominence(box: FaceBox, size: tuple[int, int]) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from dubline.framing.face import MAX_ENLARGEMENT, SEARCH_SIDES_PX, FaceBox, detect_resized, prominence, refine
+from dubline.framing.face import FaceBox, detect_resized, prominence, refine, resized, search_scales
 from dubline.framing.points import read
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def find_all(image: Image.Image) -> list[FoundFace]:
         Upright faces if there are any; otherwise those that a rotated copy shows.
     """
     pixels = np.asarray(image)
-    for scale in _scales(max(image.size), SEARCH_SIDES_PX):
+    for scale in search_scales(image.size):
         found = [_right_way_up(pixels, refine(image, box)) for box in detect_resized(image, scale)]
         if faces := _ordered(found, image.size):
             return faces
@@ -93,26 +93,14 @@ def find_all(image: Image.Image) -> list[FoundFace]:
 
 def _tilted(image: Image.Image, pixels: NDArray[np.uint8]) -> list[FoundFace]:
     """Find faces in rotated copies."""
-    (scale,) = _scales(max(image.size), (TILT_SEARCH_SIDE_PX,))
-    copy = _resized(image, scale)
+    (scale,) = search_scales(image.size, (TILT_SEARCH_SIDE_PX,))
+    copy = resized(image, scale)
     found = [
         _measured(pixels, box.scaled(1 / scale), tilt_deg)
         for tilt_deg in SEARCH_TILTS_DEG
         for box in _detected_rotated(copy, tilt_deg)
     ]
     return _ordered(found, image.size)
-
-
-def _scales(longest: int, sides_px: Sequence[int]) -> Iterator[float]:
-    for side in sides_px:
-        yield min(side / longest, MAX_ENLARGEMENT)
-        if side / longest >= MAX_ENLARGEMENT:
-            return
-
-
-def _resized(image: Image.Image, scale: float) -> Image.Image:
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
 def _detected_rotated(copy: Image.Image, tilt_deg: float) -> Iterator[FaceBox]:
