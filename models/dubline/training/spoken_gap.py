@@ -22,7 +22,7 @@ from dubline.models.weights import RELEASED, Networks, load_networks, save_netwo
 from dubline.training.cli_errors import UsageError, exit_on_usage_error
 from dubline.training.stage2.encoded_clips import read_encoded
 from dubline.training.stage2.mixture import clip_probabilities
-from dubline.training.stage2.windows import speech_around
+from dubline.training.stage2.windows import at_speed, speech_around
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,7 +76,10 @@ def samples_of(clip: EncodedClip, networks: Networks) -> Sample:
     """Return the articulation of all recordings of a clip, one after the other, and the lip gap in cm."""
     parts = [articulation_of(recording, networks.diffusion) for recording in clip.recordings]
     gap = gap_of(clip, networks)
-    gaps = [gap_at(gap, recording.speed, len(part)) for recording, part in zip(clip.recordings, parts, strict=True)]
+    gaps = [
+        at_speed(gap[:, None], recording.speed, 0, len(part))[:, 0]
+        for recording, part in zip(clip.recordings, parts, strict=True)
+    ]
     return torch.cat(parts), torch.cat(gaps)
 
 
@@ -87,14 +90,6 @@ def gap_of(clip: EncodedClip, networks: Networks) -> Tensor:
     latents = clip.latents.float()
     gap: Tensor = networks.readout(networks.diffusion.whitening(latents, latents[0]))[:, LIPS]
     return gap - gap.quantile(CLOSED)
-
-
-def gap_at(gap: Tensor, speed: float, frames: int) -> Tensor:
-    """Return the gap at the frames of a recording with another speed."""
-    position = (torch.arange(frames) * speed).clamp(max=len(gap) - 1)
-    low = position.floor().long()
-    between: Tensor = torch.lerp(gap[low], gap[(low + 1).clamp(max=len(gap) - 1)], position - low)
-    return between
 
 
 def articulation_of(recording: Recording, diffusion: Diffusion) -> Tensor:

@@ -159,12 +159,8 @@ class WindowSampler:
 
     def motion(self, clip: EncodedClip, source: int, speed: float, begin: int, end: int) -> Tensor:
         """Return whitened motion of frames begin to end; frames before the recording equal its first: (T, K)."""
-        position = (torch.arange(begin, end) * speed).clamp(0, len(clip.latents) - 1)
-        low = position.floor().long()
-        share = (position - low)[:, None]
         latents = clip.latents.float()
-        between = torch.lerp(latents[low], latents[(low + 1).clamp(max=len(latents) - 1)], share)
-        whitened: Tensor = self.diffusion.whitening(between, latents[source])
+        whitened: Tensor = self.diffusion.whitening(at_speed(latents, speed, begin, end), latents[source])
         return whitened
 
     def source_codes(self, clip: EncodedClip, source: int) -> tuple[Tensor, Tensor]:
@@ -185,6 +181,17 @@ class _Stream(IterableDataset[Batch]):
         self.windows.seed(self.first + (worker.id if worker else 0))
         while True:
             yield self.windows.draw(self.batch, earlier=self.earlier)
+
+
+def at_speed(values: Tensor, speed: float, begin: int, end: int) -> Tensor:
+    """Return values (T, K) of a clip at the frames, begin to end, of a recording with another speed.
+
+    Frames outside the clip have those of its first or its last frame.
+    """
+    last = len(values) - 1
+    position = (torch.arange(begin, end) * speed).clamp(0, last)
+    low = position.floor().long()
+    return torch.lerp(values[low], values[(low + 1).clamp(max=last)], (position - low)[:, None])
 
 
 def least_frames(params: DiffusionParams) -> int:
