@@ -130,6 +130,8 @@ class Jobs:
 
     def _fetch(self, job: Job, listed: Result | None, path: Path, *, replace: bool) -> bool:
         try:
+            if path.exists() and not path.is_file():
+                raise FileExistsError(errno.EEXIST, "it is a folder, a device or a pipe")
             if path.exists() and is_video(path, _result_of(job)):
                 return False
             if path.exists() and not replace:

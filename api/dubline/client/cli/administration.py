@@ -93,7 +93,8 @@ def usage(
 
 def tenants(arguments: Annotated[list[str], typer.Argument(metavar="set|show TENANT [OPTIONS]")]) -> None:
     """Set or show the limits of a tenant; for the operator, on a machine with the server's DUBLINE_DATABASE_URL."""
-    command = [sys.executable, "-m", "dubline.orchestration", "tenants", *arguments]
+    # -P: modules of the folder in which the user is must not hide installed ones.
+    command = [sys.executable, "-P", "-m", "dubline.orchestration", "tenants", *arguments]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 

@@ -22,7 +22,7 @@ from dubline.client.client import Client
 from dubline.client.errors import ClientError, RefusedError, UnreachableError
 from dubline.client.runs.batch import BatchRun
 from dubline.client.runs.download import download as fetch_videos
-from dubline.client.runs.local_files import create_folder, find
+from dubline.client.runs.local_files import check_target, create_folder, find_file
 from dubline.client.runs.manifest import read_rows
 from dubline.client.runs.submit import SubmitOptions, SubmitRun
 from dubline.options.point import POINT_MOST_PX
@@ -110,17 +110,19 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     ] = None,
 ) -> None:
     """Render one video."""
-    portrait, speech = find(portrait), find(speech)
+    portrait, speech = find_file(portrait), find_file(speech)
     for file in (portrait, speech):
-        if not file.is_file():
-            raise ClientError(f"The file {file} does not exist.")
+        if not file.stat().st_size:
+            raise ClientError(f"The file {file} is empty. Nothing was sent.")
     if face is not None and face_index is not None:
         raise ClientError("Both --face and --face-index are given. Use one of them.")
     consent = read_consent(consent_file) if consent_file else None
-    target = out or _new_file(Path(f"{portrait.stem}-{speech.stem}.mp4"))
-    if target.is_dir():
-        raise ClientError(f"{target} is a folder. Name the file of the video with --out.")
+    target = out or Path(f"{portrait.stem}-{speech.stem}.mp4")
     create_folder(target.parent)
+    check_target(target)
+    # A default name must not overwrite a file; a name given with --out may.
+    if target.exists() and not out:
+        raise ClientError(f"The file {target} already exists. Set another name with --out, or move the file.")
     controls = Controls(expression=expression, head_motion=head_motion, blink=blink, shut_in_silence=shut_in_silence)
     output = Output(height_px=height_px)
     requested = RequestedOptions(
@@ -264,13 +266,6 @@ def _find(client: Client, identifier: str) -> Job | Batch:
             raise
         advice = "Check the id and the API key that it was created with."
         raise ClientError(f"There is no job or batch {identifier}. {advice}") from error
-
-
-def _new_file(target: Path) -> Path:
-    # A default name must not overwrite a file; a name given with --out may.
-    if target.exists():
-        raise ClientError(f"The file {target} already exists. Set another name with --out, or move the file.")
-    return target
 
 
 def _interrupted(identifier: str, next_command: str) -> typer.Exit:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from dubline.client.errors import ClientError
-from dubline.client.runs.local_files import find
+from dubline.client.runs.local_files import find_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,10 +23,10 @@ REFUSED: Final = 1
 
 def faces(photo: Annotated[Path, typer.Argument(help="A picture.")]) -> None:
     """List the faces of a picture with the numbers for `--face-index`; the exit code is 1 if none can be animated."""
-    photo = find(photo)
-    if not photo.is_file():
-        raise ClientError(f"The file {photo} does not exist.")
-    done = subprocess.run([sys.executable, "-m", PROGRAM, str(photo)], capture_output=True, text=True, check=False)
+    photo = find_file(photo)
+    # -P: modules of the folder in which the user is must not hide installed ones.
+    command = [sys.executable, "-P", "-m", PROGRAM, str(photo)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ClientError(f"The faces cannot be listed: {reason}. This command needs dubline[worker].")

@@ -11,7 +11,7 @@ from dubline.client.calls.consent import Consent  # noqa: TC001 - pydantic resol
 from dubline.client.calls.options import RequestedOptions
 from dubline.client.errors import ClientError, ManifestError
 from dubline.client.runs import csv_rows
-from dubline.client.runs.local_files import find
+from dubline.client.runs.local_files import file_fault, find
 from dubline.options.printable import is_printable
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def _row_faults(rows: Iterable[tuple[int, Row]]) -> Iterable[tuple[int, str]]:
     first: dict[str, int] = {}
     for number, row in rows:
         for file in (row.portrait, row.speech):
-            if not file.is_file():
-                yield number, f"the file {file} does not exist"
+            if fault := file_fault(file):
+                yield number, fault
         if first.setdefault(row.custom_id, number) != number:
             yield number, f"custom_id {row.custom_id!r} is already used in line {first[row.custom_id]}"
 

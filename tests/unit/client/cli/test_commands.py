@@ -37,6 +37,31 @@ def test_submit_refuses_a_folder_as_video_before_sending(
     assert service.calls == []
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("empty.jpg", "hello.mp3"), "empty.jpg is empty. Nothing was sent."),
+        ((".", "hello.mp3"), "is a folder; name a file."),
+        (("face.jpg", "x" * 300), "cannot be read: File name too long."),
+        (("f" * 150, "s" * 150), "File name too long. Name the file of the video with --out."),
+    ],
+)
+def test_submit_refuses_what_it_cannot_read_or_write_before_sending(  # noqa: PLR0913, PLR0917 - fixtures and parameters
+    monkeypatch: pytest.MonkeyPatch,
+    media: Path,
+    service: Service,
+    capsys: pytest.CaptureFixture[str],
+    names: tuple[str, str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(media)
+    for name in ("f" * 150, "s" * 150):
+        (media / name).write_bytes(b"content")
+    assert run(monkeypatch, "submit", "--portrait", names[0], "--speech", names[1]) == __main__.USAGE_ERROR
+    assert said in capsys.readouterr().err
+    assert service.calls == []
+
+
 def test_submit_refuses_a_file_above_the_limit_before_sending(
     monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,7 +131,7 @@ class Decoder:
 
 def log_protections() -> None:
     """Log once, at the start of a worker, which protections of the sandbox this machine refuses."""
-    command = [sys.executable, "-m", "dubline.worker.media.sandbox"]
+    command = [sys.executable, "-P", "-m", "dubline.worker.media.sandbox"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment.minimal(), check=True)
     refused = json.loads(done.stdout)
     if refused:

@@ -36,7 +36,7 @@ class _Template:
         self.socket, theirs = socket.socketpair()
         with theirs, tempfile.TemporaryFile() as said:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"dubline.worker.media.{module}", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", f"dubline.worker.media.{module}", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
