@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dubline.client.calls import proxies
+from dubline.client.calls import proxies, transport
 from dubline.client.client import Client
 from dubline.client.errors import ClientError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six tries without the five seconds between them."""
+    monkeypatch.setattr(transport, "retry_delay_s", lambda *_: 0.0)
 
 
 @pytest.fixture
@@ -30,7 +36,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         for name in ("NO_PROXY", "no_proxy", "http_proxy", "all_proxy", "ALL_PROXY"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{server.server_port}")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.settings import DatabaseSettings
 
-COMMAND = [*PYTHON, "dubline.orchestration", "scale"]
+COMMAND = [*PYTHON, "tests.integration.orchestration.short_waits", "scale"]
 POOL = {"name": "gpu", "presets": ["base"], "ceiling": 2, "floor": 1, "cold_start_s": 0}
 WITHIN_S = 60.0
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 START_WITHIN_S = 180.0
 """A busy machine needs seconds to import the libraries."""
 LINE = [*PYTHON, "dubline.orchestration"]
+QUICK = [*PYTHON, "tests.integration.orchestration.short_waits"]
 
 #: Runs a maintenance process with an environment and a file for its log.
 Maintenance = Callable[..., AbstractContextManager[Forked | subprocess.Popen[bytes]]]
@@ -46,10 +47,10 @@ Maintenance = Callable[..., AbstractContextManager[Forked | subprocess.Popen[byt
 def maintenance(forks: Forks) -> Maintenance:
     @contextmanager
     def maintenance(
-        env: dict[str, str], log: Path, *, is_forked: bool = True
+        env: dict[str, str], log: Path, *, is_forked: bool = True, program: list[str] = LINE
     ) -> Iterator[Forked | subprocess.Popen[bytes]]:
         """Wait until it has started."""
-        line = [*LINE, "maintenance"]
+        line = [*program, "maintenance"]
         with log.open("wb") as stderr:
             process = forks.start(line, env, stderr) if is_forked else subprocess.Popen(line, env=env, stderr=stderr)
         try:
@@ -103,7 +104,10 @@ def test_a_standby_replaces_a_killed_maintenance_process(
     maintenance: Maintenance,
     tmp_path: Path,
 ) -> None:
-    with maintenance(environment, tmp_path / "one") as one, maintenance(environment, tmp_path / "two") as two:
+    with (
+        maintenance(environment, tmp_path / "one", program=QUICK) as one,
+        maintenance(environment, tmp_path / "two", program=QUICK) as two,
+    ):
         lose_one(store, factory)
         one.kill()
         one.wait()
