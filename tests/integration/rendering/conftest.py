@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.unit.worker.conftest import portrait_file, renderer, speech_file
+from tests.unit.worker.conftest import _memory_is_kept, portrait_file, renderer, speech_file
 
-__all__ = ["portrait_file", "renderer", "speech_file"]
+__all__ = ["_memory_is_kept", "portrait_file", "renderer", "speech_file"]

@@ -241,6 +241,7 @@ class Stopping(FolderCheckpoints):
         (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), DeviceFailedError),
     ],
 )
+@pytest.mark.usefixtures("_memory_is_kept")
 def test_networks_that_fail_give_the_cause(
     renderer: Renderer,
     request_of_three: RenderJob,

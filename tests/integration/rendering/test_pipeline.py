@@ -179,6 +179,7 @@ def test_a_lost_lease_stops_the_job_between_batches(
         (RuntimeError("a defect"), RuntimeError),
     ],
 )
+@pytest.mark.usefixtures("_memory_is_kept")
 def test_device_errors_are_translated(
     renderer: Renderer, portrait_file: Path, speech_file: Path, scratch: Path, case: tuple[Exception, type[Exception]]
 ) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from sqlalchemy import text
 from tests.unit.worker import media_files as media
 from tests.unit.worker import stub_networks
+from tests.unit.worker.conftest import _memory_is_kept
 
 from dubline.orchestration.database.store.attempts.rescue import rescue_expired
 from dubline.orchestration.database.store.transaction import transaction
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
     from dubline.orchestration.database.store import Store
     from dubline.orchestration.storage.objects import Objects
+
+__all__ = ["_memory_is_kept"]
 
 TENANT = "acme"
 Send = Callable[[UploadKind, bytes, str], Upload]

@@ -291,6 +291,7 @@ def test_a_damaged_checkpoint_is_rendered_again(
     assert video(store, objects, tenant, job_id, tmp_path)[1] == whole
 
 
+@pytest.mark.usefixtures("_memory_is_kept")
 def test_too_little_memory_halves_the_batch_once(
     store: Store, tenant: str, worker: RenderExecutor, job_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import torch
 from tests.unit.worker import media_files as media
 from tests.unit.worker import stub_networks
 
-from dubline.worker.rendering import motion
+from dubline.worker.rendering import device, motion
 from dubline.worker.rendering.pipeline import Renderer
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ def portrait_file(tmp_path_factory: pytest.TempPathFactory, astronaut: Image.Ima
 @pytest.fixture
 def speech_file(tmp_path: Path) -> Path:
     return media.wav(tmp_path / "speech.wav", media.tone(1.0))
+
+
+@pytest.fixture
+def _memory_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the search of the whole process for garbage. The tests of returned memory do not."""
+    monkeypatch.setattr(device, "release_memory", lambda: None)
 
 
 @pytest.fixture

@@ -51,8 +51,9 @@ class Transport:
         self._closing = closing
         self._has_answered = False
         direct = proxies.direct(url)
-        # One for both: it contains all certificates of the authorities, which take long to read.
-        tls = httpx2.create_ssl_context()
+        # One for both: it contains all certificates of the authorities, which take long to read. Another transport has
+        # no use for them.
+        tls = httpx2.create_ssl_context() if transport is None else False
         self._api = httpx2.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"},

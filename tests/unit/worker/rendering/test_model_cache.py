@@ -103,6 +103,7 @@ def test_the_networks_used_least_recently_leave_the_device(
     assert weights.opened_versions == ["a", "b", "c", "d", "b"]
 
 
+@pytest.mark.usefixtures("_memory_is_kept")
 def test_networks_larger_than_the_budget_are_held_alone(cache: model_cache.ModelCache) -> None:
     for version in ("a", "b", "large"):
         get(cache, version)
