@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -11,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
-from sqlalchemy import text
 from tests.integration.postgres import Postgres, database_url, wheel
 from tests.integration.waiting import wait_until
 from tests.servers import free_port, served
 
 from dubline.embedded.cleanup import CleanupProcess
 from dubline.orchestration.database.store import Store
-from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.database.store.transaction import OneStatement
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings
 from dubline.orchestration.storage.objects import Objects
 
@@ -31,7 +31,7 @@ TABLES = (
 )
 
 #: Deletes all rows; deleting few rows is five times as fast as TRUNCATE. The role skips triggers and foreign keys.
-EMPTY = text(f"""
+EMPTY = f"""
 DO $$
 DECLARE one text;
 BEGIN
@@ -44,7 +44,7 @@ BEGIN
         END IF;
     END LOOP;
 END $$
-""")  # noqa: S608 - the names are those above
+"""  # noqa: S608 - the names are those above
 
 
 @pytest.fixture(scope="session")
@@ -84,8 +84,7 @@ def opened(database: DatabaseSettings) -> Iterator[Store]:
 
 def empty(store: Store) -> None:
     """Delete all rows."""
-    with transaction(store._engine) as session:
-        session.execute(EMPTY)
+    OneStatement(store._engine)(EMPTY)
 
 
 @pytest.fixture
@@ -113,6 +112,8 @@ def bucket() -> Iterator[BucketSettings]:
     """Settings of a bucket on a new S3 server; it may contain objects of other tests."""
     from moto.server import ThreadedMotoServer  # noqa: PLC0415 - takes half a second, which only these tests need
 
+    # To write and capture a line for each request takes as long as many a request.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

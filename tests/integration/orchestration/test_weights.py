@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from psycopg import IntegrityError
 from tests.integration.orchestration.rows import change, column
 
 from dubline.models.weights import RELEASED, released_sha256

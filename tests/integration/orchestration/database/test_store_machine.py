@@ -17,12 +17,10 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import text
 from tests.integration.conftest import empty
 from tests.integration.orchestration.conftest import JobFactory
-from tests.integration.orchestration.rows import change, counted_holdings
+from tests.integration.orchestration.rows import change, column, counted_holdings, pending_deletion, rows
 
-from dubline.orchestration.database.store.transaction import transaction
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.errors import LeaseLostError, NotFoundError
 from dubline.orchestration.domain.jobs import CLAIMABLE, FINAL, Cause, JobState, Outcome, Stage
@@ -270,9 +268,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(job_id=jobs)
     def pass_deadline(self, job_id: UUID) -> None:
         passed = "UPDATE jobs SET deadline_at = now() - interval '1 s' WHERE id = :id AND deadline_at IS NOT NULL"
-        with transaction(self.store._engine) as session:
-            had_one = session.execute(text(f"{passed} RETURNING id"), {"id": job_id}).all()
-        if had_one:
+        if rows(self.store, f"{passed} RETURNING id", id=job_id):
             self.model[job_id].late = True
 
     @rule()
@@ -310,8 +306,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def each_final_job_has_one_event(self) -> None:
-        with transaction(self.store._engine) as session:
-            finished = list(session.scalars(text("SELECT subject_id FROM events WHERE kind = 'job.finished'")))
+        finished = column(self.store, "SELECT subject_id FROM events WHERE kind = 'job.finished'")
         assert len(finished) == len(set(finished))
         final = {job_id for job_id, model in self.model.items() if model.state in FINAL}
         assert {job_id for job_id in finished if job_id in self.model} == final
@@ -319,29 +314,22 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def batches_count_their_open_jobs_down(self) -> None:
-        with transaction(self.store._engine) as session:
-            counted = session.execute(
-                text(
-                    "SELECT batches.id, open_count,"
-                    " (SELECT count(*) FROM events WHERE subject_id = batches.id) AS events,"
-                    " (SELECT count(*) FROM jobs WHERE batch_id = batches.id AND finalized_at IS NULL) AS open"
-                    " FROM batches"
-                )
-            ).all()
+        counted = rows(
+            self.store,
+            "SELECT batches.id, open_count,"
+            " (SELECT count(*) FROM events WHERE subject_id = batches.id) AS events,"
+            " (SELECT count(*) FROM jobs WHERE batch_id = batches.id AND finalized_at IS NULL) AS open"
+            " FROM batches",
+        )
         assert [row.open_count for row in counted] == [row.open for row in counted]
         assert [row.events for row in counted] == [int(row.open == 0) for row in counted]
 
     @invariant()
     def the_rows_equal_the_model(self) -> None:
-        with transaction(self.store._engine) as session:
-            jobs = session.execute(text("SELECT id, state, gpu_s FROM jobs")).all()
-            attempts = session.execute(
-                text(
-                    "SELECT job_id, number, outcome, cause, refused_writes, gpu_s FROM attempts ORDER BY job_id, number"
-                )
-            ).all()
-            checkpoints = session.execute(text("SELECT job_id, object_key FROM checkpoints")).all()
-            pending = set(session.scalars(text("SELECT object_key FROM doomed_objects")))
+        jobs = rows(self.store, "SELECT id, state, gpu_s FROM jobs")
+        attempts = rows(self.store, "SELECT job_id, number, outcome, cause, refused_writes, gpu_s FROM attempts")
+        checkpoints = rows(self.store, "SELECT job_id, object_key FROM checkpoints")
+        pending = pending_deletion(self.store)
         assert {row.id: (row.state, row.gpu_s) for row in jobs} == {
             job_id: (model.state, sum(attempt.gpu_s for attempt in model.attempts))
             for job_id, model in self.model.items()

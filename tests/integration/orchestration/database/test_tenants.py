@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import pytest
+from psycopg import IntegrityError
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 from tests.integration.conftest import empty
 from tests.integration.orchestration.conftest import JobFactory
 from tests.integration.orchestration.rows import change, column, pending_deletion
