@@ -98,7 +98,7 @@ def test_altered_weights_of_the_package_are_found_before_they_are_loaded(remote:
     cache = WeightsCache(tmp_path / "cache", 10**9, remote, tmp_path)  # type: ignore[arg-type]
     cache.verify("tiny")
     (tmp_path / "tiny/weights.safetensors").write_bytes(b"other")
-    with pytest.raises(WeightsUnusableError):
+    with pytest.raises(WeightsUnusableError, match="Reinstall dubline"):
         cache.verify("tiny")
 
 
@@ -189,7 +189,7 @@ def test_a_file_with_another_hash_or_length_is_refused(
     key = weights_key("tiny", sha256, "weights-0.safetensors")
     remote.objects.delete_many([key])
     remote.objects.put(tmp_path / "other", key, "application/octet-stream")
-    with pytest.raises(WeightsUnusableError):
+    with pytest.raises(WeightsUnusableError, match="pushes them again"):
         use(cache, sha256)
     assert versions(tmp_path) == set()
 

@@ -150,7 +150,7 @@ def join(  # noqa: PLR0913, PLR0917 - two inputs, one output, a callback
     )
     ffmpeg_process.run(_command(output), limit_s=120 + duration_s, report=report)
     if not path.exists():
-        raise EncoderFailedError("ffmpeg exited without an error but wrote no video.")
+        raise EncoderFailedError(f"ffmpeg exited without an error but wrote no video. {ffmpeg_process.ADVICE}")
 
 
 def _command(output: object) -> list[str]:

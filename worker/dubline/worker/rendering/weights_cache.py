@@ -34,6 +34,7 @@ LOCK_STEP_S: Final = 0.1
 LOCKS: Final = "locks"
 #: Start of the name of a folder that is being filled.
 UNFINISHED: Final = "unfinished-"
+ADVICE: Final = "The operator pushes them again."
 
 _log = structlog.get_logger(__name__)
 
@@ -73,7 +74,9 @@ class WeightsCache:
             WeightsUnusableError: a file is missing or altered.
         """
         if not _intact(self._packaged / preset, preset, self.packaged_sha256(preset)):
-            raise WeightsUnusableError(f"The packaged weights of {preset} have not the hashes of their manifest.")
+            raise WeightsUnusableError(
+                f"The packaged weights of {preset} have not the hashes of their manifest. Reinstall dubline."
+            )
 
     @contextmanager
     def opened(self, preset: str, sha256: str, report: Callable[[], None]) -> Iterator[Path]:
@@ -113,7 +116,9 @@ class WeightsCache:
             else:
                 self._download(target, preset, sha256, report)
             if not _intact(target, preset, sha256):
-                raise WeightsUnusableError(f"The weights {sha256} of {preset} have not the hashes of their manifest.")
+                raise WeightsUnusableError(
+                    f"The weights {sha256} of {preset} have not the hashes of their manifest. {ADVICE}"
+                )
             new.rename(version)
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -132,7 +137,7 @@ class WeightsCache:
                 get(file.name, file.size_bytes)
         except (UploadMissingError, UploadSizeMismatchError) as error:
             raise WeightsUnusableError(
-                f"The bucket does not have all files of the weights {sha256} of {preset}, or they are too long."
+                f"The bucket lacks files of the weights {sha256} of {preset}, or they are too long. {ADVICE}"
             ) from error
 
     def _make_room(self, kept: Path) -> None:
