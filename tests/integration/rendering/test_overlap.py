@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import threading
 from contextlib import ExitStack
@@ -10,11 +11,13 @@ from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import pytest
 import torch
 from tests.integration.rendering.test_pipeline import FolderCheckpoints, ignore, job
 from tests.unit.worker import media_files as media
 from tests.unit.worker import stub_networks
+from tests.unit.worker.rendering.test_device import opencv_error
 
 from dubline.models.weights import load_networks
 from dubline.orchestration.domain.errors import (
@@ -238,6 +241,8 @@ class Stopping(FolderCheckpoints):
         (BrokenPipeError(), BrokenPipeError),
         (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemoryError),
         (MemoryError(), OutOfMemoryError),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), OutOfMemoryError),
+        (opencv_error(cv2.Error.StsNoMem), OutOfMemoryError),
         (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), DeviceFailedError),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from types import SimpleNamespace
 
 import cv2
@@ -31,6 +32,8 @@ def opencv_error(code: int) -> cv2.error:
         (RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"), DeviceFailedError),
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), None),
         (ValueError("CUDA error"), None),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), OutOfMemoryError),
+        (OSError(errno.EPIPE, "Broken pipe"), None),
         (opencv_error(cv2.Error.StsNoMem), OutOfMemoryError),
         (opencv_error(cv2.Error.StsBadArg), None),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import re
 from contextlib import suppress
@@ -133,7 +134,7 @@ def translate(error: BaseException) -> DublineError | None:
     Returns:
         None for every other exception.
     """
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _is_opencv_without_memory(error):
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _lacks_memory(error):
         return OutOfMemoryError()
     if not isinstance(error, RuntimeError):
         return None
@@ -145,5 +146,8 @@ def translate(error: BaseException) -> DublineError | None:
     return None
 
 
-def _is_opencv_without_memory(error: BaseException) -> bool:
+def _lacks_memory(error: BaseException) -> bool:
+    """Tell whether OpenCV had too little memory, or the system for a mapped file or a new process."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem

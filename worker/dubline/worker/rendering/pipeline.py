@@ -363,7 +363,7 @@ class _Run:
 def _device_errors_translated() -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, MemoryError, cv2.error) as error:
+    except (RuntimeError, MemoryError, OSError, cv2.error) as error:
         translated = device.translate(error)
         if translated is None:
             raise
