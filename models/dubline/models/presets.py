@@ -130,9 +130,9 @@ class Preset:
     name: str
     autoencoder: AutoencoderParams
     diffusion: DiffusionParams
-    most_off_line: float
-    """Largest distance of whitened motion, whose values have unit variance over the training clips, from the line
-    between two key frames. Chosen by what interpolated frames differ from computed ones (docs/log.md)."""
+    most_off: float
+    """Largest distance of a motion latent from its combination of key frames. Chosen by what combined frames differ
+    from computed ones (docs/log.md)."""
     fps: int = field(default=25, init=False)
     sample_rate_hz: int = field(default=16_000, init=False)
     render_batch: int = field(default=4, init=False)
@@ -170,7 +170,7 @@ TINY: Final = Preset(
         state=32,
         head_width=24,
     ),
-    most_off_line=0.4,
+    most_off=0.2,
 )
 
 BASE: Final = Preset(
@@ -205,7 +205,7 @@ BASE: Final = Preset(
         head_width=32,
         dropout=0.1,
     ),
-    most_off_line=1.0,
+    most_off=0.17,
 )
 
 PRESETS: Final = {preset.name: preset for preset in (TINY, BASE)}

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from dubline.models.cpu.autoencoder import compile_cores
 from dubline.models.motion import key_frames
 from dubline.models.motion.lids import open_lids, shut_lids
-from dubline.models.motion.readout import LIPS, LinearReadout
+from dubline.models.motion.readout import LinearReadout
 from dubline.models.motion.source_gap import SourceGap
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from dubline.models.motion.key_frames import KeyFrames
     from dubline.models.stage1.autoencoder import Source
     from dubline.models.stage1.shut_lids import OpenLids
 
@@ -85,18 +86,15 @@ class Networks:
         """Take the blinks out of edited motion (T, M) of a source."""
         return open_lids(motion, source.motion, self.diffusion.whitening, self.readout)
 
-    def key_frames(self, source: Source, motion: Tensor, closure: Tensor) -> list[int]:
+    def key_frames(self, motion: Tensor, closure: Tensor) -> KeyFrames:
         """Choose the frames of a batch of edited motion (T, M) that have to be computed; see `motion.key_frames`.
 
         Args:
-            source: of batch 1.
             motion: (T, M).
             closure: (T,), of the lids.
         """
-        whitened = self.diffusion.whitening(motion, source.motion)
-        lips = self.readout(whitened)[:, LIPS].cpu().numpy()
         blinking = (closure > 0).cpu().numpy()
-        return key_frames.choose(whitened.cpu().numpy(), lips, blinking, self.preset.most_off_line)
+        return key_frames.choose(motion.double().cpu().numpy(), blinking, self.preset.most_off)
 
     def to(self, device: torch.device) -> Self:
         """Move all networks to a device."""

@@ -1,4 +1,4 @@
-"""Fewer frames are computed than shown, and those between them are close to computed ones."""
+"""Half of the frames are computed, and the others are close to computed ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from dubline.framing.face import find
+from dubline.models.motion.key_frames import KeyFrames
 from dubline.models.sampling import sample_motion
 from dubline.models.weights import load_networks
 from dubline.training.corpus import read_speech
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SPEECH = Path(__file__).parents[3] / "demo" / "speech"
-FRAMES, BATCH = 32, 8
+FRAMES, BATCH = 36, 12
 
 
-@pytest.mark.parametrize(("preset", "most_computed"), [("tiny", 0.9), ("base", 0.85)])
+@pytest.mark.parametrize(("preset", "most_computed"), [("tiny", 0.6), ("base", 0.55)])
 @torch.inference_mode()
-def test_interpolated_frames_are_close_to_computed_ones(
+def test_combined_frames_are_close_to_computed_ones(
     preset: str, most_computed: float, astronaut: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks = load_networks(preset, torch.device("cpu"))
@@ -46,10 +47,14 @@ def test_interpolated_frames_are_close_to_computed_ones(
     fewer = luma("chosen")
     assert sum(computed) < most_computed * FRAMES
     computed.clear()
-    monkeypatch.setattr(type(networks), "key_frames", lambda _self, _source, few, _closure: [*range(len(few))])
+    monkeypatch.setattr(
+        type(networks),
+        "key_frames",
+        lambda _self, few, _closure: KeyFrames([*range(len(few))], np.eye(len(few), dtype=np.float32)),
+    )
     every = luma("all")
     assert sum(computed) == FRAMES
     errors = np.square(fewer - every).mean(axis=(1, 2, 3))
-    # 41 dB over all frames, 32 dB in the worst one, of the region that moves.
-    assert 0 < np.mean(errors) < 255**2 / 10**4.1
-    assert errors.max() < 255**2 / 10**3.2
+    # 43 dB over all frames, 34 dB in the worst one, of the region that moves.
+    assert 0 < np.mean(errors) < 255**2 / 10**4.3
+    assert errors.max() < 255**2 / 10**3.4

@@ -50,6 +50,7 @@ CPU = torch.device("cpu")
 def request_of_three(portrait_file: Path, speech_file: Path, monkeypatch: pytest.MonkeyPatch) -> RenderJob:
     """A job of three segments, of two batches, two and one."""
     monkeypatch.setattr(motion, "SEGMENT_FRAMES", 16)
+    monkeypatch.setattr(pipeline.device, "CPU_FRAMES", (8,))
     monkeypatch.setattr(pipeline.device, "compute_threads", lambda _: 3)
     return job(portrait_file, speech_file, 1.4)
 

@@ -258,10 +258,10 @@ def test_a_resumed_job_gives_the_same_bytes(  # noqa: PLR0913, PLR0917 - the fix
     monkeypatch: pytest.MonkeyPatch,
     last: str,
 ) -> None:
-    monkeypatch.setattr(pipeline.motion, "SEGMENT_FRAMES", 8)
+    monkeypatch.setattr(pipeline.motion, "SEGMENT_FRAMES", 12)
     for name in ("whole", "first", "second"):
         (tmp_path / name).mkdir()
-    request = job(portrait_file, speech_file, 0.9)
+    request = job(portrait_file, speech_file, 1.2)
     whole = renderer.run(request, tmp_path / "whole", ignore)
     with pytest.raises(LeaseLostError):
         renderer.run(request, tmp_path / "first", ignore, FolderCheckpoints(tmp_path / "checkpoints", stop_after=last))
@@ -296,7 +296,7 @@ def test_halving_the_batch_keeps_the_segments(
         return fields(self, source, motion, open_lids)
 
     monkeypatch.setattr(stub_networks.StubAutoencoder, "fields", count)
-    for halvings, batch in ((0, 8), (1, 4), (9, 1)):
+    for halvings, batch in ((0, 12), (1, 6), (9, 1)):
         folder = tmp_path / str(halvings)
         folder.mkdir()
         checkpoints, batches[:] = FolderCheckpoints(tmp_path / "checkpoints"), []

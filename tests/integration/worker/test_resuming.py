@@ -48,6 +48,7 @@ def small(ready: Ready) -> NewJob:
 def job_id(store: Store, tenant: str, ready: Ready, monkeypatch: pytest.MonkeyPatch) -> UUID:
     """A job of three segments, 16, 16 and 1 frame."""
     monkeypatch.setattr(pipeline.motion, "SEGMENT_FRAMES", 16)
+    monkeypatch.setattr(pipeline.device, "CPU_FRAMES", (8,))
     return store.jobs.insert(tenant, small(ready)).id
 
 

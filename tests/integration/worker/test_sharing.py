@@ -46,6 +46,7 @@ def long_job(
     store: Store, send: Send, ready: tuple[UUID, UUID], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> NewJob:
     monkeypatch.setattr(pipeline.motion, "SEGMENT_FRAMES", SEGMENT_FRAMES)
+    monkeypatch.setattr(pipeline.device, "CPU_FRAMES", (SEGMENT_FRAMES,))
     data = media.wav(tmp_path / "long.wav", media.tone(SECONDS)).read_bytes()
     speech = send(UploadKind.SPEECH, data, "audio/wav")
     lease = store.uploads.claim("prober", 20)

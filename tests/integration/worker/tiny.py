@@ -17,7 +17,7 @@ from benchmarks.chaos.phases import forked_children
 
 from dubline.orchestration.domain.checkpoints import CheckpointKind
 from dubline.worker.executors import factory
-from dubline.worker.rendering import motion, pipeline, warming  # noqa: F401 - once for all children
+from dubline.worker.rendering import device, motion, pipeline, warming  # noqa: F401 - once for all children
 from dubline.worker.rendering.stored_checkpoints import StoredCheckpoints
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def make(context: WorkerContext) -> RenderExecutor:
             (gates / "kept").touch()
 
     motion.SEGMENT_FRAMES = SEGMENT_FRAMES
+    # Two batches a segment.
+    device.CPU_FRAMES = (8,)  # type: ignore[misc]
     StoredCheckpoints.keep = kept  # type: ignore[method-assign]
     motion.PreparedSource.fields = held  # type: ignore[method-assign]
     return factory.renderer(context)

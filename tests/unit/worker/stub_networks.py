@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dubline.models.motion.key_frames import KeyFrames
 from dubline.models.stage1.autoencoder import Fields
 from dubline.models.stage1.frame_decoder import GeneratedPixels
 from dubline.models.stage1.shut_lids import OpenLids
@@ -58,7 +59,7 @@ class StubModels:
             autoencoder=StubAutoencoder(),
             diffusion=None,
             open_lids=lambda _source, motion: OpenLids(motion, torch.zeros(len(motion))),
-            key_frames=lambda _source, motion, _closure: [*range(len(motion))],
+            key_frames=lambda motion, _closure: KeyFrames([*range(len(motion))], np.eye(len(motion), dtype=np.float32)),
             can_blink=lambda _source: True,
             sha256="0" * 64,
         )

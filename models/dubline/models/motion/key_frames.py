@@ -1,52 +1,89 @@
-"""Key frames: those that the networks compute. What is computed for the frames between two of them is interpolated.
+"""Key frames: those that the networks compute. What is computed for the other frames is combined from them.
 
-Faces move smoothly, so most frames lie close to the line between their neighbours (decision 0059).
+A face repeats its movements within half a second, so the motion of most frames is close to a weighted sum of few
+others' (decision 0061).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Frames from one key frame to the next, at most.
-MOST_APART: Final = 3
-#: Largest distance of the lip gap from the line between two key frames, in cm: less than the gap from which lips are
-#: seen apart, .15 cm.
-MOST_LIPS_CM: Final = 0.1
+    Array = NDArray[np.float64]
+
+#: How much a squared change of the weights counts, in squared largest distances. The networks are not linear, so the
+#: weights stay near those of the line between two neighbours.
+STIFFNESS: Final = 0.5
 
 
-def choose(
-    motion: NDArray[np.float32], lips_cm: NDArray[np.float32], blinking: NDArray[np.bool_], most: float
-) -> list[int]:
-    """Choose the key frames of one batch: its first and its last frame, and as few others as the limits allow.
+class KeyFrames(NamedTuple):
+    """The N key frames of a batch of T frames."""
+
+    frames: list[int]
+    """Their indices, ascending."""
+    weights: NDArray[np.float32]
+    """(T, N): what each frame is combined with. Those of one frame add up to 1; a key frame is itself."""
+
+
+def choose(motion: Array, blinking: NDArray[np.bool_], most: float) -> KeyFrames:
+    """Choose as few key frames as keep every other frame close enough to its combination.
+
+    The first and the last frame without a blink are key frames. Then, as long as a frame is too far from its
+    combination, the furthest one becomes a key frame.
 
     Args:
-        motion: (T, K), whitened.
-        lips_cm: (T,), readings of the lip gap.
-        blinking: (T,), whether lids move. Such a frame is a key frame: a blink is short, and not linear.
-        most: largest distance of whitened motion from the line between two key frames.
+        motion: (T, M), latents.
+        blinking: (T,), whether lids move. Such frames are key frames, and no other frame is made of them: a blink is
+            short, and not linear.
+        most: largest distance of a latent from its combination, the penalty on weights included.
+    """
+    frames = np.arange(len(motion))
+    calm = frames[~blinking]
+    centred = motion - motion.mean(axis=0)
+    # Not by the library of linear algebra: its sums would depend on the number of threads.
+    products = np.einsum("ik,jk->ij", centred, centred)
+    keys, penalty = {*calm[:1].tolist(), *calm[-1:].tolist()}, STIFFNESS * most**2
+    while True:
+        of, others = np.array(sorted(keys), int), np.array([frame for frame in calm if frame not in keys], int)
+        combined = np.eye(len(frames))
+        if not others.size:
+            break
+        shares, errors = _combined(products, of, others, penalty)
+        if errors.max() <= most**2:
+            combined[others] = 0
+            combined[np.ix_(others, of)] = shares
+            break
+        keys.add(int(others[errors.argmax()]))
+    chosen = sorted({*keys, *frames[blinking].tolist()})
+    return KeyFrames(chosen, combined[:, chosen].astype(np.float32))
+
+
+def _combined(products: Array, keys: NDArray[np.int_], others: NDArray[np.int_], penalty: float) -> tuple[Array, Array]:
+    """Combine frames of key frames: ridge regression of their motion around the line between two neighbours.
+
+    Args:
+        products: (T, T), of each two latents.
+        keys: (N,), indices of the key frames, ascending; the first and the last surround the others.
+        others: (n,), indices of the frames to combine.
+        penalty: of a squared change of the weights.
 
     Returns:
-        Their indices, ascending.
+        Weights (n, N), and for each frame the squared distance with its penalty, (n,).
     """
-    path = np.concatenate([motion / most, lips_cm[:, None] / MOST_LIPS_CM], axis=1)
-
-    def skips(first: int, last: int) -> bool:
-        """Tell whether the frames between two may be interpolated."""
-        if blinking[first + 1 : last].any():
-            return False
-        share = np.arange(1, last - first, dtype=np.float32)[:, None] / (last - first)
-        off = path[first + 1 : last] - (path[first] + share * (path[last] - path[first]))
-        return bool((np.square(off[:, :-1]).sum(axis=1) <= 1).all() and (np.abs(off[:, -1]) <= 1).all())
-
-    keys = [0]
-    while keys[-1] < len(path) - 1:
-        first = keys[-1]
-        furthest = min(first + MOST_APART, len(path) - 1)
-        # The next frame is always possible.
-        keys.append(next(last for last in range(furthest, first, -1) if skips(first, last)))
-    return keys
+    line = np.stack([np.interp(others, keys, one) for one in np.eye(len(keys))], axis=1)
+    # Each frame less its combination, as weights of all frames.
+    rest = np.eye(len(products))[others]
+    rest[:, keys] -= line
+    # Of key frames less their mean, so that changes of the weights add up to 0.
+    towards = (rest @ products)[:, keys]
+    towards -= towards.mean(axis=1, keepdims=True)
+    spread = products[np.ix_(keys, keys)]
+    spread = spread - spread.mean(axis=0) - spread.mean(axis=1, keepdims=True) + spread.mean()
+    change = np.linalg.solve(spread + penalty * np.eye(len(keys)), towards.T).T
+    rest[:, keys] -= change
+    errors = np.einsum("ij,ij->i", rest @ products, rest) + penalty * np.square(change).sum(axis=1)
+    return line + change, errors

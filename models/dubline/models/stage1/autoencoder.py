@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
@@ -18,7 +17,7 @@ from dubline.models.stage1.mouth_eye_refiner import MouthEyeRefiner
 from dubline.models.stage1.source_encoder import AppearanceExtractor, SourceEncoder, SourceFeatures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from dubline.models.presets import AutoencoderParams
     from dubline.models.stage1.shut_lids import OpenLids
@@ -65,27 +64,36 @@ class Fields(NamedTuple):
     generated: GeneratedPixels
     """Pixels that the source does not show, at side S."""
 
-    def interpolated(self, keys: Sequence[int]) -> Fields:
-        """Fill in the frames between key frames, linearly.
+    def split(self, count: int) -> Iterator[Fields]:
+        """Yield `count` frames at a time."""
+        for displacement, *generated in zip(
+            *(part.split(count) for part in (self.displacement, *self.generated)), strict=True
+        ):
+            yield Fields(displacement, GeneratedPixels(*generated))
+
+    def combined(self, keys: Sequence[int], weights: Tensor) -> Fields:
+        """Fill in the other frames of a batch of T frames.
 
         Args:
-            keys: indices of the B frames in a batch, ascending, of which the first is 0.
+            keys: indices of the B frames in the batch, ascending.
+            weights: (T, B), of these in each frame.
 
         Returns:
-            All frames up to the last key frame; these are unchanged.
+            All frames; those of `keys` are unchanged.
         """
-        if len(keys) == keys[-1] + 1:
+        if len(keys) == len(weights):
             return self
+        others = sorted({*range(len(weights))}.difference(keys))
 
         def filled(field: Tensor) -> Tensor:
-            whole = field.new_empty(keys[-1] + 1, *field.shape[1:])
+            whole = field.new_empty(len(weights), *field.shape[1:])
             whole[list(keys)] = field
-            for (first, last), (before, after) in zip(pairwise(keys), pairwise(field), strict=True):
-                for frame in range(first + 1, last):
-                    torch.lerp(before, after, (frame - first) / (last - first), out=whole[frame])
+            whole[others] = (weights[others] @ field.flatten(1)).view(len(others), *field.shape[1:])
             return whole
 
-        return Fields(filled(self.displacement), GeneratedPixels(*map(filled, self.generated)))
+        colour, occlusion = map(filled, self.generated)
+        # Weights may be negative.
+        return Fields(filled(self.displacement), GeneratedPixels(colour.clamp_(-1, 1), occlusion.clamp_(0, 1)))
 
 
 class Rendering(NamedTuple):

@@ -1,8 +1,6 @@
-"""Frames between key frames are few, and close to the line between them."""
+"""Key frames are few, and the motion of all other frames is close to a combination of theirs."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 import pytest
@@ -10,60 +8,85 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dubline.models.motion import key_frames
-from dubline.models.motion.key_frames import MOST_APART, MOST_LIPS_CM
+from dubline.models.motion.key_frames import STIFFNESS
 
 MOST = 0.8
-STILL = np.zeros(8, np.float32)
-OPEN = np.zeros(8, bool)
+CALM = np.zeros(16, bool)
 
 
 def along(path: np.ndarray) -> np.ndarray:
     """Return motion of which one direction follows a path (T,)."""
-    return np.stack([path, np.zeros(len(path))], axis=1).astype(np.float32)
+    return np.stack([path, np.zeros(len(path))], axis=1)
 
 
-def test_of_steady_motion_every_third_frame_is_computed() -> None:
-    assert key_frames.choose(along(np.arange(8.0)), STILL, OPEN, MOST) == [0, 3, 6, 7]
+def test_of_steady_motion_the_first_and_the_last_frame_are_computed() -> None:
+    keys, weights = key_frames.choose(along(np.arange(16.0)), CALM, MOST)
+    assert keys == [0, 15]
+    np.testing.assert_allclose(weights[:, 1], np.arange(16) / 15, atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_the_first_and_the_last_frame_are_computed(count: int) -> None:
-    keys = key_frames.choose(along(np.arange(count)), STILL[:count], OPEN[:count], MOST)
+def test_no_frame_of_a_short_batch_is_combined(count: int) -> None:
+    keys, weights = key_frames.choose(along(np.arange(count)), CALM[:count], MOST)
     assert keys == list(range(count))
+    assert np.array_equal(weights, np.eye(count))
 
 
 @pytest.mark.parametrize("off", [1.01 * MOST, 0.99 * MOST])
 def test_a_frame_off_the_line_is_computed(off: float) -> None:
     path = np.zeros(8)
     path[2] = off
-    assert (2 in key_frames.choose(along(path), STILL, OPEN, MOST)) == (off > MOST)
+    assert (2 in key_frames.choose(along(path), CALM[:8], MOST).frames) == (off > MOST)
 
 
-@pytest.mark.parametrize("off", [1.01 * MOST_LIPS_CM, 0.99 * MOST_LIPS_CM])
-def test_lips_that_shut_for_one_frame_are_computed(off: float) -> None:
-    lips = np.full(8, 0.5, np.float32)
-    lips[2] -= off
-    assert (2 in key_frames.choose(along(np.zeros(8)), lips, OPEN, MOST)) == (off > MOST_LIPS_CM)
+def test_lips_that_open_again_are_combined_of_lips_that_were_open() -> None:
+    gap = np.array([0.0, 0, 10, 0, 0, 10, 0, 0, 10, 0, 0, 10, 0, 0, 10, 0])
+    keys, weights = key_frames.choose(along(gap), CALM, MOST)
+    assert (gap[keys] > 0).sum() == 1
+    np.testing.assert_allclose(weights @ gap[keys], gap, atol=MOST)
 
 
-def test_every_frame_of_a_blink_is_computed() -> None:
-    blinking = np.arange(8) // 2 == 2
-    assert {4, 5} <= {*key_frames.choose(along(np.zeros(8)), STILL, blinking, MOST)}
+def test_a_turning_head_needs_few_key_frames() -> None:
+    angle = np.arange(16) * np.pi / 4
+    keys, _ = key_frames.choose(10 * np.stack([np.sin(angle), np.cos(angle)], axis=1), CALM, MOST)
+    assert len(keys) <= 4
+
+
+def test_a_blink_is_computed_and_in_no_other_frame() -> None:
+    blinking = np.isin(np.arange(16), [0, 6, 7])
+    path = np.where(blinking, 5.0, 0.0)
+    keys, weights = key_frames.choose(along(path), blinking, MOST)
+    assert keys == [0, 1, 6, 7, 15]
+    assert not weights[~blinking][:, np.isin(keys, [0, 6, 7])].any()
+
+
+def test_all_frames_of_a_blink_are_computed() -> None:
+    assert key_frames.choose(along(np.zeros(4)), ~CALM[:4], MOST).frames == [0, 1, 2, 3]
 
 
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 32))
-def test_all_frames_between_key_frames_are_within_the_limits(seed: int, count: int) -> None:
+def test_all_other_frames_are_within_the_limit(seed: int, count: int) -> None:
     drawn = np.random.default_rng(seed)
-    motion = drawn.normal(0, 0.5, (count, 3)).cumsum(axis=0).astype(np.float32)
-    lips = drawn.normal(0, 0.05, count).cumsum().astype(np.float32)
+    motion = drawn.normal(0, 0.5, (count, 5)).cumsum(axis=0)
     blinking = drawn.random(count) < 0.1
-    keys = key_frames.choose(motion, lips, blinking, MOST)
-    assert (keys[0], keys[-1]) == (0, count - 1)
-    for first, last in itertools.pairwise(keys):
-        assert 1 <= last - first <= MOST_APART
-        for frame in range(first + 1, last):
-            share = (frame - first) / (last - first)
-            between = motion[first] + share * (motion[last] - motion[first])
-            assert np.linalg.norm(motion[frame] - between) <= MOST + 1e-5
-            assert abs(lips[frame] - lips[first] - share * (lips[last] - lips[first])) <= MOST_LIPS_CM + 1e-5
-            assert not blinking[frame]
+    keys, weights = key_frames.choose(motion, blinking, MOST)
+    assert keys == sorted({*keys, *np.flatnonzero(blinking)})
+    assert np.array_equal(weights[keys], np.eye(len(keys)))
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
+    assert np.linalg.norm(weights @ motion[keys] - motion, axis=1).max() <= MOST + 1e-4
+
+
+@given(seed=st.integers(0, 10**6))
+def test_weights_are_those_of_a_ridge_regression(seed: int) -> None:
+    drawn = np.random.default_rng(seed)
+    motion, keys = drawn.normal(0, 1, (8, 5)), np.array([0, 2, 3, 7])
+    others, penalty = np.array([1, 4, 5, 6]), STIFFNESS * MOST**2
+    weights, errors = key_frames._combined(motion @ motion.T, keys, others, penalty)
+    for frame, found, error in zip(others, weights, errors, strict=True):
+        line = np.array([np.interp(frame, keys, one) for one in np.eye(4)])
+        # The penalty as further rows, and the sum of the changes as one that must be 0.
+        rows = np.vstack([motion[keys].T, np.sqrt(penalty) * np.eye(4), np.full((1, 4), 1e6)])
+        rest = np.concatenate([motion[frame] - line @ motion[keys], np.zeros(5)])
+        change = np.linalg.lstsq(rows, rest, rcond=None)[0]
+        np.testing.assert_allclose(found, line + change, atol=1e-5)
+        np.testing.assert_allclose(error, np.square(rows[:-1] @ change - rest[:-1]).sum(), rtol=1e-5)

@@ -117,14 +117,16 @@ def test_generated_areas_keep_the_finest_detail_of_the_source() -> None:
     assert fine(frame) > 2 * fine(smooth)
 
 
-def test_frames_between_key_frames_are_interpolated() -> None:
+def test_other_frames_are_combined_of_key_frames() -> None:
     torch.manual_seed(0)
     known = Fields(torch.rand(3, 2, 4, 4), GeneratedPixels(torch.rand(3, 3, 8, 8), torch.rand(3, 1, 8, 8)))
-    whole = known.interpolated([0, 3, 4])
+    weights = torch.tensor([[1, 0, 0], [0.5, 0.25, 0.25], [-4, 0, 5], [0, 1, 0], [0, 0, 1.0]])
+    whole = known.combined([0, 3, 4], weights)
     for few, all_frames in zip(
         (known.displacement, *known.generated), (whole.displacement, *whole.generated), strict=True
     ):
         assert torch.equal(all_frames[[0, 3, 4]], few)
-        torch.testing.assert_close(all_frames[1], (2 * few[0] + few[1]) / 3)
-        torch.testing.assert_close(all_frames[2], (few[0] + 2 * few[1]) / 3)
-    assert known.interpolated([0, 1, 2]) is known
+        torch.testing.assert_close(all_frames[1], (2 * few[0] + few[1] + few[2]) / 4)
+    assert whole.displacement[2].max() > 1
+    assert (whole.generated.colour.abs().max(), whole.generated.occlusion.min()) == (1, 0)
+    assert known.combined([0, 1, 2], torch.eye(3)) is known

@@ -80,7 +80,8 @@ def test_a_gpu_computes_as_many_frames_at_once_as_fit(
 
 
 @pytest.mark.parametrize(
-    ("preset", "crop_px", "batch"), [(4, 64, 8), (4, 740, 8), (4, 1024, 8), (4, 1040, 4), (4, 2272, 4), (8, 64, 8)]
+    ("preset", "crop_px", "batch"),
+    [(4, 64, 12), (4, 836, 12), (4, 837, 8), (4, 1024, 8), (4, 1040, 4), (4, 2272, 4), (8, 64, 12)],
 )
 def test_a_cpu_computes_more_frames_of_small_crops_at_once(preset: int, crop_px: int, batch: int) -> None:
     assert device.render_batch(preset, torch.device("cpu"), crop_px) == batch

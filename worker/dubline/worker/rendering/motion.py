@@ -147,10 +147,11 @@ class PreparedSource:
         networks, source = self.networks, self.source
         moved = motion.to(self.device)
         lids = networks.open_lids(source, moved)
-        keys = networks.key_frames(source, moved, lids.closure)
+        keys, weights = networks.key_frames(moved, lids.closure)
         lids = OpenLids(lids.motion[keys], lids.closure[keys])
         with bf16_autocast(self.device):
-            return networks.autoencoder.fields(source, moved[keys], lids).interpolated(keys)
+            fields = networks.autoencoder.fields(source, moved[keys], lids)
+        return fields.combined(keys, torch.from_numpy(weights).to(self.device))
 
 
 def _network_frame(networks: Networks, crop: NDArray[np.uint8], device: torch.device) -> Tensor:

@@ -83,8 +83,8 @@ class Animation:
 
         Args:
             motion: of this picture.
-            blinks: the motion is of `sample_motion`, so that its lids move by blinks only and frames between key
-                frames are interpolated as in the worker. Otherwise all are computed.
+            blinks: the motion is of `sample_motion`, so that its lids move by blinks only and only key frames are
+                computed, as in the worker. Otherwise all are.
         """
         compositor = self._portrait.compositor
         for latents in motion.float().split(self._batch):

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: Luma of black and chroma of grey.
 BLACK: Final = 16
 GREY: Final = 128
+#: Frames that a CPU enlarges at once: more take memory, and no less time.
+MOST_CPU_FRAMES: Final = 4
 
 
 class Crops(NamedTuple):
@@ -92,9 +94,14 @@ class Compositor:
         height, width = self._frame.luma.shape
         return width, height
 
-    @torch.inference_mode()
     def enlarge(self, fields: Fields) -> Crops:
         """Enlarge what the networks computed for one batch. Several threads may call it at once."""
+        count = MOST_CPU_FRAMES if fields.displacement.device.type == "cpu" else len(fields.displacement)
+        parts = [self._enlarge(part) for part in fields.split(count)]
+        return parts[0] if len(parts) == 1 else Crops(*map(np.concatenate, zip(*parts, strict=True)))
+
+    @torch.inference_mode()
+    def _enlarge(self, fields: Fields) -> Crops:
         colour, occlusion = fields.generated
         # Before the border: its margins repeat pixels.
         generated = self._limited(torch.einsum("kc,bchw->bkhw", self._scale, colour.float()))
