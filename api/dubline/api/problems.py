@@ -6,6 +6,7 @@ returned to the caller.
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 MEDIA_TYPE: Final = "application/problem+json"
 #: Most items in `errors`. The rows of a batch are not validated any further once there are so many faults.
 ITEMS_SHOWN: Final = 100
+
+#: A member of an enumeration, as pydantic shows it.
+_MEMBER: Final = re.compile(r"<\w+\.\w+: ('\w+')>")
 
 _log = structlog.get_logger(__name__)
 _HTTP_CODES: Final = {
@@ -151,7 +155,8 @@ def _field_item(fault: Mapping[str, Any]) -> ProblemItem:
         return ProblemItem(pointer="#", code=kind, detail=detail)
     if location == ("body",) and kind in {"missing", "model_attributes_type", "model_type"}:
         return ProblemItem(pointer="#", code=kind, detail="Send one JSON object, as application/json.")
-    sentence = fault["msg"].removeprefix("Value error, ")
+    # Members of an enumeration are shown as their values.
+    sentence = _MEMBER.sub(r"\1", fault["msg"].removeprefix("Value error, "))
     return ProblemItem(pointer=pointer(location), code=kind, detail=f"{sentence[:1].upper()}{sentence[1:]}.")
 
 

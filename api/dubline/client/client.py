@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import Event
 from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
+#: Ends of addresses that a server has and that users copy.
+_BELOW: Final = ("/v1", "/docs", "/openapi.json")
 
 
 class Client:
@@ -47,8 +50,7 @@ class Client:
         Raises:
             ClientError: the URL or the key is not valid.
         """
-        if not url.startswith(("http://", "https://")):
-            raise ClientError(f"{url!r} is not the URL of a server: it must start with http:// or https://.")
+        _check_url(url)
         _check_key(key)
         self.url = url.rstrip("/")
         self._closing = Event()
@@ -94,6 +96,25 @@ class Client:
         """Stop waiting calls and close all connections."""
         self.stop_waiting()
         self._transport.close()
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ClientError(f"DUBLINE_URL is not the URL of a server: {error}.") from error
+    if parts.username is not None or parts.password is not None:
+        # No message contains the password: terminals and logs keep what they show.
+        raise ClientError("DUBLINE_URL has a user or a password. Remove it; the key is read from DUBLINE_API_KEY.")
+    if parts.scheme not in {"http", "https"}:
+        raise ClientError(f"{url!r} is not the URL of a server: it must start with http:// or https://.")
+    if not parts.hostname or port == 0:
+        raise ClientError(f"{url!r} is not the URL of a server: it has no host or no port. Use http://HOST:PORT.")
+    if parts.query or parts.fragment or parts.path.rstrip("/").endswith(_BELOW):
+        raise ClientError(
+            f"{url!r} is an address below that of a server. Use the part before its path: http://HOST:PORT."
+        )
 
 
 def _check_key(key: str) -> None:

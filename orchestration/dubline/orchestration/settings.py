@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import structlog
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dubline.orchestration.domain.object_keys import OWN_FOLDERS
@@ -80,11 +80,17 @@ def validation_messages(error: ValidationError) -> list[str]:
     return messages
 
 
+def _postgresql(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("postgresql+psycopg://", "postgresql://")):
+        raise ValueError("use postgresql+psycopg://user:password@host:port/name")
+    return url
+
+
 class DatabaseSettings(Settings):
     """The PostgreSQL database."""
 
     model_config = group("DATABASE")
-    url: SecretStr
+    url: Annotated[SecretStr, AfterValidator(_postgresql)]
     """`postgresql+psycopg://user:password@host:port/name`."""
     pool_size: int = Field(default=10, ge=6)
     """Connections of one process."""

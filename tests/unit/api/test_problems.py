@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from dubline.api import problems
 from dubline.api.schemas.batches import BatchRequest
+from dubline.api.schemas.keys import KeyRequest
 from dubline.orchestration.domain.errors import (
     DublineError,
     InvalidBatchError,
@@ -50,6 +51,14 @@ def refused(payload: object) -> RequestValidationError:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(BatchRequest).validate_python(payload)
     return RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in caught.value.errors()])
+
+
+def test_values_of_an_enumeration_are_shown_without_its_name() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(KeyRequest).validate_python({"scopes": ["all"]})
+    faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in caught.value.errors()]
+    content = body(finished(problems._validation_error(REQUEST, RequestValidationError(faults))))
+    assert content["detail"] == "#/scopes/0: Input should be 'submit', 'read', 'delete' or 'admin'."
 
 
 def test_a_dubline_error_becomes_its_code_status_and_detail() -> None:

@@ -12,9 +12,10 @@ from dubline.api.schemas.batches import BatchRequest, RetentionRequest
 from dubline.api.schemas.jobs import JobRequest
 from dubline.api.schemas.options import ControlsRequest
 from dubline.api.schemas.uploads import UploadRequest
+from dubline.options.deadline import DEADLINE_MAX_S, DEADLINE_MIN_S
 from dubline.options.render import BY_NAME, SEED_MAX, MotionControls, RenderOptions
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S, Retention
-from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_S, DEADLINE_MIN_S
+from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS
 
 if TYPE_CHECKING:
     from dubline.api.schemas.fields import RequestModel

@@ -7,12 +7,13 @@ from uuid import uuid4
 
 import pytest
 
+from dubline.options.deadline import DEADLINE_MAX_S
 from dubline.options.point import POINT_MOST_PX, Point
 from dubline.options.render import BY_NAME, SEED_MAX, MotionControls, RenderOptions
 from dubline.orchestration.domain.admission import admit, faults
 from dubline.orchestration.domain.errors import UploadNotReadyError
 from dubline.orchestration.domain.faces import Face, Remark
-from dubline.orchestration.domain.jobs import DEADLINE_MAX_S, JobState, NewJob
+from dubline.orchestration.domain.jobs import JobState, NewJob
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import structlog
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from dubline.orchestration.settings import (
     RENAMED,
@@ -33,6 +33,16 @@ def test_a_missing_variable_is_named_in_the_message(monkeypatch: pytest.MonkeyPa
         BrokerSettings.read()
     (message,) = validation_messages(refused.value)
     assert message == "the environment variable DUBLINE_BROKER_URL is not set."
+
+
+@pytest.mark.parametrize("url", ["hunter2@host/dubline", "mysql://u:hunter2@host/dubline"])
+def test_a_url_of_another_database_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        DatabaseSettings(url=SecretStr(url))
+    (message,) = validation_messages(caught.value)
+    assert message.startswith("the environment variable DUBLINE_DATABASE_URL is not usable: ")
+    assert "postgresql+psycopg://user:password@host:port/name" in message
+    assert "hunter2" not in message + str(caught.value)
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -10,9 +10,10 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from dubline.api.documents import Document
+from dubline.options.deadline import DEADLINE_MAX_S, DEADLINE_MIN_S
 from dubline.options.printable import is_printable
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
-from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, DEADLINE_MAX_S, DEADLINE_MIN_S
+from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS
 from dubline.orchestration.settings import LimitSettings
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

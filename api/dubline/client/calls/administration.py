@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
+from dubline.client.calls.paths import path_of
 from dubline.client.calls.responses import Response
 
 if TYPE_CHECKING:
@@ -89,11 +90,11 @@ class Administration:
     def rotate_key(self, key_id: str, overlap_s: int) -> Key:
         """Replace a key; both are valid for `overlap_s` seconds."""
         body = {"overlap_s": overlap_s}
-        return self._transport.call(f"POST {_KEYS}/{key_id}/rotate", Key, body=body, repeatable=False)
+        return self._transport.call(f"POST {path_of(_KEYS, key_id, 'rotate')}", Key, body=body, repeatable=False)
 
     def revoke_key(self, key_id: str) -> None:
         """Revoke a key."""
-        self._transport.delete(f"{_KEYS}/{key_id}")
+        self._transport.delete(path_of(_KEYS, key_id))
 
     def usage(self, first: str | None, last: str | None) -> tuple[Usage, ...]:
         """Return the usage between two days, as `2026-01-31`; None: the server's default."""

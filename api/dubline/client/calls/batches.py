@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from dubline.client.calls.backoff import POLL_MAX_S, PollBackoff
+from dubline.client.calls.paths import path_of
 from dubline.client.calls.responses import Batch, BatchPage, Job, JobPage
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Batches:
         Raises:
             ClientError: the batch does not exist, or the server did not respond.
         """
-        return self._transport.call(f"GET {_PATH}/{batch_id}", Batch)
+        return self._transport.call(f"GET {path_of(_PATH, batch_id)}", Batch)
 
     def find(self, idempotency_key: str) -> str | None:
         """Return the id of the batch that was created with a key; None if there is none.
@@ -90,7 +91,7 @@ class Batches:
         Raises:
             ClientError: the batch does not exist, or the server did not respond.
         """
-        return self._transport.call(f"POST {_PATH}/{batch_id}/cancel", Batch)
+        return self._transport.call(f"POST {path_of(_PATH, batch_id, 'cancel')}", Batch)
 
     def delete(self, batch_id: str, *, inputs: bool = False) -> str | None:
         """Delete a batch with all its jobs and videos.
@@ -105,7 +106,7 @@ class Batches:
         Raises:
             ClientError: the batch does not exist, or the server did not respond.
         """
-        return self._transport.delete(f"{_PATH}/{batch_id}" + ("?inputs=true" if inputs else ""))
+        return self._transport.delete(path_of(_PATH, batch_id) + ("?inputs=true" if inputs else ""))
 
     def jobs(self, batch_id: str, state: str | None = None) -> Iterator[Job]:
         """Iterate over the jobs of a batch in the order of its rows.
@@ -123,7 +124,7 @@ class Batches:
     def _pages(self, batch_id: str, query: str) -> Iterator[JobPage]:
         cursor = ""
         while True:
-            page = self._transport.call(f"GET {_PATH}/{batch_id}/jobs?limit={_PAGE}{query}{cursor}", JobPage)
+            page = self._transport.call(f"GET {path_of(_PATH, batch_id, 'jobs')}?limit={_PAGE}{query}{cursor}", JobPage)
             yield page
             if not page.next_cursor:
                 return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dubline.client.calls.backoff import PollBackoff
 from dubline.client.calls.options import RequestedOptions
+from dubline.client.calls.paths import path_of
 from dubline.client.calls.responses import Job, Result
 from dubline.client.calls.videos import download, is_video
 from dubline.client.errors import ClientError
@@ -64,7 +65,7 @@ class Jobs:
         Raises:
             ClientError: the job does not exist, or the server did not respond.
         """
-        return self._transport.call(f"GET {_PATH}/{job_id}", Job)
+        return self._transport.call(f"GET {path_of(_PATH, job_id)}", Job)
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job; a final job keeps its state.
@@ -72,7 +73,7 @@ class Jobs:
         Raises:
             ClientError: the job does not exist, or the server did not respond.
         """
-        return self._transport.call(f"POST {_PATH}/{job_id}/cancel", Job)
+        return self._transport.call(f"POST {path_of(_PATH, job_id, 'cancel')}", Job)
 
     def delete(self, job_id: str) -> str | None:
         """Delete a job and its video; its uploads are kept.
@@ -83,7 +84,7 @@ class Jobs:
         Raises:
             ClientError: the job does not exist, or the server did not respond.
         """
-        return self._transport.delete(f"{_PATH}/{job_id}")
+        return self._transport.delete(path_of(_PATH, job_id))
 
     def follow(self, job_id: str) -> Iterator[Job]:
         """Poll a job until it is final.

@@ -262,7 +262,9 @@ def _refused(response: httpx2.Response) -> RefusedError:
             f"http_{response.status_code}",
             f"HTTP {response.status_code} from {_via(str(response.request.url))}, not in the form of a Dubline server.",
         )
-    faults = [f"  {one.get('pointer')}: {one.get('detail')}" for one in problem.get("errors") or ()]
+    faults = [f"{one.get('pointer')}: {one.get('detail')}" for one in problem.get("errors") or ()]
+    # The sentence of a single fault is that of the error.
+    faults = [] if faults == [detail] else [f"  {fault}" for fault in faults]
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         detail = f"{detail} The key is read from DUBLINE_API_KEY."
     return RefusedError(response.status_code, code, detail, faults)

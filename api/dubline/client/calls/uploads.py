@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from dubline.client.calls.backoff import PollBackoff
 from dubline.client.calls.hashes import file_sha256
+from dubline.client.calls.paths import path_of
 from dubline.client.calls.responses import Upload
 from dubline.client.errors import ClientError, RefusedError
 
@@ -42,7 +43,7 @@ class Uploads:
         Raises:
             ClientError: the upload does not exist, or the server did not respond.
         """
-        return self._transport.call(f"GET {_PATH}/{upload_id}", Upload)
+        return self._transport.call(f"GET {path_of(_PATH, upload_id)}", Upload)
 
     def delete(self, upload_id: str) -> str | None:
         """Delete an upload and its file.
@@ -53,7 +54,7 @@ class Uploads:
         Raises:
             ClientError: the upload does not exist, a job uses it (`upload_in_use`), or the server did not respond.
         """
-        return self._transport.delete(f"{_PATH}/{upload_id}")
+        return self._transport.delete(path_of(_PATH, upload_id))
 
     def send(self, path: Path, kind: Kind, sha256: str | None = None, consent: Consent | None = None) -> Upload:
         """Upload a file, unless the server still has it, and wait until the server has checked it.

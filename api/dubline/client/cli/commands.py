@@ -134,9 +134,9 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
         try:
             outcome = submission.run()
         except KeyboardInterrupt:
-            raise _interrupted(submission.job_id, _after_submit(submission.job_id, target)) from None
+            raise _interrupted(submission.job_id) from None
         except ClientError as error:
-            raise _named(error, submission.job_id, _after_submit(submission.job_id, target)) from error
+            raise _named(error, submission.job_id) from error
     if submission.job_id:
         typer.echo(f"job {submission.job_id}")
     if outcome.fault:
@@ -160,13 +160,15 @@ def batch(
         try:
             outcomes = submission.run()
         except KeyboardInterrupt:
-            raise _interrupted(submission.batch_id, _this_command()) from None
+            raise _interrupted(submission.batch_id) from None
         except ClientError as error:
-            raise _named(error, submission.batch_id, _this_command()) from error
+            raise _named(error, submission.batch_id) from error
     for line in report.of_outcomes(outcomes, out, time.monotonic() - started_s):
         typer.echo(line)
     if submission.batch_id:
         typer.echo(f"batch {submission.batch_id}")
+    if not submission.is_complete:
+        _error(f"The server still has the videos that could not be stored. To fetch them:\n{_this_command()}")
     if any(outcome.fault for outcome in outcomes):
         raise typer.Exit(FAILED)
 
@@ -183,7 +185,7 @@ def download(identifier: Identifier, out: Folder = Path("out"), *, force: Force 
             with progress_display(Console(), len(jobs)) as display:
                 outcomes = fetch_videos(client, jobs, out, display, replace=force)
         except KeyboardInterrupt:
-            raise _interrupted("", _this_command()) from None
+            raise _interrupted("") from None
     for line in report.of_outcomes(outcomes, out, time.monotonic() - started_s):
         typer.echo(line)
     for line in report.of_unfetched(jobs):
@@ -268,27 +270,23 @@ def _find(client: Client, identifier: str) -> Job | Batch:
         raise ClientError(f"There is no job or batch {identifier}. {advice}") from error
 
 
-def _interrupted(identifier: str, next_command: str) -> typer.Exit:
+def _interrupted(identifier: str) -> typer.Exit:
     """Print the commands for the job or batch that is left on the server, if any, and the one that goes on."""
     if identifier:
         _error("Interrupted; the server continues. To see the state or to cancel:")
         _error(f"dubline status {identifier}\ndubline cancel {identifier}")
     else:
         _error("Interrupted.")
-    _error(f"To continue:\n{next_command}")
+    _error(f"To continue:\n{_this_command()}")
     return typer.Exit(INTERRUPTED)
 
 
-def _named(error: ClientError, identifier: str, next_command: str) -> ClientError:
+def _named(error: ClientError, identifier: str) -> ClientError:
     """Return an error with the id of the job or batch that is left on the server, if any."""
     if identifier:
         left = f"\nThe server continues. To see the state: dubline status {identifier}"
-        return ClientError(f"{error}{left}\nTo continue: {next_command}")
-    return ClientError(f"{error}\nTo continue: {next_command}") if isinstance(error, UnreachableError) else error
-
-
-def _after_submit(job_id: str, target: Path) -> str:
-    return shlex.join(["dubline", "download", job_id, "--out", str(target.parent)]) if job_id else _this_command()
+        return ClientError(f"{error}{left}\nTo continue: {_this_command()}")
+    return ClientError(f"{error}\nTo continue: {_this_command()}") if isinstance(error, UnreachableError) else error
 
 
 def _this_command() -> str:

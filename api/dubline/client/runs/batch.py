@@ -71,13 +71,19 @@ class BatchRun:
         with ThreadPool(self._client) as threads:
             sha256 = hashes(threads, self._rows)
             state = RunState(self._out, self._client.url, (_text(row, sha256) for row in self._rows))
-            self.batch_id = self._left(state) or self._send(threads, state, sha256)
+            with state.forgotten_if_refused():
+                self.batch_id = self._left(state) or self._send(threads, state, sha256)
             if self.batch_id:
                 state.save(self.batch_id)
                 self._follow(threads)
         if self._videos.complete:
             state.forget()
         return [self._videos.outcomes[row.custom_id] for row in self._rows]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every finished video could be fetched so far."""
+        return self._videos.complete
 
     def _tell(self, text: str) -> None:
         self._display.notice(f"batch {self.batch_id} continues: {text}" if self.batch_id else text)

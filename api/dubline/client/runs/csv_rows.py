@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _COLUMN: Final = "custom_id"
 _DELIMITERS: Final = ";,\t"
+#: What `csv` says of a file that ends within quotation marks.
+_OPEN: Final = "unexpected end of data"
 
 
 def is_csv(text: str) -> bool:
@@ -22,12 +24,33 @@ def read(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the number of each row's last line and its filled cells.
 
     A column with a dot is a field of a group: `controls.blink`.
+
+    Raises:
+        ValueError: a line is no CSV, or columns exclude each other; the message begins with the line.
     """
-    rows = csv.reader(StringIO(text, newline=""), delimiter=_delimiter(text))
-    names = [name.strip() for name in next(cells for cells in rows if cells)]
-    for cells in rows:
-        if any(cell.strip() for cell in cells):
-            yield rows.line_num, _fields(names, cells)
+    rows = csv.reader(StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    try:
+        names = [name.strip() for name in next(cells for cells in rows if cells)]
+        _check(names)
+        for cells in rows:
+            if any(cell.strip() for cell in cells):
+                yield rows.line_num, _fields(names, cells)
+    except (csv.Error, _ColumnError) as error:
+        sentence = "a quotation mark is not closed" if str(error) == _OPEN else str(error)
+        raise ValueError(f"line {rows.line_num}: {sentence}") from error
+
+
+class _ColumnError(Exception):
+    """Columns exclude each other."""
+
+
+def _check(names: list[str]) -> None:
+    for number, name in enumerate(names):
+        group = name.rpartition(".")[0]
+        if name and name in names[:number]:
+            raise _ColumnError(f"there are two columns {name!r}; remove one")
+        if group in names:
+            raise _ColumnError(f"there are the columns {group!r} and {name!r}; remove one")
 
 
 def _fields(names: list[str], cells: list[str]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path  # noqa: TC003 - pydantic resolves the fields' types
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -12,10 +13,25 @@ from dubline.client.calls.options import RequestedOptions
 from dubline.client.errors import ClientError, ManifestError
 from dubline.client.runs import csv_rows
 from dubline.client.runs.local_files import file_fault, find
+from dubline.options.deadline import DEADLINE_MAX_S, DEADLINE_MIN_S
 from dubline.options.printable import is_printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+_NEITHER: Final = (
+    "this is neither a JSON object nor the header of a CSV file. Write one object a line, "
+    '{"custom_id": "a", "portrait": "a.jpg", "speech": "a.mp3"}, or a first line with the columns custom_id, '
+    "portrait and speech"
+)
+#: Kinds of faults whose sentence says too little, and a better one.
+_SENTENCES: Final = {
+    "extra_forbidden": "there is no field of this name",
+    "missing": "this field is missing",
+    "path_type": "write the path of a file as text",
+}
+#: Where the JSON of one line is wrong; its number in the file is in front of the message.
+_COLUMN: Final = re.compile(r" at line 1 column ([0-9]+)$")
 
 
 def _printable(text: str) -> str:
@@ -32,7 +48,7 @@ class Row(RequestedOptions):
     speech: Path
     consent: Consent | None = None
     """Of the person in the portrait."""
-    deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    deadline_s: Annotated[float, Field(ge=DEADLINE_MIN_S, le=DEADLINE_MAX_S, allow_inf_nan=False)] | None = None
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -47,12 +63,15 @@ def read_rows(path: Path) -> list[Row]:
     text = _text(path)
     rows: list[tuple[int, Row]] = []
     faults: list[str] = []
-    for number, given in _given(text):
-        try:
-            row = Row.model_validate_json(given) if isinstance(given, str) else Row.model_validate(given)
-            rows.append((number, _with_absolute_paths(path.parent, row)))
-        except ValidationError as error:
-            faults += [f"{path}, line {number}: {_message(one)}." for one in error.errors()]
+    try:
+        for number, given in _given(text):
+            try:
+                row = Row.model_validate_json(given) if isinstance(given, str) else Row.model_validate(given)
+                rows.append((number, _with_absolute_paths(path.parent, row)))
+            except ValidationError as error:
+                faults += [f"{path}, line {number}: {_message(one)}." for one in error.errors()]
+    except ValueError as error:
+        faults.append(f"{path}, {error}.")
     faults += [f"{path}, line {number}: {fault}." for number, fault in _row_faults(rows)]
     if not rows and not faults:
         faults = [f"{path} has no rows."]
@@ -61,10 +80,14 @@ def read_rows(path: Path) -> list[Row]:
     return [row for _, row in rows]
 
 
-def _given(text: str) -> Iterable[tuple[int, str | dict[str, Any]]]:
+def _given(text: str) -> Iterator[tuple[int, str | dict[str, Any]]]:
     if csv_rows.is_csv(text):
-        return csv_rows.read(text)
-    return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+        yield from csv_rows.read(text)
+        return
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if lines and not lines[0][1].lstrip().startswith("{"):
+        raise ValueError(f"line {lines[0][0]}: {_NEITHER}")
+    yield from lines
 
 
 def _text(path: Path) -> str:
@@ -95,5 +118,6 @@ def _row_faults(rows: Iterable[tuple[int, Row]]) -> Iterable[tuple[int, str]]:
 def _message(error: object) -> str:
     facts = dict(error) if isinstance(error, dict) else {}
     where = ".".join(str(part) for part in facts.get("loc", ()))
-    sentence = str(facts.get("msg")).removeprefix("Value error, ")
+    sentence = _SENTENCES.get(str(facts.get("type")), str(facts.get("msg")).removeprefix("Value error, "))
+    sentence = _COLUMN.sub(r" at character \1", sentence)
     return f"{where}: {sentence}" if where else sentence

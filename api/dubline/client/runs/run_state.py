@@ -7,18 +7,21 @@ import json
 import os
 import tempfile
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from dubline.client.errors import ClientError
+from dubline.client.errors import ClientError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 VERSION: Final = 1
 _DIGITS: Final = 16
+#: Statuses of a request that is refused again however often it is sent.
+_REFUSALS: Final = frozenset({404, 413, 422})
 
 
 class _Document(BaseModel):
@@ -84,17 +87,31 @@ class RunState:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Files of this function are readable for their owner only.
             descriptor, name = tempfile.mkstemp(prefix=".dubline-", dir=self.path.parent)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(self._document.model_dump_json(indent=2))
-                file.flush()
-                os.fsync(file.fileno())
-            if not self.is_new:
-                Path(name).replace(self.path)
-            elif not _create(Path(name), self.path):
-                self._document = _read(self.path)
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    file.write(self._document.model_dump_json(indent=2))
+                    file.flush()
+                    os.fsync(file.fileno())
+                if not self.is_new:
+                    Path(name).replace(self.path)
+                elif not _create(Path(name), self.path):
+                    self._document = _read(self.path)
+            finally:
+                Path(name).unlink(missing_ok=True)
             self.is_new = False
         except OSError as error:
             raise ClientError(f"Cannot write {self.path}: {error.strerror}.") from error
+
+    @contextmanager
+    def forgotten_if_refused(self) -> Iterator[None]:
+        """Remove the file if the server refuses what the first run sends, because there is nothing to continue."""
+        is_first = self.is_new
+        try:
+            yield
+        except RefusedError as error:
+            if is_first and self.id is None and error.status in _REFUSALS:
+                self.forget()
+            raise
 
     def forget(self) -> None:
         """Remove the file, because the run is finished."""
@@ -110,8 +127,6 @@ def _create(temporary: Path, path: Path) -> bool:
     except OSError:
         # A file system without links.
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return True
 
 

@@ -61,7 +61,8 @@ class SubmitRun:
         options, name = self._options, self._options.out.name
         self._client.endure_outages(self._tell)
         state = RunState(options.out.parent, self._client.url, [_text(options)])
-        fault = self._follow(state.id) if self._continues(state) and state.id else self._send(state)
+        with state.forgotten_if_refused():
+            fault = self._follow(state.id) if self._continues(state) and state.id else self._send(state)
         state.forget()
         self._display.finish(name, "failed" if fault else "done", fault.code if fault else str(options.out))
         return Outcome(name, None if fault else options.out, fault)

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dubline.options.deadline import DEADLINE_MAX_S, DEADLINE_MIN_S
 from dubline.options.point import POINT_MOST_PX
 from dubline.options.render import SEED_MAX, RenderOptions, faults_of
 from dubline.orchestration.domain.cost import CropSize, crop_size, render_cost_s
@@ -17,13 +18,7 @@ from dubline.orchestration.domain.errors import (
     WrongContentTypeError,
 )
 from dubline.orchestration.domain.faces import described, face_at
-from dubline.orchestration.domain.jobs import (
-    CUSTOM_ID_MAX_CHARS,
-    DEADLINE_MAX_S,
-    DEADLINE_MIN_S,
-    JobState,
-    NewJob,
-)
+from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, JobState, NewJob
 from dubline.orchestration.domain.uploads import Upload, UploadKind, UploadState
 
 if TYPE_CHECKING:

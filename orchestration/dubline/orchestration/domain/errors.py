@@ -179,7 +179,7 @@ class ConsentRequiredError(DublineError):
 
 
 class UnauthorizedError(DublineError):
-    """The API key is missing or unknown. Send it as "Authorization: Bearer KEY"."""
+    """The API key is missing, unknown, expired or revoked. Send it as "Authorization: Bearer KEY"."""
 
     code = "unauthorized"
     status = 401

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 
 CUSTOM_ID_MAX_CHARS: Final = 128
-DEADLINE_MIN_S: Final = 1.0
-DEADLINE_MAX_S: Final = 30 * 86_400.0
 
 
 class JobState(StrEnum):

@@ -222,3 +222,44 @@ def test_certificates_are_read_once_for_both_http_clients(monkeypatch: pytest.Mo
     assert len(contexts) == 2
     assert isinstance(contexts[0], ssl.SSLContext)
     assert contexts[0] is contexts[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("localhost:8000", "must start with http"),
+        ("http://", "no host"),
+        ("http://[::1", "Invalid IPv6 URL"),
+        ("http://host:99999", "Port out of range"),
+        ("http://host:8000/v1", "an address below that of a server"),
+        ("http://host:8000/docs", "an address below that of a server"),
+        ("http://host:8000?x=1", "an address below that of a server"),
+        ("http://user:hunter2@host:8000", "has a user or a password"),
+    ],
+)
+def test_a_wrong_url_is_refused_without_a_request(url: str, fault: str) -> None:
+    with pytest.raises(ClientError, match=fault) as caught:
+        Client(url, KEY)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_id_with_any_characters_names_no_other_resource(service: Service, client: Client) -> None:
+    missing = problem(404, "not_found", "There is none.")
+    for typed in ("../uploads/7", "7?inputs=true", "\udcff", "a b"):
+        service.faults = {line: [missing] for line in (f"GET /v1/jobs/{typed}", "GET /v1/jobs/\ufffd")}
+        with pytest.raises(RefusedError, match="There is none"):
+            client.jobs.get(typed)
+    assert [request.url.raw_path for request in service.requests] == [
+        b"/v1/jobs/..%2Fuploads%2F7",
+        b"/v1/jobs/7%3Finputs%3Dtrue",
+        b"/v1/jobs/%FF",
+        b"/v1/jobs/a%20b",
+    ]
+
+
+def test_the_sentence_of_a_single_fault_is_shown_once(service: Service, client: Client) -> None:
+    fault = {"pointer": "#/seed", "code": "too_big", "detail": "Too big."}
+    body = {"code": "invalid_request", "detail": "#/seed: Too big.", "errors": [fault]}
+    service.faults["GET /v1/jobs/job-0"] = [httpx2.Response(422, json=body)]
+    with pytest.raises(RefusedError, match=r"^#/seed: Too big. \[invalid_request\]$"):
+        client.jobs.get("job-0")

@@ -206,7 +206,22 @@ def test_an_interrupt_prints_how_to_see_or_cancel_the_work(  # noqa: PLR0913, PL
     row = {"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}
     (media / "batch.jsonl").write_text(json.dumps(row))
     assert run(monkeypatch, *words) == commands.INTERRUPTED
-    assert f"dubline status {identifier}\ndubline cancel {identifier}" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert f"dubline status {identifier}\ndubline cancel {identifier}" in shown
+    assert shown.endswith(f"To continue:\ndubline {' '.join(words)}\n")
+
+
+@pytest.mark.usefixtures("service")
+def test_batch_says_how_to_fetch_videos_that_could_not_be_stored(
+    monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(media)
+    (media / "out" / "a.mp4").mkdir(parents=True)
+    (media / "batch.jsonl").write_text(json.dumps({"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}))
+    assert run(monkeypatch, "batch", "batch.jsonl", "--force") == commands.FAILED
+    shown = capsys.readouterr()
+    assert "failed  a  client_error: Cannot write out/a.mp4: it is a folder, a device or a pipe." in shown.out
+    assert shown.err.endswith("To fetch them:\ndubline batch batch.jsonl --force\n")
 
 
 def test_status_accepts_jobs_and_batches(

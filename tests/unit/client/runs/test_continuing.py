@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from tests.unit.client.recording_display import RecordingDisplay
 from tests.unit.client.service import BUCKET, KEY, URL, VIDEO, Service, problem
 
 from dubline.client.client import Client
-from dubline.client.errors import ClientError, ManifestError
+from dubline.client.errors import ClientError, ManifestError, RefusedError
 from dubline.client.runs.batch import BatchRun
 from dubline.client.runs.manifest import Row
 from dubline.client.runs.run_state import RunState
@@ -199,3 +200,41 @@ def test_a_rejected_file_is_sent_anew_by_the_next_run(media: Path, service: Serv
     ids = {client.uploads.send(media / "hello.mp3", "speech").id for _ in range(2)}
     assert len(ids) == 1
     assert len(service.uploads) == 3
+
+
+@pytest.mark.parametrize(("status", "kept"), [(422, 0), (413, 0), (401, 1), (429, 1)])
+def test_a_refused_batch_leaves_a_state_only_if_it_can_be_continued(tmp_path: Path, status: int, kept: int) -> None:
+    state = RunState(tmp_path, URL, ["row"])
+    state.save()
+    # As long as its key is not stored, a state is that of a first run.
+    state.is_new = True
+    with pytest.raises(RefusedError), state.forgotten_if_refused():
+        raise RefusedError(status, "code", "No.")
+    assert len(list(tmp_path.iterdir())) == kept
+
+
+def test_a_refusal_forgets_no_state_of_an_earlier_run(tmp_path: Path) -> None:
+    RunState(tmp_path, URL, ["row"]).save()
+    state = RunState(tmp_path, URL, ["row"])
+    with pytest.raises(RefusedError), state.forgotten_if_refused():
+        raise RefusedError(422, "code", "No.")
+    assert not RunState(tmp_path, URL, ["row"]).is_new
+
+
+def test_a_refused_row_leaves_no_file_in_the_folder(
+    tmp_path: Path, media: Path, service: Service, client: Client
+) -> None:
+    service.faults["POST /v1/batches"] = [problem(422, "no_such_face", "No such face.")]
+    with pytest.raises(RefusedError):
+        run(client, rows(media, one="face.jpg"), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_state_that_cannot_be_written_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ClientError, match="No space left on device"):
+        RunState(tmp_path, URL, ["row"]).save()
+    assert list(tmp_path.iterdir()) == []

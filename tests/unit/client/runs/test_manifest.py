@@ -11,6 +11,7 @@ import pytest
 from dubline.client.calls.options import Controls
 from dubline.client.errors import ClientError, ManifestError
 from dubline.client.runs.manifest import read_rows
+from dubline.options.deadline import DEADLINE_MAX_S, DEADLINE_MIN_S
 
 
 def write(folder: Path, *rows: object) -> Path:
@@ -203,3 +204,39 @@ def test_a_batch_file_of_a_user_with_a_wrong_preset_is_refused(tmp_path: Path) -
         (tmp_path / file).touch()
     with pytest.raises(ManifestError, match="line 2: preset: there is no preset 'Base'"):
         read_rows(Path(shutil.copy(CASES / "preset_capital.jsonl", tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("id,portrait,speech\na,face.jpg,hello.mp3", "line 1: this is neither a JSON object nor the header"),
+        ('[\n {"custom_id": "a"}\n]', "line 1: this is neither"),
+        ("\n# rows\n{}", "line 2: this is neither"),
+        ("custom_id,portrait,portrait,speech\na,face.jpg,face.jpg,hello.mp3", "two columns 'portrait'"),
+        ("custom_id,controls,controls.blink\na,1,1", "columns 'controls' and 'controls.blink'"),
+        ('custom_id,portrait,speech\n"a,face.jpg,hello.mp3', "line 2: a quotation mark is not closed"),
+        (f"custom_id,portrait,speech\n{'z' * 200_000},face.jpg,hello.mp3", "line 2: field larger than"),
+    ],
+)
+def test_a_file_of_another_form_says_which_is_expected(media: Path, text: str, fault: str) -> None:
+    with pytest.raises(ManifestError, match=fault):
+        read_rows(write(media, text))
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (json.dumps(row("one", colour=1)), "colour: there is no field of this name"),
+        (json.dumps({"custom_id": "one", "portrait": "face.jpg"}), "speech: this field is missing"),
+        (json.dumps(row("one", portrait=7)), "portrait: write the path of a file as text"),
+        ('{"custom_id": "one" "portrait"', "line 1: Invalid JSON: expected .* at character 21"),
+        (json.dumps(row("one", portrait="a\0b")), "has a zero character"),
+        (json.dumps(row("one", portrait="x" * 300)), "File name too long"),
+        (json.dumps(row("one", portrait=".")), "is a folder; name a file"),
+        (json.dumps(row("one", deadline_s=DEADLINE_MIN_S / 2)), "deadline_s: .* greater than or equal to 1"),
+        (json.dumps(row("one", deadline_s=DEADLINE_MAX_S + 1)), "deadline_s: .* less than or equal to 2592000"),
+    ],
+)
+def test_the_fault_of_a_line_says_what_is_expected(media: Path, line: str, fault: str) -> None:
+    with pytest.raises(ManifestError, match=fault):
+        read_rows(write(media, line))

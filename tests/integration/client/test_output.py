@@ -1,0 +1,52 @@
+"""The command line while its output cannot be written, and while it is loaded."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from dubline.client.__main__ import USAGE_ERROR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMAND: Final = (sys.executable, "-m", "dubline.client")
+#: Every write to it fails as on a full disk.
+FULL: Final = Path("/dev/full")
+#: Ends as by Ctrl-C when the first package of the command line is imported.
+INTERRUPT: Final = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+from dubline.client.__main__ import main
+main()
+"""
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [["--help"], ["submit", "--help"]])
+def test_a_full_disk_behind_the_output_is_one_sentence(words: Sequence[str]) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run([*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == USAGE_ERROR
+    assert done.stderr == "dubline: Cannot write the output: No space left on device.\n"
+
+
+def test_an_interrupt_while_the_command_is_loaded_prints_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPT], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "")
+
+
+def test_the_names_of_the_client_are_imported_when_they_are_used() -> None:
+    check = "import dubline.client as c; [getattr(c, name) for name in c.__all__]; assert not hasattr(c, 'nothing')"
+    subprocess.run([sys.executable, "-c", check], check=True)
