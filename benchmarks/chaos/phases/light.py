@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.chaos.faults.injector import FaultInjector
 from benchmarks.chaos.faults.schedule import schedule
-from benchmarks.chaos.phases.final_state import await_final_state, record_final_state, saved_logs
+from benchmarks.chaos.phases.course import begun
+from benchmarks.chaos.phases.final_state import await_final_state
 from benchmarks.chaos.phases.job_duration import DURATION_FACTOR
 from benchmarks.chaos.progress import Progress
 from benchmarks.chaos.testbed import media
 from benchmarks.chaos.testbed.database_reader import DatabaseReader
 from benchmarks.chaos.testbed.disk import small_disk
-from benchmarks.chaos.testbed.log_reader import LogReader
-from benchmarks.chaos.testbed.sender import Sender
-from benchmarks.chaos.testbed.stall_detector import StallDetector, StalledError
+from benchmarks.chaos.testbed.stall_detector import StallDetector
 from benchmarks.chaos.testbed.testbed import Testbed
 
 from dubline.client.calls.jobs import NewJob
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.chaos.history import History
+    from benchmarks.chaos.testbed.log_reader import LogReader
+    from benchmarks.chaos.testbed.sender import Sender
 
 NAME: Final = "light"
 LIGHT_WORKER: Final = ("-m", "benchmarks.chaos.phases.light_worker")
@@ -94,27 +95,18 @@ def run(plan: Plan, history: History, folder: Path) -> None:
     progress = Progress(NAME, plan.jobs)
     with (
         small_disk() as disk,
-        Testbed(LIGHT_WORKER, plan.workers, plan.environ, disk) as testbed,
-        saved_logs(testbed, folder / "logs"),
-        Sender(testbed.stack.url, testbed.stack.key, history) as sender,
+        begun(Testbed(LIGHT_WORKER, plan.workers, plan.environ, disk), history, progress, folder) as course,
     ):
-        log_reader = LogReader(testbed.logs().values(), history)
+        sender = course.sender
         uploads = sender.upload(media.PORTRAIT, media.speech(folder / "short.wav", 1.0))
         sender.send_all(_batches(plan, *uploads), NAME)
         progress.print("started")
-        try:
-            with (
-                plan.injector(testbed, history, disk) as injector,
-                DatabaseReader(testbed.database_url) as database,
-            ):
-                _inject_faults(plan, sender, injector, log_reader, progress)
-                await_final_state(database, log_reader, progress, lambda: injector.busy or sender.busy)
-        except StalledError as stalled:
-            history.record("stalled", reason=str(stalled))
-            progress.print(str(stalled))
-        log_reader.read()
-        record_final_state(testbed, history)
-        progress.print(f"{log_reader.commits} videos published")
+        with (
+            plan.injector(course.testbed, history, disk) as injector,
+            DatabaseReader(course.testbed.database_url) as database,
+        ):
+            _inject_faults(plan, sender, injector, course.log_reader, progress)
+            await_final_state(database, course.log_reader, progress, lambda: injector.busy or sender.busy)
 
 
 def _batches(plan: Plan, portrait: str, speech: str) -> list[list[NewJob]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 import re
@@ -11,23 +10,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.chaos.faults.injector import SPARED_ATTEMPT
-from benchmarks.chaos.phases.final_state import await_final_state, record_final_state, saved_logs
+from benchmarks.chaos.phases.course import begun
+from benchmarks.chaos.phases.digests import digests
+from benchmarks.chaos.phases.final_state import await_final_state
 from benchmarks.chaos.progress import Progress
 from benchmarks.chaos.testbed import media
 from benchmarks.chaos.testbed.database_reader import DatabaseReader, HeldJob
-from benchmarks.chaos.testbed.log_reader import LogReader
 from benchmarks.chaos.testbed.processes import kill_process
-from benchmarks.chaos.testbed.sender import Sender
-from benchmarks.chaos.testbed.stall_detector import StallDetector, StalledError
+from benchmarks.chaos.testbed.stall_detector import StallDetector
 from benchmarks.chaos.testbed.testbed import REAL_WORKER, Testbed
 
 from dubline.client.calls.jobs import NewJob
-from dubline.client.errors import ClientError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.chaos.history import History
+    from benchmarks.chaos.testbed.log_reader import LogReader
+    from benchmarks.chaos.testbed.sender import Sender
 
 #: The part of a video's mark that differs between jobs of equal inputs; its length is constant.
 JOB_OF_MARK: Final = re.compile(rb"accepted=\S{20} job=[0-9a-f-]{36}")
@@ -81,28 +81,19 @@ def run(plan: Plan, history: History, folder: Path) -> None:
     history.start_phase(NAME, seed=plan.seed, job_count=plan.jobs + plan.videos, kills=plan.kills)
     progress = Progress(NAME, plan.jobs + plan.videos)
     with (
-        Testbed(REAL_WORKER, plan.workers, {}) as testbed,
-        saved_logs(testbed, folder / "logs"),
-        Sender(testbed.stack.url, testbed.stack.key, history) as sender,
-        DatabaseReader(testbed.database_url) as database,
+        begun(Testbed(REAL_WORKER, plan.workers, {}), history, progress, folder) as course,
+        DatabaseReader(course.testbed.database_url) as database,
     ):
-        log_reader = LogReader(testbed.logs().values(), history)
+        sender, log_reader = course.sender, course.log_reader
         uploads = sender.upload(media.PORTRAIT, media.speech(folder / "long.wav", plan.speech_s))
         progress.print("started")
-        try:
-            batches = [sender.send(_jobs("uninterrupted", plan.videos, *uploads), "uninterrupted")]
-            await_final_state(database, log_reader, progress)
-            batches.append(sender.send(_jobs("killed", plan.jobs, *uploads), "killed"))
-            killer = _RenderKiller(plan, testbed, database, history)
-            _kill_renders(plan, killer, log_reader, progress)
-            await_final_state(database, log_reader, progress)
-            _compare(sender, batches, history, folder / "video.mp4")
-        except StalledError as stalled:
-            history.record("stalled", reason=str(stalled))
-            progress.print(str(stalled))
-        log_reader.read()
-        record_final_state(testbed, history)
-        progress.print(f"{log_reader.commits} videos published")
+        batches = [sender.send(_jobs("uninterrupted", plan.videos, *uploads), "uninterrupted")]
+        await_final_state(database, log_reader, progress)
+        batches.append(sender.send(_jobs("killed", plan.jobs, *uploads), "killed"))
+        killer = _RenderKiller(plan, course.testbed, database, history)
+        _kill_renders(plan, killer, log_reader, progress)
+        await_final_state(database, log_reader, progress)
+        _compare(sender, batches, history, folder / "video.mp4")
 
 
 def _jobs(prefix: str, count: int, portrait: str, speech: str) -> list[NewJob]:
@@ -172,20 +163,10 @@ def _kill_renders(plan: Plan, killer: _RenderKiller, log_reader: LogReader, prog
 def _compare(sender: Sender, batches: list[str], history: History, video: Path) -> None:
     """Fetch all videos and record their digests; the first batch gives the expected digest of each seed."""
     expected_of: dict[int, str] = {}
-    for job in (job for batch in batches for job in sender.client.batches.jobs(batch)):
+    for job, digest in digests(sender, batches, video, lambda data: JOB_OF_MARK.sub(b"", data)):
         if job.state == "succeeded":
-            digest = _digest(sender, job.id, video)
             expected = expected_of.setdefault(_seed(job.custom_id), digest)
             history.record("digest", job=job.custom_id, sha256=digest, expected=expected)
-    video.unlink(missing_ok=True)
-
-
-def _digest(sender: Sender, job_id: str, video: Path) -> str:
-    try:
-        sender.client.jobs.download(job_id, video)
-    except ClientError as error:
-        return f"not fetched: {error}"
-    return hashlib.sha256(JOB_OF_MARK.sub(b"", video.read_bytes())).hexdigest()
 
 
 def _seed(custom_id: str | None) -> int:

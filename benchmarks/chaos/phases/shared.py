@@ -8,24 +8,25 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.chaos.phases.final_state import await_final_state, record_final_state, saved_logs
+from benchmarks.chaos.phases.course import begun
+from benchmarks.chaos.phases.digests import digests
+from benchmarks.chaos.phases.final_state import await_final_state
 from benchmarks.chaos.phases.shared_worker import video_of
 from benchmarks.chaos.progress import Progress
 from benchmarks.chaos.testbed import media
 from benchmarks.chaos.testbed.database_reader import DatabaseReader
-from benchmarks.chaos.testbed.log_reader import LogReader
 from benchmarks.chaos.testbed.processes import kill_process
-from benchmarks.chaos.testbed.sender import Sender
-from benchmarks.chaos.testbed.stall_detector import StallDetector, StalledError
+from benchmarks.chaos.testbed.stall_detector import StallDetector
 from benchmarks.chaos.testbed.testbed import Testbed
 
 from dubline.client.calls.jobs import NewJob
-from dubline.client.errors import ClientError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.chaos.history import History
+    from benchmarks.chaos.testbed.log_reader import LogReader
+    from benchmarks.chaos.testbed.sender import Sender
 
 NAME: Final = "shared"
 SHARED_WORKER: Final = ("-m", "benchmarks.chaos.phases.shared_worker")
@@ -74,29 +75,21 @@ def run(plan: Plan, history: History, folder: Path) -> None:
     history.start_phase(NAME, seed=plan.seed, job_count=plan.jobs, kills=plan.kills, lease_s=plan.lease_s)
     progress = Progress(NAME, plan.jobs)
     with (
-        Testbed(SHARED_WORKER, plan.workers, plan.environ) as testbed,
-        saved_logs(testbed, folder / "logs"),
-        Sender(testbed.stack.url, testbed.stack.key, history) as sender,
-        DatabaseReader(testbed.database_url) as database,
+        begun(Testbed(SHARED_WORKER, plan.workers, plan.environ), history, progress, folder) as course,
+        DatabaseReader(course.testbed.database_url) as database,
     ):
-        log_reader = LogReader(testbed.logs().values(), history)
+        sender, log_reader = course.sender, course.log_reader
         uploads = sender.upload(media.PORTRAIT, media.speech(folder / "short.wav", 1.0))
         batches: list[str] = []
-        killer = _Killer(plan, testbed, database, history)
+        killer = _Killer(plan, course.testbed, database, history)
         progress.print("started")
-        try:
-            for number in range(plan.jobs):
-                # One at a time, so that other workers are idle.
-                batches.append(sender.send([_job(number, *uploads)], f"{NAME}-{number:04}"))
-                _kill(killer, log_reader, progress, number + 1)
-            await_final_state(database, log_reader, progress)
-            _compare(sender, batches, history, folder / "video.mp4")
-        except StalledError as stalled:
-            history.record("stalled", reason=str(stalled))
-            progress.print(str(stalled))
-        log_reader.read()
-        record_final_state(testbed, history)
-        progress.print(f"{log_reader.commits} videos published, kills: {killer.counts}")
+        for number in range(plan.jobs):
+            # One at a time, so that other workers are idle.
+            batches.append(sender.send([_job(number, *uploads)], f"{NAME}-{number:04}"))
+            _kill(killer, log_reader, progress, number + 1)
+        await_final_state(database, log_reader, progress)
+        progress.print(f"kills: {killer.counts}")
+        _compare(sender, batches, history, folder / "video.mp4")
 
 
 def _job(number: int, portrait: str, speech: str) -> NewJob:
@@ -146,13 +139,7 @@ def _kill(killer: _Killer, log_reader: LogReader, progress: Progress, jobs: int)
 
 def _compare(sender: Sender, batches: list[str], history: History, video: Path) -> None:
     """Fetch all videos and record their digests."""
-    for job in (job for batch in batches for job in sender.client.batches.jobs(batch)):
+    for job, digest in digests(sender, batches, video):
         seed = int((job.custom_id or "").rpartition("-")[2])
-        try:
-            sender.client.jobs.download(job.id, video)
-            digest = hashlib.sha256(video.read_bytes()).hexdigest()
-        except ClientError as error:
-            digest = f"not fetched: {error}"
         expected = hashlib.sha256(video_of(seed)).hexdigest()
         history.record("digest", job=job.custom_id, sha256=digest, expected=expected)
-    video.unlink(missing_ok=True)
