@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from dubline.client.calls.batches import Retention
-    from dubline.client.calls.options import Controls
+    from dubline.client.calls.jobs import NewJob
+    from dubline.client.calls.options import Controls, Output, Point
     from dubline.client.calls.responses import Attempt, Batch, Fault, Job, Result, Upload
     from dubline.client.client import Client
     from dubline.client.errors import ClientError, RefusedError, UnreachableError
@@ -20,6 +21,9 @@ __all__ = [
     "Controls",
     "Fault",
     "Job",
+    "NewJob",
+    "Output",
+    "Point",
     "RefusedError",
     "Result",
     "Retention",
@@ -36,6 +40,9 @@ _MODULES: Final = {
     "Controls": "calls.options",
     "Fault": "calls.responses",
     "Job": "calls.responses",
+    "NewJob": "calls.jobs",
+    "Output": "calls.options",
+    "Point": "calls.options",
     "RefusedError": "errors",
     "Result": "calls.responses",
     "Retention": "calls.batches",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _COMMAND_GRACE_S: Final = 5.0
 _SIGNAL_EXIT: Final = 128
+#: A failed part may have needed more disk than this: an idle stack takes some 80 MB.
+_SPACE_BYTES: Final = 100_000_000
 
 
 def run(command: Sequence[str], *, show: Callable[[str], None], stack: Stack | None = None) -> int:
@@ -35,6 +37,8 @@ def run(command: Sequence[str], *, show: Callable[[str], None], stack: Stack | N
     Raises:
         EmbeddedError: a part is not installed or failed, or the command does not exist.
     """
+    if command and shutil.which(command[0]) is None:
+        raise EmbeddedError(f"The command {command[0]!r} does not exist or is not executable. Nothing was started.")
     stack = stack or Stack(fork=True)
     with Interrupts() as interrupts:
         try:
@@ -55,9 +59,15 @@ def _run(stack: Stack, command: Sequence[str], interrupts: Interrupts, show: Cal
             return _command(stack, command, interrupts)
         show(_greeting(stack))
         return _wait(stack, interrupts, show)
-    except PartFailed:
+    except PartFailed as failure:
         # A part that has no session of its own yet also receives Ctrl-C; that is not a failure.
         interrupts.check()
+        folder = stack.folder.parent
+        free_bytes = shutil.disk_usage(folder).free
+        if free_bytes < _SPACE_BYTES:
+            # A part cannot write this into its log.
+            advice = f"The disk of {folder} has {free_bytes // 1_000_000} MB left. Free some, or set TMPDIR to a folder"
+            raise EmbeddedError(f"{failure}\n{advice} on another disk.") from failure
         raise
 
 
@@ -98,12 +108,12 @@ def _wait(stack: Stack, interrupts: Interrupts, show: Callable[[str], None]) -> 
 
 
 def _command(stack: Stack, command: Sequence[str], interrupts: Interrupts) -> int:
-    if shutil.which(command[0]) is None:
-        raise EmbeddedError(f"The command {command[0]!r} does not exist.")
     # It stays in this process group, so that it can read from the terminal and receives Ctrl-C.
-    process = subprocess.Popen(
-        list(command), env={**inherited(), "DUBLINE_URL": stack.url, "DUBLINE_API_KEY": stack.key}
-    )
+    environ = {**inherited(), "DUBLINE_URL": stack.url, "DUBLINE_API_KEY": stack.key}
+    try:
+        process = subprocess.Popen(list(command), env=environ)
+    except OSError as error:
+        raise EmbeddedError(f"The command {command[0]!r} cannot be run: {error.strerror}.") from error
     stack.watch(process.pid, signal.SIGTERM)
     try:
         while (code := process.poll()) is None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,9 +61,32 @@ def test_a_command_killed_by_a_signal_has_the_exit_code_of_shells(stack: ShellSt
     assert run(python("import os; os.kill(os.getpid(), 9)"), show=messages.append, stack=stack) == 137
 
 
-def test_a_missing_command_is_reported(stack: ShellStack, messages: list[str]) -> None:
+def test_a_missing_command_is_reported_before_anything_is_started(messages: list[str]) -> None:
     with pytest.raises(EmbeddedError, match="command 'no-such-thing' does not exist"):
-        run(["no-such-thing"], show=messages.append, stack=stack)
+        run(["no-such-thing"], show=messages.append)
+    assert messages == []
+
+
+def test_a_command_in_no_known_form_is_reported(stack: ShellStack, messages: list[str], tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("no interpreter is named")
+    script.chmod(0o755)
+    with pytest.raises(EmbeddedError, match=r"script' cannot be run: Exec format error\."):
+        run([str(script)], show=messages.append, stack=stack)
+    assert "all processes have ended" in messages[-1]
+
+
+def test_a_part_that_fails_on_a_full_disk_says_so(
+    stack: ShellStack, messages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def show(text: str) -> None:
+        messages.append(text)
+        if text.startswith("Up"):
+            os.kill(stack.children["two"].pid, signal.SIGKILL)
+
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=3_000_000))
+    with pytest.raises(EmbeddedError, match=r"two stopped .*\n(.*\n)*.* has 3 MB left\. Free some, or set TMPDIR"):
+        run(python("import time; time.sleep(3600)"), show=show, stack=stack)
 
 
 def test_a_failed_part_ends_the_command(stack: ShellStack, messages: list[str]) -> None:

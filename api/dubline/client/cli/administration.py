@@ -20,9 +20,22 @@ if TYPE_CHECKING:
 
 #: Seconds for which both keys of a rotation are valid.
 OVERLAP_S: Final = 86_400
+_DAY: Final = "%Y-%m-%d"
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="Id of the key, from `dubline keys list`.")]
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], show_default=False)]
+First = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=[_DAY],
+        metavar="YYYY-MM-DD",
+        show_default=False,
+        help="First day in UTC; default: 31 days with the last, all with --trace.",
+    ),
+]
+Last = Annotated[
+    datetime | None,
+    typer.Option(formats=[_DAY], metavar="YYYY-MM-DD", show_default=False, help="Last day in UTC; default: today."),
+]
 TraceFile = Annotated[
     Path | None, typer.Option(help="Write arrival, device seconds and preset of each job, for the simulator.")
 ]
@@ -69,8 +82,8 @@ def rotate(
 
 
 def usage(
-    first: Day = None,
-    last: Day = None,
+    first: First = None,
+    last: Last = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
     trace: TraceFile = None,
 ) -> None:
@@ -102,18 +115,17 @@ def _write_trace(path: Path, first: datetime | None, last: datetime | None) -> N
     """Write the final jobs that took device time. The days are those of their acceptance, in UTC."""
     after = first.replace(tzinfo=UTC).isoformat() if first else None
     before = (last.replace(tzinfo=UTC) + timedelta(days=1)).isoformat() if last else None
-    number = 0
+    with connect() as client:
+        # All of them first: an error of the server leaves no file, and an existing one as it was.
+        jobs = [job for job in client.administration.ended_jobs(after, before) if job.gpu_s]
     try:
-        with connect() as client, path.open("w", newline="", encoding="utf-8") as file:
+        with path.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(("arrival", "device_s", "preset"))
-            for job in client.administration.ended_jobs(after, before):
-                if job.gpu_s:
-                    rows.writerow((job.created_at, job.gpu_s, job.preset))
-                    number += 1
+            rows.writerows((job.created_at, job.gpu_s, job.preset) for job in jobs)
     except OSError as error:
         raise ClientError(f"Cannot write {path}: {error.strerror}.") from error
-    typer.echo(f"{number} jobs written to {path}", err=True)
+    typer.echo(f"{len(jobs)} jobs written to {path}", err=True)
 
 
 def _show(key: Key) -> None:

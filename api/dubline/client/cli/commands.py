@@ -146,7 +146,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
 
 @app.command()
 def batch(
-    file: Annotated[Path, typer.Argument(help='JSON Lines with "custom_id", "portrait" and "speech".')],
+    file: Annotated[Path, typer.Argument(help='JSON Lines or CSV with "custom_id", "portrait" and "speech".')],
     out: Folder = Path("out"),
     *,
     force: Force = False,

@@ -387,3 +387,12 @@ def test_an_error_after_acceptance_names_the_batch(
     (media / "batch.jsonl").write_text(json.dumps({"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}))
     assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / "out") == __main__.USAGE_ERROR
     assert "dubline status batch-0" in capsys.readouterr().err
+
+
+def test_a_trace_that_cannot_be_read_leaves_the_file_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service
+) -> None:
+    body = {"code": "forbidden", "detail": "No."}
+    service.faults["GET /v1/jobs"] = [httpx2.Response(403, json=body)]
+    assert run(monkeypatch, "usage", "--trace", media / "hello.mp3") == __main__.USAGE_ERROR
+    assert (media / "hello.mp3").read_bytes() == b"hello"
