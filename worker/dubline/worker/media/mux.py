@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 FPS: Final = 25
 #: Fixed on every machine, because x264's output depends on it.
 THREADS: Final = 2
+#: Blocks are not divided, and motion is searched in four directions: three quarters of the time for a twentieth more
+#: bytes.
+FASTER: Final = "partitions=none:me=dia"
 AUDIO_HZ: Final = 48_000
 PROTOCOLS: Final = "file,pipe"
 
@@ -68,7 +71,7 @@ def encode_segment(
         threads=THREADS,
         video_track_timescale=512 * FPS,
         map_metadata=-1,
-        **{"flags:v": "+cgop+bitexact", "fflags": "+bitexact"},
+        **{"x264-params": FASTER, "flags:v": "+cgop+bitexact", "fflags": "+bitexact"},
     )
     return ffmpeg_process.run(_command(output), frames, report=report)
 
