@@ -193,7 +193,10 @@ def _fork(request: dict[str, Any], output: int, log: int, replies: int) -> None:
         _become(**request)
         return
     os.write(replies, NUMBER.pack(pid))
-    os.write(replies, NUMBER.pack(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
+    # Until its end is known no other process may get its id, to which a signal may be sent.
+    ended: Any = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    os.write(replies, NUMBER.pack(ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status))
+    os.waitpid(pid, 0)
     os._exit(0)
 
 

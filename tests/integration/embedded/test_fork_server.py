@@ -79,6 +79,28 @@ def test_a_signal_ends_a_fork_and_no_other(server: ForkServer, tmp_path: Path) -
     assert two.wait(60) == -signal.SIGKILL
 
 
+#: The process that waits for a part fails if the part's id is free before the part's exit code is written.
+WAITING = """
+import os, socket
+from dubline.embedded import fork_server
+write, written = os.write, []
+def checked(file, data):
+    if written:
+        os.kill(fork_server.NUMBER.unpack(written[0])[0], 0)
+    written.append(data)
+    return write(file, data)
+os.write = checked
+fork_server._become = lambda: os._exit(7)
+ours, theirs = socket.socketpair()
+fork_server._fork({}, os.open(os.devnull, os.O_RDWR), os.open(os.devnull, os.O_RDWR), theirs.detach())
+"""
+
+
+def test_the_id_of_a_fork_is_not_free_before_its_end_is_known() -> None:
+    waiting = subprocess.run([sys.executable, "-c", WAITING], capture_output=True, text=True, check=False)
+    assert waiting.returncode == 0, waiting.stderr
+
+
 def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
     server = ForkServer(tmp_path / "forks.log", [["no_such_module"]])
     try:
