@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -133,25 +134,33 @@ def sources() -> list[Path]:
     return [path for path in paths if "migrations/versions" not in str(path)]
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def spaced(text: str) -> str:
     """Split identifiers into words: `gotOn`, `got_on` and `got-on` become `got on`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_-]", " ", text)
 
 
-def banned(patterns: tuple[str, ...], word: str) -> set[str]:
-    """Find old words in one word, which may be an identifier of several."""
-    prose = spaced(re.sub(f"{STORED}|{ALIASES}", "", word))
+def banned(patterns: tuple[str, ...], text: str) -> set[str]:
+    """Find old words in words, which may be identifiers of several."""
+    prose = spaced(re.sub(f"{STORED}|{ALIASES}", "", text))
     pattern = rf"(?<!\w)({'|'.join(patterns)})(?!\w)"
     return {hit.group(0).lower() for hit in re.finditer(pattern, prose, re.IGNORECASE)}
 
 
 def found(patterns: tuple[str, ...], text: str, path: Path) -> set[str]:
     allowed = {word for part, word in EXCEPTIONS if part in str(path)}
-    words = {*re.findall(r"[\w-]+", text)}
-    if phrases := "|".join(pattern for pattern in patterns if " " in pattern):
+    words, lower = {*re.findall(r"[\w-]+", text)}, text.lower()
+    # A phrase ends with `(es)?` at most; most files have none.
+    if phrases := "|".join(one for one in patterns if " " in one and one.partition("(")[0] in lower):
         words |= {hit.group(0) for hit in re.finditer(rf"(?<![^\W_])({phrases})(?![^\W_])", text, re.IGNORECASE)}
-    hits = {word: banned(patterns, word) for word in words - KNOWN[patterns]}
-    KNOWN[patterns].update(word for word, old in hits.items() if not old)
+    # One search of all new words, and one of each only if there is an old word among them.
+    new = words - KNOWN[patterns]
+    hits = {word: banned(patterns, word) for word in new} if banned(patterns, "\n".join(new)) else {}
+    KNOWN[patterns].update(word for word in new if not hits.get(word))
     return set().union(*hits.values()) - allowed
 
 
@@ -175,7 +184,7 @@ def old_words(path: Path) -> set[str]:
     for number, line in enumerate(text.splitlines(), 1) if found(WORDS, text, path) else ():
         words |= {f"{number}: {word}" for word in found(WORDS, line, path)}
     if path.suffix == ".py" and found(IDENTIFIERS, text, path):
-        names = identifiers(ast.parse(text))
+        names = identifiers(parsed(path))
         for name in names if found(IDENTIFIERS, " ".join(names), path) else ():
             words |= {f"identifier {name}: {word}" for word in found(IDENTIFIERS, name, path)}
     return words
@@ -184,7 +193,7 @@ def old_words(path: Path) -> set[str]:
 def faults(path: Path) -> set[str]:
     """Find departures from the dialect in one source file."""
     text = path.read_text()
-    tree = ast.parse(text)
+    tree = parsed(path)
     wrong: set[str] = set()
     if "``" in text:
         wrong.add("double backticks")

@@ -44,7 +44,7 @@ def test_the_facts_of_a_speech_track(tmp_path: Path, speech_file: Path) -> None:
 
 def bad_files(folder: Path, astronaut: Image.Image) -> dict[str, tuple[bytes, UploadKind]]:
     def png(image: Image.Image) -> bytes:
-        image.save(folder / "made.png")
+        image.save(folder / "made.png", compress_level=1)
         return (folder / "made.png").read_bytes()
 
     def wav(samples: np.ndarray) -> bytes:
