@@ -61,13 +61,18 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[XSpec]) -> No
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
-    """Run the tests of a file in one process, and all that share the stack of tests/e2e in one."""
+    """Run the tests of a file in one process, all that share the stack of tests/e2e in one, and all of training in one.
+
+    The first optimiser of a process imports a compiler, which takes more than a second.
+    """
     from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - only a parallel run needs it
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
             folder = file.rpartition("/")[0]
+            if "training" in folder.split("/"):
+                return "training"
             return folder if folder.endswith("tests/e2e") and not file.endswith("test_up.py") else file
 
     return Scheduling(config, log)
