@@ -107,11 +107,13 @@ def test_a_segment_rendered_alone_equals_that_of_the_whole(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(motion, "SEGMENT_FRAMES", 16)
-    frames, path = 44, tmp_path / "motion.npy"
+    monkeypatch.setattr(motion, "SEGMENT_FRAMES", 8)
+    frames, path = 20, tmp_path / "motion.npy"
     with torch.inference_mode():
         assert list(prepared.store_motion(babble(2), frames, 0, path))[-1] == frames
         whole = generated(prepared, path, range(frames))
         other = PreparedSource.from_crop(networks, face, CPU)
-        for span in reversed(motion.segments(frames, networks.preset.render_batch)):
+        spans = motion.segments(frames, networks.preset.render_batch)
+        assert [len(span) for span in spans] == [8, 8, 4]
+        for span in reversed(spans):
             assert torch.equal(generated(other, path, span), whole[span.start : span.stop])
