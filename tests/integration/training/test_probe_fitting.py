@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dubline.training.stage1.probe_fitting.FRAMES", 240)
+    monkeypatch.setattr("dubline.training.stage1.probe_fitting.FRAMES", 120)
 
 
 @pytest.fixture

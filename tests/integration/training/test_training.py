@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def test_both_stages_train_and_give_loadable_weights(clips: list[Clip], tmp_path: Path) -> None:
-    stage1.train(clips, TINY, tmp_path, Stage1Recipe(steps=2, sources=1, drives=2))
-    stage2.train(clips, TINY, tmp_path, Stage2Recipe(steps=2, batch=4, variants=1))
+    stage1.train(clips, TINY, tmp_path, Stage1Recipe(steps=1, sources=1, drives=1))
+    stage2.train(clips, TINY, tmp_path, Stage2Recipe(steps=1, batch=2, variants=1))
     autoencoder, _ = stage2.load_stage1(TINY, tmp_path)
     diffusion = Diffusion(TINY)
     diffusion.load_state_dict(torch.load(tmp_path / "stage2.pt", weights_only=True)["average"])
