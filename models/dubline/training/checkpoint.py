@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from dubline.models.weights import shard, shard_name
+from dubline.models.weights import SOURCE_GAP, shard, shard_name
 from dubline.training.cli_errors import UsageError, exit_on_usage_error
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 #: Key prefixes of a released file. A network ignores the prefixes of networks that it does not contain.
-PARTS: Final = ("autoencoder.", "diffusion.", "readout.")
+PARTS: Final = ("autoencoder.", "diffusion.", "readout.", SOURCE_GAP)
 
 
 def save_average(network: nn.Module, path: Path, *, prefix: str = "", steps: int = 0) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from dubline.models.presets import TINY
+from dubline.models.presets import PRESETS, TINY
 from dubline.models.weights import RELEASED
 from dubline.training.checkpoint import load_average, read_average
 from dubline.training.session import HEADS
@@ -22,6 +22,7 @@ from dubline.training.stage1.supervised_autoencoder import SupervisedAutoencoder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dubline.models.presets import Preset
     from dubline.training.corpus import Clip
 
 
@@ -36,6 +37,13 @@ def model() -> SupervisedAutoencoder:
     model = SupervisedAutoencoder(TINY.autoencoder, geometry=2).eval()
     load_average(model, read_average(RELEASED / "tiny")[0], optional=HEADS)
     return model
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_released_weights_of_every_preset_start_stage_one(preset: Preset) -> None:
+    model = SupervisedAutoencoder(preset.autoencoder, geometry=2)
+    kept = load_average(model, read_average(RELEASED / preset.name)[0], optional=HEADS)
+    assert {f"{key.partition('.')[0]}." for key in kept} == set(HEADS)
 
 
 def test_fitting_lowers_the_head_loss_and_changes_the_heads_only(
