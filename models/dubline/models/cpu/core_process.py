@@ -85,7 +85,10 @@ class Core:
             extractor = self._net.create_extractor()
             for name, data, shape in zip(self._inputs, inputs, self._shapes.inputs, strict=True):
                 # A copy: layers that work in place read the reference count of their input, which this memory has not.
-                extractor.input(name, ncnn.Mat(_frame(data, index, shape).cast("f", shape)).clone())
+                given = ncnn.Mat(_frame(data, index, shape).cast("f", shape)).clone()
+                if given.empty():
+                    raise MemoryError(f"ncnn had too little memory for {name}")
+                extractor.input(name, given)
             for name, data, shape in zip(self._outputs, outputs, self._shapes.outputs, strict=True):
                 status, matrix = extractor.extract(name)
                 if status == NO_MEMORY:

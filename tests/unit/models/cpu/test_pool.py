@@ -72,14 +72,15 @@ def test_a_process_that_is_killed_at_its_start_is_an_error_of_memory(monkeypatch
 
 
 def test_too_little_memory_of_a_process_is_reported_as_such() -> None:
-    given = torch.zeros(1, 8, 512, 512)
-    pool = ProcessPool([recorded(plus_one, [given])[0]])
-    pool.compute(0, [given])
+    small, large = torch.zeros(1, 8, 4, 4), torch.zeros(1, 8, 512, 512)
+    pool = ProcessPool([recorded(plus_one, [given])[0] for given in (small, large)])
+    # It has loaded all, and keeps no freed memory for the large one.
+    pool.compute(0, [small])
     (process,) = processes(pool)
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[0])
     resource.prlimit(process, resource.RLIMIT_AS, (pages * resource.getpagesize(),) * 2)
     with pytest.raises(MemoryError):
-        pool.compute(0, [given])
+        pool.compute(1, [large])
 
 
 def test_a_network_that_ncnn_refuses_is_named() -> None:
