@@ -63,7 +63,7 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[XSpec]) -> No
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
     """Run the tests of a file in one process, all that share the stack of tests/e2e in one, and all of training in one.
 
-    The first optimiser of a process imports a compiler, which takes more than a second.
+    The first optimiser of a process imports a compiler, which takes more than a second, and so does the count of costs.
     """
     from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - only a parallel run needs it
 
@@ -71,7 +71,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
             folder = file.rpartition("/")[0]
-            if "training" in folder.split("/"):
+            if "training" in folder.split("/") or file.endswith("tests/unit/models/test_cost.py"):
                 return "training"
             return folder if folder.endswith("tests/e2e") and not file.endswith("test_up.py") else file
 
