@@ -6,8 +6,6 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dubline.models.weights import WeightsError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,5 +19,11 @@ def exit_on_usage_error() -> Iterator[None]:
     """Exit with the message of a usage error; other errors keep their stack trace."""
     try:
         yield
-    except (UsageError, FileNotFoundError, ModuleNotFoundError, WeightsError) as error:
+    except (UsageError, FileNotFoundError, ModuleNotFoundError) as error:
         sys.exit(str(error))
+    except Exception as error:
+        from dubline.models.weights import WeightsError  # noqa: PLC0415 - loads torch, which not every command needs
+
+        if isinstance(error, WeightsError):
+            sys.exit(str(error))
+        raise

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import av
 import numpy as np
-import torch
 from einops import rearrange
 from rich.console import Console
 from rich.progress import track
@@ -24,6 +23,7 @@ from rich.progress import track
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -226,5 +226,7 @@ def _ahead(paths: Sequence[Path], size_px: int, every: int) -> Iterator[tuple[Pa
 
 def to_frames(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Convert (B, S, S, 3) uint8 to (B, 3, S, S) float32 in [-1, 1] on a device."""
+    import torch  # noqa: PLC0415 - each process that decodes a video for the corpus would load it
+
     # A copy: torch warns about read-only arrays.
     return rearrange(torch.tensor(pixels, device=device), "b h w c -> b c h w").float() / 127.5 - 1
