@@ -162,7 +162,9 @@ def _serve_later(requests: socket.socket) -> None:
     for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
         warnings.simplefilter("ignore", category)
     select.select([requests], [], [])
-    _serve(requests.detach())
+    # Nothing: the run has ended without a request.
+    if requests.recv(1, socket.MSG_PEEK):
+        _serve(requests.detach())
 
 
 def _serve(requests: int) -> None:
