@@ -12,6 +12,7 @@ import torch
 from dubline.models.presets import DiffusionParams
 from dubline.models.stage2.audio_encoder import LocalExtractor
 from dubline.training.stage2.articulation import ArticulationHead, ArticulationSampler, read_labelled_speech
+from dubline.training.stage2.spoken_gap_head import SpokenGapHead
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,6 +87,26 @@ def test_the_extractor_learns_mouth_motion_and_the_head_is_restored(folder: Path
     again = ArticulationHead(sampler, PARAMS.audio_width, torch.device("cpu"))
     again.load_state_dict(articulation_head.state_dict())
     assert torch.equal(again.head.weight, articulation_head.head.weight)
+
+
+def test_labelled_speech_trains_the_reading_of_the_gap(folder: Path) -> None:
+    torch.manual_seed(0)
+    sampler = ArticulationSampler(read_labelled_speech(folder), PARAMS)
+    extractor, gap_head = LocalExtractor(PARAMS), SpokenGapHead(PARAMS.audio_width, torch.device("cpu"))
+    articulation_head = ArticulationHead(sampler, PARAMS.audio_width, torch.device("cpu"))
+
+    def seeded() -> ArticulationSampler:
+        torch.manual_seed(1)
+        sampler.seed(5)
+        return sampler
+
+    slices, mouth, _ = seeded().draw(4)
+    gap = mouth[:, PARAMS.previous :, -1] * sampler.std[-1] + sampler.mean[-1]
+    read = gap_head.loss(extractor(slices), gap.clamp_min(0))
+    seeded()
+    without = articulation_head.loss(extractor, 4)
+    seeded()
+    assert torch.allclose(articulation_head.loss(extractor, 4, gap_head), without + read)
 
 
 def test_a_folder_without_speech_is_refused_and_corrupt_files_left_out(

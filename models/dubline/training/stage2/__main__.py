@@ -60,6 +60,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         recorded=args.recorded,
         articulation_windows=args.articulation_windows,
         warm_up=args.warm_up,
+        extractor_only=args.extractor_only,
         minutes=args.minutes,
         resume=args.resume,
         start_from=args.start_from,
@@ -104,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
     windows = Recipe.articulation_windows
     add("--articulation-windows", "--recited", type=int, default=windows, help="windows of such speech per step")
     add("--warm-up", type=int, default=Recipe.warm_up, help="first steps, which learn from such speech only")
+    add("--extractor-only", action="store_true", help="train the articulation extractor alone, near its former output")
     return parser
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from dubline.models.presets import DiffusionParams
     from dubline.models.stage2.audio_encoder import LocalExtractor
+    from dubline.training.stage2.spoken_gap_head import SpokenGapHead
 
 LEARNING_RATE: Final = 1e-3
 #: The last two values are the lips (closed, gap), which have the largest weight.
@@ -106,15 +107,28 @@ class ArticulationHead:
         self.optimiser = torch.optim.AdamW(self.head.parameters(), LEARNING_RATE)
         self.steps = 0
 
-    def loss(self, extractor: LocalExtractor, batch: int) -> Tensor:
-        """Compute the error of predicted mouth motion and speed on a batch; `step` follows its gradient."""
+    def loss(self, extractor: LocalExtractor, batch: int, gap_head: SpokenGapHead | None = None) -> Tensor:
+        """Compute the error of predicted mouth motion and speed on a batch; `step` follows its gradient.
+
+        Args:
+            extractor: is trained.
+            batch: number of windows.
+            gap_head: reads the lip gap of the articulation; its loss is added.
+        """
         self.optimiser.zero_grad(set_to_none=True)
         slices, mouth, recorded = (column.to(self.device) for column in self.sampler.draw(batch))
-        error = (self.head(extractor(slices)).float() - mouth) * recorded[..., None]
+        articulation = extractor(slices)
+        read = gap_head.loss(articulation, self._gap(mouth)) if gap_head else 0.0
+        error = (self.head(articulation).float() - mouth) * recorded[..., None]
         weight = torch.ones(error.shape[-1], device=self.device)
         weight[LIPS] = LIP_WEIGHT
         loss: Tensor = (weight * error.square()).mean() + (weight * error.diff(dim=1).square()).mean()
-        return loss
+        return loss + read
+
+    def _gap(self, mouth: Tensor) -> Tensor:
+        """Return the lip gap in cm (B, T) of the windows, without previous frames; closed lips have none below 0."""
+        own = mouth[:, self.sampler.params.previous :, -1]
+        return (own * self.sampler.std[-1] + self.sampler.mean[-1]).clamp_min(0)
 
     def step(self) -> None:
         """Update the head by its gradient."""
