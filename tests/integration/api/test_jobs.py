@@ -234,7 +234,9 @@ def test_a_face_that_does_not_exist_is_a_problem_that_says_what_there_is(client:
     request = {"portrait_upload_id": prober.ready("portrait"), "speech_upload_id": prober.ready("speech")}
     answer = client.post("/v1/jobs", json=request | {"face_index": 3})
     assert (answer.status_code, answer.json()["code"]) == (422, "no_such_face")
-    assert "no face 3, but 2: 0 at (10, 20) to (110, 140); 1 at (200, 30) to (260, 90), fa" in answer.json()["detail"]
+    assert (
+        "no face 3. Its faces: 0 at (10, 20) to (110, 140); 1 at (200, 30) to (260, 90), fa" in answer.json()["detail"]
+    )
 
 
 def test_a_face_is_chosen_by_a_point_of_the_portrait(client: TestClient, prober: Prober, renderer: Renderer) -> None:
@@ -246,7 +248,11 @@ def test_a_face_is_chosen_by_a_point_of_the_portrait(client: TestClient, prober:
 @pytest.mark.parametrize(
     ("asked", "code", "detail"),
     [
-        ({"face": {"x": 150, "y": 80}}, "no_such_face", "no face at (150, 80), but 2: 0 at (10, 20) to (110, 140); 1 "),
+        (
+            {"face": {"x": 150, "y": 80}},
+            "no_such_face",
+            "no face at (150, 80). Its faces: 0 at (10, 20) to (110, 140); 1 ",
+        ),
         ({"face": {"x": 230, "y": 60}}, "face_profile", "Face 1 cannot be animated."),
         ({"face": {"x": 60, "y": 80}, "face_index": 0}, "invalid_request", "both face and face_index"),
         ({"face": {"x": 0.5, "y": 0.4}}, "invalid_request", ""),

@@ -71,7 +71,9 @@ def test_a_face_that_does_not_exist_is_refused_with_those_that_do() -> None:
     admission = admit(chosen(face_index=2), known(with_faces(FACE, COVERED), SPEECH))  # type: ignore[arg-type]
     assert (admission.state, admission.error_code) == (JobState.FAILED, "no_such_face")
     assert admission.error_detail is not None
-    assert "no face 2, but 2: 0 at (1, 2) to (41, 42); 1 at (50, 2) to (90, 42), face_occl" in admission.error_detail
+    assert (
+        "no face 2. Its faces: 0 at (1, 2) to (41, 42); 1 at (50, 2) to (90, 42), face_occl" in admission.error_detail
+    )
 
 
 def test_a_chosen_face_that_cannot_be_animated_is_refused_with_its_reason() -> None:
@@ -98,7 +100,7 @@ def test_a_point_outside_every_face_is_refused_with_the_faces() -> None:
         "no_such_face",
         None,
     )
-    assert "no face at (45, 5), but 2: 0 at (1, 2) to (41, 42); 1 at (50, 2) to" in (admission.error_detail or "")
+    assert "no face at (45, 5). Its faces: 0 at (1, 2) to (41, 42); 1 at (50, 2) to" in (admission.error_detail or "")
 
 
 def test_a_point_in_a_face_that_cannot_be_animated_has_its_reason() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -17,6 +19,12 @@ def test_the_default_detail_of_an_error_is_a_sentence(cls: type[errors.DublineEr
     assert "\n" not in error.detail
     assert re.fullmatch(r"[a-z_]+", error.code)
     assert 400 <= error.status < 600
+
+
+def test_the_default_detail_without_docstrings_names_the_code() -> None:
+    script = "from dubline.orchestration.domain.errors import NoFaceError; print(NoFaceError())"
+    done = subprocess.run([sys.executable, "-OO", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "The error is no_face.\n"
 
 
 def test_error_codes_are_unique() -> None:

@@ -256,6 +256,8 @@ def up(
 
 
 def _find(client: Client, identifier: str) -> Job | Batch:
+    if not identifier.strip():
+        raise ClientError("The id is empty. `dubline submit` and `dubline batch` print it.")
     try:
         return client.jobs.get(identifier)
     except RefusedError as error:

@@ -156,7 +156,7 @@ def _refusal_of_face(job: NewJob, portrait: Upload | None, index: int | None) ->
     faces = portrait.facts.known_faces
     if index is None or index >= len(faces):
         chosen = f"face {index}" if job.face is None else f"face at ({job.face.x}, {job.face.y})"
-        detail = f"Upload {portrait.id} has no {chosen}, but {len(faces)}: {described(faces)}. Choose one of these."
+        detail = f"The portrait has no {chosen}. Its faces: {described(faces)}. Choose one of these, or none."
         return _code_and_detail(NoSuchFaceError(detail))
     error = faces[index].error
     return None if error is None else (error.code, f"Face {index} cannot be animated. {error.detail}")

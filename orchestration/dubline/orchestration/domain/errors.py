@@ -386,7 +386,9 @@ def from_code(code: str, detail: str | None = None) -> DublineError:
 
 
 def _default_detail(cls: type[DublineError]) -> str:
-    return " ".join((inspect.getdoc(cls) or "").split("\n\n", maxsplit=1)[0].split())
+    # An interpreter with -OO has no docstrings.
+    text = inspect.cleandoc(cls.__doc__ or f"The error is {cls.code}.")
+    return " ".join(text.split("\n\n", maxsplit=1)[0].split())
 
 
 def _subtree(cls: type[DublineError]) -> list[type[DublineError]]:

@@ -28,50 +28,6 @@ def test_submit_downloads_a_video_and_prints_the_id(
     assert capsys.readouterr().out.endswith("\njob job-0\n")
 
 
-def test_submit_refuses_a_folder_as_video_before_sending(
-    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3", "--out", media)
-    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
-    assert f"{media} is a folder." in capsys.readouterr().err
-    assert service.calls == []
-
-
-@pytest.mark.parametrize(
-    ("names", "said"),
-    [
-        (("empty.jpg", "hello.mp3"), "empty.jpg is empty. Nothing was sent."),
-        ((".", "hello.mp3"), "is a folder; name a file."),
-        (("face.jpg", "x" * 300), "cannot be read: File name too long."),
-        (("f" * 150, "s" * 150), "File name too long. Name the file of the video with --out."),
-    ],
-)
-def test_submit_refuses_what_it_cannot_read_or_write_before_sending(  # noqa: PLR0913, PLR0917 - fixtures and parameters
-    monkeypatch: pytest.MonkeyPatch,
-    media: Path,
-    service: Service,
-    capsys: pytest.CaptureFixture[str],
-    names: tuple[str, str],
-    said: str,
-) -> None:
-    monkeypatch.chdir(media)
-    for name in ("f" * 150, "s" * 150):
-        (media / name).write_bytes(b"content")
-    assert run(monkeypatch, "submit", "--portrait", names[0], "--speech", names[1]) == __main__.USAGE_ERROR
-    assert said in capsys.readouterr().err
-    assert service.calls == []
-
-
-def test_submit_refuses_a_file_above_the_limit_before_sending(
-    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
-) -> None:
-    service.limits["speech_bytes"] = 4
-    words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3", "--out", media / "o.mp4")
-    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
-    assert "hello.mp3 has 5 bytes; the server accepts 4 for a speech." in capsys.readouterr().err
-    assert service.calls == ["GET /v1/limits"]
-
-
 def test_submit_sends_the_controls_that_are_set(monkeypatch: pytest.MonkeyPatch, media: Path, service: Service) -> None:
     monkeypatch.chdir(media)
     words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3", "--out", "o.mp4")
@@ -96,42 +52,6 @@ def test_submit_sends_the_point_of_the_face(monkeypatch: pytest.MonkeyPatch, med
     assert run(monkeypatch, *words) == 0
     (job,) = service.jobs.values()
     assert job["request"]["face"] == {"x": 640, "y": 360}
-
-
-@pytest.mark.parametrize(
-    "given", [("1,2", "--face-index", "0"), ("0.5,0.4",), ("7",), ("1048576,0",)], ids=lambda given: given[0]
-)
-def test_submit_refuses_a_wrong_point_before_sending(
-    monkeypatch: pytest.MonkeyPatch,
-    media: Path,
-    service: Service,
-    capsys: pytest.CaptureFixture[str],
-    given: tuple[str, ...],
-) -> None:
-    monkeypatch.chdir(media)
-    words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3", "--face", *given)
-    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
-    assert ("Both --face and" if given[1:] else "not a point") in capsys.readouterr().err
-    assert not service.jobs
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        ("--blink", "2.1"),
-        ("--shut-in-silence", "1.1"),
-        ("--expression", "nan"),
-        ("--height-px", "257"),
-        ("--seed", "-1"),
-    ],
-)
-def test_submit_rejects_a_control_out_of_range_before_sending(
-    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, given: tuple[str, str]
-) -> None:
-    monkeypatch.chdir(media)
-    words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3")
-    assert run(monkeypatch, *words, *given) == __main__.USAGE_ERROR
-    assert service.calls == []
 
 
 def test_submit_overwrites_a_file_only_if_it_is_named(
@@ -275,16 +195,6 @@ def test_delete_accepts_jobs_and_batches_and_prints_the_audit_entry(
     assert "There is no job or batch job-0. Check the id" in capsys.readouterr().err
 
 
-def test_an_id_in_the_wrong_form_is_reported_like_an_unknown_one(
-    monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for path in ("jobs", "batches"):
-        body = {"code": "invalid_request", "detail": "Input should be a valid UUID."}
-        service.faults[f"GET /v1/{path}/nope"] = [httpx2.Response(422, json=body)]
-    assert run(monkeypatch, "status", "nope") == __main__.USAGE_ERROR
-    assert capsys.readouterr().err.startswith("dubline: There is no job or batch nope.")
-
-
 def test_an_error_is_printed_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -335,28 +245,6 @@ def test_a_key_with_a_blank_is_refused_at_once_and_not_shown(
     assert service.calls == []
 
 
-@pytest.mark.parametrize("out", ["hello.mp3", "hello.mp3/below", "/proc/none"])
-def test_a_folder_that_cannot_be_written_is_found_before_sending(
-    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str], out: str
-) -> None:
-    (media / "batch.jsonl").write_text(json.dumps({"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}))
-    assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / out) == __main__.USAGE_ERROR
-    words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3")
-    assert run(monkeypatch, *words, "--out", media / out / "o.mp4") == __main__.USAGE_ERROR
-    assert capsys.readouterr().err.count("--out") == 2
-    assert service.calls == []
-
-
-@pytest.mark.parametrize("given", ["Base", "huge"])
-def test_a_wrong_preset_is_found_before_sending(
-    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str], given: str
-) -> None:
-    words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3", "--preset", given)
-    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
-    assert "one of: base, tiny" in " ".join(capsys.readouterr().err.split())
-    assert service.calls == []
-
-
 def test_an_old_console_shows_escapes_for_ids_that_it_lacks(monkeypatch: pytest.MonkeyPatch, service: Service) -> None:
     service.jobs["job-0"] = {"id": "job-0", "state": "queued", "custom_id": "こんにちは"}
     console = io.BytesIO()
@@ -387,12 +275,3 @@ def test_an_error_after_acceptance_names_the_batch(
     (media / "batch.jsonl").write_text(json.dumps({"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}))
     assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / "out") == __main__.USAGE_ERROR
     assert "dubline status batch-0" in capsys.readouterr().err
-
-
-def test_a_trace_that_cannot_be_read_leaves_the_file_as_it_was(
-    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service
-) -> None:
-    body = {"code": "forbidden", "detail": "No."}
-    service.faults["GET /v1/jobs"] = [httpx2.Response(403, json=body)]
-    assert run(monkeypatch, "usage", "--trace", media / "hello.mp3") == __main__.USAGE_ERROR
-    assert (media / "hello.mp3").read_bytes() == b"hello"
