@@ -85,3 +85,11 @@ def test_a_gpu_computes_as_many_frames_at_once_as_fit(
 )
 def test_a_cpu_computes_more_frames_of_small_crops_at_once(preset: int, crop_px: int, batch: int) -> None:
     assert device.render_batch(preset, torch.device("cpu"), crop_px) == batch
+
+
+@pytest.mark.parametrize(("crop_px", "trims"), [(592, False), (1024, False), (1040, True)])
+def test_memory_is_returned_in_jobs_of_large_crops(crop_px: int, trims: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed: list[int] = []
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=trimmed.append))
+    device.trim_memory(crop_px)
+    assert bool(trimmed) == trims

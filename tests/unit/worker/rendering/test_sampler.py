@@ -37,16 +37,16 @@ def test_a_frame_is_waited_for_and_later_ones_are_not() -> None:
 
 def test_the_memory_of_the_windows_is_returned_after_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    monkeypatch.setattr(module.device, "trim_memory", lambda: order.append("trimmed"))
+    monkeypatch.setattr(module.device, "trim_memory", lambda crop_px: order.append(f"trimmed for {crop_px} px"))
 
     def windows(_sampler: Sampler) -> Iterator[int]:
         for number in (1, 2):
             order.append("window")
             yield number
 
-    with Sampler(windows, ignore) as sampler:
+    with Sampler(windows, ignore, 1648) as sampler:
         sampler.wait(2)
-    assert order == ["window", "window", "trimmed"]
+    assert order == ["window", "window", "trimmed for 1648 px"]
 
 
 def test_what_stops_the_sampling_is_raised_where_its_frame_is_waited_for() -> None:

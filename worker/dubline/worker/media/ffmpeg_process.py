@@ -75,7 +75,7 @@ def run(
         reader.start()
         try:
             count = _feed(cast("IO[bytes]", process.stdin), frames, report)
-            code = _wait(process, limit_s, report)
+            code = _wait(process, reader, limit_s, report)
         finally:
             # No process is left behind, whatever ended the frames, for example a lost lease.
             process.kill()
@@ -122,12 +122,16 @@ def _write(pipe: int, data: memoryview, report: Callable[[], None]) -> bool:
     return True
 
 
-def _wait(process: subprocess.Popen[bytes], limit_s: float, report: Callable[[], None]) -> int:
-    """Wait for ffmpeg to exit; return its exit code."""
+def _wait(process: subprocess.Popen[bytes], reader: Thread, limit_s: float, report: Callable[[], None]) -> int:
+    """Wait for ffmpeg to exit; return its exit code.
+
+    The end of its diagnostics is waited for first: Python looks for an exit only every 50 ms.
+    """
     until = time.monotonic() + limit_s
     while True:
+        reader.join(min(REPORT_S, limit_s))
         try:
-            return process.wait(min(REPORT_S, limit_s))
+            return process.wait(0 if reader.is_alive() else min(REPORT_S, limit_s))
         except subprocess.TimeoutExpired as error:
             if time.monotonic() >= until:
                 raise EncoderFailedError(f"ffmpeg did not stop within {limit_s:g} s. {ADVICE}") from error

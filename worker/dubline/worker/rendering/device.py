@@ -33,6 +33,8 @@ MOST_FRAMES: Final = 32
 CPU_FRAMES: Final = (12, 8)
 #: Most pixels of the crops of one batch there: finished crops of a few batches wait for the encoder.
 MOST_CPU_PX: Final = 8 * 1024**2
+#: Largest side of a crop, px, of which a job takes so little memory that what is free need not be returned.
+SMALL_PX: Final = 1024
 #: Batches that are on an accelerator at once: one is submitted while the pixels of the other are copied.
 QUEUED_BATCHES: Final = 2
 
@@ -103,8 +105,15 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def trim_memory() -> None:
-    """Return freed memory of all threads to the system: glibc keeps it for each thread. No effect elsewhere."""
+def trim_memory(crop_px: float) -> None:
+    """Return freed memory of all threads to the system: glibc keeps it for each thread. No effect elsewhere.
+
+    Args:
+        crop_px: side of the crop of the job that goes on. Jobs of small crops keep the memory for their frames: to get
+            it back would take 2 % of their time.
+    """
+    if crop_px <= SMALL_PX:
+        return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

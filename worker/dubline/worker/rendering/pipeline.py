@@ -192,7 +192,7 @@ class _Run:
                 self._speech.write(files, self._frames / self._networks.preset.fps, self._repeat)
             portrait, self._controls = encoded()
         # What the preparation of a large crop took is not needed by frames.
-        device.trim_memory()
+        device.trim_memory(job.most_crop_px)
         return portrait.source, portrait.compositor
 
     def fetch_motion(self) -> Path:
@@ -225,7 +225,7 @@ class _Run:
 
         # A video of one segment is rendered again sooner than its motion is stored and fetched.
         self._motion_kept = len(self._spans) == 1
-        with Sampler(windows, self._repeat) as self._sampler:
+        with Sampler(windows, self._repeat, self._job.most_crop_px) as self._sampler:
             self._sampler.wait(1)
             yield path
 

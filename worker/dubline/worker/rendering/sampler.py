@@ -26,14 +26,17 @@ class Sampler:
     Args:
         windows: samples; yields the number of frames that are done, after each window.
         report: called at least every `REPORT_S` while waiting; may raise to stop.
+        crop_px: side of the crop, for `device.trim_memory`.
 
     Attributes:
         sampled: number of frames that have their motion.
     """
 
-    def __init__(self, windows: Callable[[Sampler], Iterable[int]], report: Callable[[], None]) -> None:
+    def __init__(
+        self, windows: Callable[[Sampler], Iterable[int]], report: Callable[[], None], crop_px: float = 0.0
+    ) -> None:
         self.sampled = 0
-        self._windows, self._report = windows, report
+        self._windows, self._report, self._crop_px = windows, report, crop_px
         self._pool = ThreadPoolExecutor(1, "sample", device.use_one_thread)
         self._changed, self._ended = Condition(), False
         self._active_s = time.monotonic()
@@ -83,7 +86,7 @@ class Sampler:
             self.sampled = sampled
             self._notify()
         # The windows' tensors are free. Frames are computed by other threads, which cannot use their memory.
-        device.trim_memory()
+        device.trim_memory(self._crop_px)
 
     def _notify(self) -> None:
         with self._changed:
