@@ -63,12 +63,14 @@ class OpenCvEnlarger:
         """Move the source's pixels in some rows and columns; other columns are copied, other rows are undefined."""
         source, side = self._patch.source, self._patch.side
         moved = np.empty_like(source)
-        moved[:, region] = source[:, region]
         x, y = (Rows(axis * np.float32(self._patch.scale * side / 2), side, cv2.INTER_LINEAR) for axis in displacement)
         columns = _common(columns, slice(min(x.columns.start, y.columns.start), max(x.columns.stop, y.columns.stop)))
         for rows in _bands(range(side)[region]):
             if x.is_zero(rows) and y.is_zero(rows):
+                moved[:, rows] = source[:, rows]
                 continue
+            for beside in (slice(0, columns.start), slice(columns.stop, side)):
+                moved[:, rows, beside] = source[:, rows, beside]
             to_x, to_y = x(rows, columns), y(rows, columns)
             to_x += self._places[columns]
             to_y += self._places[rows, None]
