@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,10 @@ from dubline.embedded.stack import POLL_S, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+#: Variable with the id of this process. The service ends with the command, which is a child of this process; programs
+#: that the command starts may go on with the same service.
+ENDS_WITH_COMMAND: Final = "DUBLINE_ENDS_WITH_CHILD_OF"
 
 _COMMAND_GRACE_S: Final = 5.0
 _SIGNAL_EXIT: Final = 128
@@ -109,7 +114,12 @@ def _wait(stack: Stack, interrupts: Interrupts, show: Callable[[str], None]) -> 
 
 def _command(stack: Stack, command: Sequence[str], interrupts: Interrupts) -> int:
     # It stays in this process group, so that it can read from the terminal and receives Ctrl-C.
-    environ = {**inherited(), "DUBLINE_URL": stack.url, "DUBLINE_API_KEY": stack.key}
+    environ = {
+        **inherited(),
+        "DUBLINE_URL": stack.url,
+        "DUBLINE_API_KEY": stack.key,
+        ENDS_WITH_COMMAND: str(os.getpid()),
+    }
     try:
         process = subprocess.Popen(list(command), env=environ)
     except OSError as error:

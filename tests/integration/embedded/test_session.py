@@ -10,6 +10,7 @@ import pytest
 from tests.integration.embedded.processes import eventually, running_in
 from tests.integration.embedded.test_stack import ShellStack, is_removed, server, task
 
+from dubline.client.cli.connection import ENDS_WITH_COMMAND
 from dubline.embedded.application import PREPARE
 from dubline.embedded.errors import EmbeddedError, PartFailed
 from dubline.embedded.session import run
@@ -37,9 +38,9 @@ def python(script: str) -> list[str]:
 
 def test_the_command_gets_the_url_and_the_key(stack: ShellStack, messages: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command = ["sh", "-c", f"echo $DUBLINE_URL $DUBLINE_API_KEY > {out}"]
+    command = ["sh", "-c", f"echo $DUBLINE_URL $DUBLINE_API_KEY ${ENDS_WITH_COMMAND} > {out}"]
     assert run(command, show=messages.append, stack=stack) == 0
-    assert out.read_text().split() == [stack.url, "the-key"]
+    assert out.read_text().split() == [stack.url, "the-key", str(os.getpid())]
     assert "all processes have ended" in messages[-1]
 
 

@@ -16,7 +16,7 @@ from dubline.client.calls.consent import read_consent
 from dubline.client.calls.options import Controls, Output, Point, RequestedOptions
 from dubline.client.calls.responses import Batch, Job
 from dubline.client.cli import administration, faces, report, verification
-from dubline.client.cli.connection import connect
+from dubline.client.cli.connection import connect, server_ends_with_command
 from dubline.client.cli.display import progress_display
 from dubline.client.client import Client
 from dubline.client.errors import ClientError, RefusedError, UnreachableError
@@ -130,7 +130,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
     )
     options = SubmitOptions(portrait=portrait, speech=speech, out=target, requested=requested, consent=consent)
     with connect() as client, progress_display(Console(), 1) as display:
-        submission = SubmitRun(client, options, display)
+        submission = SubmitRun(client, options, display, kept=not server_ends_with_command())
         try:
             outcome = submission.run()
         except KeyboardInterrupt:
@@ -156,7 +156,7 @@ def batch(
     create_folder(out)
     started_s = time.monotonic()
     with connect() as client, progress_display(Console(), len(rows)) as display:
-        submission = BatchRun(client, rows, out, display, replace=force)
+        submission = BatchRun(client, rows, out, display, replace=force, kept=not server_ends_with_command())
         try:
             outcomes = submission.run()
         except KeyboardInterrupt:
@@ -167,7 +167,7 @@ def batch(
         typer.echo(line)
     if submission.batch_id:
         typer.echo(f"batch {submission.batch_id}")
-    if not submission.is_complete:
+    if not submission.is_complete and not server_ends_with_command():
         _error(f"The server still has the videos that could not be stored. To fetch them:\n{_this_command()}")
     if any(outcome.fault for outcome in outcomes):
         raise typer.Exit(FAILED)
@@ -274,6 +274,9 @@ def _find(client: Client, identifier: str) -> Job | Batch:
 
 def _interrupted(identifier: str) -> typer.Exit:
     """Print the commands for the job or batch that is left on the server, if any, and the one that goes on."""
+    if server_ends_with_command():
+        _error("Interrupted; the server stops and its data is removed.")
+        return typer.Exit(INTERRUPTED)
     if identifier:
         _error("Interrupted; the server continues. To see the state or to cancel:")
         _error(f"dubline status {identifier}\ndubline cancel {identifier}")
@@ -285,6 +288,8 @@ def _interrupted(identifier: str) -> typer.Exit:
 
 def _named(error: ClientError, identifier: str) -> ClientError:
     """Return an error with the id of the job or batch that is left on the server, if any."""
+    if server_ends_with_command():
+        return error
     if identifier:
         left = f"\nThe server continues. To see the state: dubline status {identifier}"
         return ClientError(f"{error}{left}\nTo continue: {_this_command()}")

@@ -39,8 +39,15 @@ class BatchRun:
         batch_id: id of the batch; empty until it is known.
     """
 
-    def __init__(
-        self, client: Client, rows: Sequence[Row], out: Path, display: ProgressDisplay, *, replace: bool = False
+    def __init__(  # noqa: PLR0913 - whose run it is, and its options
+        self,
+        client: Client,
+        rows: Sequence[Row],
+        out: Path,
+        display: ProgressDisplay,
+        *,
+        replace: bool = False,
+        kept: bool = True,
     ) -> None:
         """Prepare a run; no request is sent.
 
@@ -50,6 +57,7 @@ class BatchRun:
             out: folder of the videos; it exists.
             display: shows the progress.
             replace: replace existing files of the same names.
+            kept: whether the next run can continue this one.
         """
         self.batch_id = ""
         self._client = client
@@ -57,6 +65,7 @@ class BatchRun:
         self._out = out
         self._display = display
         self._replace = replace
+        self._kept = kept
         self._videos = Videos(client, (row.custom_id for row in rows), out, display, replace=replace)
 
     def run(self) -> list[Outcome]:
@@ -70,7 +79,8 @@ class BatchRun:
         self._client.endure_outages(self._tell)
         with ThreadPool(self._client) as threads:
             sha256 = hashes(threads, self._rows)
-            state = RunState(self._out, self._client.url, (_text(row, sha256) for row in self._rows))
+            texts = (_text(row, sha256) for row in self._rows)
+            state = RunState(self._out, self._client.url, texts, kept=self._kept)
             with state.forgotten_if_refused():
                 self.batch_id = self._left(state) or self._send(threads, state, sha256)
             if self.batch_id:

@@ -44,13 +44,14 @@ class RunState:
         is_new: whether no earlier run has left it.
     """
 
-    def __init__(self, folder: Path, server: str, rows: Iterable[str]) -> None:
+    def __init__(self, folder: Path, server: str, rows: Iterable[str], *, kept: bool = True) -> None:
         """Read the state of a run, or prepare a new one; nothing is written yet.
 
         Args:
             folder: folder of the videos.
             server: URL of the server.
             rows: each row as text that changes with its files and options; other rows are another run.
+            kept: whether a file is written. Without one, no run can be continued.
 
         Raises:
             ClientError: the file cannot be read.
@@ -58,6 +59,7 @@ class RunState:
         digest = hashlib.sha256(json.dumps([server, *rows]).encode()).hexdigest()
         self.path = folder / f".dubline-{digest[:_DIGITS]}.json"
         self.is_new = not self.path.exists()
+        self._kept = kept
         self._document = _new(server) if self.is_new else _read(self.path)
 
     @property
@@ -83,6 +85,8 @@ class RunState:
             ClientError: it cannot be written.
         """
         self._document = self._document.model_copy(update={"id": identifier})
+        if not self._kept:
+            return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Files of this function are readable for their owner only.

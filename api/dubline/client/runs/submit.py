@@ -45,9 +45,10 @@ class SubmitRun:
         job_id: id of the job; empty until it is created.
     """
 
-    def __init__(self, client: Client, options: SubmitOptions, display: ProgressDisplay) -> None:
-        """Prepare a run; no request is sent."""
+    def __init__(self, client: Client, options: SubmitOptions, display: ProgressDisplay, *, kept: bool = True) -> None:
+        """Prepare a run; no request is sent. `kept`: whether the next run can continue this one."""
         self.job_id = ""
+        self._kept = kept
         self._client, self._options, self._display = client, options, display
 
     def run(self) -> Outcome:
@@ -60,7 +61,7 @@ class SubmitRun:
         """
         options, name = self._options, self._options.out.name
         self._client.endure_outages(self._tell)
-        state = RunState(options.out.parent, self._client.url, [_text(options)])
+        state = RunState(options.out.parent, self._client.url, [_text(options)], kept=self._kept)
         with state.forgotten_if_refused():
             fault = self._follow(state.id) if self._continues(state) and state.id else self._send(state)
         state.forget()

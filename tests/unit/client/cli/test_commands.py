@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from tests.unit.client.service import KEY, Service
 
 import dubline.embedded
 from dubline.client import __main__
-from dubline.client.cli import commands
+from dubline.client.cli import commands, connection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,6 +130,21 @@ def test_an_interrupt_prints_how_to_see_or_cancel_the_work(  # noqa: PLR0913, PL
     shown = capsys.readouterr().err
     assert f"dubline status {identifier}\ndubline cancel {identifier}" in shown
     assert shown.endswith(f"To continue:\ndubline {' '.join(words)}\n")
+
+
+def test_an_interrupt_names_nothing_of_a_server_that_ends_too(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_identifier: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(service, "_get_batch", interrupted)
+    monkeypatch.setenv(connection.ENDS_WITH_COMMAND, str(os.getppid()))
+    monkeypatch.chdir(media)
+    (media / "batch.jsonl").write_text(json.dumps({"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}))
+    assert run(monkeypatch, "batch", "batch.jsonl") == commands.INTERRUPTED
+    assert capsys.readouterr().err == "Interrupted; the server stops and its data is removed.\n"
+    assert list((media / "out").iterdir()) == []
 
 
 @pytest.mark.usefixtures("service")
