@@ -77,18 +77,12 @@ ShutInSilence = Annotated[float | None, _option("controls.shut_in_silence")]
 HeightPx = Annotated[int | None, _option("output.height_px")]
 
 app = typer.Typer(
-    help="Bulk dubbing: one portrait and one speech track in, a video of that person speaking out.",
+    help="Turn portraits and speech tracks into videos of these persons speaking, one by one or in batches.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-app.add_typer(administration.keys, name="keys")
-app.command()(administration.usage)
-app.command()(verification.verify)
-app.command()(faces.faces)
-app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(administration.tenants)
 
 
 @app.command()
@@ -253,6 +247,14 @@ def up(
     except EmbeddedError as error:
         raise ClientError(str(error)) from error
     raise typer.Exit(code)
+
+
+# The help lists commands in the order of these lines.
+app.command()(faces.faces)
+app.command()(verification.verify)
+app.command()(administration.usage)
+app.add_typer(administration.keys, name="keys")
+app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(administration.tenants)
 
 
 def _find(client: Client, identifier: str) -> Job | Batch:
