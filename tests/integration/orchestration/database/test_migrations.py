@@ -18,6 +18,8 @@ from dubline.orchestration.settings import DatabaseSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy import Connection
+
 ROWS: Final = 4000
 #: Ten times the timeout of one lock, for the tables of one migration and a busy machine.
 LONGEST_S: Final = 5.0
@@ -51,17 +53,28 @@ CREATE TRIGGER watch_migrations AFTER UPDATE ON alembic_version EXECUTE FUNCTION
 """  # noqa: S608 - our own text
 
 
-@pytest.fixture
-def filled(postgres_url: str) -> Iterator[DatabaseSettings]:
-    """A database with the tables of the last released version, and many rows in each."""
-    admin = create_engine(postgres_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    settings = DatabaseSettings.model_validate({"url": postgres_url.replace("/dubline", "/filled")})
-    with admin.connect() as connection:
-        connection.execute(text("CREATE DATABASE filled"))
+@pytest.fixture(scope="module")
+def admin(postgres_url: str) -> Iterator[Connection]:
+    """A connection outside transactions; the server has a database `released` to copy.
+
+    It has the tables of the last released version, and many rows in each.
+    """
+    engine = create_engine(postgres_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    settings = DatabaseSettings.model_validate({"url": postgres_url.replace("/dubline", "/released")})
+    with engine.connect() as connection:
+        connection.execute(text("CREATE DATABASE released"))
         migrate(settings, f"{RELEASED:04}")
         fill(settings.url.get_secret_value(), ROWS)
-        yield settings
-        connection.execute(text("DROP DATABASE filled WITH (FORCE)"))
+        yield connection
+        connection.execute(text("DROP DATABASE released WITH (FORCE)"))
+
+
+@pytest.fixture
+def filled(admin: Connection, postgres_url: str) -> Iterator[DatabaseSettings]:
+    """A copy of `released`."""
+    admin.execute(text("CREATE DATABASE filled TEMPLATE released"))
+    yield DatabaseSettings.model_validate({"url": postgres_url.replace("/dubline", "/filled")})
+    admin.execute(text("DROP DATABASE filled WITH (FORCE)"))
 
 
 def hold_locks(url: str, stop: Event) -> None:
