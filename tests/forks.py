@@ -48,7 +48,7 @@ PRELOADED = (
     "uvicorn.protocols.http.auto",
 )
 #: Packages whose modules are forked.
-FORKED = ("benchmarks.", "dubline.", "tests.")
+FORKED = ("benchmarks.", "dubline.", "moto.", "tests.")
 
 
 class Forked(fork_server.Forked):
@@ -128,7 +128,7 @@ class Forks:
 
     @contextmanager
     def embedded(self) -> Iterator[None]:
-        """Fork the processes of the service that stacks start meanwhile. Their servers are new programs."""
+        """Fork the processes of the service that stacks start meanwhile, and the S3 server. Others are new programs."""
 
         def popen(argv: Sequence[str], **options: Any) -> Forked | subprocess.Popen[bytes]:
             if [*argv[:2]] != PYTHON or not argv[2].startswith(FORKED):

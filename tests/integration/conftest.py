@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from moto.server import ThreadedMotoServer
 from tests.integration.postgres import Postgres, database_url, wheel
 from tests.integration.waiting import wait_until
 from tests.servers import free_port, served
@@ -110,8 +111,6 @@ def broker_url(cleanup: CleanupProcess, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[BucketSettings]:
     """Settings of a bucket on a new S3 server; it may contain objects of other tests."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - takes half a second, which only these tests need
-
     # To write and capture a line for each request takes as long as many a request.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
