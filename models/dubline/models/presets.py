@@ -170,7 +170,7 @@ TINY: Final = Preset(
         state=32,
         head_width=24,
     ),
-    most_off=0.2,
+    most_off=0.25,
 )
 
 BASE: Final = Preset(
