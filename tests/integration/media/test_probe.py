@@ -94,7 +94,7 @@ def replaced(monkeypatch: pytest.MonkeyPatch, script: str) -> list[int]:
     start, started = subprocess.Popen, []
 
     def instead(command: list[str], **options: Any) -> Any:
-        process = start([sys.executable, "-c", script, *command[3:]], **options)
+        process = start([sys.executable, "-c", script, *command[-1:]], **options)
         started.append(process.pid)
         return process
 

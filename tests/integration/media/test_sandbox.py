@@ -26,7 +26,7 @@ from dubline.orchestration import process
 from dubline.worker.media import decoder
 process.hide_memory()
 start = subprocess.Popen
-subprocess.Popen = lambda command, **options: start([sys.executable, "-c", sys.argv[2], *command[3:]], **options)
+subprocess.Popen = lambda command, **options: start([sys.executable, "-c", sys.argv[2], *command[-1:]], **options)
 with decoder.started("examine", [Path(sys.argv[1])], lambda: None) as hostile:
     sys.stdout.write(b"".join(hostile.ask({"settings": sys.argv[1]}, 100_000)).decode())
 """
