@@ -178,6 +178,8 @@ class _Run:
             with_speech: whether the recording is needed.
         """
         job, height_px = self._job, self._job.options.output.height_px
+        # Jobs of small crops before this one keep theirs.
+        device.trim_memory(job.most_crop_px)
         still, size = files.still(height_px)
         face = frame.face_in_video(job.face, *size, height_px)
 
