@@ -50,7 +50,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Dubline",
         version=version("dubline"),
-        summary="Bulk dubbing: one portrait and one speech track in, a video of that person speaking out.",
+        summary="Bulk dubbing: one portrait and one speech track in, out comes a video of that person speaking.",
         description=_DESCRIPTION,
         redoc_url=None,
         # A redirect names the host that the caller sent, and a request with an empty id becomes another one.

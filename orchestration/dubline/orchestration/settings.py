@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
 import structlog
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
@@ -80,17 +81,31 @@ def validation_messages(error: ValidationError) -> list[str]:
     return messages
 
 
-def _postgresql(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("postgresql+psycopg://", "postgresql://")):
-        raise ValueError("use postgresql+psycopg://user:password@host:port/name")
-    return url
+def _server_url(schemes: tuple[str, ...], right: str) -> AfterValidator:
+    """Return a validator of URLs that have one of the schemes, and a port that is a number if there is one."""
+
+    def check(url: SecretStr) -> SecretStr:
+        scheme, _, rest = url.get_secret_value().partition("://")
+        try:
+            # What stands before the host may be a password with any characters.
+            usable = scheme in schemes and urlsplit(f"//{rest.rpartition('@')[2]}").port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(f"use {right}")
+        return url
+
+    return AfterValidator(check)
 
 
 class DatabaseSettings(Settings):
     """The PostgreSQL database."""
 
     model_config = group("DATABASE")
-    url: Annotated[SecretStr, AfterValidator(_postgresql)]
+    url: Annotated[
+        SecretStr,
+        _server_url(("postgresql+psycopg", "postgresql"), "postgresql+psycopg://user:password@host:port/name"),
+    ]
     """`postgresql+psycopg://user:password@host:port/name`."""
     pool_size: int = Field(default=10, ge=6)
     """Connections of one process."""
@@ -100,7 +115,7 @@ class BrokerSettings(Settings):
     """The Celery broker."""
 
     model_config = group("BROKER")
-    url: SecretStr
+    url: Annotated[SecretStr, _server_url(("redis", "rediss"), "redis://host:port/number")]
     """`redis://host:port/number`."""
 
 

@@ -35,13 +35,25 @@ def test_a_missing_variable_is_named_in_the_message(monkeypatch: pytest.MonkeyPa
     assert message == "the environment variable DUBLINE_BROKER_URL is not set."
 
 
-@pytest.mark.parametrize("url", ["hunter2@host/dubline", "mysql://u:hunter2@host/dubline"])
+@pytest.mark.parametrize(
+    "url", ["hunter2@host/dubline", "mysql://u:hunter2@host/dubline", "postgresql://u:hunter2@host:port/dubline"]
+)
 def test_a_url_of_another_database_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(ValidationError) as caught:
         DatabaseSettings(url=SecretStr(url))
     (message,) = validation_messages(caught.value)
     assert message.startswith("the environment variable DUBLINE_DATABASE_URL is not usable: ")
     assert "postgresql+psycopg://user:password@host:port/name" in message
+    assert "hunter2" not in message + str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["hunter2", "redis://:hunter2@host:port/0", "redis://:hunter2@[::1/0"])
+def test_a_url_of_no_broker_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        BrokerSettings(url=SecretStr(url))
+    (message,) = validation_messages(caught.value)
+    assert message.startswith("the environment variable DUBLINE_BROKER_URL is not usable: ")
+    assert message.endswith("use redis://host:port/number.")
     assert "hunter2" not in message + str(caught.value)
 
 

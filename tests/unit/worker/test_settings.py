@@ -56,3 +56,8 @@ def test_presets_that_are_no_names_are_refused(value: str, monkeypatch: pytest.M
     monkeypatch.setenv("DUBLINE_WORKER_PRESETS", value)
     with pytest.raises(ValidationError):
         WorkerSettings.read()
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(ValidationError, match="there is no preset 'huge'; choose from base, tiny"):
+        WorkerSettings.model_validate({"presets": "tiny,huge"})

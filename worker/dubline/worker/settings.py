@@ -49,6 +49,13 @@ class WorkerSettings(Settings):
             return presets
         return tuple(dict.fromkeys(part.strip() for part in presets.split(",")))
 
+    @field_validator("presets")
+    @classmethod
+    def _are_presets(cls, presets: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in presets if name not in PRESETS]:
+            raise ValueError(f"there is no preset {unknown[0]!r}; choose from {', '.join(OFFERED)}")
+        return presets
+
     @classmethod
     def _renamed(cls) -> dict[str, str]:
         values = super()._renamed()
