@@ -368,10 +368,10 @@ def test_a_sick_worker_quarantines_itself_and_tries_again(
     assert "self_test_succeeded" in log.read_text()
 
 
-def test_a_renderer_without_its_networks_stops_and_logs_why(
+def test_a_renderer_without_its_device_stops_and_logs_why(
     environment: dict[str, str], forks: Forks, tmp_path: Path
 ) -> None:
-    done = forks.run(RENDERER, environment | {"DUBLINE_WORKER_PRESETS": "gigantic"}, WITHIN_S)
+    done = forks.run(RENDERER, environment | {"DUBLINE_WORKER_DEVICE": "gigantic"}, WITHIN_S)
     assert done.returncode == UNPREPARED, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "worker_not_prepared" in line]
     assert "gigantic" in line
