@@ -185,6 +185,23 @@ def test_a_process_that_ended_while_idle_is_replaced(monkeypatch: pytest.MonkeyP
     assert len(started) == 2
 
 
+def test_a_process_that_ended_before_its_first_file_counts_as_a_crash(
+    monkeypatch: pytest.MonkeyPatch, file_of: Any
+) -> None:
+    replaced(monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    start = subprocess.Popen
+
+    def ended(command: list[str], **options: Any) -> Any:
+        process: Any = start(command, **options)
+        process.wait()
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", ended)
+    with pytest.raises(MediaTruncatedError) as caught:
+        answered(file_of(b"good"))
+    assert caught.value.crashed
+
+
 def test_a_file_that_crashes_its_examination_is_rejected(monkeypatch: pytest.MonkeyPatch, speech_file: Path) -> None:
     replaced(monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(MediaTruncatedError, match="within limits"):

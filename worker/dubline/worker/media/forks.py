@@ -9,7 +9,7 @@ import sys
 import tempfile
 import weakref
 from collections import defaultdict, deque
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import IO, TYPE_CHECKING, Final
 
 from dubline.worker.media import environment, template
@@ -54,14 +54,16 @@ class _Template:
         size = os.fstat(self._said).st_size
         return os.pread(self._said, KEPT_BYTES, max(0, size - KEPT_BYTES))
 
-    def fork(self, files: Sequence[int]) -> Fork:
+    def fork(self, files: Sequence[int], *, is_new: bool = False) -> Fork:
         """Fork for a job.
 
         Args:
             files: descriptors of the untrusted files.
+            is_new: whether it has just been started. If such a one has ended, the result has its exit code, as if it
+                had ended later.
 
         Raises:
-            BrokenPipeError: the process has ended.
+            BrokenPipeError: the process has ended, and is not new.
         """
         ours, theirs = [], []
         try:
@@ -70,7 +72,8 @@ class _Template:
                 mine, its = (write, read) if writes else (read, write)
                 theirs.append(its)
                 ours.append(os.fdopen(mine, "wb" if writes else "rb", buffering=0))
-            socket.send_fds(self.socket, [template.FORK], [*theirs, *files])
+            with suppress(BrokenPipeError) if is_new else nullcontext():
+                socket.send_fds(self.socket, [template.FORK], [*theirs, *files])
         except BaseException:
             for stream in ours:
                 stream.close()
@@ -168,7 +171,7 @@ def fork(module: str, files: Sequence[int]) -> Fork:
     while _free[module]:
         with suppress(IndexError, OSError):
             return _free[module].pop().fork(files)
-    return _Template(module).fork(files)
+    return _Template(module).fork(files, is_new=True)
 
 
 def _end(opened: socket.socket, process: subprocess.Popen[bytes], said: int) -> None:
