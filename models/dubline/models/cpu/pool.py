@@ -36,15 +36,18 @@ class _CoreProcess:
         self._connection, other = Pipe()
         with tempfile.TemporaryFile() as file, other:
             descriptor = os.memfd_create("cores") if hasattr(os, "memfd_create") else os.dup(file.fileno())
-            os.ftruncate(descriptor, max(layers.shapes.size_bytes for layers in cores))
-            self._memory = memoryview(mmap.mmap(descriptor, 0))
-            inherited = other.fileno(), descriptor
-            command = [sys.executable, "-m", "dubline.models.cpu.core_process", *map(str, inherited)]
-            # A session of its own: a signal of the terminal must not end it before the worker has finished its part.
-            self._process = subprocess.Popen(
-                command, pass_fds=inherited, stdin=subprocess.DEVNULL, start_new_session=True
-            )
-            os.close(descriptor)
+            try:
+                os.ftruncate(descriptor, max(layers.shapes.size_bytes for layers in cores))
+                self._memory = memoryview(mmap.mmap(descriptor, 0))
+                inherited = other.fileno(), descriptor
+                command = [sys.executable, "-m", "dubline.models.cpu.core_process", *map(str, inherited)]
+                # A session of its own: a signal of the terminal must not end it before the worker has finished its
+                # part.
+                self._process = subprocess.Popen(
+                    command, pass_fds=inherited, stdin=subprocess.DEVNULL, start_new_session=True
+                )
+            finally:
+                os.close(descriptor)
         weakref.finalize(self, _end, self._connection, self._process)
         # A process that has ended says why at the first request.
         with suppress(ConnectionError):

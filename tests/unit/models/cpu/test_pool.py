@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import resource
@@ -69,6 +70,21 @@ def test_a_process_that_is_killed_at_its_start_is_an_error_of_memory(monkeypatch
     pool = ProcessPool([recorded(plus_one, [torch.zeros(1, 8, 4, 4)])[0]])
     with pytest.raises(MemoryError, match="was killed"):
         pool.compute(0, [torch.zeros(1, 8, 4, 4)])
+
+
+@pytest.mark.parametrize("failing", ["subprocess.Popen", "os.ftruncate", "mmap.mmap"])
+def test_a_process_that_cannot_be_started_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    layers = recorded(plus_one, [torch.zeros(1, 8, 4, 4)])[0]
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(failing, fail)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(BlockingIOError):
+        ProcessPool([layers])
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_too_little_memory_of_a_process_is_reported_as_such() -> None:
