@@ -109,6 +109,15 @@ def test_an_alert_has_a_severity_and_a_section_on_what_to_do(name: str) -> None:
     assert name in headings
 
 
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_section_that_begins_like_the_summary_says_the_same(name: str) -> None:
+    summary = RULES[name]["annotations"]["summary"].removesuffix(".")
+    section = re.search(rf"^#+ {name}\n+(.+)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+    assert section is not None
+    first_words = " ".join(summary.split()[:4])
+    assert section[1].startswith(summary) or not section[1].startswith(first_words)
+
+
 def test_the_chart_creates_the_rules_of_the_file_if_it_is_told_to(render: Callable[..., list[dict[str, Any]]]) -> None:
     assert "PrometheusRule" not in {one["kind"] for one in render()}
     options = "metrics.alerts.enabled=true,metrics.alerts.runbookUrl=https://x/runbook,metrics.alerts.labels.release=a"
