@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logs.configure(LogSettings.read())
         if parsed.command in RENAMED:
             _log.warning("command_renamed", old=parsed.command, new=RENAMED[parsed.command])
-        return _execute(parsed)
+        return process.run_printing(partial(_execute, parsed))
     except ValidationError as error:
         sys.stderr.writelines(f"dubline: {message}\n" for message in validation_messages(error))
         return 2

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from dubline.api.app import create_app
+from dubline.client import exit_codes
 from dubline.client.cli import commands
 from dubline.client.client import Client
 from dubline.client.errors import ClientError
@@ -138,7 +139,7 @@ def test_a_batch_whose_response_is_lost_is_sent_once(service: Service, folder: P
     words = ("batch", folder / "rows.jsonl", "--out", folder / "out")
     service.lost = lost
     interrupted = dubline(*words)
-    assert interrupted.exit_code == commands.INTERRUPTED
+    assert interrupted.exit_code == exit_codes.INTERRUPTED
     assert "Interrupted.\nTo continue:\n" in interrupted.stderr
     assert [file.suffix for file in (folder / "out").iterdir()] == [".json"]
     done = dubline(*words)
@@ -165,7 +166,7 @@ def test_finished_videos_are_downloaded_once_and_replace_nothing(service: Servic
     (out / "a.mp4").write_bytes(b"mine")
     words = ("download", batch, "--out", out)
     refused = dubline(*words)
-    assert refused.exit_code == commands.FAILED
+    assert refused.exit_code == exit_codes.FAILED
     assert "a.mp4: it exists already and has other content; --force replaces it" in refused.output
     assert "1 of 2 videos are in" in refused.output
     assert [(out / name).read_bytes() for name in ("a.mp4", "b.mp4")] == [b"mine", VIDEO]

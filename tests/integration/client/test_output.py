@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from dubline.client.__main__ import USAGE_ERROR
+from dubline.client.exit_codes import UNREAD, USAGE_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMAND: Final = (sys.executable, "-m", "dubline.client")
+SIMULATE: Final = "dubline.orchestration.scaling.simulate"
 #: Every write to it fails as on a full disk.
 FULL: Final = Path("/dev/full")
 #: Ends as by Ctrl-C when the first package of the command line is imported.
@@ -40,6 +42,24 @@ def test_a_full_disk_behind_the_output_is_one_sentence(words: Sequence[str]) -> 
         done = subprocess.run([*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == USAGE_ERROR
     assert done.stderr == "dubline: Cannot write the output: No space left on device.\n"
+
+
+@pytest.mark.parametrize("words", [["dubline.client", "--help"], [SIMULATE, "--seeds", "1", "--trace", "TRACE"]])
+def test_a_reader_that_closes_the_output_ends_a_command_quietly(words: Sequence[str], tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    trace.write_text("arrival,device_s,preset\n" + "".join(f"{at},1,tiny\n" for at in range(20)))
+    words = [str(trace) if word == "TRACE" else word for word in words]
+    done = subprocess.run(
+        [sys.executable, "-m", *words], stdout=_unread(), stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (UNREAD, "")
+
+
+def _unread() -> int:
+    """Return the end of a pipe to which nothing can be written, because its reader has closed it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
 
 
 def test_an_interrupt_while_the_command_is_loaded_prints_nothing() -> None:

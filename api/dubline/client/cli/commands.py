@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
 
 from dubline.client.calls.consent import read_consent
 from dubline.client.calls.options import Controls, Output, Point, RequestedOptions
 from dubline.client.calls.responses import Batch, Job
 from dubline.client.cli import administration, faces, report, verification
 from dubline.client.cli.connection import connect, server_ends_with_command
-from dubline.client.cli.display import progress_display
+from dubline.client.cli.display import OutputConsole, progress_display
 from dubline.client.client import Client
 from dubline.client.errors import ClientError, RefusedError, UnreachableError
+from dubline.client.exit_codes import FAILED, INTERRUPTED
 from dubline.client.runs.batch import BatchRun
 from dubline.client.runs.download import download as fetch_videos
 from dubline.client.runs.local_files import check_target, create_folder, find_file
@@ -27,9 +27,6 @@ from dubline.client.runs.manifest import read_rows
 from dubline.client.runs.submit import SubmitOptions, SubmitRun
 from dubline.options.point import POINT_MOST_PX
 from dubline.options.render import BY_NAME
-
-FAILED: Final = 1
-INTERRUPTED: Final = 130
 
 #: Statuses of an id that names nothing: unknown, or not in the form of an id.
 _NO_SUCH_ID: Final = frozenset({404, 422})
@@ -123,7 +120,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
         preset=preset, seed=seed, face_index=face_index, face=face, controls=controls, output=output
     )
     options = SubmitOptions(portrait=portrait, speech=speech, out=target, requested=requested, consent=consent)
-    with connect() as client, progress_display(Console(), 1) as display:
+    with connect() as client, progress_display(OutputConsole(), 1) as display:
         submission = SubmitRun(client, options, display, kept=not server_ends_with_command())
         try:
             outcome = submission.run()
@@ -149,7 +146,7 @@ def batch(
     rows = read_rows(file)
     create_folder(out)
     started_s = time.monotonic()
-    with connect() as client, progress_display(Console(), len(rows)) as display:
+    with connect() as client, progress_display(OutputConsole(), len(rows)) as display:
         submission = BatchRun(client, rows, out, display, replace=force, kept=not server_ends_with_command())
         try:
             outcomes = submission.run()
@@ -176,7 +173,7 @@ def download(identifier: Identifier, out: Folder = Path("out"), *, force: Force 
         try:
             found = _find(client, identifier)
             jobs = [found] if isinstance(found, Job) else list(client.batches.jobs(identifier))
-            with progress_display(Console(), len(jobs)) as display:
+            with progress_display(OutputConsole(), len(jobs)) as display:
                 outcomes = fetch_videos(client, jobs, out, display, replace=force)
         except KeyboardInterrupt:
             raise _interrupted("") from None

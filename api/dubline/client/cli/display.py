@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from dubline.client.exit_codes import UNREAD
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from rich.console import Console
     from rich.progress import TaskID
 
 #: With more rows, only running ones have a bar, so that the bars fit on a screen.
@@ -34,6 +36,14 @@ class ProgressDisplay(Protocol):
 
     def notice(self, text: str) -> None:
         """Show a sentence about the whole run."""
+
+
+class OutputConsole(Console):
+    """Standard output. If its reader has closed it, each write ends the command, in whichever thread it is."""
+
+    def on_broken_pipe(self) -> None:
+        """End the command. That of rich would discard what follows, so that the command would go on unseen."""
+        raise SystemExit(UNREAD)
 
 
 def progress_display(console: Console, rows: int) -> ProgressDisplay:

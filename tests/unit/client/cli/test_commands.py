@@ -12,8 +12,8 @@ from tests.unit.client.cli.conftest import run
 from tests.unit.client.service import KEY, Service
 
 import dubline.embedded
-from dubline.client import __main__
-from dubline.client.cli import commands, connection
+from dubline.client import exit_codes
+from dubline.client.cli import connection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def test_submit_overwrites_a_file_only_if_it_is_named(
     old = media / "face-hello.mp4"
     old.write_bytes(b"old")
     words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3")
-    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
+    assert run(monkeypatch, *words) == exit_codes.USAGE_ERROR
     assert "face-hello.mp4 already exists. Set another name with --out" in capsys.readouterr().err
     assert (old.read_bytes(), service.calls) == (b"old", [])
     assert run(monkeypatch, *words, "--out", old) == 0
@@ -82,7 +82,7 @@ def test_submit_of_a_rejected_portrait_prints_the_reason(
         "--out",
         media / "o",
     )
-    assert run(monkeypatch, *words) == commands.FAILED
+    assert run(monkeypatch, *words) == exit_codes.FAILED
     assert "no_face: No face was found." in capsys.readouterr().err
 
 
@@ -95,7 +95,7 @@ def test_batch_downloads_the_videos_and_prints_a_summary(
         json.dumps({"custom_id": name, "portrait": file, "speech": "hello.mp3"}) for name, file in portraits.items()
     ]
     (media / "batch.jsonl").write_text("\n".join(lines))
-    assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / "out") == commands.FAILED
+    assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / "out") == exit_codes.FAILED
     assert [file.name for file in (media / "out").iterdir()] == ["good.mp4"]
     shown = capsys.readouterr().out
     assert "failed  bad  no_face: No face was found." in shown
@@ -126,7 +126,7 @@ def test_an_interrupt_prints_how_to_see_or_cancel_the_work(  # noqa: PLR0913, PL
     monkeypatch.chdir(media)
     row = {"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}
     (media / "batch.jsonl").write_text(json.dumps(row))
-    assert run(monkeypatch, *words) == commands.INTERRUPTED
+    assert run(monkeypatch, *words) == exit_codes.INTERRUPTED
     shown = capsys.readouterr().err
     assert f"dubline status {identifier}\ndubline cancel {identifier}" in shown
     assert shown.endswith(f"To continue:\ndubline {' '.join(words)}\n")
@@ -142,7 +142,7 @@ def test_an_interrupt_names_nothing_of_a_server_that_ends_too(
     monkeypatch.setenv(connection.ENDS_WITH_COMMAND, str(os.getppid()))
     monkeypatch.chdir(media)
     (media / "batch.jsonl").write_text(json.dumps({"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}))
-    assert run(monkeypatch, "batch", "batch.jsonl") == commands.INTERRUPTED
+    assert run(monkeypatch, "batch", "batch.jsonl") == exit_codes.INTERRUPTED
     assert capsys.readouterr().err == "Interrupted; the server stops and its data is removed.\n"
     assert list((media / "out").iterdir()) == []
 
@@ -154,7 +154,7 @@ def test_batch_says_how_to_fetch_videos_that_could_not_be_stored(
     monkeypatch.chdir(media)
     (media / "out" / "a.mp4").mkdir(parents=True)
     (media / "batch.jsonl").write_text(json.dumps({"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}))
-    assert run(monkeypatch, "batch", "batch.jsonl", "--force") == commands.FAILED
+    assert run(monkeypatch, "batch", "batch.jsonl", "--force") == exit_codes.FAILED
     shown = capsys.readouterr()
     assert "failed  a  client_error: Cannot write out/a.mp4: it is a folder, a device or a pipe." in shown.out
     assert shown.err.endswith("To fetch them:\ndubline batch batch.jsonl --force\n")
@@ -174,7 +174,7 @@ def test_status_accepts_jobs_and_batches(
     shown = capsys.readouterr().out
     assert "attempt 1: retried, worker_lost, 1.2 s on the device\n  attempt 2: running" in shown
     assert "batch batch-0: 1 succeeded" in shown
-    assert run(monkeypatch, "status", "nothing") == __main__.USAGE_ERROR
+    assert run(monkeypatch, "status", "nothing") == exit_codes.USAGE_ERROR
 
 
 def test_cancel_accepts_jobs_and_batches_and_prints_their_state(
@@ -190,7 +190,7 @@ def test_cancel_accepts_jobs_and_batches_and_prints_their_state(
     service.faults["POST /v1/batches/batch-0/cancel"] = [httpx2.Response(200, json=cancelled)]
     assert run(monkeypatch, "cancel", "batch-0") == 0
     assert capsys.readouterr().out == "batch batch-0: 1 succeeded, 1 cancelled, 100 %\n"
-    assert run(monkeypatch, "cancel", "nothing") == __main__.USAGE_ERROR
+    assert run(monkeypatch, "cancel", "nothing") == exit_codes.USAGE_ERROR
 
 
 def test_delete_accepts_jobs_and_batches_and_prints_the_audit_entry(
@@ -198,7 +198,7 @@ def test_delete_accepts_jobs_and_batches_and_prints_the_audit_entry(
 ) -> None:
     service.jobs["job-0"] = {"id": "job-0", "state": "succeeded"}
     service.batches["k"] = "batch-0"
-    assert run(monkeypatch, "delete", "job-0", "--inputs") == __main__.USAGE_ERROR
+    assert run(monkeypatch, "delete", "job-0", "--inputs") == exit_codes.USAGE_ERROR
     assert "--inputs is for batches only" in capsys.readouterr().err
     assert "job-0" in service.jobs
     assert run(monkeypatch, "delete", "job-0") == 0
@@ -207,7 +207,7 @@ def test_delete_accepts_jobs_and_batches_and_prints_the_audit_entry(
     assert capsys.readouterr().out == "batch batch-0 is deleted. Audit entry: audit-of-batch-0.\n"
     assert service.requests[-1].url.query == b"inputs=true"
     assert (service.jobs, service.batches) == ({}, {})
-    assert run(monkeypatch, "delete", "job-0") == __main__.USAGE_ERROR
+    assert run(monkeypatch, "delete", "job-0") == exit_codes.USAGE_ERROR
     assert "There is no job or batch job-0. Check the id" in capsys.readouterr().err
 
 
@@ -220,7 +220,7 @@ def test_an_error_is_printed_in_one_sentence(
         ("submit", "--portrait", media / "gone.jpg", "--speech", media / "hello.mp3"),
         ("batch", media / "gone.jsonl"),
     ):
-        assert run(monkeypatch, *words) == __main__.USAGE_ERROR
+        assert run(monkeypatch, *words) == exit_codes.USAGE_ERROR
         error = capsys.readouterr().err
         assert error.startswith("dubline: ")
         assert error.count("\n") == 1
@@ -245,7 +245,7 @@ def test_up_prints_which_part_failed(monkeypatch: pytest.MonkeyPatch, capsys: py
         raise dubline.embedded.PartFailed("renderer", "stopped with exit code 1", f"{command} {show}")
 
     monkeypatch.setattr(dubline.embedded, "run", fail)
-    assert run(monkeypatch, "up") == __main__.USAGE_ERROR
+    assert run(monkeypatch, "up") == exit_codes.USAGE_ERROR
     assert "renderer stopped with exit code 1" in capsys.readouterr().err
 
 
@@ -254,7 +254,7 @@ def test_a_key_with_a_blank_is_refused_at_once_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], service: Service, key: str, place: str
 ) -> None:
     monkeypatch.setenv("DUBLINE_API_KEY", key)
-    assert run(monkeypatch, "status", "x") == __main__.USAGE_ERROR
+    assert run(monkeypatch, "status", "x") == exit_codes.USAGE_ERROR
     shown = capsys.readouterr()
     assert f"DUBLINE_API_KEY has a blank at its {place}" in shown.err
     assert KEY not in shown.err + shown.out
@@ -289,5 +289,5 @@ def test_an_error_after_acceptance_names_the_batch(
     body = {"code": "unauthorized", "detail": "The key was revoked."}
     service.faults["GET /v1/batches/batch-0"] = [httpx2.Response(401, json=body)]
     (media / "batch.jsonl").write_text(json.dumps({"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}))
-    assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / "out") == __main__.USAGE_ERROR
+    assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / "out") == exit_codes.USAGE_ERROR
     assert "dubline status batch-0" in capsys.readouterr().err

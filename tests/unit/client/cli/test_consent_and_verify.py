@@ -9,7 +9,7 @@ import pytest
 from tests.unit.client.cli.conftest import run
 from tests.unit.client.service import SHA256, VIDEO, Service
 
-from dubline.client import __main__
+from dubline.client import exit_codes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def test_a_file_that_states_no_consent_is_refused_before_sending(
     monkeypatch.chdir(media)
     (media / "consent.json").write_bytes(content.encode(errors="surrogateescape"))
     words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3", "--consent-file", "consent.json")
-    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
+    assert run(monkeypatch, *words) == exit_codes.USAGE_ERROR
     assert "consent.json" in capsys.readouterr().err
     assert service.calls == []
 
@@ -111,6 +111,6 @@ def test_verify_of_a_file_that_does_not_exist_says_so(
     monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(media)
-    assert run(monkeypatch, "verify", "video.mp4") == __main__.USAGE_ERROR
+    assert run(monkeypatch, "verify", "video.mp4") == exit_codes.USAGE_ERROR
     assert "Cannot read video.mp4" in capsys.readouterr().err
     assert service.calls == []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.unit.client.cli.conftest import run
 
-from dubline.client import __main__
+from dubline.client import exit_codes
 from dubline.client.cli import faces
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def test_a_picture_that_would_be_rejected_says_why(
 def test_a_missing_picture_is_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, "faces", tmp_path / "none.jpg") == __main__.USAGE_ERROR
+    assert run(monkeypatch, "faces", tmp_path / "none.jpg") == exit_codes.USAGE_ERROR
     assert "does not exist" in capsys.readouterr().err
 
 
@@ -74,5 +74,5 @@ def test_a_program_that_fails_says_what_the_command_needs(
     monkeypatch: pytest.MonkeyPatch, media: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(faces, "PROGRAM", "dubline.worker.media.missing")
-    assert run(monkeypatch, "faces", media / "face.jpg") == __main__.USAGE_ERROR
+    assert run(monkeypatch, "faces", media / "face.jpg") == exit_codes.USAGE_ERROR
     assert "needs dubline[worker]" in capsys.readouterr().err

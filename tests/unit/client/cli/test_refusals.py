@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from tests.unit.client.cli.conftest import run
 
-from dubline.client import __main__
+from dubline.client import exit_codes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ def test_submit_refuses_a_folder_as_video_before_sending(
     monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3", "--out", media)
-    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
+    assert run(monkeypatch, *words) == exit_codes.USAGE_ERROR
     assert f"{media} is a folder." in capsys.readouterr().err
     assert service.calls == []
 
@@ -46,7 +46,7 @@ def test_submit_refuses_what_it_cannot_read_or_write_before_sending(  # noqa: PL
     monkeypatch.chdir(media)
     for name in ("f" * 150, "s" * 150):
         (media / name).write_bytes(b"content")
-    assert run(monkeypatch, "submit", "--portrait", names[0], "--speech", names[1]) == __main__.USAGE_ERROR
+    assert run(monkeypatch, "submit", "--portrait", names[0], "--speech", names[1]) == exit_codes.USAGE_ERROR
     assert said in capsys.readouterr().err
     assert service.calls == []
 
@@ -56,7 +56,7 @@ def test_submit_refuses_a_file_above_the_limit_before_sending(
 ) -> None:
     service.limits["speech_bytes"] = 4
     words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3", "--out", media / "o.mp4")
-    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
+    assert run(monkeypatch, *words) == exit_codes.USAGE_ERROR
     assert "hello.mp3 has 5 bytes; the server accepts 4 for a speech." in capsys.readouterr().err
     assert service.calls == ["GET /v1/limits"]
 
@@ -73,7 +73,7 @@ def test_submit_refuses_a_wrong_point_before_sending(
 ) -> None:
     monkeypatch.chdir(media)
     words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3", "--face", *given)
-    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
+    assert run(monkeypatch, *words) == exit_codes.USAGE_ERROR
     assert ("Both --face and" if given[1:] else "not a point") in capsys.readouterr().err
     assert not service.jobs
 
@@ -93,7 +93,7 @@ def test_submit_rejects_a_control_out_of_range_before_sending(
 ) -> None:
     monkeypatch.chdir(media)
     words = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3")
-    assert run(monkeypatch, *words, *given) == __main__.USAGE_ERROR
+    assert run(monkeypatch, *words, *given) == exit_codes.USAGE_ERROR
     assert service.calls == []
 
 
@@ -101,7 +101,7 @@ def test_an_empty_id_is_refused_without_a_request(
     monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for command in ("status", "cancel", "delete"):
-        assert run(monkeypatch, command, "") == __main__.USAGE_ERROR
+        assert run(monkeypatch, command, "") == exit_codes.USAGE_ERROR
         assert "The id is empty." in capsys.readouterr().err
     assert service.calls == []
 
@@ -112,7 +112,7 @@ def test_an_id_in_the_wrong_form_is_reported_like_an_unknown_one(
     for path in ("jobs", "batches"):
         body = {"code": "invalid_request", "detail": "Input should be a valid UUID."}
         service.faults[f"GET /v1/{path}/nope"] = [httpx2.Response(422, json=body)]
-    assert run(monkeypatch, "status", "nope") == __main__.USAGE_ERROR
+    assert run(monkeypatch, "status", "nope") == exit_codes.USAGE_ERROR
     assert capsys.readouterr().err.startswith("dubline: There is no job or batch nope.")
 
 
@@ -121,9 +121,9 @@ def test_a_folder_that_cannot_be_written_is_found_before_sending(
     monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str], out: str
 ) -> None:
     (media / "batch.jsonl").write_text(json.dumps({"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}))
-    assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / out) == __main__.USAGE_ERROR
+    assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / out) == exit_codes.USAGE_ERROR
     words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3")
-    assert run(monkeypatch, *words, "--out", media / out / "o.mp4") == __main__.USAGE_ERROR
+    assert run(monkeypatch, *words, "--out", media / out / "o.mp4") == exit_codes.USAGE_ERROR
     assert capsys.readouterr().err.count("--out") == 2
     assert service.calls == []
 
@@ -133,7 +133,7 @@ def test_a_wrong_preset_is_found_before_sending(
     monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str], given: str
 ) -> None:
     words = ("submit", "--portrait", media / "face.jpg", "--speech", media / "hello.mp3", "--preset", given)
-    assert run(monkeypatch, *words) == __main__.USAGE_ERROR
+    assert run(monkeypatch, *words) == exit_codes.USAGE_ERROR
     assert "one of: base, tiny" in " ".join(capsys.readouterr().err.split())
     assert service.calls == []
 
@@ -143,5 +143,5 @@ def test_a_trace_that_cannot_be_read_leaves_the_file_as_it_was(
 ) -> None:
     body = {"code": "forbidden", "detail": "No."}
     service.faults["GET /v1/jobs"] = [httpx2.Response(403, json=body)]
-    assert run(monkeypatch, "usage", "--trace", media / "hello.mp3") == __main__.USAGE_ERROR
+    assert run(monkeypatch, "usage", "--trace", media / "hello.mp3") == exit_codes.USAGE_ERROR
     assert (media / "hello.mp3").read_bytes() == b"hello"
