@@ -16,7 +16,7 @@ from dubline.api.jobs import Include, States, page_response
 from dubline.api.openapi import problems
 from dubline.api.pages import Cursor, Limit
 from dubline.api.schemas.batches import BatchAnswer, BatchListAnswer, BatchListItem, BatchRequest
-from dubline.api.schemas.fields import Printable
+from dubline.api.schemas.fields import KeyText
 from dubline.api.schemas.jobs import JobPageAnswer
 from dubline.api.services import Services, ServicesDep
 from dubline.api.waiting import WaitS
@@ -73,7 +73,7 @@ def list_batches(
     window: Annotated[Window, Depends(pages.window)],
     finished: Finished = None,
     idempotency_key: Annotated[
-        Printable | None, Query(max_length=255, description="Only the batch that was created with this key.")
+        KeyText | None, Query(description="Only the batch that was created with this key.")
     ] = None,
 ) -> BatchListAnswer:
     """List batches, newest first, without counting their jobs in each state."""

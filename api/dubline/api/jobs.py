@@ -17,11 +17,11 @@ from dubline.api.bodies import BodyRoute
 from dubline.api.idempotency import IdempotencyKey
 from dubline.api.openapi import problems
 from dubline.api.progress import eta_s
-from dubline.api.schemas.fields import Printable
+from dubline.api.schemas.fields import CustomId
 from dubline.api.schemas.jobs import AttemptAnswer, JobDetail, JobListAnswer, JobRequest, fault
 from dubline.api.services import Services, ServicesDep
 from dubline.api.waiting import WaitS
-from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, FINAL, Attempt, Job, JobState, ListedJob
+from dubline.orchestration.domain.jobs import FINAL, Attempt, Job, JobState, ListedJob
 from dubline.orchestration.domain.listing import JobFilter, Window
 
 #: Members of a response that have the names of the job's attributes.
@@ -37,10 +37,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=BodyRoute)
 
 
 States = Annotated[list[JobState], Query(alias="state", description="Only jobs in this state; may be repeated.")]
-CustomIdFilter = Annotated[
-    Printable | None,
-    Query(min_length=1, max_length=CUSTOM_ID_MAX_CHARS, description="Only jobs with this `custom_id`."),
-]
+CustomIdFilter = Annotated[CustomId | None, Query(description="Only jobs with this `custom_id`.")]
 Include = Annotated[
     list[Literal["result"]],
     Query(description="`result`: presign the URL of each video, which takes about a millisecond for each job."),

@@ -6,7 +6,6 @@ returned to the caller.
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from dubline.api.schemas.problems import Problem, ProblemItem
+from dubline.options.refusals import sentence_of
 from dubline.orchestration.domain.errors import DublineError, InvalidBatchError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 MEDIA_TYPE: Final = "application/problem+json"
 #: Most items in `errors`. The rows of a batch are not validated any further once there are so many faults.
 ITEMS_SHOWN: Final = 100
-
-#: A member of an enumeration, as pydantic shows it.
-_MEMBER: Final = re.compile(r"<\w+\.\w+: ('\w+')>")
 
 _log = structlog.get_logger(__name__)
 _HTTP_CODES: Final = {
@@ -148,16 +145,16 @@ def _field_item(fault: Mapping[str, Any]) -> ProblemItem:
         return ProblemItem(
             pointer="#",
             code=kind,
-            detail=f"The body is not JSON: {fault['ctx']['error']} at character {location[-1]}.",
+            detail=f"The body is not JSON: {fault['ctx']['error']} at character {location[-1]}. Correct it there.",
         )
     if kind == "value_too_long":
-        detail = f"The body has a value that is too long: {fault['msg']}, at character {location[-1]}."
+        detail = f"The body has too long a value: {fault['msg']}, at character {location[-1]}. Send a shorter one."
         return ProblemItem(pointer="#", code=kind, detail=detail)
     if location == ("body",) and kind in {"missing", "model_attributes_type", "model_type"}:
-        return ProblemItem(pointer="#", code=kind, detail="Send one JSON object, as application/json.")
-    # Members of an enumeration are shown as their values.
-    sentence = _MEMBER.sub(r"\1", fault["msg"].removeprefix("Value error, "))
-    return ProblemItem(pointer=pointer(location), code=kind, detail=f"{sentence[:1].upper()}{sentence[1:]}.")
+        return ProblemItem(
+            pointer="#", code=kind, detail="The body is not a JSON object. Send one, as application/json."
+        )
+    return ProblemItem(pointer=pointer(location), code=kind, detail=sentence_of(fault))
 
 
 def pointer(location: Iterable[str | int]) -> str:

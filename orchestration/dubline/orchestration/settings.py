@@ -13,6 +13,7 @@ import structlog
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from dubline.options.refusals import sentence_of
 from dubline.orchestration.domain.object_keys import OWN_FOLDERS
 from dubline.orchestration.domain.quotas import TenantLimits
 from dubline.orchestration.domain.uploads import UNUSED_S
@@ -70,13 +71,17 @@ def validation_messages(error: ValidationError) -> list[str]:
     name = error.title.removesuffix("Settings").upper()
     messages = []
     for fault in error.errors():
+        if not fault["loc"]:
+            # Of several variables, which the sentence names.
+            messages.append(sentence_of(fault))
+            continue
         # A list has the number of the entry and the name of its field after the name of the variable.
         variable, place = "_".join(["DUBLINE", name, *map(str, fault["loc"][:1])]).upper(), fault["loc"][1:]
         if place:
             parts = [f"entry {part + 1}" if isinstance(part, int) else part for part in place]
-            wrong = f"is not usable: {', '.join(parts)}: {fault['msg']}."
+            wrong = f"is not usable: {', '.join(parts)}: {sentence_of(fault)}"
         else:
-            wrong = "is not set." if fault["type"] == "missing" else f"is not usable: {fault['msg']}."
+            wrong = "is not set." if fault["type"] == "missing" else f"is not usable: {sentence_of(fault)}"
         messages.append(f"the environment variable {variable} {wrong}")
     return messages
 
@@ -92,7 +97,7 @@ def _server_url(schemes: tuple[str, ...], right: str) -> AfterValidator:
         except ValueError:
             usable = False
         if not usable:
-            raise ValueError(f"use {right}")
+            raise ValueError(f"The URL is not in the accepted form. Use {right}.")
         return url
 
     return AfterValidator(check)
@@ -143,10 +148,10 @@ class BucketSettings(Settings):
     def _folders(cls, prefix: str) -> str:
         parts = prefix.strip("/").split("/") if prefix else []
         if not all(_FOLDER.fullmatch(part) for part in parts):
-            raise ValueError("use folders of letters, digits, '-', '_' and '.', such as staging/")
+            raise ValueError("A folder has other characters. Use letters, digits, '-', '_' and '.', such as staging/.")
         # An installation without a prefix would take such objects for its own, and remove them.
         if not OWN_FOLDERS.isdisjoint(parts):
-            raise ValueError(f"no folder of it may be one of {', '.join(sorted(OWN_FOLDERS))}")
+            raise ValueError(f"The service has these folders itself: {', '.join(sorted(OWN_FOLDERS))}. Use others.")
         return "".join(f"{part}/" for part in parts)
 
 
@@ -251,7 +256,7 @@ class ScalingSettings(Settings):
         try:
             pools: Any = json.loads(text or "[]")
         except ValueError as error:
-            raise ValueError(f"this is no JSON ({error}); expected a list of pools") from None
+            raise ValueError(f"This is not JSON: {error}. Write a list of pools.") from None
         return pools
 
     @field_validator("pools")
@@ -260,7 +265,7 @@ class ScalingSettings(Settings):
         for field in ("name", "deployment"):
             values = [getattr(pool, field) for pool in pools]
             for value in sorted({one for one in values if values.count(one) > 1}):
-                raise ValueError(f"two pools have the {field} {value}; give each its own")
+                raise ValueError(f"Two pools have the {field} {value}. Give each its own.")
         return pools
 
     @property

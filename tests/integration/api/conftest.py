@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from tests.integration.orchestration.rows import ready_upload
 from tests.servers import free_port
 
 from dubline.api.app import create_app
+from dubline.api.problems import MEDIA_TYPE
 from dubline.api.services import Services
 from dubline.orchestration.domain.faces import Face, Remark
 from dubline.orchestration.domain.uploads import ProbeLease, UploadFacts, UploadKind
@@ -51,13 +53,18 @@ FACTS = {
 
 
 class DescribedClient(TestClient):
-    """A client that refuses a response whose status OpenAPI does not list for its route, in every test."""
+    """A client that checks each response in every test.
+
+    Its status is one that OpenAPI lists for the route, and errors are not in the words of pydantic.
+    """
 
     def request(self, method: str, url: Any, **options: Any) -> Response:
         response = super().request(method, url, **options)
         assert isinstance(self.app, FastAPI)
         listed = listed_statuses(self.app, method, response.url.path)
         assert listed is None or response.status_code in listed or response.status_code in _UNLISTED
+        if response.headers.get("content-type") == MEDIA_TYPE:
+            assert not _RAW.search(response.text)
         return response
 
 
@@ -73,6 +80,10 @@ def described(services: Services, **headers: str) -> DescribedClient:
 
 #: The routes of the first app. They hold nothing of its services.
 _ROUTES: list[BaseRoute] = []
+#: Words of pydantic.
+_RAW = re.compile(
+    "(Input|String|List|Frozenset|Value|Data) should|Field required|Extra inputs|Value error|unable to parse"
+)
 #: Of an unexpected error, and of a method without an operation.
 _UNLISTED = {500, 405}
 #: Paths of the OpenAPI document. It is the same for every app, and takes a fifth of a second to generate.

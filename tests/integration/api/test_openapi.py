@@ -7,11 +7,17 @@ from uuid import UUID
 
 import pytest
 from fastapi.openapi.models import OpenAPI
+from tests.integration.api.conftest import described
 
 from dubline.orchestration.domain.errors import DublineError, _subtree
+from dubline.orchestration.domain.keys import Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.testclient import TestClient
+
+    from dubline.api.services import Services
 
 ROUTES = {
     "/v1/uploads": {"get", "post"},
@@ -101,3 +107,40 @@ def test_every_error_of_the_domain_is_listed_somewhere(description: dict[str, An
     operations = [one for methods in description["paths"].values() for one in methods.values()]
     listed = {int(status) for one in operations for status in one["responses"]}
     assert {error.status for error in _subtree(DublineError)} - {500} <= listed
+
+
+def test_every_parameter_and_field_is_refused_in_plain_sentences(
+    services: Services, tenant: str, description: dict[str, Any]
+) -> None:
+    key = services.store.keys.issue(tenant, frozenset(Scope), None).secret
+    client = described(services, Authorization=f"Bearer {key}")
+    schemas = description["components"]["schemas"]
+    refused = set()
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            for where, name, options in _wrong(operation, schemas):
+                sent = re.sub(r"\{\w+\}", "\N{SNOWMAN}" if where == "path" else str(UUID(int=1)), path)
+                response = client.request(method, sent, **options)
+                if response.status_code == 422:
+                    refused.add((where, name))
+                    for fault in response.json().get("errors") or [response.json()]:
+                        assert re.fullmatch(r".+\. .+\.", fault["detail"]), fault
+    assert {name for _, name in refused} >= {"limit", "wait_s", "state", "first", "sha256", "job_id", "seed", "kind"}
+    assert len(refused) > 40
+
+
+def _wrong(operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield requests with one wrong parameter or field each: where it is, its name, and options of the client."""
+    for one in operation.get("parameters", ()):
+        for value in ("x y", "", "-1", "9" * 300):
+            options = {"query": {"params": {one["name"]: value}}, "header": {"headers": {one["name"]: value}}}
+            yield one["in"], one["name"], options.get(one["in"], {})
+    if "requestBody" not in operation:
+        return
+    yield "body", "", {"content": "{", "headers": {"Content-Type": "application/json"}}
+    yield "body", "", {"content": "{}"}
+    yield from (("body", "", {"json": body}) for body in (None, [], {}, {"x": 1}, 1))
+    (media,) = operation["requestBody"]["content"].values()
+    for name in schemas[media["schema"]["$ref"].rpartition("/")[2]]["properties"]:
+        for value in (None, "", "x", -1, 0.5, 10**40, [], [{}], {}, {"x": 1}, True):
+            yield "body", name, {"json": {name: value}}

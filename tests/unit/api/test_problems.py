@@ -58,7 +58,9 @@ def test_values_of_an_enumeration_are_shown_without_its_name() -> None:
         TypeAdapter(KeyRequest).validate_python({"scopes": ["all"]})
     faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in caught.value.errors()]
     content = body(finished(problems._validation_error(REQUEST, RequestValidationError(faults))))
-    assert content["detail"] == "#/scopes/0: Input should be 'submit', 'read', 'delete' or 'admin'."
+    assert content["detail"] == (
+        "#/scopes/0: The value is not among the accepted ones. Use 'submit', 'read', 'delete' or 'admin'."
+    )
 
 
 def test_a_dubline_error_becomes_its_code_status_and_detail() -> None:

@@ -53,7 +53,7 @@ def test_a_url_of_no_broker_is_refused_and_not_shown(url: str) -> None:
         BrokerSettings(url=SecretStr(url))
     (message,) = validation_messages(caught.value)
     assert message.startswith("the environment variable DUBLINE_BROKER_URL is not usable: ")
-    assert message.endswith("use redis://host:port/number.")
+    assert message.endswith("Use redis://host:port/number.")
     assert "hunter2" not in message + str(caught.value)
 
 

@@ -59,5 +59,5 @@ def test_presets_that_are_no_names_are_refused(value: str, monkeypatch: pytest.M
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ValidationError, match="there is no preset 'huge'; choose from base, tiny"):
+    with pytest.raises(ValidationError, match=r"There is no preset 'huge'\. Use some of base, tiny\."):
         WorkerSettings.model_validate({"presets": "tiny,huge"})

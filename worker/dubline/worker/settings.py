@@ -53,7 +53,7 @@ class WorkerSettings(Settings):
     @classmethod
     def _are_presets(cls, presets: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := [name for name in presets if name not in PRESETS]:
-            raise ValueError(f"there is no preset {unknown[0]!r}; choose from {', '.join(OFFERED)}")
+            raise ValueError(f"There is no preset {unknown[0]!r}. Use some of {', '.join(OFFERED)}.")
         return presets
 
     @classmethod
@@ -80,7 +80,9 @@ class ProvenanceSettings(Settings):
     @model_validator(mode="after")
     def _a_key_has_a_certificate(self) -> Self:
         if bool(self.certificate_file) != bool(self.key_file):
-            raise ValueError("set both DUBLINE_PROVENANCE_CERTIFICATE_FILE and DUBLINE_PROVENANCE_KEY_FILE, or none")
+            raise ValueError(
+                "One of DUBLINE_PROVENANCE_CERTIFICATE_FILE and DUBLINE_PROVENANCE_KEY_FILE is set. Set both or none."
+            )
         return self
 
 
@@ -96,5 +98,7 @@ class LeaseSettings(Settings):
     @model_validator(mode="after")
     def _a_lease_lasts_two_heartbeats(self) -> Self:
         if self.duration_s < 2 * self.heartbeat_s:
-            raise ValueError("DUBLINE_LEASE_DURATION_S must be at least twice DUBLINE_LEASE_HEARTBEAT_S")
+            raise ValueError(
+                "DUBLINE_LEASE_DURATION_S is too short. Set it to at least twice DUBLINE_LEASE_HEARTBEAT_S."
+            )
         return self

@@ -56,7 +56,7 @@ def printable(text: str) -> str:
     """
     # This also rejects NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot encode.
     if not is_printable(text):
-        raise ValueError("use printable characters only")
+        raise ValueError("The text has characters that cannot be printed. Use printable characters only.")
     return text
 
 
@@ -67,7 +67,7 @@ def storable(text: str) -> str:
         ValueError: it is.
     """
     if not text.strip():
-        raise ValueError("use more than blanks")
+        raise ValueError("The text is blank. Use more than blanks.")
     printable(text.translate(_BREAKS))
     return text
 
@@ -79,14 +79,14 @@ def iso_8601(value: object) -> object:
         ValueError: it is none in ISO 8601.
     """
     if not isinstance(value, date) and not (isinstance(value, str) and _DAY.match(value)):
-        raise ValueError("use ISO 8601, such as 2026-01-31T12:00:00Z for a time or 2026-01-31 for a day")
+        raise ValueError("The value is not in ISO 8601. Use 2026-01-31T12:00:00Z for a time or 2026-01-31 for a day.")
     return value
 
 
 IsoTime = Annotated[AwareDatetime, BeforeValidator(iso_8601)]
 IsoDay = Annotated[date, BeforeValidator(iso_8601)]
-#: For parameters of queries: text that the database can receive.
-Printable = Annotated[str, AfterValidator(printable)]
+#: An idempotency key in a query: text that the database can receive.
+KeyText = Annotated[str, Field(max_length=255), AfterValidator(printable)]
 CustomId = Annotated[
     str,
     Field(

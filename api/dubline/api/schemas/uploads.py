@@ -19,7 +19,7 @@ from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind
 
 def _plausible(at: datetime) -> datetime:
     if at.year not in CONSENT_YEARS:
-        raise ValueError(f"use a time from {CONSENT_YEARS[0]} to {CONSENT_YEARS[-1]}")
+        raise ValueError(f"The year is {at.year}. Use a time from {CONSENT_YEARS[0]} to {CONSENT_YEARS[-1]}.")
     return at
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dubline.client.errors import ClientError
+from dubline.options.refusals import sentence_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def _iso(value: object) -> object:
     # Otherwise the year 2026 would be read as so many seconds after 1970.
     if not isinstance(value, str) or "T" not in value:
-        raise ValueError("use a time such as 2026-01-31T12:00:00Z")
+        raise ValueError("The value is not a time in ISO 8601. Use one such as 2026-01-31T12:00:00Z.")
     return value
 
 
@@ -43,7 +44,7 @@ def read_consent(path: Path) -> Consent:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise ClientError(
-            f"{path} is no statement of consent: {where}: {first['msg']}. "
+            f"{path} is no statement of consent: {where}: {sentence_of(first)} "
             'Write {"statement": "...", "subject": "...", "obtained_at": "2026-01-31T12:00:00Z"}.'
         ) from error
     except ValueError as error:

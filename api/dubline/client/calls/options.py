@@ -19,7 +19,7 @@ def _within(name: str) -> Any:
 def _offered(preset: str) -> str:
     one = BY_NAME["preset"]
     if not one.accepts(preset):
-        raise ValueError(f"there is no preset {preset!r}; use {one.range}")
+        raise ValueError(f"There is no preset {preset!r}. Use {one.range}.")
     return preset
 
 
@@ -67,7 +67,7 @@ class RequestedOptions(BaseModel):
     @model_validator(mode="after")
     def _one_face(self) -> Self:
         if self.face is not None and self.face_index is not None:
-            raise ValueError("use face or face_index, not both")
+            raise ValueError("Both face and face_index are given. Use one of them.")
         return self
 
     def chosen(self) -> dict[str, Any]:

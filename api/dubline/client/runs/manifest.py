@@ -15,28 +15,23 @@ from dubline.client.runs import csv_rows
 from dubline.client.runs.local_files import file_fault, find
 from dubline.options.deadline import DEADLINE_MAX_S, DEADLINE_MIN_S
 from dubline.options.printable import is_printable
+from dubline.options.refusals import sentence_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 _NEITHER: Final = (
     "this is neither a JSON object nor the header of a CSV file. Write one object a line, "
     '{"custom_id": "a", "portrait": "a.jpg", "speech": "a.mp3"}, or a first line with the columns custom_id, '
     "portrait and speech"
 )
-#: Kinds of faults whose sentence says too little, and a better one.
-_SENTENCES: Final = {
-    "extra_forbidden": "there is no field of this name",
-    "missing": "this field is missing",
-    "path_type": "write the path of a file as text",
-}
 #: Where the JSON of one line is wrong; its number in the file is in front of the message.
-_COLUMN: Final = re.compile(r" at line 1 column ([0-9]+)$")
+_COLUMN: Final = re.compile(r" at line 1 column ([0-9]+)(?=\.)")
 
 
 def _printable(text: str) -> str:
     if not is_printable(text):
-        raise ValueError("use printable characters only")
+        raise ValueError("The text has characters that cannot be printed. Use printable characters only.")
     return text
 
 
@@ -69,7 +64,7 @@ def read_rows(path: Path) -> list[Row]:
                 row = Row.model_validate_json(given) if isinstance(given, str) else Row.model_validate(given)
                 rows.append((number, _with_absolute_paths(path.parent, row)))
             except ValidationError as error:
-                faults += [f"{path}, line {number}: {_message(one)}." for one in error.errors()]
+                faults += [f"{path}, line {number}: {_message(one)}" for one in error.errors()]
     except ValueError as error:
         faults.append(f"{path}, {error}.")
     faults += [f"{path}, line {number}: {fault}." for number, fault in _row_faults(rows)]
@@ -115,9 +110,7 @@ def _row_faults(rows: Iterable[tuple[int, Row]]) -> Iterable[tuple[int, str]]:
             yield number, f"custom_id {row.custom_id!r} is already used in line {first[row.custom_id]}"
 
 
-def _message(error: object) -> str:
-    facts = dict(error) if isinstance(error, dict) else {}
-    where = ".".join(str(part) for part in facts.get("loc", ()))
-    sentence = _SENTENCES.get(str(facts.get("type")), str(facts.get("msg")).removeprefix("Value error, "))
-    sentence = _COLUMN.sub(r" at character \1", sentence)
+def _message(fault: Mapping[str, Any]) -> str:
+    where = ".".join(map(str, fault["loc"]))
+    sentence = _COLUMN.sub(r" at character \1", sentence_of(fault))
     return f"{where}: {sentence}" if where else sentence

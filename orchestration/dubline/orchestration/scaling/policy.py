@@ -74,7 +74,7 @@ class Policy:
         }
         wrong = [message for message, holds in expected.items() if not holds]
         if wrong:
-            raise ValueError(f"the policy of pool {self.pool} is not valid: {'; '.join(wrong)}")
+            raise ValueError(f"The policy of pool {self.pool} is not valid: {'; '.join(wrong)}.")
 
     def wanted(self, observation: Observation) -> int:
         """Return how many workers the work needs, without regard to any limit.

@@ -55,7 +55,7 @@ class PoolSettings(BaseModel):
     def _known(cls, presets: frozenset[str]) -> frozenset[str]:
         unknown = sorted(presets - frozenset(PRESETS))
         if unknown:
-            raise ValueError(f"there is no preset {unknown[0]}; expected some of {', '.join(sorted(PRESETS))}")
+            raise ValueError(f"There is no preset {unknown[0]}. Use some of {', '.join(sorted(PRESETS))}.")
         return presets
 
     @model_validator(mode="after")

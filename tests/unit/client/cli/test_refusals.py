@@ -110,7 +110,7 @@ def test_an_id_in_the_wrong_form_is_reported_like_an_unknown_one(
     monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in ("jobs", "batches"):
-        body = {"code": "invalid_request", "detail": "Input should be a valid UUID."}
+        body = {"code": "invalid_request", "detail": "The value is not an id."}
         service.faults[f"GET /v1/{path}/nope"] = [httpx2.Response(422, json=body)]
     assert run(monkeypatch, "status", "nope") == exit_codes.USAGE_ERROR
     assert capsys.readouterr().err.startswith("dubline: There is no job or batch nope.")
