@@ -9,7 +9,6 @@ created. The last line is `cases= server_errors= schema_breaks=`; the exit code 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections import Counter, defaultdict
 from contextlib import suppress
@@ -36,7 +35,7 @@ from schemathesis.specs.openapi.checks import (
 
 from dubline.client import Client
 from dubline.embedded import Stack
-from dubline.embedded.application import RENDERER, TENANT
+from dubline.embedded.application import RENDERER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -232,16 +231,9 @@ def main() -> int:
             ids["portrait"] = [client.uploads.send(_DEMO / "portraits/ada.jpg", "portrait").id]
             ids["speech"] = [client.uploads.send(_DEMO / "speech/english.mp3", "speech").id]
         schema = schemathesis.openapi.from_url(f"{stack.url}/openapi.json")
-        tally = fuzz(schema, _operator_key(stack), ids, arguments.cases, arguments.seed)
+        tally = fuzz(schema, stack.key, ids, arguments.cases, arguments.seed)
     print(summary(tally))
     return 1 if tally.server_errors or tally.schema_breaks else 0
-
-
-def _operator_key(stack: Stack) -> str:
-    scopes = [word for scope in ("submit", "read", "delete", "admin") for word in ("--scope", scope)]
-    command = [sys.executable, "-m", "dubline.orchestration", "keys", "create", TENANT, *scopes]
-    created = subprocess.run(command, env={**stack.environ}, check=True, capture_output=True, text=True)
-    return created.stdout.split()[-1]
 
 
 def summary(tally: Tally) -> str:

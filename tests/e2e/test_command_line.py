@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import av
+
+from dubline.orchestration.domain.keys import Scope
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,3 +54,14 @@ def test_submit_of_a_file_that_is_not_an_image_prints_the_reason(dubline: Dublin
     assert done.returncode == 1
     assert done.stderr.startswith("not_an_image: ")
     assert "Traceback" not in done.stderr
+
+
+def test_the_key_of_a_stack_may_try_every_command_and_page(dubline: Dubline) -> None:
+    (listed,) = dubline("keys", "list").stdout.splitlines()
+    scopes = re.search(r"scopes=(\S+)", listed)
+    assert scopes is not None
+    assert set(scopes[1].split(",")) == set(Scope)
+    created = dubline("keys", "create", "--scope", "read")
+    assert (created.returncode, len(created.stdout.split())) == (0, 1)
+    key_id = created.stderr.split()[1].rstrip(";")
+    assert dubline("keys", "revoke", key_id).returncode == 0

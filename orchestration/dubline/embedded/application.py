@@ -16,6 +16,8 @@ RENDERER: Final = "renderer"
 PROBER: Final = "prober"
 MAINTENANCE: Final = "maintenance"
 TENANT: Final = "local"
+#: Scopes of the key of a stack: all. It has one tenant, whose user has started it, and listens on loopback only.
+SCOPES: Final = ("submit", "read", "delete", "admin", "scaling")
 
 #: Modules of the parts, in the order in which the parts are started. Those of both workers come first: the renderer's
 #: child then imports torch, which takes longer than all the rest.
@@ -42,11 +44,12 @@ def application(api_port: int) -> tuple[Part, ...]:
     if it is faster.
     """
     prepared = frozenset({PREPARE})
+    scopes = [word for scope in SCOPES for word in ("--scope", scope)]
     servers = prepared | {broker.NAME}
     return (
         Part(
             name=PREPARE,
-            argv=(sys.executable, "-m", "dubline.orchestration", "prepare", TENANT),
+            argv=(sys.executable, "-m", "dubline.orchestration", "prepare", TENANT, *scopes),
             needs=frozenset({database.NAME, bucket.NAME}),
             forked=True,
         ),

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from dubline.embedded.application import PREPARE, application
+from dubline.embedded.application import PREPARE, TENANT, application
 from dubline.embedded.stack import Stack
 
 TOP = Path(__file__).parents[3]
@@ -49,7 +49,7 @@ def test_compose_runs_the_processes_of_the_embedded_stack(services: dict[str, An
             assert setup == [
                 ["dubline.orchestration", "migrate"],
                 ["dubline.orchestration", "create-bucket"],
-                ["dubline.orchestration", "keys", "create", part.argv[-1]],
+                ["dubline.orchestration", "keys", "create", TENANT],
             ]
             continue
         command = services[part.name]["command"]
