@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from dubline.client.calls.jobs import NewJob
 from dubline.client.calls.responses import Fault
 from dubline.client.errors import ClientError, RefusedError, StoppedError, UnreachableError
-from dubline.client.runs.batch_files import check_limits, files_of, hashes
+from dubline.client.runs.batch_files import check_limits, files_of, hashes, hashes_of
 from dubline.client.runs.outcome import fault_of
 from dubline.client.runs.run_state import RunState
 from dubline.client.runs.thread_pool import ThreadPool
@@ -71,7 +71,8 @@ class BatchRun:
     def run(self) -> list[Outcome]:
         """Run to the end and return the outcome of each row, in order.
 
-        A batch that an earlier run of the same rows left unfinished is continued.
+        A batch that an earlier run of the same rows left unfinished is continued. On another server, finished videos
+        of that run are kept if they are unaltered, and the other rows are sent.
 
         Raises:
             ClientError: the server did not respond or rejected the batch, or files would be replaced.
@@ -85,7 +86,7 @@ class BatchRun:
                 self.batch_id = self._left(state) or self._send(threads, state, sha256)
             if self.batch_id:
                 state.save(self.batch_id)
-                self._follow(threads)
+                self._follow(threads, state)
         if self._videos.complete:
             state.forget()
         return [self._videos.outcomes[row.custom_id] for row in self._rows]
@@ -118,12 +119,19 @@ class BatchRun:
 
     def _send(self, threads: ThreadPool, state: RunState, sha256: Mapping[Path, str | None]) -> str:
         """Send the files and create the batch; return its id, which is empty without a valid row."""
-        check_limits(self._client, self._rows)
+        kept = set() if self._replace else self._unaltered(threads, state, self._rows)
+        rows = [row for row in self._rows if row.custom_id not in kept]
+        check_limits(self._client, rows)
         if state.is_new and not self._replace:
-            self._check_new()
+            self._check_new(rows)
         # Before anything is sent: whatever happens afterwards, the next run finds what this one has sent.
         state.save()
-        jobs = self._upload(threads, sha256)
+        if kept:
+            count = f"{len(kept)} of {len(self._rows)} videos are in the folder, unaltered, from an earlier run"
+            self._display.notice(f"{count}. They are kept, and the other rows are sent.")
+        for name in kept:
+            self._videos.end(name, self._videos.paths[name], None)
+        jobs = self._upload(threads, rows, sha256)
         if not jobs:
             return ""
         try:
@@ -135,8 +143,15 @@ class BatchRun:
                 raise
             return found
 
-    def _check_new(self) -> None:
-        existing = [str(path) for path in self._videos.paths.values() if path.exists()]
+    def _unaltered(self, threads: ThreadPool, state: RunState, rows: Sequence[Row]) -> set[str]:
+        """Return the names of those rows whose video is in the folder, unaltered, from an earlier run."""
+        paths = {row.custom_id: self._videos.paths[row.custom_id] for row in rows if state.videos.of(row.custom_id)}
+        found = hashes_of(threads, paths.values())
+        return {name for name, path in paths.items() if found[path] in state.videos.of(name)}
+
+    def _check_new(self, rows: Sequence[Row]) -> None:
+        paths = (self._videos.paths[row.custom_id] for row in rows)
+        existing = [str(path) for path in paths if path.exists()]
         if existing:
             more = [f"... and {len(existing) - _SHOWN} more"] if len(existing) > _SHOWN else []
             raise ClientError(
@@ -145,16 +160,16 @@ class BatchRun:
                 + "\nName another folder with --out, or render and replace them with --force. Nothing was sent."
             )
 
-    def _upload(self, threads: ThreadPool, sha256: Mapping[Path, str | None]) -> list[NewJob]:
+    def _upload(self, threads: ThreadPool, rows: Sequence[Row], sha256: Mapping[Path, str | None]) -> list[NewJob]:
         sent: dict[object, Future[Upload]] = {}
-        for row in self._rows:
+        for row in rows:
             for path, kind, consent in files_of(row):
                 # By content: equal files are sent once.
                 content = (sha256[path] or path, kind, consent)
                 if content not in sent:
                     sent[content] = threads.start(self._client.uploads.send, path, kind, sha256[path], consent)
         jobs = []
-        for row in self._rows:
+        for row in rows:
             self._display.show(row.custom_id, "uploading", 0)
             try:
                 portrait, speech = (sent[sha256[path] or path, *rest].result() for path, *rest in files_of(row))
@@ -166,21 +181,25 @@ class BatchRun:
                 jobs.append(_new_job(row, portrait, speech))
         return jobs
 
-    def _follow(self, threads: ThreadPool) -> None:
+    def _follow(self, threads: ThreadPool, state: RunState) -> None:
         known = {row.custom_id for row in self._rows}
         for job in self._client.batches.follow(self.batch_id):
             name = job.custom_id
             if name is None or name not in known:
                 continue
             if job.state == "succeeded":
+                state.record(name, job)
                 self._videos.start(threads, name, job)
             elif job.is_final:
                 self._videos.end(name, None, job.error or Fault(code=job.state))
             else:
                 self._display.show(name, job.state, job.percent, job.stage or "")
         self._videos.wait()
-        for name in known - self._videos.outcomes.keys():
-            self._videos.end(name, None, _MISSING)
+        # A batch has no jobs of the rows that had videos when it was sent.
+        left = [row for row in self._rows if row.custom_id not in self._videos.outcomes]
+        kept = self._unaltered(threads, state, left)
+        for name in (row.custom_id for row in left):
+            self._videos.end(name, *((self._videos.paths[name], None) if name in kept else (None, _MISSING)))
 
 
 def _text(row: Row, sha256: Mapping[Path, str | None]) -> str:

@@ -68,7 +68,12 @@ def limits_of(client: Client) -> Limits | None:
 
 def hashes(threads: ThreadPool, rows: Sequence[Row]) -> dict[Path, str | None]:
     """Return the SHA-256 of each file; None for one that cannot be read."""
-    started = {path: threads.start(_sha256, path) for path in {path for row in rows for path, *_ in files_of(row)}}
+    return hashes_of(threads, (path for row in rows for path, *_ in files_of(row)))
+
+
+def hashes_of(threads: ThreadPool, paths: Iterable[Path]) -> dict[Path, str | None]:
+    """Return the SHA-256 of each file; None for one that cannot be read, or does not exist."""
+    started = {path: threads.start(_sha256, path) for path in set(paths)}
     return {path: one.result() for path, one in started.items()}
 
 

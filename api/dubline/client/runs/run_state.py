@@ -7,16 +7,19 @@ import json
 import os
 import tempfile
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from dubline.client.errors import ClientError, RefusedError
+from dubline.client.runs.video_hashes import VideoHashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from dubline.client.calls.responses import Job
 
 VERSION: Final = 1
 _DIGITS: Final = 16
@@ -42,6 +45,7 @@ class RunState:
 
     Attributes:
         is_new: whether no earlier run has left it.
+        videos: hashes of the finished videos of these rows, also of runs on other servers.
     """
 
     def __init__(self, folder: Path, server: str, rows: Iterable[str], *, kept: bool = True) -> None:
@@ -56,8 +60,9 @@ class RunState:
         Raises:
             ClientError: the file cannot be read.
         """
-        digest = hashlib.sha256(json.dumps([server, *rows]).encode()).hexdigest()
-        self.path = folder / f".dubline-{digest[:_DIGITS]}.json"
+        self._rows = list(rows)
+        self.path = folder / f".dubline-{_digest([server, *self._rows])}.json"
+        self.videos = VideoHashes(folder / f".dubline-{_digest(self._rows)}.videos")
         self.is_new = not self.path.exists()
         self._kept = kept
         self._document = _new(server) if self.is_new else _read(self.path)
@@ -74,7 +79,7 @@ class RunState:
 
     def renew(self) -> None:
         """Take another key, because the batch or job was deleted."""
-        self.forget()
+        self._remove()
         self.is_new = True
         self._document = _new(self._document.server)
 
@@ -114,12 +119,33 @@ class RunState:
             yield
         except RefusedError as error:
             if is_first and self.id is None and error.status in _REFUSALS:
-                self.forget()
+                self._remove()
             raise
 
     def forget(self) -> None:
-        """Remove the file, because the run is finished."""
+        """Remove what all runs of these rows have left, on whichever servers, because the folder has every video."""
+        for path in self.path.parent.glob(".dubline-*.json"):
+            with suppress(ClientError):
+                if path.name == f".dubline-{_digest([_read(path).server, *self._rows])}.json":
+                    path.unlink(missing_ok=True)
+        self._remove()
+        self.videos.forget()
+
+    def record(self, name: str, job: Job) -> None:
+        """Keep the hash of a row's video, before it is downloaded.
+
+        Raises:
+            ClientError: it cannot be written.
+        """
+        if self._kept and job.result and job.result.sha256:
+            self.videos.add(name, job.result.sha256)
+
+    def _remove(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+def _digest(texts: list[str]) -> str:
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:_DIGITS]
 
 
 def _create(temporary: Path, path: Path) -> bool:
