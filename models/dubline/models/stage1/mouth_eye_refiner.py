@@ -22,6 +22,7 @@ from dubline.models.layers import (
     warp,
 )
 from dubline.models.stage1.frame_decoder import GeneratedPixels
+from dubline.models.stage1.mouth_colour import reddened
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
@@ -196,7 +197,8 @@ class MouthEyeRefiner(nn.Module):
             weight = _proximity(displacement[..., rows, columns], box, side, *regions[name])
             weight = weight * edge_weight(pictures.shape[-2], pictures.shape[-1], pictures.device)
             change = refiner(pictures, condition) * weight
-            new_colour[..., rows, columns] = old_colour + change[:, :3]
+            refined = old_colour + change[:, :3]
+            new_colour[..., rows, columns] = reddened(refined, warped, weight) if name == "mouth" else refined
             logit = old_occlusion.logit(MIN_OCCLUSION) + change[:, 3:]
             new_occlusion[..., rows, columns] = logit.sigmoid()
         return GeneratedPixels(new_colour, new_occlusion)
