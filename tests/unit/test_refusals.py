@@ -90,7 +90,13 @@ def is_of_dubline(fault: dict[str, Any]) -> bool:
     """Tell whether the fault has a sentence for what is wrong and one for what to do, of Dubline."""
     said = sentence_of(fault)
     known = fault["type"] == "value_error" or fault["type"] in SENTENCES
-    return known and said.count(". ") >= 1 and said.endswith(".") and fault["msg"] not in said
+    return (
+        known
+        and "in its description" not in said
+        and said.count(". ") >= 1
+        and said.endswith(".")
+        and fault["msg"] not in said
+    )
 
 
 # The settings of the worker are loaded with its module.

@@ -25,7 +25,12 @@ def get_usage(tenant: Tenant, services: ServicesDep, first: FirstDay = None, las
     """Return what the jobs took that became final in a period, by day and preset. Deleted jobs are included."""
     last = last or datetime.now(UTC).date()
     first = first or date.fromordinal(max(1, last.toordinal() - PERIOD_DAYS + 1))
-    if not 0 <= (last - first).days < PERIOD_MAX_DAYS:
-        raise InvalidRequestError(f"A period has 1 to {PERIOD_MAX_DAYS} days, and `first` is not after `last`.")
+    days = (last - first).days + 1
+    if days < 1:
+        raise InvalidRequestError(f"`first` is {first} and after `last`, {last}. Exchange them, or leave one out.")
+    if days > PERIOD_MAX_DAYS:
+        raise InvalidRequestError(
+            f"The period has {days} days. Use at most {PERIOD_MAX_DAYS}; set `last` if it is open."
+        )
     rows = services.store.usage.of_tenant(tenant, first, last)
     return UsageList(first=first, last=last, data=[UsageAnswer.of(row) for row in rows])

@@ -99,11 +99,14 @@ class Client:
 
 
 def _check_url(url: str) -> None:
+    if url != url.strip():
+        raise ClientError("DUBLINE_URL has a blank at its beginning or end. Remove it.")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ClientError(f"DUBLINE_URL is not the URL of a server: {error}.") from error
+        # Without the URL, which may contain a password.
+        raise ClientError("DUBLINE_URL has a wrong host or port. Use http://HOST:PORT, the port a number.") from error
     if parts.username is not None or parts.password is not None:
         # No message contains the password: terminals and logs keep what they show.
         raise ClientError("DUBLINE_URL has a user or a password. Remove it; the key is read from DUBLINE_API_KEY.")

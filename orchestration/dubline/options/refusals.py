@@ -32,12 +32,12 @@ SENTENCES: Final = {
     "list_type": _LIST,
     "tuple_type": _LIST,
     "frozen_set_type": _LIST,
-    "too_short": "There are {actual_length} items, which are too few. Use at least {min_length}.",
+    "too_short": "There are {actual_length} items, which are too few. Use {min_length} or more.",
     "string_type": _TEXT,
     "path_type": _TEXT,
-    "string_too_short": "The text is too short. Use at least {min_length} characters.",
+    "string_too_short": "The text is too short. Use {min_length} or more characters.",
     "string_too_long": "The text is too long. Use at most {max_length} characters.",
-    "string_pattern_mismatch": "The text is not in the accepted form. Use one that matches {pattern}.",
+    "string_pattern_mismatch": "The text is not in the accepted form. Use {form}.",
     "string_unicode": "The text has a character that is not valid Unicode. Remove it.",
     "int_type": _INTEGER,
     "int_parsing": _INTEGER,
@@ -70,6 +70,15 @@ SENTENCES: Final = {
 #: Of a kind without a sentence. The texts of pydantic are not for users.
 OTHER: Final = "The value is not accepted. Compare it with the description of this field."
 
+#: Pattern of a text -> how users know it.
+FORMS: Final = {
+    r"^[0-9a-f]{12}$": "an id of 12 hexadecimal digits, such as 9f86d081884c",
+    r"^[0-9a-f]{64}$": "a SHA-256 in 64 hexadecimal digits, in lower case",
+    r"^[\x21-\x7e]+$": "visible ASCII characters without blanks",
+    r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$": "at most 40 of a to z, 0 to 9 and -, which is neither first nor last",
+    r"^[a-z0-9_-]{1,64}$": "at most 64 of a to z, 0 to 9, _ and -",
+}
+
 #: A member of an enumeration, as pydantic shows it.
 _MEMBER: Final = re.compile(r"<\w+\.\w+: ('[^']+')>")
 
@@ -83,7 +92,8 @@ def sentence_of(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "value_error":
         text = str(fault["msg"]).removeprefix("Value error, ")
         return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
-    facts = {name: _shown(value) for name, value in fault.get("ctx", {}).items()}
+    facts = {"form": FORMS.get(fault.get("ctx", {}).get("pattern", ""), "the form in its description")}
+    facts |= {name: _shown(value) for name, value in fault.get("ctx", {}).items()}
     return SENTENCES.get(fault["type"], OTHER).format_map(facts)
 
 

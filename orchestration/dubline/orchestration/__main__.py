@@ -101,14 +101,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_weights(add("weights", help="push, list or pin versions of weights"))
     audit = add("audit", help="print the audit entries of a deletion; exit with 1 if there are none")
     audit.add_argument("tenant", help="tenant of the object")
-    audit.add_argument("id", type=UUID, help="id of the upload, job or batch")
+    audit.add_argument("id", type=_id, help="id of the upload, job or batch")
     audit.set_defaults(function="audit:show")
     export = add("audit-export", help="print the audit log as JSON Lines")
     export.add_argument("tenant", nargs="?", help="tenant of the entries; default: the whole installation")
     export.set_defaults(function="audit:export")
     usage = add("usage", help="print the usage of all tenants by day and preset as CSV")
-    usage.add_argument("first", type=date.fromisoformat, help="first day in UTC, such as 2026-01-31")
-    usage.add_argument("last", type=date.fromisoformat, help="last day; included")
+    usage.add_argument("first", type=_day, help="first day in UTC, such as 2026-01-31")
+    usage.add_argument("last", type=_day, help="last day; included")
     usage.add_argument(
         "--trace", type=Path, metavar="FILE", help="write the jobs that arrived in the period, for scaling.simulate"
     )
@@ -135,7 +135,10 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
 def _add_create_key(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("tenant", help="tenant of the key: lower-case letters, digits, - and _")
     parser.add_argument(
-        "--scope", action="append", choices=sorted(Scope), help="may be repeated; default: submit, read and delete"
+        "--scope",
+        action="append",
+        choices=sorted(map(str, Scope)),
+        help="may be repeated; default: submit, read and delete",
     )
     parser.add_argument("--expires-s", type=_life, metavar="N", help="seconds until it expires; default: never")
     parser.set_defaults(function="keys:create")
@@ -184,6 +187,20 @@ def _limit(number: type[float], text: str) -> float | str:
     if not 0 < value < LIMIT_BELOW:
         raise argparse.ArgumentTypeError(f"{text!r} is neither {DEFAULT!r} nor a number above 0 and below 2^53")
     return value
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an id of 32 hexadecimal digits") from None
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day; use one such as 2026-01-31") from None
 
 
 def _life(text: str) -> int:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from dubline.client.calls.administration import Usage
 from dubline.client.cli.connection import connect
+from dubline.client.cli.values import day
 from dubline.client.errors import ClientError
 
 if TYPE_CHECKING:
@@ -20,27 +22,29 @@ if TYPE_CHECKING:
 
 #: Seconds for which both keys of a rotation are valid.
 OVERLAP_S: Final = 86_400
-_DAY: Final = "%Y-%m-%d"
+_ID: Final = re.compile(r"[0-9a-f]{12}")
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="Id of the key, from `dubline keys list`.")]
 First = Annotated[
-    datetime | None,
+    Any,
     typer.Option(
-        formats=[_DAY],
+        parser=day,
         metavar="YYYY-MM-DD",
         show_default=False,
         help="First day in UTC; default: 31 days with the last, all with --trace.",
     ),
 ]
 Last = Annotated[
-    datetime | None,
-    typer.Option(formats=[_DAY], metavar="YYYY-MM-DD", show_default=False, help="Last day in UTC; default: today."),
+    Any,
+    typer.Option(parser=day, metavar="YYYY-MM-DD", show_default=False, help="Last day in UTC; default: today."),
 ]
 TraceFile = Annotated[
     Path | None, typer.Option(help="Write arrival, device seconds and preset of each job, for the simulator.")
 ]
 
-keys = typer.Typer(help="Create, list, rotate and revoke API keys; needs a key with the scope admin.")
+keys = typer.Typer(
+    no_args_is_help=True, help="Create, list, rotate and revoke API keys; needs a key with the scope admin."
+)
 
 
 @keys.command()
@@ -67,6 +71,7 @@ def list_keys() -> None:
 @keys.command()
 def revoke(key_id: KeyId) -> None:
     """Revoke a key; servers accept it for at most 10 seconds more."""
+    _check_id(key_id)
     with connect() as client:
         client.administration.revoke_key(key_id)
 
@@ -77,6 +82,7 @@ def rotate(
     overlap_s: Annotated[int, typer.Option(min=0, help="Seconds for which both keys are valid.")] = OVERLAP_S,
 ) -> None:
     """Replace a key by a new one with the same scopes, and print it."""
+    _check_id(key_id)
     with connect() as client:
         _show(client.administration.rotate_key(key_id, overlap_s))
 
@@ -88,10 +94,12 @@ def usage(
     trace: TraceFile = None,
 ) -> None:
     """Show jobs, seconds of video, device seconds and bytes by day and preset."""
+    if trace is not None and as_csv:
+        raise ClientError("Both --csv and --trace are given. Use one of them; a trace is CSV, too.")
     if trace is not None:
         _write_trace(trace, first, last)
         return
-    days = [day.date().isoformat() if day else None for day in (first, last)]
+    days = [one.isoformat() if one else None for one in (first, last)]
     with connect() as client:
         rows = client.administration.usage(*days)
     if as_csv:
@@ -99,6 +107,8 @@ def usage(
         writer.writeheader()
         writer.writerows(row.model_dump() for row in rows)
         return
+    if not rows:
+        typer.echo("No job became final in these days.", err=True)
     for row in rows:
         shown = {name: round(value, 3) if isinstance(value, float) else value for name, value in row if name != "day"}
         typer.echo(" ".join([row.day, *(f"{name}={value}" for name, value in shown.items())]))
@@ -111,10 +121,10 @@ def tenants(arguments: Annotated[list[str], typer.Argument(metavar="set|show TEN
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
-def _write_trace(path: Path, first: datetime | None, last: datetime | None) -> None:
+def _write_trace(path: Path, first: date | None, last: date | None) -> None:
     """Write the final jobs that took device time. The days are those of their acceptance, in UTC."""
-    after = first.replace(tzinfo=UTC).isoformat() if first else None
-    before = (last.replace(tzinfo=UTC) + timedelta(days=1)).isoformat() if last else None
+    after = _start(first).isoformat() if first else None
+    before = (_start(last) + timedelta(days=1)).isoformat() if last else None
     with connect() as client:
         # All of them first: an error of the server leaves no file, and an existing one as it was.
         jobs = [job for job in client.administration.ended_jobs(after, before) if job.gpu_s]
@@ -126,6 +136,15 @@ def _write_trace(path: Path, first: datetime | None, last: datetime | None) -> N
     except OSError as error:
         raise ClientError(f"Cannot write {path}: {error.strerror}.") from error
     typer.echo(f"{len(jobs)} jobs written to {path}", err=True)
+
+
+def _check_id(key_id: str) -> None:
+    if not _ID.fullmatch(key_id):
+        raise ClientError(f"{key_id!r} is not the id of a key, which `dubline keys list` shows. A key is not its id.")
+
+
+def _start(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 def _show(key: Key) -> None:

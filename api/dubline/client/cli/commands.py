@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from dubline.client.calls.consent import read_consent
-from dubline.client.calls.options import Controls, Output, Point, RequestedOptions
+from dubline.client.calls.options import Controls, Output, RequestedOptions
 from dubline.client.calls.responses import Batch, Job
-from dubline.client.cli import administration, faces, report, verification
+from dubline.client.cli import administration, faces, report, stack, values, verification
+from dubline.client.cli.command_group import CommandGroup
 from dubline.client.cli.connection import connect, server_ends_with_command
 from dubline.client.cli.display import OutputConsole, progress_display
 from dubline.client.client import Client
@@ -25,13 +26,10 @@ from dubline.client.runs.download import download as fetch_videos
 from dubline.client.runs.local_files import check_target, create_folder, find_file
 from dubline.client.runs.manifest import read_rows
 from dubline.client.runs.submit import SubmitOptions, SubmitRun
-from dubline.options.point import POINT_MOST_PX
 from dubline.options.render import BY_NAME
 
-#: Statuses of an id that names nothing: unknown, or not in the form of an id.
-_NO_SUCH_ID: Final = frozenset({404, 422})
-
-_POINT: Final = re.compile(r"([0-9]{1,9}), ?([0-9]{1,9})")
+#: Codes of an id that names nothing: unknown, or not in the form of an id.
+_NO_SUCH_ID: Final = frozenset({"not_found", "invalid_request"})
 
 Folder = Annotated[Path, typer.Option(help="Folder for the videos.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing files that have other content.")]
@@ -51,21 +49,14 @@ def _option(name: str) -> Any:
     return typer.Option(min=one.least, max=one.most, callback=check, show_default=False, help=one.description)
 
 
-def _point(given: str) -> Point:
-    """Read `X,Y`."""
-    found = _POINT.fullmatch(given)
-    x, y = (int(digits) for digits in found.groups()) if found else (-1, -1)
-    if not 0 <= max(x, y) <= POINT_MOST_PX:
-        raise typer.BadParameter(f"{given} is not a point. Use whole pixels from the left and top edge: 640,360.")
-    return Point(x=x, y=y)
-
-
 Preset = Annotated[str | None, _option("preset")]
 Seed = Annotated[int | None, _option("seed")]
 FaceIndex = Annotated[int | None, _option("face_index")]
 FaceAt = Annotated[
     Any,
-    typer.Option("--face", metavar="X,Y", parser=_point, show_default=False, help="Instead of --face-index: a point."),
+    typer.Option(
+        "--face", metavar="X,Y", parser=values.point, show_default=False, help="Instead of --face-index: a point."
+    ),
 ]
 Expression = Annotated[float | None, _option("controls.expression")]
 HeadMotion = Annotated[float | None, _option("controls.head_motion")]
@@ -74,7 +65,7 @@ ShutInSilence = Annotated[float | None, _option("controls.shut_in_silence")]
 HeightPx = Annotated[int | None, _option("output.height_px")]
 
 app = typer.Typer(
-    help="Turn portraits and speech tracks into videos of these persons speaking, one by one or in batches.",
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -82,11 +73,36 @@ app = typer.Typer(
 )
 
 
+def _show_version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"dubline {version('dubline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def dubline(
+    *,
+    shown: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=lambda asked: _show_version(asked=asked), is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    """Turn portraits and speech tracks into videos of these persons speaking, one by one or in batches."""
+    del shown
+
+
 @app.command()
 def submit(  # noqa: PLR0913, PLR0917 - each is an option
     portrait: Annotated[Path, typer.Option(help="Photograph of one face: JPEG, PNG, WebP or AVIF.")],
     speech: Annotated[Path, typer.Option(help="Speech track: WAV, MP3, FLAC, Ogg, M4A, WebM or AAC.")],
-    out: Annotated[Path | None, typer.Option(help="Path of the video; default: named after both files.")] = None,
+    out: Annotated[
+        Any,
+        typer.Option(
+            metavar="FILE", parser=values.target, show_default=False, help="The video; default: named after both files."
+        ),
+    ] = None,
     preset: Preset = None,
     seed: Seed = None,
     face_index: FaceIndex = None,
@@ -137,7 +153,9 @@ def submit(  # noqa: PLR0913, PLR0917 - each is an option
 
 @app.command()
 def batch(
-    file: Annotated[Path, typer.Argument(help='JSON Lines or CSV with "custom_id", "portrait" and "speech".')],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help='JSON Lines or CSV with "custom_id", "portrait" and "speech".')
+    ],
     out: Folder = Path("out"),
     *,
     force: Force = False,
@@ -167,11 +185,11 @@ def batch(
 @app.command()
 def download(identifier: Identifier, out: Folder = Path("out"), *, force: Force = False) -> None:
     """Download the finished videos of a batch or a job; those that are in the folder already are skipped."""
-    create_folder(out)
     started_s = time.monotonic()
     with connect() as client:
         try:
             found = _find(client, identifier)
+            create_folder(out)
             jobs = [found] if isinstance(found, Job) else list(client.batches.jobs(identifier))
             with progress_display(OutputConsole(), len(jobs)) as display:
                 outcomes = fetch_videos(client, jobs, out, display, replace=force)
@@ -228,30 +246,16 @@ def delete(
     typer.echo(line)
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-def up(
-    command: Annotated[
-        list[str] | None,
-        typer.Argument(help="Command to run against the stack; default: wait for Ctrl-C."),
-    ] = None,
-) -> None:
-    """Run the whole service, including its servers, on this machine until the command ends or Ctrl-C."""
-    # Imported here, because the other commands must work without the embedded servers.
-    from dubline.embedded import EmbeddedError, run  # noqa: PLC0415
-
-    try:
-        code = run(command or [], show=typer.echo)
-    except EmbeddedError as error:
-        raise ClientError(str(error)) from error
-    raise typer.Exit(code)
-
+#: Of commands that pass their options on.
+_PASSED_ON: Final = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 # The help lists commands in the order of these lines.
+app.command(context_settings=_PASSED_ON)(stack.up)
 app.command()(faces.faces)
 app.command()(verification.verify)
 app.command()(administration.usage)
 app.add_typer(administration.keys, name="keys")
-app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(administration.tenants)
+app.command(context_settings=_PASSED_ON)(administration.tenants)
 
 
 def _find(client: Client, identifier: str) -> Job | Batch:
@@ -260,12 +264,12 @@ def _find(client: Client, identifier: str) -> Job | Batch:
     try:
         return client.jobs.get(identifier)
     except RefusedError as error:
-        if error.status not in _NO_SUCH_ID:
+        if error.code not in _NO_SUCH_ID:
             raise
     try:
         return client.batches.get(identifier)
     except RefusedError as error:
-        if error.status not in _NO_SUCH_ID:
+        if error.code not in _NO_SUCH_ID:
             raise
         advice = "Check the id and the API key that it was created with."
         raise ClientError(f"There is no job or batch {identifier}. {advice}") from error

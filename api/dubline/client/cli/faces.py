@@ -21,7 +21,7 @@ PROGRAM: Final = "dubline.worker.media.photo"
 REFUSED: Final = 1
 
 
-def faces(photo: Annotated[Path, typer.Argument(help="A picture.")]) -> None:
+def faces(photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture.")]) -> None:
     """List the faces of a picture with the numbers for `--face-index`; the exit code is 1 if none can be animated."""
     photo = find_file(photo)
     # -P: modules of the folder in which the user is must not hide installed ones.

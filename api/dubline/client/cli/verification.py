@@ -10,6 +10,7 @@ import typer
 from dubline.client.calls.hashes import file_sha256
 from dubline.client.cli.connection import connect
 from dubline.client.errors import ClientError
+from dubline.client.runs.local_files import find_file
 from dubline.client.runs.manifest_state import manifest_state
 from dubline.client.runs.video_mark import job_named_in
 
@@ -21,8 +22,9 @@ MEANINGS: Final = {
 }
 
 
-def verify(file: Annotated[Path, typer.Argument(help="A video.")]) -> None:
+def verify(file: Annotated[Path, typer.Argument(metavar="FILE", help="A video.")]) -> None:
     """Tell whether a file is a video of your tenant and unaltered; the exit code is 0 only then."""
+    file = find_file(file)
     try:
         sha256, named = file_sha256(file), job_named_in(file)
     except OSError as error:

@@ -99,14 +99,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    count = int(text)
+    count = int(text) if text.isascii() and text.isdecimal() else 0
     if not 1 <= count <= SEEDS_MAX:
         raise argparse.ArgumentTypeError(f"is {text}, expected 1 to {SEEDS_MAX}")
     return count
 
 
 def _positive(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"is {text}, expected a number above 0")
     return number

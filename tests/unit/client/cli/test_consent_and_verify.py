@@ -112,5 +112,5 @@ def test_verify_of_a_file_that_does_not_exist_says_so(
 ) -> None:
     monkeypatch.chdir(media)
     assert run(monkeypatch, "verify", "video.mp4") == exit_codes.USAGE_ERROR
-    assert "Cannot read video.mp4" in capsys.readouterr().err
+    assert "The file video.mp4 does not exist." in capsys.readouterr().err
     assert service.calls == []
