@@ -46,7 +46,10 @@ def _option(name: str) -> Any:
             raise typer.BadParameter(f"{value} is not accepted. Use {one.range}.")
         return value
 
-    return typer.Option(min=one.least, max=one.most, callback=check, show_default=False, help=one.description)
+    choices = "|".join(sorted(one.choices)) if one.choices else None
+    return typer.Option(
+        min=one.least, max=one.most, metavar=choices, callback=check, show_default=False, help=one.description
+    )
 
 
 Preset = Annotated[str | None, _option("preset")]

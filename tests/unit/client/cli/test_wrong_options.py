@@ -117,6 +117,11 @@ def test_the_version_is_shown_without_a_key(
     assert re.fullmatch(r"dubline \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
 
 
+def test_the_help_lists_the_presets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "submit", "--help") == 0
+    assert "--preset base|tiny" in capsys.readouterr().out
+
+
 def test_the_group_of_keys_shows_its_commands(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
