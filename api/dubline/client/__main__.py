@@ -31,7 +31,7 @@ def main() -> None:
         # Of standard output. Errors of other files name the file and are ClientError.
         code = USAGE_ERROR
         with suppress(OSError):
-            sys.stderr.write(f"dubline: Cannot write the output: {error.strerror or error}.\n")
+            _say(f"Cannot write the output: {error.strerror or error}.")
     _discard_unwritten()
     sys.exit(code)
 
@@ -49,11 +49,17 @@ def _run() -> str | int | None:
             raise end.__context__ from None
         return end.code
     except ClientError as error:
-        sys.stderr.write(f"dubline: {error}\n")
+        _say(str(error))
         return USAGE_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+def _say(text: str) -> None:
+    # There is no standard error if it was closed before the start.
+    if sys.stderr is not None:
+        sys.stderr.write(f"dubline: {text}\n")
 
 
 def _text_streams() -> Iterator[io.TextIOWrapper]:

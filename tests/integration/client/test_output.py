@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -53,6 +54,12 @@ def test_a_reader_that_closes_the_output_ends_a_command_quietly(words: Sequence[
         [sys.executable, "-m", *words], stdout=_unread(), stderr=subprocess.PIPE, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (UNREAD, "")
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_command_without_an_output_has_its_exit_code(closed: str) -> None:
+    command = shlex.join([*COMMAND, "status", ""]) + f" {closed}>&-"
+    assert subprocess.run(["/bin/sh", "-c", command], check=False).returncode == USAGE_ERROR
 
 
 def _unread() -> int:

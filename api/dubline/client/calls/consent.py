@@ -42,9 +42,9 @@ def read_consent(path: Path) -> Consent:
         raise ClientError(f"Cannot read {path}: {error.strerror}.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
+        where = "".join(f"{part}: " for part in first["loc"])
         raise ClientError(
-            f"{path} is no statement of consent: {where}: {sentence_of(first)} "
+            f"{path} is no statement of consent: {where}{sentence_of(first)} "
             'Write {"statement": "...", "subject": "...", "obtained_at": "2026-01-31T12:00:00Z"}.'
         ) from error
     except ValueError as error:
