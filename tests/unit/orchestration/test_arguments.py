@@ -14,8 +14,8 @@ from dubline.orchestration.scaling import simulate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Types that argparse names in words, and those that accept any text.
-PLAIN = {None, int, float, simulate.Path}
+#: Types that argparse names in words, and those that accept many texts.
+PLAIN = {None, int, float, simulate.Path, simulate._picture}
 
 
 def arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a study.
 
     Returns:
-        The exit code: 0 for success, 1 if the trace cannot be read, which is printed in one sentence.
+        The exit code: 0 for success, 1 if the trace cannot be read or the picture cannot be written, which is printed
+        in one sentence.
     """
     parsed = _parser().parse_args(arguments)
     conditions = Conditions(
@@ -58,10 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = terminal if terminal.is_terminal else Console(width=COLUMNS_MIN)
     console.print(report.overview(results, conditions))
     console.print(report.by_kind(results, conditions))
-    if parsed.plot:
-        parsed.plot.write_text(plot.svg(results), encoding="utf-8")
     for line in report.figures(results, conditions):
         sys.stdout.write(f"{line}\n")
+    if parsed.plot:
+        try:
+            parsed.plot.write_text(plot.svg(results), encoding="utf-8")
+        except OSError as error:
+            sys.stderr.write(f"dubline: {parsed.plot} cannot be written: {error.strerror}.\n")
+            return 1
     return 0
 
 
@@ -94,8 +99,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--price-per-hour", type=_positive, default=DEFAULTS.price_per_hour, help="money for an hour of one device"
     )
-    parser.add_argument("--plot", type=Path, help="SVG file to write")
+    parser.add_argument("--plot", type=_picture, help="SVG file to write")
     return parser
+
+
+def _picture(text: str) -> Path:
+    path = Path(text)
+    # A study takes minutes.
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file in a folder that exists")
+    return path
 
 
 def _count(text: str) -> int:

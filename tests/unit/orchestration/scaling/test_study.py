@@ -80,9 +80,30 @@ def test_the_command_prints_figures_of_a_file_and_draws(tmp_path: Path, capsys: 
     assert len(document.getElementsByTagName("polyline")) == 6
 
 
-def test_the_command_refuses_a_file_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--trace", str(tmp_path / "none.csv")]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file or directory.\n"),
+        (b"\xff\xd8", "is not UTF-8 text. Save it as CSV in UTF-8.\n"),
+        (b"arrival,preset\n", "has no column device_s: expected the header arrival,device_s,preset\n"),
+    ],
+)
+def test_the_command_refuses_a_file_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, said: str
+) -> None:
+    trace = tmp_path / "trace.csv"
+    if content is not None:
+        trace.write_bytes(content)
+    assert main(["--trace", str(trace)]) == 1
+    assert capsys.readouterr().err == f"dubline: {trace} {said}"
+
+
+def test_the_command_refuses_a_picture_in_no_folder_before_it_simulates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--plot", str(tmp_path / "none" / "plot.svg")])
+    assert "plot.svg' is not a file in a folder that exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--cold-start-s", "-1"], ["--target-s", "nan"]])

@@ -46,8 +46,12 @@ def read(path: Path) -> Trace:
             if absent:
                 raise TraceFileError(f"{path} has no column {absent[0]}: expected the header {','.join(COLUMNS)}")
             arrivals = [_arrival(row, f"{path}, line {rows.line_num}", random) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TraceFileError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
+    except OSError as error:
+        raise TraceFileError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise TraceFileError(f"{path} is not UTF-8 text. Save it as CSV in UTF-8.") from error
+    except csv.Error as error:
+        raise TraceFileError(f"{path} is not CSV: {error}.") from error
     if len(arrivals) < ARRIVALS_MIN:
         raise TraceFileError(f"{path} has {len(arrivals)} jobs: expected at least {ARRIVALS_MIN}")
     return _trace(sorted(arrivals, key=lambda arrival: arrival.at_s))
