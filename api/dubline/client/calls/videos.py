@@ -38,6 +38,11 @@ def is_video(path: Path, result: Result) -> bool:
     return result.sha256 is None or result.sha256 == file_sha256(path)
 
 
+def part_of(folder: Path, name: str) -> Path:
+    """Return the file of the part of a video that an interrupted download leaves."""
+    return folder / f".{name}.part"
+
+
 def download(transport: Transport, name: str, path: Path, listed: Result | None, read: Callable[[], Result]) -> None:
     """Download a video to `path`, which is replaced when the video is complete.
 
@@ -55,7 +60,7 @@ def download(transport: Transport, name: str, path: Path, listed: Result | None,
         OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{name}.part")
+    part = part_of(path.parent, name)
     if listed and listed.url and _fill(transport, part, lambda: listed, listed=True):
         part.replace(path)
         return

@@ -138,7 +138,7 @@ class RunState:
             ClientError: it cannot be written.
         """
         if self._kept and job.result and job.result.sha256:
-            self.videos.add(name, job.result.sha256)
+            self.videos.add(name, job.result.sha256, job.id)
 
     def _remove(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -58,6 +58,17 @@ def test_unaltered_videos_are_kept_and_the_other_rows_are_sent(
     assert display.finished == {"a": "done", "b": "done"}
 
 
+def test_the_part_of_an_interrupted_download_is_removed(tmp_path: Path, batch: list[Row], other: Service) -> None:
+    part, foreign = tmp_path / "out" / ".job-1.part", tmp_path / ".x.part"
+    part.write_bytes(VIDEO[:5])
+    foreign.write_bytes(VIDEO)
+    (file,) = (tmp_path / "out").glob("*.videos")
+    file.write_bytes(file.read_bytes() + b'["b", "abc", "x/../../.x"]\n')
+    with Client(OTHER_URL, KEY, other.transport()) as client:
+        run(client, batch, tmp_path / "out")
+    assert foreign.exists()
+
+
 def test_such_a_run_is_continued(tmp_path: Path, batch: list[Row], other: Service) -> None:
     other.faults["GET /v1/batches/batch-0/jobs"] = [problem(401, "unauthorized", "No.")]
     with Client(OTHER_URL, KEY, other.transport()) as client, pytest.raises(ClientError):
@@ -121,7 +132,7 @@ def test_wherever_a_run_is_interrupted_another_server_makes_the_rest(tmp_path: P
 
 def test_a_line_that_was_not_written_to_its_end_is_ignored(tmp_path: Path, batch: list[Row], other: Service) -> None:
     (file,) = (tmp_path / "out").glob("*.videos")
-    file.write_bytes(file.read_bytes() + b'["b", "ab')
+    file.write_bytes(file.read_bytes() + b'["b", "ab", "job')
     with Client(OTHER_URL, KEY, other.transport()) as client:
         run(client, batch, tmp_path / "out")
     assert len(other.jobs) == 1
