@@ -12,6 +12,7 @@ from dubline.client.errors import ClientError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +67,38 @@ def test_a_server_in_no_proxy_is_reached_without_one(proxy: list[str], monkeypat
     assert proxies.proxy_of("http://dubline.test/v1") is None
     assert proxies.proxy_of("http://other.test") is not None
     assert proxy == []
+
+
+#: Proxies that httpx2 refuses when it is created. GNOME sets the first.
+UNUSABLE = ["socks://127.0.0.1:1", "socks5://127.0.0.1:1", "http://user:secret@b:c", "ftp://127.0.0.1:1"]
+
+
+@pytest.mark.parametrize("unusable", UNUSABLE)
+@pytest.mark.usefixtures("proxy")
+def test_a_proxy_that_cannot_be_used_is_named_if_it_is_needed(monkeypatch: pytest.MonkeyPatch, unusable: str) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, unusable)
+    with pytest.raises(ClientError, match=r"^The proxy .+ cannot be used\. Set HTTP_PROXY, .+ NO_PROXY\.$") as caught:
+        Client("http://dubline.test", "key")
+    assert unusable.rpartition("@")[2] in str(caught.value)
+    assert "secret" not in str(caught.value)
+    with Client("http://127.0.0.1:1", "key") as client, pytest.raises(UnreachableError):
+        client.jobs.get("x")
+    monkeypatch.setenv("NO_PROXY", "dubline.test")
+    monkeypatch.setenv("no_proxy", "dubline.test")
+    Client("http://dubline.test", "key").close()
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_certificates_that_cannot_be_read_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "certificates.pem"
+    if content:
+        file.write_text(content)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with pytest.raises(
+        ClientError, match=r"^The certificates of TLS cannot be read: .+ Correct or remove SSL_CERT_FILE\.$"
+    ):
+        Client("https://dubline.test", "key")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-if TYPE_CHECKING:
-    import httpx2
+import httpx2
+
+from dubline.client.errors import ClientError
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 
@@ -18,6 +19,25 @@ def direct(url: str) -> dict[str, httpx2.BaseTransport | None]:
     host = urlsplit(url).hostname or ""
     own = [f"[{host}]" if ":" in host else host] if _is_loopback(host) else []
     return {f"all://{one}": None for one in (*_LOOPBACK, *own)}
+
+
+def are_usable(url: str) -> bool:
+    """Tell whether httpx2 can use the proxies of the environment, which it reads even for hosts that need none.
+
+    Raises:
+        ClientError: it cannot use them, and the URL is reached through one.
+    """
+    try:
+        httpx2.Client(verify=False).close()
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:
+        proxy = proxy_of(url)
+        if proxy is None:
+            return False
+        raise ClientError(
+            f"The proxy {proxy} of the environment cannot be used. Set HTTP_PROXY, HTTPS_PROXY or ALL_PROXY to one "
+            "such as http://HOST:PORT, or name the server's host in NO_PROXY."
+        ) from error
+    return True
 
 
 def proxy_of(url: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from http import HTTPStatus
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
@@ -16,6 +16,7 @@ from dubline.client.errors import ClientError, RefusedError, StoppedError, Unrea
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from ssl import SSLContext
     from threading import Event
 
     from dubline.client.calls.outage import Outage
@@ -45,24 +46,23 @@ class Transport:
             key: API key; sent to the server only.
             closing: when set, waiting calls raise StoppedError.
             transport: transport of httpx2; the network if None.
+
+        Raises:
+            ClientError: proxies or certificates that the environment names cannot be used.
+            httpx2.InvalidURL: the URL is not valid.
         """
         self.outage: Outage | None = None
         self._url = url
         self._closing = closing
         self._has_answered = False
-        direct = proxies.direct(url)
+        address = httpx2.URL(url)
+        options: dict[str, Any] = {"timeout": _TIMEOUT, "transport": transport, "mounts": proxies.direct(url)}
         # One for both: it contains all certificates of the authorities, which take long to read. Another transport has
         # no use for them.
-        tls = httpx2.create_ssl_context() if transport is None else False
-        self._api = httpx2.Client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {key}"},
-            verify=tls,
-            timeout=_TIMEOUT,
-            transport=transport,
-            mounts=direct,
-        )
-        self._bucket = httpx2.Client(verify=tls, timeout=_TIMEOUT, transport=transport, mounts=direct)
+        options["verify"] = _certificates() if transport is None else False
+        options["trust_env"] = transport is not None or proxies.are_usable(url)
+        self._api = httpx2.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, **options)
+        self._bucket = httpx2.Client(**options)
 
     def close(self) -> None:
         """Close all connections."""
@@ -230,6 +230,15 @@ class Transport:
         if self.outage and self._endures and failures >= _TRIES_BEFORE_TELLING:
             delay_s = max(delay_s, self.outage.pause_s(failures - _TRIES_BEFORE_TELLING + 1, reason))
         wait(self._closing, delay_s)
+
+
+def _certificates() -> SSLContext:
+    try:
+        return httpx2.create_ssl_context()
+    except OSError as error:
+        files = " and ".join(name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name))
+        advice = f"Correct or remove {files}." if files else "Install the certificates of the authorities."
+        raise ClientError(f"The certificates of TLS cannot be read: {error.strerror or error}. {advice}") from error
 
 
 def _is_retryable(status: int, *, repeatable: bool) -> bool:
