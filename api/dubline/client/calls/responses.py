@@ -25,6 +25,21 @@ class Fault(Response):
         return f"{self.code}: {self.detail}" if self.detail else self.code
 
 
+class ProblemItem(Response):
+    """One of several faults of a request."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Response):
+    """The body of an error."""
+
+    code: str
+    detail: str
+    errors: tuple[ProblemItem, ...] | None = None
+
+
 class Put(Response):
     """The request that sends a file."""
 

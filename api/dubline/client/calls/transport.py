@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from dubline.client.calls import proxies
 from dubline.client.calls.backoff import MAX_TRIES, retry_delay_s, wait
+from dubline.client.calls.responses import Problem
 from dubline.client.errors import ClientError, RefusedError, StoppedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ class Transport:
         try:
             return response_type.model_validate_json(response.content)
         except ValidationError as error:
-            raise ClientError(f"The response of {self._url} is not that of a Dubline server.") from error
+            raise ClientError(
+                f"The response of {self._url} is not that of a Dubline server. Check DUBLINE_URL."
+            ) from error
 
     def delete(self, path: str) -> str | None:
         """Delete a resource.
@@ -262,18 +265,17 @@ def _via(server: str) -> str:
 
 
 def _refused(response: httpx2.Response) -> RefusedError:
+    status = response.status_code
     try:
-        problem = response.json()
-        code, detail = str(problem["code"]), str(problem["detail"])
-    except (ValueError, KeyError, TypeError):
-        return RefusedError(
-            response.status_code,
-            f"http_{response.status_code}",
-            f"HTTP {response.status_code} from {_via(str(response.request.url))}, not in the form of a Dubline server.",
-        )
-    faults = [f"{one.get('pointer')}: {one.get('detail')}" for one in problem.get("errors") or ()]
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        server = _via(str(response.request.url))
+        detail = f"HTTP {status} from {server}, not in the form of a Dubline server. Check DUBLINE_URL."
+        return RefusedError(status, f"http_{status}", detail)
+    detail = problem.detail
+    faults = [f"{one.pointer}: {one.detail}" for one in problem.errors or ()]
     # The sentence of a single fault is that of the error.
     faults = [] if faults == [detail] else [f"  {fault}" for fault in faults]
-    if response.status_code == HTTPStatus.UNAUTHORIZED:
+    if status == HTTPStatus.UNAUTHORIZED:
         detail = f"{detail} The key is read from DUBLINE_API_KEY."
-    return RefusedError(response.status_code, code, detail, faults)
+    return RefusedError(status, problem.code, detail, faults)

@@ -171,6 +171,24 @@ def test_a_response_of_another_server_is_reported(content: bytes, service: Servi
         client.jobs.get("x")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html>",
+        b"[]",
+        b'{"detail": []}',
+        b'{"code": 1, "detail": null}',
+        b'{"code": "a", "detail": "b", "errors": [1]}',
+    ],
+)
+def test_an_error_of_another_server_is_reported(content: bytes, service: Service, client: Client) -> None:
+    service.faults["GET /v1/jobs/x"] = [httpx2.Response(404, content=content)]
+    with pytest.raises(
+        RefusedError, match=r"HTTP 404 from .+, not in the form of a Dubline server\. Check DUBLINE_URL\."
+    ):
+        client.jobs.get("x")
+
+
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x"])
 def test_an_invalid_url_is_rejected(url: str) -> None:
     with pytest.raises(ClientError, match="is not the URL"):
