@@ -42,10 +42,10 @@ LEAST_SPREAD_CM: Final = 0.1
 CLOSED: Final = 0.04
 #: Factor on the fit. It predicts the mean of what people do, which has .72 of their spread, and the renderer opens
 #: lips by less than they are told when nothing else of the face is (docs/log.md).
-GAIN: Final = 1.7
+GAIN: Final = 1.8
 #: Added to the gap in cm: rendered lips part only above closed ones. Chosen on clips that are not reported
 #: (docs/log.md).
-PARTING_CM: Final = 0.1
+PARTING_CM: Final = 0.15
 
 #: Articulation (T, W) and lip gap (T,) of a clip.
 Sample = tuple["Tensor", "Tensor"]
