@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.integration.conftest import empty
 from tests.integration.orchestration.conftest import JobFactory
-from tests.integration.orchestration.rows import column, counted_holdings, pass_time
+from tests.integration.orchestration.rows import column, counted_holdings, pass_time, rows
 
+from dubline.orchestration.database.store.deletion import upload_life
 from dubline.orchestration.domain.batches import Retention
 from dubline.orchestration.domain.errors import DublineError, UploadInUseError
 from dubline.orchestration.domain.uploads import UNUSED_S, UploadKind
@@ -27,14 +28,32 @@ HOUR_S = 3600
 PERIODS_S = [None, 2 * HOUR_S + 300, 50 * HOUR_S + 300]
 STEPS_S = [3 * HOUR_S - 60, 3 * HOUR_S - 60, 51 * HOUR_S - 60, 100 * HOUR_S - 60]
 
-STEPS = 30
+#: The dates of each upload in seconds from now.
+DATES = """
+SELECT id, extract(epoch FROM dated.ends_at - now())::float8 AS ends_s,
+    extract(epoch FROM review_at - now())::float8 AS review_s,
+    extract(epoch FROM delete_by - now())::float8 AS promise_s,
+    extract(epoch FROM unused_since - now())::float8 AS unused_s
+FROM ({ends}) AS dated JOIN uploads USING (id)
+"""
+JOBS = """
+SELECT id, portrait_upload_id, speech_upload_id, finalized_at IS NULL AS open FROM jobs
+WHERE batch_id = :id ORDER BY position
+"""
+#: The clock of the database runs on during a walk.
+TOLERANCE_S = 240
+
+STEPS = 26
 #: Ten walks; `make long` does twenty more.
 SEEDS = [*range(10), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(10, 30))]
 ACTIONS = [
     *["submit"] * 5,
     *["wait"] * 4,
+    *["upload"] * 4,
+    *["delete_job"] * 4,
     *["end"] * 2,
-    *("submit_single", "delete_job", "delete_job", "delete_batch", "delete_upload", "set_retention", "upload"),
+    *["delete_batch"] * 2,
+    *("submit_single", "delete_upload", "set_retention"),
 ]
 
 
@@ -82,8 +101,8 @@ class RandomWalk:
             self.live[upload.id] = ModelUpload(0.0, 0.0)
 
     def any_upload(self, number: int) -> UUID:
-        """Return a live upload; without one, create it."""
-        return list(self.live)[number % len(self.live)] if self.live else self.new_upload(UploadKind.PORTRAIT)
+        """Return one of the last live uploads; without one, create it."""
+        return list(self.live)[-1 - number % len(self.live)] if self.live else self.new_upload(UploadKind.PORTRAIT)
 
     def any_batch(self, number: int) -> ModelBatch | None:
         batches = list({id(job.batch): job.batch for job in self.jobs.values()}.values())
@@ -95,12 +114,16 @@ class RandomWalk:
     def naming(self, upload_id: UUID) -> list[ModelJob]:
         return [job for job in self.jobs.values() if upload_id in job.names]
 
+    def in_use(self, upload_id: UUID) -> bool:
+        return any(job.open for job in self.naming(upload_id))
+
+    def asked(self, upload_id: UUID) -> list[float]:
+        """Return until when batches with a period ask for an upload."""
+        return [ask for job in self.naming(upload_id) if (ask := job.batch.asks()) is not None]
+
     def ends_at(self, upload_id: UUID) -> float:
-        """Return the end of an upload's life: the rule."""
-        upload, jobs = self.live[upload_id], self.naming(upload_id)
-        if any(job.open for job in jobs):
-            return inf
-        asked = [ask for job in jobs if (ask := job.batch.asks()) is not None]
+        """Return the end of the life of an upload that no open job names: the rule."""
+        upload, jobs, asked = self.live[upload_id], self.naming(upload_id), self.asked(upload_id)
         if asked:
             end = max(asked)
         elif upload.promised:
@@ -141,9 +164,9 @@ class RandomWalk:
             case "wait":
                 self.wait(seconds)
             case "delete_batch":
-                self.delete_batch(numbers[0], inputs=numbers[1] == 0)
+                self.delete_batch(numbers[0], inputs=flag)
             case "set_retention":
-                self.set_retention(60 * HOUR_S + 300 if numbers[0] == 0 else None)
+                self.set_retention(60 * HOUR_S + 300 if flag else None)
             case "upload":
                 self.new_upload(UploadKind.PORTRAIT if flag else UploadKind.SPEECH)
             case _:
@@ -156,18 +179,17 @@ class RandomWalk:
         self.live[upload_id] = ModelUpload(self.now, self.now)
         return upload_id
 
-    def submit(self, rows: list[tuple[bool, int]], inputs_s: int | None, *, ended: bool) -> None:
+    def submit(self, named: list[tuple[bool, int]], inputs_s: int | None, *, ended: bool) -> None:
         """Accept a batch; a row that names an upload in the wrong role, or one that is gone, is a failed job."""
         new = [
             self.factory.new(**{"portrait" if as_portrait else "speech": self.any_upload(number)})
-            for as_portrait, number in rows
+            for as_portrait, number in named
         ]
         accepted, _ = self.store.batches.insert(TENANT, new, None, "hash", Retention(inputs_s=inputs_s))
         batch = ModelBatch(inputs_s, accepted.id)
-        for listed in self.store.batches.jobs(TENANT, accepted.id, None, len(rows)).jobs:
-            job = self.store.jobs.get(TENANT, listed.id)
-            named = {job.portrait_upload_id, job.speech_upload_id} & self.live.keys()
-            self.jobs[job.id] = ModelJob(batch, frozenset(named), open=job.finalized_at is None)
+        for job in rows(self.store, JOBS, id=accepted.id):
+            names = {job.portrait_upload_id, job.speech_upload_id} & self.live.keys()
+            self.jobs[job.id] = ModelJob(batch, frozenset(names), open=job.open)
         self.end_batch(batch)
         if ended:
             for job_id in self.jobs_of(batch):
@@ -210,7 +232,7 @@ class RandomWalk:
 
     def delete_upload(self, number: int) -> None:
         upload_id = self.any_upload(number)
-        if any(job.open for job in self.naming(upload_id)):
+        if self.in_use(upload_id):
             with pytest.raises(UploadInUseError):
                 self.store.deletions.upload(TENANT, upload_id, "key:0")
         else:
@@ -229,12 +251,25 @@ class RandomWalk:
         self.now += seconds
         self.store.deletions.expire(2)
         for upload_id in list(self.live):
-            if self.ends_at(upload_id) < self.now:
+            if self.ends_at(upload_id) < self.now and not self.in_use(upload_id):
                 del self.live[upload_id]
 
     def check(self) -> None:
-        """Compare the uploads with the model."""
-        assert set(column(self.store, "SELECT id FROM uploads")) == set(self.live), "\n".join(self.done)
+        """Compare the uploads with the model: which there are, and their dates."""
+        done = "\n".join(self.done)
+        assert set(column(self.store, "SELECT id FROM uploads")) == set(self.live), done
+        for row in rows(self.store, DATES.format(ends=upload_life._SELECT_ENDS.text), ids=list(self.live)):
+            upload, ends_at = self.live[row.id], self.ends_at(row.id)
+            assert self.is_date(row.ends_s, ends_at), done
+            assert self.is_date(row.promise_s, min(upload.promised, default=inf)), done
+            assert self.is_date(row.unused_s, upload.unused_since), done
+            # The uploads that batches ask for are reviewed with these.
+            reviewed_at = inf if row.review_s is None else self.now + row.review_s
+            assert self.asked(row.id) or ends_at == inf or reviewed_at < max(self.now, ends_at) + TOLERANCE_S, done
+
+    def is_date(self, seconds: float | None, date: float) -> bool:
+        """Return whether so many seconds from now, None: infinity, is a date of the model."""
+        return date == inf if seconds is None else abs(self.now + seconds - date) < TOLERANCE_S
 
 
 @pytest.mark.parametrize("seed", SEEDS)
