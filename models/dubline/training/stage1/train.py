@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 import torch
 
 from dubline.models.layers import resize
-from dubline.models.precision import bf16_autocast
+from dubline.models.precision import training_autocast
 from dubline.training.cli_errors import UsageError
 from dubline.training.sample_sheet import save_sheet
 from dubline.training.session import HEADS, Session, training_device
@@ -152,9 +152,9 @@ def step(run: Run) -> None:
     recipe, session = run.recipe, run.session
     pairs = session.fetch(partial(_draw, run))
     if run.round_trips is not None:
-        with bf16_autocast(run.sampler.device):
+        with training_autocast(run.sampler.device):
             pairs = run.round_trips(pairs)
-    with bf16_autocast(run.sampler.device):
+    with training_autocast(run.sampler.device):
         rendering, outputs = run.model(
             pairs.sources, pairs.augmented, run.size_px, mouth_eyes_refined=recipe.refine_mouth_eyes
         )
@@ -178,7 +178,7 @@ def write_sheet(path: Path, pairs: Pairs, rendering: Rendering) -> None:
 def _head_loss(run: Run, count: int) -> Tensor:
     """Compute the loss of the heads on `count` frames of different clips."""
     pairs = run.session.fetch(partial(run.sampler.draw, count, 1))
-    with bf16_autocast(run.sampler.device):
+    with training_autocast(run.sampler.device):
         outputs = run.model.predict(pairs.augmented)
     return head_loss(outputs, pairs)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dubline.models.precision import bf16_autocast
+from dubline.models.precision import training_autocast
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.training.checkpoint import read_average
@@ -213,7 +213,7 @@ def step(run: Run) -> None:
     if session.steps >= run.warm_up:
         loss = loss + _window_loss(run)
     if run.articulation_head:
-        with bf16_autocast(device):
+        with training_autocast(device):
             articulation = run.articulation_head.loss(
                 run.diffusion.articulation_extractor, run.recipe.articulation_windows, run.gap_head
             )
@@ -231,10 +231,10 @@ def step(run: Run) -> None:
 def _window_loss(run: Run) -> Tensor:
     batch = run.session.fetch(partial(next, run.batches)).to(run.device)
     if run.extractor_loss:
-        with bf16_autocast(run.device):
+        with training_autocast(run.device):
             return run.extractor_loss(batch)
     rollout = run.average if run.session.steps >= run.warm_up + ROLLOUT_AFTER_STEPS else None
-    with bf16_autocast(run.device), sdpa_kernel(_attention(run.device)):
+    with training_autocast(run.device), sdpa_kernel(_attention(run.device)):
         return loss_of(run.diffusion, run.lips, batch, gap_head=run.gap_head, draws=run.recipe.draws, rollout=rollout)
 
 
