@@ -166,5 +166,5 @@ def test_a_key_without_the_package_is_a_clear_error(tmp_path: Path, monkeypatch:
 
 
 def test_a_key_needs_its_certificate(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="set both"):
+    with pytest.raises(ValidationError, match="Set both"):
         ProvenanceSettings.model_validate({"key_file": str(tmp_path)})
