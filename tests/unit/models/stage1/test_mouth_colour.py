@@ -1,4 +1,4 @@
-"""Generated pixels in a mouth: at least half as red as the skin around them, otherwise unchanged."""
+"""Generated pixels in a mouth: not greener than what is around them allows, otherwise unchanged."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from dubline.models.layers import resize, warp
 from dubline.models.presets import TINY
 from dubline.models.stage1.autoencoder import Autoencoder, Source
 from dubline.models.stage1.frame_decoder import GeneratedPixels
-from dubline.models.stage1.mouth_eye_refiner import BOXES, GRID, MouthEyeRefiner, RegionRefiner
+from dubline.models.stage1.mouth_eye_refiner import BOXES, DEFAULT_REGIONS, GRID, MouthEyeRefiner, RegionRefiner
 
 SIDE = 128
 PARAMS = dataclasses.replace(TINY.autoencoder, render_px=SIDE // 2, mouth_eye_widths=(8, 16, 16), mouth_eye_motion=16)
@@ -174,3 +174,16 @@ def test_a_source_of_any_side_is_rendered_at_that_side(side: int) -> None:
     network = Autoencoder(PARAMS).eval()
     source = network.encode_source(torch.rand(1, 3, side, side) * 2 - 1)
     assert network.render(source, source.motion).shape == (1, 3, side, side)
+
+
+@torch.inference_mode()
+def test_green_pixels_become_redder_in_the_mouth_only() -> None:
+    old = GeneratedPixels(torch.zeros(1, 3, SIDE, SIDE), torch.ones(1, 1, SIDE, SIDE))
+    old.colour[:, 0] = -0.5
+    skin = torch.tensor([0.5, 0.1, 0.0])[None, :, None, None].expand(1, 3, SIDE, SIDE)
+    motion = torch.zeros(1, PARAMS.motion)
+    new = MouthEyeRefiner(PARAMS)(skin, torch.zeros(1, 2, 8, 8), old, motion, motion)
+    change = (new.colour - old.colour)[0, 0]
+    x, y = (round((1 + part) * SIDE / 2) for part in DEFAULT_REGIONS[:2])
+    assert change[y, x] > 0.3
+    assert change[: BOXES["mouth"].slices(SIDE)[0].start].abs().max() == 0
