@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.progress import Progress
 
-from dubline.orchestration.process import run_printing
+from dubline.orchestration.output import run_printing
 from dubline.orchestration.scaling.simulation import plot, report, trace_file
 from dubline.orchestration.scaling.simulation.conditions import Conditions
 from dubline.orchestration.scaling.simulation.policies import candidates
