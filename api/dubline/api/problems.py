@@ -31,7 +31,7 @@ ITEMS_SHOWN: Final = 100
 _log = structlog.get_logger(__name__)
 _HTTP_CODES: Final = {
     400: "invalid_request",
-    404: "not_found",
+    404: "no_such_path",
     405: "method_not_allowed",
     408: "body_timeout",
     413: "body_too_large",

@@ -31,7 +31,7 @@ def test_a_request_without_a_known_key_is_rejected(anonymous: TestClient, author
 
 def test_unknown_routes_and_methods_are_problems(client: TestClient) -> None:
     missing, wrong_method = client.get("/v2/jobs"), client.delete("/v1/jobs")
-    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    assert (missing.status_code, missing.json()["code"]) == (404, "no_such_path")
     assert (wrong_method.status_code, wrong_method.json()["code"]) == (405, "method_not_allowed")
     assert wrong_method.headers["allow"] == "POST"
     assert {missing.headers["content-type"], wrong_method.headers["content-type"]} == {PROBLEM}
@@ -40,7 +40,7 @@ def test_unknown_routes_and_methods_are_problems(client: TestClient) -> None:
 @pytest.mark.parametrize("path", ["/v1/jobs/", "/v1/uploads/", "/v1/batches/?limit=1"])
 def test_a_path_with_an_empty_id_is_not_redirected(client: TestClient, path: str) -> None:
     response = client.get(path, headers={"Host": "elsewhere.example"}, follow_redirects=False)
-    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    assert (response.status_code, response.json()["code"]) == (404, "no_such_path")
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,9 @@ def test_a_field_name_that_is_not_valid_text_is_reported() -> None:
     assert [item["code"] for item in content["errors"]] == ["string_unicode"]
 
 
-@pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (405, "method_not_allowed"), (413, "body_too_large")])
+@pytest.mark.parametrize(
+    ("status", "code"), [(404, "no_such_path"), (405, "method_not_allowed"), (413, "body_too_large")]
+)
 def test_errors_of_the_framework_become_problems(status: int, code: str) -> None:
     error = HTTPException(status, "Split it.", headers={"Allow": "GET"})
     response = finished(problems._http_error(REQUEST, error))

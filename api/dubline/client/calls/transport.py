@@ -34,6 +34,8 @@ _OUTAGE: Final = frozenset({429, 502, 503, 504})
 _TRIES_BEFORE_TELLING: Final = 4
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 _CHUNK_BYTES: Final = 1 << 16
+#: Code of a path that the API does not have. Servers of earlier versions send that of an unknown id.
+_NO_SUCH_PATH: Final = "no_such_path"
 
 
 class Transport:
@@ -91,13 +93,13 @@ class Transport:
         Raises:
             RefusedError: the server rejected the request.
             UnreachableError: the server did not respond after several tries.
-            ClientError: the response is not valid.
+            ClientError: the response is not valid, or the path of the server's URL is wrong.
         """
         method, path = line.split(" ", 1)
         request = self._api.build_request(method, path, json=body, headers=headers)
         response = self._send_with_retries(lambda: self._api.send(request), self._url, repeatable=repeatable)
         if not response.is_success:
-            raise _refused(response)
+            raise self._error_of(response)
         try:
             return response_type.model_validate_json(response.content)
         except ValidationError as error:
@@ -127,7 +129,7 @@ class Transport:
         if response.status_code == HTTPStatus.NOT_FOUND and tries > 1:
             return None
         if not response.is_success:
-            raise _refused(response)
+            raise self._error_of(response)
         return response.headers.get("Dubline-Audit")
 
     def put_file(self, url: str, headers: Mapping[str, str], path: Path) -> None:
@@ -186,6 +188,15 @@ class Transport:
     def _check_open(self) -> None:
         if self._closing.is_set():
             raise StoppedError("Stopped.")
+
+    def _error_of(self, response: httpx2.Response) -> ClientError:
+        """Return the error of a response that is no success."""
+        refused, path = _refused(response), self._api.base_url.path.rstrip("/")
+        if refused.code == _NO_SUCH_PATH and path:
+            return ClientError(
+                f"The server has no API below the path {path} of DUBLINE_URL. Remove or correct the path."
+            )
+        return refused
 
     def _send_with_retries(
         self, send: Callable[[], httpx2.Response], server: str, *, repeatable: bool = True

@@ -30,6 +30,8 @@ from dubline.options.render import BY_NAME
 
 #: Codes of an id that names nothing: unknown, or not in the form of an id.
 _NO_SUCH_ID: Final = frozenset({"not_found", "invalid_request"})
+#: Words that would name another path of the API.
+_FOLDERS: Final = frozenset({".", ".."})
 
 Folder = Annotated[Path, typer.Option(help="Folder for the videos.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing files that have other content.")]
@@ -264,6 +266,8 @@ app.command(context_settings=_PASSED_ON)(administration.tenants)
 def _find(client: Client, identifier: str) -> Job | Batch:
     if not identifier.strip():
         raise ClientError("The id is empty. `dubline submit` and `dubline batch` print it.")
+    if "/" in identifier or identifier in _FOLDERS:
+        raise _no_such_id(identifier)
     try:
         return client.jobs.get(identifier)
     except RefusedError as error:
@@ -274,8 +278,11 @@ def _find(client: Client, identifier: str) -> Job | Batch:
     except RefusedError as error:
         if error.code not in _NO_SUCH_ID:
             raise
-        advice = "Check the id and the API key that it was created with."
-        raise ClientError(f"There is no job or batch {identifier}. {advice}") from error
+        raise _no_such_id(identifier) from error
+
+
+def _no_such_id(identifier: str) -> ClientError:
+    return ClientError(f"There is no job or batch {identifier}. Check the id and the API key that it was created with.")
 
 
 def _interrupted(identifier: str) -> typer.Exit:

@@ -285,3 +285,20 @@ def test_the_sentence_of_a_single_fault_is_shown_once(service: Service, client: 
     service.faults["GET /v1/jobs/job-0"] = [httpx2.Response(422, json=body)]
     with pytest.raises(RefusedError, match=r"^#/seed: Too big. \[invalid_request\]$"):
         client.jobs.get("job-0")
+
+
+def test_a_wrong_path_of_the_url_is_named(service: Service) -> None:
+    missing = problem(404, "no_such_path", "There is no route with this path.")
+    calls = ("GET /foo/v1/jobs/job-0", "DELETE /foo/v1/jobs/job-0", "GET /foo/v1/limits")
+    service.faults = {line: [missing] for line in calls}
+    with Client(f"{URL}/foo/", KEY, service.transport()) as client:
+        for call in (lambda: client.jobs.get("job-0"), lambda: client.jobs.delete("job-0"), client.limits):
+            with pytest.raises(ClientError, match=r"no API below the path /foo of DUBLINE_URL\.") as caught:
+                call()
+            assert not isinstance(caught.value, RefusedError), "it is no unknown id, and no earlier version"
+
+
+def test_without_a_path_in_the_url_an_unknown_path_is_that_of_another_version(service: Service, client: Client) -> None:
+    service.faults["GET /v1/limits"] = [problem(404, "no_such_path", "There is no route with this path.")]
+    with pytest.raises(RefusedError, match=r"no route with this path\. \[no_such_path\]"):
+        client.limits()

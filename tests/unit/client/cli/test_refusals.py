@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 from tests.unit.client.cli.conftest import run
+from tests.unit.client.service import problem
 
 from dubline.client import exit_codes
 
@@ -114,6 +115,31 @@ def test_an_id_in_the_wrong_form_is_reported_like_an_unknown_one(
         service.faults[f"GET /v1/{path}/nope"] = [httpx2.Response(422, json=body)]
     assert run(monkeypatch, "status", "nope") == exit_codes.USAGE_ERROR
     assert capsys.readouterr().err.startswith("dubline: There is no job or batch nope.")
+
+
+@pytest.mark.parametrize("typed", ["..", ".", "a/b", "../keys"])
+def test_an_id_that_would_be_another_path_is_unknown_without_a_request(
+    monkeypatch: pytest.MonkeyPatch, service: Service, capsys: pytest.CaptureFixture[str], typed: str
+) -> None:
+    for command in ("status", "download", "delete"):
+        assert run(monkeypatch, command, typed) == exit_codes.USAGE_ERROR
+        assert capsys.readouterr().err.startswith(f"dubline: There is no job or batch {typed}.")
+    assert service.calls == []
+
+
+def test_every_command_names_a_wrong_path_of_the_url(
+    monkeypatch: pytest.MonkeyPatch, media: Path, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(media)
+    monkeypatch.setenv("DUBLINE_URL", "http://api.test/foo")
+    missing = problem(404, "no_such_path", "There is no route with this path.")
+    monkeypatch.setattr(service, "respond", lambda _: missing)
+    (media / "batch.jsonl").write_text(json.dumps({"custom_id": "a", "portrait": "face.jpg", "speech": "hello.mp3"}))
+    submit = ("submit", "--portrait", "face.jpg", "--speech", "hello.mp3")
+    for words in (("status", "x"), ("batch", "batch.jsonl"), submit, ("verify", "face.jpg"), ("usage",)):
+        assert run(monkeypatch, *words) == exit_codes.USAGE_ERROR
+        said = "dubline: The server has no API below the path /foo of DUBLINE_URL. Remove or correct the path.\n"
+        assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize("out", ["hello.mp3", "hello.mp3/below", "/proc/none"])
