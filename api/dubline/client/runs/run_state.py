@@ -14,12 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from dubline.client.errors import ClientError, RefusedError
-from dubline.client.runs.video_hashes import VideoHashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from dubline.client.calls.responses import Job
 
 VERSION: Final = 1
 _DIGITS: Final = 16
@@ -45,7 +42,6 @@ class RunState:
 
     Attributes:
         is_new: whether no earlier run has left it.
-        videos: hashes of the finished videos of these rows, also of runs on other servers.
     """
 
     def __init__(self, folder: Path, server: str, rows: Iterable[str], *, kept: bool = True) -> None:
@@ -62,7 +58,6 @@ class RunState:
         """
         self._rows = list(rows)
         self.path = folder / f".dubline-{_digest([server, *self._rows])}.json"
-        self.videos = VideoHashes(folder / f".dubline-{_digest(self._rows)}.videos")
         self.is_new = not self.path.exists()
         self._kept = kept
         self._document = _new(server) if self.is_new else _read(self.path)
@@ -123,22 +118,12 @@ class RunState:
             raise
 
     def forget(self) -> None:
-        """Remove what all runs of these rows have left, on whichever servers, because the folder has every video."""
+        """Remove the files of all runs of these rows, on whichever servers, because the folder has every video."""
         for path in self.path.parent.glob(".dubline-*.json"):
             with suppress(ClientError):
                 if path.name == f".dubline-{_digest([_read(path).server, *self._rows])}.json":
                     path.unlink(missing_ok=True)
         self._remove()
-        self.videos.forget()
-
-    def record(self, name: str, job: Job) -> None:
-        """Keep the hash of a row's video, before it is downloaded.
-
-        Raises:
-            ClientError: it cannot be written.
-        """
-        if self._kept and job.result and job.result.sha256:
-            self.videos.add(name, job.result.sha256, job.id)
 
     def _remove(self) -> None:
         self.path.unlink(missing_ok=True)

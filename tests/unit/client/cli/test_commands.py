@@ -96,7 +96,7 @@ def test_batch_downloads_the_videos_and_prints_a_summary(
     ]
     (media / "batch.jsonl").write_text("\n".join(lines))
     assert run(monkeypatch, "batch", media / "batch.jsonl", "--out", media / "out") == exit_codes.FAILED
-    assert [file.name for file in (media / "out").iterdir()] == ["good.mp4"]
+    assert [file.name for file in (media / "out").glob("[!.]*")] == ["good.mp4"]
     shown = capsys.readouterr().out
     assert "failed  bad  no_face: No face was found." in shown
     assert "1 of 2 videos" in shown

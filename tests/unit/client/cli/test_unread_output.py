@@ -76,5 +76,5 @@ def test_a_batch_is_continued_by_the_next_run(  # noqa: PLR0913 - fixtures and p
     assert len(service.batches) == is_sent
     assert [path.suffix for path in (media / "out").iterdir()] == [".json"]
     assert run(monkeypatch, *words) == 0
-    assert sorted(path.name for path in (media / "out").iterdir()) == ["a.mp4", "b.mp4"]
+    assert sorted(path.name for path in (media / "out").glob("[!.]*")) == ["a.mp4", "b.mp4"]
     assert (len(service.batches), len(service.jobs)) == (1, 2)
