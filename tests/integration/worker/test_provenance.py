@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
@@ -14,7 +16,9 @@ from tests.integration.worker.certificates import SIGNER, write_signer
 from dubline.client.runs.manifest_state import manifest_state
 from dubline.client.runs.video_mark import job_named_in
 from dubline.options.render import RenderOptions
+from dubline.orchestration.domain.errors import ScratchFullError
 from dubline.orchestration.domain.jobs import JobState, NewJob
+from dubline.worker.executors.error_translation import translate
 from dubline.worker.executors.factory import WorkerContext, renderer_with
 from dubline.worker.media import mux
 from dubline.worker.media.provenance import Provenance, ProvenanceError
@@ -23,7 +27,6 @@ from dubline.worker.runtime.shutdown import Shutdown
 from dubline.worker.settings import ProvenanceSettings, WorkerSettings
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from uuid import UUID
 
     from dubline.orchestration.database.store import Store
@@ -71,6 +74,15 @@ def test_a_changed_byte_makes_the_manifest_invalid(provenance: Provenance, video
     content[len(content) * 2 // 3] ^= 255
     (tmp_path / "changed.mp4").write_bytes(content)
     assert manifest_state(tmp_path / "changed.mp4").startswith("not valid: the file was changed")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_told_while_a_video_is_signed(provenance: Provenance, video: Path, tmp_path: Path) -> None:
+    shutil.copy(video, tmp_path / "video.mp4")
+    (tmp_path / "signed-video.mp4").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as raised:
+        provenance.sign(tmp_path / "video.mp4", "a.mp4")
+    assert isinstance(translate(raised.value), ScratchFullError)
 
 
 def test_files_without_a_manifest_have_none(video: Path, tmp_path: Path) -> None:

@@ -27,6 +27,26 @@ class ProvenanceError(RuntimeError):
     """Videos cannot be signed as configured; the sentence says why and what to do."""
 
 
+class _Written(io.FileIO):
+    """A new file that keeps the error of a write, in place of which c2pa raises one without a reason.
+
+    Attributes:
+        fault: the error; None: there was none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self.fault: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write data; return how many bytes were written."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.fault = error
+            raise
+
+
 class Provenance:
     """Signs videos with one key."""
 
@@ -75,10 +95,18 @@ class Provenance:
         Args:
             video: the file, which stays as it is.
             title: name of the video in the manifest.
+
+        Raises:
+            OSError: the copy cannot be written, as on a full disk.
         """
         signed = video.with_name(f"signed-{video.name}")
-        with self._builder("video/mp4", title) as builder:
-            builder.sign_file(str(video), str(signed), self._signer)
+        written = _Written(signed)
+        with self._builder("video/mp4", title) as builder, video.open("rb") as file, io.BufferedRandom(written) as copy:
+            try:
+                builder.sign(self._signer, "video/mp4", file, copy)
+            except self._c2pa.C2paError as error:
+                # c2pa does not tell that the disk is full, which is no defect.
+                raise written.fault or error from error
         _log.info("video_signed", size_bytes=signed.stat().st_size)
         return signed
 
