@@ -15,6 +15,8 @@ _WAV_SIZE_UNKNOWN: Final = 1_000_000_000
 _OGG_PAGE_MAX_BYTES: Final = 65_307
 _OGG_HEADER_BYTES: Final = 27
 _XING_WITHIN_BYTES: Final = 200
+#: Flags, number of frames and number of bytes after its name.
+_XING_FIELDS_BYTES: Final = 12
 _XING_FRAMES: Final = 1
 _XING_BYTES: Final = 2
 #: The demuxer's tolerance; beyond it the demuxer estimates the duration from the bit rate.
@@ -68,14 +70,16 @@ def _mp3_states_duration(file: BinaryIO) -> bool:
     start = skip_tags(file)
     first_frame = file.read(_XING_WITHIN_BYTES)
     found = max(first_frame.find(b"Xing"), first_frame.find(b"Info"))
-    if found < 0:
+    fields = first_frame[found + 4 :]
+    # A word in the sound of another frame may look like the name of the header.
+    if found < 0 or len(fields) < _XING_FIELDS_BYTES:
         return False
-    flags, counts = first_frame[found + 7], first_frame[found + 8 :]
+    flags = int.from_bytes(fields[:4])
     if not flags & _XING_FRAMES:
         return False
     if not flags & _XING_BYTES:
         return True
-    stated = int.from_bytes(counts[4:8])
+    stated = int.from_bytes(fields[8:12])
     # A file that is longer than stated is a concatenation; the header covers its first part only.
     return file.seek(0, os.SEEK_END) - start <= stated + stated // _XING_SLACK
 
