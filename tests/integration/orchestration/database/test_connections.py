@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.integration.orchestration.rows import column
+from tests.integration.orchestration.rows import change, column
 
 from dubline.orchestration.database.store import Store
+from dubline.orchestration.database.store.attempts import running_limit
 from dubline.orchestration.database.store.attempts.leases import Leases
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
@@ -175,3 +176,46 @@ def test_a_claim_whose_result_was_lost_is_released_uncharged(store: Store, facto
     assert store.jobs.attempts("acme", job.id)[0].outcome is Outcome.RELEASED
     leases.finish(lease, 1, 1.0)
     assert leases.claim("worker", 60) is None
+
+
+class FailsFrom:
+    """Executes some statements and raises before each further one."""
+
+    def __init__(self, run: OneStatement, count: int) -> None:
+        self._run = run
+        self.left = count
+
+    def __call__(self, statement: str, **values: Any) -> list[Any]:
+        self.left -= 1
+        if self.left < 0:
+            raise DatabaseUnavailableError
+        return self._run(statement, **values)
+
+
+def test_a_claim_is_released_if_the_limit_of_its_tenant_cannot_be_checked(
+    store: Store, factory: JobFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = factory.job()
+    store.tenants.set_limits("acme", {"running_jobs": 1})
+    leases = Leases(store._engine)
+    with monkeypatch.context() as patched:
+        patched.setattr(running_limit, "transaction", lost_transaction)
+        with pytest.raises(DatabaseUnavailableError):
+            leases.claim("worker", 60)
+    lease = leases.claim("worker", 60)
+    assert lease is not None
+    assert (lease.job_id, lease.attempt, lease.charged) == (job.id, 2, {})
+
+
+def test_a_claim_is_released_if_its_deleted_upload_cannot_be_recorded(store: Store, factory: JobFactory) -> None:
+    job = factory.job()
+    change(store, "DELETE FROM uploads WHERE id = :id", id=job.speech_upload_id)
+    leases = Leases(store._engine)
+    leases._run = unreliable = FailsFrom(leases._run, 1)  # type: ignore[assignment]
+    with pytest.raises(DatabaseUnavailableError):
+        leases.claim("worker", 60)
+    assert store.jobs.get("acme", job.id).state is JobState.RUNNING
+    unreliable.left = 100
+    assert leases.claim("worker", 60) is None
+    outcomes = [attempt.outcome for attempt in store.jobs.attempts("acme", job.id)]
+    assert outcomes == [Outcome.RELEASED, Outcome.FAILED]

@@ -18,7 +18,8 @@ from dubline.orchestration.domain.jobs import Cause, Stage
 from dubline.orchestration.domain.pools import DEFAULT_POOL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
 
     from sqlalchemy import Engine
 
@@ -78,24 +79,15 @@ class Leases:
                     pool=pool,
                     lease_s=lease_s,
                 )
+                if not rows:
+                    return None
+                lease = self._confirmed(rows, token, name)
             except DatabaseUnavailableError:
                 # The claim may have been executed, or may still be. Then the job is released.
                 self._unconfirmed.add(token)
                 raise
-            if not rows:
-                return None
-            if rows[0].running_limit is not None and release_excess(self._engine, rows[0].job_tenant, token, name):
-                continue
-            lease = lease_of(rows, token)
             if lease is not None:
                 return lease
-            missing = UploadMissingError("An upload of this job was deleted. Send the file and the job again.")
-            self._run(
-                fenced_statements.FAIL,
-                token=token,
-                gpu_s=0.0,
-                **_error_columns(Cause.BAD_INPUT, missing.code, missing.detail),
-            )
 
     def renew(self, lease: Lease, lease_s: float) -> Lease:
         """Extend the lease to `lease_s` seconds from now. An expired lease is renewed unless the job was rescued.
@@ -224,6 +216,17 @@ class Leases:
         """
         with transaction(self._engine) as session:
             return rescue.expire_deadlines(session)
+
+    def _confirmed(self, rows: Sequence[Any], token: UUID, worker: str) -> Lease | None:
+        """Return the lease of a claim; None if too many jobs of its tenant run, or if its upload was deleted."""
+        if rows[0].running_limit is not None and release_excess(self._engine, rows[0].job_tenant, token, worker):
+            return None
+        lease = lease_of(rows, token)
+        if lease is None:
+            missing = UploadMissingError("An upload of this job was deleted. Send the file and the job again.")
+            values = _error_columns(Cause.BAD_INPUT, missing.code, missing.detail)
+            self._run(fenced_statements.FAIL, token=token, gpu_s=0.0, **values)
+        return lease
 
     def _write(self, statement: str, lease: Lease, gpu_s: float, **values: Any) -> None:
         if not self._run(statement, token=lease.token, gpu_s=gpu_s, **values):
