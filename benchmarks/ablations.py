@@ -24,6 +24,7 @@ from dubline.models.presets import PRESETS, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import Networks
+from dubline.options.output import exit_if_unread
 from dubline.training.checkpoint import load_average, read_average
 from dubline.training.corpus import Clip, read_clip, read_corpus, stream_corpus
 from dubline.training.evaluation.generation.motion_renderer import MotionRenderer
@@ -225,4 +226,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

@@ -26,6 +26,7 @@ from benchmarks.machine import family, processor_s
 from benchmarks.plans import TENANT
 
 from dubline.embedded.stack import Stack
+from dubline.options.output import exit_if_unread
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.settings import DatabaseSettings
 
@@ -124,4 +125,5 @@ def _part(name: str, runs: list[tuple[float, float]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

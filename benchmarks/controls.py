@@ -23,6 +23,7 @@ from dubline.models.motion.blinks import Blinks
 from dubline.models.motion.readout import HEAD, LIPS, MOOD
 from dubline.models.presets import PRESETS
 from dubline.models.weights import RELEASED, load_networks
+from dubline.options.output import exit_if_unread
 from dubline.options.render import MotionControls
 from dubline.training.corpus import Clip, read_clip
 from dubline.training.evaluation.generation.animation import Animation
@@ -128,4 +129,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

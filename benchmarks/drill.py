@@ -28,6 +28,7 @@ from dubline.client.calls.jobs import NewJob
 from dubline.embedded.part import Part
 from dubline.embedded.servers.installed import package_folder
 from dubline.embedded.stack import Stack
+from dubline.options.output import exit_if_unread
 from dubline.orchestration.settings import BucketSettings
 from dubline.orchestration.storage.objects import Objects
 
@@ -243,4 +244,5 @@ def _until(condition: Callable[[], bool]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exit_if_unread():
+        sys.exit(main())

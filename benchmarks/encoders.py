@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.speed import report
 from rich.console import Console
 
+from dubline.options.output import exit_if_unread
 from dubline.worker.media import mux
 
 if TYPE_CHECKING:
@@ -94,4 +95,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

@@ -19,6 +19,7 @@ from benchmarks.database import driver_url, start_database
 from benchmarks.machine import family, processor_s
 from benchmarks.plans import NEW, TENANT, fill
 
+from dubline.options.output import exit_if_unread
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.database.store.schema import migrate
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind
@@ -159,6 +160,7 @@ def _print_fleet(costs: dict[str, Cost], workers: int) -> None:
 
 
 if __name__ == "__main__":
-    started_at = time.monotonic()
-    main()
-    print(f"measured in {time.monotonic() - started_at:.0f} s")
+    with exit_if_unread():
+        started_at = time.monotonic()
+        main()
+        print(f"measured in {time.monotonic() - started_at:.0f} s")

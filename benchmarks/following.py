@@ -20,6 +20,7 @@ from sqlalchemy import text
 from dubline.client import Client
 from dubline.embedded.application import TENANT
 from dubline.embedded.stack import Stack
+from dubline.options.output import exit_if_unread
 from dubline.orchestration.database.store import Store, connections
 from dubline.orchestration.settings import DatabaseSettings
 
@@ -89,4 +90,5 @@ def _cost(read: Callable[[], int], pid: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

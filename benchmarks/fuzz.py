@@ -36,6 +36,7 @@ from schemathesis.specs.openapi.checks import (
 from dubline.client import Client
 from dubline.embedded import Stack
 from dubline.embedded.application import RENDERER
+from dubline.options.output import exit_if_unread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -247,4 +248,5 @@ def summary(tally: Tally) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exit_if_unread():
+        sys.exit(main())

@@ -33,6 +33,7 @@ from rich.console import Console
 
 from dubline.models.precision import bf16_autocast
 from dubline.models.sampling import sample_motion
+from dubline.options.output import exit_if_unread
 from dubline.worker.rendering import device
 
 if TYPE_CHECKING:
@@ -384,4 +385,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 
 from benchmarks.machine import memory_mb
 
+from dubline.options.output import exit_if_unread
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -181,4 +183,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from dubline.options.output import exit_if_unread
+
 ROOT: Final = Path(__file__).parents[1]
 #: The folder of the environment in an image.
 HOME: Final = "/opt/dubline"
@@ -136,4 +138,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    with exit_if_unread():
+        sys.exit(main())

@@ -26,6 +26,7 @@ from PIL import Image
 from dubline.framing import crop, face
 from dubline.models.sampling import FADE_FRAMES
 from dubline.models.weights import load_networks
+from dubline.options.output import exit_if_unread
 from dubline.orchestration.domain.video_size import scale
 from dubline.worker.media import audio, frame, image
 from dubline.worker.media.container import identify
@@ -280,4 +281,5 @@ if __name__ == "__main__":
     parser.add_argument("--render-every", type=int, default=1, help="render only every n-th segment of 4.8 s")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
-    main(parser.parse_args())
+    with exit_if_unread():
+        main(parser.parse_args())

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Self
 import psycopg
 from benchmarks.database import driver_url, start_database
 
+from dubline.options.output import exit_if_unread
 from dubline.orchestration.database.migrations import latest
 from dubline.orchestration.database.store.schema import migrate
 from dubline.orchestration.settings import DatabaseSettings
@@ -183,4 +184,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

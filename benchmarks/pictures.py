@@ -9,6 +9,8 @@ from typing import Final
 import av
 from PIL import Image
 
+from dubline.options.output import exit_if_unread
+
 VIDEOS: Final = Path("out")
 PICTURES: Final = Path("docs/pictures")
 #: Contact sheet: frames of each video, evenly spread, and their side.
@@ -56,4 +58,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

@@ -25,6 +25,7 @@ import psycopg
 from benchmarks.database import driver_url, start_database
 from sqlalchemy import event
 
+from dubline.options.output import exit_if_unread
 from dubline.orchestration.database.store import Store, connections
 from dubline.orchestration.database.store.deletion import removal, upload_life
 from dubline.orchestration.database.store.schema import migrate
@@ -393,4 +394,5 @@ def _spread(times_s: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

@@ -24,6 +24,7 @@ from benchmarks.database import driver_url
 from psycopg.rows import namedtuple_row
 
 from dubline.embedded import Stack
+from dubline.options.output import exit_if_unread
 from dubline.orchestration.domain.prediction import LearnedRate, Predictor, learn
 
 if TYPE_CHECKING:
@@ -90,4 +91,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

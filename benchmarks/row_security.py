@@ -22,6 +22,7 @@ from benchmarks.database import driver_url, start_database
 from benchmarks.plans import LEASE_S, TENANT, WINDOW, fill
 from sqlalchemy import create_engine, event, make_url
 
+from dubline.options.output import exit_if_unread
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.database.store.schema import migrate
 from dubline.orchestration.domain.jobs import JobState
@@ -117,4 +118,5 @@ def _spread(times_s: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

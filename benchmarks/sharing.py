@@ -25,6 +25,7 @@ import structlog
 from benchmarks.database import LEASE_S
 
 from dubline.embedded.stack import Stack
+from dubline.options.output import exit_if_unread
 from dubline.orchestration.database.store import Store, connections
 from dubline.orchestration.domain.checkpoints import CheckpointKind, RenderFingerprint
 from dubline.orchestration.domain.jobs import JobState, NewJob, Stage
@@ -220,4 +221,5 @@ def _executor(store: Store, objects: Objects, folder: Path, renderer: WaitingRen
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.database import LEASE_S, new_job, start_database
 from sqlalchemy import Engine, text
 
+from dubline.options.output import exit_if_unread
 from dubline.orchestration.database.store import Store, connections
 from dubline.orchestration.database.store.schema import migrate
 from dubline.orchestration.settings import DatabaseSettings
@@ -107,4 +108,5 @@ def _spread(times_s: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

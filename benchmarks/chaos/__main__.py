@@ -21,6 +21,7 @@ from benchmarks.chaos.celery_baseline import phase as baseline
 from benchmarks.chaos.history import History, read
 from benchmarks.chaos.phases import light, renders, shared
 
+from dubline.options.output import exit_if_unread
 from dubline.worker.settings import LeaseSettings
 
 if TYPE_CHECKING:
@@ -145,4 +146,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exit_if_unread():
+        sys.exit(main())

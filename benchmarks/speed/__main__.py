@@ -27,6 +27,7 @@ from benchmarks.speed import full_size, jobs, report, scan, service
 from benchmarks.speed.sides import checked_out, revision
 from rich.console import Console
 
+from dubline.options.output import exit_if_unread
 from dubline.worker.rendering import device
 
 if TYPE_CHECKING:
@@ -85,4 +86,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

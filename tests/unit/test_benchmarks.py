@@ -9,6 +9,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from benchmarks.speed import report
+from tests.unread import unread_output
+
+from dubline.options.output import UNREAD
 
 ROOT: Final = Path(__file__).parents[2] / "benchmarks"
 COMMANDS: Final = sorted(
@@ -31,6 +34,14 @@ def test_the_command_of_a_benchmark_can_be_imported_and_has_help(
         runpy.run_path(str(path), run_name="__main__")
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("usage: ")
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=name)
+def test_a_benchmark_whose_output_is_not_read_ends_quietly(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", [str(path), "--help"])
+    with unread_output(), pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(path), run_name="__main__")
+    assert ended.value.code == UNREAD
 
 
 def test_the_readme_of_the_benchmarks_lists_every_command() -> None:

@@ -24,6 +24,7 @@ from dubline.models.sampling import sample_motion
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import Networks
+from dubline.options.output import exit_if_unread
 from dubline.options.render import MotionControls
 
 if TYPE_CHECKING:
@@ -177,4 +178,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

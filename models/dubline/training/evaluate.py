@@ -17,6 +17,7 @@ from rich.console import Console
 
 from dubline.models.presets import PRESETS
 from dubline.models.weights import RELEASED, load_networks
+from dubline.options.output import exit_if_unread
 from dubline.training.evaluation import report
 from dubline.training.evaluation.parts.dependence import measure_parts, tables
 from dubline.training.evaluation.study import Study, gather
@@ -87,4 +88,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_if_unread():
+        main()

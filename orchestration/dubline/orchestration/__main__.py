@@ -14,7 +14,8 @@ from uuid import UUID
 import structlog
 from pydantic import ValidationError
 
-from dubline.orchestration import logs, output, process
+from dubline.options.output import exit_if_unread
+from dubline.orchestration import logs, process
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
 from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.domain.keys import LIFE_MAX_S, OVERLAP_S, Scope
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logs.configure(LogSettings.read())
         if parsed.command in RENAMED:
             _log.warning("command_renamed", old=parsed.command, new=RENAMED[parsed.command])
-        return output.run_printing(partial(_execute, parsed))
+        with exit_if_unread():
+            return _execute(parsed)
     except ValidationError as error:
         sys.stderr.writelines(f"dubline: {message}\n" for message in validation_messages(error))
         return 2

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.progress import Progress
 
-from dubline.orchestration.output import run_printing
+from dubline.options.output import exit_if_unread
 from dubline.orchestration.scaling.simulation import plot, report, trace_file
 from dubline.orchestration.scaling.simulation.conditions import Conditions
 from dubline.orchestration.scaling.simulation.policies import candidates
@@ -129,4 +129,5 @@ def _positive(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(run_printing(main))
+    with exit_if_unread():
+        sys.exit(main())
