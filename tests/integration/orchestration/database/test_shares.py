@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.integration.orchestration.conftest import JobFactory
@@ -11,7 +11,7 @@ from tests.integration.orchestration.rows import change, column, pending_deletio
 
 from dubline.options.render import PRESETS
 from dubline.orchestration.domain.checkpoints import Checkpoint, CheckpointKind, RenderFingerprint
-from dubline.orchestration.domain.errors import LeaseLostError
+from dubline.orchestration.domain.errors import DatabaseUnavailableError, LeaseLostError
 from dubline.orchestration.domain.jobs import Cause, JobState, Stage
 from dubline.orchestration.domain.sharing import LARGEST_FAILURES, LEAST_SEGMENTS, SEGMENTS_PER_WORKER
 
@@ -111,6 +111,28 @@ def test_a_helper_that_is_lost_frees_its_segment_and_is_blamed(store: Store, fac
         share_of(store, f"helper-{number}:1/1", EXPIRED_S)
         store.shares.end_expired()
     assert helped(store, "another:1/1") is None
+
+
+def test_a_lost_claim_of_a_share_is_ended_if_its_worker_claims_a_job(
+    store: Store, factory: JobFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory.job()
+    offered(store)
+    run = store.shares._run
+
+    def lose(statement: str, **values: Any) -> list[Any]:
+        run(statement, **values)
+        raise DatabaseUnavailableError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.shares, "_run", lose)
+        with pytest.raises(DatabaseUnavailableError):
+            helped(store, lease_s=EXPIRED_S)
+    factory.job()
+    claimed(store, "helper:1/1")
+    assert store.shares.end_expired() == 0
+    assert causes(store) == [None]
+    assert store.workers.read("helper:1/1")[0] == 0
 
 
 def test_a_share_outlives_the_attempt_that_offered_it(store: Store, factory: JobFactory) -> None:

@@ -59,7 +59,7 @@ class Store:
         self.backlogs = Backlogs(engine)
         self.predictions = Predictions(engine)
         self.leases = Leases(engine)
-        self.shares = Shares(engine)
+        self.shares = Shares(engine, self.leases.unconfirmed)
         self.outbox = Outbox(engine)
         self.deletions = Deletions(engine)
         self.events = Events(engine)

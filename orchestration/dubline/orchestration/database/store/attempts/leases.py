@@ -11,6 +11,7 @@ from dubline.options.render import PRESETS
 from dubline.orchestration.database.store.attempts import checkpoints, fenced_statements, rescue
 from dubline.orchestration.database.store.attempts.claim import claim_of, lease_of
 from dubline.orchestration.database.store.attempts.running_limit import release_excess
+from dubline.orchestration.database.store.sharing.statements import END_MANY
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.database.store.unconfirmed import UnconfirmedClaims
 from dubline.orchestration.domain.errors import DatabaseUnavailableError, LeaseLostError, UploadMissingError
@@ -40,9 +41,8 @@ class Leases:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._run = OneStatement(engine)
-        self._unconfirmed = UnconfirmedClaims(
-            lambda tokens: self._run(fenced_statements.RELEASE_MANY, tokens=tokens, gpu_s=0.0)
-        )
+        #: Also of shares: a worker whose claim of a share was lost may claim a job next.
+        self.unconfirmed = UnconfirmedClaims(self._release_claims)
 
     def claim(
         self,
@@ -64,7 +64,7 @@ class Leases:
             presets: that the worker renders.
             held: networks on its device (`weights.held_name`), whose jobs are preferred.
         """
-        self._unconfirmed.release()
+        self.unconfirmed.release()
         preferred = f" {' '.join(held)} "
         statement, name = claim_of(frozenset(presets)), worker.partition("/")[0]
         while True:
@@ -84,7 +84,7 @@ class Leases:
                 lease = self._confirmed(rows, token, name)
             except DatabaseUnavailableError:
                 # The claim may have been executed, or may still be. Then the job is released.
-                self._unconfirmed.add(token)
+                self.unconfirmed.add(token)
                 raise
             if lease is not None:
                 return lease
@@ -99,7 +99,7 @@ class Leases:
         if not rows:
             self._refuse(lease)
         with suppress(DatabaseUnavailableError):
-            self._unconfirmed.release()
+            self.unconfirmed.release()
         return replace(lease, expires_at=rows[0].lease_expires_at)
 
     def progress(self, lease: Lease, stage: Stage, percent: float, gpu_s: float = 0.0) -> None:
@@ -227,6 +227,10 @@ class Leases:
             values = _error_columns(Cause.BAD_INPUT, missing.code, missing.detail)
             self._run(fenced_statements.FAIL, token=token, gpu_s=0.0, **values)
         return lease
+
+    def _release_claims(self, tokens: list[UUID]) -> None:
+        self._run(fenced_statements.RELEASE_MANY, tokens=tokens, gpu_s=0.0)
+        self._run(END_MANY, tokens=tokens)
 
     def _write(self, statement: str, lease: Lease, gpu_s: float, **values: Any) -> None:
         if not self._run(statement, token=lease.token, gpu_s=gpu_s, **values):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -13,7 +14,7 @@ from dubline.orchestration.database.store.attempts.busy import OPEN_SHARE
 from dubline.orchestration.database.store.attempts.claim import lease_of
 from dubline.orchestration.database.store.sharing import statements
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
-from dubline.orchestration.domain.errors import LeaseLostError
+from dubline.orchestration.domain.errors import DatabaseUnavailableError, LeaseLostError
 from dubline.orchestration.domain.pools import DEFAULT_POOL
 from dubline.orchestration.domain.sharing import Segments
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from dubline.orchestration.database.store.unconfirmed import UnconfirmedClaims
     from dubline.orchestration.domain.checkpoints import Checkpoint, RenderFingerprint
     from dubline.orchestration.domain.jobs import Cause
     from dubline.orchestration.domain.leases import Lease
@@ -61,10 +63,15 @@ class Shares:
 
     A write of a share that is not open raises LeaseLostError and changes nothing: the job is final, another version of
     the renderer has taken it over, or the share expired and was ended. A share outlives the attempt that offered it.
+
+    Args:
+        engine: of the database.
+        unconfirmed: claims of this process whose result was lost.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, unconfirmed: UnconfirmedClaims) -> None:
         self._engine = engine
+        self._unconfirmed = unconfirmed
         self._run = OneStatement(engine)
 
     def offer(self, lease: Lease, segments: int) -> None:
@@ -96,16 +103,20 @@ class Shares:
             A lease whose token is that of the share. Only methods of this class accept it.
         """
         token = uuid4()
-        rows = self._run(
-            statements.CLAIM,
-            token=token,
-            worker=worker,
-            worker_name=worker.partition("/")[0],
-            pool=pool,
-            presets=list(presets),
-            renderer_sha256=renderer_sha256,
-            lease_s=lease_s,
-        )
+        try:
+            rows = self._run(
+                statements.CLAIM,
+                token=token,
+                worker=worker,
+                worker_name=worker.partition("/")[0],
+                pool=pool,
+                presets=list(presets),
+                renderer_sha256=renderer_sha256,
+                lease_s=lease_s,
+            )
+        except DatabaseUnavailableError:
+            self._unconfirmed.add(token)
+            raise
         return lease_of(rows, token) if rows else None
 
     def renew(self, share: Lease, lease_s: float) -> Lease:
@@ -117,6 +128,8 @@ class Shares:
         rows = self._run(statements.RENEW, token=share.token, lease_s=lease_s)
         if not rows:
             raise LeaseLostError
+        with suppress(DatabaseUnavailableError):
+            self._unconfirmed.release()
         return replace(share, expires_at=rows[0].lease_expires_at)
 
     def progress(self, share: Lease, gpu_s: float) -> None:

@@ -102,6 +102,8 @@ WITH held AS (SELECT jobs.id, shares.gpu_s {_HELD}), counted AS (
 )
 SELECT token FROM ended
 """  # noqa: S608 - our own text
+#: Of claims whose result was lost: nobody works on them.
+END_MANY: Final = "UPDATE shares SET ended_at = now() WHERE token = ANY(%(tokens)s) AND ended_at IS NULL"
 #: Both rows are locked, so that both are read again after a wait. Attempt 0: no attempt stored it.
 SAVE_CHECKPOINT: Final = f"""
 WITH held AS (SELECT jobs.id {_HELD} FOR UPDATE), replaced AS (
