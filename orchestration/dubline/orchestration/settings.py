@@ -62,8 +62,14 @@ class Settings(BaseSettings):
 
 def group(prefix: str) -> SettingsConfigDict:
     """Return the configuration of the group that is read from `DUBLINE_{prefix}_*`."""
-    # Errors hide the input, which may be a secret.
-    return SettingsConfigDict(env_prefix=f"DUBLINE_{prefix}_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    # Errors hide the input, which may be a secret. No thread waits for an infinite period.
+    return SettingsConfigDict(
+        env_prefix=f"DUBLINE_{prefix}_",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
 
 
 def validation_messages(error: ValidationError) -> list[str]:

@@ -11,9 +11,11 @@ from dubline.orchestration.settings import (
     DatabaseSettings,
     LimitSettings,
     MaintenanceSettings,
+    ScalingSettings,
+    Settings,
     validation_messages,
 )
-from dubline.worker.settings import WorkerSettings
+from dubline.worker.settings import LeaseSettings, WorkerSettings
 
 
 def test_a_group_is_read_from_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +27,27 @@ def test_a_group_is_read_from_its_own_variables(monkeypatch: pytest.MonkeyPatch)
 def test_an_orphan_age_below_a_minute_is_refused() -> None:
     with pytest.raises(ValidationError):
         MaintenanceSettings(orphan_age_s=59.0)
+
+
+NUMBERS = [
+    (group, name)
+    for group in (LimitSettings, MaintenanceSettings, ScalingSettings, WorkerSettings, LeaseSettings)
+    for name, field in group.model_fields.items()
+    if field.annotation is float
+]
+
+
+@pytest.mark.parametrize("text", ["inf", "nan"])
+@pytest.mark.parametrize(("group", "name"), NUMBERS)
+def test_a_number_that_is_not_finite_is_refused(
+    group: type[Settings], name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = f"{group.model_config['env_prefix']}{name}".upper()
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(ValidationError) as refused:
+        group.read()
+    told = f"the environment variable {variable} is not usable: The number is not finite."
+    assert any(message.startswith(told) for message in validation_messages(refused.value))
 
 
 def test_a_missing_variable_is_named_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
