@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 
 from dubline.api import metrics
 from dubline.api.problems import unexpected_problem
@@ -53,6 +54,8 @@ class RequestIds:
             started_s = time.monotonic()
             try:
                 await self._app(scope, receive, add_id)
+            except ClientDisconnect:
+                pass  # Nobody waits for a response to a body that was not sent to its end.
             except Exception:  # noqa: BLE001  # the outermost handler
                 _log.exception("request_crashed", method=scope["method"], path=scope["path"])
                 if status is None:
