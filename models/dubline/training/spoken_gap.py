@@ -111,6 +111,13 @@ def silent_articulation(diffusion: Diffusion) -> Tensor:
     return articulation_at(diffusion, torch.full((diffusion.params.window * MEL_PER_FRAME, BANDS), -1.0), 0)
 
 
+def fit(networks: Networks, clips: Sequence[EncodedClip]) -> None:
+    """Fit the reading of released networks to clips, half of them recordings; changed in place."""
+    probabilities = clip_probabilities(clips, RECORDED)
+    samples = [samples_of(clip, networks) for clip in track(clips, "reading speech")]
+    networks.readout.spoken_gap.copy_(fit_spoken_gap(samples, probabilities, silent_articulation(networks.diffusion)))
+
+
 def main() -> None:
     """Parse the command line, fit the reading and rewrite the weights."""
     parser = argparse.ArgumentParser(prog="python -m dubline.training.spoken_gap", description=__doc__)
@@ -123,9 +130,7 @@ def main() -> None:
     clips = read_encoded(args.encoded).training
     if clips and clips[0].latents.shape[1] != networks.preset.autoencoder.motion:
         raise UsageError(f"{args.encoded} has latents of another preset than {args.preset}")
-    probabilities = clip_probabilities(clips, RECORDED)
-    samples = [samples_of(clip, networks) for clip in track(clips, "reading speech")]
-    networks.readout.spoken_gap.copy_(fit_spoken_gap(samples, probabilities, silent_articulation(networks.diffusion)))
+    fit(networks, clips)
     save_networks(networks, args.weights)
     Console().print(f"fitted to {len(clips)} clips; weights in {args.weights}", markup=False)
 

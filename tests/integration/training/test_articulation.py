@@ -81,7 +81,7 @@ def test_the_extractor_learns_mouth_motion_and_the_head_is_restored(folder: Path
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        articulation_head.step()
+        articulation_head.step(5e-4)
         losses.append(float(loss.detach()))
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:3])
     again = ArticulationHead(sampler, PARAMS.audio_width, torch.device("cpu"))

@@ -53,6 +53,7 @@ def test_the_inverse_of_whitening_restores_motion() -> None:
     [
         ["stage1/__main__.py", "nowhere"],
         ["stage2/__main__.py", "nowhere"],
+        ["stage2/extractor/__main__.py", "nowhere", "--speech", "nowhere", "--preset", "tiny"],
         ["footage/__main__.py", "nowhere", "--out", "o"],
         ["release.py", "nowhere"],
     ],

@@ -15,7 +15,7 @@ from dubline.models.presets import PRESETS, Objective
 from dubline.training.cli_errors import exit_on_usage_error
 from dubline.training.corpus import Clip, find_clips, stream_corpus
 from dubline.training.stage2.articulation import ArticulationSampler, read_labelled_speech
-from dubline.training.stage2.encoded_clips import read_encoded
+from dubline.training.stage2.encoded_clips import read_encoded, stamp
 from dubline.training.stage2.recipe import Recipe
 from dubline.training.stage2.train import train
 
@@ -37,7 +37,7 @@ def main() -> None:
     switches = {SWITCHES[name]: False for name in args.without}
     params = dataclasses.replace(preset.diffusion, objective=args.objective, **switches)
     heldout = args.heldout or args.clips
-    names = [_stamp(path) for path in find_clips(args.clips, heldout=False)]
+    names = [stamp(path) for path in find_clips(args.clips, heldout=False)]
     train(
         stream_corpus(args.clips, preset.size_px, heldout=False),
         dataclasses.replace(preset, diffusion=params),
@@ -60,17 +60,10 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         recorded=args.recorded,
         articulation_windows=args.articulation_windows,
         warm_up=args.warm_up,
-        extractor_only=args.extractor_only,
         minutes=args.minutes,
         resume=args.resume,
         start_from=args.start_from,
     )
-
-
-def _stamp(path: Path) -> str:
-    """Identify a clip by path, size and time, so that a changed file is encoded again."""
-    stat = path.stat()
-    return f"{path} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def _if_any(clips: Iterator[Clip]) -> Iterator[Clip]:
@@ -105,7 +98,6 @@ def parser() -> argparse.ArgumentParser:
     windows = Recipe.articulation_windows
     add("--articulation-windows", "--recited", type=int, default=windows, help="windows of such speech per step")
     add("--warm-up", type=int, default=Recipe.warm_up, help="first steps, which learn from such speech only")
-    add("--extractor-only", action="store_true", help="train the articulation extractor alone, near its former output")
     return parser
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import torch
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 
 from dubline.models.stage2.log_mel import normalise
 from dubline.training.corpus import UNREADABLE, leave_out, read_speech
+from dubline.training.stage2.auxiliary_head import AuxiliaryHead
 from dubline.training.stage2.encoded_clips import Recording, to_recording
 from dubline.training.stage2.mel_augmentation import augment_log_mel
 from dubline.training.stage2.waveform_augmentation import AugmentedSpeech
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from dubline.models.stage2.audio_encoder import LocalExtractor
     from dubline.training.stage2.spoken_gap_head import SpokenGapHead
 
-LEARNING_RATE: Final = 1e-3
 #: The last two values are the lips (closed, gap), which have the largest weight.
 LIPS: Final = slice(-2, None)
 LIP_WEIGHT: Final = 5.0
@@ -82,6 +82,11 @@ class ArticulationSampler:
         rows = [self._window(self.recordings[i]) for i in self.random.integers(len(self.recordings), size=batch)]
         return ArticulationBatch(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
+    def gap(self, mouth: Tensor) -> Tensor:
+        """Return the lip gap in cm (B, T) of windows' mouth motion (B, P + T, G); closed lips have none below 0."""
+        own = mouth[:, self.params.previous :, -1]
+        return (own * self.std[-1] + self.mean[-1]).clamp_min(0)
+
     def _window(self, speech: LabelledSpeech) -> tuple[Tensor, Tensor, Tensor]:
         params, recording = self.params, speech.recording
         count = len(speech.mouth)
@@ -92,8 +97,8 @@ class ArticulationSampler:
         return speech_around(mel, start, params), mouth, (frames >= 0).float()
 
 
-class ArticulationHead:
-    """Auxiliary linear head that predicts the mouth motion from the articulation extractor's output.
+class ArticulationHead(AuxiliaryHead):
+    """Predicts the mouth motion of a frame.
 
     Args:
         sampler: of labelled speech.
@@ -102,9 +107,8 @@ class ArticulationHead:
     """
 
     def __init__(self, sampler: ArticulationSampler, width: int, device: torch.device) -> None:
-        self.sampler, self.device = sampler, device
-        self.head = nn.Linear(width, len(sampler.mean)).to(device)
-        self.optimiser = torch.optim.AdamW(self.head.parameters(), LEARNING_RATE)
+        super().__init__(width, len(sampler.mean), device)
+        self.sampler = sampler
         self.steps = 0
 
     def loss(self, extractor: LocalExtractor, batch: int, gap_head: SpokenGapHead | None = None) -> Tensor:
@@ -115,35 +119,39 @@ class ArticulationHead:
             batch: number of windows.
             gap_head: reads the lip gap of the articulation; its loss is added.
         """
-        self.optimiser.zero_grad(set_to_none=True)
         slices, mouth, recorded = (column.to(self.device) for column in self.sampler.draw(batch))
         articulation = extractor(slices)
-        read = gap_head.loss(articulation, self._gap(mouth)) if gap_head else 0.0
-        error = (self.head(articulation).float() - mouth) * recorded[..., None]
+        read = gap_head.loss(articulation, self.sampler.gap(mouth)) if gap_head else 0.0
+        return self.error(articulation, mouth, recorded) + read
+
+    def error(self, articulation: Tensor, mouth: Tensor, recorded: Tensor | None = None) -> Tensor:
+        """Compute the error of predicted mouth motion and speed; the lips count most.
+
+        Args:
+            articulation: (B, T, W).
+            mouth: (B, T, G), standardised.
+            recorded: (B, T), 1 for frames inside the recording; default: all.
+        """
+        error = self.head(articulation).float() - mouth
+        if recorded is not None:
+            error = error * recorded[..., None]
         weight = torch.ones(error.shape[-1], device=self.device)
         weight[LIPS] = LIP_WEIGHT
         loss: Tensor = (weight * error.square()).mean() + (weight * error.diff(dim=1).square()).mean()
-        return loss + read
+        return loss
 
-    def _gap(self, mouth: Tensor) -> Tensor:
-        """Return the lip gap in cm (B, T) of the windows, without previous frames; closed lips have none below 0."""
-        own = mouth[:, self.sampler.params.previous :, -1]
-        return (own * self.sampler.std[-1] + self.sampler.mean[-1]).clamp_min(0)
-
-    def step(self) -> None:
+    def step(self, learning_rate: float) -> None:
         """Update the head by its gradient."""
-        nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
-        self.optimiser.step()
+        super().step(learning_rate)
         self.steps += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return all state for resuming."""
-        return {"head": self.head.state_dict(), "optimiser": self.optimiser.state_dict(), "steps": self.steps}
+        return {**super().state_dict(), "steps": self.steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a `state_dict` and start another random sequence."""
-        self.head.load_state_dict(state["head"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        super().load_state_dict(state)
         self.steps = state["steps"]
         self.sampler.seed(self.steps)
 

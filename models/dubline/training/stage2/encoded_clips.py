@@ -74,6 +74,12 @@ class EncodedCorpus(NamedTuple):
     heldout: list[EncodedClip]
 
 
+def stamp(path: Path) -> str:
+    """Identify a clip by path, size and time, so that a changed file is encoded again."""
+    stat = path.stat()
+    return f"{path} {stat.st_size} {stat.st_mtime_ns}"
+
+
 def to_recording(augmented: AugmentedSpeech, frames: int) -> Recording:
     """Compute log-mel and loudness of speech.
 

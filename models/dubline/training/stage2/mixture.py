@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def clip_probabilities(clips: Sequence[EncodedClip], recorded: float) -> NDArray[np.float64]:
     """Return the probability of each clip.
 
-    A recorded clip has no labels. A recorded person is drawn in proportion to the square root of the number of clips,
-    so that the person with most footage does not dominate and one with a single clip is not memorised.
+    A recorded clip has no labels.
 
     Args:
         clips: from which windows are drawn.
@@ -33,12 +32,25 @@ def clip_probabilities(clips: Sequence[EncodedClip], recorded: float) -> NDArray
     real = np.array([clip.gap is None for clip in clips])
     if real.all() or not real.any():
         raise UsageError("--recorded needs clips with labels and clips without; leave it out for one kind")
-    persons = [person_of(clip.name) for clip in clips]
-    counts = Counter(person for person, recorded_clip in zip(persons, real, strict=True) if recorded_clip)
-    weights = np.array([counts[person] ** -0.5 if own else 1.0 for person, own in zip(persons, real, strict=True)])
-    for kind, share in ((real, recorded), (~real, 1 - recorded)):
-        weights[kind] *= share / weights[kind].sum()
-    return weights
+    probabilities = np.full(len(clips), (1 - recorded) / (~real).sum())
+    probabilities[real] = recorded * person_probabilities([clip.name for clip in clips if clip.gap is None])
+    return probabilities
+
+
+def person_probabilities(names: Sequence[str]) -> NDArray[np.float64]:
+    """Return the probability of each recorded clip.
+
+    A person is drawn in proportion to the square root of the number of clips, so that the person with most footage does
+    not dominate and one with a single clip is not memorised.
+
+    Args:
+        names: of the clips.
+    """
+    persons = [person_of(name) for name in names]
+    counts = Counter(persons)
+    weights = np.array([counts[person] ** -0.5 for person in persons])
+    probabilities: NDArray[np.float64] = weights / weights.sum()
+    return probabilities
 
 
 def person_of(name: str) -> str:

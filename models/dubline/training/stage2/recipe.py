@@ -28,8 +28,6 @@ class Recipe:
     """Windows per step of speech without frames, if there is any."""
     warm_up: int = 2000
     """First steps, which learn from speech without frames only."""
-    extractor_only: bool = False
-    """Train the articulation extractor alone (`ExtractorLoss`), without a warm-up and without the denoiser."""
     minutes: float = math.inf
     """Time limit, without encoding."""
     steps: int | None = None

@@ -6,23 +6,22 @@ loss alone teaches it poorly: the denoiser can learn lips from noise, source and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+
+from dubline.training.stage2.auxiliary_head import AuxiliaryHead
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import torch
+    from torch import Tensor
 
-LEARNING_RATE: Final = 1e-3
-#: Factor on the loss, whose value is about .5 where a denoising loss is about 1.
-WEIGHT: Final = 1.0
 #: Smallest standard deviation of a window's gap, in the units of the readings (cm), by which its errors are divided.
 LEAST_SPREAD_CM: Final = 0.1
 
 
-class SpokenGapHead:
-    """Linear head that is trained beside the network, with an optimiser of its own.
+class SpokenGapHead(AuxiliaryHead):
+    """Reads the lip gap of a frame.
 
     Args:
         width: of the articulation extractor's output.
@@ -30,33 +29,20 @@ class SpokenGapHead:
     """
 
     def __init__(self, width: int, device: torch.device) -> None:
-        self.head = nn.Linear(width, 1).to(device)
-        self.optimiser = torch.optim.AdamW(self.head.parameters(), LEARNING_RATE)
+        super().__init__(width, 1, device)
 
     def loss(self, articulation: Tensor, gap: Tensor) -> Tensor:
         """Compute the error of the gap, both sides centred per window; `step` follows its gradient.
+
+        Errors are in standard deviations of the window. Below one they are squared, above it they count linearly:
+        windows whose sound does not fit the lips have the largest ones.
 
         Args:
             articulation: (B, P + T, W), of a window and the previous frames, which are left out.
             gap: (B, T), relative to the source's, in cm.
         """
-        self.optimiser.zero_grad(set_to_none=True)
         read = self.head(articulation[:, -gap.shape[1] :]).float()[..., 0]
         spread = gap.std(1, keepdim=True).clamp_min(LEAST_SPREAD_CM)
-        error = (read - read.mean(1, keepdim=True) - gap + gap.mean(1, keepdim=True)) / spread
-        loss: Tensor = WEIGHT * error.square().mean()
+        wanted = gap - gap.mean(1, keepdim=True)
+        loss: Tensor = 2 * F.smooth_l1_loss((read - read.mean(1, keepdim=True)) / spread, wanted / spread)
         return loss
-
-    def step(self) -> None:
-        """Update the head by its gradient."""
-        nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
-        self.optimiser.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all state for resuming."""
-        return {"head": self.head.state_dict(), "optimiser": self.optimiser.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a `state_dict`."""
-        self.head.load_state_dict(state["head"])
-        self.optimiser.load_state_dict(state["optimiser"])

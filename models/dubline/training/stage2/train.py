@@ -24,7 +24,6 @@ from dubline.training.session import Session, training_device
 from dubline.training.stage2.articulation import ArticulationHead
 from dubline.training.stage2.denoising_loss import lips_of, loss_of
 from dubline.training.stage2.encoded_clips import encode_corpus, fingerprint, fit_statistics
-from dubline.training.stage2.extractor_loss import ExtractorLoss
 from dubline.training.stage2.latent_alignment import align_latents
 from dubline.training.stage2.lip_check import LipCheck
 from dubline.training.stage2.spoken_gap_head import SpokenGapHead
@@ -66,8 +65,6 @@ class Run:
     batches: Iterator[Batch]
     checks: Mapping[str, LipCheck]
     """Validation sets of the lips, by the name of their figure."""
-    extractor_loss: ExtractorLoss | None
-    """Replaces the denoising loss if the articulation extractor is trained alone."""
 
     @property
     def diffusion(self) -> Diffusion:
@@ -87,7 +84,7 @@ class Run:
     @property
     def warm_up(self) -> int:
         """First steps, without windows of motion."""
-        return self.recipe.warm_up if self.articulation_head and not self.extractor_loss else 0
+        return self.recipe.warm_up if self.articulation_head else 0
 
 
 def train(  # noqa: PLR0913 - independent inputs
@@ -202,13 +199,12 @@ def prepare(  # noqa: PLR0913, PLR0917 - independent inputs
     checks = {name: LipCheck(clips, windows, lips[:, -1]) for name, clips in checked.items() if clips}
     workers = DRAWING_PROCESSES if training_device().type == "cuda" else 0
     batches = windows.stream(recipe.batch, int(recipe.batch * recipe.rollouts), workers)
-    alone = ExtractorLoss(diffusion.articulation_extractor, gap_head, lips[:, -1]) if recipe.extractor_only else None
-    return Run(recipe, session, articulation_head, gap_head, lips, batches, checks, alone)
+    return Run(recipe, session, articulation_head, gap_head, lips, batches, checks)
 
 
 def step(run: Run) -> None:
     """Improve the network by a batch of windows and of speech without frames; validate at intervals."""
-    session, device = run.session, run.device
+    session, device, learning_rate = run.session, run.device, run.session.learning_rate
     loss, figures = torch.zeros((), device=device), {}
     if session.steps >= run.warm_up:
         loss = loss + _window_loss(run)
@@ -219,9 +215,9 @@ def step(run: Run) -> None:
             )
         loss, figures = loss + articulation, {"articulation": articulation.detach()}
     session.step(loss, **figures)
-    run.gap_head.step()
+    run.gap_head.step(learning_rate)
     if run.articulation_head:
-        run.articulation_head.step()
+        run.articulation_head.step(learning_rate)
     if session.steps == run.warm_up:
         session.restart_warm_up()
     if session.steps % CHECK_EVERY_STEPS == 0:
@@ -230,9 +226,6 @@ def step(run: Run) -> None:
 
 def _window_loss(run: Run) -> Tensor:
     batch = run.session.fetch(partial(next, run.batches)).to(run.device)
-    if run.extractor_loss:
-        with training_autocast(run.device):
-            return run.extractor_loss(batch)
     rollout = run.average if run.session.steps >= run.warm_up + ROLLOUT_AFTER_STEPS else None
     with training_autocast(run.device), sdpa_kernel(_attention(run.device)):
         return loss_of(run.diffusion, run.lips, batch, gap_head=run.gap_head, draws=run.recipe.draws, rollout=rollout)

@@ -1,0 +1,1 @@
+"""Training of the articulation extractor alone, from released weights."""
