@@ -86,14 +86,14 @@ def _address(scope: Scope) -> str:
     return str(client[0]) if client else ""
 
 
-def _caller(request: Request) -> Caller:
+def _caller(request: Request, _: Annotated[object, Depends(_bearer)]) -> Caller:
     caller = getattr(request.state, "caller", None)
     if not isinstance(caller, Caller):
         raise UnauthorizedError
     return caller
 
 
-def _tenant(caller: Annotated[Caller, Depends(_caller)], _: Annotated[object, Depends(_bearer)]) -> str:
+def _tenant(caller: Annotated[Caller, Depends(_caller)]) -> str:
     return caller.tenant
 
 
@@ -107,6 +107,8 @@ def _limits(request: Request, _: Annotated[Caller, Depends(_caller)]) -> TenantL
     return limits
 
 
+Authenticated = Annotated[Caller, Depends(_caller)]
+"""The caller: tenant, actor and scopes."""
 Tenant = Annotated[str, Depends(_tenant)]
 Actor = Annotated[str, Depends(_actor)]
 """The key that a request was authenticated with, as written in audit entries; not the secret itself."""

@@ -7,11 +7,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Response
 
 from dubline.api import deletion
-from dubline.api.auth import Actor, Tenant
+from dubline.api.auth import Actor, Authenticated, Tenant
 from dubline.api.bodies import BodyRoute
 from dubline.api.openapi import problems
 from dubline.api.schemas.keys import KeyAnswer, KeyCreated, KeyList, KeyRequest, RotationRequest
 from dubline.api.services import ServicesDep
+from dubline.orchestration.domain.keys import TENANT_SCOPES
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=BodyRoute)
 
@@ -32,11 +33,10 @@ def list_keys(tenant: Tenant, services: ServicesDep) -> KeyList:
 
 
 @router.post("/{key_id}/rotate", status_code=201, summary="Rotate an API key", responses=problems(404))
-def rotate_key(
-    key_id: KeyId, request: RotationRequest, tenant: Tenant, actor: Actor, services: ServicesDep
-) -> KeyCreated:
+def rotate_key(key_id: KeyId, request: RotationRequest, caller: Authenticated, services: ServicesDep) -> KeyCreated:
     """Create a key with the scopes and the expiry of another one. Both are valid for `overlap_s` seconds."""
-    return KeyCreated.to(services.store.keys.rotate(tenant, key_id, request.overlap_s, actor))
+    may_give = TENANT_SCOPES | caller.scopes
+    return KeyCreated.to(services.store.keys.rotate(caller.tenant, key_id, request.overlap_s, caller.actor, may_give))
 
 
 @router.delete("/{key_id}", summary="Revoke an API key", **deletion.route(404))

@@ -43,6 +43,20 @@ def test_an_admin_creates_rotates_and_revokes_keys(services: Services, admin: Te
     assert rotated["id"] not in [key["id"] for key in listed]
 
 
+def test_only_a_key_with_the_scope_scaling_rotates_one_that_has_it(
+    services: Services, admin: TestClient, anonymous: TestClient
+) -> None:
+    keys = services.store.keys
+    scaling = keys.issue("acme", {Scope.SCALING})
+    tenants = bearer(keys.issue("acme", {Scope.ADMIN}).secret)
+    path = f"/v1/keys/{scaling.key.id}/rotate"
+    refused = anonymous.post(path, json={}, headers=tenants)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert "operator" in refused.json()["detail"]
+    assert admin.post(path, json={}).status_code == 201
+    assert anonymous.delete(f"/v1/keys/{scaling.key.id}", headers=tenants).status_code == 204
+
+
 def test_the_audit_log_names_the_key_that_did_it(admin: TestClient, stranger: TestClient) -> None:
     created = admin.post("/v1/keys", json={}).json()
     first = admin.get("/v1/audit", params={"limit": 2}).json()

@@ -21,6 +21,8 @@ class Scope(StrEnum):
     """The work of all tenants together. Only an operator creates such keys."""
 
 
+#: Scopes that a tenant gives to its own keys.
+TENANT_SCOPES: Final = frozenset(Scope) - {Scope.SCALING}
 #: Scopes of a key for which none are given.
 DEFAULT_SCOPES: Final = frozenset({Scope.SUBMIT, Scope.READ, Scope.DELETE})
 #: Longest life that can be given to a key.

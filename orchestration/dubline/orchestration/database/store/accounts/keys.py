@@ -14,7 +14,7 @@ from sqlalchemy import text
 from dubline.orchestration.database.store.accounts import audit, limits
 from dubline.orchestration.database.store.transaction import OneStatement, transaction
 from dubline.orchestration.domain.audit import OPERATOR_ACTOR, AuditAction, AuditSubject
-from dubline.orchestration.domain.errors import InvalidRequestError, NotFoundError
+from dubline.orchestration.domain.errors import ForbiddenError, InvalidRequestError, NotFoundError
 from dubline.orchestration.domain.keys import DEFAULT_SCOPES, OVERLAP_S, ApiKey, NewKey, Scope
 from dubline.orchestration.domain.quotas import TenantLimits
 
@@ -144,7 +144,14 @@ class Keys:
             session.execute(_DELETE, {"tenant": tenant, "id": key.id})
             return _record(session, actor, AuditAction.REVOKE_KEY, key)
 
-    def rotate(self, tenant: str, key_id: str, overlap_s: float = OVERLAP_S, actor: str = OPERATOR_ACTOR) -> NewKey:
+    def rotate(
+        self,
+        tenant: str,
+        key_id: str,
+        overlap_s: float = OVERLAP_S,
+        actor: str = OPERATOR_ACTOR,
+        may_give: Collection[Scope] = frozenset(Scope),
+    ) -> NewKey:
         """Create a key with the scopes and the date of expiry of another one, which then expires.
 
         Args:
@@ -152,13 +159,19 @@ class Keys:
             key_id: the key to be replaced.
             overlap_s: seconds for which both keys are valid.
             actor: for the audit entry.
+            may_give: scopes that the actor may give to keys.
 
         Raises:
             NotFoundError: the tenant has no such key.
+            ForbiddenError: the key has a scope that the actor must not give.
         """
         with transaction(self._engine) as session:
             row = _lock(session, tenant, key_id)
             old = _key_of(row)
+            if excess := sorted(old.scopes - frozenset(may_give)):
+                raise ForbiddenError(
+                    f"Only an operator gives the scope {excess[0].value!r}. Ask one to rotate the key."
+                )
             new = _insert(session, tenant, old.scopes, row.life_s)
             session.execute(_SHORTEN, {"tenant": tenant, "id": old.id, "overlap_s": overlap_s})
             _record(session, actor, AuditAction.ROTATE_KEY, old, replaced_by=new.key.id)
