@@ -4,6 +4,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 from tests.integration.orchestration.rows import change, column, pass_time, pending_deletion
 from tests.integration.waiting import wait_until
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.leases import Lease
 
 HOUR_S = 3600
+BLOCKED = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
 def finished(store: Store) -> Lease:
@@ -246,12 +248,11 @@ def test_a_job_and_the_inputs_of_its_batch_are_deleted_without_deadlock(
     pass_time(store, HOUR_S + 1)
     find = upload_life.review
     deletion: list[Future[Any]] = []
-    blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
     def find_during_deletion(*given: Any) -> list[tuple[UUID, str]]:
         if not deletion:
             deletion.append(pool.submit(store.deletions.job, "acme", lease.job_id, "key:1"))
-            wait_until(lambda: column(store, blocked) != [0])
+            wait_until(lambda: column(store, BLOCKED) != [0])
         return find(*given)
 
     monkeypatch.setattr(upload_life, "review", find_during_deletion)
@@ -259,6 +260,49 @@ def test_a_job_and_the_inputs_of_its_batch_are_deleted_without_deadlock(
         assert store.deletions.expire() == 2
         assert deletion[0].result()
     assert store.batches.get("acme", batch.id).row_count == 0
+
+
+def test_a_period_that_is_set_while_a_job_finishes_applies_to_its_video(store: Store, factory: JobFactory) -> None:
+    batch, _ = store.batches.insert("acme", [factory.new()], None, "hash")
+    lease = store.leases.claim("worker-1", 10)
+    assert lease is not None
+    with ThreadPoolExecutor(2) as pool:
+        with store._engine.begin() as other:
+            # The statement that finishes the job has computed the date when it waits for the batch.
+            other.execute(text("SELECT FROM batches WHERE id = :id FOR UPDATE"), {"id": batch.id})
+            finishing = pool.submit(store.leases.finish, lease, 1, 1.0)
+            wait_until(lambda: column(store, BLOCKED) != [0])
+            setting = pool.submit(store.tenants.set_retention, "acme", Retention(results_s=HOUR_S))
+            wait_until(lambda: setting.done() or column(store, BLOCKED)[0] > 1)
+        finishing.result()
+        setting.result()
+    pass_time(store, HOUR_S + 1)
+    assert store.deletions.expire() == 1
+
+
+def test_a_period_that_is_set_while_uploads_are_reviewed_applies_to_them(
+    store: Store, factory: JobFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory.job()
+    finished(store)
+    pass_time(store, UNUSED_S + 1)
+    find = upload_life.review
+    settings: list[Future[None]] = []
+
+    def find_then_set(*given: Any) -> list[tuple[UUID, str]]:
+        found = find(*given)
+        if not settings:
+            retention = Retention(inputs_s=UNUSED_S + HOUR_S)
+            settings.append(pool.submit(store.tenants.set_retention, "acme", retention))
+            wait_until(lambda: settings[0].done() or column(store, BLOCKED) != [0])
+        return found
+
+    monkeypatch.setattr(upload_life, "review", find_then_set)
+    with ThreadPoolExecutor(1) as pool:
+        assert store.deletions.expire() == 0
+        settings[0].result()
+    pass_time(store, HOUR_S)
+    assert store.deletions.expire() == 2
 
 
 def test_inputs_of_two_batches_are_deleted_without_deadlock_with_a_new_batch(
@@ -272,14 +316,13 @@ def test_inputs_of_two_batches_are_deleted_without_deadlock_with_a_new_batch(
     pass_time(store, HOUR_S + 1)
     find = upload_life.review
     accepted: list[Future[Any]] = []
-    blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
     def find_then_accept(*given: Any) -> list[tuple[UUID, str]]:
         found = find(*given)
         if not accepted:
             rows = [factory.new(portrait=low), factory.new(portrait=high)]
             accepted.append(pool.submit(store.batches.insert, "acme", rows, None, "hash"))
-            wait_until(lambda: column(store, blocked) != [0])
+            wait_until(lambda: column(store, BLOCKED) != [0])
         return found
 
     monkeypatch.setattr(upload_life, "review", find_then_accept)

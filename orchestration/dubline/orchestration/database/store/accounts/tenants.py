@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 #: Rows that are updated in one transaction.
 PAGE: Final = 10_000
 
-_SET_RETENTION: Final = text(
-    "UPDATE tenants SET inputs_s = :inputs_s, results_s = :results_s WHERE name = :tenant RETURNING name"
-)
+#: Waits for transactions that have computed dates with the former periods.
+_LOCK_PERIODS: Final = text("SELECT name FROM tenants WHERE name = :tenant FOR UPDATE")
+_SET_RETENTION: Final = text("UPDATE tenants SET inputs_s = :inputs_s, results_s = :results_s WHERE name = :tenant")
 #: A review before the end of an upload's life moves to that end, so a longer period changes no upload here.
 _REVIEW_UPLOADS_EARLIER: Final = text("""
 WITH other AS (
@@ -67,8 +67,9 @@ class Tenants:
         """
         values = {"tenant": tenant, "inputs_s": retention.inputs_s, "results_s": retention.results_s}
         with transaction(self._engine) as session:
-            if session.scalar(_SET_RETENTION, values) is None:
+            if session.scalar(_LOCK_PERIODS, {"tenant": tenant}) is None:
                 raise NotFoundError(f"There is no tenant {tenant!r}.")
+            session.execute(_SET_RETENTION, values)
             detail = {"inputs_s": retention.inputs_s, "results_s": retention.results_s}
             audit.record(session, tenant, actor, AuditAction.SET_RETENTION, AuditSubject.TENANT, tenant, detail)
         for statement in (_REVIEW_UPLOADS_EARLIER, _UPDATE_RESULTS_EXPIRY):

@@ -26,9 +26,11 @@ _FINALIZE: Final = f", finalized AS (SELECT {RETURNED.replace('jobs.', '')} FROM
 _NOTIFY: Final = """, notified AS (
     INSERT INTO outbox (task, count) SELECT 'render', count(*) FROM updated HAVING count(*) > 0
 )"""
+#: Locked until the end of the statement, so that `Tenants.set_retention` finds the job with its date.
 _RESULT_RETENTION_S: Final = """
 SELECT LEAST(tenants.results_s, batches.results_s)
 FROM tenants LEFT JOIN batches ON batches.id = jobs.batch_id WHERE tenants.name = jobs.tenant
+FOR KEY SHARE OF tenants
 """
 _ATTEMPT_ERROR: Final = "cause = %(cause)s, error_code = %(code)s, error_detail = %(detail)s"
 

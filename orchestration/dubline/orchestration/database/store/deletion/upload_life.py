@@ -33,6 +33,10 @@ SELECT id, tenant, review_at FROM uploads
 WHERE review_at < now() AND (review_at, id) > (CAST(:review_at AS timestamptz), CAST(:id AS uuid))
 ORDER BY review_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
+#: Until the end of the transaction, so that `Tenants.set_retention` finds the uploads with their dates.
+_LOCK_PERIODS: Final = text("""
+SELECT FROM tenants WHERE name IN (SELECT tenant FROM uploads WHERE id = ANY(:ids)) ORDER BY name FOR KEY SHARE
+""")
 #: The batches that name an upload: one entry of an index for each, since very many jobs may name it. For BETWEEN see
 #: `removal`.
 _BATCHES_THAT_NAME: Final = """
@@ -114,6 +118,7 @@ def review(session: Session, ids: Collection[UUID]) -> list[tuple[UUID, str]]:
     The caller has locked the uploads in an earlier statement, so that this one sees every accepted job.
     """
     unused = removal.unused(session, ids)
+    session.execute(_LOCK_PERIODS, {"ids": list(ids)})
     rows = session.execute(_SELECT_ENDS, {"ids": list(ids)}).all()
     kept = [row for row in rows if not row.ended or row.id not in unused]
     session.execute(_SET_REVIEW, {"ids": [row.id for row in kept], "dates": [row.ends_at for row in kept]})
