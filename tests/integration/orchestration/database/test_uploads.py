@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 from tests.integration.orchestration.conftest import PORTRAIT, JobFactory, speech_facts
 
 from dubline.orchestration.domain.errors import LeaseLostError, NotFoundError
+from dubline.orchestration.domain.idempotency import Request
 from dubline.orchestration.domain.uploads import UploadKind, UploadState
 
 if TYPE_CHECKING:
@@ -20,6 +22,13 @@ def test_an_upload_is_pending_until_it_is_completed(store: Store, factory: JobFa
     assert store.uploads.claim("prober", 10) is None
     assert store.uploads.mark_probing("acme", upload.id).state is UploadState.PROBING
     assert store.uploads.waiting_count() == 1
+
+
+def test_a_row_that_is_not_valid_is_not_taken_for_a_repeated_request(store: Store) -> None:
+    # PostgreSQL shows the row, and so the key, in the error.
+    request = Request(key="uploads_idempotency_key", sha256="0" * 64)
+    with pytest.raises(IntegrityError, match="size_bytes"):
+        store.uploads.insert_once("acme", UploadKind.SPEECH, "audio/wav", 0, request)
 
 
 def test_completing_an_upload_again_changes_nothing(store: Store, factory: JobFactory) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from psycopg.errors import UniqueViolation
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -82,6 +83,9 @@ def _key_in_use(row: type[Any]) -> Iterator[None]:
         yield
     except IntegrityError as error:
         # Of two concurrent requests with the same key, the second waits until the first commits, and then fails.
-        if f"{row.__tablename__}_idempotency_key" in str(error.orig):
+        # The text of an error has values of the row, and other constraints have similar names.
+        cause = error.orig
+        name = cause.diag.constraint_name if isinstance(cause, UniqueViolation) else None
+        if name == f"{row.__tablename__}_idempotency_key":
             raise _InUseError from error
         raise
