@@ -29,7 +29,7 @@ CACHE_S: Final = 5.0
 RESCUED: Final = Counter("dubline_leases_rescued", "Expired leases that were taken from lost workers.", ["kind"])
 OVERDUE: Final = Counter("dubline_jobs_past_deadline", "Jobs that failed because their deadline passed.")
 RUNS: Final = Counter("dubline_maintenance_runs", "Runs of a periodic task in this process.", ["task", "result"])
-for _kind in ("job", "upload"):
+for _kind in ("job", "share", "upload"):
     RESCUED.labels(_kind)
 
 

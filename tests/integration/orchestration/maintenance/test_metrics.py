@@ -120,6 +120,7 @@ def test_the_port_publishes_metrics_until_the_block_ends() -> None:
     with metrics.published(settings):
         body = urlopen(f"http://127.0.0.1:{settings.port}/metrics", timeout=60).read().decode()
         assert "# TYPE dubline_leases_rescued_total counter" in body
+        assert all(f'dubline_leases_rescued_total{{kind="{kind}"}}' in body for kind in ("job", "share", "upload"))
         with structlog.testing.capture_logs() as logs, metrics.published(settings):
             pass
         assert [event["event"] for event in logs] == ["metrics_not_published"]
