@@ -47,4 +47,5 @@ def test_retry_delays_grow_up_to_a_limit() -> None:
 def test_retry_delays_follow_retry_after_up_to_a_limit() -> None:
     assert backoff.retry_delay_s(1, "7") == 7
     assert backoff.retry_delay_s(1, "100000") == 30
-    assert backoff.retry_delay_s(1, "Wed, 21 Oct 2026 07:28:00 GMT") <= 0.2
+    for other in ("Wed, 21 Oct 2026 07:28:00 GMT", "-1", "\N{SUPERSCRIPT TWO}", ""):
+        assert backoff.retry_delay_s(1, other) <= 0.2
