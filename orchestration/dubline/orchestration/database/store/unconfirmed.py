@@ -41,11 +41,12 @@ class UnconfirmedClaims:
         Raises:
             DatabaseUnavailableError: it is released by a later call.
         """
-        tokens = list(self._lost_at)
-        if not tokens:
+        lost = list(self._lost_at.items())
+        if not lost:
             return
         now = self._clock()
-        self._release(tokens)
-        for token in tokens:
-            if now - self._lost_at[token] > PENDING_S:
-                del self._lost_at[token]
+        self._release([token for token, _ in lost])
+        for token, lost_at in lost:
+            if now - lost_at > PENDING_S:
+                # Another thread may have done the same.
+                self._lost_at.pop(token, None)
