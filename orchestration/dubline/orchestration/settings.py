@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 import structlog
@@ -18,6 +18,9 @@ from dubline.orchestration.domain.object_keys import OWN_FOLDERS
 from dubline.orchestration.domain.quotas import TenantLimits
 from dubline.orchestration.domain.uploads import UNUSED_S
 from dubline.orchestration.scaling.pool import PoolSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Old environment variable -> new one. An old one is still read where the new one is not set; it is logged, and will
 #: be ignored from the next release on.
@@ -32,6 +35,9 @@ RENAMED: Final = {
     "DUBLINE_WORKER_PRESET": "DUBLINE_WORKER_PRESETS",
     "DUBLINE_WORKER_PULSE_FILE": "DUBLINE_WORKER_LIVENESS_FILE",
 }
+
+#: As SQLAlchemy reads them.
+_USER_AND_PASSWORD: Final = re.compile(r"^[^:/]*(:[^@]*)?@")
 
 _log = structlog.get_logger(__name__)
 
@@ -92,31 +98,57 @@ def validation_messages(error: ValidationError) -> list[str]:
     return messages
 
 
-def _server_url(schemes: tuple[str, ...], right: str) -> AfterValidator:
-    """Return a validator of URLs that have one of the schemes, and a port that is a number if there is one."""
+def _of_database(url: str) -> str:
+    """Return host and port as SQLAlchemy finds them: an `@` ends the password."""
+    return re.split("[/?]", _USER_AND_PASSWORD.sub("", url, count=1), maxsplit=1)[0]
 
-    def check(url: SecretStr) -> SecretStr:
-        scheme, _, rest = url.get_secret_value().partition("://")
-        try:
-            # What stands before the host may be a password with any characters.
-            usable = scheme in schemes and urlsplit(f"//{rest.rpartition('@')[2]}").port != 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError(f"The URL is not in the accepted form. Use {right}.")
-        return url
 
-    return AfterValidator(check)
+def _of_valkey(url: str) -> str:
+    """Return host and port as the clients of valkey find them: a `/`, `?` or `#` ends what stands before the path."""
+    return urlsplit(f"//{url}").netloc.rpartition("@")[2]
+
+
+def _checked(url: SecretStr, schemes: tuple[str, ...], server_of: Callable[[str], str], right: str) -> SecretStr:
+    """Return a URL that its client can read.
+
+    Args:
+        url: the URL.
+        schemes: one of them stands before `://`.
+        server_of: returns host and port of what stands behind.
+        right: what to use instead.
+
+    Raises:
+        ValueError: of a sentence without the URL.
+    """
+    scheme, _, rest = url.get_secret_value().partition("://")
+    try:
+        server = server_of(rest)
+        usable = scheme in schemes and "@" not in server and urlsplit(f"//{server}").port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        # A client would show a part of the password as the name or the port of a server.
+        raise ValueError(
+            "The URL is not in the accepted form, in which special characters of a password are written as in %40. "
+            f"Use {right}."
+        )
+    return url
+
+
+def _database_url(url: SecretStr) -> SecretStr:
+    right = "postgresql+psycopg://user:password@host:port/name"
+    return _checked(url, ("postgresql+psycopg", "postgresql"), _of_database, right)
+
+
+def _valkey_url(url: SecretStr) -> SecretStr:
+    return _checked(url, ("redis", "rediss"), _of_valkey, "redis://host:port/number")
 
 
 class DatabaseSettings(Settings):
     """The PostgreSQL database."""
 
     model_config = group("DATABASE")
-    url: Annotated[
-        SecretStr,
-        _server_url(("postgresql+psycopg", "postgresql"), "postgresql+psycopg://user:password@host:port/name"),
-    ]
+    url: Annotated[SecretStr, AfterValidator(_database_url)]
     """`postgresql+psycopg://user:password@host:port/name`."""
     pool_size: int = Field(default=10, ge=6)
     """Connections of one process."""
@@ -126,7 +158,7 @@ class BrokerSettings(Settings):
     """The Celery broker."""
 
     model_config = group("BROKER")
-    url: Annotated[SecretStr, _server_url(("redis", "rediss"), "redis://host:port/number")]
+    url: Annotated[SecretStr, AfterValidator(_valkey_url)]
     """`redis://host:port/number`."""
 
 
@@ -210,7 +242,7 @@ class ApiSettings(Settings):
     model_config = group("API")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    rates_url: SecretStr = SecretStr("")
+    rates_url: Annotated[SecretStr, AfterValidator(lambda url: url and _valkey_url(url))] = SecretStr("")
     """`redis://host:port/number` of the valkey that counts requests; empty: each process counts for itself."""
 
 

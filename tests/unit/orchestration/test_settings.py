@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import pytest
 import structlog
+from kombu.utils.url import parse_url
 from pydantic import SecretStr, ValidationError
+from sqlalchemy.engine import make_url
 
 from dubline.orchestration.settings import (
     RENAMED,
+    ApiSettings,
     BrokerSettings,
     BucketSettings,
     DatabaseSettings,
@@ -70,14 +73,45 @@ def test_a_url_of_another_database_is_refused_and_not_shown(url: str) -> None:
     assert "hunter2" not in message + str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["hunter2", "redis://:hunter2@host:port/0", "redis://:hunter2@[::1/0"])
-def test_a_url_of_no_broker_is_refused_and_not_shown(url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("hunter2", "redis://:hunter2@host:port/0", "redis://:hunter2@[::1/0"),
+        *(f"redis://:hunter2{mark}more@host:6379/0" for mark in "/?#["),
+    ],
+)
+@pytest.mark.parametrize("variable", ["DUBLINE_BROKER_URL", "DUBLINE_API_RATES_URL"])
+def test_a_url_of_no_broker_is_refused_and_not_shown(variable: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, url)
     with pytest.raises(ValidationError) as caught:
-        BrokerSettings(url=SecretStr(url))
+        (BrokerSettings if "BROKER" in variable else ApiSettings).read()
     (message,) = validation_messages(caught.value)
-    assert message.startswith("the environment variable DUBLINE_BROKER_URL is not usable: ")
+    assert message.startswith(f"the environment variable {variable} is not usable: ")
     assert message.endswith("Use redis://host:port/number.")
     assert "hunter2" not in message + str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("postgresql://host/x", "postgresql+psycopg://u:a:/?#[]%40b@host:5432/x", "postgresql://u@server:a@host/x"),
+        *("postgresql://u:a@[::1]:5432/x", "postgresql:///x?host=/run/a@b", "postgresql://host:5432/x?user=a@b"),
+    ],
+)
+def test_a_url_of_a_database_is_read_as_sqlalchemy_reads_it(url: str) -> None:
+    assert "@" not in (make_url(url).host or "")
+    assert DatabaseSettings(url=SecretStr(url)).url.get_secret_value() == url
+
+
+@pytest.mark.parametrize("url", ["redis://host:6379/0", "rediss://u:a:@%2Fb@host:6379/0", "redis://:a@[::1]:6379/0"])
+def test_a_url_of_a_broker_is_read_as_its_clients_read_it(url: str) -> None:
+    assert parse_url(url)["port"] == 6379
+    assert BrokerSettings(url=SecretStr(url)).url.get_secret_value() == url
+
+
+def test_a_count_of_requests_needs_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUBLINE_API_RATES_URL", "")
+    assert not ApiSettings.read().rates_url
 
 
 def test_settings_cannot_be_changed() -> None:
