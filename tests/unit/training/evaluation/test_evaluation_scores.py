@@ -39,6 +39,22 @@ def test_a_delay_of_three_frames_is_a_lag_of_three() -> None:
     assert best_lag(opening, opening) == 0
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 14, 15, 16, 30])
+def test_the_lag_of_a_short_opening_is_at_most_half_of_it(count: int) -> None:
+    opening = talking(count)
+    tally = LipTally()
+    tally.add(opening, reference(opening))
+    lag = best_lag(talking(count, seed=1), opening)
+    assert np.isnan(lag) or abs(lag) <= count // 2
+    assert count < 3 or best_lag(opening, opening) == 0
+
+
+def test_the_loudness_of_one_frame_is_smoothed_with_silence_on_both_sides() -> None:
+    tone = np.full(640, 0.3, np.float32)
+    assert loudness(tone, 1).tolist() == pytest.approx([0.1])
+    assert loudness(np.tile(tone, 2), 2).tolist() == pytest.approx([0.2, 0.2])
+
+
 def test_a_constant_opening_has_no_correlation_and_no_lag() -> None:
     still = np.full(200, 0.05)
     assert correlation(still, talking()) == 0

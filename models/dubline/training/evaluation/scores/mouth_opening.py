@@ -37,8 +37,16 @@ def correlation(a: Signal, b: Signal) -> float:
 
 
 def best_lag(a: Signal, b: Signal) -> float:
-    """Return the lag of `a` behind `b` in frames, at most `MAX_LAG_FRAMES`; NaN without a positive correlation."""
-    lags = range(-MAX_LAG_FRAMES, MAX_LAG_FRAMES + 1)
+    """Return the lag of `a` behind `b` in frames; NaN without a positive correlation.
+
+    It is at most `MAX_LAG_FRAMES`, and half of a shorter signal: any few values correlate at some lag.
+
+    Args:
+        a: (T,).
+        b: (T,).
+    """
+    most = min(MAX_LAG_FRAMES, len(a) // 2)
+    lags = range(-most, most + 1)
     spans = [(a[max(0, lag) : len(a) + min(0, lag)], b[max(0, -lag) : len(b) + min(0, -lag)]) for lag in lags]
     found = [correlation(*span) for span in spans]
     best = int(np.argmax(found))

@@ -91,7 +91,8 @@ def loudness(speech: NDArray[np.float32], count: int) -> NDArray[np.float64]:
     step = SAMPLE_RATE_HZ // FPS
     padded = np.pad(speech, (0, count * step))[: count * step]
     rms = np.sqrt((padded.reshape(count, step).astype(np.float64) ** 2).mean(1))
-    return np.convolve(rms, np.ones(3) / 3, mode="same")[:count]
+    # Not of mode "same": its length is at least that of the window.
+    return np.convolve(rms, np.ones(3) / 3)[1 : count + 1]
 
 
 def runs(flags: NDArray[np.bool_]) -> list[range]:
