@@ -55,7 +55,7 @@ class Material:
     dense: list[Path] = field(default_factory=list)
     """Files of frame pairs with exact flow."""
     excluded: int = 0
-    """Number of held-out clips that were excluded because their voice or a sentence occurs in training."""
+    """Number of held-out clips that were excluded because their person, voice or a sentence occurs in training."""
 
 
 def spread(paths: list[Path], limit: int | None) -> list[Path]:
@@ -114,7 +114,9 @@ class Study:
         out.mkdir(parents=True, exist_ok=True)
         self.notes: list[str] = []
         if material.excluded:
-            self.notes.append(f"{material.excluded} held-out clips share a voice or a sentence with training: left out")
+            self.notes.append(
+                f"{material.excluded} held-out clips share a person, a voice or a sentence with training: left out"
+            )
         self.sheet = ContactSheet()
         self.landmarks = LandmarkClient(out, console)
         self.generator = Generator(networks, out, self.landmarks, self.sheet)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def clip(path: Path, split: str, voice: str, text: str, kind: str = "speech") -> None:
+def clip(path: Path, split: str, voice: str, text: str, kind: str = "speech", **more: str) -> None:
     folder, name = path.parent, path.name
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.mp4").touch()
-    meta = {"kind": kind, "split": split, "voice": voice, "text": text}
+    meta = {"kind": kind, "split": split, "voice": voice, "text": text, **more}
     np.savez(folder / f"{name}.npz", meta=json.dumps(meta))
 
 
@@ -41,6 +41,22 @@ def test_footage_without_voice_and_text_is_held_out_by_person(tmp_path: Path) ->
     for name, split in (("0", "train"), ("1", "heldout")):
         clip(tmp_path / name, split, "", "")
     assert [path.stem for path in unseen_clips(tmp_path)[0]] == ["1"]
+
+
+def test_a_person_of_another_training_folder_is_excluded(tmp_path: Path) -> None:
+    clips, more = tmp_path / "clips", tmp_path / "more"
+    clip(more / "0", "train", "", "", person="anna")
+    clip(clips / "1", "heldout", "", "", person="anna")
+    clip(clips / "2", "heldout", "", "", person="ben")
+    clip(clips / "3", "heldout", "", "", kind="silent", person="anna")
+    assert unseen_clips(clips, [more]) == ([clips / "2.mp4"], 2)
+
+
+def test_each_training_folder_must_have_training_clips(tmp_path: Path) -> None:
+    for name, split in (("0", "train"), ("1", "heldout")):
+        clip(tmp_path / "clips" / name, split, "", "")
+    with pytest.raises(FileNotFoundError, match=r"no training clips .*mispelt"):
+        unseen_clips(tmp_path / "clips", [tmp_path / "clips", tmp_path / "mispelt"])
 
 
 def test_a_folder_without_unseen_clips_is_an_error(tmp_path: Path) -> None:
