@@ -162,6 +162,7 @@ class BrokerSettings(Settings):
     """`redis://host:port/number`."""
 
 
+_BUCKET: Final = re.compile(r"[A-Za-z0-9._-]{1,255}|arn:\S+")
 _FOLDER: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -180,6 +181,14 @@ class BucketSettings(Settings):
     access_key: SecretStr = SecretStr("")
     """Empty: the default credentials of the environment (AWS_* variables, instance role)."""
     secret_key: SecretStr = SecretStr("")
+
+    @field_validator("name")
+    @classmethod
+    def _bucket(cls, name: str) -> str:
+        # As its client reads it: others are an error of each call, which is repeated as one of the server.
+        if not _BUCKET.fullmatch(name):
+            raise ValueError("This is no name of a bucket. Use 3 to 63 lower-case letters, digits, '-' and '.'.")
+        return name
 
     @field_validator("prefix")
     @classmethod
@@ -209,10 +218,10 @@ class LimitSettings(Settings):
     """Size of a request body; 10,000 rows take about 3 MB."""
     require_consent: bool = False
     """Whether a portrait is refused without a statement of consent."""
-    unused_upload_s: int = Field(default=UNUSED_S, ge=3600)
+    unused_upload_s: int = Field(default=UNUSED_S, ge=3600, le=10 * 365 * 86_400)
     """Time for which an upload is kept while no job names it."""
-    put_url_s: int = Field(default=3600, gt=0)
-    """Lifetime of the presigned URL of an upload."""
+    put_url_s: int = Field(default=3600, gt=0, le=7 * 86_400)
+    """Lifetime of the presigned URL of an upload; S3 refuses URLs of more than seven days."""
     result_url_s: int = Field(default=3600, gt=0, le=3600)
     """Lifetime of the presigned URL of a result."""
     requests_per_s: float = Field(default=100, gt=0)

@@ -53,6 +53,27 @@ def test_a_number_that_is_not_finite_is_refused(
     assert any(message.startswith(told) for message in validation_messages(refused.value))
 
 
+@pytest.mark.parametrize("name", ["", "my bucket", "bucket/folder"])
+def test_a_name_that_is_no_bucket_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        BucketSettings(name=name)
+    (message,) = validation_messages(refused.value)
+    assert message.startswith(
+        "the environment variable DUBLINE_BUCKET_NAME is not usable: This is no name of a bucket."
+    )
+
+
+@pytest.mark.parametrize("name", ["dubline", "My_old.Bucket", "arn:aws:s3:eu-west-1:123456789012:accesspoint/dubline"])
+def test_a_name_that_the_client_of_s3_accepts_is_kept(name: str) -> None:
+    assert BucketSettings(name=name).name == name
+
+
+@pytest.mark.parametrize("limit", [{"put_url_s": 604_801}, {"unused_upload_s": 2**31}])
+def test_a_time_that_s3_or_the_database_cannot_keep_is_refused(limit: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        LimitSettings.model_validate(limit)
+
+
 def test_a_missing_variable_is_named_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DUBLINE_BROKER_URL", raising=False)
     with pytest.raises(ValidationError) as refused:
