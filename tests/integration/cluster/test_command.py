@@ -81,6 +81,9 @@ def test_it_waits_for_the_lock_and_ends_while_a_call_hangs(
             assert len(double.calls) == before
         wait_until(lambda: double.objects.scale(name)["spec"].get("replicas") == 1, WITHIN_S)
         assert store.events.after(Cursor(), {EventKind.POOL_DECIDED})
+        # It makes all passes until it stops: the next one depends on this one.
+        with store.lock(LOCK) as acquired:
+            assert not acquired
         hangs = Fault("get", "deployments", times=99, hold=double.never)
         double.faults.append(hangs)
         wait_until(lambda: hangs.times < 99, WITHIN_S)

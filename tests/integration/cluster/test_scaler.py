@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.integration.cluster.double.controller import Controller
 from tests.integration.cluster.double.server import Fault
 from tests.integration.orchestration.conftest import JobFactory
@@ -17,9 +19,12 @@ from dubline.orchestration.cluster import costs
 from dubline.orchestration.cluster.objects import DELETION_COST
 from dubline.orchestration.cluster.rights import RIGHTS
 from dubline.orchestration.cluster.scaler import Scaler
+from dubline.orchestration.commands.scale import LOCK
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
 from dubline.orchestration.domain.events import Cursor, EventKind
+from dubline.orchestration.maintenance.scheduler import PeriodicTask
+from dubline.orchestration.maintenance.task_lock import TaskLock
 from dubline.orchestration.scaling.pool import PoolSettings
 from dubline.orchestration.settings import DatabaseSettings
 
@@ -292,6 +297,45 @@ def test_a_quota_is_recognised_and_not_asked_again_at_once(
     assert events(store)[1]["troubles"] == {"FailedCreate": 2}
     now[0] += 60
     assert scaler.run()[0].workers == 3
+
+
+def test_two_scalers_with_one_lock_make_one_series_of_passes(
+    store: Store,
+    database: DatabaseSettings,
+    cluster: Cluster,
+    double: Double,
+    deploy: Callable[..., str],
+    factory: JobFactory,
+) -> None:
+    now = [0.0]
+    name, controller = deploy(), Controller(double.objects)
+    controller.quota = 1
+    for _ in range(3):
+        factory.job()
+    counts = []
+    with Store.connect(database) as other, ExitStack() as stack:
+        locks = []
+        for one in (store, other):
+            scaler = Scaler(one, cluster, [pool(name)], clock=lambda: now[0])
+            repeated = PeriodicTask(name="scale", lock=LOCK, period_s=1, run=scaler.run, memory=scaler.memory)
+            locks.append(stack.enter_context(TaskLock(one, repeated)))
+        for number in range(8):
+            locks[number % 2].run()
+            counts.append(replicas(double, name))
+            controller.step()
+            now[0] += 7
+    # A scaler that does not know of the pause would request three again.
+    assert counts == [3, 3, 1, 1, 1, 1, 1, 1]
+
+
+def test_a_scaler_that_loses_the_lock_publishes_no_old_numbers(
+    store: Store, cluster: Cluster, deploy: Callable[..., str]
+) -> None:
+    scaler = Scaler(store, cluster, [pool(deploy(), name="lost")])
+    with scaler.memory():
+        scaler.run()
+        assert REGISTRY.get_sample_value("dubline_scaling_wanted_workers", {"pool": "lost"}) == 0
+    assert REGISTRY.get_sample_value("dubline_scaling_wanted_workers", {"pool": "lost"}) is None
 
 
 @pytest.mark.parametrize(("waiting", "workers"), [("ImagePullBackOff", 0), ("ContainerCreating", 1)])

@@ -6,6 +6,7 @@ that pool is not.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -24,7 +25,7 @@ from dubline.orchestration.scaling.decision import Decision, decide
 from dubline.orchestration.scaling.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from dubline.orchestration.cluster.api import Cluster
     from dubline.orchestration.cluster.objects import Deployment, Pod
@@ -90,6 +91,20 @@ class Scaler:
         self._memories = {pool.name: _Memory() for pool in pools}
         self._dry_run = dry_run
         self._resume_at_s = float("-inf")
+
+    @contextmanager
+    def memory(self) -> Iterator[None]:
+        """Begin without a memory of earlier passes, since which another process may have made some.
+
+        At the end the gauges are removed, because that process publishes its own.
+        """
+        self._memories = {pool: _Memory() for pool in self._policies}
+        self._resume_at_s = float("-inf")
+        try:
+            yield
+        finally:
+            for pool in self._policies:
+                metrics.hide(pool)
 
     def run(self) -> list[Pass]:
         """Make one pass over all pools.

@@ -19,7 +19,8 @@ from dubline.orchestration.settings import DatabaseSettings, MetricsSettings, Sc
 if TYPE_CHECKING:
     from argparse import Namespace
 
-#: Its advisory lock: only one loop makes passes. Numbers below it are those of the maintenance tasks.
+#: Its advisory lock: only one loop makes passes, because each depends on the one before. Numbers below it are those of
+#: the maintenance tasks.
 LOCK: Final = LOCKS + 0x40
 #: Numbers from which a dry run takes one at random, because it changes nothing and must not keep others from it.
 DRY_RUN_LOCKS: Final = LOCKS + 0x100
@@ -50,6 +51,7 @@ def scale(arguments: Namespace) -> int:
             lock=DRY_RUN_LOCKS + secrets.randbelow(2**20) if arguments.dry_run else LOCK,
             period_s=settings.period_s,
             run=scaler.run,
+            memory=scaler.memory,
         )
         with metrics.published(published), scheduler.running(store, (task,), settings.liveness_path):
             signal.sigwait(_STOP_SIGNALS)

@@ -1,8 +1,8 @@
 """The scheduler of the maintenance process: runs each periodic task in a thread of its own.
 
-Several maintenance processes may run. Each task has an advisory lock in the database, and a run happens only in the
-process that holds the lock. No state is kept between runs, so a process may be killed at any time and another one
-takes over.
+Several processes may run. Each task has an advisory lock in the database, and a run happens only in the process that
+holds the lock. A process may be killed at any time, and another one takes over. Between the runs of most tasks nothing
+is kept, so the processes make them in turns. The process that runs a task with a memory makes all of its runs.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import structlog
 
 from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.maintenance.metrics import RUNS, begin_counts
+from dubline.orchestration.maintenance.task_lock import TaskLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from dubline.orchestration.database.store import Store
@@ -50,6 +52,9 @@ class PeriodicTask:
     """Whether a run would do anything; asked before each one without the lock. A run that is not due has succeeded."""
     run: Callable[[], object]
     """One run; idempotent, and safe to interrupt."""
+    memory: Callable[[], AbstractContextManager[object]] | None = None
+    """Entered when the process gets the lock, to begin without a memory of earlier runs, and left when it loses it. The
+    lock is then kept between runs. None: runs depend on no earlier ones, and the lock is released after each."""
 
 
 @contextmanager
@@ -81,18 +86,6 @@ def running(store: Store, tasks: Sequence[PeriodicTask], liveness: Path | None =
         _log.info("maintenance_stopped", hanging=[thread.name for thread in threads if thread.is_alive()])
 
 
-def run_exclusively(store: Store, task: PeriodicTask) -> bool:
-    """Run a task once, unless another process holds its lock.
-
-    Returns:
-        Whether it was run.
-    """
-    with store.lock(task.lock) as acquired:
-        if acquired:
-            task.run()
-        return acquired
-
-
 class Progress:
     """What each task is due to have finished; shared by their threads.
 
@@ -117,16 +110,18 @@ class Progress:
 def _loop(store: Store, task: PeriodicTask, stop: Event, progress: Progress) -> None:
     failure = ""
     stop.wait(task.delay_s)
-    while not stop.is_set():
-        previous, failure = failure, _run_once(store, task, failure)
-        if previous and not failure:
-            _log.info("task_recovered", task=task.name)
-        pause_s = min(max(task.period_s, RETRY_MIN_S), RETRY_MAX_S) if failure else task.period_s
-        progress.made(task, pause_s)
-        stop.wait(pause_s)
+    # At the end the database may be unavailable; it releases the lock by itself.
+    with suppress(DublineError), TaskLock(store, task) as lock:
+        while not stop.is_set():
+            previous, failure = failure, _run_once(lock, task, failure)
+            if previous and not failure:
+                _log.info("task_recovered", task=task.name)
+            pause_s = min(max(task.period_s, RETRY_MIN_S), RETRY_MAX_S) if failure else task.period_s
+            progress.made(task, pause_s)
+            stop.wait(pause_s)
 
 
-def _run_once(store: Store, task: PeriodicTask, previous: str) -> str:
+def _run_once(lock: TaskLock, task: PeriodicTask, previous: str) -> str:
     """Run a task once and catch every exception.
 
     A failure with the same code as the previous one is not logged again, so that an hour's outage is one line.
@@ -135,7 +130,7 @@ def _run_once(store: Store, task: PeriodicTask, previous: str) -> str:
         The error code or the exception's name; empty after a success.
     """
     try:
-        if not task.due() or run_exclusively(store, task):
+        if not task.due() or lock.run():
             RUNS.labels(task.name, "succeeded").inc()
     except DublineError as error:
         RUNS.labels(task.name, "failed").inc()

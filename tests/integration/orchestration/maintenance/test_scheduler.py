@@ -6,26 +6,28 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from tests.integration.orchestration.rows import column
 from tests.integration.waiting import wait_until
 
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import BrokerUnavailableError, StorageUnavailableError
 from dubline.orchestration.domain.jobs import JobState
 from dubline.orchestration.maintenance.periodic_tasks import LOCKS, periodic_tasks
-from dubline.orchestration.maintenance.scheduler import PeriodicTask, run_exclusively, running
+from dubline.orchestration.maintenance.scheduler import PeriodicTask, running
+from dubline.orchestration.maintenance.task_lock import TaskLock
 from dubline.orchestration.queue import SOCKET_TIMEOUT_S, Notifier, create_app
 from dubline.orchestration.settings import BucketSettings, DatabaseSettings, MaintenanceSettings
 from dubline.orchestration.storage.objects import Objects
 from dubline.orchestration.storage.s3 import READ_TIMEOUT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.integration.orchestration.conftest import JobFactory
@@ -37,13 +39,38 @@ import sys
 from dubline.orchestration.settings import DatabaseSettings
 from dubline.orchestration.database.store import Store
 with Store.connect(DatabaseSettings.read()) as store, store.lock({LOCK}) as acquired:
-    print(acquired, flush=True)
+    print(acquired is not None, flush=True)
     sys.stdin.read()
 """
 
 
 def task(run: Callable[[], object], name: str = "test", lock: int = LOCK) -> PeriodicTask:
     return PeriodicTask(name=name, lock=lock, period_s=0.01, run=run)
+
+
+def run_exclusively(store: Store, one: PeriodicTask) -> bool:
+    with TaskLock(store, one) as lock:
+        return lock.run()
+
+
+class Remembered:
+    """A task with a memory, and what it did."""
+
+    def __init__(self) -> None:
+        self.runs = self.begun = self.ended = 0
+
+    @contextmanager
+    def memory(self) -> Iterator[None]:
+        self.begun += 1
+        yield
+        self.ended += 1
+
+    def run(self) -> None:
+        self.runs += 1
+
+    @property
+    def task(self) -> PeriodicTask:
+        return replace(task(self.run), memory=self.memory)
 
 
 class SilentServer:
@@ -89,6 +116,30 @@ def test_a_process_that_is_killed_in_a_run_releases_the_lock(store: Store, envir
         assert not run_exclusively(store, task(lambda: None))
         holder.kill()
         wait_until(lambda: run_exclusively(store, task(lambda: None)), 5)
+
+
+def test_one_process_makes_all_runs_of_a_task_with_a_memory(store: Store, database: DatabaseSettings) -> None:
+    first, second = Remembered(), Remembered()
+    with Store.connect(database) as other:
+        with running(store, [first.task]):
+            wait_until(lambda: first.runs > 1)
+            with running(other, [second.task]):
+                seen = first.runs
+                wait_until(lambda: first.runs > seen + 3)
+            assert second.runs == 0
+        with running(other, [second.task]):
+            wait_until(lambda: second.runs > 1)
+    assert [(one.begun, one.ended) for one in (first, second)] == [(1, 1), (1, 1)]
+
+
+def test_a_process_that_lost_its_lock_begins_without_a_memory(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dubline.orchestration.maintenance.scheduler.RETRY_MIN_S", 0.01)
+    remembered = Remembered()
+    with structlog.testing.capture_logs(), running(store, [remembered.task]):
+        wait_until(lambda: remembered.runs > 1)
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+        assert column(store, ended) == [True]
+        wait_until(lambda: remembered.begun == 2)
 
 
 def test_a_task_that_is_not_due_asks_for_no_lock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

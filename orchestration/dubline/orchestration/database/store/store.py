@@ -24,13 +24,13 @@ from dubline.orchestration.database.store.outbox import Outbox
 from dubline.orchestration.database.store.predictions import Predictions
 from dubline.orchestration.database.store.restored import Restored
 from dubline.orchestration.database.store.sharing.shares import Shares
-from dubline.orchestration.database.store.transaction import transaction
+from dubline.orchestration.database.store.transaction import transaction, translated_errors
 from dubline.orchestration.database.store.uploads import Uploads
 from dubline.orchestration.database.store.weights import Weights
 from dubline.orchestration.domain.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -104,17 +104,26 @@ class Store:
             )
 
     @contextmanager
-    def lock(self, name: int) -> Iterator[bool]:
-        """Hold a lock of the whole installation during the block; yield False if another process holds it.
+    def lock(self, name: int) -> Iterator[Callable[[], None] | None]:
+        """Hold a lock of the whole installation during the block; yield None if another process holds it.
 
         The lock belongs to a transaction, so it is released when the connection of its holder ends. It occupies one
         connection during the block; calls of the store use others.
 
         Args:
             name: number of the lock in this database.
+
+        Yields:
+            A check, which raises DatabaseUnavailableError if the lock was lost with its connection.
         """
         with transaction(self._engine) as session:
-            yield bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:name)"), {"name": name}))
+            acquired = session.scalar(text("SELECT pg_try_advisory_xact_lock(:name)"), {"name": name})
+
+            def check() -> None:
+                with translated_errors():
+                    session.execute(text("SELECT 1"))
+
+            yield check if acquired else None
 
     def close(self) -> None:
         """Close the connections."""
