@@ -17,7 +17,7 @@ from rich.console import Console
 
 from dubline.models.presets import PRESETS
 from dubline.training.cli_errors import UsageError, exit_on_usage_error
-from dubline.training.evaluation.generation.portrait import SUFFIXES, read_portrait
+from dubline.training.evaluation.generation.portrait import SUFFIXES, read_portrait, unique_name
 from dubline.training.evaluation.generation.video_writer import write_video
 from dubline.training.evaluation.landmarks.client import LandmarkClient
 
@@ -47,7 +47,7 @@ def add_pictures(paths: Sequence[Path], out: Path, size_px: int) -> list[Path]:
         if (portrait := read_portrait(path)) is None:
             continue
         square = Image.fromarray(portrait.picture).resize((size_px, size_px), Image.Resampling.LANCZOS)
-        clip = out / f"{path.stem}.mp4"
+        clip = out / f"{unique_name(path)}.mp4"
         write_video(clip, iter([np.asarray(square)[None]]), 1)
         meta = {"kind": "picture", "split": "train", "size": size_px}
         np.savez(clip.with_suffix(".npz"), meta=json.dumps(meta))

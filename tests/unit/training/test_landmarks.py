@@ -71,6 +71,16 @@ def test_a_failed_landmark_process_is_an_error(tmp_path: Path, monkeypatch: pyte
         landmarks.measure([tmp_path / "recorded.mp4"], tmp_path)
 
 
+def test_pictures_of_several_folders_with_one_name_become_clips_of_their_own(tmp_path: Path) -> None:
+    skimage = pytest.importorskip("skimage.data")
+    face, paths = skimage.astronaut(), [tmp_path / "a" / "1.png", tmp_path / "b" / "1.png"]
+    for path, picture in zip(paths, (face, face // 2), strict=True):
+        path.parent.mkdir()
+        Image.fromarray(picture).save(path)
+    bright, dark = (read_clip(clip, 64).frames.mean() for clip in landmarks.add_pictures(paths, tmp_path, 64))
+    assert dark < 0.7 * bright
+
+
 def test_a_picture_becomes_a_clip_of_one_frame(tmp_path: Path) -> None:
     skimage = pytest.importorskip("skimage.data")
     Image.fromarray(skimage.astronaut()).save(tmp_path / "face.png")

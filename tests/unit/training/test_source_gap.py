@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 from dubline.models.motion.source_gap import SIDE_PX, mouths
+from dubline.training.evaluation.landmarks.client import FaceMeasurements
+from dubline.training.source_gap import sources
 from dubline.training.source_gap.train import Faces, augmented, mouth_region, train
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def frames_with(gaps: torch.Tensor) -> torch.Tensor:
@@ -30,6 +32,37 @@ def test_the_gap_of_drawn_mouths_is_learnt_from_few_and_many(monkeypatch: pytest
     read = [float(network(frames_with(torch.tensor([gap])) / 127.5 - 1)) for gap in (0.1, 0.9)]
     assert read[0] < 0.35
     assert read[1] > 0.65
+
+
+class Brightness:
+    """Stands for the landmark process: the opening of a picture is its brightness when all are measured."""
+
+    def __init__(self, *_: object) -> None:
+        self.pictures, self.failure = list[Path](), ""
+
+    def submit(self, picture: Path) -> None:
+        self.pictures.append(picture)
+
+    def finish(self, _report: object) -> dict[Path, FaceMeasurements]:
+        return {path: self._measured(np.array([np.asarray(Image.open(path)).mean()])) for path in self.pictures}
+
+    @staticmethod
+    def _measured(opening: np.ndarray) -> FaceMeasurements:
+        return FaceMeasurements(opening, opening, opening, opening, None)
+
+
+def test_portraits_with_one_name_have_gaps_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    skimage = pytest.importorskip("skimage.data")
+    monkeypatch.setattr(sources, "LandmarkClient", Brightness)
+    face, paths = skimage.astronaut(), [tmp_path / "a" / "1.png", tmp_path / "b" / "1.png"]
+    for path, picture in zip(paths, (face, face // 2), strict=True):
+        path.parent.mkdir()
+        Image.fromarray(picture).save(path)
+    collected = sources.Sources(tmp_path / "out")
+    collected.add_portraits(paths)
+    (portraits,) = collected.kinds()
+    bright, dark = portraits.gaps.tolist()
+    assert dark < 0.7 * bright
 
 
 def test_samples_show_what_is_read() -> None:

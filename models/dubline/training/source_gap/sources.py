@@ -12,7 +12,7 @@ from rich.console import Console
 from dubline.models.motion.source_gap import SIDE_PX
 from dubline.training.cli_errors import UsageError
 from dubline.training.corpus import read_clip
-from dubline.training.evaluation.generation.portrait import read_portrait
+from dubline.training.evaluation.generation.portrait import read_portrait, unique_name
 from dubline.training.evaluation.landmarks.client import LandmarkClient
 from dubline.training.source_gap.train import Faces, mouth_region
 
@@ -60,7 +60,7 @@ class Sources:
         for path in paths:
             if (portrait := read_portrait(path)) is not None:
                 square = Image.fromarray(portrait.picture).resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
-                square.save(picture := self.folder / f"{path.stem}.png")
+                square.save(picture := self.folder / f"{unique_name(path)}.png")
                 self.landmarks.submit(picture)
                 self.waiting.append((picture, _pictures(np.asarray(square)[None]), 1))
 

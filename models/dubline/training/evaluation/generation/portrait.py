@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +42,11 @@ class Portrait:
     """(S, S, 3) uint8, the square."""
     face: FaceBox
     """In px of the square."""
+
+
+def unique_name(path: Path) -> str:
+    """Return a file name without suffix: pictures of several folders may have equal names."""
+    return f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:6]}"
 
 
 def read_portrait(path: Path) -> Portrait | None:
