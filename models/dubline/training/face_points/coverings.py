@@ -35,7 +35,7 @@ def covered(
         others: pictures that shapes are cut from.
         random: source of all choices.
 
-    Requarters:
+    Returns:
         The picture, and which of its pixels are covered.
     """
     mask = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
