@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from dubline.training import checkpoint
+from dubline.training import checkpoint, gradients
 from dubline.training.cli_errors import UsageError
 from dubline.training.curves import Curves, smoothed
 from dubline.training.ema import Average
@@ -209,11 +209,7 @@ class Session:
             group["lr"] = self.learning_rate
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        grad_norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        for parameter in self.network.parameters():
-            # Gradients that overflow are set to 0, without waiting for the GPU: one of them would end the run.
-            if parameter.grad is not None:
-                parameter.grad.nan_to_num_(0, 0, 0)
+        grad_norm = gradients.limit(self.network.parameters())
         self.optimiser.step()
         self.average.update(self.network)
         self.steps += 1

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import nn
 
+from dubline.training import gradients
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,7 +38,7 @@ class AuxiliaryHead:
         """
         for group in self.optimiser.param_groups:
             group["lr"] = RATE * learning_rate
-        nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
+        gradients.limit(self.head.parameters())
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 

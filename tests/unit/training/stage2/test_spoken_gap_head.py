@@ -63,3 +63,10 @@ def test_a_resumed_head_continues_with_its_moments() -> None:
         head.loss(*windows(4)).backward()  # type: ignore[no-untyped-call]
         head.step(1e-3)
     assert torch.equal(whole.head.weight, resumed.head.weight)
+
+
+def test_a_step_with_overflowing_gradients_keeps_the_weights_finite() -> None:
+    head = SpokenGapHead(6, CPU)
+    (head.head(torch.full((2, 6), 1e30)).square().square().sum()).backward()
+    head.step(1e-3)
+    assert all(parameter.isfinite().all() for parameter in head.head.parameters())
