@@ -125,7 +125,9 @@ class Session:
         for name, companion in self.companions.items():
             if name in state.get("companions", {}):
                 companion.load_state_dict(state["companions"][name])
-        self.steps = self.average.steps = state["steps"]
+        self.steps = state["steps"]
+        # Of weights that were trained before, or whose warm-up was restarted, they are not the session's.
+        self.average.steps = state.get("average_steps", self.steps)
         self.trained_s, self.figures = state.get("seconds", 0.0), dict(state.get("figures", {}))
 
     def _start_from(self, path: Path) -> int:
@@ -149,6 +151,7 @@ class Session:
             "optimiser": self.optimiser.state_dict(),
             "companions": {name: companion.state_dict() for name, companion in self.companions.items()},
             "steps": self.steps,
+            "average_steps": self.average.steps,
             "figures": {key: float(value) for key, value in self.figures.items()},
             "seconds": self.trained_s + time.monotonic() - self.started,
         }

@@ -63,6 +63,19 @@ def test_resuming_restores_weights_moments_steps_and_companions(tmp_path: Path) 
     assert second.learning_rate > 0.9 * 1e-2
 
 
+def test_a_resumed_average_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    run(tmp_path / "trained.pt", Model()).save()
+    path = tmp_path / "run.pt"
+    whole = run(path, Model(), steps=2, start_from=tmp_path / "trained.pt")
+    whole.save()
+    resumed = run(path, Model(), steps=0, resume=True)
+    assert resumed.average.steps == whole.average.steps > resumed.steps == 2
+    for running in (whole, resumed):
+        nn.init.ones_(running.network.autoencoder.weight)  # type: ignore[union-attr, arg-type]
+        running.average.update(running.network)
+    assert same(whole.average.network, resumed.average.network)
+
+
 def test_a_budget_of_steps_does_not_depend_on_time(tmp_path: Path) -> None:
     running = run(tmp_path / "run.pt", Model(), minutes=1e-9, budget=5)
     assert not running.finished
