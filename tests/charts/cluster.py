@@ -192,6 +192,20 @@ def routes(cluster: Cluster) -> Iterator[str]:
             yield f"RoleBinding {one['metadata']['name']} binds a role or an account that does not exist"
 
 
+def rollouts(cluster: Cluster) -> Iterator[str]:
+    """Yield rollouts that replace their pods one by one, and those that a healthy start of a pod lets fail."""
+    for one in cluster.of("Deployment"):
+        name, spec, pod = one["metadata"]["name"], one["spec"], one["spec"]["template"]["spec"]
+        rolling = spec.get("strategy", {}).get("rollingUpdate", {})
+        if str(rolling.get("maxUnavailable", "25%")).isdigit():
+            yield f"{name}: an upgrade of many pods replaces {rolling['maxUnavailable']} at a time"
+        probe = pod["containers"][0]["startupProbe"]
+        # Without a surge a new pod waits for the old one's device.
+        wait_s = pod["terminationGracePeriodSeconds"] if rolling.get("maxSurge") == 0 else 0
+        if spec.get("progressDeadlineSeconds", 600) < wait_s + probe["periodSeconds"] * probe["failureThreshold"]:
+            yield f"{name}: its rollout fails before a slow pod is ready"
+
+
 def names(cluster: Cluster) -> Iterator[str]:
     """Yield names and labels that are not valid or not unique."""
     seen = set()
@@ -237,7 +251,7 @@ def unconfined(container: Object, shared: Object) -> Iterator[str]:
     yield from (fault for fault, holds in confined.items() if not holds)
 
 
-CHECKS: Final = (quantities, named_ports, selectors, references, targets, routes, names, restricted)
+CHECKS: Final = (quantities, named_ports, selectors, references, targets, routes, rollouts, names, restricted)
 
 
 def faults(cluster: Cluster) -> list[str]:

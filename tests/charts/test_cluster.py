@@ -115,6 +115,8 @@ FAULTS = [
     ("HorizontalPodAutoscaler", changed("other", "spec", "scaleTargetRef", "name"), "which does not exist"),
     ("Deployment", changed(1, "spec", "replicas"), "and each upgrade set the replicas"),
     ("Ingress", changed("other", *("spec", "rules", 0, "http", "paths", 0, "backend", "service", "name")), "routes"),
+    ("Deployment", changed({"rollingUpdate": {"maxUnavailable": 1}}, "spec", "strategy"), "replaces 1 at a time"),
+    ("Deployment", changed(59, "spec", "progressDeadlineSeconds"), "its rollout fails before a slow pod is ready"),
     ("Service", changed("a" * 64, "metadata", "labels", "a"), "a label of Service"),
     ("Service", changed("A", "metadata", "name"), "is not unique or not valid"),
     ("Deployment", changed(True, *POD, "automountServiceAccountToken"), "it has a token without need"),

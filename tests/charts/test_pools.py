@@ -97,6 +97,12 @@ def test_a_worker_has_the_time_of_two_segments_to_stop(render: Render) -> None:
     assert [pod(one)["terminationGracePeriodSeconds"] for one in found.values()] == [75, 90]
 
 
+def test_a_rollout_waits_for_the_old_worker_and_three_cold_starts(render: Render) -> None:
+    quick, slow = {"name": "quick", "scaling": {"coldStartS": 60}}, {"name": "slow", "scaling": {"coldStartS": 1500.5}}
+    found = pools(render, quick, slow, segmentS=20)
+    assert [one["progressDeadlineSeconds"] for one in found.values()] == [700, 4602]
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

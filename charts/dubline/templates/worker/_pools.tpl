@@ -47,6 +47,14 @@ join the segments, to store the video and to release the job. Takes a pool.
 {{- end }}
 
 {{/*
+Seconds after which a worker that is replaced counts as failed: its grace period, and three cold starts, as for the
+scaler, at least the 600 s of the startup probe. Takes a pool.
+*/}}
+{{- define "dubline.workerReplacement" -}}
+{{- addf (include "dubline.workerGrace" .) (max 600 (mulf 3.0 .scaling.coldStartS | ceil)) | int64 -}}
+{{- end }}
+
+{{/*
 Resources of a worker, with its GPU. Takes a pool. A worker uses as many processors as its limit says; without a limit of
 its own it is what the pool requests.
 */}}
