@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dubline.api.waiting import WAIT_MAX_S
+from dubline.orchestration import commands
 from dubline.orchestration.settings import (
     ApiSettings,
     BrokerSettings,
@@ -37,7 +41,7 @@ READS: dict[str, tuple[type[Settings], ...]] = {
     ),
     "maintenance": (
         *(MaintenanceSettings, DatabaseSettings, BrokerSettings, ScalingSettings),
-        *(BucketSettings, LogSettings, MetricsSettings),
+        *(BucketSettings, LimitSettings, LogSettings, MetricsSettings),
     ),
     "prober": (
         *(DatabaseSettings, BrokerSettings, BucketSettings),
@@ -49,6 +53,11 @@ READS: dict[str, tuple[type[Settings], ...]] = {
     ),
 }
 OTHER_VARIABLES = {"HOME"}
+#: Groups with the same variables in every process that reads them.
+SHARED = (
+    *(DatabaseSettings, BrokerSettings, BucketSettings),
+    *(LeaseSettings, LimitSettings, LogSettings, MetricsSettings),
+)
 
 
 def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -106,6 +115,27 @@ def test_the_variables_of_each_process_are_valid_settings(
             read = {group: group.read() for group in READS[component]}
         known = {f"{group.model_config['env_prefix']}{field}".upper() for group in read for field in group.model_fields}
         assert set(variables) - OTHER_VARIABLES <= known
+
+
+@pytest.mark.parametrize("group", SHARED)
+def test_every_process_that_reads_a_setting_is_given_the_same(
+    render: Render, values: tuple[str, ...], group: type[Settings]
+) -> None:
+    prefix = group.model_config["env_prefix"]
+    given = {}
+    for name, pod in pods(render(*values)).items():
+        if group in READS.get(name.split("-")[0], ()):
+            variables = environment(pod["containers"][0])
+            given[name] = {variable: value for variable, value in variables.items() if variable.startswith(prefix)}
+    assert given
+    assert all(one == next(iter(given.values())) for one in given.values()), given
+
+
+def test_the_maintenance_process_has_the_settings_of_every_command() -> None:
+    # docs/operations.md: the operator's commands are run in its pod.
+    modules = [import_module(f"{commands.__name__}.{one.name}") for one in iter_modules(commands.__path__)]
+    read = {one for module in modules for one in vars(module).values() if isinstance(one, type)}
+    assert {one for one in read if issubclass(one, Settings)} <= set(READS["maintenance"])
 
 
 def test_the_chart_has_the_defaults_of_the_service(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +206,13 @@ def test_probes_of_workers_use_the_liveness_file_only(render: Render, component:
     # A quarantined worker writes into the file.
     assert container["readinessProbe"]["exec"]["command"] == ["test", "-f", file, "-a", "!", "-s", file]
     assert float(environment(container)["DUBLINE_WORKER_POLL_S"]) == WorkerSettings.read().poll_s
+
+
+def test_an_api_pod_has_the_time_of_the_longest_request_to_stop(render: Render) -> None:
+    pod = pods(render())["api"]
+    *_, delay_s = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    # A request may arrive until the end of the delay, and wait as long as it may. Some time is left for its response.
+    assert pod["terminationGracePeriodSeconds"] >= int(delay_s) + WAIT_MAX_S + 5
 
 
 MEASURED = ("api", "maintenance", "prober", "worker-default")
