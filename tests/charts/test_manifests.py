@@ -191,6 +191,16 @@ def test_the_migration_runs_before_all_other_objects_exist(render: Render) -> No
     assert "serviceAccountName" not in job["spec"]["template"]["spec"]
 
 
+def test_the_migration_may_be_of_a_newer_version_than_the_api(render: Render) -> None:
+    def image(tags: str, component: str) -> str:
+        return str(pods(render("--set-string", tags))[component]["containers"][0]["image"])
+
+    assert image("images.api.tag=1", "migrate") == image("images.api.tag=1", "api") == "dubline-api:1"
+    # New workers need new tables.
+    both = "images.api.tag=1,images.worker.tag=2,migrate.tag=2"
+    assert [image(both, name) for name in ("migrate", "api")] == ["dubline-api:2", "dubline-api:1"]
+
+
 def test_large_numbers_are_rendered_without_an_exponent(render: Render) -> None:
     found = pods(render("--set", "limits.uploadBytes=5000000000,podSecurityContext.runAsUser=1000650000"))
     assert environment(found["api"]["containers"][0])["DUBLINE_LIMIT_UPLOAD_BYTES"] == "5000000000"

@@ -99,6 +99,19 @@ def test_migrating_again_changes_nothing(database: DatabaseSettings) -> None:
     assert described(database) == before
 
 
+def test_a_migration_leaves_the_tables_of_a_newer_version(empty: DatabaseSettings) -> None:
+    # A rollback may run the migration of the version before.
+    migrate(empty)
+    engine = create_engine(empty.url.get_secret_value(), poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    before = described(empty)
+    migrate(empty)
+    assert described(empty) == before
+    with Store.connect(empty) as store:
+        store.check()
+
+
 def test_a_database_without_tables_is_reported_with_the_command_to_run(empty: DatabaseSettings) -> None:
     with Store.connect(empty) as store, pytest.raises(DatabaseUnavailableError, match="migrate"):
         store.check()

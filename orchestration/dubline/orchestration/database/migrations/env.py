@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from alembic import context
 from sqlalchemy import text
 
-from dubline.orchestration.database.migrations import LOCK_TIMEOUT_MS
+from dubline.orchestration.database.migrations import LOCK_TIMEOUT_MS, latest
 from dubline.orchestration.database.rows import Base
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ MIGRATION_LOCK: Final = 0x6475626D
 
 #: Seconds between two tries to take the lock.
 RETRY_S: Final = 0.2
+
+_log = structlog.get_logger(__name__)
 
 connection: Connection = context.config.attributes["connection"]
 
@@ -38,8 +41,14 @@ connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))
 connection.commit()
 try:
     context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=True)
-    with context.begin_transaction():
-        context.run_migrations()
+    current = context.get_context().get_current_revision() or ""
+    connection.commit()
+    if current > latest():
+        # As after a rollback to this version of the code, which runs on the tables of the next one.
+        _log.warning("tables_are_newer", revision=current, own=latest())
+    else:
+        with context.begin_transaction():
+            context.run_migrations()
 finally:
     connection.rollback()
     _lock("pg_advisory_unlock")

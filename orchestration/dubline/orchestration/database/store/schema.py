@@ -28,7 +28,7 @@ LOCK_PAUSE_S: Final = 1.0
 
 
 def migrate(settings: DatabaseSettings, revision: str = "head") -> None:
-    """Upgrade the tables to a revision; a database that already has it is not changed.
+    """Upgrade the tables to a revision; a database that already has it, or those of a newer version, is not changed.
 
     A migration that does not get a lock soon is rolled back and repeated, so that statements of the service wait for
     half a second for each of its tables at most.
