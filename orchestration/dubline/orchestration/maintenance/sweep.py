@@ -27,8 +27,6 @@ MOST_MIN: Final = 100
 #: It is also refused when more objects than this were made for jobs without a row. A job that is deleted while it is
 #: rendered leaves one at most; a restored copy of the database lacks all newer jobs.
 JOBLESS_MAX: Final = 100
-#: Most objects pending deletion that are counted apart from referenced ones.
-PENDING_LIMIT: Final = 1_000_000
 
 _log = structlog.get_logger(__name__)
 
@@ -95,15 +93,15 @@ def sweep_bucket(
 
 def _pass(store: Store, objects: Objects, orphan_age_s: float, *, dry_run: bool) -> SweepResult:
     oldest_young = datetime.now(UTC) - timedelta(seconds=orphan_age_s)
-    pending = frozenset(store.deletions.pending(PENDING_LIMIT))
     result = SweepResult()
     for page in _pages(objects):
         known = store.deletions.referenced([one.key for one in page])
+        pending = store.deletions.pending_among(known)
         orphans = {one.key for one in page if one.modified_at < oldest_young} - known
         result += SweepResult(
             objects=len(page),
-            referenced=len(known - pending),
-            pending_deletion=len(known & pending),
+            referenced=len(known) - len(pending),
+            pending_deletion=len(pending),
             jobless=store.deletions.without_job(orphans) if dry_run else 0,
             orphans=len(orphans) if dry_run else store.deletions.orphaned(orphans),
         )

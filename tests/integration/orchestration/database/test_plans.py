@@ -31,7 +31,7 @@ BY_KEY: Final = frozenset(
     {
         *("Batches.cancel", "Batches.insert", "Events.append"),
         *("Deletions.batch", "Deletions.job", "Deletions.orphaned", "Deletions.postpone", "Deletions.removed"),
-        "Deletions.without_job",
+        *("Deletions.pending_among", "Deletions.without_job"),
         *("Jobs.cancel", "Jobs.insert", "Keys.create", "Keys.issue", "Keys.revoke", "Keys.rotate"),
         *("Leases.fail", "Leases.finish", "Leases.load_checkpoints", "Leases.progress", "Leases.release"),
         *("Leases.renew", "Leases.retry", "Leases.save_checkpoint", "Outbox.publish"),

@@ -69,6 +69,7 @@ INTERNAL: Final = frozenset(
         "Deletions.expire",
         "Deletions.orphaned",
         "Deletions.pending",
+        "Deletions.pending_among",
         "Deletions.postpone",
         "Deletions.referenced",
         "Deletions.removed",

@@ -83,6 +83,15 @@ def test_a_sweep_removes_orphans_and_nothing_else(
     assert sweep_bucket(store, objects, OLD) == SweepResult(objects=4, referenced=4)
 
 
+def test_a_sweep_reads_no_more_rows_than_a_page_has_objects(
+    store: Store, objects: Objects, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A million keys that are pending deletion take 286 MB, more than the pod has left.
+    assert keys
+    monkeypatch.setattr(store.deletions, "pending", pytest.fail)
+    assert sweep_bucket(store, objects, OLD, dry_run=True).pending_deletion == 1
+
+
 def test_young_objects_without_a_row_are_kept(store: Store, objects: Objects, keys: dict[str, str]) -> None:
     found = sweep_bucket(store, objects, YOUNG)
     assert found == SweepResult(objects=7, referenced=4, pending_deletion=1, orphans=0)

@@ -33,6 +33,7 @@ _LOCK_JOB: Final = text("SELECT batch_id FROM jobs WHERE id = :id AND tenant = :
 _DECREMENT_ROW_COUNT: Final = text("UPDATE batches SET row_count = row_count - 1 WHERE id = :id")
 _DELETE_BATCH: Final = text("DELETE FROM batches WHERE id = :id")
 _SELECT_PENDING: Final = text("SELECT object_key FROM doomed_objects ORDER BY doomed_at LIMIT :limit")
+_PENDING_AMONG: Final = text("SELECT object_key FROM doomed_objects WHERE object_key = ANY(:keys)")
 _POSTPONE: Final = text("UPDATE doomed_objects SET doomed_at = now() WHERE object_key = ANY(:keys)")
 
 
@@ -168,6 +169,11 @@ class Deletions:
         """Read the keys of objects pending deletion, those marked first before the others."""
         with transaction(self._engine) as session:
             return tuple(session.scalars(_SELECT_PENDING, {"limit": limit}))
+
+    def pending_among(self, keys: Collection[str]) -> frozenset[str]:
+        """Return those objects that are pending deletion."""
+        with transaction(self._engine) as session:
+            return frozenset(session.scalars(_PENDING_AMONG, {"keys": list(keys)}))
 
     def removed(self, keys: Collection[str]) -> None:
         """Record that objects were removed from the bucket; an audit entry is complete with its last object."""
