@@ -124,7 +124,8 @@ def tenants(arguments: Annotated[list[str], typer.Argument(metavar="set|show TEN
 def _write_trace(path: Path, first: date | None, last: date | None) -> None:
     """Write the final jobs that took device time. The days are those of their acceptance, in UTC."""
     after = _start(first).isoformat() if first else None
-    before = (_start(last) + timedelta(days=1)).isoformat() if last else None
+    # The last day of the calendar has no next one.
+    before = _start(last + timedelta(days=1)).isoformat() if last and last < date.max else None
     with connect() as client:
         # All of them first: an error of the server leaves no file, and an existing one as it was.
         jobs = [job for job in client.administration.ended_jobs(after, before) if job.gpu_s]

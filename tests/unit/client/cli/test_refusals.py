@@ -171,3 +171,11 @@ def test_a_trace_that_cannot_be_read_leaves_the_file_as_it_was(
     service.faults["GET /v1/jobs"] = [httpx2.Response(403, json=body)]
     assert run(monkeypatch, "usage", "--trace", media / "hello.mp3") == exit_codes.USAGE_ERROR
     assert (media / "hello.mp3").read_bytes() == b"hello"
+
+
+def test_a_trace_may_end_with_the_last_day_of_the_calendar(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service
+) -> None:
+    service.faults["GET /v1/jobs"] = [httpx2.Response(200, json={"data": [], "next_cursor": None})]
+    assert run(monkeypatch, "usage", "--trace", tmp_path / "jobs.csv", "--last", "9999-12-31") == 0
+    assert "created_before" not in service.requests[0].url.params

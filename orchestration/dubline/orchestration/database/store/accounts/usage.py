@@ -72,8 +72,10 @@ class UsageTotals:
         Yields:
             Time of acceptance, device seconds of all attempts, preset.
         """
-        start, end = (datetime.combine(day, time(), UTC) for day in (first, last))
-        while start < end + timedelta(days=1):
+        # No job has arrived after tomorrow, whichever of two clocks is right; the calendar ends with the year 9999.
+        last = min(last, datetime.now(UTC).date() + timedelta(days=1))
+        start, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
+        while start < end:
             for row in self._run(_TRACE, first=start, before=start + _TRACE_STEP):
                 yield row.created_at, row.gpu_s, row.preset
             start += _TRACE_STEP
