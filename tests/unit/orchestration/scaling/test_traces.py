@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import statistics
+import time
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dubline.orchestration.scaling.simulation.trace_file import TraceFileError, halves, read
+from dubline.orchestration.domain.errors import DatabaseUnavailableError
+from dubline.orchestration.scaling.simulation.trace_file import TraceFileError, halves, read, write
 from dubline.orchestration.scaling.simulation.traces import ARRIVALS_S, JOB_MAX_S, KINDS, generate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 HEADER = "arrival,device_s,preset\n"
@@ -57,6 +61,35 @@ def test_times_of_a_file_may_be_dates(tmp_path: Path) -> None:
     dates = "".join(f"2026-11-29T09:{minute:02}:00+00:00,5,tiny\n" for minute in range(20, 50))
     path.write_text(HEADER + dates)
     assert [job.at_s for job in read(path).arrivals] == [60.0 * number for number in range(30)]
+
+
+def test_times_without_an_offset_do_not_depend_on_the_zone_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "jobs.csv"
+    # In Berlin there is no time from 2 to 3 in that night.
+    path.write_text(HEADER + "".join(f"2026-03-29T0{hour}:{ten}0:00,5,tiny\n" for hour in range(5) for ten in range(6)))
+    with monkeypatch.context() as zone:
+        zone.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        try:
+            arrivals = read(path).arrivals
+        finally:
+            zone.undo()
+            time.tzset()
+    assert [job.at_s for job in arrivals] == [600.0 * number for number in range(30)]
+
+
+def test_a_trace_whose_jobs_cannot_be_read_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    def jobs() -> Iterator[tuple[datetime, float, str]]:
+        yield datetime(2026, 11, 29, tzinfo=UTC), 5.0, "tiny"
+        raise DatabaseUnavailableError
+
+    path = tmp_path / "jobs.csv"
+    path.write_text("kept")
+    with pytest.raises(DatabaseUnavailableError):
+        write(path, jobs())
+    assert path.read_text() == "kept"
 
 
 def test_the_halves_of_a_file_begin_at_zero(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import math
+import shutil
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from random import Random
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
 from dubline.orchestration.scaling.simulation.traces import Arrival, Trace, predicted_s
@@ -29,8 +31,8 @@ def read(path: Path) -> Trace:
     """Read a trace.
 
     Args:
-        path: a CSV file with a header. `arrival` is a number of seconds or a time in ISO 8601, `device_s` is the
-            number of device seconds that the job needs.
+        path: a CSV file with a header. `arrival` is a number of seconds or a time in ISO 8601, in UTC unless it
+            has an offset; `device_s` is the number of device seconds that the job needs.
 
     Returns:
         The jobs in the order of their arrival, the first at 0 s. Predictions are drawn as for generated traces.
@@ -61,7 +63,7 @@ def write(path: Path, jobs: Iterable[tuple[datetime, float, str]]) -> int:
     """Write a trace that `read` accepts.
 
     Args:
-        path: the file; it is replaced.
+        path: the file; it is replaced, unless the jobs cannot be read.
         jobs: arrival, device seconds and preset of each job.
 
     Returns:
@@ -72,11 +74,14 @@ def write(path: Path, jobs: Iterable[tuple[datetime, float, str]]) -> int:
     """
     number = 0
     try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file, lineterminator="\n")
+        with TemporaryFile("w+", newline="", encoding="utf-8") as read:
+            rows = csv.writer(read, lineterminator="\n")
             rows.writerow(COLUMNS)
             for number, (arrival, device_s, preset) in enumerate(jobs, 1):  # noqa: B007 - the last one is returned
                 rows.writerow((arrival.isoformat(), device_s, preset))
+            read.seek(0)
+            with path.open("w", newline="", encoding="utf-8") as file:
+                shutil.copyfileobj(read, file)
     except OSError as error:
         raise TraceFileError(f"{path} cannot be written: {error.strerror}") from error
     return number
@@ -109,7 +114,9 @@ def _time_s(text: str, place: str) -> float:
     if math.isfinite(at_s):
         return at_s
     try:
-        return datetime.fromisoformat(text or "").timestamp()
+        at = datetime.fromisoformat(text or "")
+        # Without an offset the zone of this machine would count, in which an hour of a year is missing.
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except ValueError as error:
         raise TraceFileError(
             f"{place}: arrival is {text!r}, expected a number of seconds or a time such as 2026-11-29T09:00:00+00:00"
