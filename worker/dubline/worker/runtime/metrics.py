@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from itertools import product
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import Counter, Gauge
 
-from dubline.orchestration.domain.jobs import Cause, Outcome
+from dubline.orchestration.domain.jobs import Outcome
+from dubline.orchestration.domain.retry import BUDGETS
+
+if TYPE_CHECKING:
+    from dubline.orchestration.domain.jobs import Cause
 
 CLAIMS: Final = Counter("dubline_worker_claims", "Jobs that this worker claimed.", ["pool", "preset"])
 LOST: Final = Counter("dubline_worker_leases_lost", "Attempts and probes that ended because their lease was lost.")
@@ -22,12 +27,7 @@ _ATTEMPTS: Final = Counter("dubline_worker_attempts", "Attempts that were record
 _DEVICE: Final = Counter("dubline_worker_device_seconds", "Device time of recorded attempts.", ["pool", "preset"])
 _SHARES: Final = Counter("dubline_worker_shares", "Shares of other workers' jobs that ended.", ["pool", "cause"])
 #: Ends of attempts that alerts are about. Counted from 0 on, so that the first one is an increase.
-_ALARMING: Final = (
-    (Outcome.RETRIED, Cause.OUT_OF_MEMORY),
-    (Outcome.RETRIED, Cause.TRANSIENT),
-    (Outcome.RETRIED, Cause.DEFECT),
-    (Outcome.FAILED, Cause.DEFECT),
-)
+_ALARMING: Final = tuple(product((Outcome.RETRIED, Outcome.FAILED), BUDGETS))
 
 
 def begin_counts(pool: str) -> None:
