@@ -15,6 +15,8 @@ from tests.charts.promql.evaluation import NAME, Series, evaluate
 from tests.charts.promql.syntax import SECONDS, Selector, parse, selectors
 from tests.unit.test_metrics import registered
 
+from dubline.orchestration.maintenance import cleaner
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -97,6 +99,15 @@ def test_an_alert_reads_metrics_and_labels_that_exist(name: str) -> None:
     for one in selectors(parse(RULES[name]["expr"])):
         labels = metrics[re.sub("_(bucket|count|sum)$", "", one.name)][1]
         assert {matcher.label for matcher in one.matchers} <= set(labels)
+
+
+def test_a_task_runs_thrice_in_the_window_of_its_alert() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["maintenance"]["properties"]
+    (window,) = re.findall(r"\[(\d+)m\]", RULES["DublineMaintenanceTaskStopped"]["expr"])
+    for name in ("publishS", "reconcileS", "rescueS", "cleanS", "expireS"):
+        # A run of the cleaner takes as long as it may.
+        assert schema[name]["maximum"] + (cleaner.RUN_S if name == "cleanS" else 0) <= int(window) * 60 * 2 / 3
+        assert schema[name]["maximum"] <= int(window) * 60 / 3
 
 
 @pytest.mark.parametrize("name", sorted(RULES))

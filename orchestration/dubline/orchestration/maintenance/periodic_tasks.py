@@ -55,8 +55,7 @@ def periodic_tasks(
             name="clean",
             lock=LOCKS + 5,
             period_s=settings.clean_s,
-            limit_s=PAGES_LIMIT_S,
-            run=partial(cleaner.clean, store, objects),
+            run=partial(cleaner.clean, store, objects, cleaner.RUN_S),
         ),
         PeriodicTask(
             name="sweep",

@@ -5,8 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dubline.orchestration.domain.errors import StorageUnavailableError
+from dubline.orchestration.domain.uploads import UploadKind
 from dubline.orchestration.maintenance import cleaner
+from dubline.orchestration.maintenance.periodic_tasks import periodic_tasks
+from dubline.orchestration.settings import MaintenanceSettings
 from dubline.orchestration.storage.objects import Objects
+from dubline.orchestration.storage.s3 import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
+    from dubline.orchestration.queue import Notifier
     from dubline.orchestration.settings import BucketSettings
 
 
@@ -103,3 +108,18 @@ def test_one_run_sends_as_many_delete_requests_as_it_needs(
     for _ in range(5):
         store.deletions.job("acme", finished(store, factory, objects, file)[0], "key:0123")
     assert cleaner.clean(store, objects) == 5
+
+
+def test_a_periodic_run_ends_although_objects_are_left(
+    store: Store, factory: JobFactory, objects: Objects, notifier: Notifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleaner, "LIMIT", 1)
+    monkeypatch.setattr(cleaner, "RUN_S", 0.0)
+    for _ in range(3):
+        store.deletions.upload("acme", factory.ready(UploadKind.SPEECH).id, "key:0123")
+    listed = periodic_tasks(store, notifier, objects, MaintenanceSettings())
+    (task,) = (one for one in listed if one.name == "clean")
+    for left in (2, 1, 0):
+        task.run()
+        assert len(store.deletions.pending(10)) == left
+    assert task.limit_s > cleaner.RUN_S + 2 * (CONNECT_TIMEOUT_S + READ_TIMEOUT_S)
