@@ -20,7 +20,7 @@ from dubline.training.cli_errors import UsageError
 from dubline.training.stage1.supervised_autoencoder import SupervisedAutoencoder
 from dubline.training.stage2 import latent_alignment, lip_check
 from dubline.training.stage2 import train as stage2
-from dubline.training.stage2.denoising_loss import lips_of, loss_of, own_past
+from dubline.training.stage2.denoising_loss import continuing, lips_of, loss_of, own_past
 from dubline.training.stage2.encoded_clips import (
     EncodedClip,
     encode,
@@ -192,6 +192,23 @@ def test_sampled_frames_are_those_before_the_window(
     monkeypatch.setattr(sampling, "sample_window", numbered)
     last = own_past(diffusion, batch)[:, -1, 0]
     assert torch.equal(last, batch.earlier.ahead - 1.0)
+
+
+def test_targets_that_continue_the_true_previous_frames_are_the_truth(encoded: list[EncodedClip]) -> None:
+    _, windows = ready(encoded, {})
+    batch = windows.draw(6, earlier=4)
+    assert batch.earlier is not None
+    past = batch.previous.clone()
+    past[:4, -1] = batch.earlier.last
+    assert torch.equal(continuing(batch, past).clean, batch.clean)
+    past[:4, -1] += 1
+    shift = continuing(batch, past).clean - batch.clean
+    assert 0.95 < shift[:4, 0].min() < 1
+    assert not shift[4:].any()
+    assert not shift[:, sampling.FADE_FRAMES :].any()
+    # Without noise the previous frames end where the target begins.
+    step = (batch.clean[:, 1:] - batch.clean[:, :-1]).abs().mean()
+    assert (batch.clean[:4, 0] - batch.earlier.last).abs().mean() < 2 * step
 
 
 def test_the_lip_check_scores_the_truth_with_one(

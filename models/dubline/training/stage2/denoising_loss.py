@@ -46,13 +46,7 @@ def loss_of(  # noqa: PLR0913 - independent inputs
         rollout: network that samples the previous frames of the windows with an earlier window.
     """
     if rollout is not None and batch.earlier is not None:
-        sampled = own_past(rollout, batch)
-        # The sampled head position differs from the truth. Shift the target by this difference, faded out as in
-        # sampling: a target that does not continue the previous frames would teach the network to ignore them.
-        shift = (sampled[:, -1:] - batch.previous[:, -1:]) * sampling.offset_decay(batch.clean.shape[1]).to(
-            sampled.device
-        )
-        batch = batch._replace(previous=sampled, clean=batch.clean + shift)
+        batch = continuing(batch, own_past(rollout, batch))
     style_state = diffusion.style_extractor.update(batch.excerpts, diffusion.style_extractor.start(len(batch.clean)))
     device = batch.clean.device
     keep = (torch.rand(len(batch.clean), 1, device=device) > SPEECH_DROPOUT).float()
@@ -86,6 +80,22 @@ def _denoising_loss(diffusion: Diffusion, lips: Tensor, clean: Tensor, condition
     reading = error @ lips
     total: Tensor = loss + 0.5 * (reading.square().mean() + reading.diff(dim=1).square().mean())
     return total
+
+
+def continuing(batch: Batch, sampled: Tensor) -> Batch:
+    """Let a batch continue sampled previous frames (B, P, K), which end elsewhere than the true ones.
+
+    Targets are shifted by this difference, faded out as in sampling: a target that does not continue the previous
+    frames would teach the network to ignore them.
+    """
+    if batch.earlier is None:
+        return batch
+    last = batch.earlier.last
+    shift = torch.zeros_like(batch.clean[:, :1])
+    # The batch's own previous frames have noise, which targets must not get.
+    shift[: len(last), 0] = sampled[: len(last), -1] - last
+    decay = sampling.offset_decay(batch.clean.shape[1]).to(shift.device)
+    return batch._replace(previous=sampled, clean=batch.clean + shift * decay)
 
 
 @torch.no_grad()

@@ -44,6 +44,8 @@ class PreviousWindow(NamedTuple):
     """(R, L, BANDS), its speech."""
     ahead: Tensor
     """(R,), by how many frames it is earlier."""
+    last: Tensor
+    """(R, K), true motion of the frame before the batch's window, without noise."""
 
 
 class Batch(NamedTuple):
@@ -148,7 +150,7 @@ class WindowSampler:
         ]
         if later:
             before = max(0, start - params.window)
-            row += [speech_around(normal, before, params), torch.tensor(start - before)]
+            row += [speech_around(normal, before, params), torch.tensor(start - before), past[-1]]
         return row
 
     def _recording(self, clip: EncodedClip) -> Recording:
