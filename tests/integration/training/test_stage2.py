@@ -1,4 +1,4 @@
-"""Stage 2: switches, saved parameters, rollouts, encoding of a corpus, and adaptation to other latents."""
+"""Stage 2: switches, saved parameters, rollouts, and adaptation to other latents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tests.unit.training.conftest import SMALL
 from torch import nn
 
 from dubline.models import sampling
-from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.denoiser import Condition
 from dubline.models.stage2.diffusion import Diffusion
 from dubline.training.cli_errors import UsageError
@@ -24,8 +23,6 @@ from dubline.training.stage2.denoising_loss import continuing, lips_of, loss_of,
 from dubline.training.stage2.encoded_clips import (
     EncodedClip,
     encode,
-    encode_all,
-    encode_corpus,
     fingerprint,
     fit_statistics,
     read_encoded,
@@ -36,11 +33,10 @@ from dubline.training.stage2.mixture import clip_probabilities
 from dubline.training.stage2.recipe import Recipe
 from dubline.training.stage2.spoken_gap_head import SpokenGapHead
 from dubline.training.stage2.training_params import TrainingParams, load_stage2, read_training_params
-from dubline.training.stage2.waveform_augmentation import AugmentedSpeech, change_speed
+from dubline.training.stage2.waveform_augmentation import change_speed
 from dubline.training.stage2.windows import WindowSampler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from dubline.models.presets import Preset
@@ -270,44 +266,6 @@ def test_clips_without_labels_or_sound_are_accepted(clips: list[Clip], run: Path
 def test_a_stage_one_without_labels_has_no_lip_readings(encoded: list[EncodedClip]) -> None:
     diffusion, _ = ready(encoded, {})
     assert not lips_of(diffusion, nn.Linear(SMALL.autoencoder.motion, 1)).any()
-
-
-def test_a_corpus_is_encoded_once(clips: list[Clip], model: SupervisedAutoencoder, tmp_path: Path) -> None:
-    read: list[str] = []
-
-    def stream(given: list[Clip]) -> Iterator[Clip]:
-        for clip in given:
-            read.append(clip.name)
-            yield clip
-
-    def encoded_with(given: list[Clip], network: Autoencoder, names: list[str]) -> list[EncodedClip]:
-        kept = encode_corpus(stream(given), clips[:1], network, variants=1, cache=tmp_path / "encoded.pt", names=names)
-        return kept.training
-
-    first = encoded_with(clips[:2], model.autoencoder, ["a", "b"])
-    assert len(read) == 2
-    again = encoded_with(clips[:2], model.autoencoder, ["a", "b"])
-    assert len(read) == 2, "nothing is decoded if the file contains all clips"
-    assert torch.equal(first[1].latents, again[1].latents)
-    assert torch.equal(first[1].recordings[1].mel, again[1].recordings[1].mel)
-    grown = encoded_with(clips, model.autoencoder, ["a", "b", "c"])
-    assert [clip.name for clip in grown[:2]] == [clip.name for clip in first]
-    assert len(grown) == 3
-    other = Autoencoder(SMALL.autoencoder)
-    assert not torch.equal(encoded_with(clips[:1], other, ["a"])[0].latents, first[0].latents)
-
-
-def test_speech_determines_its_augmented_recordings(clips: list[Clip], model: SupervisedAutoencoder) -> None:
-    once, twice = (encode_all(clips[:1], model.autoencoder, 2)[0] for _ in range(2))
-    assert all(torch.equal(a.mel, b.mel) for a, b in zip(once.recordings, twice.recordings, strict=True))
-    assert not torch.equal(once.recordings[0].mel, once.recordings[1].mel)
-
-
-def test_the_first_recording_is_the_clips_own(clips: list[Clip], model: SupervisedAutoencoder) -> None:
-    own = encode(clips[0], model.autoencoder).recordings
-    also = encode(clips[0], model.autoencoder, [AugmentedSpeech(clips[0].speech, 1.0)]).recordings
-    assert len(own) == 1
-    assert torch.equal(own[0].mel, also[1].mel)
 
 
 def test_resuming_with_another_stage_one_is_refused(clips: list[Clip], trained: Path, run: Path) -> None:

@@ -20,7 +20,7 @@ from dubline.training.stage2.recipe import Recipe
 from dubline.training.stage2.train import train
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _log = structlog.get_logger(__name__)
 
@@ -37,14 +37,14 @@ def main() -> None:
     switches = {SWITCHES[name]: False for name in args.without}
     params = dataclasses.replace(preset.diffusion, objective=args.objective, **switches)
     heldout = args.heldout or args.clips
-    names = [stamp(path) for path in find_clips(args.clips, heldout=False)]
+    files = [*find_clips(args.clips, heldout=False), *_heldout_clips(heldout)]
     train(
         stream_corpus(args.clips, preset.size_px, heldout=False),
         dataclasses.replace(preset, diffusion=params),
         args.out,
         recipe_of(args),
         heldout=_if_any(stream_corpus(heldout, preset.size_px, heldout=True)),
-        names=[*names, *map(str, heldout)],
+        names=[stamp(path) for path in files],
         articulation=ArticulationSampler(read_labelled_speech(args.speech), params) if args.speech else None,
         former=read_encoded(args.formerly).training if args.formerly else (),
     )
@@ -64,6 +64,14 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         resume=args.resume,
         start_from=args.start_from,
     )
+
+
+def _heldout_clips(folders: Sequence[Path]) -> list[Path]:
+    """List the held-out clips; none if a corpus has none."""
+    try:
+        return find_clips(folders, heldout=True)
+    except FileNotFoundError:
+        return []
 
 
 def _if_any(clips: Iterator[Clip]) -> Iterator[Clip]:

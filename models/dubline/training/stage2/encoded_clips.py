@@ -75,9 +75,9 @@ class EncodedCorpus(NamedTuple):
 
 
 def stamp(path: Path) -> str:
-    """Identify a clip by path, size and time, so that a changed file is encoded again."""
-    stat = path.stat()
-    return f"{path} {stat.st_size} {stat.st_mtime_ns}"
+    """Identify a clip by path, sizes and times of both files, so that a changed clip is encoded again."""
+    stats = [file.stat() for file in (path, path.with_suffix(".npz"))]
+    return " ".join([str(path), *(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)])
 
 
 def to_recording(augmented: AugmentedSpeech, frames: int) -> Recording:
@@ -128,9 +128,9 @@ def encode_all(
     for clip in clips:
         if clip.kind == "expression" or not np.abs(clip.speech).any():
             continue
-        # Names can repeat between folders, sounds do not.
         seed = zlib.crc32(clip.speech.tobytes())
-        name = f"{clip.name}-{seed:08x}"
+        # Names can repeat between folders, and several heads can speak one sound.
+        name = f"{clip.name}-{_checksum(clip, seed):08x}"
         if name not in done:
             random = np.random.default_rng(seed)
             augmented = [augment_waveform(clip.speech, random, others) for _ in range(variants)]
@@ -138,6 +138,12 @@ def encode_all(
         others.append(clip.speech)
         encoded.append(done[name])
     return encoded
+
+
+def _checksum(clip: Clip, of_speech: int) -> int:
+    """Continue the checksum of a clip's speech with its frames and its lip gap."""
+    of_frames = zlib.crc32(np.ascontiguousarray(clip.frames).data, of_speech)
+    return of_frames if clip.geometry is None else zlib.crc32(clip.geometry[:, -1].tobytes(), of_frames)
 
 
 def encode_corpus(  # noqa: PLR0913 - each is part of the stored corpus
