@@ -8,6 +8,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Barrier, Lock
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ from dubline.worker.rendering.weights_cache import LOCKS, UNFINISHED, WeightsCac
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from dubline.orchestration.settings import BucketSettings
 
@@ -202,6 +202,25 @@ def test_the_versions_used_least_recently_are_removed(cache: WeightsCache, remot
     use(cache, first)
     use(cache, third)
     assert versions(tmp_path) == {first, third}
+
+
+def test_room_is_made_while_another_process_fetches(
+    cache: WeightsCache, remote: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "cache" / f"{UNFINISHED}{64 * 'a'}"
+    (other / "tiny").mkdir(parents=True)
+    (other / "tiny/weights-0.safetensors").write_bytes(b"other" * 100)
+    lstat = Path.lstat
+
+    def renamed_before(path: Path) -> os.stat_result:
+        if other in path.parents:
+            other.rename(tmp_path / "cache" / (64 * "a"))
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", renamed_before)
+    sha256 = remote.push(tmp_path, b"whole" * 100)
+    use(cache, sha256)
+    assert versions(tmp_path) == {sha256, 64 * "a"}
 
 
 def test_a_version_in_use_is_not_removed(cache: WeightsCache, remote: Bucket, tmp_path: Path) -> None:

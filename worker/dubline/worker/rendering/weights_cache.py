@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -24,7 +25,6 @@ from dubline.worker.runtime import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from dubline.orchestration.domain.weights import WeightsFile
     from dubline.orchestration.storage.objects import Objects
@@ -200,7 +200,14 @@ def _equals(folder: Path, file: WeightsFile) -> bool:
 
 
 def _size_bytes(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    """Return the size of all files. Meanwhile another process may rename or remove them."""
+    size = 0
+    # Folders that are gone are passed over.
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += Path(place, name).lstat().st_size
+    return size
 
 
 def _used_at(folder: Path) -> float:
