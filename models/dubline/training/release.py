@@ -1,7 +1,8 @@
 """Releases trained averages as weights of a preset: `python -m dubline.training.release runs/base --clips CLIPS`.
 
 The motion readout is fitted to the clips. Released weights can be released again with another readout: `--average
-dubline/models/released/base --clips CLIPS`.
+dubline/models/released/base --clips CLIPS`. What was fitted to the same stage 2, and the reading of the lip gap of
+sources, are then kept.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dubline.models.cost import cost_of
+from dubline.models.motion.source_gap import SourceGap
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
-from dubline.models.weights import RELEASED, Networks, save_networks
+from dubline.models.weights import OPTIONAL as SPOKEN_GAP
+from dubline.models.weights import RELEASED, SOURCE_GAP, Networks, save_networks
 from dubline.training.checkpoint import find_average, load_average, read_average
 from dubline.training.cli_errors import UsageError, exit_on_usage_error
 from dubline.training.corpus import stream_corpus
@@ -111,7 +114,9 @@ def release(
     autoencoder.half().float().eval()
     diffusion.half().float()
     readout = fit_readout(autoencoder, diffusion.whitening, clips)
-    paths = save_networks(Networks(preset, autoencoder, diffusion, readout, sha256=""), out)
+    readout.spoken_gap = stages["stage2"].get(SPOKEN_GAP, readout.spoken_gap)
+    networks = Networks(preset, autoencoder, diffusion, readout, sha256="", source_gap=_source_gap(stages))
+    paths = save_networks(networks, out)
     card = out / preset.name / "MODEL_CARD.md"
     if not card.exists():
         cost = cost_of(preset)
@@ -125,6 +130,16 @@ def release(
             )
         )
     return paths
+
+
+def _source_gap(stages: dict[str, dict[str, Tensor]]) -> SourceGap | None:
+    """Return the reading of the lip gap that weights contain, which depends on neither stage."""
+    tensors = {key: tensor for stage in stages.values() for key, tensor in stage.items() if key.startswith(SOURCE_GAP)}
+    if not tensors:
+        return None
+    network = SourceGap()
+    load_average(network, tensors, prefix=SOURCE_GAP)
+    return network
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dubline.models.cost import Cost
+from dubline.models.motion.source_gap import SourceGap
 from dubline.models.presets import TINY
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage2.diffusion import Diffusion
-from dubline.models.weights import WeightsError, load_networks
+from dubline.models.weights import WeightsError, load_networks, save_networks
 from dubline.training import release
 from dubline.training.checkpoint import save_average
 
@@ -98,6 +100,27 @@ def test_an_average_replaces_that_of_the_run(run: Path, tmp_path: Path) -> None:
     save_average(newer, tmp_path / "newer.safetensors", prefix="diffusion.")
     found = released(release.read_stages(TINY, run, [tmp_path / "newer.safetensors"]), tmp_path / "out")
     assert found["denoiser.position"].min() == 1
+
+
+def test_weights_that_are_released_again_keep_their_readings_of_lips(run: Path, tmp_path: Path) -> None:
+    release.release(TINY, release.read_stages(TINY, run, []), tmp_path)
+    networks = load_networks("tiny", CPU, tmp_path)
+    assert networks.source_gap is None
+    networks.readout.spoken_gap.fill_(0.5)
+    first = replace(networks, source_gap=SourceGap())
+    save_networks(first, tmp_path)
+    release.release(TINY, release.read_stages(TINY, None, [tmp_path / "tiny"]), tmp_path / "again")
+    again = load_networks("tiny", CPU, tmp_path / "again")
+    assert torch.equal(again.readout.spoken_gap, first.readout.spoken_gap)
+    assert again.source_gap is not None
+    assert first.source_gap is not None
+    torch.testing.assert_close(again.source_gap.state_dict(), first.source_gap.state_dict(), atol=1e-3, rtol=1e-3)
+    other = tmp_path / "other.safetensors"
+    save_average(Diffusion(TINY), other, prefix="diffusion.")
+    release.release(TINY, release.read_stages(TINY, None, [tmp_path / "tiny", other]), tmp_path / "other")
+    mixed = load_networks("tiny", CPU, tmp_path / "other")
+    assert mixed.source_gap is not None
+    assert not mixed.readout.spoken_gap.any(), "it is of another stage 2"
 
 
 def test_a_missing_stage_is_an_error(run: Path) -> None:
