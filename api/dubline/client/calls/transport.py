@@ -27,7 +27,7 @@ Model = TypeVar("Model", bound=BaseModel)
 _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout)
 _HINT: Final = "Start a server with `dubline up`, or set DUBLINE_URL to the URL of a server."
 #: Requests that were not sent, because of a URL or headers that HTTP does not allow.
-_NOT_HTTP: Final = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
+_NOT_HTTP: Final = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.InvalidURL)
 #: Statuses of a server, or of a proxy before it, that is unavailable for some time.
 _OUTAGE: Final = frozenset({429, 502, 503, 504})
 #: Short interruptions are not told.
@@ -209,6 +209,11 @@ class Transport:
             except _NOT_HTTP as error:
                 # Without the error's text, which may contain headers.
                 raise ClientError(f"The request to {server} is not valid HTTP ({type(error).__name__}).") from None
+            except httpx2.DecodingError as error:
+                raise ClientError(
+                    f"The response of {_via(server)} is compressed and cannot be unpacked ({error}). "
+                    "Check DUBLINE_URL and the proxies on the way."
+                ) from error
             except httpx2.TransportError as error:
                 reason = f"No response from {_via(server)} ({str(error) or type(error).__name__})"
                 tried = failures >= MAX_TRIES and not self._endures

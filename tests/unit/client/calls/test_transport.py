@@ -200,6 +200,27 @@ def test_a_key_with_invalid_characters_is_rejected() -> None:
         Client(URL, "k\n")
 
 
+@pytest.mark.parametrize("reads", ["the API", "the bucket"])
+def test_a_response_that_cannot_be_unpacked_is_reported(
+    service: Service, client: Client, tmp_path: Path, reads: str
+) -> None:
+    service.jobs["job-0"] = {"id": "job-0", "state": "succeeded"}
+    line = "GET /v1/jobs/job-0" if reads == "the API" else "GET /job-0.mp4"
+    packed = {"Content-Encoding": "gzip"}
+    service.faults[line] = [httpx2.Response(200, headers=packed, stream=httpx2.ByteStream(b"<html>"))]
+    with pytest.raises(ClientError, match="cannot be unpacked"):
+        client.jobs.download("job-0", tmp_path / "video.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_url_of_the_bucket_that_is_none_is_reported(service: Service, client: Client, tmp_path: Path) -> None:
+    result = {"url": "http://[::1/job-0.mp4", "size_bytes": 1}
+    job = {"id": "job-0", "state": "succeeded", "result": result}
+    service.faults["GET /v1/jobs/job-0"] = [httpx2.Response(200, json=job) for _ in range(2)]
+    with pytest.raises(ClientError, match="not valid HTTP"):
+        client.jobs.download("job-0", tmp_path / "video.mp4")
+
+
 def test_a_closed_client_stops_waiting(service: Service, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "retry_delay_s", lambda *_: 3600.0)
     service.faults["GET /v1/jobs/x"] = busy(1)
