@@ -44,7 +44,10 @@ def run(command: Sequence[str], *, show: Callable[[str], None], stack: Stack | N
     """
     if command and shutil.which(command[0]) is None:
         raise EmbeddedError(f"The command {command[0]!r} does not exist or is not executable. Nothing was started.")
-    stack = stack or Stack(fork=True)
+    try:
+        stack = stack or Stack(fork=True)
+    except OSError as error:
+        raise EmbeddedError(f"{error.strerror or error}. Set TMPDIR to a folder that can be written to.") from error
     with Interrupts() as interrupts:
         try:
             return _run(stack, command, interrupts, show)
@@ -58,7 +61,7 @@ def _run(stack: Stack, command: Sequence[str], interrupts: Interrupts, show: Cal
     started_s = time.monotonic()
     try:
         show("Starting Postgres, valkey, S3, the API and the workers ...")
-        stack.start(interrupts.check)
+        _start(stack, interrupts)
         show(f"Up after {time.monotonic() - started_s:.1f} s.")
         if command:
             return _command(stack, command, interrupts)
@@ -67,13 +70,30 @@ def _run(stack: Stack, command: Sequence[str], interrupts: Interrupts, show: Cal
     except PartFailed as failure:
         # A part that has no session of its own yet also receives Ctrl-C; that is not a failure.
         interrupts.check()
-        folder = stack.folder.parent
-        free_bytes = shutil.disk_usage(folder).free
-        if free_bytes < _SPACE_BYTES:
-            # A part cannot write this into its log.
-            advice = f"The disk of {folder} has {free_bytes // 1_000_000} MB left. Free some, or set TMPDIR to a folder"
-            raise EmbeddedError(f"{failure}\n{advice} on another disk.") from failure
+        # A part cannot write this into its log.
+        if advice := _advice_on_space(stack):
+            raise EmbeddedError(f"{failure}\n{advice}") from failure
         raise
+
+
+def _start(stack: Stack, interrupts: Interrupts) -> None:
+    try:
+        stack.start(interrupts.check)
+    except OSError as error:
+        # Of a file of the stack; otherwise it would be taken for one of the terminal.
+        place = f": {error.filename}" if error.filename else ""
+        cause = f"The stack cannot be started: {error.strerror or error}{place}."
+        raise EmbeddedError("\n".join(filter(None, (cause, _advice_on_space(stack))))) from error
+
+
+def _advice_on_space(stack: Stack) -> str:
+    """Say what to do if the disk of the stack is full; empty if it is not."""
+    folder = stack.folder.parent
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes >= _SPACE_BYTES:
+        return ""
+    advice = f"The disk of {folder} has {free_bytes // 1_000_000} MB left. Free some, or set TMPDIR to a folder"
+    return f"{advice} on another disk."
 
 
 def _stop(stack: Stack, show: Callable[[str], None]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -75,6 +76,31 @@ def test_a_command_in_no_known_form_is_reported(stack: ShellStack, messages: lis
     with pytest.raises(EmbeddedError, match=r"script' cannot be run: Exec format error\."):
         run([str(script)], show=messages.append, stack=stack)
     assert "all processes have ended" in messages[-1]
+
+
+@pytest.mark.parametrize(("free_bytes", "advice"), [(3_000_000, r"\n.* has 3 MB left\. Free some"), (10**9, "")])
+def test_a_file_of_the_stack_that_cannot_be_written_is_not_one_of_the_terminal(
+    stack: ShellStack, messages: list[str], monkeypatch: pytest.MonkeyPatch, free_bytes: int, advice: str
+) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free_bytes))
+    with monkeypatch.context() as full:
+        full.setattr("pathlib.Path.mkdir", refuse)
+        with pytest.raises(EmbeddedError, match=rf"cannot be started: No space left on device: \S+{advice}"):
+            run([], show=messages.append, stack=stack)
+    assert "all processes have ended" in messages[-1]
+
+
+def test_a_missing_temporary_folder_is_reported(messages: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.gettempdir", missing)
+    with pytest.raises(EmbeddedError, match=r"No usable temporary directory found .*Set TMPDIR"):
+        run([], show=messages.append)
+    assert messages == []
 
 
 def test_a_part_that_fails_on_a_full_disk_says_so(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 from typing import TYPE_CHECKING
@@ -34,6 +35,17 @@ def test_root_without_a_user_nobody_is_an_error(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(account.pwd, "getpwnam", unknown)
     with pytest.raises(EmbeddedError, match="ordinary user"):
         unprivileged()
+
+
+def test_a_container_with_one_user_only_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    with pytest.raises(
+        EmbeddedError, match=r"given to the user `nobody` \(Invalid argument\)\. Run as an ordinary user"
+    ):
+        Account(65534, 65534).chown(tmp_path)
 
 
 def test_a_private_parent_folder_is_not_accessible_to_others(tmp_path: Path) -> None:

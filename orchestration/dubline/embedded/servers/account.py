@@ -23,8 +23,18 @@ class Account:
     gid: int
 
     def chown(self, path: Path) -> None:
-        """Make this user the owner of a path."""
-        os.chown(path, self.uid, self.gid)
+        """Make this user the owner of a path.
+
+        Raises:
+            EmbeddedError: this machine does not let the current user do that, as a container with one user only.
+        """
+        try:
+            os.chown(path, self.uid, self.gid)
+        except OSError as error:
+            raise EmbeddedError(
+                "PostgreSQL refuses to run as root, and files cannot be given to the user `nobody` "
+                f"({error.strerror}). Run as an ordinary user."
+            ) from error
 
 
 def unprivileged() -> Account | None:
