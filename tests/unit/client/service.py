@@ -107,6 +107,8 @@ class Service:
             upload["error"] = {"code": "no_face", "detail": "No face was found."}
             state = "rejected"
         upload["state"] = state or "ready"
+        if upload["state"] == "ready" and "bytes" in upload:
+            upload["facts"] = {"sha256": hashlib.sha256(upload["bytes"]).hexdigest()}
         return httpx2.Response(200, json={name: value for name, value in upload.items() if name != "bytes"})
 
     def _create_job(self, body: dict[str, Any], key: str = "") -> dict[str, Any]:

@@ -34,6 +34,8 @@ _OUTAGE: Final = frozenset({429, 502, 503, 504})
 _TRIES_BEFORE_TELLING: Final = 4
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 _CHUNK_BYTES: Final = 1 << 16
+#: A URL of the bucket that is refused within this time has not expired.
+URL_FRESH_S: Final = 60.0
 #: Code of a path that the API does not have. Servers of earlier versions send that of an unknown id.
 _NO_SUCH_PATH: Final = "no_such_path"
 
@@ -132,22 +134,23 @@ class Transport:
             raise self._error_of(response)
         return response.headers.get("Dubline-Audit")
 
-    def put_file(self, url: str, headers: Mapping[str, str], path: Path) -> None:
-        """Send a file to the bucket.
+    def put_file(self, url: str, headers: Mapping[str, str], path: Path) -> int:
+        """Send a file to the bucket; return the HTTP status.
 
         Raises:
-            ClientError: the bucket rejected it.
+            ClientError: the bucket did not respond, or the file has another length than it was declared with.
+            OSError: the file cannot be read.
         """
 
         def send() -> httpx2.Response:
             with path.open("rb") as file:
-                length = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
-                return self._bucket.put(url, headers=length | dict(headers), content=self._chunks(file))
+                length = str(os.fstat(file.fileno()).st_size)
+                given = {"Content-Length": length} | dict(headers)
+                if given["Content-Length"] != length:
+                    raise ClientError(f"The file {path} has changed while it was sent. Run the command again.")
+                return self._bucket.put(url, headers=given, content=self._chunks(file))
 
-        response = self._send_with_retries(send, "the bucket")
-        # 412: the file is there already, from an earlier try whose response was lost.
-        if not response.is_success and response.status_code != HTTPStatus.PRECONDITION_FAILED:
-            raise ClientError(f"The bucket rejected {path.name}: HTTP {response.status_code}.")
+        return self._send_with_retries(send, "the bucket").status_code
 
     def get_file(self, url: str, file: BinaryIO) -> int:
         """Download from the bucket what a file lacks at its end.

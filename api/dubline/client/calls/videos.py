@@ -7,9 +7,10 @@ import sys
 import time
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO
 
 from dubline.client.calls.hashes import file_sha256
+from dubline.client.calls.transport import URL_FRESH_S
 from dubline.client.errors import ClientError
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 if sys.platform != "win32":
     import fcntl
-
-#: A URL that is refused within this time has not expired.
-_URL_FRESH_S: Final = 60.0
 
 
 def is_video(path: Path, result: Result) -> bool:
@@ -87,7 +85,7 @@ def _fill(
             file.truncate(0)
             fault = "the file does not have the SHA-256 that the server states. Run the command again"
         else:
-            continued = status == HTTPStatus.FORBIDDEN and (listed or time.monotonic() - began_s > _URL_FRESH_S)
+            continued = status == HTTPStatus.FORBIDDEN and (listed or time.monotonic() - began_s > URL_FRESH_S)
             fault = f"HTTP {status}"
     if last or not continued:
         raise ClientError(f"The download failed: {fault}.")
