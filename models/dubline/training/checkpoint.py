@@ -8,7 +8,7 @@ session.
 from __future__ import annotations
 
 import argparse
-import glob
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -63,7 +63,11 @@ def find_average(path: Path) -> list[Path]:
     """List the files of the weights called `path`: the file, its numbered parts, or the safetensors of a folder."""
     if path.is_dir():
         return sorted(path.glob("*.safetensors"))
-    return [path] if path.exists() else sorted(path.parent.glob(f"{glob.escape(path.stem)}-*-of-*.safetensors"))
+    if path.exists():
+        return [path]
+    # Whole names: `stage1-*` would also find the parts of `stage1-old`.
+    part = re.compile(rf"{re.escape(path.stem)}-\d+-of-\d+\.safetensors")
+    return sorted(found for found in path.parent.glob("*.safetensors") if part.fullmatch(found.name))
 
 
 def read_average(path: Path) -> tuple[dict[str, Tensor], int]:

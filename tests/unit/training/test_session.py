@@ -165,6 +165,15 @@ def test_released_weights_start_stage_one_without_its_heads(tmp_path: Path, caps
     assert set(checkpoint.read_average(average)[0]) == {"diffusion.weight", "diffusion.bias"}
 
 
+def test_parts_of_averages_with_longer_names_are_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "FILE_BYTES", 300)
+    former = checkpoint.save_average(nn.Linear(8, 8), tmp_path / "run-old.safetensors")
+    assert len(former) > 1
+    checkpoint.save_average(nn.Linear(8, 8), tmp_path / "run.safetensors")
+    assert all(path.exists() for path in former)
+    assert set(former).isdisjoint(checkpoint.find_average(tmp_path / "run.safetensors"))
+
+
 def test_large_averages_are_written_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, truth = tmp_path / "run.safetensors", Model()
     monkeypatch.setattr(weights, "FILE_BYTES", 400)
