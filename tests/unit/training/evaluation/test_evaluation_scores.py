@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from dubline.training.evaluation.scores.overrides import override_scores
 from dubline.training.evaluation.scores.picture import MAX_PSNR_DB, face_box, video_scores
 from dubline.training.evaluation.scores.reference import Reference, eroded, loudness, of_clip, of_recording, runs
 from dubline.training.evaluation.scores.sharpness import drift, sharpness, worse
+from dubline.training.evaluation.scores.summary import OWN, SPEECH, Scores
 from dubline.training.evaluation.scores.talkers import talker_scores
 from dubline.training.evaluation.scores.window_boundary import BoundaryTally
 
@@ -242,3 +244,16 @@ def test_edits_are_scored_beside_motion_as_it_is_sampled() -> None:
     assert rows["as released"]["blink_rate"] == pytest.approx(15)
     assert rows["as sampled"]["blink_rate"] == 0
     assert np.isnan(rows["shut_in_silence 0"]["lip_correlation"])
+
+
+def test_a_clip_of_a_few_frames_has_no_picture_scores() -> None:
+    opening = talking()
+    pictures = {"psnr": 30.0, "ssim": 0.9, "face_psnr": 25.0}
+    still = {"psnr": 20.0, "ssim": 0.8, "face_psnr": 22.0}
+    frame = np.zeros((4, 32, 32, 3), np.uint8)
+    scored = [{"still": still, "own": pictures}, {"still": still, "own": video_scores(frame, frame, WHOLE)}]
+    clips = [GeneratedClip("a", "expression", True, reference(opening), pictures=each) for each in scored]
+    table = Scores(SimpleNamespace(clips=clips, portraits=[]), {}).table()  # type: ignore[arg-type]
+    assert table[OWN]["psnr"] == 30
+    assert table[OWN]["face_gain_db"] == 3
+    assert "psnr" not in table[SPEECH]

@@ -37,7 +37,7 @@ def pair_scores(picture: NDArray[np.uint8], truth: NDArray[np.uint8], box: Box) 
 
 
 def video_scores(pictures: NDArray[np.uint8], truth: NDArray[np.uint8], box: Box) -> dict[str, float]:
-    """Average over a video (T, H, W, 3) without its first frame, which is the source itself."""
+    """Average over a video (T, H, W, 3) without its first frame, which is the source itself; {} up to 4 frames."""
     pairs = zip(pictures[STRIDE::STRIDE], truth[STRIDE::STRIDE], strict=True)
     return means([pair_scores(picture, true, box) for picture, true in pairs])
 

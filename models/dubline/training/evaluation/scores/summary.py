@@ -64,9 +64,10 @@ class Scores:
         table = {name: tally.scores() for name, tally in tallies.items()}
         table[BASELINE]["lip_correlation"] = self._baseline_correlation()
         for name, mode in ((STILL, "still"), (OTHER_MOTION, "driven"), (OWN, "own"), (SPEECH, "speech")):
-            listed = means([result.pictures[mode] for result in self.generator.clips if mode in result.pictures])
-            still = means([result.pictures["still"] for result in self.generator.clips if mode in result.pictures])
-            if listed:
+            # A video of a few frames has no picture scores.
+            scored = [result.pictures for result in self.generator.clips if result.pictures.get(mode)]
+            listed, still = (means([pictures[key] for pictures in scored]) for key in (mode, "still"))
+            if scored:
                 gain = {"face_gain_db": listed["face_psnr"] - still["face_psnr"]}
                 table[name] = {**listed, **gain, **table[name]}
         return table
