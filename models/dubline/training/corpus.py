@@ -58,6 +58,8 @@ class Clip:
     """(T, G), rig parameters of a rendered head: expression, head rotation and translation, gaze, blink, lips."""
     aperture_mm: NDArray[np.float32] | None
     """(T,), gap of the inner lips; at most 0 when closed."""
+    person: str = ""
+    """Who speaks in footage; empty if it is not known."""
 
     @property
     def labelled(self) -> bool:
@@ -116,14 +118,16 @@ def read_clip(path: Path, size_px: int, every: int = 1) -> Clip:
     with path.with_suffix(".npz").open("rb") as file, np.load(file) as tracks:
         meta = json.loads(str(tracks["meta"]))
         landmarks: NDArray[np.float32] | None = None
-        labels: tuple[NDArray[np.float32] | None, ...] = (None, None)
+        geometry: NDArray[np.float32] | None = None
+        aperture_mm: NDArray[np.float32] | None = None
         if "landmarks" in tracks:
             count = min(count, len(tracks["landmarks"]))
             kept = slice(0, count, every)
             # Continuous pixel coordinates: 0 is the left edge of the first pixel.
             landmarks = tracks["landmarks"].astype(np.float32)[kept] * 2 / float(meta.get("size", 256)) - 1
             # Measured landmarks come without parameters of a rig.
-            labels = _labels(tracks, kept) if "expression" in tracks else labels
+            if "expression" in tracks:
+                geometry, aperture_mm = _labels(tracks, kept)
     return Clip(
         path.stem,
         meta["kind"],
@@ -131,11 +135,13 @@ def read_clip(path: Path, size_px: int, every: int = 1) -> Clip:
         frames[: math.ceil(count / every)],
         speech.astype(np.float32, copy=False),
         landmarks,
-        *labels,
+        geometry,
+        aperture_mm,
+        str(meta.get("person") or ""),
     )
 
 
-def _labels(tracks: Any, kept: slice) -> tuple[NDArray[np.float32], ...]:
+def _labels(tracks: Any, kept: slice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     columns = [tracks[key] for key in ("expression", "rotation", "translation", "gaze")]
     columns += [tracks[key][:, None] for key in ("blink", "lip_shut")]
     columns += [tracks["aperture_mm"][:, None] / 10]

@@ -12,6 +12,7 @@ from tests.unit.training.conftest import SMALL
 from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.training.stage1.supervised_autoencoder import SupervisedAutoencoder
 from dubline.training.stage2.encoded_clips import EncodedClip, encode, encode_all, encode_corpus, stamp
+from dubline.training.stage2.mixture import person_of
 from dubline.training.stage2.waveform_augmentation import AugmentedSpeech
 
 if TYPE_CHECKING:
@@ -67,6 +68,17 @@ def test_each_head_that_speaks_one_sound_is_encoded(clips: list[Clip], model: Su
     assert other_gap.gap is not None
     assert torch.equal(other_gap.gap, once.gap + 1)
     assert torch.equal(once.recordings[1].mel, other_head.recordings[1].mel)
+
+
+def test_persons_of_footage_are_told_apart_by_their_whole_names(
+    clips: list[Clip], model: SupervisedAutoencoder
+) -> None:
+    # As `footage` names clips.
+    named = {"Mary-Ann-1": "Mary Ann", "Mary-Jane-1": "Mary Jane", "1-a": "李", "1-b": "王", "2-c": "王"}
+    spoken = [replace(clips[0], name=name, person=person) for name, person in named.items()]
+    persons = [person_of(clip.name) for clip in encode_all(spoken, model.autoencoder, 0)]
+    assert persons[3] == persons[4]
+    assert len(set(persons)) == 4
 
 
 def test_a_stamp_is_of_frames_and_labels(tmp_path: Path) -> None:

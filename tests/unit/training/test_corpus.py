@@ -65,6 +65,13 @@ def test_thinning_keeps_frames_with_their_labels_and_all_speech(folders: list[Pa
     assert len(whole.speech) / 16_000 == pytest.approx(FRAMES / 25, abs=0.1)
 
 
+def test_the_person_of_footage_is_read(folders: list[Path]) -> None:
+    assert read_corpus(folders[1], SIDE_PX, heldout=False)[0].person == ""
+    meta = {"kind": "speech", "split": "train", "person": "Mary Ann"}
+    np.savez(folders[1] / "c.npz", meta=json.dumps(meta))
+    assert read_corpus(folders[1], SIDE_PX, heldout=False)[0].person == "Mary Ann"
+
+
 def test_measured_landmarks_are_read_without_parameters(folders: list[Path]) -> None:
     path = folders[1] / "c.npz"
     with np.load(path) as tracks:

@@ -130,7 +130,7 @@ def encode_all(
             continue
         seed = zlib.crc32(clip.speech.tobytes())
         # Names can repeat between folders, and several heads can speak one sound.
-        name = f"{clip.name}-{_checksum(clip, seed):08x}"
+        name = f"{_person(clip)}{clip.name}-{_checksum(clip, seed):08x}"
         if name not in done:
             random = np.random.default_rng(seed)
             augmented = [augment_waveform(clip.speech, random, others) for _ in range(variants)]
@@ -138,6 +138,11 @@ def encode_all(
         others.append(clip.speech)
         encoded.append(done[name])
     return encoded
+
+
+def _person(clip: Clip) -> str:
+    """Return a first word for the person: names of clips have not all characters of the person's name."""
+    return f"{zlib.crc32(clip.person.encode()):08x}-" if clip.person else ""
 
 
 def _checksum(clip: Clip, of_speech: int) -> int:

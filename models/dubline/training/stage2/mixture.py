@@ -54,5 +54,5 @@ def person_probabilities(names: Sequence[str]) -> NDArray[np.float64]:
 
 
 def person_of(name: str) -> str:
-    """Return the first word of a clip's name: `footage` names clips after the folder of the person."""
+    """Return the first word of an encoded clip's name, which tells the person of footage."""
     return name.partition("-")[0]
