@@ -257,3 +257,11 @@ def test_a_clip_of_a_few_frames_has_no_picture_scores() -> None:
     assert table[OWN]["psnr"] == 30
     assert table[OWN]["face_gain_db"] == 3
     assert "psnr" not in table[SPEECH]
+
+
+def test_the_first_frame_which_is_the_source_has_no_part_in_identity() -> None:
+    video, nothing = Path("a.speech.mp4"), np.empty(0)
+    clip = GeneratedClip("a", "speech", True, reference(talking()), videos={"speech": video})
+    faces = {video: FaceMeasurements(nothing, nothing, nothing, np.array([1, 0.5, np.nan, 0.7]), None)}
+    scores = Scores(SimpleNamespace(clips=[clip], portraits=[]), faces)  # type: ignore[arg-type]
+    assert scores.clip_identity() == pytest.approx(0.6)

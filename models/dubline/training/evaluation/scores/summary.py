@@ -16,7 +16,7 @@ from dubline.training.evaluation.scores.sharpness import drift, worse
 from dubline.training.evaluation.scores.talkers import talker_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -123,9 +123,6 @@ class Scores:
         """
         results = [result for result in self.generator.portraits if not result.voice.human]
         seen = [self.faces[result.video.path] for result in results if result.video.path in self.faces]
-        # The first frame is nearly equal to the source.
-        later = [measured.identity[1:] for measured in seen]
-        identity = [float(np.nanmean(cosines)) for cosines in later if np.isfinite(cosines).any()]
         people = {
             result.portrait: self.faces[result.video.path].person
             for result in results
@@ -136,7 +133,7 @@ class Scores:
         return {
             "photos": len(results),
             "photo_faces": _mean([measured.found_share for measured in seen]),
-            "photo_identity": _mean(identity),
+            "photo_identity": _identity(seen),
             "identity_of_strangers": _mean(pairs),
             "photo_sharpness": _mean([result.sharpness["mouth"] for result in results]),
             "photo_face_sharpness": _mean([result.sharpness["face"] for result in results]),
@@ -150,8 +147,7 @@ class Scores:
     def clip_identity(self) -> float:
         """Return the mean cosine of the faces in the clips' speech videos with the faces of their sources."""
         paths = [result.videos["speech"] for result in self.generator.clips if "speech" in result.videos]
-        seen = [self.faces[path].identity for path in paths if path in self.faces]
-        return _mean([float(np.nanmean(cosines)) for cosines in seen if np.isfinite(cosines).any()])
+        return _identity([self.faces[path] for path in paths if path in self.faces])
 
     def human(self) -> dict[str, float]:
         """Score human voices, for which only the loudness is known."""
@@ -219,6 +215,12 @@ def _rest_and_loud(opening: NDArray[np.float64], result: GeneratedPortrait) -> t
     loud = known.loudness[:count] >= np.percentile(known.loudness, LOUD_FRAMES_PERCENTILE)
     rest = known.silent[:count] & seen
     return _share(shut[rest]), _share(shut[loud & seen])
+
+
+def _identity(seen: Sequence[FaceMeasurements]) -> float:
+    """Return the mean cosine of videos with their sources, without first frames, which are nearly the sources."""
+    later = [measured.identity[1:] for measured in seen]
+    return _mean([float(np.nanmean(cosines)) for cosines in later if np.isfinite(cosines).any()])
 
 
 def _share(flags: NDArray[np.bool_]) -> float:
