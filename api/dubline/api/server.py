@@ -6,7 +6,7 @@ not received. Without a key, such connections would cost memory for ever.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import uvicorn
@@ -115,14 +115,21 @@ class Connection(H11Protocol):
 
 def run(app: FastAPI, settings: ApiSettings) -> None:
     """Serve until a signal, and finish the requests in flight."""
+    uvicorn.run(app, **options(settings))
+
+
+def options(settings: ApiSettings) -> dict[str, Any]:
+    """Return the options of uvicorn."""
     # uvicorn's access log is off, because the app logs each request with its id and tenant.
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        http=Connection,
-        ws="none",
-        h11_max_incomplete_event_size=HEADER_BYTES,
-        access_log=False,
-        log_config=None,
-    )
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "http": Connection,
+        "ws": "none",
+        "h11_max_incomplete_event_size": HEADER_BYTES,
+        # Any client can send the header, so only that of a known proxy names a client.
+        "proxy_headers": bool(settings.trusted_proxies),
+        "forwarded_allow_ips": list(settings.trusted_proxies),
+        "access_log": False,
+        "log_config": None,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -246,13 +247,32 @@ class LimitSettings(Settings):
 
 
 class ApiSettings(Settings):
-    """The address on which the API listens, and the server that counts requests."""
+    """The address on which the API listens, the proxies in front of it, and the server that counts requests."""
 
     model_config = group("API")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     rates_url: Annotated[SecretStr, AfterValidator(lambda url: url and _valkey_url(url))] = SecretStr("")
     """`redis://host:port/number` of the valkey that counts requests; empty: each process counts for itself."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses and networks, separated by commas, of the proxies whose `X-Forwarded-For` names the client."""
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _separated(cls, proxies: object) -> object:
+        if not isinstance(proxies, str):
+            return proxies
+        return tuple(part.strip() for part in proxies.split(",") if part.strip())
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError(f"{proxy!r} is no address and no network. Use such as 10.0.0.0/8.") from None
+        return proxies
 
 
 class MaintenanceSettings(Settings):

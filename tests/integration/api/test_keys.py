@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
-from dubline.api import bad_keys
+from dubline.api import bad_keys, server
 from dubline.api.app import create_app
 from dubline.orchestration.database.store.accounts.keys import Caller, Keys
 from dubline.orchestration.domain.keys import Scope
+from dubline.orchestration.settings import ApiSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,6 +124,22 @@ def test_unknown_keys_from_one_address_are_throttled(
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_bad_keys")
         assert refused.headers["Retry-After"] == f"{refill_s:.0f}"
         assert client.get("/v1/usage", headers=bearer(key)).status_code == 200
+
+
+@pytest.mark.parametrize(("proxies", "status"), [((), 429), (("10.0.0.0/8",), 200), (("10.1.2.4", "fd00::/8"), 429)])
+def test_clients_behind_a_trusted_proxy_are_throttled_each_by_itself(
+    services: Services, proxies: tuple[str, ...], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bad_keys, "REFILL_S", 3600.0)
+    # A key that this process has not seen, as all of them are after its start.
+    key = services.store.keys.create("acme")
+    config = uvicorn.Config(create_app(services), **server.options(ApiSettings(trusted_proxies=proxies)))
+    config.load()
+    with TestClient(config.loaded_app, client=("10.1.2.3", 5000)) as client:
+        for number in range(bad_keys.BURST):
+            client.get("/v1/usage", headers=bearer(f"guess-{number}") | {"X-Forwarded-For": "203.0.113.1"})
+        found = client.get("/v1/usage", headers=bearer(key) | {"X-Forwarded-For": "203.0.113.2"})
+        assert found.status_code == status
 
 
 def test_usage_is_returned_by_day_and_preset(client: TestClient, prober: Prober) -> None:

@@ -182,3 +182,16 @@ def test_every_new_name_is_a_field() -> None:
         f"{group.model_config['env_prefix']}{field}".upper() for group in groups for field in group.model_fields
     }
     assert set(RENAMED.values()) <= variables
+
+
+def test_trusted_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ApiSettings.read().trusted_proxies == ()
+    monkeypatch.setenv("DUBLINE_API_TRUSTED_PROXIES", "10.0.0.0/8, fd00::1,")
+    assert ApiSettings.read().trusted_proxies == ("10.0.0.0/8", "fd00::1")
+    for wrong in ("*", "ingress", "10.0.0.1/8"):
+        monkeypatch.setenv("DUBLINE_API_TRUSTED_PROXIES", wrong)
+        with pytest.raises(ValidationError) as refused:
+            ApiSettings.read()
+        (message,) = validation_messages(refused.value)
+        assert message.startswith("the environment variable DUBLINE_API_TRUSTED_PROXIES is not usable")
+        assert repr(wrong) in message
