@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar
 
@@ -53,8 +54,10 @@ class ThreadPool:
     ) -> None:
         if kind:
             self._client.stop_waiting()
-            while not self._waiting.empty():
-                self._waiting.get_nowait()
+            # The threads take calls meanwhile, so that the queue may be empty at any time.
+            with suppress(Empty):
+                while True:
+                    self._waiting.get_nowait()
         for _ in self._threads:
             self._waiting.put(None)
         ends_s = time.monotonic() + _JOIN_S
