@@ -79,12 +79,14 @@ class VideoHashes:
             return
         self._now[name].add(sha256)
         self._jobs[name].add(job_id)
+        line = f"{json.dumps([name, self._rows[name], sha256, job_id])}\n".encode()
         try:
-            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                os.write(file, f"{json.dumps([name, self._rows[name], sha256, job_id])}\n".encode())
-            finally:
-                os.close(file)
+            with os.fdopen(os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b") as file:
+                if file.seek(0, os.SEEK_END):
+                    file.seek(-1, os.SEEK_END)
+                    # The last line of a run that was killed, or whose disk was full, must not continue with this one.
+                    line = line if file.read(1) == b"\n" else b"\n" + line
+                file.write(line)
         except OSError as error:
             raise ClientError(f"Cannot write {self._path}: {error.strerror}.") from error
 

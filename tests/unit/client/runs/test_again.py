@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.client.recording_display import RecordingDisplay
 from tests.unit.client.runs.test_continuing import rows, run
-from tests.unit.client.service import KEY, URL, VIDEO, Service
+from tests.unit.client.service import KEY, SHA256, URL, VIDEO, Service
 
 from dubline.client.client import Client
 from dubline.client.errors import ClientError
 from dubline.client.runs.batch import BatchRun
-from dubline.client.runs.video_hashes import VideoHashes
+from dubline.client.runs.video_hashes import NAME, VideoHashes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,3 +140,13 @@ def test_batches_of_one_folder_keep_each_others_downloads(
     assert (out / ".job-of-c.part").exists()
     assert BatchRun(client, other, out, RecordingDisplay()).run()
     assert not (out / ".job-of-c.part").exists()
+
+
+def test_a_line_that_was_not_written_to_its_end_damages_no_other(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    for earlier in ("", '["a", "row", "0123'):
+        path.write_text(earlier)
+        VideoHashes(tmp_path, {"a": "one", "b": "two"}).add("b", SHA256, "job-1")
+        assert VideoHashes(tmp_path, {"a": "one", "b": "two"}).of("b") == {SHA256}
+    VideoHashes(tmp_path, {"a": "one", "b": "two"}).add("a", SHA256, "job-0")
+    assert len(path.read_text().splitlines()) == 3
