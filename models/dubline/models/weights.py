@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import tempfile
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -171,25 +172,29 @@ def load_networks(name: str, device: torch.device, folder: Path = RELEASED) -> N
 def save_networks(networks: Networks, folder: Path = RELEASED) -> list[Path]:
     """Write weights in fp16, in files of at most 15 MB with a manifest, and remove files of older weights.
 
-    The same tensors give the same bytes.
+    The same tensors give the same bytes. Older weights stay until all new files are written.
 
     Returns:
         The paths of the files.
 
     Raises:
         WeightsError: a value is not finite in fp16.
+        OSError: a file cannot be written, as on a full disk.
     """
     target = folder / networks.preset.name
     target.mkdir(parents=True, exist_ok=True)
     tensors = _tensors(networks).items()
     shards = shard({key: _to_half(key, tensor) for key, tensor in tensors if key != OPTIONAL or tensor.any()})
-    files = []
-    for index, part in enumerate(shards, 1):
-        name = shard_name("weights", index, len(shards))
-        data = save(part)
-        (target / name).write_bytes(data)
-        files.append(WeightsFile(name, hashlib.sha256(data).hexdigest(), len(data)))
-    _write_manifest(target, networks, files)
+    with tempfile.TemporaryDirectory(dir=target, prefix="unfinished-") as unfinished:
+        files = []
+        for index, part in enumerate(shards, 1):
+            name = shard_name("weights", index, len(shards))
+            data = save(part)
+            Path(unfinished, name).write_bytes(data)
+            files.append(WeightsFile(name, hashlib.sha256(data).hexdigest(), len(data)))
+        _write_manifest(Path(unfinished), networks, files)
+        for name in (*(file.name for file in files), MANIFEST):
+            Path(unfinished, name).replace(target / name)
     paths = [target / file.name for file in files]
     for stale in set(target.glob("*.safetensors")).difference(paths):
         stale.unlink()
@@ -269,6 +274,8 @@ def _copy_tensors(missing: dict[str, Tensor], path: Path, data: bytes) -> None:
             raise WeightsError(
                 f"{path} contains {key} {list(tensor.shape)}, which this version of dubline does not have"
             )
+        if not tensor.isfinite().all():
+            raise WeightsError(f"{path} contains values of {key} that are not finite; reinstall dubline or train them")
         missing.pop(key).copy_(tensor)
 
 

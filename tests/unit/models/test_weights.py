@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from dubline.models import weights
 from dubline.models.motion.source_gap import SourceGap
@@ -190,6 +192,38 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"diffusion\.source_mean is not finite in fp16"):
         save_networks(broken, tmp_path)
     assert list((tmp_path / "tiny").iterdir()) == []
+
+
+def test_weights_that_are_not_finite_are_not_loaded(tiny: Path) -> None:
+    path = tiny / "weights.safetensors"
+    tensors = load_file(path)
+    tensors["diffusion.source_mean"][0] = float("nan")
+    save_file(tensors, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    file = {"name": path.name, "sha256": digest, "bytes": path.stat().st_size}
+    change_manifest(tiny, files=[file], sha256=digest)
+    with pytest.raises(WeightsError, match=r"diffusion\.source_mean that are not finite"):
+        load_networks("tiny", CPU, tiny.parent)
+
+
+def test_weights_stay_if_new_ones_cannot_be_written(
+    networks: Networks, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path.name: path.read_bytes() for path in tiny.iterdir()}
+    monkeypatch.setattr(weights, "FILE_BYTES", SHARD_BYTES)
+    write, written = Path.write_bytes, list[Path]()
+
+    def full_disk(path: Path, data: bytes) -> int:
+        written.append(path)
+        if len(written) == 2:
+            write(path, data[:1000])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save_networks(networks, tiny.parent)
+    assert {path.name: path.read_bytes() for path in tiny.iterdir()} == before
 
 
 def test_loading_reads_one_file_at_a_time(shards: Path) -> None:
