@@ -25,7 +25,7 @@ class Core(Protocol):
     """The convolutions of a network between its warps, computed by another library: tensors of a batch to tensors."""
 
     size_bytes: int
-    """Memory of its weights."""
+    """Memory of its weights, in all processes that compute it."""
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Compute the outputs of one batch."""

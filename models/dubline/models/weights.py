@@ -72,9 +72,13 @@ class Networks:
         tensors = _tensors(self).values()
         return sum(tensor.nbytes for tensor in tensors) + self.autoencoder.compiled_bytes
 
-    def compile(self) -> None:
-        """Let processes of another library compute the convolutions of rendering: for inference in fp32 on the CPU."""
-        compile_cores(self.autoencoder)
+    def compile(self, threads: int) -> None:
+        """Let processes of another library compute the convolutions of rendering: for inference in fp32 on the CPU.
+
+        Args:
+            threads: that render at once, each with a process of its own.
+        """
+        compile_cores(self.autoencoder, threads)
 
     def can_blink(self, source: Source) -> bool:
         """Tell whether both eyes of a source can be shut: otherwise one would be a smudge."""

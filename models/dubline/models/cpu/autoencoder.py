@@ -26,7 +26,7 @@ class NcnnCore:
     Args:
         pool: the processes.
         number: of the core.
-        size_bytes: memory of its weights in one process.
+        size_bytes: memory of its weights in all processes.
     """
 
     def __init__(self, pool: ProcessPool, number: int, size_bytes: int) -> None:
@@ -59,11 +59,12 @@ def recorded(network: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor
     return Layers(text, b"".join(graph.weights), graph.inputs, graph.outputs, shapes), results
 
 
-def compile_cores(autoencoder: Autoencoder) -> None:
+def compile_cores(autoencoder: Autoencoder, threads: int = 1) -> None:
     """Let ncnn compute the convolutions of rendering, at the preset's sides, with the weights of now.
 
     Args:
         autoencoder: in fp32 on the CPU; not to be trained after this.
+        threads: that compute at once; each has a process with all weights.
     """
     networks = [module for module in autoencoder.modules() if isinstance(module, WithCore)]
     recorders = [_Recorder(network) for network in networks]
@@ -78,4 +79,4 @@ def compile_cores(autoencoder: Autoencoder) -> None:
     pool = ProcessPool(cores)
     for number, (network, layers) in enumerate(zip(networks, cores, strict=True)):
         # ncnn keeps the 3 x 3 weights, which are nearly all, as 6 x 6 values.
-        network.compiled = NcnnCore(pool, number, 4 * len(layers.weights))
+        network.compiled = NcnnCore(pool, number, threads * 4 * len(layers.weights))

@@ -44,9 +44,9 @@ def psnr(found: Tensor, expected: Tensor) -> float:
     return -10 * math.log10((found - expected).div(2).square().mean((1, 2, 3)).max().item() + 1e-12)
 
 
-def compiled(network: Autoencoder) -> Autoencoder:
+def compiled(network: Autoencoder, threads: int = 1) -> Autoencoder:
     made = copy.deepcopy(network)
-    compile_cores(made)
+    compile_cores(made, threads)
     return made
 
 
@@ -81,7 +81,9 @@ def test_the_memory_of_compiled_networks_is_counted(untrained: Autoencoder) -> N
     assert untrained.compiled_bytes == 0
     cores = [module for module in untrained.modules() if isinstance(module, WithCore)]
     size = sum(parameter.nbytes for core in cores for parameter in core.parameters())
-    assert 3 * size < compiled(untrained).compiled_bytes < 5 * size
+    of_one = compiled(untrained).compiled_bytes
+    assert 3 * size < of_one < 5 * size
+    assert compiled(untrained, threads=3).compiled_bytes == 3 * of_one, "each thread has a process"
 
 
 def test_an_autoencoder_is_compiled_in_inference_mode_too(untrained: Autoencoder) -> None:

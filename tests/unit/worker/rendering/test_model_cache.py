@@ -25,7 +25,7 @@ class StubNetworks:
 
     size_bytes: int
 
-    def compile(self) -> None:
+    def compile(self, _threads: int) -> None:
         pass
 
     def to(self, _device: torch.device) -> None:

@@ -97,7 +97,7 @@ class ModelCache:
             with self._weights.opened(preset, sha256, report) as folder:
                 networks = load_networks(preset, torch.device("cpu"), folder)
             if self.device.type == "cpu" and not supports_bf16(self.device):
-                networks.compile()
+                networks.compile(device.compute_threads(self.device))
             self._make_room(networks.size_bytes)
             networks.to(self.device)
             metrics.CACHE.labels(preset, "miss").inc()
