@@ -57,6 +57,34 @@ made.wait()
 print(os.getpid(), "SECRET" in os.environ)
 """
 
+# Orphans become children of this process, as of the first process of a container. It prints how many are left.
+CONTAINER = """
+import os, sys, time
+from pathlib import Path
+from dubline.orchestration import process
+from dubline.worker.runtime import supervisor
+process.control(36, 1)
+supervisor.INIT, supervisor.FIRST_PAUSE_S, supervisor.LONGEST_PAUSE_S = os.getpid(), 0.05, 0.05
+folder = Path(sys.argv[2])
+made = supervisor.Supervisor([sys.executable, "-c", sys.argv[1]], folder)
+made.start()
+while len(list(folder.glob("started-*"))) < 4:
+    time.sleep(0.01)
+made.stop()
+made.wait()
+children = " ".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split()
+print([Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] for child in children].count("Z"))
+"""
+# A child that leaves a process which has ended.
+LEAVING = """
+import os, subprocess, sys
+from pathlib import Path
+left = subprocess.Popen(["true"])
+os.waitid(os.P_PID, left.pid, os.WEXITED | os.WNOWAIT)
+(Path(sys.argv[-1]) / f"started-{os.getpid()}").touch()
+os._exit(0)
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -110,6 +138,13 @@ def test_a_forked_first_child_is_replaced_by_a_new_interpreter(folder: Path) -> 
     assert (folder / "forked").read_text() == f"{parent} hush"
     assert kept == "False"
     assert (folder / "received").read_bytes() == b"nd"
+
+
+def test_processes_that_children_leave_do_not_pile_up_in_a_container(folder: Path) -> None:
+    command = [sys.executable, "-c", CONTAINER, LEAVING, str(folder)]
+    output = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, check=True).stdout
+    # Those of the last child, after which none is started.
+    assert int(output.split("\n")[-2]) <= 2
 
 
 def test_a_notification_returns_when_the_child_ends(folder: Path) -> None:

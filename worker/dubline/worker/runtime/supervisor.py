@@ -36,6 +36,8 @@ SHORT_RUN_S: Final = 5.0
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 10.0
 STEP_S: Final = 0.1
+#: Id of the process that inherits the orphans of others. In a container it is the worker's parent process.
+INIT: Final = 1
 NO_CREDENTIALS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -129,11 +131,13 @@ class Supervisor:
                     # As long as the quarantine in the worker's row, or shorter after a restart of this process.
                     self._pause(quarantine_s(FAILURES_IN_A_ROW + self._quarantines), self._liveness.withdraw)
                     self._quarantines += 1
+                    _collect_orphans()
                     continue
                 self._quarantines = 0
                 short = time.monotonic() - started_at < SHORT_RUN_S
                 pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * pause_s)) if short else 0.0
                 self._pause(pause_s)
+                _collect_orphans()
         finally:
             # The main thread may be waiting for the broker; it ends as after a signal.
             if not self.stopping:
@@ -187,3 +191,14 @@ class Supervisor:
         while not self.stopping and time.monotonic() < until:
             step()
             time.sleep(STEP_S)
+
+
+def _collect_orphans() -> None:
+    """Collect the processes of children that have ended; without it they count as processes of the container for ever.
+
+    Called while there is no child.
+    """
+    if os.getpid() == INIT:
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
