@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 CAP = 64_000_000
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
 def huge_png(width: int, height: int) -> bytes:
     """Make a PNG whose header states more pixels than it has."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
@@ -122,6 +123,19 @@ def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.fromarray(np.full((64, 64), 0x8000, dtype=np.uint16)).save(path)
     assert image.load(media.opened(path), CAP).picture.getpixel((5, 5)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_transparent_colour_of_sixteen_bits_is_that_colour(tmp_path: Path, colours: int) -> None:
+    path = tmp_path / "key.png"
+    # The lower 8 bits of the transparent colour are the upper ones of the other.
+    key, other = (np.full((32, 64, colours), level, ">u2") for level in (0x1234, 0x34AA))
+    rows = b"".join(b"\0" + row.tobytes() for row in np.concatenate([key, other]))
+    header = struct.pack(">IIBBBBB", 64, 64, 16, 2 if colours > 1 else 0, 0, 0, 0)
+    named = (b"IHDR", header), (b"tRNS", key[0, 0].tobytes()), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in named))
+    picture = image.load(media.opened(path), CAP).picture
+    assert (picture.getpixel((5, 5)), picture.getpixel((5, 60))) == ((255,) * 3, (0x34,) * 3)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "CMYK"])

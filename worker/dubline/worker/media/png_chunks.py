@@ -1,7 +1,8 @@
 """Metadata of an untrusted PNG: texts and oversized profiles are left out before the decoder sees them.
 
 The decoder unpacks every text, and refuses the whole picture if there is much of it. Cameras, editors and generators
-of pictures write megabytes of text into pictures that are whole.
+of pictures write megabytes of text into pictures that are whole. Of 16 bits the decoder keeps the upper 8 of a pixel,
+but the lower 8 of the transparent colour.
 """
 
 from __future__ import annotations
@@ -23,18 +24,37 @@ _LENGTH_AND_NAME_BYTES: Final = 8
 _CHECKSUM_BYTES: Final = 4
 #: Bytes from the keyword's end to the compression flag of `iTXt`.
 _FLAG_AT: Final = 1
+#: Place of the bits of a channel in `IHDR`.
+_DEPTH_AT: Final = 8
+_DEEP: Final = b"\x10"
 
 
 def readable(file: BinaryIO) -> BinaryIO:
-    """Return a copy of a PNG in memory, without compressed or long texts and without a profile that is too long."""
+    """Return a copy of a PNG in memory for the decoder.
+
+    It has no compressed or long texts and no profile that is too long. A transparent colour of 16 bits is rounded to 8.
+    """
     file.seek(0)
     kept = io.BytesIO()
     kept.write(file.read(_SIGNATURE_BYTES))
+    is_deep = False
     for name, chunk in _chunks(file):
-        if not _is_left_out(name, chunk[_LENGTH_AND_NAME_BYTES:-_CHECKSUM_BYTES]):
+        data = chunk[_LENGTH_AND_NAME_BYTES:-_CHECKSUM_BYTES]
+        if name == b"IHDR":
+            is_deep = data[_DEPTH_AT : _DEPTH_AT + 1] == _DEEP
+        if name == b"tRNS" and is_deep:
+            kept.write(_rounded(name, data))
+        elif not _is_left_out(name, data):
             kept.write(chunk)
     kept.seek(0)
     return kept
+
+
+def _rounded(name: bytes, data: bytes) -> bytes:
+    """Return a chunk of numbers of 16 bits with their upper 8 bits in place of the lower ones, too."""
+    rounded = bytes(byte for upper in data[::2] for byte in (upper, upper))
+    checksum = zlib.crc32(name + rounded)
+    return len(rounded).to_bytes(4, "big") + name + rounded + checksum.to_bytes(_CHECKSUM_BYTES, "big")
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
