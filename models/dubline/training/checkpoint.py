@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -34,7 +35,7 @@ def save_average(network: nn.Module, path: Path, *, prefix: str = "", steps: int
 
 
 def write_average(tensors: Mapping[str, Tensor], path: Path, *, prefix: str = "", steps: int = 0) -> list[Path]:
-    """Write averages in fp16; integers stay integers.
+    """Write averages in fp16; integers stay integers. Former files stay until all new ones are written.
 
     Args:
         tensors: the averaged network's state.
@@ -50,12 +51,15 @@ def write_average(tensors: Mapping[str, Tensor], path: Path, *, prefix: str = ""
         prefix + key: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for key, tensor in tensors.items()
     }
-    for stale in find_average(path):
-        stale.unlink()
-    parts = shard(halves)
+    stale, parts = find_average(path), shard(halves)
     paths = [path.with_name(shard_name(path.stem, index, len(parts))) for index in range(1, len(parts) + 1)]
-    for part, target in zip(parts, paths, strict=True):
-        save_file(part, target, metadata={"steps": str(steps)})
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="unfinished-") as unfinished:
+        for part, target in zip(parts, paths, strict=True):
+            save_file(part, Path(unfinished, target.name), metadata={"steps": str(steps)})
+        for target in paths:
+            Path(unfinished, target.name).replace(target)
+    for former in set(stale).difference(paths):
+        former.unlink()
     return paths
 
 

@@ -93,7 +93,11 @@ def _write(clip: Path, points: NDArray[np.float64] | None) -> bool:
     tracks = _tracks(clip)
     side = json.loads(str(tracks["meta"])).get("size", 256)
     landmarks = ((points[nearest] + 1) * side / 2).astype(np.float32)
-    np.savez(clip.with_suffix(".npz"), **tracks, landmarks=landmarks)
+    # The other tracks exist nowhere else.
+    unfinished = clip.with_suffix(".part")
+    with unfinished.open("wb") as file:
+        np.savez(file, **tracks, landmarks=landmarks)
+    unfinished.replace(clip.with_suffix(".npz"))
     return True
 
 

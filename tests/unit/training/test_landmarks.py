@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -54,6 +56,22 @@ def test_landmarks_are_added_to_clips_that_have_none(tmp_path: Path) -> None:
     assert clip.landmarks is not None
     np.testing.assert_allclose(clip.landmarks, 0.5)
     assert clip.kind == "speech"
+
+
+def test_tracks_stay_if_landmarks_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = tmp_path / "recorded.mp4"
+    write_clip(clip, labelled=False)
+    Process.points["recorded"] = np.full((9, 68, 2), 0.5)
+
+    def full_disk(file: Any, **_: object) -> None:
+        with file.open("wb") if isinstance(file, Path) else nullcontext(file) as opened:
+            opened.write(b"PK")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        landmarks.measure([clip], tmp_path / "measured")
+    assert read_clip(clip, SIDE_PX).kind == "speech"
 
 
 def test_clips_in_which_a_face_is_rarely_found_get_no_landmarks(tmp_path: Path) -> None:

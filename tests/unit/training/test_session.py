@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import sys
@@ -163,6 +164,30 @@ def test_released_weights_start_stage_one_without_its_heads(tmp_path: Path, caps
     assert same(speaker, other, 1e-3)
     (average,) = started.save_average()
     assert set(checkpoint.read_average(average)[0]) == {"diffusion.weight", "diffusion.bias"}
+
+
+def test_exported_averages_stay_if_new_ones_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, truth = tmp_path / "run.safetensors", nn.Linear(8, 8)
+    checkpoint.save_average(truth, path, steps=8)
+    before, save = path.read_bytes(), checkpoint.save_file
+    monkeypatch.setattr(weights, "FILE_BYTES", 300)
+    written = list[object]()
+
+    def full_disk(*given: Any, **named: Any) -> None:
+        written.append(given)
+        if len(written) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(*given, **named)
+
+    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save_average(truth, path, steps=9)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.undo()
+    monkeypatch.setattr(weights, "FILE_BYTES", 300)
+    assert path not in checkpoint.save_average(truth, path, steps=9)
+    assert not path.exists(), "its parts replace it"
 
 
 def test_parts_of_averages_with_longer_names_are_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
