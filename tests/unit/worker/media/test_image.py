@@ -129,10 +129,10 @@ def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
 def test_a_transparent_colour_of_sixteen_bits_is_that_colour(tmp_path: Path, colours: int) -> None:
     path = tmp_path / "key.png"
     # The lower 8 bits of the transparent colour are the upper ones of the other.
-    key, other = (np.full((32, 64, colours), level, ">u2") for level in (0x1234, 0x34AA))
-    rows = b"".join(b"\0" + row.tobytes() for row in np.concatenate([key, other]))
+    key, other = (np.full((64, colours), level, ">u2").tobytes() for level in (0x1234, 0x34AA))
+    rows = 32 * (b"\0" + key) + 32 * (b"\0" + other)
     header = struct.pack(">IIBBBBB", 64, 64, 16, 2 if colours > 1 else 0, 0, 0, 0)
-    named = (b"IHDR", header), (b"tRNS", key[0, 0].tobytes()), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    named = (b"IHDR", header), (b"tRNS", key[: 2 * colours]), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in named))
     picture = image.load(media.opened(path), CAP).picture
     assert (picture.getpixel((5, 5)), picture.getpixel((5, 60))) == ((255,) * 3, (0x34,) * 3)
