@@ -22,7 +22,8 @@ from dubline.training.checkpoint import find_average, load_average, read_average
 from dubline.training.cli_errors import UsageError, exit_on_usage_error
 from dubline.training.corpus import stream_corpus
 from dubline.training.readout import fit_readout
-from dubline.training.stage2.training_params import diffusion_params_of
+from dubline.training.stage2.encoded_clips import fingerprint
+from dubline.training.stage2.training_params import STAGE1, diffusion_params_of, read_training_params
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +69,8 @@ def read_stages(preset: Preset, run: Path | None, averages: list[Path]) -> dict[
 
     Raises:
         FileNotFoundError: a stage or a given file is missing.
-        UsageError: a given file contains neither stage, or a state was trained with other parameters.
+        UsageError: a given file contains neither stage, a state was trained with other parameters, or stage 2 was
+            trained on the latents of another stage 1 than that of its run.
     """
     found: dict[str, dict[str, Tensor]] = {}
     for path in averages:
@@ -86,7 +88,24 @@ def read_stages(preset: Preset, run: Path | None, averages: list[Path]) -> dict[
         # Weights of another objective have the same shapes but would sample noise with this preset.
         if diffusion_params_of(preset, path) != preset.diffusion:
             raise UsageError(f"{path} was trained with other parameters than those of {preset.name}")
+    if run is not None and not averages:
+        _compare_latents(preset, run, found["stage1"])
     return found
+
+
+def _compare_latents(preset: Preset, run: Path, stage1: dict[str, Tensor]) -> None:
+    """Compare stage 1 of a run with the one on whose latents stage 2 was trained; exported averages do not tell.
+
+    Raises:
+        UsageError: it has other latents.
+    """
+    states = [run / f"{stage}.pt" for stage in STAGES]
+    if not all(state.exists() for state in states):
+        return
+    autoencoder = Autoencoder(preset.autoencoder)
+    load_average(autoencoder, stage1, prefix=STAGES["stage1"])
+    if read_training_params(states[1]).get(STAGE1) not in (None, fingerprint(autoencoder)):
+        raise UsageError(f"stage 1's motion latents have changed since {states[1]} was trained: train it again")
 
 
 def release(

@@ -19,6 +19,7 @@ from dubline.models.stage2.diffusion import Diffusion
 from dubline.models.weights import WeightsError, load_networks, save_networks
 from dubline.training import release
 from dubline.training.checkpoint import save_average
+from dubline.training.stage2.encoded_clips import fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,6 +142,23 @@ def test_a_stage_trained_with_another_objective_is_refused(run: Path) -> None:
     state = torch.load(run / "stage2.pt", weights_only=True)
     torch.save(state | {"companions": {"params": {"objective": "epsilon"}}}, run / "stage2.pt")
     with pytest.raises(ValueError, match="other parameters than those of tiny"):
+        release.read_stages(TINY, run, [])
+
+
+def test_a_stage_two_trained_on_the_latents_of_another_stage_one_is_refused(run: Path) -> None:
+    autoencoder = Autoencoder(TINY.autoencoder)
+    autoencoder.load_state_dict(
+        {
+            key.removeprefix("autoencoder."): tensor
+            for key, tensor in torch.load(run / "stage1.pt", weights_only=True)["average"].items()
+            if key.startswith("autoencoder.")
+        }
+    )
+    state = torch.load(run / "stage2.pt", weights_only=True)
+    torch.save(state | {"companions": {"params": {"stage1": fingerprint(autoencoder)}}}, run / "stage2.pt")
+    release.read_stages(TINY, run, [])
+    torch.save(state | {"companions": {"params": {"stage1": "another"}}}, run / "stage2.pt")
+    with pytest.raises(ValueError, match="motion latents have changed"):
         release.read_stages(TINY, run, [])
 
 
