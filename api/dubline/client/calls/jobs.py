@@ -102,8 +102,10 @@ class Jobs:
             yield job
             if job.is_final:
                 return
-            backoff.wait(changed=job != before)
-            before = job
+            # Without predicted times, which are others at each poll.
+            facts = (job.state, job.stage, job.percent)
+            backoff.wait(changed=facts != before)
+            before = facts
 
     def download(self, job_id: str, path: Path) -> None:
         """Download the video of a succeeded job; an existing file is replaced.
