@@ -117,8 +117,9 @@ def test_files_that_are_no_source_keep_the_version(package: Path) -> None:
 
 
 #: What source files of the renderer import besides each other, and what determines no pixel: stored values of the job,
-#: errors, checkpoints, files of weights with their hashes, and the process.
+#: errors, checkpoints, files of weights with their hashes, how a command ends, and the process.
 WITHOUT_PIXELS = (
+    "dubline.options.output",
     "dubline.options.render",
     *(
         f"dubline.orchestration.{name}"
