@@ -44,7 +44,8 @@ class CleanupProcess:
 
     def watch_folder(self, folder: Path) -> None:
         """Register a folder to be removed, before it is created."""
-        self._send(f"folder {folder}")
+        # A name may have any bytes: a line feed would end the line, and another folder would be removed.
+        self._send(f"folder {os.fsencode(folder).hex()}")
 
     def watch(self, target: int, stop_signal: int) -> None:
         """Register a process to be stopped; a negative number is a process group."""
@@ -74,7 +75,7 @@ def _signal(target: int, signum: int) -> bool:
     return True
 
 
-def _clean_up(targets: dict[int, int], folders: list[str]) -> None:
+def _clean_up(targets: dict[int, int], folders: list[bytes]) -> None:
     for target, signum in targets.items():
         _signal(target, signum)
     deadline = time.monotonic() + _GRACE_S
@@ -88,11 +89,11 @@ def _clean_up(targets: dict[int, int], folders: list[str]) -> None:
 
 def _read_commands() -> None:
     targets: dict[int, int] = {}
-    folders: list[str] = []
+    folders: list[bytes] = []
     for line in sys.stdin:
         verb, _, rest = line.rstrip("\n").partition(" ")
         if verb == "folder":
-            folders.append(rest)
+            folders.append(bytes.fromhex(rest))
         elif verb == "watch":
             target, signum = rest.split()
             targets[int(target)] = int(signum)

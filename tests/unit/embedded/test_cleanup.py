@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
 from typing import TYPE_CHECKING
+
+import pytest
 
 from dubline.embedded.cleanup import CleanupProcess
 
@@ -45,3 +48,14 @@ def test_closing_twice_is_harmless() -> None:
     cleanup = CleanupProcess()
     cleanup.close()
     cleanup.close()
+
+
+@pytest.mark.parametrize("name", [b"line\nfeed", b"no UTF-8: \xff"])
+def test_a_folder_of_any_name_is_removed_and_no_other(tmp_path: Path, name: bytes) -> None:
+    folder, other = tmp_path / os.fsdecode(name), tmp_path / "line"
+    folder.mkdir()
+    other.mkdir()
+    cleanup = CleanupProcess()
+    cleanup.watch_folder(folder)
+    cleanup.close()
+    assert list(tmp_path.iterdir()) == [other]
