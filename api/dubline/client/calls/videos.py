@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from dubline.client.calls.hashes import file_sha256
 from dubline.client.calls.transport import URL_FRESH_S
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 if sys.platform != "win32":
     import fcntl
+
+#: Errors of a file system without locks: a network file system that is mounted without them.
+_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 def is_video(path: Path, result: Result) -> bool:
@@ -101,6 +105,9 @@ def _locked(part: Path) -> Iterator[BinaryIO]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ClientError(f"Another process is downloading to {part}. Wait until it has ended.") from None
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
             if not _is_at(file, part):
                 raise ClientError(f"Another process has just downloaded {part}. Run the command again.")
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -74,3 +75,16 @@ def test_two_processes_do_not_write_one_part(client: Client, tmp_path: Path) -> 
         fcntl.flock(part, fcntl.LOCK_EX)
         with pytest.raises(ClientError, match="Another process is downloading"):
             client.jobs.fetch(client.jobs.get("job-0"), tmp_path / "video.mp4")
+
+
+def test_a_file_system_without_locks_can_be_downloaded_to(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert client.jobs.fetch(client.jobs.get("job-0"), tmp_path / "video.mp4")
+    assert (tmp_path / "video.mp4").read_bytes() == VIDEO
