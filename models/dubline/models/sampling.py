@@ -16,6 +16,7 @@ from dubline.models.motion.editor import MotionEditor
 from dubline.models.motion.readout import LIPS
 from dubline.models.motion.silence import silence
 from dubline.models.motion.spoken_lips import SpokenLips
+from dubline.models.motion.steady_head import steady
 from dubline.models.speech.recording import Recording
 from dubline.models.stage2 import schedule
 from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
@@ -68,25 +69,36 @@ def sample_motion(  # noqa: PLR0913 - the parameters of a sampling run
         (T, M) float16 on the CPU, T at most one window, `frame_count` frames in total.
     """
     diffusion = networks.diffusion
-    device = source.motion.device
     recording = Recording(speech, frame_count * MEL_PER_FRAME)
-    style = _encode_style(diffusion, recording.measure(), device)
-    condition = _silent_condition(diffusion, source, style)
-    lips, edit = _lips_and_editor(networks, source, controls, condition)
-    blinks = Blinks(controls.blink, seed)
-    start = 0
+    style = _encode_style(diffusion, recording.measure(), source.motion.device)
+    silent = _silent_condition(diffusion, source, style)
+    lips, edit = _lips_and_editor(networks, source, controls, silent)
+    blinks, left = Blinks(controls.blink, seed), frame_count
+    windows = _sampled_windows(
+        networks, silent, lips, _mel_windows(diffusion, recording.normalised(), frame_count), seed
+    )
+    for drawn, silence_weight in steady(windows, networks.readout):
+        motion = edit(drawn, silence_weight, blinks(len(drawn)).to(drawn.device))
+        if left > 0:
+            yield diffusion.whitening.invert(motion, source.motion)[:left].half().cpu()
+        left -= len(drawn)
+
+
+def _sampled_windows(
+    networks: Networks, condition: Condition, lips: SpokenLips, mels: Iterator[Tensor], seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the new frames of each window: whitened motion (T, K) and how silent they are, 0 to 1 (T,)."""
+    diffusion = networks.diffusion
+    params, device = diffusion.params, condition.source.device
     last: Tensor | None = None
-    for index, mel in enumerate(_mel_windows(diffusion, recording.normalised(), frame_count)):
+    for index, mel in enumerate(mels):
         condition = condition._replace(audio=diffusion.articulation_extractor(mel.to(device)))
-        hold = lips.hold(condition.audio[:, -diffusion.params.window :])
+        hold = lips.hold(condition.audio[:, -params.window :])
         drawn = sample_window(diffusion, condition, _noise(networks, seed, index), hold=hold)
         new = drawn if last is None else join_windows(last, drawn)
-        weight = silence(mel)[0, : -diffusion.params.margin][-new.shape[1] :].to(device)
-        motion = edit(new[0], weight, blinks(new.shape[1]).to(device))
-        yield diffusion.whitening.invert(motion, source.motion)[: frame_count - start].half().cpu()
-        start += new.shape[1]
+        yield new[0], silence(mel)[0, : -params.margin][-new.shape[1] :].to(device)
         last = new[:, -1:]
-        previous = new[:, -diffusion.params.previous - 1 : -1]
+        previous = new[:, -params.previous - 1 : -1]
         condition = condition._replace(previous=previous, known=torch.ones_like(condition.known))
 
 
