@@ -170,7 +170,7 @@ TINY: Final = Preset(
         state=32,
         head_width=24,
     ),
-    most_off=0.25,
+    most_off=0.2,
 )
 
 BASE: Final = Preset(
@@ -205,7 +205,7 @@ BASE: Final = Preset(
         head_width=32,
         dropout=0.1,
     ),
-    most_off=0.17,
+    most_off=0.13,
 )
 
 PRESETS: Final = {preset.name: preset for preset in (TINY, BASE)}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dubline.models.weights import Networks
 
 YAW = READINGS.index("yaw")
-TURN = slice(3)
+ROTATION = slice(3)
 
 
 def babble(seconds: float, chunks: int = 1) -> Callable[[], Iterator[NDArray[np.float32]]]:
@@ -150,9 +150,9 @@ def test_motion_at_window_boundaries_is_as_large_as_elsewhere(networks: Networks
     assert moved[boundaries].max() < 1.5 * moved[others].quantile(0.99)
 
 
-def test_heads_turn_without_jerks(networks: Networks, source: Source) -> None:
-    turn = _readings(networks, source, 4)[:, TURN].rad2deg()
+def test_heads_do_not_jerk(networks: Networks, source: Source) -> None:
+    rotation = _readings(networks, source, 4)[:, ROTATION].rad2deg()
     # Of the rig's own clips: .2 and .6 degrees from frame to frame; as sampled .5 and 2.4 (docs/log.md).
-    jerk = turn.diff(n=2, dim=0).norm(dim=1)
+    jerk = rotation.diff(n=2, dim=0).norm(dim=1)
     assert jerk.median() < 0.35
     assert jerk.quantile(0.99) < 1.2

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dubline.models.motion.readout import LinearReadout
 
 #: Standard deviations of the Gaussian filters in frames, of head motion and of all other motion except the lip gap.
-#: Encoded true motion then changes as much from frame to frame as that of the rig which was filmed (docs/log.md). What
+#: Encoded true motion then changes as much from frame to frame as that of the clips' rig (docs/log.md). What
 #: the readings do not explain is mostly head motion, but shapes of the mouth too.
 HEAD_SIGMA: Final = 1.5
 OTHER_SIGMA: Final = 0.7

@@ -59,10 +59,10 @@ def test_lips_keep_their_gap_and_everything_else_is_steadier(readout: LinearRead
     assert changes[1] < 0.2 * changes[0]
 
 
-def test_a_slow_turn_is_followed_without_lag(readout: LinearReadout) -> None:
-    turn = torch.linspace(0, 1, FRAMES)[:, None].expand(-1, 16)
-    frames, _ = filtered(turn, readout, [60, 40])
-    torch.testing.assert_close(frames[RADIUS:-RADIUS], turn[RADIUS:-RADIUS])
+def test_slow_motion_is_followed_without_lag(readout: LinearReadout) -> None:
+    slow = torch.linspace(0, 1, FRAMES)[:, None].expand(-1, 16)
+    frames, _ = filtered(slow, readout, [60, 40])
+    torch.testing.assert_close(frames[RADIUS:-RADIUS], slow[RADIUS:-RADIUS])
 
 
 def test_without_a_fitted_readout_nothing_is_changed(motion: Tensor) -> None:

@@ -33,10 +33,6 @@ SELECT id, tenant, review_at FROM uploads
 WHERE review_at < now() AND (review_at, id) > (CAST(:review_at AS timestamptz), CAST(:id AS uuid))
 ORDER BY review_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
-#: Until the end of the transaction, so that `Tenants.set_retention` finds the uploads with their dates.
-_LOCK_PERIODS: Final = text("""
-SELECT FROM tenants WHERE name IN (SELECT tenant FROM uploads WHERE id = ANY(:ids)) ORDER BY name FOR KEY SHARE
-""")
 #: The batches that name an upload: one entry of an index for each, since very many jobs may name it. For BETWEEN see
 #: `removal`.
 _BATCHES_THAT_NAME: Final = """
@@ -55,12 +51,13 @@ _IS_NAMED: Final = """
     ORDER BY {column} LIMIT 1
 )
 """
-#: Without OFFSET 0 each date would be computed twice.
+#: Without OFFSET 0 each date would be computed twice. The tenant is locked until the end of the transaction, so that
+#: `Tenants.set_retention` finds the uploads with their dates.
 _SELECT_ENDS: Final = text(f"""
 SELECT id, tenant, ends_at < now() AS ended, NULLIF(ends_at, 'infinity') AS ends_at
 FROM (
     SELECT uploads.id, uploads.tenant, LEAST(
-        created_at + make_interval(secs => (SELECT inputs_s FROM tenants WHERE name = uploads.tenant)),
+        created_at + make_interval(secs => (SELECT inputs_s FROM tenants WHERE name = uploads.tenant FOR KEY SHARE)),
         coalesce(
             (
                 SELECT max(coalesce(batches.inputs_expire_at, 'infinity')) FROM batches
@@ -118,7 +115,6 @@ def review(session: Session, ids: Collection[UUID]) -> list[tuple[UUID, str]]:
     The caller has locked the uploads in an earlier statement, so that this one sees every accepted job.
     """
     unused = removal.unused(session, ids)
-    session.execute(_LOCK_PERIODS, {"ids": list(ids)})
     rows = session.execute(_SELECT_ENDS, {"ids": list(ids)}).all()
     kept = [row for row in rows if not row.ended or row.id not in unused]
     session.execute(_SET_REVIEW, {"ids": [row.id for row in kept], "dates": [row.ends_at for row in kept]})
