@@ -8,6 +8,7 @@ arXiv 2606.03402 does not give all values; the model cards in `released/` give t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -133,6 +134,8 @@ class Preset:
     most_off: float
     """Largest distance of a motion latent from its combination of key frames. Chosen by what combined frames differ
     from computed ones (docs/log.md)."""
+    most_lip_step_cm: float
+    """Largest step of the lip gap between two frames of which one is combined."""
     fps: int = field(default=25, init=False)
     sample_rate_hz: int = field(default=16_000, init=False)
     render_batch: int = field(default=4, init=False)
@@ -171,6 +174,8 @@ TINY: Final = Preset(
         head_width=24,
     ),
     most_off=0.2,
+    # Its mouths are blurred anyway.
+    most_lip_step_cm=math.inf,
 )
 
 BASE: Final = Preset(
@@ -206,6 +211,7 @@ BASE: Final = Preset(
         dropout=0.1,
     ),
     most_off=0.13,
+    most_lip_step_cm=0.5,
 )
 
 PRESETS: Final = {preset.name: preset for preset in (TINY, BASE)}

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from dubline.models.cpu.autoencoder import compile_cores
 from dubline.models.motion import key_frames
 from dubline.models.motion.lids import open_lids, shut_lids
-from dubline.models.motion.readout import LinearReadout
+from dubline.models.motion.readout import LIPS, LinearReadout
 from dubline.models.motion.source_gap import SourceGap
 from dubline.models.presets import PRESETS, Preset
 from dubline.models.stage1.autoencoder import Autoencoder
@@ -99,7 +99,9 @@ class Networks:
             closure: (T,), of the lids.
         """
         blinking = (closure > 0).cpu().numpy()
-        return key_frames.choose(motion.double().cpu().numpy(), blinking, self.preset.most_off)
+        gap = self.readout(self.diffusion.whitening(motion, motion[:1]))[:, LIPS].double().cpu().numpy()
+        computed = key_frames.beside_steps(gap, self.preset.most_lip_step_cm)
+        return key_frames.choose(motion.double().cpu().numpy(), blinking, self.preset.most_off, computed)
 
     def to(self, device: torch.device) -> Self:
         """Move all networks to a device."""

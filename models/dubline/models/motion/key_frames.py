@@ -29,24 +29,39 @@ class KeyFrames(NamedTuple):
     """(T, N): what each frame is combined with. Those of one frame add up to 1; a key frame is itself."""
 
 
-def choose(motion: Array, blinking: NDArray[np.bool_], most: float) -> KeyFrames:
+def beside_steps(gap: Array, most: float) -> NDArray[np.bool_]:
+    """Tell which frames (T,) are on either side of a step of the lip gap (T,), in cm, of more than `most`.
+
+    Between closed and open lips pixels are not linear in the motion: a combination shows both mouths, each half
+    transparent.
+    """
+    step = np.abs(np.diff(gap)) > most
+    beside = np.zeros(len(gap), np.bool_)
+    beside[1:] |= step
+    beside[:-1] |= step
+    return beside
+
+
+def choose(motion: Array, blinking: NDArray[np.bool_], most: float, computed: NDArray[np.bool_]) -> KeyFrames:
     """Choose as few key frames as keep every other frame close enough to its combination.
 
-    The first and the last frame without a blink are key frames. Then, as long as a frame is too far from its
-    combination, the furthest one becomes a key frame.
+    The first and the last frame without a blink are key frames, and those that have to be computed. Then, as long as
+    a frame is too far from its combination, the furthest one becomes a key frame.
 
     Args:
         motion: (T, M), latents.
         blinking: (T,), whether lids move. Such frames are key frames, and no other frame is made of them: a blink is
             short, and not linear.
         most: largest distance of a latent from its combination, the penalty on weights included.
+        computed: (T,), whether a frame has to be a key frame.
     """
     frames = np.arange(len(motion))
     calm = frames[~blinking]
     centred = motion - motion.mean(axis=0)
     # Not by the library of linear algebra: its sums would depend on the number of threads.
     products = np.einsum("ik,jk->ij", centred, centred)
-    keys, penalty = {*calm[:1].tolist(), *calm[-1:].tolist()}, STIFFNESS * most**2
+    keys = {*calm[:1].tolist(), *calm[-1:].tolist(), *frames[computed & ~blinking].tolist()}
+    penalty = STIFFNESS * most**2
     while True:
         of, others = np.array(sorted(keys), int), np.array([frame for frame in calm if frame not in keys], int)
         combined = np.eye(len(frames))
