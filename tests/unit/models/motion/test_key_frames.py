@@ -96,7 +96,7 @@ def test_weights_are_those_of_a_ridge_regression(seed: int) -> None:
         np.testing.assert_allclose(error, np.square(rows[:-1] @ change - rest[:-1]).sum(), rtol=1e-5)
 
 
-def test_frames_that_have_to_be_computed_are_key_frames_and_others_are_made_of_them() -> None:
+def test_frames_that_have_to_be_computed_are_key_frames() -> None:
     computed = np.isin(np.arange(16), [5, 6])
     keys, weights = key_frames.choose(along(np.arange(16.0)), CALM, MOST, computed)
     assert keys == [0, 5, 6, 15]
