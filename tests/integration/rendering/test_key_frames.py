@@ -1,7 +1,9 @@
-"""Half of the frames are computed, and the others are close to computed ones."""
+"""About half of the frames are computed, all of fast lips among them; the others are close to computed ones."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import torch
 
 from dubline.framing.face import find
 from dubline.models.motion.key_frames import KeyFrames
+from dubline.models.motion.readout import LIPS
 from dubline.models.sampling import sample_motion
 from dubline.models.weights import load_networks
 from dubline.training.corpus import read_speech
@@ -58,3 +61,15 @@ def test_combined_frames_are_close_to_computed_ones(
     # 43 dB over all frames, 34 dB in the worst one, of the region that moves.
     assert 0 < np.mean(errors) < 255**2 / 10**4.3
     assert errors.max() < 255**2 / 10**3.4
+
+
+@pytest.mark.parametrize("most_cm", [0.5, math.inf])
+@torch.inference_mode()
+def test_frames_beside_a_fast_step_of_the_lips_are_computed(most_cm: float) -> None:
+    networks = load_networks("tiny", torch.device("cpu"))
+    networks = replace(networks, preset=replace(networks.preset, most_lip_step_cm=most_cm))
+    still = torch.zeros(1, networks.preset.autoencoder.motion)
+    gap = torch.cat([torch.zeros(6), torch.full((6,), 0.6)])
+    whitened = networks.diffusion.whitening(still, still) + gap[:, None] * networks.readout.directions()[LIPS]
+    keys = networks.key_frames(networks.diffusion.whitening.invert(whitened, still), torch.zeros(12)).frames
+    assert ({5, 6} <= set(keys)) == (most_cm < 0.6)

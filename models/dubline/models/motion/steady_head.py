@@ -1,4 +1,4 @@
-"""Smooths sampled head motion over time.
+"""Smooths sampled motion over time, except the lip gap.
 
 Each frame's motion is encoded by itself, with an error of its own, and sampled motion has learnt these errors: a head
 turns by .6 degrees a frame as true ones do, but the turn changes by four times as much from frame to frame.
