@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 
+from dubline.orchestration import process
+
+if __name__ == "__main__":
+    # Before the other imports, which take a second.
+    process.end_on_sigterm()
+
 from pydantic import ValidationError
 
 from dubline.api import server
 from dubline.api.app import create_app
 from dubline.api.services import Services
-from dubline.orchestration import logs, metrics, process, tracing
+from dubline.orchestration import logs, metrics, tracing
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.rates import Rates
@@ -30,7 +36,7 @@ def main() -> int:
     """Serve until a signal, and finish the requests in flight.
 
     Returns:
-        0; 1 after an error, which is printed in one sentence; 2 if a setting is missing or not valid.
+        0; 1 after an error, which is printed in one sentence or logged; 2 if a setting is missing or not valid.
     """
     process.hide_memory()
     try:
@@ -45,8 +51,8 @@ def main() -> int:
         sys.stderr.write(f"dubline: {error.detail}\n")
         return 1
     with metrics.published(published), tracing.configured("api"):
-        server.run(create_app(services), listen)
-    return 0
+        started = server.run(create_app(services), listen)
+    return 0 if started else 1
 
 
 def _connect(settings: ApiSettings) -> Services:

@@ -6,14 +6,18 @@ not received. Without a key, such connections would cost memory for ever.
 
 from __future__ import annotations
 
+import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import HANDLED_SIGNALS
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterator
 
     from fastapi import FastAPI
 
@@ -113,9 +117,26 @@ class Connection(H11Protocol):
         self.transport.close()
 
 
-def run(app: FastAPI, settings: ApiSettings) -> None:
-    """Serve until a signal, and finish the requests in flight."""
-    uvicorn.run(app, **options(settings))
+class Server(uvicorn.Server):
+    """A server whose process goes on after a signal: uvicorn's own ends it, before the last spans are sent."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at a signal, and keep the handler."""
+        for number in HANDLED_SIGNALS:
+            signal.signal(number, self.handle_exit)
+        yield
+
+
+def run(app: FastAPI, settings: ApiSettings) -> bool:
+    """Serve until a signal, and finish the requests in flight.
+
+    Returns:
+        False if it could not start; the reason is logged.
+    """
+    server = Server(uvicorn.Config(app, **options(settings)))
+    server.run()
+    return server.started
 
 
 def options(settings: ApiSettings) -> dict[str, Any]:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+
+from dubline.orchestration import process
+
+if __name__ == "__main__":
+    # Before the other imports, which take a second.
+    process.end_on_sigterm()
+
+import argparse
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -15,7 +22,7 @@ import structlog
 from pydantic import ValidationError
 
 from dubline.options.output import exit_if_unread
-from dubline.orchestration import logs, process
+from dubline.orchestration import logs
 from dubline.orchestration.domain.batches import RETENTION_MAX_S, RETENTION_MIN_S
 from dubline.orchestration.domain.errors import DublineError
 from dubline.orchestration.domain.keys import LIFE_MAX_S, OVERLAP_S, Scope

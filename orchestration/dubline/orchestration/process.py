@@ -1,8 +1,10 @@
-"""What a process asks of the Linux kernel about itself."""
+"""What all processes do at their start. It imports little, because it comes before all other imports."""
 
 from __future__ import annotations
 
 import ctypes
+import signal
+import sys
 from contextlib import suppress
 from typing import Final
 
@@ -32,3 +34,12 @@ def hide_memory() -> None:
     """
     with suppress(OSError, AttributeError):
         control(_DUMPABLE, 0)
+
+
+def end_on_sigterm() -> None:
+    """End at SIGTERM with the exit code that a shell gives, until another handler is set.
+
+    Without any handler, the kernel drops the signal if this is process 1 of a container, and the container is killed
+    at the end of its grace period.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))

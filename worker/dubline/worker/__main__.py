@@ -6,16 +6,23 @@ upload is released. A second one, or SIGQUIT, forces the stop.
 
 from __future__ import annotations
 
+import sys
+
+from dubline.orchestration import process
+
+if __name__ == "__main__":
+    # Before the other imports, which take a second.
+    process.end_on_sigterm()
+
 import argparse
 import os
 import signal
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from dubline.orchestration import logs, process
+from dubline.orchestration import logs
 from dubline.orchestration.queue import PROBE, PROBE_QUEUE, RENDER, RENDER_QUEUE, create_app
 from dubline.orchestration.settings import (
     BrokerSettings,
