@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from tests.integration.orchestration.rows import change
 
 from dubline.orchestration.domain.jobs import Stage
 from dubline.orchestration.domain.usage import Usage
 
 if TYPE_CHECKING:
+    import pytest
     from tests.integration.orchestration.conftest import JobFactory
 
     from dubline.orchestration.database.store import Store
@@ -61,3 +64,28 @@ def test_a_tenant_sees_its_own_usage_only(store: Store, factory: JobFactory) -> 
     store.jobs.cancel("acme", factory.job().id)
     store.keys.create("globex")
     assert read(store, "globex") == ()
+
+
+def test_a_trace_of_all_times_reads_only_hours_with_jobs(
+    store: Store, factory: JobFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    arrivals = [now - timedelta(days=9000), now - timedelta(minutes=90), now - timedelta(minutes=31), now]
+    for number, arrival in enumerate(arrivals, 1):
+        job = factory.job()
+        store.leases.finish(claim(store), 1000, 3.0, float(number))
+        change(store, "UPDATE jobs SET created_at = :at WHERE id = :id", at=arrival, id=job.id)
+    store.jobs.cancel("acme", factory.job().id)
+    run, calls = store.usage._run, []
+
+    def counted(statement: str, **values: Any) -> list[Any]:
+        calls.append(statement)
+        assert len(calls) < 20
+        return run(statement, **values)
+
+    monkeypatch.setattr(store.usage, "_run", counted)
+    expected = [(arrival, float(number), "base") for number, arrival in enumerate(arrivals, 1)]
+    assert list(store.usage.trace(date.min, date.max)) == expected
+    day = arrivals[0].date()
+    assert list(store.usage.trace(day, day)) == expected[:1]
+    assert list(store.usage.trace(day + timedelta(days=1), day + timedelta(days=1))) == []

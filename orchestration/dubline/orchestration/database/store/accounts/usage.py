@@ -28,11 +28,17 @@ GROUP BY tenant, day, preset ORDER BY day, tenant, preset
 """
 _SELECT_OF_TENANT: Final = _SELECT.format(tenants="= %(tenant)s")
 _SELECT_OF_ALL: Final = _SELECT.format(tenants="IN (SELECT name FROM tenants)")
+#: When the next job arrived. The first job of each tenant and state is found by `jobs_listed`.
+_NEXT: Final = f"""
+SELECT min((SELECT min(created_at) FROM jobs
+    WHERE tenant = tenants.name AND state = ended.state AND created_at BETWEEN %(first)s AND %(last)s)) AS arrival
+FROM tenants, unnest(ARRAY[{sql_list(FINAL)}]) AS ended (state)
+"""  # noqa: S608 - our own text
 #: The condition on tenants lets the server read `jobs_listed`, one range for each tenant and state.
 _TRACE: Final = f"""
 SELECT created_at, gpu_s, preset FROM jobs
 WHERE tenant IN (SELECT name FROM tenants) AND state IN ({sql_list(FINAL)}) AND gpu_s > 0
-    AND created_at >= %(first)s AND created_at < %(before)s
+    AND created_at BETWEEN %(first)s AND %(last)s AND created_at < %(before)s
 ORDER BY created_at, id
 """  # noqa: S608 - our own text
 #: Period of one statement of a trace.
@@ -63,7 +69,7 @@ class UsageTotals:
         """Read when the jobs of all tenants arrived and what they took, in the order of arrival.
 
         Jobs that are not final, that took no device time or that were deleted are left out. Memory holds the jobs of
-        one hour.
+        one hour; hours without any are skipped.
 
         Args:
             first: first day of arrival, in UTC.
@@ -72,13 +78,11 @@ class UsageTotals:
         Yields:
             Time of acceptance, device seconds of all attempts, preset.
         """
-        # No job has arrived after tomorrow, whichever of two clocks is right; the calendar ends with the year 9999.
-        last = min(last, datetime.now(UTC).date() + timedelta(days=1))
-        start, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
-        while start < end:
-            for row in self._run(_TRACE, first=start, before=start + _TRACE_STEP):
+        start, end = datetime.combine(first, time.min, UTC), datetime.combine(last, time.max, UTC)
+        while (arrival := self._run(_NEXT, first=start, last=end)[0].arrival) is not None:
+            start = arrival + _TRACE_STEP
+            for row in self._run(_TRACE, first=arrival, last=end, before=start):
                 yield row.created_at, row.gpu_s, row.preset
-            start += _TRACE_STEP
 
 
 def _records(rows: list[tuple[object, ...]]) -> tuple[Usage, ...]:
