@@ -30,15 +30,14 @@ if TYPE_CHECKING:
     Groups = Sequence[Sequence[str]]
 
 #: Name of its log, and what errors call it.
-NAME: Final = "forks"
+NAME: Final = "fork-server"
 #: Characters of the end of its log in an error.
 TAIL: Final = 2_000
-#: More than an environment has.
-REQUEST_BYTES: Final = 1 << 20
 #: The process id, and the exit code.
 NUMBER: Final = struct.Struct("i")
 
-_FILES: Final = 3
+#: Of a message, which has the request in a file, because a message of a socket has a limit and an environment has not.
+_FILES: Final = 4
 
 
 class Forked:
@@ -92,7 +91,6 @@ class ForkServer:
     def __init__(self, log: Path, groups: Groups) -> None:
         self._log = log
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._requests.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, REQUEST_BYTES)
         named = tuple(map(tuple, groups))
         with theirs, log.open("ab") as errors:
             self._process = subprocess.Popen(
@@ -132,10 +130,13 @@ class ForkServer:
         request = json.dumps({"argv": list(argv[2:]), "environ": dict(environ), "folder": str(folder)})
         ours, theirs = socket.socketpair()
         try:
-            with theirs:
-                socket.send_fds(self._requests, [request.encode()], [output.fileno(), log.fileno(), theirs.fileno()])
+            with theirs, os.fdopen(os.memfd_create("request"), "w+", encoding="utf-8") as file:
+                file.write(request)
+                file.seek(0)
+                numbers = [file.fileno(), output.fileno(), log.fileno(), theirs.fileno()]
+                socket.send_fds(self._requests, [b"fork"], numbers)
             return Forked(argv, ours)
-        except (OSError, struct.error) as error:
+        except (ConnectionError, struct.error) as error:
             ours.close()
             raise PartFailed(NAME, "has ended", self._log.read_text(errors="replace")[-TAIL:]) from error
 
@@ -166,7 +167,7 @@ def _serve(requests: socket.socket, groups: Groups) -> None:
 def _answer(requests: socket.socket) -> bool | None:
     """Read a request and fork; return whether this process is to end, or None if there is no request."""
     try:
-        message, files, _, _ = socket.recv_fds(requests, REQUEST_BYTES, _FILES)
+        message, files, _, _ = socket.recv_fds(requests, len(b"fork"), _FILES)
     except BlockingIOError:
         return None
     if not message:
@@ -174,15 +175,17 @@ def _answer(requests: socket.socket) -> bool | None:
     if not os.fork():
         requests.close()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _fork(json.loads(message), *files)
+        _fork(*files)
         return True
     for file in files:
         os.close(file)
     return False
 
 
-def _fork(request: dict[str, Any], output: int, log: int, replies: int) -> None:
+def _fork(request: int, output: int, log: int, replies: int) -> None:
     """Fork the part; reply with its process id and, at its end, with its exit code."""
+    with os.fdopen(request, encoding="utf-8") as written:
+        part = json.load(written)
     pid = os.fork()
     if not pid:
         os.setsid()
@@ -190,7 +193,7 @@ def _fork(request: dict[str, Any], output: int, log: int, replies: int) -> None:
         os.dup2(log, 2)
         for file in (output, log, replies):
             os.close(file)
-        _become(**request)
+        _become(**part)
         return
     os.write(replies, NUMBER.pack(pid))
     # Until its end is known no other process may get its id, to which a signal may be sent.

@@ -67,6 +67,15 @@ def test_a_fork_is_like_a_process_of_its_own(server: ForkServer, tmp_path: Path)
     assert log.read_text() == "an error\n"
 
 
+def test_an_environment_of_any_size_is_inherited(server: ForkServer, tmp_path: Path) -> None:
+    large = {f"VALUE_{number}": "x" * 100_000 for number in range(18)}
+    (tmp_path / "part.py").write_text("import os\nprint(sum(map(len, os.environ.values())))\n")
+    with (tmp_path / "output").open("w+b") as output, (tmp_path / "log").open("wb") as log:
+        forked = server.start([sys.executable, "-m", "part"], large, tmp_path, output, log)
+        assert forked.wait(60) == 0
+    assert int((tmp_path / "output").read_text()) == 1_800_000
+
+
 def test_a_signal_ends_a_fork_and_no_other(server: ForkServer, tmp_path: Path) -> None:
     (one, output, _), (two, _, _) = (start(server, tmp_path / name, FOREVER) for name in ("one", "two"))
     eventually(output.read_text)
@@ -91,8 +100,10 @@ def checked(file, data):
     return write(file, data)
 os.write = checked
 fork_server._become = lambda: os._exit(7)
+request = os.memfd_create("request")
+os.pwrite(request, b"{}", 0)
 ours, theirs = socket.socketpair()
-fork_server._fork({}, os.open(os.devnull, os.O_RDWR), os.open(os.devnull, os.O_RDWR), theirs.detach())
+fork_server._fork(request, os.open(os.devnull, os.O_RDWR), os.open(os.devnull, os.O_RDWR), theirs.detach())
 """
 
 
@@ -104,7 +115,7 @@ def test_the_id_of_a_fork_is_not_free_before_its_end_is_known() -> None:
 def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
     server = ForkServer(tmp_path / "forks.log", [["no_such_module"]])
     try:
-        with pytest.raises(PartFailed, match=r"forks has ended(.|\n)*No module named 'no_such_module'"):
+        with pytest.raises(PartFailed, match=r"fork-server has ended(.|\n)*No module named 'no_such_module'"):
             start(server, tmp_path / "one", PART, "0")
     finally:
         server.close()
