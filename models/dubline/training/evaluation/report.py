@@ -88,7 +88,7 @@ def show(scores: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     console.print(_overrides(scores["overrides"]))
     facts = Table(box=SIMPLE_HEAD, show_header=False)
-    for part in ("talkers", "portraits", "human", "long"):
+    for part in ("talkers", "portraits", "jaws", "human", "long"):
         for key, value in scores[part].items():
             if isinstance(value, int | float):
                 facts.add_row(part, key, _cell(value))

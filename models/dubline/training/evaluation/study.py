@@ -202,6 +202,7 @@ class Study:
             "overrides": summary.overrides(),
             "talkers": summary.talkers(),
             "portraits": summary.portraits(),
+            "jaws": summary.jaws(),
             "human": summary.human() if self.material.voices else {},
             "long": summary.long(),
             "clip_identity": summary.clip_identity(),

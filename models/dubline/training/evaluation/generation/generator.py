@@ -48,6 +48,8 @@ WITHOUT_SPEECH: Final = "expression"
 #: Lips in silence as they are sampled.
 UNHELD: Final = replace(DEFAULT_CONTROLS, shut_in_silence=0.0)
 EDITED: Final = ("unheld", "unedited")
+#: Modes of which landmarks are kept.
+POINTED: Final = ("truth", "own", "speech")
 #: Modes whose lids move by blinks only.
 BLINKING: Final = ("speech", "unheld")
 CLIPS_SHOWN: Final = 4
@@ -124,8 +126,9 @@ class Generator:
     def generate_portrait(self, portrait: Portrait, voice: Voice) -> None:
         """Generate a portrait driven by a voice."""
         name = f"{portrait.name}.{voice.name}"
-        video = self._generate(name, portrait, voice.speech, voice.count)
-        self.landmarks.submit(video.path, self._source(f"photo.{portrait.name}", portrait.picture))
+        # Blinks depend on the seed: with a common one all portraits would blink in the same way.
+        video = self._generate(name, portrait, voice.speech, voice.count, seed=len(self.portraits))
+        self.landmarks.submit(video.path, self._source(f"photo.{portrait.name}", portrait.picture), points=True)
         before = sharpness_of(portrait.picture, portrait.face)
         ratios = {box: _median(video.sharpness[box]) / max(before[box], 1e-6) for box in before}
         shown = sum(result.voice.human == voice.human for result in self.portraits)
@@ -157,14 +160,17 @@ class Generator:
         """Write a clip in one mode; add it to the contact sheet beside the source `shown`, if given."""
         video = write_video(self._video(result.name, mode), [pictures], len(pictures))
         result.videos[mode] = video.path
-        self.landmarks.submit(video.path, self.sources[result.name] if mode == "speech" else None)
+        source = self.sources[result.name] if mode == "speech" else None
+        self.landmarks.submit(video.path, source, points=mode in POINTED)
         if shown is not None:
             self.sheet.add(result.name, mode, shown, video.stills)
         return video
 
-    def _generate(self, name: str, portrait: Portrait, speech: NDArray[np.float32], count: int) -> WrittenVideo:
+    def _generate(
+        self, name: str, portrait: Portrait, speech: NDArray[np.float32], count: int, seed: int = 0
+    ) -> WrittenVideo:
         animation = Animation(self.renderer.networks, portrait.still, portrait.face_in_still)
-        frames = animation.render(animation.sample_motion(speech, count), blinks=True)
+        frames = animation.render(animation.sample_motion(speech, count, seed=seed), blinks=True)
         video = write_video(self.out / "videos" / f"{name}.mp4", frames, count, portrait.face)
         self.boundary_tally.add(np.array(video.differences), self.window_boundaries(count))
         return video

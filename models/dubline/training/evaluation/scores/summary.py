@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dubline.training.evaluation.scores.head_motion import jaw_share, largest_step
 from dubline.training.evaluation.scores.mouth_opening import SHUT, LipTally, correlation
 from dubline.training.evaluation.scores.overrides import override_scores
 from dubline.training.evaluation.scores.picture import means
@@ -37,6 +38,8 @@ OWN: Final = "own motion"
 SPEECH: Final = "speech"
 DRIVEN: Final = "driven by a clip"
 PORTRAITS: Final = "speech on portraits"
+#: Rows of how far chins follow the lips, by mode.
+JAWS: Final = {"truth": TRUTH, "own": OWN, "speech": SPEECH}
 #: Frames of a human voice above this percentile of loudness should have an open mouth.
 LOUD_FRAMES_PERCENTILE: Final = 75
 
@@ -137,6 +140,8 @@ class Scores:
             "identity_of_strangers": _mean(pairs),
             "photo_sharpness": _mean([result.sharpness["mouth"] for result in results]),
             "photo_face_sharpness": _mean([result.sharpness["face"] for result in results]),
+            "photo_head_step": max((largest_step(points) for points in _points(seen)), default=NAN),
+            "photo_jaw": _mean([jaw_share(points) for points in _points(seen)]),
         }
 
     def clip_faces(self) -> float:
@@ -148,6 +153,14 @@ class Scores:
         """Return the mean cosine of the faces in the clips' speech videos with the faces of their sources."""
         paths = [result.videos["speech"] for result in self.generator.clips if "speech" in result.videos]
         return _identity([self.faces[path] for path in paths if path in self.faces])
+
+    def jaws(self) -> dict[str, float]:
+        """Return how far chins follow the lips in the clips' own frames, by their own motion and by speech."""
+        spoken = [result.videos for result in self.generator.clips if "speech" in result.videos]
+        measured = {
+            mode: [self.faces[videos[mode]] for videos in spoken if videos[mode] in self.faces] for mode in JAWS
+        }
+        return {row: _mean([jaw_share(points) for points in _points(measured[mode])]) for mode, row in JAWS.items()}
 
     def human(self) -> dict[str, float]:
         """Score human voices, for which only the loudness is known."""
@@ -221,6 +234,10 @@ def _identity(seen: Sequence[FaceMeasurements]) -> float:
     """Return the mean cosine of videos with their sources, without first frames, which are nearly the sources."""
     later = [measured.identity[1:] for measured in seen]
     return _mean([float(np.nanmean(cosines)) for cosines in later if np.isfinite(cosines).any()])
+
+
+def _points(seen: Sequence[FaceMeasurements]) -> list[NDArray[np.float64]]:
+    return [measured.points for measured in seen if measured.points is not None]
 
 
 def _share(flags: NDArray[np.bool_]) -> float:
