@@ -36,6 +36,12 @@ def test_the_facts_of_a_portrait(portrait_file: Path) -> None:
     assert facts.duration_s is None
 
 
+def test_a_picture_of_each_format_is_decoded_in_the_sandbox(tmp_path: Path, astronaut: Image.Image) -> None:
+    for image_format in ("PNG", "JPEG", "WEBP", "AVIF"):
+        astronaut.save(tmp_path / "portrait", image_format)
+        assert probed(tmp_path / "portrait", PORTRAIT).media_type == f"image/{image_format.lower()}"
+
+
 def test_the_facts_of_a_speech_track(tmp_path: Path, speech_file: Path) -> None:
     facts = probed(media.convert(speech_file, tmp_path / "a.mp3"), SPEECH)
     assert (facts.media_type, facts.duration_s) == ("audio/mpeg", pytest.approx(1.0, abs=0.001))

@@ -26,14 +26,14 @@ def grey(gamma: float) -> bytes:
     return _profile(b"mntr", b"GRAY", b"XYZ ", {b"kTRC": _curve(gamma)})
 
 
-def ink() -> bytes:
+def ink(paper: tuple[float, float, float] = WHITE) -> bytes:
     """Return a profile of a press whose full inks give a lightness of 50 and all of them black."""
     corners = [[255 - 255 * min(2, c + m + y) // 2 - 127 * k, 128, 128] for c, m, y, k in np.ndindex(2, 2, 2, 2)]
     table = bytes(max(0, value) for corner in corners for value in corner)
     ramp = bytes(range(256))
     matrix = b"".join(_fixed(value) for value in np.eye(3).ravel())
     lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + ramp * 4 + table + ramp * 3
-    return _profile(b"prtr", b"CMYK", b"Lab ", {b"A2B0": lut})
+    return _profile(b"prtr", b"CMYK", b"Lab ", {b"A2B0": lut, b"wtpt": _xyz(paper)})
 
 
 def to_srgb(levels: np.ndarray, primaries: tuple[tuple[float, ...], ...], gamma: float) -> np.ndarray:

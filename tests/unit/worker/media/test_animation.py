@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from dubline.worker.media import animation, image
 
@@ -34,6 +34,20 @@ def test_an_animation_that_fades_in_gives_a_later_picture(face: Image.Image, ima
 def test_other_animations_give_their_first_picture(face: Image.Image, image_format: str) -> None:
     turned = face.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     assert np.abs(loaded([face, turned], image_format) - np.asarray(face)).mean() < 8
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_a_later_picture_of_little_more_contrast_is_not_used(face: Image.Image, image_format: str) -> None:
+    turned = ImageEnhance.Contrast(face.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    pictures = [ImageEnhance.Contrast(face).enhance(0.7), turned.enhance(0.8)]
+    assert np.abs(loaded(pictures, image_format) - np.asarray(pictures[0])).mean() < 8
+
+
+def test_further_pictures_of_a_photograph_are_not_used(face: Image.Image) -> None:
+    faint, harsh = (ImageEnhance.Contrast(face).enhance(factor) for factor in (0.3, 1.5))
+    file = io.BytesIO()
+    faint.save(file, "MPO", save_all=True, append_images=[harsh])
+    assert np.abs(np.asarray(image.load(file, 10**6).picture).astype(int) - np.asarray(faint)).mean() < 4
 
 
 def test_a_long_animation_is_searched_in_its_beginning_only(face: Image.Image) -> None:

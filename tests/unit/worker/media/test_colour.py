@@ -46,6 +46,15 @@ def test_a_palette_and_a_jpeg_are_converted_too() -> None:
         assert np.abs(loaded(made, name, profiles.rgb(*profiles.ADOBE)) - right).mean() <= 2.5
 
 
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_with_a_profile_is_upright_too(name: str) -> None:
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    patches().save(file, name, exif=exif, icc_profile=profiles.rgb(*profiles.P3))
+    width, height = patches().size
+    assert image.load(file, 10**6).picture.size == (height, width)
+
+
 def test_srgb_pixels_stay_as_they_are() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert np.array_equal(loaded(patches(), "PNG", profile), np.asarray(patches()))
@@ -66,6 +75,11 @@ def test_ink_is_converted_by_its_profile() -> None:
     picture = Image.new("CMYK", (64, 64), (255, 0, 0, 0))
     # Full cyan has a lightness of 50 in this press: the grey 119.
     assert np.abs(loaded(picture, "JPEG", profiles.ink()) - 119).max() <= 3
+
+
+def test_the_paper_of_a_print_is_white() -> None:
+    paper = Image.new("CMYK", (64, 64), (0, 0, 0, 0))
+    assert loaded(paper, "JPEG", profiles.ink(paper=(0.9, 0.9, 0.6))).min() >= 253
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CAP = 64_000_000
+#: A brand of AVIF after the list of brands.
+VIDEO = b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x08avif" + bytes(100)
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -56,7 +58,9 @@ def test_each_format_is_identified_by_its_bytes_and_decoded(
     assert np.abs(np.asarray(loaded).astype(int) - np.asarray(astronaut)).mean() < 4
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"GIF89a" + bytes(100), b"%PDF-1.7" + bytes(100), b"BM" + bytes(99)])
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"GIF89a" + bytes(100), b"%PDF-1.7" + bytes(100), b"BM" + bytes(99), VIDEO]
+)
 def test_other_files_are_rejected(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "portrait.png"
     path.write_bytes(data)
@@ -80,6 +84,12 @@ def test_too_few_pixels_are_rejected(tmp_path: Path, size: tuple[int, int]) -> N
         image.load(media.opened(path), CAP)
 
 
+def test_the_smallest_picture_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "small.png"
+    Image.new("RGB", (image.MIN_SIDE_PX, image.MIN_SIDE_PX)).save(path)
+    assert image.load(media.opened(path), CAP).picture.size == (image.MIN_SIDE_PX, image.MIN_SIDE_PX)
+
+
 @pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("share", [0.002, 0.3, 0.95])
 def test_a_truncated_file_is_rejected(tmp_path: Path, astronaut: Image.Image, image_format: str, share: float) -> None:
@@ -94,7 +104,7 @@ def test_damaged_data_gives_a_typed_error_or_a_picture(
     tmp_path: Path, astronaut: Image.Image, noise: np.random.Generator
 ) -> None:
     path = tmp_path / "damaged"
-    for image_format in ("PNG", "JPEG", "WEBP"):
+    for image_format in ("PNG", "JPEG", "WEBP", "AVIF"):
         whole = encoded(astronaut.resize((96, 96)), image_format)
         for _ in range(30):
             data = bytearray(whole)
@@ -117,6 +127,18 @@ def test_transparency_is_blended_over_white(tmp_path: Path) -> None:
     path = tmp_path / "clear.png"
     Image.new("RGBA", (64, 64), (255, 0, 0, 0)).save(path)
     assert image.load(media.opened(path), CAP).picture.getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_transparent_colours_of_eight_bits_are_those_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "clear.png"
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[:, 32:] = 9
+    palette = Image.fromarray(pixels // 9).convert("P")
+    palette.putpalette([0, 0, 0, 9, 9, 9])
+    for picture, transparency in ((Image.fromarray(pixels), 9), (palette, b"\xff\0")):
+        picture.save(path, transparency=transparency)
+        loaded = image.load(media.opened(path), CAP).picture
+        assert (loaded.getpixel((5, 5)), loaded.getpixel((60, 5))) == ((0,) * 3, (255,) * 3), picture.mode
 
 
 def test_sixteen_bit_grey_is_scaled(tmp_path: Path) -> None:
@@ -143,3 +165,14 @@ def test_every_colour_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "picture"
     Image.new("RGB", (64, 64), (200, 200, 200)).convert(mode).save(path, "JPEG" if mode == "CMYK" else "PNG")
     assert image.load(media.opened(path), CAP).picture.mode == "RGB"
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "PA", "RGBA"])
+def test_a_reduced_picture_has_mixed_colours_and_its_metadata(astronaut: Image.Image, mode: str) -> None:
+    picture = astronaut.convert("P") if mode == "PA" else astronaut
+    picture = picture.convert(mode)
+    picture.info["icc_profile"] = b"profile"
+    smaller = image._reduced(picture, picture.size, 2)
+    assert smaller.info["icc_profile"] == b"profile"
+    mixed = np.asarray(picture.convert("RGB"), float).reshape(256, 2, 256, 2, 3).mean((1, 3))
+    assert np.abs(np.asarray(smaller.convert("RGB")) - mixed).max() <= 1

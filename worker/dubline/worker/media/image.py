@@ -44,6 +44,8 @@ SPARE: Final = 1.5
 #: Logarithm to the base 2 of the largest reduction; the decoder of JPEG has none beyond.
 MAX_REDUCTION: Final = 3
 
+#: Beginning of Pillow's message for an AVIF that its decoder refuses. Other errors of this type are defects.
+_AVIF_FAULT: Final = "Failed to decode "
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 #: Brands of pictures in HEVC, as phones take them, and of the general container of such pictures.
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
@@ -126,6 +128,10 @@ def load(file: BinaryIO, max_pixels: int) -> Portrait:
     except UnidentifiedImageError as error:
         raise MediaTruncatedError(_damaged_sentence(image_format)) from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise MediaTruncatedError(_damaged_sentence(image_format)) from error
+    except RuntimeError as error:
+        if not str(error).startswith(_AVIF_FAULT):
+            raise
         raise MediaTruncatedError(_damaged_sentence(image_format)) from error
 
 
@@ -214,9 +220,7 @@ def _reduced(image: Image.Image, size: tuple[int, int], factor: int) -> Image.Im
     """Reduce a picture, unless its decoder has done that."""
     if factor == 1 or image.size != size:
         return image
-    smaller = (image.convert("RGBA") if image.mode in {"1", "P", "PA"} else image).reduce(factor)
-    smaller.info = image.info
-    return smaller
+    return (image.convert("RGBA") if image.mode in {"1", "P", "PA"} else image).reduce(factor)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
