@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import json
 import logging
 import os
 import select
@@ -63,9 +62,7 @@ class Forked(fork_server.Forked):
 
 def connection() -> tuple[socket.socket, socket.socket]:
     """Return the ends of a connection for requests: of the processes that send them, and of the one that forks."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, fork_server.REQUEST_BYTES)
-    return ours, theirs
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 class Shared:
@@ -109,11 +106,10 @@ class Forks:
     ) -> Forked:
         """Start `python -m MODULE ARGUMENT ...` with an environment, files for its errors and output, and a folder."""
         assert [*argv[:2]] == PYTHON
-        request = json.dumps({"argv": [*argv[2:]], "environ": dict(environ), "folder": cwd or str(ROOT)})
+        request = {"argv": [*argv[2:]], "environ": dict(environ), "folder": cwd or str(ROOT)}
         ours, theirs = socket.socketpair()
         with theirs:
-            files = [(out or log).fileno(), log.fileno(), theirs.fileno()]
-            socket.send_fds(self._requests, [request.encode()], files)
+            fork_server.send(self._requests, request, [out or log, log, theirs])
         return Forked(argv, ours)
 
     def run(

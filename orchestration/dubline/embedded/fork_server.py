@@ -127,18 +127,32 @@ class ForkServer:
         Raises:
             PartFailed: the process that forks has ended.
         """
-        request = json.dumps({"argv": list(argv[2:]), "environ": dict(environ), "folder": str(folder)})
+        request = {"argv": list(argv[2:]), "environ": dict(environ), "folder": str(folder)}
         ours, theirs = socket.socketpair()
         try:
-            with theirs, os.fdopen(os.memfd_create("request"), "w+", encoding="utf-8") as file:
-                file.write(request)
-                file.seek(0)
-                numbers = [file.fileno(), output.fileno(), log.fileno(), theirs.fileno()]
-                socket.send_fds(self._requests, [b"fork"], numbers)
+            with theirs:
+                send(self._requests, request, [output, log, theirs])
             return Forked(argv, ours)
         except (ConnectionError, struct.error) as error:
             ours.close()
             raise PartFailed(NAME, "has ended", self._log.read_text(errors="replace")[-TAIL:]) from error
+
+
+def send(requests: socket.socket, part: Mapping[str, object], files: Sequence[IO[Any] | socket.socket]) -> None:
+    """Request a fork.
+
+    Args:
+        requests: of the process that forks.
+        part: the arguments of `_become`.
+        files: of its output and errors, and the socket of the replies.
+
+    Raises:
+        ConnectionError: the process that forks has ended.
+    """
+    with os.fdopen(os.memfd_create("request"), "w+", encoding="utf-8") as request:
+        json.dump(part, request)
+        request.seek(0)
+        socket.send_fds(requests, [b"fork"], [one.fileno() for one in (request, *files)])
 
 
 def main(requests: int, groups: Groups) -> None:
