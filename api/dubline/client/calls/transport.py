@@ -32,6 +32,7 @@ _NOT_HTTP: Final = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx
 _OUTAGE: Final = frozenset({429, 502, 503, 504})
 #: Short interruptions are not told.
 _TRIES_BEFORE_TELLING: Final = 4
+CHANGED: Final = "The file {} has changed while it was sent. Run the command again."
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 _CHUNK_BYTES: Final = 1 << 16
 #: A URL of the bucket that is refused within this time has not expired.
@@ -138,17 +139,18 @@ class Transport:
         """Send a file to the bucket; return the HTTP status.
 
         Raises:
-            ClientError: the bucket did not respond, or the file has another length than it was declared with.
+            ClientError: the bucket did not respond, or the file has another length than it was declared with, before
+                or while it is sent.
             OSError: the file cannot be read.
         """
 
         def send() -> httpx2.Response:
             with path.open("rb") as file:
-                length = str(os.fstat(file.fileno()).st_size)
-                given = {"Content-Length": length} | dict(headers)
-                if given["Content-Length"] != length:
-                    raise ClientError(f"The file {path} has changed while it was sent. Run the command again.")
-                return self._bucket.put(url, headers=given, content=self._chunks(file))
+                length = os.fstat(file.fileno()).st_size
+                given = {"Content-Length": str(length)} | dict(headers)
+                if given["Content-Length"] != str(length):
+                    raise ClientError(CHANGED.format(path))
+                return self._bucket.put(url, headers=given, content=self._chunks(file, length, path))
 
         return self._send_with_retries(send, "the bucket").status_code
 
@@ -183,10 +185,14 @@ class Transport:
             return self._save(url, file)
         return response
 
-    def _chunks(self, file: BinaryIO) -> Iterator[bytes]:
-        while chunk := file.read(_CHUNK_BYTES):
+    def _chunks(self, file: BinaryIO, length: int, path: Path) -> Iterator[bytes]:
+        while length >= 0 and (chunk := file.read(_CHUNK_BYTES)):
             self._check_open()
-            yield chunk
+            length -= len(chunk)
+            if length >= 0:
+                yield chunk
+        if length:
+            raise ClientError(CHANGED.format(path))
 
     def _check_open(self) -> None:
         if self._closing.is_set():

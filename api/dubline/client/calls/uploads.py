@@ -13,7 +13,7 @@ from dubline.client.calls.backoff import PollBackoff
 from dubline.client.calls.hashes import file_sha256
 from dubline.client.calls.paths import path_of
 from dubline.client.calls.responses import Upload
-from dubline.client.calls.transport import URL_FRESH_S
+from dubline.client.calls.transport import CHANGED, URL_FRESH_S
 from dubline.client.errors import ClientError, RefusedError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Uploads:
                     break
         except OSError as error:
             raise ClientError(f"Cannot read {path}: {error.strerror}.") from error
-        raise ClientError(f"The file {path} has changed while it was sent. Run the command again.")
+        raise ClientError(CHANGED.format(path))
 
     def _sent(self, declare: Callable[[], Upload], path: Path) -> Upload:
         """Declare a file, send it unless the server still has it, and wait until the server has checked it."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
+from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -10,10 +14,12 @@ from tests.unit.client.service import KEY, URL, Service
 
 from dubline.client.calls import uploads
 from dubline.client.calls.hashes import file_sha256
+from dubline.client.calls.transport import Transport
 from dubline.client.client import Client
 from dubline.client.errors import ClientError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PUT = "PUT /upload-0"
@@ -44,6 +50,31 @@ def test_a_file_whose_length_changes_while_it_is_sent_is_named(service: Service,
     with Client(URL, KEY, httpx2.MockTransport(respond)) as client, pytest.raises(ClientError, match=CHANGED):
         client.uploads.send(media / "face.jpg", "portrait")
     assert PUT not in service.calls
+
+
+class Reader(httpx2.BaseTransport):
+    """A bucket that receives one part of a file, and then the rest."""
+
+    def __init__(self, at_first: Callable[[], object]) -> None:
+        self._at_first = at_first
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        assert isinstance(request.stream, httpx2.SyncByteStream)
+        parts = iter(request.stream)
+        received = len(next(parts))
+        self._at_first()
+        received += sum(map(len, parts))
+        assert received == int(request.headers["Content-Length"])
+        return httpx2.Response(200)
+
+
+@pytest.mark.parametrize("length", [200_000, 400_000])
+def test_a_file_whose_length_changes_after_its_first_part_is_named(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "face.jpg"
+    path.write_bytes(bytes(300_000))
+    transport = Transport(URL, KEY, Event(), Reader(partial(os.truncate, path, length)))
+    with closing(transport), pytest.raises(ClientError, match=CHANGED):
+        transport.put_file("http://bucket/key", {}, path)
 
 
 def test_a_file_is_sent_again_if_an_earlier_run_has_sent_another_one(
