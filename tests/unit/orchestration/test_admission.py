@@ -7,13 +7,13 @@ from uuid import uuid4
 
 import pytest
 
-from dubline.options.deadline import DEADLINE_MAX_S
+from dubline.options.deadline import DEADLINE_MAX_S, DEADLINE_MIN_S
 from dubline.options.point import POINT_MOST_PX, Point
 from dubline.options.render import BY_NAME, SEED_MAX, MotionControls, RenderOptions
 from dubline.orchestration.domain.admission import admit, faults
 from dubline.orchestration.domain.errors import UploadNotReadyError
 from dubline.orchestration.domain.faces import Face, Remark
-from dubline.orchestration.domain.jobs import JobState, NewJob
+from dubline.orchestration.domain.jobs import CUSTOM_ID_MAX_CHARS, JobState, NewJob
 from dubline.orchestration.domain.uploads import Upload, UploadFacts, UploadKind, UploadState
 
 
@@ -135,22 +135,25 @@ def test_the_default_seed_is_derived_from_both_files() -> None:
     assert len({seed("a", "b"), seed("b", "a"), seed("a", "a"), seed("b", "b")}) == 4
     assert all(0 <= seed(digit, "c") <= SEED_MAX for digit in "0123456789abcdef")
     assert (seed("a", "b", 0), seed("a", "b", 7)) == (0, 7)
+    # The videos of earlier versions have this seed.
+    assert seed("a", "b") == 2_137_753_130
 
 
+@pytest.mark.parametrize("job", [JOB, chosen(face_index=1), replace(JOB, face=Point(1, 1))])
 @pytest.mark.parametrize(
     ("portrait", "code"),
     [
         (None, "upload_missing"),
-        (replace(PORTRAIT, state=UploadState.PENDING), "upload_missing"),
+        (replace(PORTRAIT, state=UploadState.PENDING, facts=None), "upload_missing"),
         (replace(PORTRAIT, kind=UploadKind.SPEECH), "wrong_content_type"),
         (
-            replace(PORTRAIT, state=UploadState.REJECTED, error_code="no_face", error_detail="None."),
+            replace(PORTRAIT, state=UploadState.REJECTED, error_code="no_face", error_detail="None.", facts=None),
             "no_face",
         ),
     ],
 )
-def test_a_job_with_an_unusable_upload_is_failed_immediately(portrait: Upload | None, code: str) -> None:
-    admission = admit(JOB, known(SPEECH, *([portrait] if portrait else [])))  # type: ignore[arg-type]
+def test_a_job_with_an_unusable_upload_is_failed_immediately(job: NewJob, portrait: Upload | None, code: str) -> None:
+    admission = admit(job, known(SPEECH, *([portrait] if portrait else [])))  # type: ignore[arg-type]
     assert (admission.state, admission.error_code, admission.speech_s) == (JobState.FAILED, code, 0.0)
     assert admission.error_detail
 
@@ -165,7 +168,11 @@ def test_valid_rows_have_no_faults() -> None:
         faults(
             [
                 replace(JOB, deadline_s=DEADLINE_MAX_S),
+                replace(JOB, deadline_s=DEADLINE_MIN_S),
                 replace(JOB, custom_id="a"),
+                replace(JOB, custom_id="x" * CUSTOM_ID_MAX_CHARS),
+                chosen(face_index=1),
+                replace(JOB, face=Point(0, POINT_MOST_PX)),
                 chosen(controls=MotionControls(**MOST)),
                 chosen(controls=MotionControls(**dict.fromkeys(MOST, 0.0))),
                 replace(chosen(seed=SEED_MAX), custom_id="b"),
@@ -187,13 +194,26 @@ def test_valid_rows_have_no_faults() -> None:
         (replace(chosen(face_index=0), face=Point(1, 1)), "face_chosen_twice"),
         (replace(JOB, face=Point(0, POINT_MOST_PX + 1)), "face_out_of_range"),
         (replace(JOB, custom_id=""), "invalid_custom_id"),
-        (replace(JOB, custom_id="x" * 129), "invalid_custom_id"),
+        (replace(JOB, custom_id="x" * (CUSTOM_ID_MAX_CHARS + 1)), "invalid_custom_id"),
         (replace(JOB, custom_id="a\x00b"), "invalid_custom_id"),
     ],
 )
 def test_a_fault_has_its_row_and_code(row: NewJob, code: str) -> None:
     (fault,) = faults([JOB, row])
     assert (fault["row"], fault["code"]) == (1, code)
+
+
+def test_an_unknown_choice_is_named_with_the_known_ones() -> None:
+    (fault,) = faults([chosen(preset="huge")])
+    assert fault["detail"] == "There is no preset 'huge'. Use one of: base, tiny."
+
+
+def test_a_custom_id_of_several_rows_is_a_fault_of_each() -> None:
+    found = faults([replace(JOB, custom_id="a"), JOB, JOB, replace(JOB, custom_id="a"), replace(JOB, custom_id="b")])
+    assert [(fault["row"], fault["code"]) for fault in found] == [
+        (0, "duplicate_custom_id"),
+        (3, "duplicate_custom_id"),
+    ]
 
 
 @pytest.mark.parametrize("name", MOST)

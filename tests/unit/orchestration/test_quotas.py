@@ -41,3 +41,16 @@ def test_more_bytes_than_the_limit_are_refused() -> None:
     with pytest.raises(QuotaExceededError, match="Send a smaller file") as caught:
         check_upload(HELD, 1001, LIMITS)
     assert not caught.value.retryable
+
+
+def test_a_request_that_fits_alone_can_be_repeated() -> None:
+    full = Holdings(jobs=10, speech_s=100, stored_bytes=1000)
+    checks = (
+        lambda: check_jobs(full, 10, 0, LIMITS),
+        lambda: check_jobs(full, 0, 100, LIMITS),
+        lambda: check_upload(full, 1000, LIMITS),
+    )
+    for check in checks:
+        with pytest.raises(QuotaExceededError, match=r"(Wait|wait) ") as caught:
+            check()
+        assert caught.value.retryable

@@ -8,6 +8,7 @@ from dubline.orchestration.domain import errors
 from dubline.orchestration.domain.jobs import Cause
 from dubline.orchestration.domain.retry import (
     BUDGETS,
+    FIRST_DELAY_S,
     LONGEST_DELAY_S,
     Fail,
     Retry,
@@ -116,6 +117,14 @@ def test_the_only_worker_waits_for_longer() -> None:
     assert isinstance(decisions[2], Fail)
 
 
+def test_the_only_worker_does_not_wait_for_longer_after_an_outage() -> None:
+    decision = decide(errors.StorageUnavailableError(), {}, jitter=0, alone=True)
+    assert isinstance(decision, Retry)
+    assert decision.delay_s == FIRST_DELAY_S
+
+
 def test_a_failure_of_a_sick_worker_ends_no_job() -> None:
     assert isinstance(decide(errors.DeviceFailedError(), {Cause.WORKER_LOST: 9}, sick=True), Retry)
     assert isinstance(decide(errors.NoFaceError(), {}, sick=True), Fail)
+    outages = {Cause.TRANSIENT: BUDGETS[Cause.TRANSIENT]}
+    assert isinstance(decide(errors.StorageUnavailableError(), outages, sick=True), Fail)
