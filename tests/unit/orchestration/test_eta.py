@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -67,3 +68,15 @@ def test_without_a_worker_nobody_knows_when_a_waiting_job_is_done() -> None:
     running = view(0).eta(job(100.0, waits=False))
     assert running is not None
     assert running.seconds == pytest.approx(10.0, rel=0.01)
+
+
+def test_the_error_of_what_is_ahead_is_divided_by_the_workers_too() -> None:
+    last = job(190.0)
+    alone, four = (view(workers).eta(last) for workers in (1, 4))
+    own = view(1).eta(replace(last, waits=False))
+    assert alone is not None
+    assert four is not None
+    assert own is not None
+    before_s = math.sqrt(alone.error_s**2 - own.error_s**2)
+    assert math.sqrt(four.error_s**2 - own.error_s**2) == pytest.approx(before_s / 4)
+    assert own.error_s == pytest.approx(own.seconds * Predictor([RATE]).rate("base", None, "medium").job_error)

@@ -22,7 +22,11 @@ LARGE, SMALL = Face(box=(0, 0, 100, 100)), Face(box=(60, 60, 110, 110))
 
 @pytest.mark.parametrize(
     ("point", "number"),
-    [((0, 0), 0), ((99, 0), 0), ((100, 0), None), ((62, 62), 0), ((80, 80), 1), ((109, 109), 1), ((110, 109), None)],
+    [
+        *(((0, 0), 0), ((99, 0), 0), ((100, 0), None), ((0, 100), None), ((109, 109), 1), ((110, 109), None)),
+        # The centres are (50, 50) and (85, 85), so the boundary is at 67.5, between these two pixels.
+        *(((62, 62), 0), ((67, 67), 0), ((68, 66), 0), ((68, 67), 1), ((80, 80), 1)),
+    ],
 )
 def test_a_point_is_in_the_box_with_the_nearest_centre(point: tuple[int, int], number: int | None) -> None:
     assert face_at((LARGE, SMALL), Point(*point)) == number
@@ -37,6 +41,9 @@ def test_of_two_equal_boxes_the_first_is_at_a_point() -> None:
     [
         {"box": [1, 2, 3]},
         {"box": [9, 2, 3, 4]},
+        {"box": [3, 2, 3, 4]},
+        {"box": [1, 9, 3, 4]},
+        {"box": [1, 4, 3, 4]},
         {"box": [0, 0, 1 << 40, 9]},
         {"box": None},
         {"tilt_deg": float("nan")},

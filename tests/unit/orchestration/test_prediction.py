@@ -34,6 +34,23 @@ def noisy(rate: float, count: int, seed: int = 0) -> list[float]:
     return [rate * math.exp(chance.gauss(0, 0.2)) for _ in range(count)]
 
 
+def test_a_rate_is_the_mean_of_the_distribution_that_was_learned() -> None:
+    one = replace(NOTHING, log_rate=1.0, variance=0.2, weight=1.5)
+    rate = Predictor([one]).rate("base", "l4", "medium")
+    # The variance, with the prior as half an attempt: (0.5 * 1 + 1.5 * 0.2) / 2. The mean is above the middle.
+    assert rate.deviation == pytest.approx(math.sqrt(0.4))
+    assert rate.error == pytest.approx(math.sqrt(0.4 / 2))
+    assert rate.factor == pytest.approx(math.exp(1.0 + 0.4 / 2 * 1.5 / 2))
+
+
+def test_a_preset_is_predicted_by_the_pools_that_rendered_it() -> None:
+    base, tiny = learned([10.0] * 40, "cpu"), replace(learned([0.1] * 40, "h200"), preset="tiny")
+    predictor = Predictor([base, tiny])
+    assert predictor.rate("base", None, "medium") == predictor.rate("base", "cpu", "medium")
+    assert predictor.rate("tiny", None, "medium") == predictor.rate("tiny", "h200", "medium")
+    assert 0.1 < predictor.rate("other", None, "medium").factor < 10.0
+
+
 def test_before_the_first_attempt_the_work_itself_is_predicted() -> None:
     assert Predictor().rate("base", "l4", "medium") == UNKNOWN
     assert Predictor().rate("base", None, "medium") == UNKNOWN
@@ -121,3 +138,11 @@ def test_the_backlog_is_the_sum_and_its_error_shrinks_with_the_jobs() -> None:
     assert many.device_s == pytest.approx(20_000, rel=0.2)
     assert many.error_s / many.device_s < few.error_s / few.device_s / 2
     assert times(5).times("cpu", Waiting.RUNNING)["base"].jobs == 5
+
+
+def test_the_work_in_one_place_is_that_of_the_given_preset() -> None:
+    one = Work(waiting=Waiting.CLAIMABLE, pool=None, preset="base", crop_size="medium", jobs=2, work_s=10.0)
+    work = (one, replace(one, preset="tiny", jobs=5), replace(one, waiting=Waiting.DELAYED, jobs=9))
+    workload = Workload(work=work, workers={}, predictor=Predictor())
+    counts = [workload.on_any(Waiting.CLAIMABLE, preset).jobs for preset in ("base", "tiny", None)]
+    assert counts == [2, 5, 7]

@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dubline.orchestration.domain.rates import burst, count
+from dubline.orchestration.domain.rates import Counted, burst, count
 from dubline.orchestration.rates import Rates
 
 
@@ -20,6 +20,22 @@ def test_a_bucket_allows_its_burst_and_then_its_rate(per_s: float, delays_s: lis
         assert counted.allowed == (counted.wait_s == 0)
         # A request is allowed after the time that was stated.
         assert count(full_at_s, now_s + counted.wait_s + 1e-6, per_s)[1].allowed or counted.allowed
+
+
+def test_the_numbers_of_a_bucket_that_is_used_up_and_fills_again() -> None:
+    full_at_s, first = count(0.0, 100.0, 4)
+    assert first == Counted(allowed=True, remaining=39, full_s=0.25, wait_s=0.0)
+    for _ in range(39):
+        full_at_s, last = count(full_at_s, 100.0, 4)
+    assert last == Counted(allowed=True, remaining=0, full_s=10.0, wait_s=0.0)
+    full_at_s, refused = count(full_at_s, 100.125, 4)
+    assert refused == Counted(allowed=False, remaining=0, full_s=9.875, wait_s=0.125)
+    full_at_s, later = count(full_at_s, 105.0, 4)
+    assert later == Counted(allowed=True, remaining=19, full_s=5.25, wait_s=0.0)
+
+
+def test_at_a_low_rate_one_request_is_allowed_at_once() -> None:
+    assert (burst(0.01), burst(0.25)) == (1.0, 2.5)
 
 
 def test_a_refused_request_costs_nothing() -> None:
