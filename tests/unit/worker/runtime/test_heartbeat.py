@@ -12,10 +12,27 @@ import pytest
 import structlog
 
 from dubline.orchestration.domain.errors import DatabaseUnavailableError, LeaseLostError
-from dubline.worker.runtime.heartbeat import Heartbeat
+from dubline.worker.runtime.heartbeat import OUTAGE_LEASES, STALL_S, Heartbeat
 from dubline.worker.settings import LeaseSettings
 
 QUICK = LeaseSettings.model_validate({"duration_s": 0.05, "heartbeat_s": 0.005})
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the heartbeat; its waits take real time."""
+    clock = Clock()
+    monkeypatch.setattr("dubline.worker.runtime.heartbeat.time", clock)
+    return clock
 
 
 class LeaseStub:
@@ -51,6 +68,15 @@ def test_a_lost_lease_is_raised_at_the_next_check() -> None:
         assert heartbeat._lost.wait(60)
         with pytest.raises(LeaseLostError):
             heartbeat.check()
+
+
+def test_work_whose_lease_is_lost_may_end_later_than_the_lease() -> None:
+    ended = Event()
+    lease = LeaseStub([LeaseLostError])
+    with Heartbeat(lease.renew, QUICK, give_up=ended.set) as heartbeat:
+        heartbeat._thread.join(60)
+        assert heartbeat.lost
+    assert not ended.is_set()
 
 
 def test_what_a_heartbeat_logs_names_the_job() -> None:
@@ -92,10 +118,21 @@ def test_an_outage_longer_than_a_lease_does_not_lose_unclaimed_work() -> None:
         heartbeat.check()
 
 
-def test_a_long_outage_loses_the_lease() -> None:
-    lease = LeaseStub([DatabaseUnavailableError])
-    with Heartbeat(lease.renew, QUICK) as heartbeat:
-        assert heartbeat._lost.wait(60)
+def test_a_long_outage_loses_the_lease_and_not_the_process(clock: Clock) -> None:
+    ended = Event()
+    outage_s = OUTAGE_LEASES * QUICK.duration_s
+    tries: list[float] = []
+
+    def renew(_: float) -> None:
+        tries.append(clock.now_s)
+        clock.now_s += outage_s / 4
+        raise DatabaseUnavailableError
+
+    with Heartbeat(renew, QUICK, give_up=ended.set) as heartbeat:
+        heartbeat._thread.join(60)
+        assert heartbeat.lost
+    assert not ended.is_set()
+    assert len(tries) == 5
 
 
 def test_stalled_work_loses_its_lease_and_its_process() -> None:
@@ -116,19 +153,19 @@ def test_stalled_work_that_ends_in_time_keeps_its_process() -> None:
     assert not ended.is_set()
 
 
-def test_checks_keep_the_lease() -> None:
+def test_checks_keep_the_lease_however_long_the_work_takes(clock: Clock) -> None:
     enough = Event()
-    count = 0
+    heartbeat: Heartbeat
 
     def renew(_: float) -> None:
-        nonlocal count
-        count += 1
         heartbeat.check()
-        if count == 20:
+        clock.now_s += STALL_S / 2
+        if clock.now_s > 10 * STALL_S:
             enough.set()
 
-    # Named before it starts: the first renewal may come before `with ... as` binds the name.
-    heartbeat = Heartbeat(renew, QUICK, stall_s=2)
+    heartbeat = Heartbeat(renew, QUICK, give_up=enough.set)
+    # The time before the block is none without progress.
+    clock.now_s += 2 * STALL_S
     with heartbeat:
         assert enough.wait(60)
         heartbeat.check()
