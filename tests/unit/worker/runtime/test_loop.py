@@ -10,7 +10,7 @@ from dubline.orchestration.domain.errors import DatabaseUnavailableError, Device
 from dubline.worker.runtime import loop
 from dubline.worker.runtime.channel import NOTIFY, POLLED, SHUT_DOWN, ParentChannel
 from dubline.worker.runtime.liveness import LivenessFile
-from dubline.worker.runtime.loop import Loop, QuarantinedError
+from dubline.worker.runtime.loop import JITTER, RETRY_S, Loop, QuarantinedError
 from dubline.worker.runtime.shutdown import Shutdown
 
 if TYPE_CHECKING:
@@ -50,6 +50,84 @@ class RunningLoop:
         assert not self.thread.is_alive()
         self.parent.close()
         self.child.close()
+
+
+class ScriptedChannel:
+    """Returns the given notifications, records what the loop does, and requests a shutdown after the last wait."""
+
+    def __init__(self, notified: list[bool], shutdown: Shutdown) -> None:
+        self._notified = notified
+        self._shutdown = shutdown
+        self.events: list[str] = []
+        self.waits_s: list[float] = []
+
+    def pop_notification(self) -> bool:
+        return self._notified[len(self.waits_s)]
+
+    def acknowledge(self) -> None:
+        self.events.append("acknowledge")
+
+    def wait(self, seconds: float) -> None:
+        self.waits_s.append(seconds)
+        if len(self.waits_s) == len(self._notified):
+            self._shutdown.request()
+
+
+def scripted(
+    notified: list[bool], work: Callable[[], bool], poll_s: float = 5.0, liveness: Path | None = None
+) -> ScriptedChannel:
+    """Run a loop to its end; return its channel."""
+    shutdown = Shutdown()
+    channel = ScriptedChannel(notified, shutdown)
+
+    class Recorded:
+        def run_next(self) -> bool:
+            channel.events.append("poll")
+            return work()
+
+    one = Loop(
+        executor=Recorded(),
+        channel=channel,  # type: ignore[arg-type]
+        shutdown=shutdown,
+        liveness=LivenessFile(liveness),
+        poll_s=poll_s,
+    )
+    one.run()
+    return channel
+
+
+def test_an_idle_worker_waits_after_each_poll_for_about_the_interval() -> None:
+    channel = scripted([False] * 50, lambda: False)
+    assert channel.events == ["poll"] * 50
+    assert all(5 * (1 - JITTER) <= wait_s <= 5 * (1 + JITTER) for wait_s in channel.waits_s)
+    assert max(channel.waits_s) - min(channel.waits_s) > 5 * JITTER
+
+
+def test_only_the_poll_of_a_notification_is_acknowledged() -> None:
+    channel = scripted([False, True, False], lambda: False)
+    assert channel.events == ["poll", "poll", "acknowledge", "poll"]
+
+
+@pytest.mark.parametrize(("poll_s", "wait_s"), [(5.0, RETRY_S), (0.5, 0.5)])
+def test_the_wait_after_a_failed_poll_is_short(poll_s: float, wait_s: float) -> None:
+    def fail() -> bool:
+        raise DatabaseUnavailableError
+
+    channel = scripted([True, False], fail, poll_s)
+    assert channel.waits_s == [wait_s, wait_s]
+    assert channel.events == ["poll", "acknowledge", "poll"]
+
+
+def test_the_liveness_file_is_touched_after_each_job(tmp_path: Path) -> None:
+    file = tmp_path / "alive"
+    left = [True, True, False]
+
+    def work() -> bool:
+        file.unlink()
+        return left.pop(0)
+
+    scripted([False], work, liveness=file)
+    assert not left
 
 
 def test_an_idle_worker_stops_at_once() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dubline.worker.runtime import supervisor
-from dubline.worker.runtime.channel import QUARANTINED, UNPREPARED
+from dubline.worker.runtime.channel import AFTER_QUARANTINE, QUARANTINED, UNPREPARED
 from dubline.worker.runtime.liveness import LivenessFile
 from dubline.worker.runtime.supervisor import Supervisor
 
@@ -171,6 +172,21 @@ def test_a_stop_before_the_child_is_ready_is_not_lost(folder: Path) -> None:
         (folder / "exit-on").write_bytes(b"h")
 
 
+def test_a_stop_while_the_child_is_started_reaches_it(folder: Path) -> None:
+    (folder / "exit-on").write_bytes(b"h")
+    made = Supervisor([sys.executable, "-c", CHILD], folder)
+    made._stops = 2
+    assert made._run() == 0
+    assert (folder / "received").read_bytes() == b"h"
+
+
+def test_a_child_that_cannot_be_started_leaves_no_socket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = socket.socketpair()
+    monkeypatch.setattr(socket, "socketpair", lambda: pair)
+    assert Supervisor([str(folder / "missing")], folder)._run() is None
+    assert [one.fileno() for one in pair] == [-1, -1]
+
+
 def test_notifications_return_at_once_after_a_stop(folder: Path) -> None:
     with supervised(folder) as made:
         started(folder, 1)
@@ -216,11 +232,13 @@ def test_each_further_quarantine_lasts_longer(folder: Path, monkeypatch: pytest.
             self._stops = 1
 
     monkeypatch.setattr(Supervisor, "_pause", pause)
-    command = [sys.executable, "-S", "-c", f"raise SystemExit({QUARANTINED})"]
+    told = f"open({str(folder / 'told')!r}, 'a').write(os.environ.get({AFTER_QUARANTINE!r}, '0'))"
+    command = [sys.executable, "-S", "-c", f"import os; {told}; raise SystemExit({QUARANTINED})"]
     made = Supervisor(command, folder, liveness=liveness)
     made.start()
     made.wait()
     assert seen == [60, 120, 240]
+    assert (folder / "told").read_text() == "011"
     assert (folder / "alive").read_text()
 
 

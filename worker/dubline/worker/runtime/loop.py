@@ -64,8 +64,8 @@ class Loop:
             succeeded = self._poll()
             if notified:
                 self.channel.acknowledge()
-            if not self.shutdown.requested:
-                self.channel.wait(self._wait_s() if succeeded else min(RETRY_S, self.poll_s))
+            # A stop that was requested meanwhile ends the wait at once.
+            self.channel.wait(self._wait_s() if succeeded else min(RETRY_S, self.poll_s))
 
     def _poll(self) -> bool:
         """Execute all work there is; return False after an error."""
