@@ -56,20 +56,21 @@ class ScriptedChannel:
     """Returns the given notifications, records what the loop does, and requests a shutdown after the last wait."""
 
     def __init__(self, notified: list[bool], shutdown: Shutdown) -> None:
-        self._notified = notified
+        self._notified = iter(notified)
+        self._last = len(notified)
         self._shutdown = shutdown
         self.events: list[str] = []
         self.waits_s: list[float] = []
 
     def pop_notification(self) -> bool:
-        return self._notified[len(self.waits_s)]
+        return next(self._notified)
 
     def acknowledge(self) -> None:
         self.events.append("acknowledge")
 
     def wait(self, seconds: float) -> None:
         self.waits_s.append(seconds)
-        if len(self.waits_s) == len(self._notified):
+        if len(self.waits_s) == self._last:
             self._shutdown.request()
 
 

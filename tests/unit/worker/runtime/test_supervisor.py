@@ -174,7 +174,8 @@ def test_a_stop_before_the_child_is_ready_is_not_lost(folder: Path) -> None:
 
 def test_a_stop_while_the_child_is_started_reaches_it(folder: Path) -> None:
     (folder / "exit-on").write_bytes(b"h")
-    made = Supervisor([sys.executable, "-c", CHILD], folder)
+    script = CHILD.replace("while message", f"connection.settimeout({LONG_S})\nwhile message")
+    made = Supervisor([sys.executable, "-c", script], folder)
     made._stops = 2
     assert made._run() == 0
     assert (folder / "received").read_bytes() == b"h"
