@@ -153,7 +153,7 @@ def test_stalled_work_that_ends_in_time_keeps_its_process() -> None:
     assert not ended.is_set()
 
 
-def test_checks_keep_the_lease_however_long_the_work_takes(clock: Clock) -> None:
+def test_checks_keep_the_lease_however_long_the_work_is(clock: Clock) -> None:
     enough = Event()
     heartbeat: Heartbeat
 
