@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -48,6 +49,18 @@ def test_keda_scales_each_pool_as_the_setting_of_the_pools_says(
         assert (read["valueLocation"], float(read["targetValue"])) == expected
         assert read["valueLocation"] in PoolAnswer.model_fields
         assert urlsplit(read["url"]).path == f"/v1/scaling/{pool.name}"
+
+
+def test_keda_stops_a_pool_that_may_have_no_workers(render: Render) -> None:
+    pools = [{"name": "open"}, {"name": "closed", "scaling": {"ceiling": 0}}]
+    scaled = of(render("--set-json", json.dumps({"scaling": "keda", "pools": pools})), "ScaledObject")
+    paused = {name: one["metadata"].get("annotations") for name, one in scaled.items()}
+    assert paused == {
+        "dubline-worker-open": None,
+        "dubline-worker-closed": {"autoscaling.keda.sh/paused-replicas": "0"},
+    }
+    # The HorizontalPodAutoscaler of KEDA needs one at least.
+    assert all(one["spec"]["maxReplicaCount"] >= 1 for one in scaled.values())
 
 
 def test_keda_calls_the_service_of_the_api_with_its_own_key(objects: list[dict[str, Any]]) -> None:

@@ -15,14 +15,14 @@ def divide(
 ) -> dict[tuple[str, str], float]:
     """Give each preset's work to the pools that render it for the least money, up to what they can work off in time.
 
-    A pool has room for `ceiling * target_s` device seconds. What no pool has room for stays with the cheapest one, so
-    no work is left out.
+    A pool has room for `ceiling * target_s` device seconds. What no pool has room for stays with the cheapest one that
+    may have workers, so no work is left out.
 
     Args:
         device_s: predicted device seconds of a preset's waiting jobs by pool and preset, as if the pool did all.
         pools: the policies.
         blocked: names of the pools whose workers do not become ready at present. They get work only if no other pool
-            renders the preset.
+            with workers renders the preset, and pools with a ceiling of 0 only if there are no others at all.
 
     Returns:
         The share of the preset's work, from 0 to 1, by pool and preset. The shares of a preset that any pool renders
@@ -48,7 +48,8 @@ def divide(
 def _by_price(
     preset: str, device_s: Mapping[tuple[str, str], float], pools: Sequence[Policy], blocked: frozenset[str]
 ) -> list[str]:
-    """Sort the pools that render a preset by the money it costs there; without blocked ones if possible."""
+    """Sort the pools that render a preset by the money it costs there; if possible without closed and blocked ones."""
     able = [pool for pool in pools if preset in pool.presets and (pool.pool, preset) in device_s]
+    able = [pool for pool in able if pool.ceiling] or able
     able = [pool for pool in able if pool.pool not in blocked] or able
     return [pool.pool for pool in sorted(able, key=lambda pool: pool.price_per_hour * device_s[pool.pool, preset])]

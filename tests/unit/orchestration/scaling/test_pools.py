@@ -52,6 +52,15 @@ def test_a_blocked_pool_gets_only_what_no_other_renders() -> None:
     assert shares == {("cheap", "tiny"): 1.0, ("fast", "base"): 1.0}
 
 
+def test_a_pool_without_workers_gets_only_what_no_other_renders() -> None:
+    closed = pool("closed", 1.0, 0, "base", "tiny")
+    device_s = {("closed", "base"): 1e6, ("fast", "base"): 1e6, ("closed", "tiny"): 500.0}
+    # Beyond the room of the other pool, too, and while its workers do not become ready.
+    for blocked in ((), ("fast",)):
+        shares = divide(device_s, [closed, FAST], blocked=frozenset(blocked))
+        assert shares == {("fast", "base"): 1.0, ("closed", "tiny"): 1.0}
+
+
 @given(st.dictionaries(st.sampled_from(["tiny", "base", "large"]), st.floats(0.0, 1e6), min_size=1))
 @settings(max_examples=20)
 def test_no_work_is_left_out_however_small_the_pools(backlog_s: dict[str, float]) -> None:
