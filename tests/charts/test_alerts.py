@@ -16,6 +16,10 @@ from tests.charts.promql.syntax import SECONDS, Selector, parse, selectors
 from tests.unit.test_metrics import registered
 
 from dubline.orchestration.maintenance import cleaner
+from dubline.orchestration.scaling.decision import Reason, decide
+from dubline.orchestration.scaling.observation import Observation
+from dubline.orchestration.scaling.pool import PoolSettings
+from dubline.orchestration.scaling.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,10 +57,10 @@ def series(case: dict[str, Any]) -> list[Series]:
     return found
 
 
-def fires(rule: dict[str, Any], case: dict[str, Any]) -> bool:
-    """Return whether the rule holds at the time of the case and, for the same labels, as long before as it must."""
+def fires(rule: dict[str, Any], data: list[Series], end_s: int) -> bool:
+    """Return whether the rule holds at a time and, for the same labels, as long before as it must."""
     wait_s = int(rule["for"][:-1]) * SECONDS[rule["for"][-1]] if "for" in rule else 0
-    data, expression, end_s = series(case), parse(rule["expr"]), int(case["at"]) * 60
+    expression = parse(rule["expr"])
     found = [evaluate(expression, data, at_s) for at_s in range(end_s - wait_s, end_s + 1, INTERVAL_S)]
     return bool(set.intersection(*(set(one) for one in found if isinstance(one, dict))))
 
@@ -75,8 +79,34 @@ def case_of_promtool(name: str, case: dict[str, Any], kind: str) -> dict[str, An
 def test_an_alert_fires_on_its_cases_and_is_silent_on_others(name: str) -> None:
     assert CASES[name]["fires"]
     assert CASES[name]["silent"]
-    assert all(fires(RULES[name], case) for case in CASES[name]["fires"])
-    assert not any(fires(RULES[name], case) for case in CASES[name]["silent"])
+    for kind in ("fires", "silent"):
+        for case in CASES[name][kind]:
+            assert fires(RULES[name], series(case), int(case["at"]) * 60) == (kind == "fires"), case
+
+
+def test_an_alert_fires_if_no_worker_ever_becomes_ready() -> None:
+    policy = PoolSettings(name="a", deployment="a", presets=frozenset({"base"}), ceiling=10, cold_start_s=300).policy()
+    state, since_s, failed = State(), list[float](), 0
+    samples: dict[str, list[tuple[float, float]]] = {"wanted": [], "busy": [], "stuck": [], "failed": []}
+    for at_s in map(float, range(0, 10_800, 15)):
+        ages_s = tuple(at_s - one for one in since_s)
+        numbers = {"idle": 0, "busy": 0, "waiting": 100, "running": 0, "backlog_s": 24_000.0}
+        seen = Observation(at_s=at_s, requested=len(since_s), starting_ages_s=ages_s, **numbers)  # type: ignore[arg-type]
+        decision = decide(seen, policy, state)
+        state, failed = decision.state, failed + (decision.reason is Reason.FAILED_STARTS)
+        since_s = [*since_s[decision.stuck :], *[at_s] * decision.workers][: decision.workers]
+        if at_s % INTERVAL_S == 0:
+            measured = {"wanted": decision.wanted or 0, "busy": 0, "stuck": decision.stuck, "failed": failed}
+            for name, value in measured.items():
+                samples[name].append((at_s, value))
+    labels = {
+        "wanted": {NAME: "dubline_scaling_wanted_workers"},
+        "busy": {NAME: "dubline_scaling_workers", "state": "busy"},
+        "stuck": {NAME: "dubline_scaling_workers", "state": "stuck"},
+        "failed": {NAME: "dubline_scaling_decisions_total", "reason": "failed_starts"},
+    }
+    data = [Series({"pool": "a"} | labels[name], tuple(values)) for name, values in samples.items()]
+    assert fires(RULES["DublineScalerCannotGrow"], data, 10_740)
 
 
 def test_promtool_agrees_with_every_case(tmp_path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import Counter, Gauge
 
+from dubline.orchestration.scaling.decision import Reason
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dubline.orchestration.scaling.decision import Decision
 
 WORKERS: Final = Gauge("dubline_scaling_workers", "Workers of a pool, as the loop sees them.", ["pool", "state"])
@@ -17,6 +22,16 @@ HELD: Final = Counter("dubline_scaling_held", "Decisions that were not carried o
 CONFLICTS: Final = Counter("dubline_scaling_conflicts", "Changes of the scale that were sent again.", ["pool"])
 
 _STATES: Final = ("requested", "idle", "busy", "starting", "stuck")
+
+
+def begin_counts(pools: Iterable[str]) -> None:
+    """Publish the counts of decisions as 0, so that the first failed start is an increase.
+
+    Args:
+        pools: names of the pools.
+    """
+    for pool, reason in product(pools, Reason):
+        DECISIONS.labels(pool, reason)
 
 
 def show(pool: str, decision: Decision) -> None:

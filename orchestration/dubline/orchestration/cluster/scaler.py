@@ -89,6 +89,7 @@ class Scaler:
         self._deployments = {pool.name: pool.deployment for pool in pools}
         self._policies = {pool.name: pool.policy() for pool in pools}
         self._memories = {pool.name: _Memory() for pool in pools}
+        metrics.begin_counts(self._policies)
         self._dry_run = dry_run
         self._resume_at_s = float("-inf")
 
