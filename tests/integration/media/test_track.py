@@ -73,6 +73,15 @@ def test_a_wav_without_a_stated_size_is_accepted(tmp_path: Path) -> None:
     assert measured_s(path) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize(("padding_s", "expected_s"), [(0.05, 1.95), (0.5, 2.04)])
+def test_only_the_padding_of_an_m4a_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, padding_s: float, expected_s: float
+) -> None:
+    path = media.convert(media.wav(tmp_path / "source.wav", media.tone(2)), tmp_path / "speech.m4a")
+    monkeypatch.setattr(track, "_stated_s", lambda *_: 2.0 - padding_s)
+    assert measured_s(path) == pytest.approx(expected_s, abs=0.03)
+
+
 def test_silence_is_rejected(tmp_path: Path, noise: np.random.Generator) -> None:
     with pytest.raises(SpeechSilentError):
         measured_s(media.wav(tmp_path / "zero.wav", np.zeros(16_000)))
@@ -131,6 +140,11 @@ def test_speech_above_the_longest_duration_is_too_long(tmp_path: Path) -> None:
     path = media.wav(tmp_path / "long.wav", media.tone(3))
     with pytest.raises(SpeechTooLongError, match="2 s"):
         track.measure(media.opened(path), shortest_s=0.2, longest_s=2)
+
+
+def test_the_shortest_and_the_longest_duration_are_accepted(tmp_path: Path) -> None:
+    path = media.wav(tmp_path / "limit.wav", media.tone(0.5))
+    assert track.measure(media.opened(path), shortest_s=0.5, longest_s=0.5).duration_s == 0.5
 
 
 def test_a_rate_outside_the_range_is_rejected(tmp_path: Path) -> None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from dubline.models import sampling
 from dubline.models.motion.readout import LIPS, READINGS
+from dubline.models.motion.silence import silence
+from dubline.models.motion.spoken_lips import SpokenLips
 from dubline.models.sampling import join_windows, sample_motion, sample_window
+from dubline.models.speech.recording import Recording
+from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
 from dubline.models.stage2.denoiser import Condition
 from dubline.models.stage2.diffusion import Diffusion
+from dubline.models.stage2.log_mel import BANDS
+from dubline.options.render import MotionControls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +57,11 @@ def test_motion_is_determined_by_the_seed(quick: Networks, source: Source) -> No
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_every_window_of_every_seed_has_noise_of_its_own(quick: Networks) -> None:
+    drawn = [sampling._noise(quick, seed, index) for seed in range(3) for index in range(3)]
+    assert len({float(noise.sum()) for noise in drawn}) == len(drawn)
 
 
 def test_another_seed_changes_the_head_and_not_the_lips(networks: Networks, source: Source) -> None:
@@ -136,6 +149,96 @@ def test_a_window_continues_the_one_before_and_its_offset_decays() -> None:
     jump = (last - drawn[:, :1]).abs().max()
     assert whole.diff(dim=1).abs().max() < own + 0.12 * jump
     torch.testing.assert_close(joined[:, 20:], drawn[:, 21:])
+
+
+def test_each_frame_is_as_silent_as_the_recording_there(
+    quick: Networks, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = next(babble(6)()).copy()
+    samples[2 * 16_000 : 4 * 16_000] = 0
+    found: list[Tensor] = []
+
+    def recorded(windows: Iterator[tuple[Tensor, Tensor]], _: object) -> Iterator[tuple[Tensor, Tensor]]:
+        for motion, quiet in windows:
+            assert len(motion) == len(quiet)
+            found.append(quiet)
+            yield motion, quiet
+
+    monkeypatch.setattr(sampling, "steady", recorded)
+    assert sum(map(len, sample_motion(quick, source, lambda: iter([samples]), 150, seed=0))) == 150
+    recording = Recording(lambda: iter([samples]), 600)
+    assert sum(map(len, recording.measure())) == 600
+    expected = silence(torch.cat(list(recording.normalised()))[None])[0]
+    # Beyond the ends of the recording there is silence.
+    torch.testing.assert_close(torch.cat(found)[10:140], expected[10:140])
+
+
+def test_a_window_continues_the_frames_before_it(
+    quick: Networks, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, conditions = quick.diffusion.params.previous, []
+    sample = sampling.sample_window
+
+    def recorded(diffusion: Diffusion, condition: Condition, noise: Tensor, **options: Any) -> Tensor:
+        conditions.append(condition)
+        return sample(diffusion, condition, noise, **options)
+
+    monkeypatch.setattr(sampling, "sample_window", recorded)
+    style = torch.zeros(1, quick.diffusion.params.style)
+    silent = sampling._silent_condition(quick.diffusion, source, style)
+    lips = SpokenLips(quick.readout, quick.diffusion.whitening(source.motion, source.motion)[0], 0.0)
+    frames = silent.audio.shape[1] + 2 * quick.diffusion.params.margin
+    mels = iter([torch.full((1, frames * MEL_PER_FRAME, BANDS), -1.0)] * 3)
+    done = torch.empty(0, quick.diffusion.params.whitened)
+    with torch.inference_mode():
+        for number, (motion, _) in enumerate(sampling._sampled_windows(quick, silent, lips, mels, 0)):
+            assert float(conditions[-1].known) == min(number, 1)
+            if number:
+                # The last frame before is the first one of the window.
+                torch.testing.assert_close(conditions[-1].previous[0], done[-count - 1 : -1])
+            done = torch.cat([done, motion])
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+@pytest.mark.parametrize(
+    ("portrait_cm", "sampled_cm", "rest_cm", "lift_cm"),
+    [
+        (None, 0.5, 0.0, 0.0),
+        (None, -0.5, -0.5, 0.0),
+        (0.6, -0.2, -0.2, 0.0),
+        (0.1, -0.5, -0.5, 0.3),
+        (0.1, 0.5, 0.0, 0.0),
+    ],
+)
+def test_lips_at_rest_are_neither_too_open_nor_too_shut_for_the_portrait(  # noqa: PLR0913, PLR0917 - fixtures
+    quick: Networks,
+    source: Source,
+    monkeypatch: pytest.MonkeyPatch,
+    is_held: bool,
+    portrait_cm: float | None,
+    sampled_cm: float,
+    rest_cm: float,
+    lift_cm: float,
+) -> None:
+    readout = deepcopy(quick.readout)
+    readout.spoken_gap.fill_(0.1 if is_held else 0.0)
+    read: Any = None if portrait_cm is None else lambda _: torch.tensor([portrait_cm])
+    networks = replace(quick, source_gap=read, readout=readout)
+    whitened = quick.diffusion.whitening(source.motion, source.motion)
+    silent = sampling._silent_condition(quick.diffusion, source, torch.zeros(1, quick.diffusion.params.style))
+    drawn = (whitened + sampled_cm * readout.directions()[LIPS]).expand(1, 60, -1)
+    monkeypatch.setattr(sampling, "sample_window", lambda *_: drawn)
+    lips, editor = sampling._lips_and_editor(networks, source, MotionControls(), silent)
+    assert editor.rest_gap == pytest.approx(sampling.LIP_CLOSURE * rest_cm + lift_cm, abs=1e-3)
+    assert editor.lift == pytest.approx(0.0 if is_held else lift_cm, abs=1e-3)
+    closed_cm = lips.closed - readout(whitened)[0, LIPS]
+    torch.testing.assert_close(closed_cm, torch.tensor(rest_cm + lift_cm), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("frames", "windows"), [(1, 1), (60, 1), (61, 2), (119, 2), (120, 3)])
+def test_no_window_is_sampled_for_nothing(quick: Networks, frames: int, windows: int) -> None:
+    mel = torch.zeros(MEL_PER_FRAME * frames, BANDS)
+    assert len(list(sampling._mel_windows(quick.diffusion, iter([mel]), frames))) == windows
 
 
 def test_motion_at_window_boundaries_is_as_large_as_elsewhere(networks: Networks, source: Source) -> None:

@@ -36,6 +36,17 @@ def test_the_closure_of_a_stop_is_not_silent() -> None:
     assert silence(mel_of((1, 0.1), (0.2, 0), (1, 0.1)))[0, REACH:-REACH].max() == 0
 
 
+def test_a_pause_is_silent_from_three_fifths_of_a_second_on() -> None:
+    assert silence(mel_of((1, 0.1), (0.56, 0), (1, 0.1)))[0, REACH:-REACH].max() == 0
+    assert silence(mel_of((1, 0.1), (0.88, 0), (1, 0.1)))[0, REACH:-REACH].max() > 0.5
+
+
+def test_a_sound_shorter_than_a_frame_is_not_silent() -> None:
+    mel = torch.full((1, 160, 80), -1.0)
+    mel[0, 4 * 20 + 1] = 0.5
+    assert silence(mel)[0, 20] == 0
+
+
 def test_soft_sounds_are_not_silent_and_background_noise_is() -> None:
     assert silence(mel_of((1, 0.1), (1, 0.01), (1, 0.1)))[0, REACH:-REACH].max() == 0
     weight = silence(mel_of((1, 0.1), (1, 0), (1, 0.1), noise=0.002))[0]

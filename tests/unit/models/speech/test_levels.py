@@ -23,6 +23,19 @@ def test_short_speech_decides_the_level_of_a_long_recording() -> None:
         assert abs(levels(sound, found)[3200] - alone) < 3 * DB
 
 
+def test_louder_sounds_without_a_voice_do_not_count() -> None:
+    sound = energy((3000, 50), (400, 40), (3000, 50))
+    alone = levels(energy((400, 40)), [Segment(0, 400)])[0]
+    assert abs(levels(sound, [Segment(3000, 3400)])[3200] - alone) < 3 * DB
+
+
+def test_the_level_of_a_quiet_speaker_is_that_at_the_edges_too() -> None:
+    for sound in (energy((400, 10), (50, -20), (400, 40)), energy((400, 40), (50, -20), (400, 10))):
+        level = levels(sound, [Segment(0, 400), Segment(450, 850)])
+        assert abs(level[0] - level[100]) < 2 * DB
+        assert abs(level[-1] - level[-100]) < 2 * DB
+
+
 def test_speech_with_a_pause_has_the_level_that_the_networks_know() -> None:
     sound = energy((400, 40), (100, 0), (400, 40))
     known = Loudness()

@@ -94,6 +94,11 @@ def test_sounds_without_a_voice_move_the_mouth_as_before() -> None:
     assert silent(sound, 0.2, 0.9) == 0
 
 
+def test_a_moment_that_sounds_like_a_voice_silences_nothing_else(voice: np.ndarray) -> None:
+    sound = np.concatenate([noise(1, 0.02), voice[RATE_HZ : RATE_HZ + RATE_HZ // 5], noise(1, 0.02)])
+    assert silent(sound, 0.2, 0.9) == 0
+
+
 @pytest.mark.parametrize("samples", [quiet(0.04), quiet(1), noise(0.05, 0.1)])
 def test_recordings_without_anything_are_normalised(samples: np.ndarray) -> None:
     found = settled(samples)
@@ -115,6 +120,18 @@ def test_an_offset_that_changes_is_followed() -> None:
     assert len(left) == len(tone)
     assert np.abs(left[:RATE_HZ] - tone[:RATE_HZ]).max() < 0.02
     assert abs(float(left[-RATE_HZ // 2 :].mean())) < 0.05
+
+
+def test_the_last_samples_have_the_offset_of_those_before() -> None:
+    wave = np.sin(np.arange(16_037) / 500).astype(np.float32)
+    left = np.concatenate(list(without_offset([wave + np.float32(0.3)])))
+    whole = np.concatenate(list(without_offset([np.tile(wave, 2) + np.float32(0.3)])))
+    np.testing.assert_allclose(left[-37:], whole[16_000:16_037], atol=0.1)
+    assert left[-37:].mean() == pytest.approx(wave[-37:].mean(), abs=0.2)
+
+
+def test_a_short_recording_loses_its_offset_too() -> None:
+    assert np.abs(np.concatenate(list(without_offset([np.full(500, 0.3, np.float32)])))).max() < 1e-6
 
 
 def test_music_before_a_voice_does_not_move_the_lips(voice: np.ndarray, networks: Networks, source: Source) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from dubline.models.speech.segments import MARGIN, Segment, gate, segments
+from dubline.models.speech.segments import BELOW_LOUD, MARGIN, Segment, gate, segments
 
 QUIET, LOUD = -10.0, 5.0
 
@@ -43,7 +43,18 @@ def test_close_parts_are_joined_and_clicks_left_out() -> None:
 
 
 def test_a_voice_does_not_end_at_one_doubtful_window() -> None:
-    assert len(found([0.9] * 20 + [0.4] + [0.9] * 20, energies(132, slice(0, 132)))) == 1
+    assert len(found([0.1] * 20 + [0.9, 0.4, 0.9] + [0.1] * 20, energies(140, slice(64, 74)))) == 1
+
+
+def test_a_sound_far_below_a_voice_does_not_belong_to_it() -> None:
+    energy = energies(400, slice(160, 240))
+    energy[135:155] = LOUD - BELOW_LOUD - 0.5
+    (segment,) = found([0.1] * 50 + [0.9] * 25 + [0.1] * 50, energy)
+    assert segment.start > 140
+
+
+def test_no_segment_reaches_beyond_the_recording() -> None:
+    assert found([0.9] * 26, energies(80, slice(0, 80))) == [Segment(0, 80)]
 
 
 def test_the_gate_is_open_in_segments_and_at_their_ends_of_the_recording() -> None:

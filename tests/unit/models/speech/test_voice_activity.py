@@ -21,6 +21,12 @@ def test_a_voice_is_found_at_any_level(voice: np.ndarray, gain_db: int) -> None:
     assert float((found > 0.5).float().mean()) > 0.7
 
 
+def test_only_quiet_recordings_are_amplified() -> None:
+    for peak, gain in ((1.0, 1.0), (0.1, 1.0), (voice_activity.PEAK / 2, 2.0), (1e-9, voice_activity.GAIN)):
+        windows = torch.full((2, CONTEXT + WINDOW), peak)
+        torch.testing.assert_close(VoiceActivity()._amplified(windows), gain * windows)
+
+
 def test_noise_music_and_quiet_are_no_voice() -> None:
     for name, sound in (("noise", noise(3, 0.1)), ("faint noise", noise(3, 1e-4)), ("quiet", quiet(3))):
         assert float(probabilities(sound).max()) < 0.5, name

@@ -38,6 +38,30 @@ def test_tags_are_skipped(speech_file: Path, tmp_path: Path, suffix: str) -> Non
     assert container.recognise(io.BytesIO(media.tagged(media.tagged(made, 20), 500_000))) is expected
 
 
+def test_the_footer_of_a_tag_is_passed(tmp_path: Path, speech_file: Path) -> None:
+    made = media.convert(speech_file, tmp_path / "made.flac").read_bytes()
+    tag = media.tagged(b"", 500)
+    footer = b"3DI" + tag[3:10]
+    assert container.recognise(io.BytesIO(tag[:5] + b"\x10" + tag[6:] + footer + made)) is container.FLAC
+
+
+@pytest.mark.parametrize(
+    ("zeros", "expected"),
+    [(1, container.MP3), (60_000, container.MP3), (70_000, None)],
+    ids=["few", "many", "too many"],
+)
+def test_zeros_may_precede_an_mp3_or_its_tag(
+    tmp_path: Path, speech_file: Path, zeros: int, expected: container.Container | None
+) -> None:
+    bare = media.convert(speech_file, tmp_path / "bare.mp3", "-id3v2_version", "0").read_bytes()
+    for made in (bare, media.tagged(bare)):
+        assert container.recognise(io.BytesIO(bytes(zeros) + made)) is expected
+
+
+def test_a_wav_of_more_than_four_gigabytes_is_a_wav() -> None:
+    assert container.sniff(b"RF64\xff\xff\xff\xffWAVEds64".ljust(64, b"\0")) is container.WAV
+
+
 def test_a_gap_after_a_tag_means_mp3() -> None:
     assert container.recognise(io.BytesIO(media.tagged(bytes(100)))) is container.MP3
 
@@ -61,6 +85,8 @@ def test_an_mp3_without_a_tag_is_identified_by_its_frame(tmp_path: Path, speech_
         b"#EXTM3U\nhttp://example.com/",
         b"\xff\xd8\xff\xe0" + bytes(60),
         b"\xff" * 64,
+        # Eleven sync bits, as of MPEG 2.5, which has no AAC.
+        b"\xff\xe1".ljust(64, b"\0"),
         b"ffconcat version 1.0",
         b"<svg>",
     ],

@@ -103,4 +103,4 @@ def _ogg_ends_early(file: BinaryIO) -> bool:
         return True
     segments = tail[page + 26]
     table = tail[page + _OGG_HEADER_BYTES : page + _OGG_HEADER_BYTES + segments]
-    return len(table) < segments or start + page + _OGG_HEADER_BYTES + segments + sum(table) > size
+    return start + page + _OGG_HEADER_BYTES + segments + sum(table) > size
