@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ class Outcome:
     def wait_s(self, share: float) -> float:
         """Return the seconds in which a share of the jobs was finished, by the nearest rank."""
         ordered = sorted(self.waits_s)
-        return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
+        return ordered[max(math.ceil(share * len(ordered)), 1) - 1] if ordered else 0.0
 
     @property
     def ratio(self) -> float:
