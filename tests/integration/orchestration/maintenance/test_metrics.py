@@ -84,6 +84,16 @@ def test_waiting_probes_and_quarantined_workers_are_counted(store: Store, factor
     assert registry.get_sample_value("dubline_workers_quarantined") == 1
 
 
+def test_a_worker_that_is_gone_since_its_self_test_is_not_quarantined(store: Store) -> None:
+    for worker in ("host:1/2", "gone:3/4"):
+        store.workers.failed(worker)
+        store.workers.begin_test(worker)
+    # A quarantine ends after ten minutes at most, and a self-test after five.
+    change(store, "UPDATE workers SET seen_at = now() - interval '16 min' WHERE name LIKE 'host%'")
+    change(store, "UPDATE workers SET seen_at = now() - interval '2 h' WHERE name LIKE 'gone%'")
+    assert registry_of(store, Clock()).get_sample_value("dubline_workers_quarantined") == 1
+
+
 def test_scrapes_within_the_cache_time_read_the_database_once(store: Store, factory: JobFactory) -> None:
     clock = Clock()
     registry = registry_of(store, clock)

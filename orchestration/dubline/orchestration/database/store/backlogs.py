@@ -39,12 +39,15 @@ SELECT waiting, preset, running_jobs IS NOT NULL AS limited, sum(jobs) AS jobs,
     greatest(0, extract(epoch FROM now() - min(oldest_at))) AS oldest_s
 FROM ({" UNION ALL ".join(_PLACES)}) AS open JOIN tenants ON tenants.name = tenant GROUP BY waiting, preset, limited
 """)  # noqa: S608 - our own text
+#: A quarantined worker repeats its self-test after ten minutes at most, and is seen then. One that was removed during a
+#: self-test stays marked.
+_QUARANTINED: Final = "quarantined_until > now() AND seen_at > now() - interval '1 hour'"
 # The store keeps the changes of a tenant few, so this reads some rows of each tenant.
-_TOTALS: Final = text("""
+_TOTALS: Final = text(f"""
 SELECT coalesce(sum(jobs), 0) AS jobs, coalesce(sum(stored_bytes), 0) AS stored_bytes, (
     SELECT greatest(0, extract(epoch FROM now() - created_at)) FROM outbox ORDER BY id LIMIT 1
-) AS outbox_s, (SELECT count(*) FROM workers WHERE quarantined_until > now()) AS quarantined FROM holdings
-""")
+) AS outbox_s, (SELECT count(*) FROM workers WHERE {_QUARANTINED}) AS quarantined FROM holdings
+""")  # noqa: S608 - our own text
 _DUE_PROBES: Final = "state = 'probing' AND lease_token IS NULL AND probe_after <= now()"
 #: Each part is a range of the index that claims of probes read, too.
 _PROBES: Final = text(f"""
