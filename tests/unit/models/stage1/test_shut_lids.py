@@ -11,33 +11,53 @@ SKIN, DARK = 0.5, -0.7
 EYE, BROW = 110, 88
 
 
-def generated(occlusion: float = 1.0) -> GeneratedPixels:
-    """Make one frame of skin with a dark band of lids, 8 px at half its depth, and a brow above."""
+def generated(occlusion: float = 1.0, iris: float = 0.0) -> GeneratedPixels:
+    """Make one frame of skin with a dark band of lids, 8 px at half its depth, and a brow above.
+
+    Where an iris was the band is darker and a little broader.
+    """
     rows = torch.arange(SIDE)[:, None].float()
     columns = torch.arange(SIDE)[None].float()
-    band = torch.exp(-(((rows - EYE) / 4.8) ** 2)) * ((columns - 95).abs() < 14)
+    middle = EYE + 0.01 * (columns - 95).square()
+    spot = iris * torch.exp(-(((columns - 95) / 5) ** 2))
+    band = torch.exp(-(((rows - middle) / (4.8 + 0.5 * spot)) ** 2)) * ((columns - 95).abs() < 14) * (0.6 + 0.4 * spot)
     brow = ((rows - BROW).abs() < 5) * ((columns - 95).abs() < 20)
     colour = (SKIN + (DARK - SKIN) * (band + 0.7 * brow)).expand(1, 3, -1, -1).contiguous()
     shares = torch.where((rows - EYE).abs() < 14, occlusion, 0.5).expand(1, 1, -1, SIDE).contiguous()
     return GeneratedPixels(colour, shares)
 
 
-def thickness(one: GeneratedPixels) -> int:
-    """Count the rows of the lids that are nearer to dark than to skin."""
-    return int((one.colour[0, 0, EYE - 12 : EYE + 13, 95] < (SKIN + DARK) / 2).sum())
+def line_at(one: GeneratedPixels, column: int) -> tuple[float, int, int]:
+    """Return the darkness of the lids in a column, the row of the darkest pixel, and the rows of half its darkness."""
+    dark = SKIN - one.colour[0, 0, EYE - 12 : EYE + 13, column]
+    return float(dark.max()), EYE - 12 + int(dark.argmax()), int((dark > dark.max() / 2).sum())
 
 
 def closure(value: float) -> Tensor:
     return torch.tensor([value])
 
 
-def test_a_dark_band_becomes_a_line_and_nothing_gets_darker() -> None:
-    before = generated()
-    after = narrowed(before, closure(1.0))
-    assert (thickness(before), thickness(after)) == (7, 5)
-    assert bool((after.colour >= before.colour - 1e-6).all())
-    torch.testing.assert_close(after.colour[..., EYE, 95], before.colour[..., EYE, 95])
-    assert after.colour[0, 0, EYE - 6 : EYE - 4, 95].mean() > before.colour[0, 0, EYE - 6 : EYE - 4, 95].mean() + 0.1
+def test_a_dark_band_becomes_a_line_along_its_middle() -> None:
+    before, after = generated(), narrowed(generated(), closure(1.0))
+    for column in (86, 95, 104):
+        (dark, row, thickness), (line, line_row, line_thickness) = (line_at(one, column) for one in (before, after))
+        assert thickness >= 7
+        assert line_thickness == 3
+        assert abs(line_row - row) <= 1
+        assert 0.6 * dark < line < 1.25 * dark
+
+
+def test_a_line_is_as_dark_where_the_iris_was_as_beside_it() -> None:
+    before, after = generated(iris=1.0), narrowed(generated(iris=1.0), closure(1.0))
+    assert line_at(before, 95)[0] > 1.5 * line_at(before, 105)[0]
+    assert line_at(after, 95)[0] < 1.25 * line_at(after, 105)[0]
+    assert line_at(after, 95)[2] <= 4
+
+
+def test_eyes_without_a_dark_band_stay_skin() -> None:
+    plain = generated()
+    plain = plain._replace(colour=torch.full_like(plain.colour, SKIN))
+    torch.testing.assert_close(narrowed(plain, closure(1.0)).colour, plain.colour)
 
 
 def test_brows_and_pixels_of_the_source_keep_their_light() -> None:
@@ -53,7 +73,8 @@ def test_lids_that_are_half_shut_or_open_are_not_changed() -> None:
     before = generated()
     for value in (0.0, 0.5):
         assert narrowed(before, closure(value)) is before
-    assert thickness(narrowed(before, closure(0.6))) in {6, 7}
+    thickness = line_at(narrowed(before, closure(0.6)), 95)[2]
+    assert 3 < thickness <= 8
 
 
 def test_each_frame_has_its_own_closure() -> None:

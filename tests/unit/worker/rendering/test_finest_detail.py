@@ -8,7 +8,7 @@ import torch
 
 from dubline.worker.rendering.full_size import opencv
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
-from dubline.worker.rendering.full_size.patch import DOUBLED_MOST_PX, Patch
+from dubline.worker.rendering.full_size.patch import DOUBLED_MOST_PX, SAME, Patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from dubline.worker.rendering.full_size.patch import Enlarger
 
 CPU = torch.device("cpu")
+ENLARGERS = [opencv.OpenCvEnlarger, lambda patch: TorchEnlarger(patch, CPU)]
 
 
-@pytest.mark.parametrize("implementation", [opencv.OpenCvEnlarger, lambda patch: TorchEnlarger(patch, CPU)])
+@pytest.mark.parametrize("implementation", ENLARGERS)
 def test_detail_that_is_moved_by_half_a_pixel_keeps_its_contrast(implementation: Callable[[Patch], Enlarger]) -> None:
     side, whole = 160, slice(0, 160)
     x = np.arange(side)
@@ -60,3 +61,30 @@ def test_generated_luma_has_the_finest_detail_of_the_same_in_the_source(noise: n
     own = 123 + 5 * texture.T
     assert (opencv.finest_detail(own, moved) - own).std() < 0.2 * own.std()
     assert np.abs(opencv.finest_detail(soft, 120 + 20 * texture) - soft).max() <= 8
+
+
+@pytest.mark.parametrize("implementation", ENLARGERS)
+@pytest.mark.parametrize("is_luma", [True, False])
+def test_fine_detail_of_the_source_is_hidden_where_something_else_is_generated(
+    implementation: Callable[[Patch], Enlarger], noise: np.random.Generator, *, is_luma: bool
+) -> None:
+    side, network, whole = 256, 64, slice(0, 256)
+    channels = 1 if is_luma else 2
+    source = (70 + noise.uniform(-30, 30, (channels, side, side))).astype(np.float32)
+    still, covered = torch.zeros(1, 2, 64, 64), torch.ones(1, 1, network, network)
+    generated = torch.full((1, channels, network, network), 70.0)
+    generated[..., network // 2 :] = 160
+    result = implementation(Patch(source, whole, whole, is_luma=is_luma))(still, generated, covered)[0].astype(float)
+    same, lid = result[..., 8:96], result[..., 160:-8]
+    assert np.corrcoef(same.ravel(), source[..., 8:96].ravel())[0, 1] > 0.9
+    assert lid.mean() == pytest.approx(160, abs=1)
+    assert lid.std() < 1
+    # What is not generated stays.
+    shown = implementation(Patch(source, whole, whole, is_luma=is_luma))(still, generated, 0 * covered)
+    assert np.abs(shown[0] - source).max() <= 0.5
+
+
+def test_small_differences_of_light_hide_nothing(noise: np.random.Generator) -> None:
+    moved = noise.uniform(100, 140, (40, 40)).astype(np.float32)
+    assert (opencv.other(moved + 12, moved, SAME) == 0).all()
+    assert (opencv.other(moved + 40, moved, SAME) == 1).all()

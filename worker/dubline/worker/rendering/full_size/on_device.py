@@ -9,7 +9,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from dubline.models.layers import pixel_middles, resize, warp
-from dubline.worker.rendering.full_size.patch import DETAIL, FAINT, SAME, SMOOTHING
+from dubline.worker.rendering.full_size.patch import (
+    AROUND_PX,
+    CHROMA_SHARE,
+    DETAIL,
+    FAINT,
+    OTHER,
+    SAME,
+    SMOOTHING,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +47,10 @@ class TorchEnlarger:
             change = resize(generated, side, side) - moved
         else:
             small = resize(moved, network, network)
+            hidden = other(generated, small, SAME if self._is_luma else SAME * CHROMA_SHARE)
             kept = finest_detail(generated, small) if self._is_luma else generated
-            change = resize(kept - small, side, side, bicubic=True)
+            change = resize(kept - (1 - hidden) * small, side, side, bicubic=True)
+            change = change - resize(hidden, side, side) * moved
         pixels = (moved + resize(occlusion, side, side) * change)[..., self._rows, self._columns]
         pixels = pixels.round().clamp_(0, 255).to(torch.uint8)
         return to_host(pixels.contiguous())
@@ -65,6 +75,14 @@ def finest_detail(generated: Tensor, moved: Tensor) -> Tensor:
     share = energy / (energy + detail.square() + FAINT)
     share = share * (1 - ((smooth - smooth_moved) / SAME).square()).clamp_min(0)
     return generated + (share * (detail_moved - detail)).clamp(-DETAIL, DETAIL)
+
+
+def other(generated: Tensor, moved: Tensor, same: float) -> Tensor:
+    """Return how far generated pixels show something else than the moved source, as `opencv.other` does."""
+    margin = AROUND_PX // 2
+    energy = functional.pad(((generated - moved) / same).square(), (margin, margin, margin, margin), "reflect")
+    share = ((functional.avg_pool2d(energy, AROUND_PX, 1) - OTHER) / (1 - OTHER)).clamp(0, 1)
+    return share * share * (3 - 2 * share)
 
 
 def _smooth(luma: Tensor) -> Tensor:

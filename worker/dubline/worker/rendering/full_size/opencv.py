@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import cv2
 import numpy as np
 
-from dubline.worker.rendering.full_size.patch import DETAIL, FAINT, SAME, SMOOTHING
+from dubline.worker.rendering.full_size.patch import (
+    AROUND_PX,
+    CHROMA_SHARE,
+    DETAIL,
+    FAINT,
+    OTHER,
+    SAME,
+    SMOOTHING,
+)
 from dubline.worker.rendering.full_size.rows import Rows, shrunk
 
 if TYPE_CHECKING:
@@ -21,9 +29,18 @@ if TYPE_CHECKING:
 #: Rows that are computed at once, so that what is computed for them fits into the processor's cache.
 BAND_ROWS: Final = 64
 #: Generated pixels on either side of a pixel that the change of this pixel is interpolated from.
-REACH: Final = 3 + len(SMOOTHING) // 2
+REACH: Final = 3 + max(len(SMOOTHING), AROUND_PX) // 2
 #: `SMOOTHING` as OpenCV takes it.
 KERNEL: Final = np.array(SMOOTHING, np.float32)
+
+
+class Change(NamedTuple):
+    """How generated pixels change one plane of a frame."""
+
+    pixels: Rows
+    """What is added to the moved pixels that are not hidden; for a crop that is not larger, the generated pixels."""
+    hidden: Rows
+    """Share of the moved pixels that does not show through generated ones; of a larger crop."""
 
 
 class OpenCvEnlarger:
@@ -85,31 +102,37 @@ class OpenCvEnlarger:
         """Blend generated pixels into the moved ones, which are overwritten, and write the part inside the frame."""
         patch, covered = self._patch, _common(self._patch.columns, share.columns)
         changes = [self._change(*planes) for planes in zip(moved, generated, strict=True)]
-        visible = range(patch.side)[patch.rows]
+        visible, larger = range(patch.side)[patch.rows], patch.side > generated.shape[-1]
         for rows in _bands(visible):
             shown = None if share.is_zero(rows) else share(rows, covered)
             for plane, change, result in zip(moved, changes, enlarged, strict=True):
                 pixels = plane[rows]
                 if shown is not None:
-                    part = change(rows, covered)
-                    if patch.side <= generated.shape[-1]:
+                    part = change.pixels(rows, covered)
+                    if not larger:
                         part -= pixels[:, covered]
+                    elif not change.hidden.is_zero(rows):
+                        pixels[:, covered] *= 1 - shown * change.hidden(rows, covered)
                     cv2.accumulateProduct(part, shown, pixels[:, covered])
                 # Rounds to even and saturates.
                 written = result[rows.start - visible.start : rows.stop - visible.start]
                 cv2.add(pixels[:, patch.columns], 0, dst=written, dtype=cv2.CV_8U)
 
-    def _change(self, moved: NDArray[np.float32], generated: NDArray[np.float32]) -> Rows:
+    def _change(self, moved: NDArray[np.float32], generated: NDArray[np.float32]) -> Change:
         """Return what the generated pixels change, or, for a crop that is not larger, the generated pixels.
 
-        Detail finer than a generated pixel stays the source's own; so does the finest of luma: see `finest_detail`.
+        Detail finer than a generated pixel stays the source's own where both show the same; so does the finest of luma:
+        see `finest_detail`.
         """
-        side, network = self._patch.side, len(generated)
+        side, network, is_luma = self._patch.side, len(generated), self._patch.is_luma
         if side <= network:
-            return Rows.by_area(generated, side)
+            pixels = Rows.by_area(generated, side)
+            return Change(pixels, pixels)
         small = shrunk(moved, network, self._around(self._patch.rows, generated))
-        kept = finest_detail(generated, small) if self._patch.is_luma else generated
-        return Rows(kept - small, side, cv2.INTER_CUBIC)
+        hidden = other(generated, small, SAME if is_luma else SAME * CHROMA_SHARE)
+        kept = finest_detail(generated, small) if is_luma else generated
+        pixels = Rows(kept - (1 - hidden) * small, side, cv2.INTER_CUBIC)
+        return Change(pixels, Rows(hidden, side, cv2.INTER_LINEAR))
 
 
 def finest_detail(generated: NDArray[np.float32], moved: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -130,6 +153,23 @@ def finest_detail(generated: NDArray[np.float32], moved: NDArray[np.float32]) ->
     share *= detail_moved - detail
     kept: NDArray[np.float32] = generated + np.clip(share, -DETAIL, DETAIL)
     return kept
+
+
+def other(generated: NDArray[np.float32], moved: NDArray[np.float32], same: float) -> NDArray[np.float32]:
+    """Return how far generated pixels show something else than the moved source, such as a lid over an eye.
+
+    Args:
+        generated: (S, S), in levels.
+        moved: (S, S), the moved source at the same side.
+        same: levels by which they differ on average where nothing is the same.
+
+    Returns:
+        (S, S) in [0, 1].
+    """
+    energy = cv2.blur(np.square((generated - moved) / np.float32(same)), (AROUND_PX, AROUND_PX))
+    share = np.clip((energy - np.float32(OTHER)) / np.float32(1 - OTHER), 0, 1)
+    shown: NDArray[np.float32] = share * share * (3 - 2 * share)
+    return shown
 
 
 def _common(first: slice, second: slice) -> slice:

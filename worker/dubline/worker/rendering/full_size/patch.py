@@ -18,6 +18,13 @@ SMOOTHING: Final = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 DETAIL: Final = 8.0
 #: Levels by which smooth generated pixels differ from the moved source's where the two show something else.
 SAME: Final = 40.0
+#: Mean squared difference, as a share of that of `SAME`, from which something else is shown in part. From 1 on nothing
+#: of the moved source is left.
+OTHER: Final = 0.1
+#: Side of the squares over which that difference is averaged, generated px.
+AROUND_PX: Final = 7
+#: Chroma differs by so much less than luma.
+CHROMA_SHARE: Final = 0.5
 #: Energy of detail, in squared levels, that is hardly any.
 FAINT: Final = 1.0
 #: Pixels on either side of a middle between two pixels that its value is interpolated from.
