@@ -38,15 +38,18 @@ def _bars(rows: NDArray[np.uint8], kept: float) -> tuple[int, int]:
 
 
 def _bar(rows: NDArray[np.uint8]) -> int:
-    """Return the number of rows of the bar at the start, rounded up to an even one; 0 if there is none."""
-    colour = np.median(rows[0].astype(np.int16), axis=0)
+    """Return the number of rows of the bar at the start, rounded up to an even one; 0 if there is none.
+
+    A picture of one colour has none.
+    """
+    colour = np.median(rows[0], axis=0)
     if not _is_plain(_away(rows[:1], colour))[0]:
         return 0
     away = _away(rows[: len(rows) // 2], colour)
     plain = _is_plain(away)
     count = int(plain.argmin())
     beyond = away[count : count + BLUR_PX + 1]
-    if not count or plain.all() or (beyond > EDGE).mean(axis=1).max() < 0.5:  # noqa: PLR2004 - as `EDGE` says
+    if not count or (beyond > EDGE).mean(axis=1).max() < 0.5:  # noqa: PLR2004 - as `EDGE` says
         return 0
     return count + count % 2
 

@@ -52,3 +52,21 @@ def test_a_picture_without_a_person_has_no_face(name: str) -> None:
 
 def test_noise_has_no_face(noise: np.random.Generator) -> None:
     assert face.find(Image.fromarray(noise.integers(0, 256, (200, 200, 3), dtype=np.uint8))) is None
+
+
+def test_a_face_at_the_edge_counts_half_as_one_in_the_middle() -> None:
+    middle, corner = (face.FaceBox(x - 50, x - 50, x + 50, x + 50) for x in (500, 1000))
+    assert face.prominence(middle, (1000, 1000)) == pytest.approx(2 * face.prominence(corner, (1000, 1000)))
+
+
+def test_a_picture_is_searched_once_at_each_scale() -> None:
+    assert list(face.search_scales((100, 80))) == [4.0]
+    assert list(face.search_scales((320, 640))) == [1.0, 2.0, 4.0]
+    assert list(face.search_scales((5120, 2000))) == [0.125, 0.25, 0.5]
+
+
+def test_a_face_that_is_not_detected_again_keeps_its_box(astronaut: Image.Image) -> None:
+    found = face.find(astronaut)
+    beside = found.shifted(0.4 * found.side, 0)
+    for picture in (Image.new("RGB", astronaut.size), astronaut):
+        assert face.refine(picture, beside) == beside

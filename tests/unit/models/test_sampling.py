@@ -17,6 +17,7 @@ from dubline.models.motion.silence import silence
 from dubline.models.motion.spoken_lips import SpokenLips
 from dubline.models.sampling import join_windows, sample_motion, sample_window
 from dubline.models.speech.recording import Recording
+from dubline.models.stage2 import schedule
 from dubline.models.stage2.audio_encoder import MEL_PER_FRAME
 from dubline.models.stage2.denoiser import Condition
 from dubline.models.stage2.diffusion import Diffusion
@@ -139,6 +140,32 @@ def test_a_window_is_the_same_alone_and_in_a_batch(networks: Networks) -> None:
     torch.testing.assert_close(together[1:2], alone, atol=1e-3, rtol=1e-3)
 
 
+def test_a_sample_is_led_away_from_one_without_speech_and_style(networks: Networks) -> None:
+    torch.manual_seed(0)
+    params, sizes = networks.preset.diffusion, networks.preset.autoencoder
+    condition = Condition(
+        torch.randn(1, params.previous + params.window, params.audio_width),
+        torch.randn(1, params.style),
+        torch.randn(1, sizes.appearance),
+        torch.randn(1, sizes.motion),
+        torch.randn(1, params.previous, params.whitened),
+        torch.ones(1, 1),
+    )
+    without = condition._replace(audio=0 * condition.audio, style=0 * condition.style)
+    noise = torch.randn(1, params.window, params.whitened)
+    first, last = schedule.times(1, params.objective)
+    begun = schedule.begin(noise, params.objective)
+    with torch.inference_mode():
+        spoken, unspoken = (
+            networks.diffusion.denoiser(begun, first.expand(1), given) for given in (condition, without)
+        )
+        guided = params.guidance * spoken - (params.guidance - 1) * unspoken
+        expected = schedule.step(begun, guided, first, last, params.objective)
+        found = sample_window(networks.diffusion, condition, noise, steps=1)
+    assert float((spoken - unspoken).abs().max()) > 0.1
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
 def test_a_window_continues_the_one_before_and_its_offset_decays() -> None:
     last = torch.full((1, 1, 2), 5.0)
     drawn = torch.randn(1, 60, 2).cumsum(1) / 10
@@ -188,11 +215,14 @@ def test_a_window_continues_the_frames_before_it(
     silent = sampling._silent_condition(quick.diffusion, source, style)
     lips = SpokenLips(quick.readout, quick.diffusion.whitening(source.motion, source.motion)[0], 0.0)
     frames = silent.audio.shape[1] + 2 * quick.diffusion.params.margin
-    mels = iter([torch.full((1, frames * MEL_PER_FRAME, BANDS), -1.0)] * 3)
+    mels = iter(torch.rand(3, 1, frames * MEL_PER_FRAME, BANDS))
+    held: list[Tensor] = []
+    monkeypatch.setattr(lips, "hold", held.append)
     done = torch.empty(0, quick.diffusion.params.whitened)
     with torch.inference_mode():
         for number, (motion, _) in enumerate(sampling._sampled_windows(quick, silent, lips, mels, 0)):
             assert float(conditions[-1].known) == min(number, 1)
+            torch.testing.assert_close(held[-1], conditions[-1].audio[:, count:])
             if number:
                 # The last frame before is the first one of the window.
                 torch.testing.assert_close(conditions[-1].previous[0], done[-count - 1 : -1])
@@ -233,6 +263,20 @@ def test_lips_at_rest_are_neither_too_open_nor_too_shut_for_the_portrait(  # noq
     assert editor.lift == pytest.approx(0.0 if is_held else lift_cm, abs=1e-3)
     closed_cm = lips.closed - readout(whitened)[0, LIPS]
     torch.testing.assert_close(closed_cm, torch.tensor(rest_cm + lift_cm), atol=1e-3, rtol=0)
+
+
+def test_lips_that_speech_determines_close_without_the_control_of_silence(
+    quick: Networks, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readout = deepcopy(quick.readout)
+    readout.spoken_gap.fill_(0.1)
+    whitened = quick.diffusion.whitening(source.motion, source.motion)
+    silent = sampling._silent_condition(quick.diffusion, source, torch.zeros(1, quick.diffusion.params.style))
+    drawn = (whitened - 0.5 * readout.directions()[LIPS]).expand(1, 60, -1)
+    monkeypatch.setattr(sampling, "sample_window", lambda *_: drawn)
+    networks = replace(quick, source_gap=None, readout=readout)
+    lips, _ = sampling._lips_and_editor(networks, source, MotionControls(shut_in_silence=0), silent)
+    assert float(lips.closed - readout(whitened)[0, LIPS]) == pytest.approx(-0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize(("frames", "windows"), [(1, 1), (60, 1), (61, 2), (119, 2), (120, 3)])

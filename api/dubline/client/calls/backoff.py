@@ -51,7 +51,7 @@ def retry_delay_s(failures: int, retry_after: str | None = None) -> float:
         failures: number of failures so far, at least 1.
         retry_after: the Retry-After header; only seconds are supported, dates are ignored.
     """
-    requested_s = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdecimal() else 0.0
+    requested_s = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
     # The exponent is bounded: a run that waits out an outage of a day counts more failures than a float has exponents.
     delay_s = min(_RETRY_MIN_S * 2.0 ** min(failures - 1, 16), _RETRY_MAX_S) * _jitter.uniform(0.5, 1.0)
     return max(delay_s, min(requested_s, _RETRY_AFTER_MAX_S))

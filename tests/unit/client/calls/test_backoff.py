@@ -64,6 +64,8 @@ def test_retry_delays_grow_up_to_a_limit() -> None:
     for failures, max_s in ((1, 0.2), (2, 0.4), (3, 0.8), (50, 5.0), (100_000, 5.0)):
         for _ in range(20):
             assert max_s / 2 <= backoff.retry_delay_s(failures) <= max_s
+    # Clients that failed together do not retry together.
+    assert len({backoff.retry_delay_s(1) for _ in range(5)}) > 1
 
 
 def test_retry_delays_follow_retry_after_up_to_a_limit() -> None:

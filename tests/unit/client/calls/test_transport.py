@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -16,21 +17,29 @@ from dubline.client.client import Client
 from dubline.client.errors import ClientError, RefusedError, StoppedError, UnreachableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NEW = NewJob(portrait_upload_id="p", speech_upload_id="s")
 BUSY = 503
 
 
-def busy(count: int) -> list[httpx2.Response | Exception]:
+Faults = list[httpx2.Response | Exception]
+
+
+def limited(count: int) -> Faults:
+    return [problem(429, "rate_limited", "Later.") for _ in range(count)]
+
+
+def busy(count: int) -> Faults:
     return [problem(BUSY, "storage_unavailable", "Later.") for _ in range(count)]
 
 
-def lost(count: int) -> list[httpx2.Response | Exception]:
+def lost(count: int) -> Faults:
     return [httpx2.ReadTimeout("slow") for _ in range(count)]
 
 
-def unreachable(count: int) -> list[httpx2.Response | Exception]:
+def unreachable(count: int) -> Faults:
     return [httpx2.ConnectError("refused") for _ in range(count)]
 
 
@@ -40,6 +49,17 @@ def test_idempotent_calls_are_retried(fault: type, service: Service, client: Cli
     service.faults["GET /v1/jobs/job-0"] = fault(MAX_TRIES - 1)
     assert client.jobs.get("job-0").state == "failed"
     assert len(service.calls) == MAX_TRIES
+
+
+@pytest.mark.parametrize(("fault", "tries"), [(lost, 1), (busy, 1), (unreachable, 2), (limited, 2)])
+def test_a_key_is_created_again_only_if_the_call_was_not_received(
+    service: Service, client: Client, fault: Callable[[int], Faults], tries: int
+) -> None:
+    made = httpx2.Response(201, json={"id": "1", "scopes": [], "created_at": "2026-01-01T00:00:00Z", "key": "k"})
+    service.faults["POST /v1/keys"] = [*fault(1), made]
+    with contextlib.suppress(ClientError):
+        client.administration.create_key([], None)
+    assert len(service.calls) == tries
 
 
 def test_a_call_fails_after_the_last_try(service: Service, client: Client) -> None:

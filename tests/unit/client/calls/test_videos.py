@@ -9,9 +9,10 @@ import httpx2
 import pytest
 from tests.unit.client.service import VIDEO, Service
 
-from dubline.client.errors import ClientError
+from dubline.client.errors import ClientError, StoppedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from dubline.client.client import Client
@@ -67,6 +68,41 @@ def test_a_file_with_other_content_is_kept(service: Service, client: Client, tmp
     assert (path.read_bytes(), ranges(service)) == (b"mine", [])
     assert client.jobs.fetch(client.jobs.get("job-0"), path, replace=True)
     assert path.read_bytes() == VIDEO
+
+
+def test_a_bucket_without_ranges_sends_the_whole_video(service: Service, client: Client, tmp_path: Path) -> None:
+    (tmp_path / ".job-0.part").write_bytes(VIDEO[:5])
+    service.faults["GET /job-0.mp4"] = [httpx2.Response(200, content=VIDEO)]
+    assert client.jobs.fetch(client.jobs.get("job-0"), tmp_path / "video.mp4")
+    assert (tmp_path / "video.mp4").read_bytes() == VIDEO
+    assert ranges(service) == ["bytes=5-"]
+    # A part of a compressed video is no part of the video.
+    assert service.requests[-1].headers["Accept-Encoding"] == "identity"
+
+
+def test_a_stopped_download_keeps_its_part(service: Service, client: Client, tmp_path: Path) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield bytes(1 << 16)
+        client.stop_waiting()
+        yield bytes(1 << 16)
+
+    service.faults["GET /job-0.mp4"] = [httpx2.Response(200, content=chunks())]
+    with pytest.raises(StoppedError):
+        client.jobs.fetch(client.jobs.get("job-0"), tmp_path / "video.mp4")
+    assert [(file.name, file.stat().st_size) for file in tmp_path.iterdir()] == [(".job-0.part", 1 << 16)]
+
+
+def test_a_file_that_cannot_be_locked_is_reported(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(ClientError, match="Input/output error"):
+        client.jobs.fetch(client.jobs.get("job-0"), tmp_path / "video.mp4")
 
 
 def test_two_processes_do_not_write_one_part(client: Client, tmp_path: Path) -> None:

@@ -85,3 +85,62 @@ def test_threads_that_notice_one_outage_tell_it_once() -> None:
     for _ in range(8):
         lost.ended()
     assert told[1:] == ["The server responds again."]
+
+
+def test_a_second_outage_is_told_at_once() -> None:
+    told: list[str] = []
+    lost = Outage(told.append)
+    for _ in range(2):
+        lost.pause_s(1, "No response")
+        lost.ended()
+    assert told == ["No response. Trying again in 2 s.", "The server responds again."] * 2
+
+
+def test_the_pause_of_an_endless_outage_is_bounded() -> None:
+    assert Outage(lambda _: None).pause_s(100_000, "No response") == outage._LONGEST_S
+
+
+@pytest.fixture
+def told(service: Service, client: Client) -> list[str]:
+    """What a client that endures outages says."""
+    sentences: list[str] = []
+    client.endure_outages(sentences.append)
+    service.jobs["job"] = {"id": "job", "state": "failed"}
+    return sentences
+
+
+@pytest.mark.usefixtures("delays")
+def test_a_short_interruption_is_not_told(service: Service, client: Client, told: list[str]) -> None:
+    client.jobs.get("job")
+    service.faults["GET /v1/jobs/job"] = [httpx2.ConnectError("") for _ in range(transport._TRIES_BEFORE_TELLING - 1)]
+    client.jobs.get("job")
+    assert told == []
+
+
+@pytest.mark.usefixtures("delays", "told")
+def test_a_server_that_fails_is_not_waited_for(service: Service, client: Client) -> None:
+    client.jobs.get("job")
+    service.faults["GET /v1/jobs/job"] = [problem(500, "internal_error", "Failed.") for _ in range(LONG)]
+    with pytest.raises(RefusedError, match="Failed"):
+        client.jobs.get("job")
+    assert len(service.calls) == 1 + MAX_TRIES
+
+
+@pytest.mark.usefixtures("delays", "told")
+def test_a_server_that_has_never_answered_is_not_waited_for(service: Service, client: Client) -> None:
+    service.faults["GET /v1/jobs/job"] = [problem(503, "unavailable", "Later.") for _ in range(LONG)]
+    for tries in (MAX_TRIES, 2 * MAX_TRIES):
+        with pytest.raises(RefusedError, match="Later"):
+            client.jobs.get("job")
+        assert len(service.calls) == tries
+
+
+@pytest.mark.usefixtures("told")
+def test_a_server_that_asks_for_a_longer_pause_gets_it(
+    service: Service, client: Client, delays: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "retry_delay_s", lambda *_: 30.0)
+    client.jobs.get("job")
+    service.faults["GET /v1/jobs/job"] = [problem(503, "unavailable", "Later.") for _ in range(MAX_TRIES)]
+    client.jobs.get("job")
+    assert delays == [30.0] * MAX_TRIES
