@@ -31,7 +31,7 @@ LONGEST_DELAY_S: Final = 120.0
 JITTER: Final = 0.25
 #: Outcome of the attempts that are charged.
 CHARGED_OUTCOME: Final = Outcome.RETRIED
-#: Exponent that the pause of a worker without an alternative has in addition: 64 s, then `LONGEST_DELAY_S`.
+#: Exponent that the pause of a worker without an alternative has in addition: about 32 s, then 64 s.
 ALONE_EXPONENT: Final = 4
 #: Number of workers that failed, or of failed attempts (see above), per cause after which the job fails.
 BUDGETS: Final[Mapping[Cause, int]] = {
