@@ -66,6 +66,7 @@ def test_helm_lint_passes(helm: Helm, chart: Path, values: tuple[str, ...]) -> N
         "worker.preset=huge",
         "podSecurityContext.runAsUser=0",
         "limits.resultUrlS=7200",
+        "metrics.port=8000",
     ],
 )
 def test_helm_rejects_invalid_values(helm: Helm, chart: Path, wrong: str) -> None:
