@@ -190,7 +190,7 @@ class Service:
             json={
                 "data": jobs[start:after],
                 "next_cursor": str(after) if after < len(jobs) else None,
-                "changed_until": 1,
+                "changed_until": 1 + start,
             },
         )
 

@@ -76,6 +76,33 @@ def test_a_batch_is_sent_once_wherever_a_run_is_interrupted(tmp_path: Path, medi
     assert 10 < at < MANY - 1
 
 
+def refused(service: Service, batch: list[Row], out: Path, path: str) -> None:
+    """Run a batch that ends because one request is refused."""
+    service.faults[f"GET {path}"] = [problem(401, "unauthorized", "No.")]
+    with Client(URL, KEY, service.transport()) as client, pytest.raises(RefusedError, match="No"):
+        BatchRun(client, batch, out, RecordingDisplay()).run()
+
+
+def test_a_batch_that_the_server_does_not_show_now_is_not_sent_again(
+    service: Service, client: Client, tmp_path: Path, media: Path
+) -> None:
+    batch = rows(media, one="face.jpg")
+    for path in ("/v1/batches/batch-0/jobs", "/v1/batches/batch-0"):
+        refused(service, batch, tmp_path / "out", path)
+    run(client, batch, tmp_path / "out")
+    assert len(service.batches) == len(service.jobs) == 1
+
+
+def test_jobs_of_a_batch_that_the_file_does_not_name_are_ignored(
+    service: Service, client: Client, tmp_path: Path, media: Path
+) -> None:
+    batch = rows(media, one="face.jpg")
+    refused(service, batch, tmp_path / "out", "/v1/batches/batch-0/jobs")
+    service.jobs |= {f"job-of-{name}": {"id": f"job-of-{name}", "state": "queued"} for name in ("none", "other")}
+    service.jobs["job-of-other"]["custom_id"] = "other"
+    run(client, batch, tmp_path / "out")
+
+
 def test_the_key_is_stored_before_anything_is_sent(tmp_path: Path, media: Path, service: Service) -> None:
     found: list[tuple[int, dict[str, object]]] = []
 
