@@ -30,7 +30,7 @@ def test_a_batch_is_found_by_a_key_of_any_characters(service: Service, client: C
     assert client.batches.find("a") is None
 
 
-def test_a_server_that_answers_at_once_is_not_asked_without_an_end(
+def test_a_server_that_never_delays_is_asked_after_a_pause(
     service: Service, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unfinished = {"id": "batch-0", "job_count": 0, "finished": False}

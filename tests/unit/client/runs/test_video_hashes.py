@@ -24,7 +24,7 @@ def test_no_part_is_removed_but_those_of_jobs_in_the_folder(tmp_path: Path) -> N
     for file in (outside, own, other):
         file.touch()
     hashes = VideoHashes(folder, {"one": "row"})
-    for job_id in ("/../../outside", "job-1"):
+    for job_id in ("/../outside", "job-1"):
         hashes.add("one", "0" * 64, job_id)
     again = VideoHashes(folder, {"one": "row"})
     again.remove_parts()

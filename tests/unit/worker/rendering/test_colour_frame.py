@@ -48,6 +48,18 @@ def test_an_ordinary_portrait_keeps_its_colours(face: NDArray[np.uint8]) -> None
     assert np.allclose(colours.to_source(), MATRIX, atol=1e-4)
 
 
+def test_only_the_face_in_a_crop_is_measured(face: NDArray[np.uint8]) -> None:
+    other = np.full_like(face, (0, 255, 0))
+    rows, columns = (slice(*(round(share * len(face)) for share in part)) for part in colour_frame.FACE)
+    other[rows, columns] = face[rows, columns]
+    assert ColourFrame.of(other) == ColourFrame.of(face)
+
+
+def test_skin_is_never_bluer_than_grey(face: NDArray[np.uint8]) -> None:
+    assert ColourFrame.of(face).skin[1] < 0
+    assert ColourFrame.of(face[..., ::-1].copy()).skin[1] == 0
+
+
 def test_a_grey_portrait_gets_no_colour(face: NDArray[np.uint8], noise: np.random.Generator) -> None:
     grey = as_pixels(np.repeat((face @ LUMA)[..., None], 3, -1))
     seen = generated(ColourFrame.of(grey), noise.uniform(0, 255, (100, 3)))

@@ -61,11 +61,19 @@ def test_the_memory_of_the_process_is_published_on_a_cpu() -> None:
     assert 10e6 < used <= peak
 
 
-def test_products_and_convolutions_are_not_rounded_to_tf32() -> None:
+def test_the_same_bits_are_computed_every_time_and_not_rounded_to_tf32() -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
-    threads = torch.get_num_threads()
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = True, False
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(2)
+    cv2.setNumThreads(2)
     device.make_deterministic()
-    torch.set_num_threads(threads)
+    made = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(threads[0])
+    cv2.setNumThreads(threads[1])
+    assert made == (1, 1)
+    assert torch.backends.cudnn.deterministic
+    assert not torch.backends.cudnn.benchmark
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
 

@@ -79,6 +79,16 @@ def test_motion_is_stored_in_half_precision_and_counted(tmp_path: Path, prepared
     assert stored[:, 0].any()
 
 
+def test_the_first_frames_can_be_read_while_later_ones_are_sampled(tmp_path: Path, prepared: PreparedSource) -> None:
+    path, read = tmp_path / "m.npy", []
+    for done in prepared.store_motion(voice, 70, 5, path):
+        mapped = np.load(path, mmap_mode="r")
+        assert mapped.shape == (70, 4)
+        read.append(np.array(mapped[:done]))
+    for part in read:
+        assert np.array_equal(part, np.load(path)[: len(part)])
+
+
 def test_too_few_latents_are_an_error(
     tmp_path: Path, prepared: PreparedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
