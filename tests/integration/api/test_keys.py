@@ -151,3 +151,8 @@ def test_usage_is_returned_by_day_and_preset(client: TestClient, prober: Prober)
     assert (row["preset"], row["jobs"], row["cancelled"]) == ("base", 1, 1)
     assert client.get("/v1/usage", params={"first": "2026-01-02", "last": "2026-01-01"}).status_code == 422
     assert client.get("/v1/usage", params={"last": "0001-01-01"}).status_code == 200
+
+
+@pytest.mark.parametrize(("first", "status"), [("2026-01-01", 422), ("2026-01-02", 200), ("2027-01-02", 200)])
+def test_a_period_of_usage_has_at_most_a_year(client: TestClient, first: str, status: int) -> None:
+    assert client.get("/v1/usage", params={"first": first, "last": "2027-01-02"}).status_code == status

@@ -55,12 +55,17 @@ def test_a_request_without_rows_has_a_small_body(excess: int) -> None:
     anyio.run(run)
 
 
+async def never() -> Message:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
 def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "BODY_S", 0.01)
 
     async def run() -> None:
         with pytest.raises(HTTPException) as caught:
-            await read(JobRequest, anyio.sleep_forever)
+            await read(JobRequest, never)
         assert caught.value.status_code == 408
         assert caught.value.headers == {"Connection": "close"}
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 import dubline.api
+from dubline.api import in_flight
 from dubline.api.bodies import BodyRoute
 from dubline.api.gate import Gate
 from dubline.api.services import Services
@@ -85,6 +86,14 @@ def test_no_byte_of_a_body_above_the_rate_is_received() -> None:
     keyed = (b"authorization", b"Bearer good")
     assert [answered(app, "/v1/batches", keyed, services=services) for _ in range(3)] == [204, 429, 429]
     assert app.received == 1
+
+
+def test_a_request_beside_too_many_of_its_tenant_is_answered_with_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_flight, "WAIT_S", 0.01)
+    monkeypatch.setattr(in_flight, "WORKING", 0)
+    app = App()
+    assert answered(app, "/v1/batches", (b"authorization", b"Bearer good")) == 503
+    assert app.received == 0
 
 
 def test_every_route_with_a_body_limits_its_cost() -> None:

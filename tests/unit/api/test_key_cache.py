@@ -48,6 +48,7 @@ def test_the_cache_and_the_addresses_are_bounded() -> None:
     for number in range(bad_keys.MOST_ADDRESSES + 1):
         counted.count(f"host-{number}")
     assert len(counted._full_at_s) == bad_keys.MOST_ADDRESSES
+    assert "host-0" not in counted._full_at_s
 
 
 def test_an_address_may_send_one_more_unknown_key_after_a_pause() -> None:
