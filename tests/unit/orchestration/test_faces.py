@@ -7,6 +7,7 @@ import pytest
 
 from dubline.options.point import Point
 from dubline.orchestration.domain.faces import DETAIL_MAX_CHARS, Face, Remark, face_at, faces_from_json
+from dubline.orchestration.domain.uploads import UploadFacts
 
 FACE = Face(
     box=(-3, 4, 50, 60), tilt_deg=25.5, warnings=(Remark("tilted", "It leans."),), error=Remark("face_profile", "No.")
@@ -63,3 +64,12 @@ def test_a_long_sentence_of_a_decoder_is_cut() -> None:
     error = Face.from_json(long).error
     assert error is not None
     assert len(error.detail) == DETAIL_MAX_CHARS
+
+
+def test_several_faces_are_a_warning_after_those_of_the_first() -> None:
+    def warned(*faces: Face) -> list[str]:
+        facts = UploadFacts(media_type="image/png", size_bytes=1, sha256="0" * 64, faces=faces)
+        return [warning.code for warning in facts.warnings]
+
+    assert (warned(), warned(LARGE), warned(FACE)) == ([], [], ["tilted"])
+    assert (warned(FACE, LARGE), warned(LARGE, FACE)) == (["tilted", "several_faces"], ["several_faces"])
