@@ -73,3 +73,20 @@ def test_a_silent_valkey_is_asked_once_and_then_left_alone() -> None:
         server.settimeout(0)
         with pytest.raises(BlockingIOError):
             server.accept()
+
+
+def test_valkey_is_asked_again_after_the_pause() -> None:
+    now_s = 7.0
+
+    async def run(server: socket.socket) -> None:
+        nonlocal now_s
+        rates = Rates(f"redis://127.0.0.1:{server.getsockname()[1]}/0", clock=lambda: now_s)
+        for _ in range(2):
+            await rates.count("acme", 1.0)
+            server.accept()[0].close()
+            now_s += PAUSE_S
+        await rates.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        asyncio.run(run(server))

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from dubline.framing.crop import SIDE_PER_BOX
 from dubline.options.render import PRESETS, OutputOptions, RenderOptions
-from dubline.orchestration.domain.cost import LEAST_S, PRESET_S, SQUARE_PER_FACE, probe_cost_s, render_cost_s
+from dubline.orchestration.domain.cost import (
+    LEAST_S,
+    PRESET_S,
+    PROBE_START_S,
+    SQUARE_PER_FACE,
+    probe_cost_s,
+    render_cost_s,
+)
 from dubline.orchestration.domain.uploads import UploadFacts
 
 PORTRAIT = UploadFacts(
@@ -42,3 +49,5 @@ def test_the_constants_cover_every_preset_and_the_crop_of_the_networks() -> None
 
 def test_a_probe_costs_more_for_a_larger_file() -> None:
     assert 0 < probe_cost_s(1) < probe_cost_s(100_000_000)
+    # The largest file occupies a prober for less than a minute.
+    assert probe_cost_s(200_000_000) == PROBE_START_S + 40

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dubline.orchestration import rates as rates_module
 from dubline.orchestration.domain.rates import Counted, burst, count
 from dubline.orchestration.rates import Rates
 
@@ -52,3 +54,14 @@ def test_a_tenant_does_not_use_up_the_requests_of_another() -> None:
         return [(await rates.count(tenant, 0.1)).allowed for tenant in ("acme", "acme", "globex")]
 
     assert asyncio.run(run()) == [True, False, True]
+
+
+def test_a_process_forgets_the_tenant_that_sent_least_recently(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates_module, "MOST_TENANTS", 2)
+
+    async def run() -> list[bool]:
+        rates = Rates(clock=lambda: 7.0)
+        return [(await rates.count(tenant, 0.1)).allowed for tenant in ("a", "b", "a", "c", "a", "b")]
+
+    # The third request of a is its refused second one; b was forgotten for c.
+    assert asyncio.run(run()) == [True, True, False, True, False, True]

@@ -246,6 +246,13 @@ def test_creating_the_bucket_twice_changes_nothing(objects: Objects) -> None:
     objects.check()
 
 
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
+def test_a_bucket_is_created_in_its_region(bucket: BucketSettings, region: str) -> None:
+    objects = Objects(bucket.model_copy(update={"name": f"new-{uuid4()}", "region": region}))
+    assert [objects.create_bucket() for _ in range(2)] == [True, False]
+    objects.check()
+
+
 def test_a_missing_bucket_is_reported(bucket: BucketSettings) -> None:
     with pytest.raises(StorageUnavailableError, match="create-bucket"):
         Objects(bucket.model_copy(update={"name": "nowhere"})).check()

@@ -256,3 +256,21 @@ def test_workers_within_the_floor_are_not_withdrawn() -> None:
 def test_a_policy_that_contradicts_itself_is_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"gpu is not valid: .*{next(iter(change))}.*expected"):
         replace(POLICY, **change)
+
+
+@pytest.mark.parametrize(("idle", "busy"), [(1, 0), (0, 1)])
+def test_a_worker_that_became_ready_ends_the_series_of_failed_starts(idle: int, busy: int) -> None:
+    state = State(targets=((0.0, 1),), ready=0, failures=3, resume_at_s=50.0)
+    assert decide(queue(100.0, 100.0, idle=idle, busy=busy), POLICY, state).state.failures == 0
+    assert decide(queue(100.0, 100.0, ages_s=(10.0,)), POLICY, state).state.failures == 3
+    # One that was ready before proves nothing.
+    assert decide(queue(100.0, 100.0, idle=idle, busy=busy), POLICY, replace(state, ready=1)).state.failures == 3
+
+
+def test_a_stuck_worker_beside_a_ready_one_continues_the_series() -> None:
+    state = State(targets=((0.0, 1),), ready=0, failures=3, resume_at_s=50.0)
+    after = decide(queue(100.0, 100.0, busy=1, ages_s=(math.inf,)), POLICY, state).state
+    assert (after.failures, after.resume_at_s) == (4, 100.0 + FIRST_PAUSE_S * 2**3)
+    # A pause in progress is not prolonged.
+    again = decide(queue(100.0, 101.0, busy=1, ages_s=(math.inf,)), POLICY, after).state
+    assert (again.failures, again.resume_at_s) == (4, after.resume_at_s)

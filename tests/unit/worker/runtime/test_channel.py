@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,6 +42,16 @@ def test_a_notification_is_returned_once_and_acknowledged(sockets: tuple[socket.
     assert not channel.pop_notification()
     channel.acknowledge()
     assert parent.recv(8) == POLLED
+
+
+def test_each_message_ends_one_wait(sockets: tuple[socket.socket, socket.socket]) -> None:
+    parent, child = sockets
+    channel = channel_to(child, Shutdown())
+    parent.sendall(NOTIFY)
+    channel.wait(LONG_S)
+    began_s = time.monotonic()
+    channel.wait(0.05)
+    assert time.monotonic() - began_s >= 0.05
 
 
 @pytest.mark.parametrize(("message", "forced"), [(SHUT_DOWN, False), (FORCE_STOP, True)])

@@ -20,6 +20,12 @@ def test_a_worker_removes_its_folder(tmp_path: Path) -> None:
     assert list(parent.iterdir()) == []
 
 
+def test_a_folder_is_unlocked_at_the_end(tmp_path: Path) -> None:
+    for _ in range(2):
+        with scratch._locked(tmp_path), pytest.raises(BlockingIOError), scratch._locked(tmp_path):
+            pass
+
+
 def test_the_folder_of_a_failed_attempt_is_removed(tmp_path: Path) -> None:
     def fail() -> None:
         with scratch.attempt(tmp_path) as attempt:

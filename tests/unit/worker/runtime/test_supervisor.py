@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import contextmanager
 from threading import Thread
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from dubline.worker.runtime import supervisor
 from dubline.worker.runtime.channel import AFTER_QUARANTINE, QUARANTINED, UNPREPARED
 from dubline.worker.runtime.liveness import LivenessFile
-from dubline.worker.runtime.supervisor import Supervisor
+from dubline.worker.runtime.supervisor import STEP_S, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -247,3 +248,26 @@ def test_each_child_gets_the_credentials_that_the_parent_removed(folder: Path) -
     script = "import os, sys; raise SystemExit(0 if os.environ.get('DUBLINE_DATABASE_URL') == 'hush' else 1)"
     made = Supervisor([sys.executable, "-S", "-c", script], folder, {"DUBLINE_DATABASE_URL": "hush"})
     assert [made._run(), made._run()] == [0, 0]
+
+
+def test_a_pause_makes_its_steps_until_it_is_over_or_a_stop_comes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s, steps = 100.0, 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 15:
+            made.stop()
+
+    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now_s, sleep=sleep))
+    made = Supervisor([], folder)
+    made._pause(10.5 * STEP_S, step)
+    assert (steps, now_s) == (11, pytest.approx(100 + 11 * STEP_S))
+    made._pause(600.0, step)
+    assert (steps, now_s) == (15, pytest.approx(100 + 15 * STEP_S))
