@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from dubline.orchestration.domain.rates import Counted
 
 
-def test_valkey_counts_as_the_rule_does(broker_url: str) -> None:
-    tenant, per_s = f"tenant-{uuid4()}", 0.3
+@pytest.mark.parametrize(("per_s", "at_once"), [(0.3, 3), (0.13, 1)])
+def test_valkey_counts_as_the_rule_does(broker_url: str, per_s: float, at_once: int) -> None:
+    tenant = f"tenant-{uuid4()}"
 
     async def run() -> list[Counted]:
         rates = Rates(broker_url)
@@ -25,15 +26,17 @@ def test_valkey_counts_as_the_rule_does(broker_url: str) -> None:
         return counted
 
     # At this rate the time of the test itself adds less than one request.
-    assert math.floor(burst(per_s)) == 3
+    assert math.floor(burst(per_s)) == at_once
     full_at_s, expected = 0.0, []
     for _ in range(5):
         full_at_s, one = count(full_at_s, 0.0, per_s)
         expected.append(one)
     found = asyncio.run(run())
-    assert [one.allowed for one in found] == [one.allowed for one in expected] == [True] * 3 + [False] * 2
+    assert [one.allowed for one in found] == [one.allowed for one in expected]
+    assert [one.allowed for one in found] == [True] * at_once + [False] * (5 - at_once)
+    assert [one.remaining for one in found] == [one.remaining for one in expected]
     assert [one.full_s for one in found] == pytest.approx([one.full_s for one in expected], abs=2)
-    assert found[-1].wait_s == pytest.approx(expected[-1].wait_s, abs=2)
+    assert [one.wait_s for one in found] == pytest.approx([one.wait_s for one in expected], abs=2)
 
 
 def test_two_processes_share_the_requests_of_a_tenant(broker_url: str) -> None:

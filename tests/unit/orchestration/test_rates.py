@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dubline.orchestration import rates as rates_module
 from dubline.orchestration.domain.rates import Counted, burst, count
 from dubline.orchestration.rates import Rates
+
+if TYPE_CHECKING:
+    import pytest
 
 
 @given(per_s=st.floats(0.01, 1000), delays_s=st.lists(st.floats(0, 3), max_size=200))

@@ -18,5 +18,5 @@ def scale(width: int, height: int, height_px: int | None = None) -> float:
             where it exceeds `SHORT_SIDE_PX` x `LONG_SIDE_PX`.
     """
     if height_px is not None:
-        return min(height_px / height, LONG_SIDE_PX * width)
+        return min(height_px / height, LONG_SIDE_PX / width)
     return min(1.0, SHORT_SIDE_PX / min(width, height), LONG_SIDE_PX / max(width, height))

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from prometheus_client import REGISTRY
 from tests.integration.orchestration.rows import column
 from tests.integration.waiting import wait_until
 
 from dubline.orchestration.database.store import Store
 from dubline.orchestration.domain.errors import BrokerUnavailableError, StorageUnavailableError
 from dubline.orchestration.domain.jobs import JobState
+from dubline.orchestration.maintenance import scheduler
 from dubline.orchestration.maintenance.periodic_tasks import LOCKS, periodic_tasks
 from dubline.orchestration.maintenance.scheduler import PeriodicTask, running
 from dubline.orchestration.maintenance.task_lock import TaskLock
@@ -94,6 +96,32 @@ class SilentServer:
     def close(self) -> None:
         for one in (*self._accepted, self._server):
             one.close()
+
+
+def test_a_task_with_a_delay_does_not_run_at_the_start_but_is_published(store: Store) -> None:
+    first, delayed = threading.Event(), threading.Event()
+    tasks = (task(first.set), replace(task(delayed.set, "delayed", LOCK + 1), delay_s=3600.0))
+    with running(store, tasks):
+        assert first.wait(60)
+        assert not delayed.wait(0.1)
+        labels = {"task": "delayed", "result": "failed"}
+        assert REGISTRY.get_sample_value("dubline_maintenance_runs_total", labels) == 0
+
+
+def test_a_failed_run_is_not_repeated_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "RETRY_MIN_S", 60.0)
+    failed, tries = threading.Event(), 0
+
+    def fail() -> None:
+        nonlocal tries
+        tries += 1
+        failed.set()
+        raise StorageUnavailableError
+
+    with running(store, [task(fail)]):
+        assert failed.wait(60)
+        time.sleep(0.1)
+    assert tries == 1
 
 
 def test_a_task_runs_in_one_process_at_a_time(store: Store) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
 from dubline.orchestration.domain.errors import (
@@ -45,6 +46,7 @@ def put(url: str, headers: dict[str, str], body: bytes) -> int:
 
 def test_a_presigned_put_stores_the_bytes(objects: Objects, key: str, tmp_path: Path) -> None:
     presigned = objects.presign_put(key, "image/png", 10)
+    assert timedelta(minutes=59) < presigned.expires_at - datetime.now(UTC) <= timedelta(hours=1)
     assert put(presigned.url, dict(presigned.headers), b"0123456789") == 200
     assert objects.size_bytes(key) == 10
     assert objects.get(key, tmp_path / "copy", limit_bytes=10) == 10
@@ -61,6 +63,7 @@ def test_a_presigned_put_signs_length_and_type(objects: Objects, key: str) -> No
 
 def test_a_presigned_put_replaces_nothing(objects: Objects, key: str, tmp_path: Path) -> None:
     presigned = objects.presign_put(key, "image/png", 10)
+    assert timedelta(minutes=59) < presigned.expires_at - datetime.now(UTC) <= timedelta(hours=1)
     assert put(presigned.url, dict(presigned.headers), b"0123456789") == 200
     with pytest.raises(urllib.error.HTTPError) as refused:
         put(presigned.url, dict(presigned.headers), b"9876543210")
@@ -137,6 +140,20 @@ def test_an_object_is_never_overwritten(objects: Objects, key: str, file: Path) 
     with pytest.raises(StorageUnavailableError, match="PreconditionFailed"):
         objects.put(file, key, "video/mp4")
     assert objects.size_bytes(key) == 10
+
+
+def test_a_put_that_is_refused_is_an_error_whatever_is_stored(
+    objects: Objects, key: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects.put(file, key, "video/mp4")
+    refused = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+
+    def refuse(**_: object) -> None:
+        raise ClientError(refused, "PutObject")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(objects._client, "put_object", refuse)
+    with pytest.raises(StorageUnavailableError, match="refused PutObject: AccessDenied"):
+        objects.put(file, key, "video/mp4")
 
 
 def test_deleting_a_missing_object_counts_as_removed(
