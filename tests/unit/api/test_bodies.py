@@ -77,13 +77,17 @@ def test_a_tenant_sends_few_bodies_with_rows_at_once() -> None:
     async def run() -> None:
         arrived = anyio.Event()
 
-        async def slow() -> Message:
-            await arrived.wait()
-            return {"type": "http.request", "body": BATCH, "more_body": False}
+        def slow(body: bytes) -> Receive:
+            async def receive() -> Message:
+                await arrived.wait()
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            return receive
 
         async with anyio.create_task_group() as group:
             for _ in range(LARGE_BODIES):
-                group.start_soon(read, BatchRequest, slow)
+                group.start_soon(read, BatchRequest, slow(BATCH))
+                group.start_soon(read, JobRequest, slow(JOB))
             await anyio.wait_all_tasks_blocked()
             with pytest.raises(BusyError):
                 await read(BatchRequest, sent(BATCH))

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.integration.waiting import wait_until
 
 from dubline.embedded.cleanup import CleanupProcess
 
@@ -32,6 +33,24 @@ def test_watched_processes_are_stopped_and_folders_removed(tmp_path: Path) -> No
         cleanup.close()
         assert left.wait(60) == -signal.SIGTERM
     assert not folder.exists()
+
+
+def test_a_process_may_end_gracefully_and_is_killed_if_it_does_not(tmp_path: Path) -> None:
+    trap = "trap '{}' TERM; touch {}; while true; do sleep 0.02; done"
+    ended, started = tmp_path / "ended", [tmp_path / "graceful", tmp_path / "stubborn"]
+    cleanup = CleanupProcess()
+    scripts = [trap.format(f"sleep 0.2; touch {ended}; exit", started[0]), trap.format("", started[1])]
+    with (
+        subprocess.Popen(["sh", "-c", scripts[0]], start_new_session=True) as graceful,  # noqa: S607
+        subprocess.Popen(["sh", "-c", scripts[1]], start_new_session=True) as stubborn,  # noqa: S607
+    ):
+        for process in (graceful, stubborn):
+            cleanup.watch(process.pid, signal.SIGTERM)
+            threading.Thread(target=process.wait).start()
+        wait_until(lambda: all(file.exists() for file in started))
+        cleanup.close()
+        assert (graceful.wait(60), stubborn.wait(60)) == (0, -signal.SIGKILL)
+    assert ended.exists()
 
 
 def test_an_unregistered_process_is_not_stopped() -> None:

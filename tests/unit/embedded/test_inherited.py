@@ -24,10 +24,11 @@ def test_loopback_is_excluded_from_proxies(monkeypatch: pytest.MonkeyPatch, befo
     assert (environ["NO_PROXY"], environ["no_proxy"]) == (after, after)
 
 
-def test_aws_variables_are_not_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_aws_and_the_port_of_metrics_are_not_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "stale")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://elsewhere.test")
+    monkeypatch.setenv("DUBLINE_METRICS_PORT", "9000")
     monkeypatch.setenv("KEPT", "yes")
     environ = Stack({"EXTRA": "yes"}).environ
-    assert [name for name in environ if name.startswith("AWS_")] == []
+    assert [name for name in environ if name.startswith(("AWS_", "DUBLINE_METRICS_"))] == []
     assert (environ["KEPT"], environ["EXTRA"]) == ("yes", "yes")

@@ -34,6 +34,7 @@ def test_a_long_outage_is_left_to_the_rescuer_after_a_few_tries(monkeypatch: pyt
     def write() -> None:
         nonlocal tries
         tries += 1
+        assert tries < 100
         raise DatabaseUnavailableError
 
     monkeypatch.setattr(retry_write, "time", SimpleNamespace(monotonic=lambda: now_s, sleep=sleep))
