@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from httpx2 import Response
     from starlette.testclient import TestClient
-    from tests.integration.api.conftest import Prober
+    from tests.integration.api.conftest import Prober, Renderer
 
 PATHS = ["/v1/jobs", "/v1/batches", "/v1/uploads"]
 
@@ -50,6 +50,17 @@ def test_a_repeated_create_returns_the_first_result(client: TestClient, bodies: 
     reused = post(client, path, other, "key")
     assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
     assert total(client, path) == before + 1
+
+
+def test_a_repeated_job_is_returned_as_it_is_now(
+    client: TestClient, bodies: dict[str, Any], renderer: Renderer
+) -> None:
+    body, _ = bodies["/v1/jobs"]
+    first = post(client, "/v1/jobs", body, "key").json()
+    renderer.claim(first["id"])
+    second = post(client, "/v1/jobs", body, "key").json()
+    assert (first["state"], first["attempts"]) == ("queued", [])
+    assert (second["state"], [one["number"] for one in second["attempts"]]) == ("running", [1])
 
 
 @pytest.mark.parametrize("path", PATHS)

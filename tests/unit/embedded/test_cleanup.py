@@ -49,7 +49,10 @@ def test_a_process_may_end_gracefully_and_is_killed_if_it_does_not(tmp_path: Pat
             threading.Thread(target=process.wait).start()
         wait_until(lambda: all(file.exists() for file in started))
         cleanup.close()
-        assert (graceful.wait(60), stubborn.wait(60)) == (0, -signal.SIGKILL)
+        try:
+            assert (graceful.wait(10), stubborn.wait(10)) == (0, -signal.SIGKILL)
+        finally:
+            stubborn.kill()
     assert ended.exists()
 
 
