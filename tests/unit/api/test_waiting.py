@@ -44,7 +44,7 @@ class Poll:
 
 
 @pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "_FIRST_S", 0.001)
     monkeypatch.setattr(waiting, "_LONGEST_S", 0.002)
 
