@@ -142,6 +142,11 @@ def test_the_inside_of_a_mouth_is_red_and_not_purple(face: NDArray[np.uint8]) ->
     assert red > 132
 
 
+def test_a_mouth_in_blue_light_may_be_blue(face: NDArray[np.uint8]) -> None:
+    colours = replace(ColourFrame.of(face), luma=(0, 255), skin=(100.0, 0.0))
+    assert np.abs(shown(colours, (40, 4, 30)) - planes_of(np.array([[40, 4, 30]], np.uint8))[0]).max() <= 2
+
+
 @pytest.mark.parametrize("rgb", [(200, 110, 130), (225, 220, 218), (40, 10, 4)])
 def test_lips_teeth_and_red_shade_keep_their_colour(face: NDArray[np.uint8], rgb: tuple[int, int, int]) -> None:
     colours = replace(ColourFrame.of(face), luma=(0, 255))

@@ -220,6 +220,57 @@ def test_no_edge_of_the_picture_is_repeated_in_streaks(by: float) -> None:
             assert along.min() >= 2 * 0.45  # a pixel of the result covers nearly half a pixel of the source or more
 
 
+@pytest.mark.parametrize("by", [-0.3, 0.3])
+def test_no_pixel_of_a_region_is_moved_from_beyond_the_picture(by: float) -> None:
+    height, width = 70, 72
+    border = Border(Square(4, 10, 64), height, width)
+    fields = still_fields(occlusion=1.0)._replace(displacement=torch.full((1, 2, NETWORK, NETWORK), by))
+    x, y = border(fields).displacement[0]
+    side = len(x)
+    at = (torch.arange(side) + 0.5) * border.region.side / side
+    for moved, start, limit in ((x, border.region.left, width), (y.T, border.region.top, height)):
+        # Where each pixel comes from, in px of the picture.
+        from_px = start + at + moved * border.region.side / 2
+        inside = (start + at > 0) & (start + at < limit)
+        assert from_px[:, inside].min() > 0
+        assert from_px[:, inside].max() < limit
+        assert moved.isfinite().all()
+        assert moved.abs().max() > 0.1
+
+
+def test_places_that_move_in_one_direction_only_are_moved(noise: np.random.Generator) -> None:
+    source = cv2.GaussianBlur(noise.uniform(0, 255, (96, 96)).astype(np.float32), (0, 0), 3)[None]
+    patch = Patch(source, slice(0, 96), slice(0, 96), is_luma=True)
+    fields = still_fields()
+    moved = fields.displacement.clone()
+    moved[0, 0, 5:20, 40:50] = moved[0, 1, 40:55, 10:20] = 0.1
+    grey = fields.generated.colour[:, :1]
+    by_opencv, by_torch, unmoved = (
+        enlarger(displacement, grey, fields.generated.occlusion).astype(int)
+        for enlarger, displacement in (
+            (opencv.OpenCvEnlarger(patch), moved),
+            (TorchEnlarger(patch, CPU), moved),
+            (TorchEnlarger(patch, CPU), fields.displacement),
+        )
+    )
+    for rows, columns in ((slice(8, 30), slice(60, 75)), (slice(60, 82), slice(15, 30))):
+        part = (0, 0, rows, columns)
+        assert np.abs(by_torch[part] - unmoved[part]).max() > 8
+        assert np.abs(by_opencv[part] - by_torch[part]).max() <= 2
+
+
+def test_a_picture_between_bars_is_composed_as_without_them(frame: NDArray[np.uint8]) -> None:
+    picture = slice(20, 100), slice(30, 130)
+    visible, square = frame[picture], Square(10, 6, 64)
+    made = Compositor(frame, square, CPU, picture=picture)
+    (whole,) = (one.copy() for one in made.frames([made.enlarge(moving_fields(1))]))
+    (alone,) = compose(visible, square, moving_fields(1))
+    expected = as_planes(frame)
+    expected[:120][picture] = alone[:80]
+    expected[120:].reshape(2, 60, 80)[:, 10:50, 15:65] = alone[80:].reshape(2, 40, 50)
+    assert np.array_equal(whole, expected)
+
+
 def test_values_beyond_the_range_are_clamped(frame: NDArray[np.uint8]) -> None:
     (result,) = compose(frame, Square(20, 30, 64), still_fields(colour=5.0, occlusion=1.0))
     assert result[62, 52] == 255
