@@ -351,7 +351,9 @@ def test_pixels_outside_the_frame_are_moved_only_near_it(
     source = noise.uniform(16, 235, (2, side, side)).astype(np.float32)
     moved, (colour, occlusion) = moving_fields(2)
     whole, rows, columns = slice(0, side), slice(side // 4, side // 2), slice(side // 3, side)
-    expected = opencv.OpenCvEnlarger(Patch(source, whole, whole))(moved, 99 * colour[:, :2], occlusion)
+    expected = opencv.OpenCvEnlarger(Patch(source, whole, whole))(
+        moved, 99 * colour[:, :2], occlusion, torch.ones_like(occlusion[:1])
+    )
     sizes, remap = [], cv2.remap
 
     def counted(*args: object, dst: NDArray[np.float32], **kwargs: object) -> object:
@@ -359,7 +361,9 @@ def test_pixels_outside_the_frame_are_moved_only_near_it(
         return remap(*args, dst=dst, **kwargs)  # type: ignore[call-overload]
 
     monkeypatch.setattr(cv2, "remap", counted)
-    found = opencv.OpenCvEnlarger(Patch(source, rows, columns))(moved, 99 * colour[:, :2], occlusion)
+    found = opencv.OpenCvEnlarger(Patch(source, rows, columns))(
+        moved, 99 * colour[:, :2], occlusion, torch.ones_like(occlusion[:1])
+    )
     assert (found == expected[..., rows, columns]).all()
     assert found.size <= sum(sizes) < 1.6 * found.size
 
@@ -369,10 +373,10 @@ def test_the_memory_of_a_frame_is_little_more_than_its_moved_pixels() -> None:
     source = np.zeros((1, side, side), dtype=np.float32)
     enlarger = opencv.OpenCvEnlarger(Patch(source, slice(0, side), slice(0, side)))
     moved, generated = moving_fields(1)
-    enlarger(moved, generated.colour[:, :1], generated.occlusion)
+    enlarger(moved, generated.colour[:, :1], generated.occlusion, generated.occlusion)
     tracemalloc.start()
     try:
-        enlarger(moved, generated.colour[:, :1], generated.occlusion)
+        enlarger(moved, generated.colour[:, :1], generated.occlusion, generated.occlusion)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

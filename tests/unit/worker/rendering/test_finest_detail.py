@@ -27,7 +27,7 @@ def test_detail_that_is_moved_by_half_a_pixel_keeps_its_contrast(implementation:
     source = np.tile(stripes.astype(np.float32), (1, side, 1))
     moved = torch.tensor([1 / side, 0.0]).view(1, 2, 1, 1).expand(1, 2, 64, 64)
     nothing = torch.zeros(1, 1, 128, 128)
-    result = implementation(Patch(source, whole, whole, is_luma=True))(moved, nothing, nothing)
+    result = implementation(Patch(source, whole, whole, is_luma=True))(moved, nothing, nothing, nothing)
     expected = 128 + 60 * np.sin(2 * np.pi * (x + 0.5) / 2.5)
     inner = slice(8, -8)
     contrast = np.std(result[0, 0, 80, inner]) / np.std(expected[inner])
@@ -74,14 +74,20 @@ def test_fine_detail_of_the_source_is_hidden_where_something_else_is_generated(
     still, covered = torch.zeros(1, 2, 64, 64), torch.ones(1, 1, network, network)
     generated = torch.full((1, channels, network, network), 70.0)
     generated[..., network // 2 :] = 160
-    result = implementation(Patch(source, whole, whole, is_luma=is_luma))(still, generated, covered)[0].astype(float)
+    eyes = torch.ones(1, 1, network, network)
+    eyes[..., :8] = 0
+    enlarger = implementation(Patch(source, whole, whole, is_luma=is_luma))
+    result = enlarger(still, generated, covered, eyes)[0].astype(float)
     same, lid = result[..., 8:96], result[..., 160:-8]
     assert np.corrcoef(same.ravel(), source[..., 8:96].ravel())[0, 1] > 0.9
     assert lid.mean() == pytest.approx(160, abs=1)
     assert lid.std() < 1
     # What is not generated stays.
-    shown = implementation(Patch(source, whole, whole, is_luma=is_luma))(still, generated, 0 * covered)
-    assert np.abs(shown[0] - source).max() <= 0.5
+    assert np.abs(enlarger(still, generated, 0 * covered, eyes)[0] - source).max() <= 0.5
+    # Beside the eyes it shows through everything.
+    generated[:] = 160
+    mouth = enlarger(still, generated, covered, eyes)[0, :, :, 8:24].astype(float)
+    assert np.corrcoef(mouth.ravel(), source[..., 8:24].ravel())[0, 1] > 0.9
 
 
 def test_small_differences_of_light_hide_nothing(noise: np.random.Generator) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from dubline.framing import crop
+from dubline.models.stage1.autoencoder import Fields
 from dubline.models.stage1.frame_decoder import GeneratedPixels
+from dubline.models.stage1.mouth_eye_refiner import Box, edge_weight
 from dubline.worker.rendering.colour_frame import ORDINARY, SHADED
 from dubline.worker.rendering.full_size import planes
 from dubline.worker.rendering.full_size.border import Border
@@ -24,12 +26,13 @@ if TYPE_CHECKING:
 
     from dubline.framing.crop import Square
     from dubline.framing.tilted import TiltedSquare
-    from dubline.models.stage1.autoencoder import Fields
     from dubline.worker.rendering.colour_frame import ColourFrame
     from dubline.worker.rendering.full_size.patch import Enlarger
 #: Luma of black and chroma of grey.
 BLACK: Final = 16
 GREY: Final = 128
+#: Where eyes are in the networks' square; mouths are below it.
+EYES: Final = Box(left=6, top=8, width=20, height=8)
 #: Frames that a CPU enlarges at once: more take memory, and no less time.
 MOST_CPU_FRAMES: Final = 4
 
@@ -71,6 +74,7 @@ class Compositor:
         visible = still[picture]
         height, width = visible.shape[:2]
         self._border = Border(seen, height, width)
+        self._eyes_by_side: dict[int, Tensor] = {}
         square = self._border.region
         rows, columns = inside = square.inside(height, width)
         # What a batch writes: views of the frame.
@@ -108,8 +112,21 @@ class Compositor:
         displacement, (generated, occlusion) = self._border(
             fields._replace(generated=GeneratedPixels(generated, occlusion))
         )
-        luma = self._enlarge_luma(displacement, generated[:, :1], occlusion)
-        return Crops(luma, self._enlarge_chroma(displacement, generated[:, 1:], occlusion))
+        eyes = self._eyes(fields)
+        luma = self._enlarge_luma(displacement, generated[:, :1], occlusion, eyes)
+        return Crops(luma, self._enlarge_chroma(displacement, generated[:, 1:], occlusion, eyes))
+
+    def _eyes(self, fields: Fields) -> Tensor:
+        """Return where eyes may be, for fields of this size: (1, 1, S, S) in [0, 1], with the border's margins."""
+        side = fields.generated.colour.shape[-1]
+        if side not in self._eyes_by_side:
+            first = fields.displacement.new_zeros(1, 1, side, side, dtype=torch.float32)
+            rows, columns = EYES.slices(side)
+            box = first[..., rows, columns]
+            box[:] = edge_weight(*box.shape[-2:], box.device)
+            placed = self._border(Fields(fields.displacement[:1], GeneratedPixels(first.expand(1, 3, -1, -1), first)))
+            self._eyes_by_side[side] = placed.generated.occlusion
+        return self._eyes_by_side[side]
 
     def _limited(self, generated: Tensor) -> Tensor:
         """Offset generated planes, whose tensor is overwritten, and limit them to what the source can show.

@@ -60,14 +60,16 @@ class OpenCvEnlarger:
         # A third of the time; of chroma nobody sees the finest detail.
         self._between = cv2.INTER_CUBIC if patch.is_luma else cv2.INTER_LINEAR
 
-    def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor) -> NDArray[np.uint8]:
+    def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor, eyes: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the CPU, as `Enlarger` describes."""
         patch = self._patch
         parts = (part.float().contiguous().numpy() for part in (displacement, generated, occlusion))
+        hides = eyes[0, 0].float().numpy()
         enlarged = np.empty((len(displacement), *patch.source[:, patch.rows, patch.columns].shape), np.uint8)
         for move, colours, shares, results in zip(*parts, enlarged, strict=True):
             moved = self._move(move, *(self._around(part, colours) for part in (patch.rows, patch.columns)))
-            self._blend(moved, colours, Rows.by_area(shares[0], patch.side), results)
+            changes = [self._change(*planes, hides) for planes in zip(moved, colours, strict=True)]
+            self._blend(moved, changes, shares, results)
         return enlarged
 
     def _around(self, visible: slice, generated: NDArray[np.float32]) -> slice:
@@ -97,12 +99,16 @@ class OpenCvEnlarger:
         return moved
 
     def _blend(
-        self, moved: NDArray[np.float32], generated: NDArray[np.float32], share: Rows, enlarged: NDArray[np.uint8]
+        self,
+        moved: NDArray[np.float32],
+        changes: list[Change],
+        shares: NDArray[np.float32],
+        enlarged: NDArray[np.uint8],
     ) -> None:
         """Blend generated pixels into the moved ones, which are overwritten, and write the part inside the frame."""
-        patch, covered = self._patch, _common(self._patch.columns, share.columns)
-        changes = [self._change(*planes) for planes in zip(moved, generated, strict=True)]
-        visible, larger = range(patch.side)[patch.rows], patch.side > generated.shape[-1]
+        patch, share = self._patch, Rows.by_area(shares[0], self._patch.side)
+        covered, visible = _common(patch.columns, share.columns), range(patch.side)[patch.rows]
+        larger = patch.side > shares.shape[-1]
         for rows in _bands(visible):
             shown = None if share.is_zero(rows) else share(rows, covered)
             for plane, change, result in zip(moved, changes, enlarged, strict=True):
@@ -118,21 +124,22 @@ class OpenCvEnlarger:
                 written = result[rows.start - visible.start : rows.stop - visible.start]
                 cv2.add(pixels[:, patch.columns], 0, dst=written, dtype=cv2.CV_8U)
 
-    def _change(self, moved: NDArray[np.float32], generated: NDArray[np.float32]) -> Change:
+    def _change(self, moved: NDArray[np.float32], generated: NDArray[np.float32], hides: NDArray[np.float32]) -> Change:
         """Return what the generated pixels change, or, for a crop that is not larger, the generated pixels.
 
-        Detail finer than a generated pixel stays the source's own where both show the same; so does the finest of luma:
-        see `finest_detail`.
+        Detail finer than a generated pixel stays the source's own, but not behind lids; so does the finest of luma: see
+        `finest_detail`.
         """
         side, network, is_luma = self._patch.side, len(generated), self._patch.is_luma
         if side <= network:
             pixels = Rows.by_area(generated, side)
             return Change(pixels, pixels)
         small = shrunk(moved, network, self._around(self._patch.rows, generated))
-        hidden = other(generated, small, SAME if is_luma else SAME * CHROMA_SHARE)
+        hidden = hides * other(generated, small, SAME if is_luma else SAME * CHROMA_SHARE)
         kept = finest_detail(generated, small) if is_luma else generated
         pixels = Rows(kept - (1 - hidden) * small, side, cv2.INTER_CUBIC)
-        return Change(pixels, Rows(hidden, side, cv2.INTER_LINEAR))
+        # Enlarged as what replaces it.
+        return Change(pixels, Rows(hidden, side, cv2.INTER_CUBIC))
 
 
 def finest_detail(generated: NDArray[np.float32], moved: NDArray[np.float32]) -> NDArray[np.float32]:
