@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tests.unit.training.conftest import NARROW, REFINED, blob_clip
+from tests.unit.training.stage1.test_exact_geometry import write_scene
 from torch import Tensor
 
 from dubline.models.precision import bf16_autocast
@@ -20,6 +21,7 @@ from dubline.training.cli_errors import UsageError
 from dubline.training.corpus import LIDS, LIPS, Clip
 from dubline.training.stage1 import face_regions, latent_alignment, round_trips
 from dubline.training.stage1 import train as stage1
+from dubline.training.stage1.data.exact_geometry import DensePairSampler
 from dubline.training.stage1.data.pairs import PairSampler
 from dubline.training.stage1.losses.objective import Stage1Objective, head_loss
 from dubline.training.stage1.losses.terms import FRAMED_LANDMARKS, face_weight, picture_loss
@@ -223,9 +225,33 @@ def test_keep_motion_trains_the_renderer_only(clips: list[Clip], narrow: Path, t
     before = torch.load(path, weights_only=True)["average"]
     stage1.train(clips, NARROW, tmp_path, replace(RECIPE, resume=True, keep_motion=True))
     after = torch.load(path, weights_only=True)["network"]
-    changed = {key.split(".")[1] for key in before if not torch.equal(before[key], after[key])}
+    changed = _changed(before, after)
     assert "frame_decoder" in changed
     assert not {"motion_encoder", "appearance_extractor"} & changed
+
+
+def _changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    return {key.split(".")[1] for key in before if not torch.equal(before[key], after[key])}
+
+
+@pytest.fixture
+def dense(tmp_path: Path) -> DensePairSampler:
+    """Pairs with exact flow."""
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    write_scene(folder / "00000.npz", 128)
+    return DensePairSampler(folder, 128)
+
+
+def test_pictures_train_the_deformation_beside_exact_flow(
+    clips: list[Clip], narrow: Path, dense: DensePairSampler, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, start_from=narrow, keep_motion=True)
+    pictures = [_picture(clips[0]), replace(_picture(clips[1]), landmarks=None)]
+    path = stage1.train([*clips, *pictures], NARROW, tmp_path / "run", recipe, dense)
+    assert "transfer" in torch.load(path, weights_only=True)["figures"]
+    with pytest.raises(UsageError, match="pictures alone"):
+        stage1.train(pictures, NARROW, tmp_path, recipe, dense)
 
 
 @pytest.mark.usefixtures("_few_frames")
@@ -239,8 +265,7 @@ def test_refine_mouth_eyes_trains_the_refiner_only(
     state = torch.load(path, weights_only=True)
     assert state["steps"] == RECIPE.steps + 3
     for kind in ("network", "average"):
-        changed = {key.split(".")[1] for key in before if not torch.equal(before[key], state[kind][key])}
-        assert changed == {"mouth_eye_refiner"}
+        assert _changed(before, state[kind]) == {"mouth_eye_refiner"}
     with pytest.raises(UsageError, match="nothing to refine"):
         stage1.train(clips, REFINED, tmp_path, replace(refine, resume=True, size_px=128))
     with pytest.raises(UsageError, match="no mouth-eye refiner"):

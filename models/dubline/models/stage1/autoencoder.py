@@ -195,8 +195,8 @@ class Autoencoder(nn.Module):
         frame: Tensor = self(source.repeat(len(motion)), motion).frame
         return frame
 
-    def _deformation(self, source: Source, motion: Tensor) -> Deformation:
-        """Compute how the source moves."""
+    def deform(self, source: Source, motion: Tensor) -> Deformation:
+        """Compute how sources (batch B) move for motion latents (B, M)."""
         deviation = self.deviation_transformer(motion, source.maps)
         deformation: Deformation = self.deviation_decoder(deviation, source.features.volume, source.appearance)
         if self.deformation_refiner is not None:
@@ -209,7 +209,7 @@ class Autoencoder(nn.Module):
         if self.deformation_refiner is None or not len(blinks):
             return deformation
         mixed = deformation.mixed.clone()
-        still = self._deformation(source.repeat(len(blinks)), open_lids[blinks]).mixed
+        still = self.deform(source.repeat(len(blinks)), open_lids[blinks]).mixed
         mixed[blinks] = still + LIDS_MOVED * (mixed[blinks] - still)
         return deformation._replace(mixed=mixed)
 
@@ -217,7 +217,7 @@ class Autoencoder(nn.Module):
         self, source: Source, motion: Tensor, open_lids: OpenLids | None = None
     ) -> tuple[Tensor, GeneratedPixels, Deformation]:
         """Compute the moved source at the rendering side, the generated pixels and the deformation."""
-        deformation, relative = self._deformation(source, motion), motion - source.motion
+        deformation, relative = self.deform(source, motion), motion - source.motion
         if open_lids is not None:
             deformation = self._with_lids(source, deformation, motion, open_lids.motion)
         size = source.render_frame.shape[-1]

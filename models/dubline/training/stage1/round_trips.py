@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from dubline.training.ridge import regress
-from dubline.training.stage1.data.pairs import ABOVE_LIPS, BELOW_LIPS
-from dubline.training.stage1.losses.terms import MOUTH
+from dubline.training.stage1.losses.terms import ABOVE_LIPS, BELOW_LIPS, MOUTH
 
 if TYPE_CHECKING:
     from dubline.models.stage1.autoencoder import Autoencoder

@@ -18,8 +18,10 @@ from dubline.training.cli_errors import UsageError
 from dubline.training.sample_sheet import save_sheet
 from dubline.training.session import HEADS, Session, training_device
 from dubline.training.stage1.data.pairs import Pairs, PairSampler
+from dubline.training.stage1.data.pictures import PictureSampler
 from dubline.training.stage1.losses.objective import Stage1Objective, head_loss
 from dubline.training.stage1.losses.registration import register
+from dubline.training.stage1.losses.transfer import transfer_loss
 from dubline.training.stage1.partial_training import freeze
 from dubline.training.stage1.probe_fitting import fit_probes
 from dubline.training.stage1.round_trips import RoundTrips
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
 SHEET_STEPS: Final = 500
 #: Every third step uses pairs with exact flow, if there are any.
 DENSE_EVERY_STEPS: Final = 3
+#: Weight of the transfer loss: a picture's face has other proportions, so not all of it is an error.
+TRANSFER: Final = 14.0
+#: Pairs with exact flow for each picture that moves like one of them.
+PAIRS_PER_PICTURE: Final = 3
 #: Frames from which each driving frame of the mouth-eye refiner is selected.
 CANDIDATES: Final = 8
 
@@ -60,6 +66,8 @@ class Run:
     """First steps, without rendering."""
     round_trips: RoundTrips | None = None
     """Gives pictures a source, for the mouth-eye refiner."""
+    pictures: PictureSampler | None = None
+    """Pictures that move as rendered heads do, for the deformation."""
 
 
 def train(
@@ -98,7 +106,12 @@ def prepare(clips: Sequence[Clip], preset: Preset, out: Path, recipe: Recipe, de
     pictures = recipe.refine_mouth_eyes and any(len(clip.frames) == 1 for clip in clips)
     if pictures and not any(clip.labelled for clip in clips):
         raise UsageError("pictures need rendered clips beside them: the motion of lips is fitted to those")
-    sampler = PairSampler(clips, device)
+    # Only the mouth-eye refiner learns from the pixels of pictures.
+    moving = [clip for clip in clips if recipe.refine_mouth_eyes or len(clip.frames) > 1]
+    still = [] if recipe.refine_mouth_eyes else [clip for clip in clips if len(clip.frames) == 1]
+    if not moving:
+        raise UsageError("pictures alone do not move: give clips beside them, or --refine-mouth-eyes")
+    sampler = PairSampler(moving, device)
     model = SupervisedAutoencoder(preset.autoencoder, sampler.mean.size).to(device)
     objective = Stage1Objective(recipe.perceptual, recipe.adversarial, recipe.teacher, device)
     session = Session(
@@ -124,7 +137,10 @@ def prepare(clips: Sequence[Clip], preset: Preset, out: Path, recipe: Recipe, de
     warm_up = recipe.warm_up if any(clip.labelled for clip in clips) and not recipe.freezes_motion else 0
     trips = RoundTrips(model.autoencoder, sampler) if pictures else None
     sampler.seed(session.steps)
-    return Run(recipe, size_px, sampler, dense, model, objective, session, warm_up, trips)
+    stills = PictureSampler(still, device) if any(clip.landmarks is not None for clip in still) else None
+    if stills:
+        stills.seed(session.steps)
+    return Run(recipe, size_px, sampler, dense, model, objective, session, warm_up, trips, stills)
 
 
 def render_side(recipe: Recipe, preset: Preset) -> int:
@@ -161,8 +177,13 @@ def step(run: Run) -> None:
     if recipe.refine_mouth_eyes:
         pairs = register(pairs, rendering.deformation.mixed)
     value = run.objective(rendering, outputs, pairs)
-    further = _head_loss(run, recipe.readings) if recipe.readings and not recipe.freezes_motion else 0.0
-    session.step(value.total + recipe.teacher * further, **value.figures)
+    total, figures = value.total, dict(value.figures)
+    if recipe.readings and not recipe.freezes_motion:
+        total = total + recipe.teacher * _head_loss(run, recipe.readings)
+    if run.pictures is not None and pairs.dense is not None:
+        transfer = _transfer_loss(run, run.pictures, pairs)
+        total, figures["transfer"] = total + transfer, transfer.detach()
+    session.step(total, **figures)
     if session.steps % SHEET_STEPS == 1:
         write_sheet(session.path.with_suffix(".png"), pairs, rendering)
 
@@ -181,6 +202,13 @@ def _head_loss(run: Run, count: int) -> Tensor:
     with training_autocast(run.sampler.device):
         outputs = run.model.predict(pairs.augmented)
     return head_loss(outputs, pairs)
+
+
+def _transfer_loss(run: Run, pictures: PictureSampler, pairs: Pairs) -> Tensor:
+    count = max(1, len(pairs.sources) // PAIRS_PER_PICTURE)
+    drawn = run.session.fetch(partial(pictures.draw, count))
+    with training_autocast(run.sampler.device):
+        return run.recipe.teacher * TRANSFER * transfer_loss(run.model.autoencoder, drawn, pairs, run.size_px)
 
 
 def _draw(run: Run) -> Pairs:

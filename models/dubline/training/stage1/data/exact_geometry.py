@@ -150,7 +150,7 @@ class DensePairSampler:
         FileNotFoundError: the folder has no scene to train on.
     """
 
-    def __init__(self, folder: Path, size_px: int, limit: int = 2500) -> None:
+    def __init__(self, folder: Path, size_px: int, limit: int = 5000) -> None:
         self.scenes: list[Scene] = []
         self.count = 0
         for path in sorted(folder.glob("*.npz")):

@@ -12,7 +12,7 @@ from torch import Tensor
 from dubline.training.corpus import LIDS, LIPS
 from dubline.training.loader import FrameStore
 from dubline.training.stage1.data import augment
-from dubline.training.stage1.losses.terms import ABOVE, BELOW, FRAMED_LANDMARKS, MOUTH
+from dubline.training.stage1.losses.terms import ABOVE_LIPS, BELOW_LIPS, FRAMED_LANDMARKS, MOUTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +30,6 @@ SHUT_SHARE: Final = 0.5
 #: landmarks of shut lips are a little apart.
 SHUT_MM: Final = 0.5
 SHUT_WIDTHS: Final = 0.03
-#: Landmarks of the inner lips, above and below.
-ABOVE_LIPS: Final = ABOVE[:3]
-BELOW_LIPS: Final = BELOW[:3]
 
 
 class Pairs(NamedTuple):

@@ -45,7 +45,7 @@ LID_COVERAGE: Final = 1.0
 COLOUR: Final = 4.0
 #: Weights of the losses on exact geometry. Lips and lids have additional weight: they are few of many rig parameters.
 MOTION: Final = 6.0
-OPENING: Final = 40.0
+OPENING: Final = 56.0
 VISIBILITY: Final = 0.03
 #: Weights of the losses on regions and planes, both at most about 2.
 REGIONS: Final = 0.05

@@ -14,9 +14,13 @@ MOUTH: Final = slice(48, 68)
 INNER_LIPS: Final = slice(60, 68)
 #: Side in px of the filter that widens and blurs the mask of parted lips.
 LIP_EDGE_PX: Final = 5
-#: Pairs of landmarks above and below an opening: inner lips, then lids.
-ABOVE: Final = [61, 62, 63, 37, 38, 43, 44]
-BELOW: Final = [67, 66, 65, 41, 40, 47, 46]
+#: Pairs of landmarks above and below an opening: inner lips; the root of the nose and the chin; lids.
+ABOVE_LIPS: Final = [61, 62, 63]
+BELOW_LIPS: Final = [67, 66, 65]
+ABOVE_JAW: Final = [*ABOVE_LIPS, 27, 27, 27]
+BELOW_JAW: Final = [*BELOW_LIPS, 7, 8, 9]
+ABOVE: Final = [*ABOVE_JAW, 37, 38, 43, 44]
+BELOW: Final = [*BELOW_JAW, 41, 40, 47, 46]
 #: Threshold of the paper's mask loss, in units of [-1, 1]: smaller differences are noise, not motion.
 TAU: Final = 0.02
 #: Warping error, in units of [-1, 1], at which generating a pixel becomes cheap, and the lowest price outside mouths
@@ -136,7 +140,7 @@ def landmark_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: 
 
 
 def opening_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: Tensor) -> Tensor:
-    """Supervise the opening of lips and lids, without the head's motion.
+    """Supervise the opening of lips, jaw and lids, without the head's motion.
 
     Args:
         displacement: (B, 2, H, W), the mixed deformation.
@@ -146,6 +150,12 @@ def opening_loss(displacement: Tensor, source: Tensor, driving: Tensor, known: T
     """
     error = displacement_error(displacement, source, driving)
     return (known[:, None, None] * (error[:, BELOW] - error[:, ABOVE]).abs()).mean()
+
+
+def jaw_loss(displacement: Tensor, source: Tensor, driving: Tensor) -> Tensor:
+    """Supervise the opening of lips and jaw alone, as `opening_loss` does."""
+    error = displacement_error(displacement, source, driving)
+    return (error[:, BELOW_JAW] - error[:, ABOVE_JAW]).abs().mean()
 
 
 def lid_motion_mask(source: Tensor, driving: Tensor, size_px: int) -> Tensor:
