@@ -100,9 +100,48 @@ def test_few_frames_are_held_between_both_uses(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(audio, "decode", watched)
     for part in audio.both(file, identify(file), RATE_HZ, 48_000).parts:
         if part.dtype == np.int32:
+            assert len(part) < 2 * 48_000
             used_s += len(part) / 48_000
             assert decoded_s - used_s < 0.2
     assert used_s == pytest.approx(20, abs=0.01)
+
+
+STEREO = {
+    "u8.wav": ("-c:a", "pcm_u8"),
+    "s16.wav": (),
+    "f32.wav": ("-c:a", "pcm_f32le"),
+    "s16.flac": (),
+    "planes.m4a": ("-b:a", "192k"),
+}
+
+
+def stereo(folder: Path, name: str, right: float) -> Path:
+    """Write a tone to the left channel, and `right` times it to the other one."""
+    source = media.wav(folder / "mono.wav", media.tone(1, 48_000), 48_000)
+    pan = f"pan=stereo|c0=c0|c1={right}*c0"
+    return media.convert(source, folder / name, "-af", pan, *STEREO[name])
+
+
+@pytest.mark.parametrize("name", STEREO)
+@pytest.mark.parametrize(("right", "share"), [(-1.0, 1.0), (-0.9, 1.0), (-1.1, 1.1), (0.5, 0.75), (-0.5, 0.25)])
+def test_channels_that_cancel_each_other_are_audible(tmp_path: Path, name: str, right: float, share: float) -> None:
+    sound = np.concatenate(read(stereo(tmp_path, name, right)))[1600:14_400]
+    expected = share * media.tone(1)[1600:14_400]
+    assert np.sqrt(np.square(sound).mean()) == pytest.approx(np.sqrt(np.square(expected).mean()), rel=0.06)
+
+
+def test_the_soundtrack_keeps_channels_that_cancel_each_other(tmp_path: Path) -> None:
+    file = media.opened(stereo(tmp_path, "s16.wav", -1.0))
+    parts = audio.both(file, identify(file), RATE_HZ, 48_000).parts
+    sound = np.concatenate([part for part in parts if part.dtype == np.int32]).astype(float)
+    assert np.abs(sound.sum(axis=1)).max() <= 1e-3 * np.abs(sound).max()
+
+
+def test_a_part_of_several_seconds_is_divided() -> None:
+    whole = np.arange(35_000, dtype=np.int32)[:, None] << 8
+    seconds = list(audio._seconds([whole[:25_000], whole[25_000:25_001], whole[25_001:]], 10_000))
+    assert [len(second) for second in seconds] == [10_000] * 3 + [5_000]
+    assert np.array_equal(np.concatenate(seconds), audio.as_floats(whole))
 
 
 def test_infinities_and_nans_are_bounded(tmp_path: Path) -> None:
