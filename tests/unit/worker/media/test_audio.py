@@ -123,11 +123,14 @@ def stereo(folder: Path, name: str, right: float) -> Path:
 
 
 @pytest.mark.parametrize("name", STEREO)
-@pytest.mark.parametrize(("right", "share"), [(-1.0, 1.0), (-0.9, 1.0), (-1.1, 1.1), (0.5, 0.75), (-0.5, 0.25)])
+@pytest.mark.parametrize(
+    ("right", "share"), [(-1.0, 1.0), (-0.9, 1.0), (-1.1, 1.0), (-1.3, 1.0), (0.5, 0.75), (-0.5, 0.25)]
+)
 def test_channels_that_cancel_each_other_are_audible(tmp_path: Path, name: str, right: float, share: float) -> None:
     sound = np.concatenate(read(stereo(tmp_path, name, right)))[1600:14_400]
     expected = share * media.tone(1)[1600:14_400]
     assert np.sqrt(np.square(sound).mean()) == pytest.approx(np.sqrt(np.square(expected).mean()), rel=0.06)
+    assert np.abs(np.fft.rfft(sound)).argmax() == np.abs(np.fft.rfft(expected)).argmax()
 
 
 def test_the_soundtrack_keeps_channels_that_cancel_each_other(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def _check_shape(frame: AudioFrame) -> None:
 
 
 def _without_cancellation(frame: AudioFrame) -> AudioFrame:
-    """Return a stereo frame whose channels cancel in the mean with its louder channel in both; others unchanged."""
+    """Return a stereo frame whose channels cancel in the mean with one of them in both; others unchanged."""
     if frame.layout.nb_channels != 2:  # noqa: PLR2004
         return frame
     values = frame.to_ndarray()
@@ -250,7 +250,8 @@ def _without_cancellation(frame: AudioFrame) -> AudioFrame:
     energies = np.square(waves).sum(axis=1)
     if np.square(waves.mean(axis=0)).sum() >= MIN_MEAN_SHARE * energies.max():
         return frame
-    louder = np.repeat(sides[[int(energies.argmax())]], 2, axis=0)
+    # Of channels as loud as each other always the first: a change between frames would turn the wave upside down.
+    louder = np.repeat(sides[[int(energies[1] > 2 * energies[0])]], 2, axis=0)
     both: Any = louder if frame.format.is_planar else np.ascontiguousarray(louder.T).reshape(1, -1)
     audible = av.AudioFrame.from_ndarray(both, format=frame.format.name, layout=frame.layout.name)
     audible.sample_rate = frame.sample_rate
