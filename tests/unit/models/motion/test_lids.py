@@ -70,8 +70,10 @@ def test_only_shut_lids_get_the_light_of_the_skin(networks: Networks, source: So
     after = networks.autoencoder.fields(source, blinking, opened).generated.colour
     before = networks.autoencoder.fields(source, blinking, opened._replace(closure=torch.zeros(4))).generated.colour
     assert (after != before).flatten(1).any(dim=1).tolist() == [False, False, True, False]
-    assert (after - before).min() > -1e-4
-    assert (after - before).max() > 0.1
+    lighter = after - before
+    assert lighter.max() > 0.1
+    # Only the lash line may be darker.
+    assert lighter.clamp_min(0).sum() > 10 * lighter.clamp_max(0).abs().sum()
 
 
 @torch.inference_mode()
