@@ -79,7 +79,7 @@ def narrowed(generated: GeneratedPixels, closure: Tensor, box: Box = BOXES["eyes
     line = torch.cat([_lash_line(*eye, side) for eye in eyes], dim=-1)
     lids = colour + covered * (skin - colour)
     # Where some of the band is left, the line is not added to it.
-    lids = torch.where(drawn > 0, torch.minimum(lids, lids + drawn * (skin - line - lids)), lids)
+    lids = torch.minimum(lids, lids + drawn * (skin - line - lids))
     result = generated.colour.clone()
     result[shut, :, rows, columns] = lids.to(result.dtype)
     return generated._replace(colour=result)
@@ -119,9 +119,10 @@ def _parabola(values: Tensor, weights: Tensor) -> Tensor:
     x = torch.linspace(-1, 1, values.shape[-1], device=values.device, dtype=values.dtype)
     basis = torch.stack([torch.ones_like(x), x, x.square()])
     weighted = basis * weights
-    normal = torch.einsum("bkx,lx->bkl", weighted, basis) + FAINT * torch.eye(3, device=x.device)
-    found = torch.linalg.solve(normal, torch.einsum("bkx,bx->bk", weighted, values[:, 0]))
-    fitted: Tensor = (found @ basis)[:, None]
+    # Sums of products: autocast would round matrix products to bf16.
+    normal = (weighted[:, :, None] * basis).sum(-1) + FAINT * torch.eye(3, device=x.device)
+    found = torch.linalg.solve(normal, (weighted * values).sum(-1))
+    fitted: Tensor = (found[..., None] * basis).sum(1, keepdim=True)
     return fitted
 
 

@@ -54,6 +54,14 @@ def test_a_line_is_as_dark_where_the_iris_was_as_beside_it() -> None:
     assert line_at(after, 95)[2] <= 4
 
 
+def test_lines_are_the_same_in_bf16() -> None:
+    before = generated(iris=1.0)
+    expected = narrowed(before, closure(1.0)).colour
+    with torch.autocast("cpu", torch.bfloat16):
+        found = narrowed(GeneratedPixels(*(part.bfloat16() for part in before)), closure(1.0)).colour
+    assert (found.float() - expected).abs().max() < 0.02
+
+
 def test_eyes_without_a_dark_band_stay_skin() -> None:
     plain = generated()
     plain = plain._replace(colour=torch.full_like(plain.colour, SKIN))
