@@ -69,3 +69,10 @@ def test_another_seed_gives_other_blinks() -> None:
 
 def test_the_eyes_are_open_in_the_first_frame() -> None:
     assert all(Blinks(2, seed)(1) == 0 for seed in range(50))
+
+
+def test_no_frame_has_lids_that_an_iris_shows_through() -> None:
+    for amount in (0.5, 1.0, 2.0):
+        closure = Blinks(amount, seed=3)(20_000)
+        assert closure.max() == 1
+        assert not ((closure > HALF + 1e-6) & (closure < 0.85 - 1e-6)).any()
