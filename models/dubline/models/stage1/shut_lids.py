@@ -25,7 +25,7 @@ ALONG: Final = 0.02
 #: Darkness that is hardly any.
 FAINT: Final = 1e-3
 #: Standard deviation of the lash line's profile, as a share of the side.
-LINE: Final = 0.0045
+LINE: Final = 0.0038
 #: Share of the skin's light that a lash line takes at least, if the band is darker than the skin by `BAND_DARK`.
 LINE_DARK: Final = 0.55
 BAND_DARK: Final = 0.15

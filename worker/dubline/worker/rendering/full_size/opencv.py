@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from dubline.worker.rendering.full_size.patch import Patch
 
+#: Occlusion of an eye up to which nobody sees what is behind it.
+SEEN: Final = 0.05
 #: Rows that are computed at once, so that what is computed for them fits into the processor's cache.
 BAND_ROWS: Final = 64
 #: Generated pixels on either side of a pixel that the change of this pixel is interpolated from.
@@ -39,8 +41,8 @@ class Change(NamedTuple):
 
     pixels: Rows
     """What is added to the moved pixels that are not hidden; for a crop that is not larger, the generated pixels."""
-    hidden: Rows
-    """Share of the moved pixels that does not show through generated ones; of a larger crop."""
+    hidden: Rows | None = None
+    """Share of the moved pixels that does not show through generated ones; of a larger crop with lids."""
 
 
 class OpenCvEnlarger:
@@ -68,7 +70,8 @@ class OpenCvEnlarger:
         enlarged = np.empty((len(displacement), *patch.source[:, patch.rows, patch.columns].shape), np.uint8)
         for move, colours, shares, results in zip(*parts, enlarged, strict=True):
             moved = self._move(move, *(self._around(part, colours) for part in (patch.rows, patch.columns)))
-            changes = [self._change(*planes, hides) for planes in zip(moved, colours, strict=True)]
+            lids = hides if (hides * shares[0]).max() > SEEN else None
+            changes = [self._change(*planes, lids) for planes in zip(moved, colours, strict=True)]
             self._blend(moved, changes, shares, results)
         return enlarged
 
@@ -117,14 +120,16 @@ class OpenCvEnlarger:
                     part = change.pixels(rows, covered)
                     if not larger:
                         part -= pixels[:, covered]
-                    elif not change.hidden.is_zero(rows):
+                    elif change.hidden is not None and not change.hidden.is_zero(rows):
                         pixels[:, covered] *= 1 - shown * change.hidden(rows, covered)
                     cv2.accumulateProduct(part, shown, pixels[:, covered])
                 # Rounds to even and saturates.
                 written = result[rows.start - visible.start : rows.stop - visible.start]
                 cv2.add(pixels[:, patch.columns], 0, dst=written, dtype=cv2.CV_8U)
 
-    def _change(self, moved: NDArray[np.float32], generated: NDArray[np.float32], hides: NDArray[np.float32]) -> Change:
+    def _change(
+        self, moved: NDArray[np.float32], generated: NDArray[np.float32], lids: NDArray[np.float32] | None
+    ) -> Change:
         """Return what the generated pixels change, or, for a crop that is not larger, the generated pixels.
 
         Detail finer than a generated pixel stays the source's own, but not behind lids; so does the finest of luma: see
@@ -132,11 +137,12 @@ class OpenCvEnlarger:
         """
         side, network, is_luma = self._patch.side, len(generated), self._patch.is_luma
         if side <= network:
-            pixels = Rows.by_area(generated, side)
-            return Change(pixels, pixels)
+            return Change(Rows.by_area(generated, side))
         small = shrunk(moved, network, self._around(self._patch.rows, generated))
-        hidden = hides * other(generated, small, SAME if is_luma else SAME * CHROMA_SHARE)
         kept = finest_detail(generated, small) if is_luma else generated
+        if lids is None:
+            return Change(Rows(kept - small, side, cv2.INTER_CUBIC))
+        hidden = lids * other(generated, small, SAME if is_luma else SAME * CHROMA_SHARE)
         pixels = Rows(kept - (1 - hidden) * small, side, cv2.INTER_CUBIC)
         # Enlarged as what replaces it.
         return Change(pixels, Rows(hidden, side, cv2.INTER_CUBIC))
