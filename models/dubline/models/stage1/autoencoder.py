@@ -228,7 +228,7 @@ class Autoencoder(nn.Module):
                 source.network_frame, deformation.mixed, generated, motion, source.motion
             )
             if open_lids is not None:
-                generated = shut_lids.narrowed(generated, open_lids.closure)
+                generated = shut_lids.with_lash_lines(generated, open_lids.closure)
         return warped, generated, deformation
 
     @staticmethod

@@ -29,8 +29,8 @@ LINE: Final = 0.0038
 #: Share of the skin's light that a lash line takes at least, if the band is darker than the skin by `BAND_DARK`.
 LINE_DARK: Final = 0.55
 BAND_DARK: Final = 0.15
-#: Closure from which bands are narrowed, and from which on wholly: half shut, an iris is seen.
-NARROWED: Final = (0.5, 0.85)
+#: Closure from which bands are replaced, and from which on wholly: half shut, an iris is seen.
+REPLACED: Final = (0.5, 0.85)
 #: Occlusion from which a pixel is of a lid, and from which on wholly. Brows are generated in part, and stay.
 LID: Final = (0.75, 0.97)
 #: The same for the line, which is not near the brows.
@@ -53,7 +53,7 @@ class OpenLids(NamedTuple):
     """(T,), how far blinks close the lids: 0 to about 1."""
 
 
-def narrowed(generated: GeneratedPixels, closure: Tensor, box: Box = BOXES["eyes"]) -> GeneratedPixels:
+def with_lash_lines(generated: GeneratedPixels, closure: Tensor, box: Box = BOXES["eyes"]) -> GeneratedPixels:
     """Replace the dark bands of shut lids by lash lines.
 
     Args:
@@ -64,7 +64,7 @@ def narrowed(generated: GeneratedPixels, closure: Tensor, box: Box = BOXES["eyes
     Returns:
         The same with other colours where lids shut.
     """
-    shares = _rise(closure, *NARROWED)
+    shares = _rise(closure, *REPLACED)
     shut = shares.nonzero()[:, 0]
     if not len(shut):
         return generated

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dubline.models.stage1.frame_decoder import GeneratedPixels
-from dubline.models.stage1.shut_lids import are_shut, narrowed
+from dubline.models.stage1.shut_lids import are_shut, with_lash_lines
 
 SIDE = 256
 SKIN, DARK = 0.5, -0.7
@@ -38,7 +38,7 @@ def closure(value: float) -> Tensor:
 
 
 def test_a_dark_band_becomes_a_line_along_its_middle() -> None:
-    before, after = generated(), narrowed(generated(), closure(1.0))
+    before, after = generated(), with_lash_lines(generated(), closure(1.0))
     for column in (86, 95, 104):
         (dark, row, thickness), (line, line_row, line_thickness) = (line_at(one, column) for one in (before, after))
         assert thickness >= 7
@@ -48,7 +48,7 @@ def test_a_dark_band_becomes_a_line_along_its_middle() -> None:
 
 
 def test_a_line_is_as_dark_where_the_iris_was_as_beside_it() -> None:
-    before, after = generated(iris=1.0), narrowed(generated(iris=1.0), closure(1.0))
+    before, after = generated(iris=1.0), with_lash_lines(generated(iris=1.0), closure(1.0))
     assert line_at(before, 95)[0] > 1.5 * line_at(before, 105)[0]
     assert line_at(after, 95)[0] < 1.25 * line_at(after, 105)[0]
     assert line_at(after, 95)[2] <= 4
@@ -56,40 +56,40 @@ def test_a_line_is_as_dark_where_the_iris_was_as_beside_it() -> None:
 
 def test_lines_are_the_same_in_bf16() -> None:
     before = generated(iris=1.0)
-    expected = narrowed(before, closure(1.0)).colour
+    expected = with_lash_lines(before, closure(1.0)).colour
     with torch.autocast("cpu", torch.bfloat16):
-        found = narrowed(GeneratedPixels(*(part.bfloat16() for part in before)), closure(1.0)).colour
+        found = with_lash_lines(GeneratedPixels(*(part.bfloat16() for part in before)), closure(1.0)).colour
     assert (found.float() - expected).abs().max() < 0.02
 
 
 def test_eyes_without_a_dark_band_stay_skin() -> None:
     plain = generated()
     plain = plain._replace(colour=torch.full_like(plain.colour, SKIN))
-    torch.testing.assert_close(narrowed(plain, closure(1.0)).colour, plain.colour)
+    torch.testing.assert_close(with_lash_lines(plain, closure(1.0)).colour, plain.colour)
 
 
 def test_brows_and_pixels_of_the_source_keep_their_light() -> None:
     before = generated()
-    after = narrowed(before, closure(1.0))
+    after = with_lash_lines(before, closure(1.0))
     rows = slice(BROW - 8, BROW + 7)
     assert torch.equal(after.colour[..., rows, :], before.colour[..., rows, :])
     moved = generated(occlusion=0.5)
-    assert torch.equal(narrowed(moved, closure(1.0)).colour, moved.colour)
+    assert torch.equal(with_lash_lines(moved, closure(1.0)).colour, moved.colour)
 
 
 def test_lids_that_are_half_shut_or_open_are_not_changed() -> None:
     before = generated()
     for value in (0.0, 0.5):
-        assert narrowed(before, closure(value)) is before
-    thickness = line_at(narrowed(before, closure(0.6)), 95)[2]
+        assert with_lash_lines(before, closure(value)) is before
+    thickness = line_at(with_lash_lines(before, closure(0.6)), 95)[2]
     assert 3 < thickness <= 8
 
 
 def test_each_frame_has_its_own_closure() -> None:
     both = GeneratedPixels(*(part.repeat(2, 1, 1, 1) for part in generated()))
-    open_, shut = narrowed(both, torch.tensor([0.0, 1.0])).colour
+    open_, shut = with_lash_lines(both, torch.tensor([0.0, 1.0])).colour
     assert torch.equal(open_, both.colour[0])
-    assert torch.equal(shut, narrowed(generated(), closure(1.0)).colour[0])
+    assert torch.equal(shut, with_lash_lines(generated(), closure(1.0)).colour[0])
 
 
 def test_both_eyes_must_be_covered_by_lids() -> None:
