@@ -289,7 +289,7 @@ def test_pixels_outside_the_frame_are_moved_only_near_it(
     moved, (colour, occlusion) = moving_fields(2)
     whole, rows, columns = slice(0, side), slice(side // 4, side // 2), slice(side // 3, side)
     expected = opencv.OpenCvEnlarger(Patch(source, whole, whole))(
-        moved, 99 * colour[:, :2], occlusion, torch.ones_like(occlusion[:1])
+        moved, 99 * colour[:, :2], occlusion, torch.ones_like(occlusion)
     )
     sizes, remap = [], cv2.remap
 
@@ -299,7 +299,7 @@ def test_pixels_outside_the_frame_are_moved_only_near_it(
 
     monkeypatch.setattr(cv2, "remap", counted)
     found = opencv.OpenCvEnlarger(Patch(source, rows, columns))(
-        moved, 99 * colour[:, :2], occlusion, torch.ones_like(occlusion[:1])
+        moved, 99 * colour[:, :2], occlusion, torch.ones_like(occlusion)
     )
     assert (found == expected[..., rows, columns]).all()
     assert found.size <= sum(sizes) < 1.6 * found.size

@@ -74,19 +74,19 @@ def test_fine_detail_of_the_source_is_hidden_where_something_else_is_generated(
     still, covered = torch.zeros(1, 2, 64, 64), torch.ones(1, 1, network, network)
     generated = torch.full((1, channels, network, network), 70.0)
     generated[..., network // 2 :] = 160
-    eyes = torch.ones(1, 1, network, network)
-    eyes[..., :8] = 0
+    hiding = torch.ones(1, 1, network, network)
+    hiding[..., :8] = 0
     enlarger = implementation(Patch(source, whole, whole, is_luma=is_luma))
-    result = enlarger(still, generated, covered, eyes)[0].astype(float)
+    result = enlarger(still, generated, covered, hiding)[0].astype(float)
     same, lid = result[..., 8:96], result[..., 160:-8]
     assert np.corrcoef(same.ravel(), source[..., 8:96].ravel())[0, 1] > 0.9
     assert lid.mean() == pytest.approx(160, abs=1)
     assert lid.std() < 1
     # What is not generated stays.
-    assert np.abs(enlarger(still, generated, 0 * covered, eyes)[0] - source).max() <= 0.5
-    # Beside the eyes it shows through everything.
+    assert np.abs(enlarger(still, generated, 0 * covered, hiding)[0] - source).max() <= 0.5
+    # Where nothing may hide it, it shows through everything.
     generated[:] = 160
-    mouth = enlarger(still, generated, covered, eyes)[0, :, :, 8:24].astype(float)
+    mouth = enlarger(still, generated, covered, hiding)[0, :, :, 8:24].astype(float)
     assert np.corrcoef(mouth.ravel(), source[..., 8:24].ravel())[0, 1] > 0.9
 
 

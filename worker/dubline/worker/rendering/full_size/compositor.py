@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from dubline.framing import crop
+from dubline.models.layers import resize
 from dubline.models.stage1.autoencoder import Fields
 from dubline.models.stage1.frame_decoder import GeneratedPixels
 from dubline.models.stage1.mouth_eye_refiner import Box, edge_weight
@@ -17,6 +18,7 @@ from dubline.worker.rendering.full_size.border import Border
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
 from dubline.worker.rendering.full_size.opencv import OpenCvEnlarger
 from dubline.worker.rendering.full_size.patch import Patch
+from dubline.worker.rendering.full_size.stretching import stretched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -112,9 +114,10 @@ class Compositor:
         displacement, (generated, occlusion) = self._border(
             fields._replace(generated=GeneratedPixels(generated, occlusion))
         )
-        eyes = self._eyes(fields)
-        luma = self._enlarge_luma(displacement, generated[:, :1], occlusion, eyes)
-        return Crops(luma, self._enlarge_chroma(displacement, generated[:, 1:], occlusion, eyes))
+        side = generated.shape[-1]
+        hiding = torch.maximum(self._eyes(fields), resize(stretched(displacement), side, side))
+        luma = self._enlarge_luma(displacement, generated[:, :1], occlusion, hiding)
+        return Crops(luma, self._enlarge_chroma(displacement, generated[:, 1:], occlusion, hiding))
 
     def _eyes(self, fields: Fields) -> Tensor:
         """Return where eyes may be, for fields of this size: (1, 1, S, S) in [0, 1], with the border's margins."""

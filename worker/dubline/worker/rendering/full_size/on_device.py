@@ -39,7 +39,7 @@ class TorchEnlarger:
         self._is_luma, self._is_doubled = patch.is_luma, patch.scale > 1
         self._source = torch.from_numpy(patch.moved_from()).to(device)
 
-    def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor, eyes: Tensor) -> NDArray[np.uint8]:
+    def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor, hiding: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the device, as `Enlarger` describes."""
         side, network = self._side, generated.shape[-1]
         moved = self._move(resize(displacement.float(), side, side))
@@ -47,7 +47,7 @@ class TorchEnlarger:
             change = resize(generated, side, side) - moved
         else:
             small = resize(moved, network, network)
-            hidden = eyes * other(generated, small, SAME if self._is_luma else SAME * CHROMA_SHARE)
+            hidden = hiding * other(generated, small, SAME if self._is_luma else SAME * CHROMA_SHARE)
             kept = finest_detail(generated, small) if self._is_luma else generated
             change = resize(kept - (1 - hidden) * small, side, side, bicubic=True)
             change = change - resize(hidden, side, side, bicubic=True) * moved

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from dubline.worker.rendering.full_size.patch import Patch
 
-#: Occlusion of an eye up to which nobody sees what is behind it.
+#: Occlusion up to which nobody sees that detail of the source shows through it.
 SEEN: Final = 0.05
 #: Rows that are computed at once, so that what is computed for them fits into the processor's cache.
 BAND_ROWS: Final = 64
@@ -42,7 +42,7 @@ class Change(NamedTuple):
     pixels: Rows
     """What is added to the moved pixels that are not hidden; for a crop that is not larger, the generated pixels."""
     hidden: Rows | None = None
-    """Share of the moved pixels that does not show through generated ones; of a larger crop with lids."""
+    """Share of the moved pixels that does not show through generated ones; of a larger crop that hides some."""
 
 
 class OpenCvEnlarger:
@@ -62,16 +62,15 @@ class OpenCvEnlarger:
         # A third of the time; of chroma nobody sees the finest detail.
         self._between = cv2.INTER_CUBIC if patch.is_luma else cv2.INTER_LINEAR
 
-    def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor, eyes: Tensor) -> NDArray[np.uint8]:
+    def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor, hiding: Tensor) -> NDArray[np.uint8]:
         """Enlarge a batch on the CPU, as `Enlarger` describes."""
         patch = self._patch
-        parts = (part.float().contiguous().numpy() for part in (displacement, generated, occlusion))
-        hides = eyes[0, 0].float().numpy()
+        parts = (part.float().contiguous().numpy() for part in (displacement, generated, occlusion, hiding))
         enlarged = np.empty((len(displacement), *patch.source[:, patch.rows, patch.columns].shape), np.uint8)
-        for move, colours, shares, results in zip(*parts, enlarged, strict=True):
+        for move, colours, shares, (hides,), results in zip(*parts, enlarged, strict=True):
             moved = self._move(move, *(self._around(part, colours) for part in (patch.rows, patch.columns)))
-            lids = hides if (hides * shares[0]).max() > SEEN else None
-            changes = [self._change(*planes, lids) for planes in zip(moved, colours, strict=True)]
+            seen = hides if (hides * shares[0]).max() > SEEN else None
+            changes = [self._change(*planes, seen) for planes in zip(moved, colours, strict=True)]
             self._blend(moved, changes, shares, results)
         return enlarged
 
@@ -128,21 +127,21 @@ class OpenCvEnlarger:
                 cv2.add(pixels[:, patch.columns], 0, dst=written, dtype=cv2.CV_8U)
 
     def _change(
-        self, moved: NDArray[np.float32], generated: NDArray[np.float32], lids: NDArray[np.float32] | None
+        self, moved: NDArray[np.float32], generated: NDArray[np.float32], hides: NDArray[np.float32] | None
     ) -> Change:
         """Return what the generated pixels change, or, for a crop that is not larger, the generated pixels.
 
-        Detail finer than a generated pixel stays the source's own, but not behind lids; so does the finest of luma: see
-        `finest_detail`.
+        Detail finer than a generated pixel stays the source's own where nothing hides it; so does the finest of luma:
+        see `finest_detail`.
         """
         side, network, is_luma = self._patch.side, len(generated), self._patch.is_luma
         if side <= network:
             return Change(Rows.by_area(generated, side))
         small = shrunk(moved, network, self._around(self._patch.rows, generated))
         kept = finest_detail(generated, small) if is_luma else generated
-        if lids is None:
+        if hides is None:
             return Change(Rows(kept - small, side, cv2.INTER_CUBIC))
-        hidden = lids * other(generated, small, SAME if is_luma else SAME * CHROMA_SHARE)
+        hidden = hides * other(generated, small, SAME if is_luma else SAME * CHROMA_SHARE)
         pixels = Rows(kept - (1 - hidden) * small, side, cv2.INTER_CUBIC)
         # Enlarged as what replaces it.
         return Change(pixels, Rows(hidden, side, cv2.INTER_CUBIC))

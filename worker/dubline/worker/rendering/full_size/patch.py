@@ -76,14 +76,14 @@ class Patch:
 class Enlarger(Protocol):
     """Computes a plane of the crop at the size that it has in the frame."""
 
-    def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor, eyes: Tensor) -> NDArray[np.uint8]:
+    def __call__(self, displacement: Tensor, generated: Tensor, occlusion: Tensor, hiding: Tensor) -> NDArray[np.uint8]:
         """Move the source's pixels and blend in the generated ones.
 
         Args:
             displacement: (B, 2, h, w), x then y, in half sides.
             generated: (B, C, S, S), luma or chroma.
             occlusion: (B, 1, S, S) in [0, 1].
-            eyes: (1, 1, S, S) in [0, 1], where detail of the source is hidden by what shows something else.
+            hiding: (B, 1, S, S) in [0, 1], where detail of the source is hidden by what shows something else.
 
         Returns:
             (B, C, h, w), the part inside the frame.
