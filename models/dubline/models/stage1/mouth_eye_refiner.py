@@ -21,6 +21,7 @@ from dubline.models.layers import (
     upsample,
     warp,
 )
+from dubline.models.stage1 import mouth_motion
 from dubline.models.stage1.frame_decoder import GeneratedPixels
 from dubline.models.stage1.mouth_colour import reddened
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 GRID: Final = 32
 #: Position of mouth and eyes in a framed face, in half sides: mouth centre (x, y), mouth width, eye centre (x, y).
 DEFAULT_REGIONS: Final = (0.0, 0.35, 0.33, 0.0, -0.14)
+#: Planes that each box's refiner sees: three colours, the occlusion, and for the mouth its motion.
+INPUTS: Final = {"mouth": 3 + 3 + 3 + 1 + mouth_motion.PLANES, "eyes": 3 + 3 + 3 + 1}
 #: Half axes of the regions that may be refined, in widths of the mouth.
 HALF_AXES: Final = {"mouth": (0.85, 0.55), "eyes": (1.5, 0.5)}
 #: The refinement fades out between these distances from the centre, in half axes.
@@ -66,11 +69,11 @@ BOXES: Final = {"mouth": Box(left=8, top=13, width=16, height=16), "eyes": Box(l
 class RegionRefiner(WithCore):
     """A small U-Net for one box, conditioned on motion at every level; its output is 0 at initialisation."""
 
-    def __init__(self, widths: tuple[int, int, int], motion: int) -> None:
+    def __init__(self, widths: tuple[int, int, int], motion: int, planes: int) -> None:
         super().__init__()
         fine, middle, coarse = widths
-        # Warped, generated and unmoved colour and the occlusion, with 2 x 2 pixels as channels.
-        self.input_block = ConvBlock(4 * (3 + 3 + 3 + 1), fine)
+        # With 2 x 2 pixels as channels.
+        self.input_block = ConvBlock(4 * planes, fine)
         self.down = ConvBlock(fine, middle, stride=2)
         self.middle_motion = Modulation(motion, middle)
         self.middle = ResidualBlock(middle)
@@ -93,7 +96,8 @@ class RegionRefiner(WithCore):
         """Compute the change of colour and occlusion.
 
         Args:
-            pictures: (B, 10, h, w): warped, generated and unmoved colour, and occlusion. Sides are multiples of 8.
+            pictures: (B, `INPUTS` of the box, h, w): warped, generated and unmoved colour, and occlusion; for the mouth
+                then `mouth_motion`. Sides are multiples of 8.
             motion: (B, N).
 
         Returns:
@@ -103,7 +107,7 @@ class RegionRefiner(WithCore):
         return change.float()
 
     def core(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Compute the change (B, 4, h, w) of pictures (B, 10, h, w) and motion (B, N)."""
+        """Compute the change (B, 4, h, w) of pictures (B, P, h, w) and motion (B, N)."""
         pictures, motion = inputs
         fine = self.input_block(F.pixel_unshuffle(pictures, 2))
         middle = self.middle(self.middle_motion(self.down(fine), motion))
@@ -131,7 +135,9 @@ class MouthEyeRefiner(nn.Module):
         self.face_regions.bias = nn.Parameter(torch.tensor(DEFAULT_REGIONS))
         self.readings = nn.Linear(2 * params.motion, readings)
         self.motion = nn.Sequential(nn.Linear(readings, readings), nn.SiLU())
-        self.boxes = nn.ModuleDict({name: RegionRefiner(params.mouth_eye_widths, readings) for name in BOXES})
+        self.boxes = nn.ModuleDict(
+            {name: RegionRefiner(params.mouth_eye_widths, readings, INPUTS[name]) for name in BOXES}
+        )
 
     @property
     def is_untrained(self) -> bool:
@@ -193,10 +199,14 @@ class MouthEyeRefiner(nn.Module):
             warped = warp(network_frame, displacement[..., rows, columns], box)
             # Boxes overlap: the second one refines the result of the first.
             old_colour, old_occlusion = (part[..., rows, columns].clone() for part in (new_colour, new_occlusion))
-            pictures = torch.cat([warped, old_colour, network_frame[..., rows, columns], old_occlusion], dim=1)
+            pictures = [warped, old_colour, network_frame[..., rows, columns], old_occlusion]
+            if name == "mouth":
+                centre, half_axes = regions[name]
+                width = half_axes[:, :1] / HALF_AXES[name][0]
+                pictures.append(mouth_motion.mouth_motion(displacement, box, centre, width))
             weight = _proximity(displacement[..., rows, columns], box, side, *regions[name])
-            weight = weight * edge_weight(pictures.shape[-2], pictures.shape[-1], pictures.device)
-            change = refiner(pictures, condition) * weight
+            weight = weight * edge_weight(*warped.shape[-2:], warped.device)
+            change = refiner(torch.cat(pictures, dim=1), condition) * weight
             refined = old_colour + change[:, :3]
             new_colour[..., rows, columns] = reddened(refined, warped, weight) if name == "mouth" else refined
             logit = old_occlusion.logit(MIN_OCCLUSION) + change[:, 3:]

@@ -18,9 +18,9 @@ from dubline.worker.rendering.full_size.stretching import STRETCHED, WHOLE, stre
 SIDE = 32
 
 
-def affine(matrix: list[list[float]], height: int = SIDE, width: int = SIDE) -> torch.Tensor:
-    """Return the displacement at which the source is seen through a matrix: (1, 2, height, width)."""
-    places = pixel_middles(height, width, torch.device("cpu"))
+def affine(matrix: list[list[float]], side: int = SIDE) -> torch.Tensor:
+    """Return the displacement at which the source is seen through a matrix: (1, 2, side, side)."""
+    places = pixel_middles(side, side, torch.device("cpu"))
     return (torch.einsum("ij,jhw->ihw", torch.tensor(matrix), places) - places)[None]
 
 
@@ -33,14 +33,14 @@ def test_pixels_that_keep_their_area_are_not_stretched(matrix: list[list[float]]
     assert stretched(affine(matrix) + 0.3).max() < 1e-4
 
 
-@pytest.mark.parametrize("height", [16, 48])
-def test_the_share_follows_the_area_that_a_pixel_shows(height: int) -> None:
+@pytest.mark.parametrize("side", [16, 48])
+def test_the_share_follows_the_area_that_a_pixel_shows(side: int) -> None:
     middle = (WHOLE + STRETCHED) / 2
     for matrix in ([[1.0, 0], [0, middle]], [[middle, 0], [0, 1.0]]):
-        assert stretched(affine(matrix, height)).numpy() == pytest.approx(0.5, abs=1e-3)
-    assert stretched(affine([[0.5, 0], [0, 0.5]], height)).min() == 1
+        assert stretched(affine(matrix, side)).numpy() == pytest.approx(0.5, abs=1e-3)
+    assert stretched(affine([[0.5, 0], [0, 0.5]], side)).min() == 1
     # A mirrored picture has an area below zero.
-    assert stretched(affine([[-1.0, 0], [0, 1]], height)).min() == 1
+    assert stretched(affine([[-1.0, 0], [0, 1]], side)).min() == 1
 
 
 def test_streaks_of_stretched_pixels_are_not_seen_in_a_dark_mouth(noise: np.random.Generator) -> None:

@@ -1,0 +1,67 @@
+"""The motion of a mouth relative to the head."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dubline.models.layers import pixel_middles
+from dubline.models.stage1.mouth_motion import AREAS, BOUND, SCALE, mouth_motion, shown_area
+
+SIDE = 64
+BOX = slice(16, 60), slice(8, 56)
+CENTRE, WIDTH = torch.tensor([[0.1, 0.4]]), torch.tensor([[0.4]])
+
+
+def planes(displacement: torch.Tensor) -> torch.Tensor:
+    return mouth_motion(displacement, BOX, CENTRE, WIDTH)
+
+
+def places() -> torch.Tensor:
+    return pixel_middles(SIDE, SIDE, torch.device("cpu"))[None]
+
+
+def opening(gap: float) -> torch.Tensor:
+    """Return the displacement of a head whose jaw goes down by a gap below the middle of the mouth."""
+    below = ((places()[:, 1:] - CENTRE[0, 1]) / gap).clamp(0, 1)
+    return torch.cat([0 * below, -gap * below], dim=1)
+
+
+def test_a_head_that_moves_as_one_has_no_motion_of_its_own() -> None:
+    moved = torch.tensor([0.2, -0.1]).view(1, 2, 1, 1).expand(1, 2, SIDE, SIDE)
+    *relative, area = planes(moved)[0]
+    assert torch.stack(relative).abs().max() < 1e-6
+    assert area.numpy() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("head", [(0.0, 0.0), (0.15, -0.1)])
+def test_an_open_mouth_says_how_far_pixels_are_from_the_lips_line(head: tuple[float, float]) -> None:
+    x, y, area = planes(opening(0.2) + torch.tensor(head).view(1, 2, 1, 1))[0]
+    middles = places()[0, 1][BOX]
+    inside = (middles > CENTRE[0, 1] + 0.05) & (middles < CENTRE[0, 1] + 0.15)
+    assert x.abs().max() < 1e-5
+    # In widths of the mouth, upwards.
+    assert (-y * WIDTH / SCALE)[inside].numpy() == pytest.approx((middles - CENTRE[0, 1])[inside].numpy(), abs=1e-5)
+    assert area[inside].abs().max() < 1e-4
+    assert y[:8].abs().max() < 1e-5
+
+
+def test_inputs_are_bounded() -> None:
+    folded = 9 * torch.sin(40 * places())
+    x, y, area = planes(folded)[0]
+    assert torch.stack([x, y]).abs().max() == BOUND
+    assert (area.min(), area.max()) == AREAS
+
+
+def test_autocast_changes_nothing() -> None:
+    displacement = opening(0.3) + 0.05
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = planes(displacement)
+    assert rounded.equal(planes(displacement))
+
+
+def test_a_box_has_the_areas_of_the_whole_field() -> None:
+    displacement = 0.1 * torch.sin(4 * places())
+    whole = shown_area(displacement, SIDE)[..., *BOX]
+    # At the edges of the box derivatives are one-sided.
+    assert torch.allclose(shown_area(displacement[..., *BOX], SIDE)[..., 1:-1, 1:-1], whole[..., 1:-1, 1:-1])
