@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 GRID: Final = 32
 #: Position of mouth and eyes in a framed face, in half sides: mouth centre (x, y), mouth width, eye centre (x, y).
 DEFAULT_REGIONS: Final = (0.0, 0.35, 0.33, 0.0, -0.14)
-#: Planes that each box's refiner sees: three colours, the occlusion, and for the mouth its motion.
-INPUTS: Final = {"mouth": 3 + 3 + 3 + 1 + mouth_motion.PLANES, "eyes": 3 + 3 + 3 + 1}
+#: Planes that all refiners see: warped, generated and unmoved colour, and occlusion.
+COMMON: Final = (3, 3, 3, 1)
+#: Planes that each box's refiner sees; the mouth's sees its motion, too.
+INPUTS: Final = {"mouth": sum(COMMON) + mouth_motion.PLANES, "eyes": sum(COMMON)}
 #: Half axes of the regions that may be refined, in widths of the mouth.
 HALF_AXES: Final = {"mouth": (0.85, 0.55), "eyes": (1.5, 0.5)}
 #: The refinement fades out between these distances from the centre, in half axes.
@@ -64,6 +66,30 @@ class Box(NamedTuple):
 
 #: The refined boxes, with margins for turned heads and for the error of the face detector.
 BOXES: Final = {"mouth": Box(left=8, top=13, width=16, height=16), "eyes": Box(left=6, top=8, width=20, height=10)}
+
+
+class FrameInputs(NamedTuple):
+    """What the refinements of all boxes of a frame have in common."""
+
+    network_frame: Tensor
+    """(B, 3, S, S), the source."""
+    displacement: Tensor
+    """(B, 2, S, S), the mixed deformation."""
+    condition: Tensor
+    """(B, N), readings of the motion."""
+    regions: dict[str, tuple[Tensor, Tensor]]
+    """Centre and half axes (B, 2) of mouth and eyes of the source, in [-1, 1]."""
+
+
+class BoxInputs(NamedTuple):
+    """All that the refinement of one box depends on. With the rest of stage 1 frozen it is constant."""
+
+    pictures: Tensor
+    """(B, `INPUTS` of the box, h, w)."""
+    weight: Tensor
+    """(B, 1, h, w) in [0, 1], of the refinement."""
+    condition: Tensor
+    """(B, N), readings of the motion."""
 
 
 class RegionRefiner(WithCore):
@@ -188,30 +214,62 @@ class MouthEyeRefiner(nn.Module):
         Returns:
             Generated pixels at side S. Refined colour may exceed [-1, 1] slightly.
         """
+        frame = self._frame_inputs(network_frame, displacement, motion, source_motion)
         side = network_frame.shape[-1]
-        displacement, colour, occlusion = (resize(part, side, side) for part in (displacement, *generated))
-        condition = self.motion(self.readings(torch.cat([motion, motion - source_motion], dim=1)))
-        regions = self._regions(source_motion)
         # The refined boxes are written into these.
-        new_colour, new_occlusion = colour.clone(), occlusion.clone()
-        for name, refiner in zip(BOXES, self._refiners(), strict=True):
-            rows, columns = box = BOXES[name].slices(side)
-            warped = warp(network_frame, displacement[..., rows, columns], box)
+        refined = GeneratedPixels(*(resize(part, side, side).clone() for part in generated))
+        for name in BOXES:
             # Boxes overlap: the second one refines the result of the first.
-            old_colour, old_occlusion = (part[..., rows, columns].clone() for part in (new_colour, new_occlusion))
-            pictures = [warped, old_colour, network_frame[..., rows, columns], old_occlusion]
-            if name == "mouth":
-                centre, half_axes = regions[name]
-                width = half_axes[:, :1] / HALF_AXES[name][0]
-                pictures.append(mouth_motion.mouth_motion(displacement, box, centre, width))
-            weight = _proximity(displacement[..., rows, columns], box, side, *regions[name])
-            weight = weight * edge_weight(*warped.shape[-2:], warped.device)
-            change = refiner(torch.cat(pictures, dim=1), condition) * weight
-            refined = old_colour + change[:, :3]
-            new_colour[..., rows, columns] = reddened(refined, warped, weight) if name == "mouth" else refined
-            logit = old_occlusion.logit(MIN_OCCLUSION) + change[:, 3:]
-            new_occlusion[..., rows, columns] = logit.sigmoid()
-        return GeneratedPixels(new_colour, new_occlusion)
+            pixels = self.refine(name, _box_inputs(name, frame, refined))
+            for whole, part in zip(refined, pixels, strict=True):
+                whole[..., *BOXES[name].slices(side)] = part
+        return refined
+
+    def mouth_inputs(
+        self,
+        network_frame: Tensor,
+        displacement: Tensor,
+        generated: GeneratedPixels,
+        motion: Tensor,
+        source_motion: Tensor,
+    ) -> BoxInputs:
+        """Compute what the mouth, the first box, is refined from, with the arguments of `forward`."""
+        side = network_frame.shape[-1]
+        enlarged = GeneratedPixels(*(resize(part, side, side) for part in generated))
+        return _box_inputs("mouth", self._frame_inputs(network_frame, displacement, motion, source_motion), enlarged)
+
+    def _frame_inputs(
+        self, network_frame: Tensor, displacement: Tensor, motion: Tensor, source_motion: Tensor
+    ) -> FrameInputs:
+        side = network_frame.shape[-1]
+        condition = self.motion(self.readings(torch.cat([motion, motion - source_motion], dim=1)))
+        return FrameInputs(network_frame, resize(displacement, side, side), condition, self._regions(source_motion))
+
+    def refine(self, name: str, inputs: BoxInputs) -> GeneratedPixels:
+        """Refine the generated pixels of one box."""
+        pictures, weight, condition = inputs
+        warped, old_colour, _, old_occlusion = pictures[:, : sum(COMMON)].split(COMMON, dim=1)
+        change = self.boxes[name](pictures, condition) * weight
+        colour = old_colour + change[:, :3]
+        if name == "mouth":
+            colour = reddened(colour, warped, weight)
+        return GeneratedPixels(colour, (old_occlusion.logit(MIN_OCCLUSION) + change[:, 3:]).sigmoid())
+
+
+def _box_inputs(name: str, frame: FrameInputs, generated: GeneratedPixels) -> BoxInputs:
+    """Compute the inputs of one box of frames with these generated pixels, at side S."""
+    side = frame.network_frame.shape[-1]
+    rows, columns = box = BOXES[name].slices(side)
+    displacement, region = frame.displacement[..., rows, columns], frame.regions[name]
+    warped = warp(frame.network_frame, displacement, box)
+    colour, occlusion = (part[..., rows, columns] for part in generated)
+    pictures = [warped, colour, frame.network_frame[..., rows, columns], occlusion]
+    if name == "mouth":
+        centre, half_axes = region
+        width = half_axes[:, :1] / HALF_AXES[name][0]
+        pictures.append(mouth_motion.mouth_motion(frame.displacement, box, centre, width))
+    weight = _proximity(displacement, box, side, *region) * edge_weight(*warped.shape[-2:], warped.device)
+    return BoxInputs(torch.cat(pictures, dim=1), weight, frame.condition)
 
 
 def _proximity(displacement: Tensor, box: tuple[slice, slice], side: int, centre: Tensor, half_axes: Tensor) -> Tensor:
