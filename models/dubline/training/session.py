@@ -57,7 +57,7 @@ class Session:
         prefix: of the network's keys in released weights (stage 2: `diffusion.`).
         optional: key prefixes that the weights to start from may lack.
         batch: samples per step; for the progress line.
-        companions: further objects with a state_dict that are saved and restored, by name, such as a discriminator.
+        companions: further objects with a state_dict that are saved and restored, by name, such as an adversary.
 
     Raises:
         FileNotFoundError: there is nothing to resume or to start from.
@@ -102,12 +102,10 @@ class Session:
             self._start_from(start_from)
         self.curves = Curves(path, keep=resume)
         self.limit_s, self.budget, self.first_step = minutes * 60, budget, self.steps
-        self.started = self.reported = self.saved = time.monotonic()
         # Fresh moments need a warm-up, restored moments do not.
         self.warm_step = self.steps - (WARMUP_STEPS if self.optimiser.state else 0)
-        # Time, steps and waiting seconds at the last report; rates are measured from there.
         self.waited_s = 0.0
-        self.last_report = (self.started, self.steps, 0.0)
+        self.restart_clock()
 
     def _resume(self) -> None:
         if not self.path.exists():
@@ -192,6 +190,13 @@ class Session:
     def restart_warm_up(self) -> None:
         """Restart the learning rate's warm-up: the parameters trained from now on have no moments yet."""
         self.warm_step = self.steps
+
+    def restart_clock(self) -> None:
+        """Start the time limit now: what was computed before the first step does not count."""
+        self.started: float = time.monotonic()
+        self.reported = self.saved = self.started
+        # Time, steps and waiting seconds at the last report; rates are measured from there.
+        self.last_report = (self.started, self.steps, self.waited_s)
 
     def fetch(self, draw: Callable[[], Drawn]) -> Drawn:
         """Call `draw` and count its time as waiting for data: `session.fetch(lambda: next(loader))`."""

@@ -56,13 +56,11 @@ def parser() -> argparse.ArgumentParser:
     add("--keep-motion", action="store_true", help="train the renderer only; stage 2 stays valid")
     # `--retouch` is the name of earlier versions; it is accepted for one more release.
     add("--refine-mouth-eyes", "--retouch", action="store_true", help="train the mouth-eye refiner only")
-    add("--keep-eyes", action="store_true", help="with --refine-mouth-eyes: train its part for mouths only")
     add("--formerly", type=Path, help="averages of the run whose mouth-eye refiner is adapted to these latents")
     add("--learning-rate", type=float, default=LEARNING_RATE)
     add("--readings", type=int, default=12, help="further frames per step for the supervision heads, not rendered")
     add("--warm-up", type=int, help="first steps, which train the motion encoder only; default 0 with --start-from")
     add("--perceptual", type=float, default=Recipe.perceptual, help="weight; 0 leaves it out")
-    add("--adversarial", type=float, default=Recipe.adversarial, help="weight; for a trained renderer")
     add("--teacher", type=float, default=Recipe.teacher, help="weight of the losses on exact geometry")
     return parser
 
@@ -80,13 +78,11 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         start_from=args.start_from,
         keep_motion=args.keep_motion,
         refine_mouth_eyes=args.refine_mouth_eyes,
-        keep_eyes=args.keep_eyes,
         former=args.formerly,
         learning_rate=args.learning_rate,
         readings=args.readings,
         warm_up=default if args.warm_up is None else args.warm_up,
         perceptual=args.perceptual,
-        adversarial=args.adversarial,
         teacher=args.teacher,
     )
 

@@ -42,10 +42,6 @@ def freeze(model: SupervisedAutoencoder, session: Session, recipe: Recipe, sampl
         model.eval().requires_grad_(requires_grad=False)
         network.mouth_eye_refiner.requires_grad_(requires_grad=True)
         network.mouth_eye_refiner.face_regions.requires_grad_(requires_grad=False)
-        if recipe.keep_eyes:
-            # The readings of motion are common to mouth and eyes.
-            network.mouth_eye_refiner.requires_grad_(requires_grad=False)
-            network.mouth_eye_refiner.boxes["mouth"].requires_grad_(requires_grad=True)
     else:
         network.motion_encoder.requires_grad_(requires_grad=False)
         network.appearance_extractor.requires_grad_(requires_grad=False)

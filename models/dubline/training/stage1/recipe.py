@@ -39,8 +39,6 @@ class Recipe:
     """Freeze motion latents and appearance codes, so that stage 2 stays valid."""
     refine_mouth_eyes: bool = False
     """Train the mouth-eye refiner only, at the networks' side."""
-    keep_eyes: bool = False
-    """Of the mouth-eye refiner train the part for mouths only; eyes are rendered as before."""
     former: Path | None = None
     """Averages whose mouth-eye refiner is adapted to latents that have changed since."""
     learning_rate: float = LEARNING_RATE
@@ -54,16 +52,12 @@ class Recipe:
     """
     perceptual: float = PERCEPTUAL
     """Weight of the perceptual loss on mouth and eyes."""
-    adversarial: float = 0.0
-    """Weight of the adversarial loss on mouths."""
     teacher: float = 1.0
     """Weight of the losses on exact geometry: rig parameters, landmarks, flow."""
 
     def __post_init__(self) -> None:
         if self.former and not self.refine_mouth_eyes:
             raise UsageError("only the mouth-eye refiner can be adapted: --formerly needs --refine-mouth-eyes")
-        if self.keep_eyes and not self.refine_mouth_eyes:
-            raise UsageError("--keep-eyes concerns the mouth-eye refiner only: it needs --refine-mouth-eyes")
 
     @property
     def freezes_motion(self) -> bool:

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor
 
+from dubline.training.cli_errors import UsageError
 from dubline.training.ridge import regress
 from dubline.training.stage1.losses.terms import ABOVE_LIPS, BELOW_LIPS, MOUTH
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dubline.models.stage1.autoencoder import Autoencoder
+    from dubline.training.corpus import Clip
     from dubline.training.stage1.data.pairs import Pairs, PairSampler
 
 #: Number of frames to which the motion of the lips is fitted, and batch size.
@@ -66,6 +70,16 @@ class RoundTrips:
 
     def _draw(self, like: Tensor, low: float, high: float) -> Tensor:
         return (low + (high - low) * torch.rand(len(like), generator=self.random)).to(like)
+
+
+def require_rendered(clips: Sequence[Clip]) -> None:
+    """Require rendered clips, for pictures.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if not any(clip.labelled for clip in clips):
+        raise UsageError("pictures need rendered clips beside them: the motion of lips is fitted to those")
 
 
 @torch.no_grad()

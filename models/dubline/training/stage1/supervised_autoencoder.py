@@ -66,7 +66,7 @@ class SupervisedAutoencoder(nn.Module):
         # A hook, so that inference does not return what only a loss needs.
         hook = decoder.head.register_forward_hook(lambda _, __, out: kept.append(out))
         rendering: Rendering = network(
-            _each(source, len(augmented) // len(sources), mouth_eyes_refined=mouth_eyes_refined), outputs.motion
+            repeated(source, len(augmented) // len(sources), mouth_eyes_refined=mouth_eyes_refined), outputs.motion
         )
         hook.remove()
         return rendering, outputs._replace(mixing=mixing_of(decoder, kept[0]))
@@ -77,8 +77,8 @@ class SupervisedAutoencoder(nn.Module):
         return HeadOutputs(motion, self.geometry_head(motion), self.landmark_head(motion).unflatten(1, (-1, 2)))
 
 
-def _each(source: Source, drives: int, *, mouth_eyes_refined: bool) -> Source:
-    """Repeat each source `drives` times in a row, at the side of the mouth-eye refiner or of the renderer."""
+def repeated(source: Source, drives: int, *, mouth_eyes_refined: bool) -> Source:
+    """Repeat each source `drives` times in a row, to render at the mouth-eye refiner's or at the renderer's side."""
 
     def repeat(tensor: Tensor) -> Tensor:
         return tensor.repeat_interleave(drives, 0)

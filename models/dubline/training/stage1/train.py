@@ -24,7 +24,7 @@ from dubline.training.stage1.losses.registration import register
 from dubline.training.stage1.losses.transfer import transfer_loss
 from dubline.training.stage1.partial_training import freeze
 from dubline.training.stage1.probe_fitting import fit_probes
-from dubline.training.stage1.round_trips import RoundTrips
+from dubline.training.stage1.round_trips import RoundTrips, require_rendered
 from dubline.training.stage1.supervised_autoencoder import SupervisedAutoencoder
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ def prepare(clips: Sequence[Clip], preset: Preset, out: Path, recipe: Recipe, de
     """Build or load everything that the steps of a run need."""
     size_px, device = render_side(recipe, preset), training_device()
     pictures = recipe.refine_mouth_eyes and any(len(clip.frames) == 1 for clip in clips)
-    if pictures and not any(clip.labelled for clip in clips):
-        raise UsageError("pictures need rendered clips beside them: the motion of lips is fitted to those")
+    if pictures:
+        require_rendered(clips)
     # Only the mouth-eye refiner learns from the pixels of pictures.
     moving = [clip for clip in clips if recipe.refine_mouth_eyes or len(clip.frames) > 1]
     still = [] if recipe.refine_mouth_eyes else [clip for clip in clips if len(clip.frames) == 1]
@@ -113,7 +113,7 @@ def prepare(clips: Sequence[Clip], preset: Preset, out: Path, recipe: Recipe, de
         raise UsageError("pictures alone do not move: give clips beside them, or --refine-mouth-eyes")
     sampler = PairSampler(moving, device)
     model = SupervisedAutoencoder(preset.autoencoder, sampler.mean.size).to(device)
-    objective = Stage1Objective(recipe.perceptual, recipe.adversarial, recipe.teacher, device)
+    objective = Stage1Objective(recipe.perceptual, recipe.teacher, device)
     session = Session(
         model,
         out / "stage1.pt",
@@ -123,7 +123,6 @@ def prepare(clips: Sequence[Clip], preset: Preset, out: Path, recipe: Recipe, de
         resume=recipe.resume,
         start_from=recipe.start_from,
         batch=recipe.sources * recipe.drives,
-        companions=objective.companions,
     )
     if missing := [head for head in HEADS if head in session.untrained]:
         averaged = cast("SupervisedAutoencoder", session.average.network)

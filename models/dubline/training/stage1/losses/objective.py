@@ -10,11 +10,9 @@ from torch import Tensor, nn
 from dubline.models.layers import resize
 from dubline.training.corpus import LIDS, LIPS
 from dubline.training.stage1.data.exact_geometry import flow_loss, visibility_loss
-from dubline.training.stage1.losses.discriminator import AdversarialLoss
 from dubline.training.stage1.losses.mixing import plane_loss, region_loss
 from dubline.training.stage1.losses.perceptual import Part, PerceptualLoss, face_crops
 from dubline.training.stage1.losses.terms import (
-    chroma_loss,
     colour_loss,
     face_weight,
     landmark_loss,
@@ -24,7 +22,6 @@ from dubline.training.stage1.losses.terms import (
     mouth_mask,
     occlusion_loss,
     opening_loss,
-    parted_lips_mask,
     picture_loss,
     threshold_loss,
 )
@@ -55,12 +52,6 @@ LIP_HEAD: Final = 0.4
 LID_HEAD: Final = 0.2
 #: Weight of a landmark's distance in half sides.
 LANDMARK_HEAD: Final = 6.0
-#: Weight of pixels between parted lips in the pixel losses if there is an adversarial loss. The mean of all mouths that
-#: fit a picture is dark and without teeth. Their chroma is compared in full: the adversarial loss turned teeth green.
-BETWEEN_LIPS: Final = 0.3
-CHROMA: Final = 6.0
-#: Width of the discriminator's crop over that of the mouth; the perceptual loss sees more skin.
-MOUTH_MARGIN: Final = 1.3
 #: Crops for the perceptual loss, as shares of the frame's side, and their least side.
 CROPS: Final[dict[Part, float]] = {"mouth": 3 / 8, "eyes": 3 / 8}
 SMALLEST_CROP_PX: Final = 64
@@ -79,21 +70,13 @@ class Stage1Objective:
 
     Args:
         perceptual: weight of the perceptual loss on mouth and eyes; at 0 its network is not loaded.
-        adversarial: weight of the adversarial loss on mouths. Not used on eyes: they are mostly warped, and the
-            discriminator turned lids green (docs/log.md).
         teacher: weight of the losses on exact geometry.
         device: of the batches.
     """
 
-    def __init__(self, perceptual: float, adversarial: float, teacher: float, device: torch.device) -> None:
-        self.perceptual, self.adversarial, self.teacher = perceptual, adversarial, teacher
+    def __init__(self, perceptual: float, teacher: float, device: torch.device) -> None:
+        self.perceptual, self.teacher = perceptual, teacher
         self.perceptual_loss: nn.Module | None = PerceptualLoss().to(device) if perceptual else None
-        self.adversarial_loss = AdversarialLoss(device) if adversarial else None
-
-    @property
-    def companions(self) -> Mapping[str, AdversarialLoss]:
-        """Networks that are trained beside the model."""
-        return {"discriminator": self.adversarial_loss} if self.adversarial_loss else {}
 
     def __call__(self, rendering: Rendering, outputs: HeadOutputs, pairs: Pairs) -> ObjectiveValue:
         """Compute the loss of a rendering of N driving frames and of the heads' outputs."""
@@ -102,12 +85,8 @@ class Stage1Objective:
         landmarks = pairs.driving_landmarks
         frame, warped = rendering.frame.float(), rendering.warped.float()
         occlusion = rendering.generated.occlusion.float()
-        weight, parted = face_weight(landmarks, side), parted_lips_mask(landmarks, side)
-        total = torch.zeros((), device=frame.device)
-        if self.adversarial_loss is not None:
-            total = CHROMA * chroma_loss(frame, target, weight * parted)
-            weight = weight * (1 - (1 - BETWEEN_LIPS) * parted)
-        total = total + picture_loss(frame, target, weight) + WARPED * picture_loss(warped, target, weight)
+        weight = face_weight(landmarks, side)
+        total = picture_loss(frame, target, weight) + WARPED * picture_loss(warped, target, weight)
         total = total + THRESHOLD * threshold_loss(frame, target)
         lids = lid_motion_mask(pairs.source_landmarks, landmarks, side)
         free = torch.maximum(lids, mouth_mask(landmarks, side))
@@ -135,10 +114,6 @@ class Stage1Objective:
             perceptual = self._perceptual(self.perceptual_loss, frame, target, landmarks)
             total = total + self.perceptual * perceptual
             figures["perceptual"] = perceptual.detach()
-        if self.adversarial_loss is not None:
-            real, fake = (_mouths(picture, parted, landmarks) for picture in (target, frame))
-            figures["discriminator"] = self.adversarial_loss.step(real, fake)
-            total = total + self.adversarial * self.adversarial_loss.loss(fake, real)
         return ObjectiveValue(total, figures)
 
     @staticmethod
@@ -168,11 +143,6 @@ def head_loss(outputs: HeadOutputs, pairs: Pairs) -> Tensor:
     return (error @ weight).mean() + LANDMARK_HEAD * (landmarks[..., None] * distance).mean()
 
 
-def _crop(picture: Tensor, landmarks: Tensor, part: Part, margin: float | None = None) -> Tensor:
+def _crop(picture: Tensor, landmarks: Tensor, part: Part) -> Tensor:
     side_px = max(SMALLEST_CROP_PX, 16 * round(CROPS[part] * picture.shape[-1] / 16))
-    return face_crops(picture, landmarks, part, side_px, margin)
-
-
-def _mouths(picture: Tensor, parted: Tensor, landmarks: Tensor) -> Tensor:
-    """Return what the discriminator sees (B, 4, h, w): the mouth, and where its lips are parted."""
-    return _crop(torch.cat([picture, parted], dim=1), landmarks, "mouth", MOUTH_MARGIN)
+    return face_crops(picture, landmarks, part, side_px)

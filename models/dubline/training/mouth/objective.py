@@ -1,0 +1,130 @@
+"""The losses of the part for mouths."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dubline.training.mouth.adversary import Adversary
+from dubline.training.mouth.balance import GradientBalance
+from dubline.training.stage1.losses.perceptual import PerceptualLoss, face_crops
+from dubline.training.stage1.losses.terms import (
+    MOUTH,
+    chroma_loss,
+    colour_loss,
+    gaussian,
+    mouth_mask,
+    occlusion_loss,
+    parted_lips_mask,
+    picture_loss,
+    threshold_loss,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from dubline.models.stage1.frame_decoder import GeneratedPixels
+    from dubline.training.mouth.recipe import Recipe
+    from dubline.training.mouth.samples import Samples
+
+#: Weights of the pixel losses relative to the picture loss, and of all of them together: then their gradient is about
+#: as large as that of the perceptual loss.
+CHROMA: Final = 6.0
+THRESHOLD: Final = 0.5
+OCCLUSION: Final = 2.0
+COLOUR: Final = 4.0
+PIXELS: Final = 0.25
+#: Weight of the pixels between parted lips in the pixel losses: the mean of all mouths that fit a picture is dark and
+#: without teeth. Their chroma is compared in full: an adversary alone turned teeth green.
+BETWEEN_LIPS: Final = 0.5
+#: The middle of the mouth weighs so much more, with this spread in widths of the mouth. Pixels that are not refined
+#: keep a little weight.
+MIDDLE: Final = 10.0
+SPREAD: Final = 0.4
+UNREFINED: Final = 0.05
+#: Sides in px of the crops for the perceptual loss and for the discriminator, and width of the latter over the mouth's.
+PERCEPTUAL_PX: Final = 96
+ADVERSARY_PX: Final = 64
+ADVERSARY_MARGIN: Final = 1.4
+#: Weight of the distance of the discriminator's features beside the adversarial loss.
+MATCHING: Final = 0.5
+#: Steps over which both are ramped up: an untrained discriminator gives no useful gradient.
+RAMP_STEPS: Final = 300
+
+
+class ObjectiveValue(NamedTuple):
+    """The loss, its figures and the frame."""
+
+    total: Tensor
+    figures: Mapping[str, Tensor | float]
+    """For the progress line and the curves."""
+    frame: Tensor
+    """(B, 3, h, w), of the mouth's box."""
+
+
+class MouthObjective:
+    """Computes and weighs the losses, and trains the adversary.
+
+    Args:
+        recipe: weights.
+        layer: weights of the output layer, at which gradients are compared.
+    """
+
+    def __init__(self, recipe: Recipe, layer: Tensor) -> None:
+        self.recipe, self.layer = recipe, layer
+        self.perceptual: nn.Module | None = PerceptualLoss().to(layer.device) if recipe.perceptual else None
+        self.adversary, self.balance = Adversary(layer.device), GradientBalance()
+
+    @property
+    def companions(self) -> Mapping[str, Any]:
+        """What the session saves and restores beside the network."""
+        return {"adversary": self.adversary, "balance": self.balance}
+
+    def __call__(self, samples: Samples, generated: GeneratedPixels) -> ObjectiveValue:
+        """Compute the loss of the mouths that are generated for a batch of samples."""
+        generated = generated._replace(colour=generated.colour.float(), occlusion=generated.occlusion.float())
+        frame = samples.warped + generated.occlusion * (generated.colour - samples.warped)
+        total = PIXELS * pixel_loss(samples, generated, frame)
+        error = (frame - samples.target).detach()
+        figures: dict[str, Tensor | float] = {"psnr": -10 * (error.square().mean() / 4 + 1e-9).log10()}
+        if self.perceptual is not None:
+            crops = (face_crops(part, samples.landmarks, "mouth", PERCEPTUAL_PX) for part in (frame, samples.target))
+            perceptual = self.perceptual(*crops)
+            total = total + self.recipe.perceptual * perceptual
+            figures["perceptual"] = perceptual.detach()
+        if self.recipe.adversarial:
+            adversarial, further = self._adversarial(samples, frame, total)
+            total, figures = total + adversarial, figures | further
+        return ObjectiveValue(total, figures, frame)
+
+    def _adversarial(self, samples: Samples, frame: Tensor, others: Tensor) -> tuple[Tensor, dict[str, Tensor | float]]:
+        real, fake = (adversary_crops(picture, samples.landmarks) for picture in (samples.target, frame))
+        ramp = min(1.0, self.adversary.steps / RAMP_STEPS)
+        separation = self.adversary.step(real, fake)
+        verdict = self.adversary.verdict(fake, real)
+        ratio = self.balance.update(verdict.adversarial, others, self.layer)
+        loss = self.recipe.adversarial * ramp * (ratio * verdict.adversarial + MATCHING * verdict.matching)
+        return loss, {"discriminator": separation, "adversarial": verdict.adversarial.detach(), "ratio": ratio}
+
+
+def pixel_loss(samples: Samples, generated: GeneratedPixels, frame: Tensor) -> Tensor:
+    """Compute all losses on pixels."""
+    landmarks, warped, target = samples.landmarks, samples.warped, samples.target
+    side = target.shape[-1]
+    weight = 1 + MIDDLE * gaussian(landmarks[:, MOUTH], SPREAD, side)
+    weight = weight * samples.weight.clamp_min(UNREFINED)
+    parted, free = parted_lips_mask(landmarks, side), mouth_mask(landmarks, side)
+    lips = weight * (1 - (1 - BETWEEN_LIPS) * parted)
+    loss = picture_loss(frame, target, lips) + CHROMA * chroma_loss(frame, target, weight * parted)
+    loss = loss + THRESHOLD * threshold_loss(frame, target)
+    loss = loss + OCCLUSION * occlusion_loss(generated.occlusion, warped, target, free)
+    return loss + COLOUR * colour_loss(generated.colour, warped, target, lips, free)
+
+
+def adversary_crops(pictures: Tensor, landmarks: Tensor) -> Tensor:
+    """Return what the discriminator sees (B, 4, h, w): the mouth, and where its lips are parted, in [-1, 1]."""
+    parted = 2 * parted_lips_mask(landmarks, pictures.shape[-1]) - 1
+    return face_crops(torch.cat([pictures, parted], dim=1), landmarks, "mouth", ADVERSARY_PX, ADVERSARY_MARGIN)
