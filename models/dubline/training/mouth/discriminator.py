@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 #: Channels after each convolution that halves the picture.
 WIDTHS: Final = (48, 96, 160)
-#: Colours of a crop, and the mask of what is seen between the lips.
-CHANNELS: Final = 4
+#: Luma of a crop, and the mask of what is seen between the lips.
+CHANNELS: Final = 2
 SLOPE: Final = 0.2
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dubline.models.stage1.mouth_colour import LUMA
 from dubline.training.mouth.adversary import Adversary
 from dubline.training.mouth.balance import GradientBalance
 from dubline.training.stage1.losses.perceptual import PerceptualLoss, face_crops
@@ -32,19 +33,21 @@ if TYPE_CHECKING:
 
 #: Weights of the pixel losses relative to the picture loss, and of all of them together: then their gradient is about
 #: as large as that of the perceptual loss.
-CHROMA: Final = 6.0
+CHROMA: Final = 12.0
 THRESHOLD: Final = 0.5
-OCCLUSION: Final = 2.0
+OCCLUSION: Final = 6.0
 COLOUR: Final = 4.0
 PIXELS: Final = 0.25
 #: Weight of the pixels between parted lips in the pixel losses: the mean of all mouths that fit a picture is dark and
-#: without teeth. Their chroma is compared in full: an adversary alone turned teeth green.
-BETWEEN_LIPS: Final = 0.5
+#: without teeth. Their chroma is compared in full.
+BETWEEN_LIPS: Final = 0.3
 #: The middle of the mouth weighs so much more, with this spread in widths of the mouth. Pixels that are not refined
 #: keep a little weight.
 MIDDLE: Final = 10.0
 SPREAD: Final = 0.4
 UNREFINED: Final = 0.05
+#: How free generated pixels of lips are, as a share of those between them: moved lips are sharper.
+FREE_LIPS: Final = 0.35
 #: Sides in px of the crops for the perceptual loss and for the discriminator, and width of the latter over the mouth's.
 PERCEPTUAL_PX: Final = 96
 ADVERSARY_PX: Final = 64
@@ -120,11 +123,16 @@ def pixel_loss(samples: Samples, generated: GeneratedPixels, frame: Tensor) -> T
     lips = weight * (1 - (1 - BETWEEN_LIPS) * parted)
     loss = picture_loss(frame, target, lips) + CHROMA * chroma_loss(frame, target, weight * parted)
     loss = loss + THRESHOLD * threshold_loss(frame, target)
-    loss = loss + OCCLUSION * occlusion_loss(generated.occlusion, warped, target, free)
+    inside = torch.maximum(parted, FREE_LIPS * free)
+    loss = loss + OCCLUSION * occlusion_loss(generated.occlusion, warped, target, inside)
     return loss + COLOUR * colour_loss(generated.colour, warped, target, lips, free)
 
 
 def adversary_crops(pictures: Tensor, landmarks: Tensor) -> Tensor:
-    """Return what the discriminator sees (B, 4, h, w): the mouth, and where its lips are parted, in [-1, 1]."""
+    """Return what the discriminator sees (B, 2, h, w): the mouth's luma, and where its lips are parted, in [-1, 1].
+
+    Colours are left to the other losses: a discriminator that sees them makes teeth green, or yellow.
+    """
     parted = 2 * parted_lips_mask(landmarks, pictures.shape[-1]) - 1
-    return face_crops(torch.cat([pictures, parted], dim=1), landmarks, "mouth", ADVERSARY_PX, ADVERSARY_MARGIN)
+    luma = (pictures * pictures.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+    return face_crops(torch.cat([luma, parted], dim=1), landmarks, "mouth", ADVERSARY_PX, ADVERSARY_MARGIN)

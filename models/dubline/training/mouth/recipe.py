@@ -26,5 +26,5 @@ class Recipe:
     """As in `Session`."""
     perceptual: float = 1.0
     """Weight of the perceptual loss; 0 leaves it out."""
-    adversarial: float = 1.0
+    adversarial: float = 0.4
     """Gradient of the adversarial loss at the output layer over that of all other losses."""

@@ -88,3 +88,27 @@ def test_between_the_lips_errors_count_less_and_chroma_in_full(
     chroma = [loss(weight, green) - loss(weight, grey) for weight in (0.5, 1.0)]
     assert chroma[0] == pytest.approx(chroma[1], rel=1e-3)
     assert chroma[0] > 0.1 * loss(0.5, green)
+
+
+def test_generated_lips_have_a_price_and_the_inside_of_a_mouth_has_none(samples: Samples) -> None:
+    landmarks, target = samples.landmarks.clone(), torch.zeros_like(samples.target)
+    landmarks[:, 65:68, 1] += 0.3
+    samples = samples._replace(target=target, warped=target, landmarks=landmarks)
+    inside = (module.parted_lips_mask(landmarks, SIDE) > 0.99).float()
+    beside = torch.roll(inside, SIDE // 3, -2) * (1 - inside)
+
+    def loss(occlusion: Tensor) -> float:
+        return module.pixel_loss(samples, GeneratedPixels(target, occlusion), target).item()
+
+    nothing = loss(0 * inside)
+    assert loss(inside) == pytest.approx(nothing, abs=1e-6)
+    assert loss(beside) > nothing + 1e-3
+
+
+def test_the_discriminator_sees_no_colours(samples: Samples) -> None:
+    # The same luma.
+    reddish = samples.target + torch.tensor([0.7152, -0.2126, 0.0])[:, None, None] * 0.1
+    crops = [module.adversary_crops(picture, samples.landmarks) for picture in (samples.target, reddish)]
+    torch.testing.assert_close(*crops)
+    assert crops[0].shape[1] == 2
+    assert crops[0][:, :1].std() > 0.01
