@@ -1,6 +1,6 @@
-"""Colour of generated pixels in a mouth: teeth and tongue are not green in the light that skin shows.
+"""Colour of generated pixels in a mouth: teeth and tongue are not green in the light that skin shows, teeth not yellow.
 
-On portraits that are dark or hardly coloured the networks generate greenish teeth.
+On portraits that are dark or hardly coloured the networks generate greenish teeth, on others yellowish ones.
 """
 
 from __future__ import annotations
@@ -18,6 +18,13 @@ LEAST: Final = 0.1
 #: The same as a share of the excess of what is around it: in coloured light all is less red. There the
 #: median is .85.
 SHARE: Final = 0.5
+#: Largest lack of blue in teeth, as a share of that of what is around them. Where portraits show teeth it is .45.
+YELLOW: Final = 0.5
+#: Luma of teeth over that of what is around them: pixels up to the first are no teeth, from the second on they are.
+DARK: Final = 0.4
+BRIGHT: Final = 0.7
+#: Pixels that are redder than what is around them by this share of luma are lips.
+LIPS: Final = 0.15
 
 
 def reddened(generated: Tensor, around: Tensor, weight: Tensor) -> Tensor:
@@ -38,6 +45,24 @@ def reddened(generated: Tensor, around: Tensor, weight: Tensor) -> Tensor:
     missing = ((1 + least) * luma - (generated[:, :1] + 1)).clamp_min(0) * weight * (least > 0)
     red, green, _ = LUMA
     return generated + missing * generated.new_tensor([1, -red / green, 0])[:, None, None]
+
+
+def whitened(generated: Tensor, around: Tensor, weight: Tensor) -> Tensor:
+    """Lower the yellow of teeth where skin is yellower; luma stays. Arguments and result as of `reddened`."""
+    luma = _luma(generated).clamp_min(1e-6)
+    shown, red_around, blue_around = (
+        (part * weight).sum((2, 3), keepdim=True).clamp_min(1e-6)
+        for part in (_luma(around), around[:, :1] + 1, around[:, 2:] + 1)
+    )
+    lack = 1 - blue_around / shown
+    middle = shown / weight.sum((2, 3), keepdim=True).clamp_min(1e-6)
+    bright = ((luma / middle - DARK) / (BRIGHT - DARK)).clamp(0, 1)
+    redder = (generated[:, :1] + 1) / luma - red_around / shown
+    missing = ((1 - YELLOW * lack) * luma - (generated[:, 2:] + 1)).clamp_min(0) * (lack > 0)
+    missing = missing * weight * bright * (1 - redder / LIPS).clamp(0, 1)
+    red, green, blue = LUMA
+    others = -blue / (red + green)
+    return generated + missing * generated.new_tensor([others, others, 1])[:, None, None]
 
 
 def _luma(colour: Tensor) -> Tensor:

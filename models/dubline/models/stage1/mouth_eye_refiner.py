@@ -23,7 +23,7 @@ from dubline.models.layers import (
 )
 from dubline.models.stage1 import mouth_motion
 from dubline.models.stage1.frame_decoder import GeneratedPixels
-from dubline.models.stage1.mouth_colour import reddened
+from dubline.models.stage1.mouth_colour import reddened, whitened
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
@@ -252,7 +252,7 @@ class MouthEyeRefiner(nn.Module):
         change = self.boxes[name](pictures, condition) * weight
         colour = old_colour + change[:, :3]
         if name == "mouth":
-            colour = reddened(colour, warped, weight)
+            colour = whitened(reddened(colour, warped, weight), warped, weight)
         return GeneratedPixels(colour, (old_occlusion.logit(MIN_OCCLUSION) + change[:, 3:]).sigmoid())
 
 

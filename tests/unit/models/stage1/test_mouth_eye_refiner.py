@@ -35,7 +35,8 @@ def randomised(network: MouthEyeRefiner) -> MouthEyeRefiner:
 
 def refined(network: MouthEyeRefiner, old: GeneratedPixels, displacement: Tensor | None = None) -> GeneratedPixels:
     torch.manual_seed(4)
-    whole, motion = torch.rand(1, 3, SIDE, SIDE) * 2 - 1, torch.randn(1, PARAMS.motion)
+    # Grey, so that no colour of a mouth is limited.
+    whole, motion = (torch.rand(1, 1, SIDE, SIDE) * 2 - 1).expand(1, 3, -1, -1), torch.randn(1, PARAMS.motion)
     moved = torch.zeros(1, 2, 8, 8) if displacement is None else displacement
     new: GeneratedPixels = network(whole, moved, old, motion, torch.zeros_like(motion))
     return new
