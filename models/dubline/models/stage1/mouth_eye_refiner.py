@@ -37,7 +37,7 @@ COMMON: Final = (3, 3, 3, 1)
 #: Planes that each box's refiner sees; the mouth's sees its motion, too.
 INPUTS: Final = {"mouth": sum(COMMON) + mouth_motion.PLANES, "eyes": sum(COMMON)}
 #: Half axes of the regions that may be refined, in widths of the mouth.
-HALF_AXES: Final = {"mouth": (0.85, 0.55), "eyes": (1.5, 0.5)}
+HALF_AXES: Final = {"mouth": (0.85, 0.40), "eyes": (1.5, 0.5)}
 #: The refinement fades out between these distances from the centre, in half axes.
 NEAR: Final = 0.85
 FAR: Final = 1.25
