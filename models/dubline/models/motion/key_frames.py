@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: How much a squared change of the weights counts, in squared largest distances. The networks are not linear, so the
 #: weights stay near those of the line between two neighbours.
 STIFFNESS: Final = 0.5
+#: Smallest weight. Generated pixels that are extrapolated have colours that no mouth has: wide lips that were made of
+#: less wide ones had green insides (decision 0070).
+LEAST: Final = -0.05
 
 
 class KeyFrames(NamedTuple):
@@ -87,18 +90,40 @@ def _combined(products: Array, keys: NDArray[np.int_], others: NDArray[np.int_],
         penalty: of a squared change of the weights.
 
     Returns:
-        Weights (n, N), and for each frame the squared distance with its penalty, (n,).
+        Weights (n, N) of at least `LEAST`, and for each frame the squared distance with its penalty, (n,).
     """
     line = np.stack([np.interp(others, keys, one) for one in np.eye(len(keys))], axis=1)
     # Each frame less its combination, as weights of all frames.
     rest = np.eye(len(products))[others]
     rest[:, keys] -= line
-    # Of key frames less their mean, so that changes of the weights add up to 0.
-    towards = (rest @ products)[:, keys]
-    towards -= towards.mean(axis=1, keepdims=True)
-    spread = products[np.ix_(keys, keys)]
-    spread = spread - spread.mean(axis=0) - spread.mean(axis=1, keepdims=True) + spread.mean()
-    change = np.linalg.solve(spread + penalty * np.eye(len(keys)), towards.T).T
+    change = _changes(products[np.ix_(keys, keys)], (rest @ products)[:, keys], penalty, LEAST - line)
     rest[:, keys] -= change
     errors = np.einsum("ij,ij->i", rest @ products, rest) + penalty * np.square(change).sum(axis=1)
     return line + change, errors
+
+
+def _changes(products: Array, towards: Array, penalty: float, least: Array) -> Array:
+    """Solve for the changes of the weights, (n, N). They add up to 0, and none is less than `least`.
+
+    Args:
+        products: (N, N), of each two key frames.
+        towards: (n, N), products of what the line misses with the key frames.
+        penalty: of a squared change.
+        least: (n, N), smallest changes. A change that would be smaller is fixed there, and the others are solved again.
+    """
+    count = len(products)
+    # The last row and column are of the multiplier that makes the sum 0.
+    system = np.ones((count + 1, count + 1))
+    system[:-1, :-1] = products + penalty * np.eye(count)
+    system[-1, -1] = 0
+    wanted = np.zeros((len(towards), count + 1))
+    wanted[:, :-1] = towards
+    fixed = np.zeros(wanted.shape, bool)
+    while True:
+        rows = np.where(fixed[..., None], np.eye(count + 1), system)
+        changes: Array = np.linalg.solve(rows, wanted[..., None])[:, :-1, 0].astype(np.float64, copy=False)
+        smaller = (changes < least) & ~fixed[:, :-1]
+        if not smaller.any():
+            return changes
+        fixed[:, :-1] |= smaller
+        wanted[:, :-1] = np.where(smaller, least, wanted[:, :-1])
