@@ -50,7 +50,7 @@ def test_lips_that_open_again_are_combined_of_lips_that_were_open() -> None:
     np.testing.assert_allclose(weights @ gap[keys], gap, atol=MOST)
 
 
-def test_a_head_that_turns_twice_needs_the_key_frames_of_one_turn() -> None:
+def test_a_head_that_moves_in_two_circles_needs_key_frames_of_one() -> None:
     angle = np.arange(16) * np.pi / 4
     keys, _ = chosen(10 * np.stack([np.sin(angle), np.cos(angle)], axis=1), CALM)
     assert len(keys) <= 8
