@@ -175,3 +175,16 @@ def warp(
     grid = (base + displacement.float()).permute(0, 2, 3, 1)
     mode = "bicubic" if bicubic else "bilinear"
     return F.grid_sample(image.float(), grid, mode, padding_mode="border", align_corners=False).to(image.dtype)
+
+
+def shown_area(displacement: Tensor, side: int) -> Tensor:
+    """Return the area of the source that each pixel shows, in pixels, below 0 where it is mirrored: (B, 1, h, w).
+
+    Args:
+        displacement: (B, 2, h, w), x then y, in half sides.
+        side: of the whole field.
+    """
+    (x_down, x_across), (y_down, y_across) = (
+        torch.gradient(axis, spacing=2 / side, dim=(1, 2)) for axis in displacement.unbind(1)
+    )
+    return ((1 + x_across) * (1 + y_down) - x_down * y_across)[:, None]

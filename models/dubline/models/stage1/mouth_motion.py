@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 import torch.nn.functional as F
 
-from dubline.models.layers import full_precision
+from dubline.models.layers import full_precision, shown_area
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 PLANES: Final = 3
 #: Where skin moves with the head only, above the middle of the mouth, in widths of the mouth: under the nose.
 ABOVE: Final = 0.6
-#: Steps that find where this skin is shown. Heads turn smoothly, so the second one changes little.
-STEPS: Final = 3
+#: Evaluations of the displacement that find where this skin is shown. Heads turn smoothly, so the second one changes
+#: little.
+STEPS: Final = 4
 #: Scale of the motion, for inputs of about 1, and its bound.
 SCALE: Final = 3.0
 BOUND: Final = 2.0
@@ -44,26 +45,13 @@ def mouth_motion(displacement: Tensor, box: tuple[slice, slice], centre: Tensor,
     with full_precision(displacement.device):
         displacement, centre, width = displacement.float(), centre.float(), width.float()
         skin = centre - width * centre.new_tensor([0, ABOVE])
-        place = skin
+        moved = torch.zeros_like(skin)
         for _ in range(STEPS):
-            moved = _at(displacement, place)
-            place = skin - moved
+            moved = _at(displacement, skin - moved)
         inside = displacement[..., *box]
-        relative = (inside - _at(displacement, place)[..., None, None]) / width[..., None, None]
-        return torch.cat([(SCALE * relative).clamp(-BOUND, BOUND), shown_area(inside, displacement.shape[-1])], dim=1)
-
-
-def shown_area(displacement: Tensor, side: int) -> Tensor:
-    """Return the area of the source that each pixel shows, in pixels, bounded by `AREAS`: (B, 1, h, w).
-
-    Args:
-        displacement: (B, 2, h, w), x then y, in half sides.
-        side: of the whole field.
-    """
-    (x_down, x_across), (y_down, y_across) = (
-        torch.gradient(axis, spacing=2 / side, dim=(1, 2)) for axis in displacement.unbind(1)
-    )
-    return ((1 + x_across) * (1 + y_down) - x_down * y_across)[:, None].clamp(*AREAS)
+        relative = (inside - moved[..., None, None]) / width[..., None, None]
+        area = shown_area(inside, displacement.shape[-1]).clamp(*AREAS)
+        return torch.cat([(SCALE * relative).clamp(-BOUND, BOUND), area], dim=1)
 
 
 def _at(displacement: Tensor, place: Tensor) -> Tensor:

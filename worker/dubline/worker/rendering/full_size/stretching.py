@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dubline.models.stage1.mouth_motion import shown_area
+from dubline.models.layers import shown_area
 
 if TYPE_CHECKING:
     from torch import Tensor
