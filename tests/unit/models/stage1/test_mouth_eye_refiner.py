@@ -97,6 +97,20 @@ def test_only_regions_of_the_source_s_mouth_and_eyes_are_refined() -> None:
 
 
 @torch.inference_mode()
+def test_nostrils_are_not_refined() -> None:
+    old = generated()
+    change = (
+        (refined(randomised(MouthEyeRefiner(PARAMS)), old).colour - resize(old.colour, SIDE, SIDE)).abs()[0].mean(0)
+    )
+    mouth, width = DEFAULT_REGIONS[1:3]
+    # In widths of the mouth; nostrils are half of it above the middle.
+    above = (mouth + 1 - (torch.arange(SIDE) * 2 + 1) / SIDE) / width
+    at = change[:, 3 * SIDE // 8 : 5 * SIDE // 8].amax(1)
+    assert at[(above > 0) & (above < 0.4)].min() > 0
+    assert at[(above > 0.5) & (above < 0.7)].max() == 0
+
+
+@torch.inference_mode()
 def test_face_regions_are_read_off_the_source_s_latent_only() -> None:
     network, old = randomised(MouthEyeRefiner(PARAMS)), generated()
     # The latent's first value moves the mouth down.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dubline.models.layers import pixel_middles
+from dubline.models.layers import pixel_middles, shown_area
+from dubline.models.stage1 import mouth_motion as module
 from dubline.models.stage1.mouth_motion import AREAS, BOUND, SCALE, mouth_motion
 
 SIDE = 64
@@ -53,8 +54,17 @@ def test_inputs_are_bounded() -> None:
     assert (area.min(), area.max()) == AREAS
 
 
-def test_autocast_changes_nothing() -> None:
-    displacement = opening(0.3) + 0.05
+def test_autocast_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    displacement = (opening(0.3) + 0.05).bfloat16()
+    # Autocast rounds no operation here on a CPU, so the results do not show whether it is disabled.
+    enabled: list[bool] = []
+
+    def noted(part: torch.Tensor, side: int) -> torch.Tensor:
+        enabled.append(torch.is_autocast_enabled("cpu"))
+        return shown_area(part, side)
+
+    monkeypatch.setattr(module, "shown_area", noted)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = planes(displacement)
-    assert rounded.equal(planes(displacement))
+    assert enabled == [False]
+    assert rounded.equal(planes(displacement.float()))
