@@ -18,7 +18,8 @@ LEAST: Final = 0.1
 #: The same as a share of the excess of what is around it: in coloured light all is less red. There the
 #: median is .85.
 SHARE: Final = 0.5
-#: Largest lack of blue in teeth, as a share of that of what is around them. Where portraits show teeth it is .45.
+#: Largest lack of blue in teeth, as a share of that of what is around them. In two portraits that show
+#: their teeth it is .45.
 YELLOW: Final = 0.5
 #: Luma of teeth over that of what is around them: pixels up to the first are no teeth, from the second on they are.
 DARK: Final = 0.4
