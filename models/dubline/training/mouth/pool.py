@@ -12,6 +12,7 @@ from rich.progress import track
 
 from dubline.models.precision import training_autocast
 from dubline.training.mouth.samples import Samples, compute_samples
+from dubline.training.stage1.data.mirroring import mirrored
 from dubline.training.stage1.data.pairs import PairSampler, lip_gaps
 from dubline.training.stage1.round_trips import RoundTrips
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 SOURCES: Final = 4
 DRIVES: Final = 2
 CANDIDATES: Final = 8
+#: Share of the batches that are mirrored.
+MIRRORED_SHARE: Final = 0.5
 #: A sample counts `SHUT` and its gap in units of `GAP_WIDTHS`, at most `OPEN`: few targets show teeth, and all of the
 #: others look alike. Gaps are in widths of the mouth.
 SHUT: Final = 0.3
@@ -101,6 +104,8 @@ def _samples(network: Autoencoder, sampler: PairSampler, count: int, trips: Roun
     stored: list[Samples] = []
     for _ in track(range(max(1, math.ceil(count / (SOURCES * drives)))), "computing samples"):
         pairs = sampler.draw(SOURCES, drives, candidates)
+        if sampler.random.random() < MIRRORED_SHARE:
+            pairs = mirrored(pairs)
         if trips is not None:
             with training_autocast(sampler.device):
                 pairs = trips(pairs)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dubline.models.precision import training_autocast
 from dubline.models.stage1.mouth_eye_refiner import BOXES, GRID, BoxInputs
+from dubline.training.mouth.lip_registration import register_lips
 from dubline.training.stage1.losses.registration import register
 from dubline.training.stage1.supervised_autoencoder import repeated
 
@@ -33,7 +34,7 @@ class Samples(NamedTuple):
     warped: Tensor
     """(B, 3, h, w), the moved source in the rendered frame: sampled bicubically, unlike that of the pictures."""
     target: Tensor
-    """(B, 3, h, w), the driving frame, registered to the rendering."""
+    """(B, 3, h, w), the driving frame, registered to the rendering, and its lips to the moved ones."""
     landmarks: Tensor
     """(B, 68, 2), of the target, in [-1, 1] of the box."""
 
@@ -62,7 +63,7 @@ def compute_samples(network: Autoencoder, pairs: Pairs) -> Samples:
     """
     with training_autocast(pairs.driving.device):
         rendering, inputs = render(network, pairs)
-    pairs = register(pairs, rendering.deformation.mixed)
+    pairs = register_lips(register(pairs, rendering.deformation.mixed), rendering.deformation.mixed)
     rows, columns = BOXES["mouth"].slices(pairs.driving.shape[-1])
     warped, target = (picture[..., rows, columns] for picture in (rendering.warped, pairs.driving))
     return Samples(*inputs, warped, target, in_box(pairs.driving_landmarks))

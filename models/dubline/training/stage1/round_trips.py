@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dubline.training.cli_errors import UsageError
 from dubline.training.ridge import regress
+from dubline.training.stage1.losses.registration import shown_at
 from dubline.training.stage1.losses.terms import ABOVE_LIPS, BELOW_LIPS, MOUTH
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ RIDGE: Final = 1e-2
 MOUTH_CM: Final = 5.0
 #: Gap above which lips are parted, in cm; how far parted lips are shut, in gaps, and shut lips are parted, in cm.
 PARTED_CM: Final = 0.3
-SHUTTING: Final = (0.9, 1.3)
+SHUTTING: Final = (0.3, 1.3)
 PARTING: Final = (0.3, 1.2)
 
 
@@ -57,8 +58,12 @@ class RoundTrips:
         each = len(pairs.driving) // len(pairs.sources)
         change = self._changes(pairs.source_landmarks[alone * each])
         source = self.network.encode_source(pictures)
-        rendered = self.network(source, source.motion + change[:, None] * self.parting).frame
-        return pairs._replace(sources=pairs.sources.index_copy(0, alone, rendered.float().clamp(-1, 1)))
+        rendering = self.network(source, source.motion + change[:, None] * self.parting)
+        sources = pairs.sources.index_copy(0, alone, rendering.frame.float().clamp(-1, 1))
+        of = (alone[:, None] * each + torch.arange(each, device=alone.device)).flatten()
+        displacement, old = rendering.deformation.mixed.float().repeat_interleave(each, 0), pairs.source_landmarks
+        landmarks = old.index_copy(0, of, shown_at(displacement, old[of], old[of]))
+        return pairs._replace(sources=sources, source_landmarks=landmarks)
 
     def _changes(self, landmarks: Tensor) -> Tensor:
         """Draw how far the lips of pictures are parted further, in cm: (B,)."""

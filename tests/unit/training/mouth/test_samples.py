@@ -14,6 +14,7 @@ from dubline.models.stage1.autoencoder import Autoencoder
 from dubline.models.stage1.mouth_eye_refiner import BOXES, GRID, MouthEyeRefiner, RegionRefiner
 from dubline.training.mouth import pool, samples
 from dubline.training.mouth.kinds import Kind
+from dubline.training.mouth.lip_registration import register_lips
 from dubline.training.mouth.pool import SamplePool
 from dubline.training.mouth.samples import Samples, compute_samples, in_box, render
 from dubline.training.stage1.data.pairs import PairSampler
@@ -59,7 +60,8 @@ def test_each_driving_frame_is_rendered_and_its_target_registered(
             source = network.encode_source(pairs.sources[number // 2][None])
             rendering = network(source, network.encode_motion(pairs.driving[number][None]))
             torch.testing.assert_close(batch.warped[number], rendering.warped[0][..., *rows], atol=1e-4, rtol=0)
-        whole = register(pairs, render(network, pairs)[0].deformation.mixed)
+        mixed = render(network, pairs)[0].deformation.mixed
+        whole = register_lips(register(pairs, mixed), mixed)
     torch.testing.assert_close(batch.target, whole.driving[..., *rows])
     torch.testing.assert_close(batch.landmarks, in_box(whole.driving_landmarks))
     assert (batch.target - pairs.driving[..., *rows]).abs().max() > 0.01

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import torch
+import torch.nn.functional as F
 
 from dubline.training.stage1.data import augment
 from dubline.training.stage1.losses.terms import displacement_error
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 RIGID: Final = (*range(27, 36), 36, 39, 42, 45, 48, 54)
 #: Ridge towards no change, in units of one landmark's squared error per squared half side.
 RIDGE: Final = 1e-3
+#: Steps that find where a point is shown, and the share of the error that each removes: moved lips are stretched, so
+#: whole steps would go too far.
+STEPS: Final = 12
+DAMPING: Final = 0.5
 
 
 def register(pairs: Pairs, displacement: Tensor) -> Pairs:
@@ -62,3 +67,21 @@ def fit_cameras(shown: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
     change = torch.linalg.solve(given.mT @ given + ridge, given.mT @ moved)
     cameras: Tensor = identity + change.mT
     return cameras
+
+
+def shown_at(displacement: Tensor, points: Tensor, start: Tensor) -> Tensor:
+    """Find where a deformation shows points of the source.
+
+    Args:
+        displacement: (N, 2, H, W), x then y, in half sides.
+        points: (N, P, 2) in [-1, 1] of the source.
+        start: (N, P, 2), near the places.
+
+    Returns:
+        (N, P, 2) in [-1, 1] of the rendering.
+    """
+    places = start
+    for _ in range(STEPS):
+        moved = F.grid_sample(displacement, places[:, :, None], padding_mode="border", align_corners=False)[..., 0].mT
+        places = places - DAMPING * (places + moved - points)
+    return places
