@@ -1,6 +1,7 @@
-"""Colour of generated pixels in a mouth: teeth and tongue are not green in the light that skin shows, teeth not yellow.
+"""Colour of generated pixels in a mouth: teeth and tongue are not green in the light that skin shows, and not yellow.
 
-On portraits that are dark or hardly coloured the networks generate greenish teeth, on others yellowish ones.
+On portraits that are dark or hardly coloured the networks generate greenish teeth, on others yellowish ones, and olive
+shade beside them.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ SHARE: Final = 0.5
 #: Largest lack of blue in teeth, as a share of that of what is around them. In two portraits that show
 #: their teeth it is .45.
 YELLOW: Final = 0.5
-#: Luma of teeth over that of what is around them: pixels up to the first are no teeth, from the second on they are.
-DARK: Final = 0.4
-BRIGHT: Final = 0.7
+#: Luma over that of what is around them: pixels up to the first are black, from the second on their yellow is lowered.
+#: Teeth are bright, but insides that are in shade become olive, too.
+DARK: Final = 0.05
+BRIGHT: Final = 0.25
 #: Pixels that are redder than what is around them by this share of luma are lips.
 LIPS: Final = 0.15
 
@@ -49,7 +51,7 @@ def reddened(generated: Tensor, around: Tensor, weight: Tensor) -> Tensor:
 
 
 def whitened(generated: Tensor, around: Tensor, weight: Tensor) -> Tensor:
-    """Lower the yellow of teeth where skin is yellower; luma stays. Arguments and result as of `reddened`."""
+    """Lower the yellow of teeth and shade where skin is yellower; luma stays. Arguments and result as of `reddened`."""
     luma = _luma(generated).clamp_min(1e-6)
     shown, red_around, blue_around = (
         (part * weight).sum((2, 3), keepdim=True).clamp_min(1e-6)

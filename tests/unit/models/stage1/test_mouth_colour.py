@@ -61,6 +61,13 @@ def test_yellow_teeth_keep_half_of_the_yellow_of_skin_and_their_luma() -> None:
     assert torch.allclose(luma(made), luma((yellow + 1) / 2), atol=1e-6)
 
 
+def test_an_olive_inside_in_shade_loses_its_yellow() -> None:
+    olive = plain(0.2, 0.18, 0.08)
+    made = whitened_in(plain(*SKIN), olive)
+    assert (made[:, 2] > 0.85 * luma(made)).all()
+    assert torch.allclose(luma(made), luma((olive + 1) / 2), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "rgb",
     [(0.66, 0.6, 0.58), (0.75, 0.4, 0.3), (0.12, 0.08, 0.01), (0.0, 0.0, 0.0)],
