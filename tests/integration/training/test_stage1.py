@@ -161,6 +161,27 @@ def test_a_picture_is_rendered_from_itself_with_other_lips(clips: list[Clip], mo
     assert (given.sources.abs() <= 1).all()
 
 
+def test_a_rendered_source_of_a_picture_has_landmarks_of_its_own(
+    clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(round_trips, "FRAMES", 48)
+    shown: list[torch.Tensor] = []
+
+    def shown_at(displacement: torch.Tensor, points: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        shown.append(displacement)
+        return points + 0.25
+
+    monkeypatch.setattr(round_trips, "shown_at", shown_at)
+    sampler = PairSampler([*clips[:2], _picture(clips[2])], CPU)
+    pairs = sampler.draw(12, 2)
+    given = RoundTrips(Autoencoder(NARROW.autoencoder), sampler)(pairs)
+    moved = given.source_landmarks - pairs.source_landmarks
+    assert torch.allclose(moved, 0.25 * pairs.alone.repeat_interleave(2)[:, None, None].float().expand_as(moved))
+    # A displacement for each driving frame, equal for those of one source.
+    assert len(shown[0]) == 2 * pairs.alone.sum()
+    assert torch.equal(shown[0][0::2], shown[0][1::2])
+
+
 def test_parted_lips_of_pictures_are_shut_and_shut_ones_parted(
     clips: list[Clip], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,17 @@ def test_pictures_are_rendered_with_other_lips_first(clips: list[Clip], monkeypa
     assert all(black[1])
 
 
+def test_half_of_the_batches_are_mirrored(clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
+    def black(pairs: Pairs) -> Pairs:
+        return pairs._replace(sources=torch.full_like(pairs.sources, -1))
+
+    monkeypatch.setattr(pool, "mirrored", black)
+    network = Autoencoder(REFINED.autoencoder).eval()
+    (samples,) = pool.fill_pool(network, [Kind(clips, 1.0)], 16 * pool.SOURCES * pool.DRIVES, CPU, 0).kinds
+    share = sum(bool((one.pictures[6:9] == -1).all()) for one in samples) / len(samples)
+    assert 0.2 < share < 0.8
+
+
 def test_samples_are_stored_in_half_of_the_memory(clips: list[Clip]) -> None:
     network = Autoencoder(REFINED.autoencoder).eval()
     stored = list(compute_samples(network, PairSampler(clips, CPU).draw(1, 2)).halves())
