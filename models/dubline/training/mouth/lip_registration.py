@@ -40,7 +40,7 @@ def register_lips(pairs: Pairs, displacement: Tensor) -> Pairs:
     """
     lips = pairs.driving_landmarks[:, OUTER_LIPS]
     shown = shown_at(displacement.float(), pairs.source_landmarks[:, OUTER_LIPS], lips)
-    motion = ((lips - shown).clamp(-MOST, MOST)) * pairs.landmarks_known[:, None, None]
+    motion = (lips - shown).clamp(-MOST, MOST) * pairs.landmarks_known[:, None, None]
     side = pairs.driving.shape[-1]
     middles = pixel_middles(side, side, displacement.device)
     grid = middles.flatten(1).mT.expand(len(lips), -1, -1)

@@ -1,7 +1,7 @@
 """Gives pictures a source: the picture itself, rendered with other lips.
 
-A picture has no second frame. Rendered with shut lips it is the source of what it shows itself: of teeth, or of a
-tongue. A picture with shut lips is rendered with parted ones, and shows how lips look that shut.
+A picture has no second frame. Rendered with lips that are shut, or less open, it is the source of what it shows itself:
+of teeth, or of a tongue. A picture with shut lips is rendered with parted ones, and shows how lips look that shut.
 """
 
 from __future__ import annotations
