@@ -41,8 +41,13 @@ HEADER_BYTES: Final = 128
 #: Tensors that weights may lack: they then keep the values of an unfitted readout, or the network is left out.
 OPTIONAL: Final = "readout.spoken_gap"
 SOURCE_GAP: Final = "source_gap."
-#: Ends of the names of convolutions that have got inputs since they were released (decision 0069).
-WIDENED: Final = ("mouth_eye_refiner.boxes.mouth.input_block.0.weight",)
+#: Ends of the names of tensors of convolutions that have got inputs or outputs since they were released (decisions 0069
+#: and 0072).
+WIDENED: Final = (
+    "mouth_eye_refiner.boxes.mouth.input_block.0.weight",
+    "mouth_eye_refiner.boxes.mouth.output.2.weight",
+    "mouth_eye_refiner.boxes.mouth.output.2.bias",
+)
 #: Files in a manifest are next to it; paths are rejected.
 PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+\.safetensors")
 
@@ -278,7 +283,7 @@ def _copy_tensors(missing: dict[str, Tensor], path: Path, data: bytes) -> None:
     except SafetensorError as error:
         raise WeightsError(f"{path} contains no tensors; reinstall dubline") from error
     for key, read in tensors.items():
-        tensor = with_all_inputs(key, read, missing[key].shape) if key in missing else read
+        tensor = widened(key, read, missing[key].shape) if key in missing else read
         if key not in missing or missing[key].shape != tensor.shape:
             raise WeightsError(
                 f"{path} contains {key} {list(tensor.shape)}, which this version of dubline does not have"
@@ -288,24 +293,23 @@ def _copy_tensors(missing: dict[str, Tensor], path: Path, data: bytes) -> None:
         missing.pop(key).copy_(tensor)
 
 
-def with_all_inputs(key: str, tensor: Tensor, shape: torch.Size) -> Tensor:
-    """Let older weights fit a convolution that has got further inputs since: their weights are 0.
+def widened(key: str, tensor: Tensor, shape: torch.Size) -> Tensor:
+    """Let older weights fit a convolution that has got further inputs and outputs since: their weights are 0.
 
     Args:
         key: name of the tensor.
-        tensor: (C', C, h, w), of older or of present weights.
+        tensor: of older or of present weights.
         shape: of the present network's tensor.
 
     Returns:
-        The tensor itself if it is not one of `WIDENED`, or if it differs in more than its inputs.
+        The tensor itself if it is not one of `WIDENED`, or if it does not fit.
     """
-    if not key.endswith(WIDENED) or tensor.ndim != len(shape) or tensor.shape[1] >= shape[1]:
+    fits = tensor.ndim == len(shape) and all(map(int.__le__, tensor.shape, shape)) and tensor.shape[2:] == shape[2:]
+    if not key.endswith(WIDENED) or not fits:
         return tensor
-    if (tensor.shape[0], *tensor.shape[2:]) != (shape[0], *shape[2:]):
-        return tensor
-    widened = tensor.new_zeros(shape)
-    widened[:, : tensor.shape[1]] = tensor
-    return widened
+    whole = tensor.new_zeros(shape)
+    whole[tuple(map(slice, tensor.shape))] = tensor
+    return whole
 
 
 def _to_half(key: str, tensor: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from dubline.models.weights import SOURCE_GAP, shard, shard_name, with_all_inputs
+from dubline.models.weights import SOURCE_GAP, shard, shard_name, widened
 from dubline.training.cli_errors import UsageError, exit_on_usage_error
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def load_average(
         given = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
     else:
         given = {key: tensor for key, tensor in tensors.items() if not key.startswith(tuple(parts))}
-    given = {key: with_all_inputs(key, t, wanted[key].shape) if key in wanted else t for key, t in given.items()}
+    given = {key: widened(key, t, wanted[key].shape) if key in wanted else t for key, t in given.items()}
     fitting = {key: t for key, t in given.items() if key in wanted and t.shape == wanted[key].shape}
     lenient = tuple(optional)
     # An optional part is loaded completely or not at all.

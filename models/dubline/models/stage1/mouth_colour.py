@@ -41,33 +41,33 @@ def reddened(generated: Tensor, around: Tensor, weight: Tensor) -> Tensor:
     Returns:
         (B, 3, h, w).
     """
-    luma = _luma(generated)
-    shown, all_luma = ((part * weight).sum((2, 3), keepdim=True) for part in (around[:, :1] + 1, _luma(around)))
+    own = luma(generated)
+    shown, all_luma = ((part * weight).sum((2, 3), keepdim=True) for part in (around[:, :1] + 1, luma(around)))
     excess = shown / all_luma.clamp_min(1e-6) - 1
     least = (SHARE * excess).clamp(0, LEAST)
-    missing = ((1 + least) * luma - (generated[:, :1] + 1)).clamp_min(0) * weight * (least > 0)
+    missing = ((1 + least) * own - (generated[:, :1] + 1)).clamp_min(0) * weight * (least > 0)
     red, green, _ = LUMA
     return generated + missing * generated.new_tensor([1, -red / green, 0])[:, None, None]
 
 
 def whitened(generated: Tensor, around: Tensor, weight: Tensor) -> Tensor:
     """Lower the yellow of teeth and shade where skin is yellower; luma stays. Arguments and result as of `reddened`."""
-    luma = _luma(generated).clamp_min(1e-6)
+    own = luma(generated).clamp_min(1e-6)
     shown, red_around, blue_around = (
         (part * weight).sum((2, 3), keepdim=True).clamp_min(1e-6)
-        for part in (_luma(around), around[:, :1] + 1, around[:, 2:] + 1)
+        for part in (luma(around), around[:, :1] + 1, around[:, 2:] + 1)
     )
     lack = 1 - blue_around / shown
     middle = shown / weight.sum((2, 3), keepdim=True).clamp_min(1e-6)
-    bright = ((luma / middle - DARK) / (BRIGHT - DARK)).clamp(0, 1)
-    redder = (generated[:, :1] + 1) / luma - red_around / shown
-    missing = ((1 - YELLOW * lack) * luma - (generated[:, 2:] + 1)).clamp_min(0) * (lack > 0)
+    bright = ((own / middle - DARK) / (BRIGHT - DARK)).clamp(0, 1)
+    redder = (generated[:, :1] + 1) / own - red_around / shown
+    missing = ((1 - YELLOW * lack) * own - (generated[:, 2:] + 1)).clamp_min(0) * (lack > 0)
     missing = missing * weight * bright * (1 - redder / LIPS).clamp(0, 1)
     red, green, blue = LUMA
     others = -blue / (red + green)
     return generated + missing * generated.new_tensor([others, others, 1])[:, None, None]
 
 
-def _luma(colour: Tensor) -> Tensor:
-    """Compute luma (B, 1, h, w), in [0, 2]."""
+def luma(colour: Tensor) -> Tensor:
+    """Compute the luma of a colour (B, 3, h, w) in [-1, 1]: (B, 1, h, w), in [0, 2]."""
     return ((colour + 1) * colour.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)

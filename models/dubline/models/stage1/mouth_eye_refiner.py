@@ -21,7 +21,7 @@ from dubline.models.layers import (
     upsample,
     warp,
 )
-from dubline.models.stage1 import mouth_motion
+from dubline.models.stage1 import mouth_motion, teeth
 from dubline.models.stage1.frame_decoder import GeneratedPixels
 from dubline.models.stage1.mouth_colour import reddened, whitened
 
@@ -36,6 +36,9 @@ DEFAULT_REGIONS: Final = (0.0, 0.35, 0.33, 0.0, -0.14)
 COMMON: Final = (3, 3, 3, 1)
 #: Planes that each box's refiner sees; the mouth's sees its motion, too.
 INPUTS: Final = {"mouth": sum(COMMON) + mouth_motion.PLANES, "eyes": sum(COMMON)}
+#: Planes of the change of colour and occlusion, and of each box's output: the mouth's has those of `Teeth`, too.
+CHANGES: Final = 4
+OUTPUTS: Final = {"mouth": CHANGES + teeth.PLANES, "eyes": CHANGES}
 #: Half axes of the regions that may be refined, in widths of the mouth.
 HALF_AXES: Final = {"mouth": (0.85, 0.40), "eyes": (1.5, 0.5)}
 #: The refinement fades out between these distances from the centre, in half axes.
@@ -95,7 +98,7 @@ class BoxInputs(NamedTuple):
 class RegionRefiner(WithCore):
     """A small U-Net for one box, conditioned on motion at every level; its output is 0 at initialisation."""
 
-    def __init__(self, widths: tuple[int, int, int], motion: int, planes: int) -> None:
+    def __init__(self, widths: tuple[int, int, int], motion: int, planes: int, outputs: int) -> None:
         super().__init__()
         fine, middle, coarse = widths
         # With 2 x 2 pixels as channels.
@@ -109,7 +112,7 @@ class RegionRefiner(WithCore):
         self.deep_up = nn.Conv2d(coarse, middle, 1)
         self.up = nn.Sequential(ConvBlock(middle, middle), nn.Conv2d(middle, fine, 1))
         self.fine_motion = Modulation(motion, fine)
-        self.output = nn.Sequential(nn.SiLU(), ConvBlock(fine, fine), nn.Conv2d(fine, 16, 3, padding=1))
+        self.output = nn.Sequential(nn.SiLU(), ConvBlock(fine, fine), nn.Conv2d(fine, 4 * outputs, 3, padding=1))
         for parameter in self.output[-1].parameters():
             nn.init.zeros_(parameter)
 
@@ -127,13 +130,14 @@ class RegionRefiner(WithCore):
             motion: (B, N).
 
         Returns:
-            (B, 4, h, w): change of the colour and of the occlusion's logit.
+            (B, `OUTPUTS` of the box, h, w): change of the colour and of the occlusion's logit; for the mouth then what
+            `Teeth.read` converts.
         """
         (change,) = self.run_core(pictures, motion)
         return change.float()
 
     def core(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Compute the change (B, 4, h, w) of pictures (B, P, h, w) and motion (B, N)."""
+        """Compute the outputs (B, O, h, w) for pictures (B, P, h, w) and motion (B, N)."""
         pictures, motion = inputs
         fine = self.input_block(F.pixel_unshuffle(pictures, 2))
         middle = self.middle(self.middle_motion(self.down(fine), motion))
@@ -162,7 +166,7 @@ class MouthEyeRefiner(nn.Module):
         self.readings = nn.Linear(2 * params.motion, readings)
         self.motion = nn.Sequential(nn.Linear(readings, readings), nn.SiLU())
         self.boxes = nn.ModuleDict(
-            {name: RegionRefiner(params.mouth_eye_widths, readings, INPUTS[name]) for name in BOXES}
+            {name: RegionRefiner(params.mouth_eye_widths, readings, INPUTS[name], OUTPUTS[name]) for name in BOXES}
         )
 
     @property
@@ -247,13 +251,30 @@ class MouthEyeRefiner(nn.Module):
 
     def refine(self, name: str, inputs: BoxInputs) -> GeneratedPixels:
         """Refine the generated pixels of one box."""
+        if name != "mouth":
+            return self._changed(name, inputs)[0]
+        pixels, found = self.mouth_without_teeth(inputs)
+        warped, motion = inputs.pictures[:, :3], inputs.pictures[:, sum(COMMON) :]
+        colour = teeth.drawn(pixels.colour, found, motion, warped, inputs.weight)
+        # Stretched lips of the source do not show through.
+        covered = found.opening * mouth_motion.stretched(motion) * inputs.weight
+        return GeneratedPixels(colour, torch.maximum(pixels.occlusion, covered))
+
+    def mouth_without_teeth(self, inputs: BoxInputs) -> tuple[GeneratedPixels, teeth.Teeth]:
+        """Refine the generated pixels of the mouth's box; also return the teeth to draw."""
+        pixels, others = self._changed("mouth", inputs)
+        warped, weight = inputs.pictures[:, :3], inputs.weight
+        colour = whitened(reddened(pixels.colour, warped, weight), warped, weight)
+        return pixels._replace(colour=colour), teeth.Teeth.read(others)
+
+    def _changed(self, name: str, inputs: BoxInputs) -> tuple[GeneratedPixels, Tensor]:
+        """Change the generated pixels of one box; also return the other outputs of its network."""
         pictures, weight, condition = inputs
-        warped, old_colour, _, old_occlusion = pictures[:, : sum(COMMON)].split(COMMON, dim=1)
-        change = self.boxes[name](pictures, condition) * weight
-        colour = old_colour + change[:, :3]
-        if name == "mouth":
-            colour = whitened(reddened(colour, warped, weight), warped, weight)
-        return GeneratedPixels(colour, (old_occlusion.logit(MIN_OCCLUSION) + change[:, 3:]).sigmoid())
+        _, colour, _, occlusion = pictures[:, : sum(COMMON)].split(COMMON, dim=1)
+        change, others = self.boxes[name](pictures, condition).tensor_split((CHANGES,), dim=1)
+        change = change * weight
+        logit = occlusion.logit(MIN_OCCLUSION) + change[:, 3:]
+        return GeneratedPixels(colour + change[:, :3], logit.sigmoid()), others
 
 
 def _box_inputs(name: str, frame: FrameInputs, generated: GeneratedPixels) -> BoxInputs:

@@ -17,6 +17,7 @@ NEWEST: Final = 0.1
 #: Largest ratio that is believed: with a discriminator that is sure of all crops the adversarial gradient vanishes.
 MOST: Final = 50.0
 SMALLEST_NORM: Final = 1e-6
+ALL: Final = slice(None)
 
 
 class GradientBalance:
@@ -25,19 +26,20 @@ class GradientBalance:
     def __init__(self) -> None:
         self.steps, self.ratio = 0, 1.0
 
-    def update(self, adversarial: Tensor, others: Tensor, layer: Tensor) -> float:
+    def update(self, adversarial: Tensor, others: Tensor, layer: Tensor, rows: slice = ALL) -> float:
         """Measure the gradients if it is time to, and return the ratio.
 
         Args:
             adversarial: loss, a scalar.
             others: loss, a scalar.
             layer: weights of the output layer, on which both depend.
+            rows: of the layer that count.
 
         Returns:
             Norm of the gradient of `others` over that of `adversarial`, averaged over the measurements.
         """
         if self.steps % STEPS == 0:
-            measured = _ratio(adversarial, others, layer)
+            measured = _ratio(adversarial, others, layer, rows)
             self.ratio = measured if self.steps == 0 else self.ratio + NEWEST * (measured - self.ratio)
         self.steps += 1
         return self.ratio
@@ -51,6 +53,6 @@ class GradientBalance:
         self.steps, self.ratio = state["steps"], state["ratio"]
 
 
-def _ratio(adversarial: Tensor, others: Tensor, layer: Tensor) -> float:
-    norms = [torch.autograd.grad(loss, layer, retain_graph=True)[0].norm() for loss in (others, adversarial)]
+def _ratio(adversarial: Tensor, others: Tensor, layer: Tensor, rows: slice) -> float:
+    norms = [torch.autograd.grad(loss, layer, retain_graph=True)[0][rows].norm() for loss in (others, adversarial)]
     return float((norms[0] / norms[1].clamp_min(SMALLEST_NORM)).nan_to_num(1.0).clamp(max=MOST))

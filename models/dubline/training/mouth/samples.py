@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dubline.models.precision import training_autocast
+from dubline.models.stage1 import mouth_motion
 from dubline.models.stage1.mouth_eye_refiner import BOXES, GRID, BoxInputs
 from dubline.training.mouth.lip_registration import register_lips
 from dubline.training.stage1.losses.registration import register
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dubline.models.stage1.autoencoder import Autoencoder, Rendering
-    from dubline.models.stage1.frame_decoder import GeneratedPixels
     from dubline.models.stage1.mouth_eye_refiner import MouthEyeRefiner
     from dubline.training.stage1.data.pairs import Pairs
 
@@ -38,9 +38,21 @@ class Samples(NamedTuple):
     landmarks: Tensor
     """(B, 68, 2), of the target, in [-1, 1] of the box."""
 
-    def generate(self, refiner: MouthEyeRefiner) -> GeneratedPixels:
-        """Generate the mouth's pixels."""
-        return refiner.refine("mouth", BoxInputs(self.pictures, self.weight, self.condition))
+    @property
+    def inputs(self) -> BoxInputs:
+        """What the mouth's pixels are generated from."""
+        return BoxInputs(self.pictures, self.weight, self.condition)
+
+    @property
+    def motion(self) -> Tensor:
+        """(B, 5, h, w), of `mouth_motion`."""
+        return self.pictures[:, -mouth_motion.PLANES :]
+
+    @torch.no_grad()
+    def shown_by(self, refiner: MouthEyeRefiner) -> Tensor:
+        """Return the mouths that a network shows: (B, 3, h, w)."""
+        colour, occlusion = refiner.refine("mouth", self.inputs)
+        return self.warped + occlusion * (colour - self.warped)
 
     def halves(self) -> Iterator[Samples]:
         """Yield the samples of a batch in fp16, but the landmarks, for storing."""

@@ -109,9 +109,9 @@ def step(run: Run) -> None:
     session = run.session
     samples = session.fetch(partial(run.pool.draw, BATCH))
     with training_autocast(samples.target.device):
-        generated = samples.generate(run.refiner)
-    value = run.objective(samples, generated)
-    session.step(value.total, **value.figures)
+        generated, teeth = run.refiner.mouth_without_teeth(samples.inputs)
+    total, figures = run.objective(samples, generated, teeth)
+    session.step(total, **figures)
     if session.steps % SHEET_STEPS == 1:
-        columns = samples.pictures[:, 6:9], samples.pictures[:, :3], value.frame, samples.target
+        columns = samples.pictures[:, 6:9], samples.warped, samples.shown_by(run.refiner), samples.target
         save_sheet(session.path.with_suffix(".png"), *columns)

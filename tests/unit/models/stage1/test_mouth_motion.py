@@ -7,7 +7,7 @@ import torch
 
 from dubline.models.layers import pixel_middles, shown_area
 from dubline.models.stage1 import mouth_motion as module
-from dubline.models.stage1.mouth_motion import AREAS, BOUND, SCALE, mouth_motion
+from dubline.models.stage1.mouth_motion import AREAS, BOUND, FARTHEST, SCALE, STRETCHED, mouth_motion
 
 SIDE = 64
 BOX = slice(16, 60), slice(8, 56)
@@ -30,14 +30,14 @@ def opening(gap: float) -> torch.Tensor:
 
 def test_a_head_that_moves_as_one_has_no_motion_of_its_own() -> None:
     moved = torch.tensor([0.2, -0.1]).view(1, 2, 1, 1).expand(1, 2, SIDE, SIDE)
-    *relative, area = planes(moved)[0]
-    assert torch.stack(relative).abs().max() < 1e-6
+    x, y, area, *_ = planes(moved)[0]
+    assert torch.stack([x, y]).abs().max() < 1e-6
     assert area.numpy() == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("head", [(0.0, 0.0), (0.15, -0.1)])
 def test_an_open_mouth_says_how_far_pixels_are_from_the_lips_line(head: tuple[float, float]) -> None:
-    x, y, area = planes(opening(0.2) + torch.tensor(head).view(1, 2, 1, 1))[0]
+    x, y, area, *_ = planes(opening(0.2) + torch.tensor(head).view(1, 2, 1, 1))[0]
     middles = places()[0, 1][BOX]
     inside = (middles > CENTRE[0, 1] + 0.05) & (middles < CENTRE[0, 1] + 0.15)
     assert x.abs().max() < 1e-5
@@ -49,9 +49,28 @@ def test_an_open_mouth_says_how_far_pixels_are_from_the_lips_line(head: tuple[fl
 
 def test_inputs_are_bounded() -> None:
     folded = 9 * torch.sin(40 * places())
-    x, y, area = planes(folded)[0]
+    x, y, area, *place = planes(folded)[0]
     assert torch.stack([x, y]).abs().max() == BOUND
     assert (area.min(), area.max()) == AREAS
+    assert torch.stack(place).abs().max() <= FARTHEST
+
+
+@pytest.mark.parametrize("head", [(0.0, 0.0), (0.15, -0.1)])
+def test_places_stay_with_the_head_and_say_what_is_shown(head: tuple[float, float]) -> None:
+    shift = torch.tensor(head).view(1, 2, 1, 1)
+    found = planes(opening(0.2) + shift)
+    own = places()[..., *BOX] + shift - CENTRE[..., None, None]
+    torch.testing.assert_close(module.place(found), (own / WIDTH).clamp(-FARTHEST, FARTHEST))
+    shown = own + opening(0.2)[..., *BOX]
+    near = module.place(found).abs().amax(1, keepdim=True) < FARTHEST
+    torch.testing.assert_close(module.shown_place(found) * near, shown / WIDTH * near, atol=1e-5, rtol=0)
+
+
+def test_pixels_count_as_stretched_by_their_area() -> None:
+    begin, end = STRETCHED
+    areas = torch.tensor([1.2, begin, (begin + end) / 2, end, -0.5]).view(1, 1, 1, 5)
+    found = module.stretched(torch.cat([0 * areas, 0 * areas, areas, 0 * areas, 0 * areas], dim=1))
+    assert found.flatten().tolist() == pytest.approx([0, 0, 0.5, 1, 1], abs=1e-6)
 
 
 def test_autocast_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from tests.unit.training.conftest import REFINED
 from torch import Tensor
 
 from dubline.models.stage1.frame_decoder import GeneratedPixels
-from dubline.models.stage1.mouth_eye_refiner import MouthEyeRefiner, RegionRefiner
+from dubline.models.stage1.mouth_eye_refiner import INPUTS, MouthEyeRefiner, RegionRefiner
 from dubline.training.mouth import objective as module
 from dubline.training.mouth.objective import RAMP_STEPS, MouthObjective
 from dubline.training.mouth.recipe import Recipe
@@ -35,7 +35,9 @@ def output_layer(refiner: MouthEyeRefiner) -> Tensor:
 @pytest.fixture
 def samples() -> Samples:
     generator = torch.Generator().manual_seed(1)
-    pictures, target, warped = (torch.rand(2, count, SIDE, SIDE, generator=generator) for count in (13, 3, 3))
+    pictures, target, warped = (
+        torch.rand(2, count, SIDE, SIDE, generator=generator) for count in (INPUTS["mouth"], 3, 3)
+    )
     landmarks = in_box(torch.from_numpy(FRAMED_LANDMARKS).repeat(2, 1, 1))
     weight = torch.ones(2, 1, SIDE, SIDE)
     return Samples(pictures, weight, torch.randn(2, 144, generator=generator), warped, target, landmarks)
@@ -45,7 +47,7 @@ def value(recipe: Recipe, refiner: MouthEyeRefiner, samples: Samples, steps: int
     """Compute the loss after so many steps of the adversary."""
     objective = MouthObjective(recipe, output_layer(refiner))
     objective.adversary.steps = steps
-    return objective(samples, samples.generate(refiner)).total, objective
+    return objective(samples, *refiner.mouth_without_teeth(samples.inputs)).total, objective
 
 
 @pytest.mark.parametrize("share", [0.5, 2.0])
@@ -55,7 +57,9 @@ def test_the_adversarial_gradient_has_the_share_asked_for(
     monkeypatch.setattr(module, "MATCHING", 0.0)
     layer = output_layer(refiner)
     both, others = (
-        torch.autograd.grad(value(Recipe(perceptual=0, adversarial=part), refiner, samples, RAMP_STEPS)[0], layer)[0]
+        torch.autograd.grad(value(Recipe(perceptual=0, adversarial=part), refiner, samples, RAMP_STEPS)[0], layer)[0][
+            module.JUDGED
+        ]
         for part in (share, 0.0)
     )
     assert (both - others).norm().item() == pytest.approx(share * others.norm().item(), rel=1e-3)
@@ -69,25 +73,38 @@ def test_an_untrained_adversary_has_no_effect(refiner: MouthEyeRefiner, samples:
     assert value(recipe, refiner, samples, RAMP_STEPS // 2)[0] > first
 
 
-def test_between_the_lips_errors_count_less_and_chroma_in_full(
-    samples: Samples, monkeypatch: pytest.MonkeyPatch
+def test_pixels_of_visible_teeth_are_not_compared(
+    refiner: MouthEyeRefiner, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    landmarks, target = samples.landmarks.clone(), torch.zeros_like(samples.target)
-    # A wide open mouth.
-    landmarks[:, 65:68, 1] += 0.3
-    samples = samples._replace(target=target, warped=target, landmarks=landmarks)
-    inside = module.parted_lips_mask(landmarks, SIDE)
+    pixels, teeth = refiner.mouth_without_teeth(samples.inputs)
+    visible = module.visible_teeth(samples)
+    shown = torch.zeros(2, 1, SIDE, SIDE)
+    shown[..., 20:40, 20:40] = 1
+    monkeypatch.setattr(module, "visible_teeth", lambda _: visible._replace(teeth=shown))
+    monkeypatch.setattr(module, "teeth_losses", lambda *_: {"none": torch.zeros(())})
+    objective = MouthObjective(Recipe(adversarial=0), output_layer(refiner))
+    first, changed, beside = (
+        objective(samples, pixels._replace(colour=pixels.colour + 0.5 * mask), teeth).total.item()
+        for mask in (0 * shown, shown, shown.roll(12, dims=2))
+    )
+    assert changed == pytest.approx(first, rel=1e-6)
+    assert beside != pytest.approx(first, rel=1e-2)
 
-    def loss(weight: float, error: list[float]) -> float:
-        monkeypatch.setattr(module, "BETWEEN_LIPS", weight)
-        frame = target + inside * torch.tensor(error)[:, None, None]
-        return module.pixel_loss(samples, GeneratedPixels(frame, torch.zeros(2, 1, SIDE, SIDE)), frame).item()
 
-    grey, green = [0.2, 0.2, 0.2], [-0.2, 0.2, -0.2]
-    assert loss(0.5, grey) < 0.7 * loss(1.0, grey)
-    chroma = [loss(weight, green) - loss(weight, grey) for weight in (0.5, 1.0)]
-    assert chroma[0] == pytest.approx(chroma[1], rel=1e-3)
-    assert chroma[0] > 0.1 * loss(0.5, green)
+def test_rows_of_teeth_do_not_weigh_the_adversary(
+    refiner: MouthEyeRefiner, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = module.teeth_losses
+
+    def ratio(factor: float) -> float:
+        torch.manual_seed(0)
+        monkeypatch.setattr(
+            module, "teeth_losses", lambda *given: {name: factor * loss for name, loss in kept(*given).items()}
+        )
+        return value(Recipe(perceptual=0), refiner, samples, RAMP_STEPS)[1].balance.ratio
+
+    monkeypatch.setattr("dubline.training.mouth.teeth.COVERAGE", 0.0)
+    assert ratio(50.0) == pytest.approx(ratio(0.0), rel=1e-3)
 
 
 def test_generated_lips_have_a_price_and_the_inside_of_a_mouth_has_none(samples: Samples) -> None:
@@ -99,7 +116,9 @@ def test_generated_lips_have_a_price_and_the_inside_of_a_mouth_has_none(samples:
     assert lips.any()
 
     def loss(occlusion: Tensor) -> float:
-        return module.pixel_loss(samples, GeneratedPixels(target, occlusion), target).item()
+        return module.pixel_loss(
+            samples, GeneratedPixels(target, occlusion), target, module.mouth_weight(samples)
+        ).item()
 
     nothing = loss(0 * inside)
     assert loss(inside) == pytest.approx(nothing, abs=1e-6)

@@ -217,6 +217,7 @@ def test_values_beyond_the_range_are_clamped(frame: NDArray[np.uint8]) -> None:
 def _see_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let detail of the source show through everything, as in `reference`."""
     monkeypatch.setattr(opencv, "other", lambda generated, *_: np.zeros_like(generated))
+    monkeypatch.setattr(opencv, "alone", np.zeros_like)
 
 
 @pytest.mark.usefixtures("_see_through")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from dubline.worker.rendering.full_size import opencv
+from dubline.worker.rendering.full_size import on_device, opencv
 from dubline.worker.rendering.full_size.on_device import TorchEnlarger
-from dubline.worker.rendering.full_size.patch import DOUBLED_MOST_PX, SAME, Patch
+from dubline.worker.rendering.full_size.patch import ALONE, DOUBLED_MOST_PX, SAME, Patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,8 +66,14 @@ def test_generated_luma_has_the_finest_detail_of_the_same_in_the_source(noise: n
 @pytest.mark.parametrize("implementation", ENLARGERS)
 @pytest.mark.parametrize("is_luma", [True, False])
 def test_fine_detail_of_the_source_is_hidden_where_something_else_is_generated(
-    implementation: Callable[[Patch], Enlarger], noise: np.random.Generator, *, is_luma: bool
+    implementation: Callable[[Patch], Enlarger],
+    noise: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_luma: bool,
 ) -> None:
+    for module in (opencv, on_device):
+        monkeypatch.setattr(module, "alone", lambda occlusion: 0 * occlusion)
     side, network, whole = 256, 64, slice(0, 256)
     channels = 1 if is_luma else 2
     source = (70 + noise.uniform(-30, 30, (channels, side, side))).astype(np.float32)
@@ -88,6 +94,29 @@ def test_fine_detail_of_the_source_is_hidden_where_something_else_is_generated(
     generated[:] = 160
     mouth = enlarger(still, generated, covered, hiding)[0, :, :, 8:24].astype(float)
     assert np.corrcoef(mouth.ravel(), source[..., 8:24].ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("implementation", ENLARGERS)
+@pytest.mark.parametrize("is_luma", [True, False])
+def test_nothing_shows_through_pixels_that_are_generated_alone(
+    implementation: Callable[[Patch], Enlarger], noise: np.random.Generator, *, is_luma: bool
+) -> None:
+    whole, channels = slice(0, 256), 1 if is_luma else 2
+    source = (70 + noise.uniform(-30, 30, (channels, 256, 256))).astype(np.float32)
+    still, nothing = torch.zeros(1, 2, 64, 64), torch.zeros(1, 1, 64, 64)
+    # The same as the source is on average, with detail of its own in luma.
+    generated = 70 + 20 * torch.linspace(0, 30, 64).sin().expand(1, channels, 64, 64)
+    occlusion = torch.full_like(nothing, ALONE)
+    occlusion[..., 32:] = 1
+    enlarger = implementation(Patch(source, whole, whole, is_luma=is_luma))
+    mixed, alone = (
+        enlarger(still, generated, occlusion, nothing)[0, :, 16:-16, part].astype(float)
+        for part in (slice(16, 96), slice(160, 240))
+    )
+    assert mixed.std(axis=1).mean() > 5
+    # All rows are the same.
+    assert alone.std(axis=1).max() <= 0.5
+    assert alone.std(axis=2).mean() > 10
 
 
 def test_small_differences_of_light_hide_nothing(noise: np.random.Generator) -> None:

@@ -50,7 +50,8 @@ def test_streaks_of_stretched_pixels_are_not_seen_in_a_dark_mouth(noise: np.rand
     compositor = Compositor(still, square, torch.device("cpu"))
     # Below the middle of the square, lips part; further down, motion ends at the border.
     mouth = torch.zeros(1, 1, 64, 64)
-    mouth[..., 37:48, 24:40] = 1
+    # Less than what hides all of the source.
+    mouth[..., 37:48, 24:40] = 0.85
     dark = GeneratedPixels(torch.full((1, 3, 64, 64), -0.8), mouth)
     opening = torch.zeros(1, 2, 64, 64)
     opening[:, 1] = -0.6 * ((torch.arange(64) - 36) / 22).clamp(0, 1)[:, None]
@@ -58,4 +59,4 @@ def test_streaks_of_stretched_pixels_are_not_seen_in_a_dark_mouth(noise: np.rand
     for name, displacement in (("still", 0 * opening), ("stretched", opening)):
         (frame,) = compositor.frames([compositor.enlarge(Fields(displacement, dark))])
         spread[name] = frame[288:312, 232:280].std()
-    assert spread["stretched"] < 0.1 * spread["still"]
+    assert spread["stretched"] < 0.25 * spread["still"]

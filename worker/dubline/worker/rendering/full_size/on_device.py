@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from dubline.models.layers import pixel_middles, resize, warp
 from dubline.worker.rendering.full_size.patch import (
+    ALONE,
     AROUND_PX,
     CHROMA_SHARE,
     DETAIL,
@@ -48,7 +49,8 @@ class TorchEnlarger:
         else:
             small = resize(moved, network, network)
             hidden = hiding * other(generated, small, SAME if self._is_luma else SAME * CHROMA_SHARE)
-            kept = finest_detail(generated, small) if self._is_luma else generated
+            kept, all_hidden = finest_detail(generated, small) if self._is_luma else generated, alone(occlusion)
+            hidden, kept = torch.maximum(hidden, all_hidden), generated + (1 - all_hidden) * (kept - generated)
             change = resize(kept - (1 - hidden) * small, side, side, bicubic=True)
             change = change - resize(hidden, side, side, bicubic=True) * moved
         pixels = (moved + resize(occlusion, side, side) * change)[..., self._rows, self._columns]
@@ -75,6 +77,11 @@ def finest_detail(generated: Tensor, moved: Tensor) -> Tensor:
     share = energy / (energy + detail.square() + FAINT)
     share = share * (1 - ((smooth - smooth_moved) / SAME).square()).clamp_min(0)
     return generated + (share * (detail_moved - detail)).clamp(-DETAIL, DETAIL)
+
+
+def alone(occlusion: Tensor) -> Tensor:
+    """Return where nothing of the moved source is left, as `opencv.alone` does: (B, 1, S, S)."""
+    return ((occlusion - ALONE) / (1 - ALONE)).clamp(0, 1)
 
 
 def other(generated: Tensor, moved: Tensor, same: float) -> Tensor:

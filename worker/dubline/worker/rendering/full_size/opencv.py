@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from dubline.worker.rendering.full_size.patch import (
+    ALONE,
     AROUND_PX,
     CHROMA_SHARE,
     DETAIL,
@@ -45,6 +46,15 @@ class Change(NamedTuple):
     """Share of the moved pixels that does not show through generated ones; of a larger crop that hides some."""
 
 
+class Hiding(NamedTuple):
+    """Where pixels of the moved source are hidden, each (S, S) in [0, 1]."""
+
+    other: NDArray[np.float32]
+    """Where generated pixels show something else."""
+    all: NDArray[np.float32]
+    """Whatever they show."""
+
+
 class OpenCvEnlarger:
     """Enlarges one plane, frame by frame, with the calling thread; several may call it at once.
 
@@ -69,7 +79,8 @@ class OpenCvEnlarger:
         enlarged = np.empty((len(displacement), *patch.source[:, patch.rows, patch.columns].shape), np.uint8)
         for move, colours, shares, (hides,), results in zip(*parts, enlarged, strict=True):
             moved = self._move(move, *(self._around(part, colours) for part in (patch.rows, patch.columns)))
-            seen = hides if (hides * shares[0]).max() > SEEN else None
+            both = Hiding(hides, alone(shares[0]))
+            seen = both if (np.maximum(*both) * shares[0]).max() > SEEN else None
             changes = [self._change(*planes, seen) for planes in zip(moved, colours, strict=True)]
             self._blend(moved, changes, shares, results)
         return enlarged
@@ -126,9 +137,7 @@ class OpenCvEnlarger:
                 written = result[rows.start - visible.start : rows.stop - visible.start]
                 cv2.add(pixels[:, patch.columns], 0, dst=written, dtype=cv2.CV_8U)
 
-    def _change(
-        self, moved: NDArray[np.float32], generated: NDArray[np.float32], hides: NDArray[np.float32] | None
-    ) -> Change:
+    def _change(self, moved: NDArray[np.float32], generated: NDArray[np.float32], hiding: Hiding | None) -> Change:
         """Return what the generated pixels change, or, for a crop that is not larger, the generated pixels.
 
         Detail finer than a generated pixel stays the source's own where nothing hides it; so does the finest of luma:
@@ -139,9 +148,11 @@ class OpenCvEnlarger:
             return Change(Rows.by_area(generated, side))
         small = shrunk(moved, network, self._around(self._patch.rows, generated))
         kept = finest_detail(generated, small) if is_luma else generated
-        if hides is None:
+        if hiding is None:
             return Change(Rows(kept - small, side, cv2.INTER_CUBIC))
-        hidden = hides * other(generated, small, SAME if is_luma else SAME * CHROMA_SHARE)
+        hidden = hiding.other * other(generated, small, SAME if is_luma else SAME * CHROMA_SHARE)
+        hidden = np.maximum(hidden, hiding.all)
+        kept = generated + (1 - hiding.all) * (kept - generated)
         pixels = Rows(kept - (1 - hidden) * small, side, cv2.INTER_CUBIC)
         # Enlarged as what replaces it.
         return Change(pixels, Rows(hidden, side, cv2.INTER_CUBIC))
@@ -165,6 +176,12 @@ def finest_detail(generated: NDArray[np.float32], moved: NDArray[np.float32]) ->
     share *= detail_moved - detail
     kept: NDArray[np.float32] = generated + np.clip(share, -DETAIL, DETAIL)
     return kept
+
+
+def alone(occlusion: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return where nothing of the moved source is left, (S, S) in [0, 1], for an occlusion (S, S) in [0, 1]."""
+    share: NDArray[np.float32] = np.clip((occlusion - np.float32(ALONE)) / np.float32(1 - ALONE), 0, 1)
+    return share
 
 
 def other(generated: NDArray[np.float32], moved: NDArray[np.float32], same: float) -> NDArray[np.float32]:

@@ -23,6 +23,9 @@ SAME: Final = 40.0
 OTHER: Final = 0.1
 #: Side of the squares over which that difference is averaged, generated px.
 AROUND_PX: Final = 7
+#: Occlusion from which on the moved source is hidden whatever it shows. An open mouth stretches the line of shut lips
+#: over all of its inside.
+ALONE: Final = 0.9
 #: Chroma differs by so much less than luma.
 CHROMA_SHARE: Final = 0.5
 #: Energy of detail, in squared levels, that is hardly any.
