@@ -24,6 +24,7 @@ from dubline.models.layers import (
 from dubline.models.stage1 import mouth_motion, teeth
 from dubline.models.stage1.frame_decoder import GeneratedPixels
 from dubline.models.stage1.mouth_colour import reddened, whitened
+from dubline.models.stage1.mouth_opening import limited
 
 if TYPE_CHECKING:
     from dubline.models.presets import AutoencoderParams
@@ -256,9 +257,7 @@ class MouthEyeRefiner(nn.Module):
         pixels, found = self.mouth_without_teeth(inputs)
         warped, motion = inputs.pictures[:, :3], inputs.pictures[:, sum(COMMON) :]
         colour = teeth.drawn(pixels.colour, found, motion, warped, inputs.weight)
-        # Stretched lips of the source do not show through.
-        covered = found.opening * mouth_motion.stretched(motion) * inputs.weight
-        return GeneratedPixels(colour, torch.maximum(pixels.occlusion, covered))
+        return GeneratedPixels(colour, limited(pixels.occlusion, found.opening, motion, inputs.weight))
 
     def mouth_without_teeth(self, inputs: BoxInputs) -> tuple[GeneratedPixels, teeth.Teeth]:
         """Refine the generated pixels of the mouth's box; also return the teeth to draw."""

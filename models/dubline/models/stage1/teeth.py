@@ -11,10 +11,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
-import torch.nn.functional as F
 
 from dubline.models.stage1 import mouth_motion
 from dubline.models.stage1.mouth_colour import luma
+from dubline.models.stage1.mouth_opening import smoothed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -149,8 +149,3 @@ def presence(place: Tensor) -> Tensor:
 
 def _outwards(distance: Tensor) -> Tensor:
     return (distance / HALF_ROW).clamp(max=1).square()
-
-
-def smoothed(plane: Tensor, side: int) -> Tensor:
-    """Return means over squares of an odd side in px; beyond the borders there is nothing."""
-    return F.avg_pool2d(plane, side, 1, side // 2, count_include_pad=False)

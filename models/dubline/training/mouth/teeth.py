@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from dubline.models.stage1.mouth_colour import luma
-from dubline.models.stage1.teeth import contact_shading, light, place_in_row, presence, row_shading, smoothed
+from dubline.models.stage1.mouth_opening import smoothed
+from dubline.models.stage1.teeth import contact_shading, light, place_in_row, presence, row_shading
 from dubline.training.stage1.losses.terms import FREE_ERROR, parted_lips_mask
 
 if TYPE_CHECKING:
