@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 #: Pixels beside the opening that may be generated, and side of the filter that blends them into the moved ones, in px.
 BESIDE_PX: Final = 2
 BLEND_PX: Final = 5
-#: Share of the refined region that is open from which on all lips are moved. A mouth that shuts has to be generated.
+#: Share of the refined region that is between the lips from which on a mouth is open.
 OPEN: Final = 0.03
 
 
 def limited(occlusion: Tensor, opening: Tensor, motion: Tensor, weight: Tensor) -> Tensor:
     """Limit generated pixels to the opening, and cover all that is stretched there.
 
-    Lips that are generated beside moved ones are a second edge, or a shadow below them.
+    Lips that are generated beside moved ones are a second edge, or a shadow below them. A mouth that shuts has to be
+    generated.
 
     Args:
         occlusion: (B, 1, h, w) in [0, 1].
@@ -35,9 +36,14 @@ def limited(occlusion: Tensor, opening: Tensor, motion: Tensor, weight: Tensor) 
     """
     inside = opening * weight
     beside = smoothed(F.max_pool2d(inside, 2 * BESIDE_PX + 1, 1, BESIDE_PX), BLEND_PX)
-    share = inside.sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True).clamp_min(1e-6)
-    moved = weight * (1 - beside) * (share / OPEN).clamp(max=1)
+    moved = weight * (1 - beside) * openness(opening, weight)
     return torch.maximum(occlusion * (1 - moved), inside * stretched(motion))
+
+
+def openness(opening: Tensor, weight: Tensor) -> Tensor:
+    """Return how open a mouth is, 0 for shut and 1 for open: (B, 1, 1, 1). Arguments as of `limited`."""
+    share = (opening * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True).clamp_min(1e-6)
+    return (share / OPEN).clamp(max=1)
 
 
 def smoothed(plane: Tensor, side: int) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 
 from dubline.models.stage1 import mouth_motion
 from dubline.models.stage1.mouth_colour import luma
-from dubline.models.stage1.mouth_opening import smoothed
+from dubline.models.stage1.mouth_opening import openness, smoothed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,7 +92,8 @@ def drawn(generated: Tensor, teeth: Teeth, motion: Tensor, around: Tensor, weigh
     place = place_in_row(motion, opening)
     shading = row_shading(place) * contact_shading(opening)
     row = (grey + TINT * (colour - grey)) * teeth.brightness * shading - 1
-    visible = opening * presence(place)
+    # Lips that are hardly parted show no teeth.
+    visible = opening * presence(place) * openness(teeth.opening, weight)
     return generated + visible * (row - generated)
 
 
