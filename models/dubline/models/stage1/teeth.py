@@ -1,7 +1,7 @@
 """Upper teeth: a row that stays with the head, drawn where the mouth-eye refiner sees an opening between the lips.
 
 A network that generates teeth of mouths that are shut in the source gives the mean of all that may be there: a grey
-slab. So it tells where the lips are open, how bright teeth are and where they end, and the row itself is drawn.
+slab. So it tells where the lips are open and how bright teeth are, and the row itself is drawn.
 """
 
 from __future__ import annotations

@@ -79,6 +79,13 @@ def test_teeth_of_parted_lips_hang_from_the_upper_one() -> None:
     assert length(draw(0.35, parted=0.06)) == pytest.approx(EDGE, abs=0.03)
 
 
+def test_hardly_parted_lips_show_no_teeth() -> None:
+    brightest = [draw(gap).max().item() for gap in (0.02, 0.06, 0.3)]
+    assert brightest[0] < 0.5 * brightest[2]
+    assert brightest[0] < brightest[1]
+    assert draw(0.0).max() == 0
+
+
 def test_the_row_stays_with_the_head() -> None:
     pixels = 6
     there = draw(0.3, head=(0.0, -pixels * 2 / SIDE))
