@@ -14,6 +14,7 @@ from dubline.models.presets import TINY
 from dubline.models.stage1.autoencoder import Autoencoder, Source
 from dubline.models.stage1.frame_decoder import GeneratedPixels
 from dubline.models.stage1.mouth_eye_refiner import BOXES, DEFAULT_REGIONS, GRID, MouthEyeRefiner, RegionRefiner
+from dubline.models.stage1.teeth import LIKELY
 
 SIDE = 128
 PARAMS = dataclasses.replace(TINY.autoencoder, render_px=SIDE // 2, mouth_eye_widths=(8, 16, 16), mouth_eye_motion=16)
@@ -94,6 +95,26 @@ def test_only_regions_of_the_source_s_mouth_and_eyes_are_refined() -> None:
         at = change[:, 3 * SIDE // 8 : 5 * SIDE // 8].mean(1)
         assert at[(rows - mouth).abs() < 0.1].mean() > 0.02
         assert at[(rows > mouth + 0.3)].max() == 0
+
+
+@torch.inference_mode()
+def test_teeth_are_drawn_and_stretched_lips_covered_in_an_opening() -> None:
+    network, old = MouthEyeRefiner(PARAMS), generated()
+    black = GeneratedPixels(torch.full_like(old.colour, -1), torch.full_like(old.occlusion, 0.5))
+    shut = refined(network, black)
+    bias = cast("Tensor", cast("RegionRefiner", network.boxes["mouth"]).output[-1].bias)
+    bias[16:20] = LIKELY + 2
+    wide = refined(network, black)
+    rows, columns = (slice(round(SIDE * start), round(SIDE * end)) for start, end in ((0.66, 0.69), (0.48, 0.52)))
+    assert shut.colour.max() == -1
+    assert wide.colour.max() > -0.5
+    # The opening is as large as the refined region, and a jaw that goes down stretches what is in it.
+    y = (torch.arange(SIDE) * 2 + 1) / SIDE - 1
+    jaw = torch.zeros(1, 2, SIDE, SIDE)
+    jaw[0, 1] = -0.9 * (y - 0.3).clamp(0, 0.4)[:, None]
+    assert refined(network, black, jaw).occlusion[..., rows, columns].min() > 0.95
+    bias[16:20] = 0
+    assert refined(network, black, jaw).occlusion[..., rows, columns].max() < 0.6
 
 
 @torch.inference_mode()

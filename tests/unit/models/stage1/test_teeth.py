@@ -136,6 +136,27 @@ def test_gaps_between_teeth_are_darker_and_so_are_its_sides() -> None:
     assert shading[960] < 0.6
 
 
+def test_corners_of_teeth_are_rounded_and_canines_are_higher() -> None:
+    def ends(x: float) -> float:
+        """Return where the row ends at a distance from the midline, in widths of the mouth."""
+        y = torch.linspace(0, 0.2, 2001)
+        covered = module.presence(torch.stack([torch.full_like(y, x), y])[None, :, :, None])[0, 0, :, 0]
+        return float(y[covered > 0.5].max())
+
+    middle = GAPS[1] / 2
+    assert ends(middle) == pytest.approx(EDGE, abs=0.005)
+    for beside in (0.003, GAPS[1] - 0.003):
+        assert ends(beside) < ends(middle) - 0.02
+    assert ends((GAPS[2] + GAPS[3]) / 2) < ends(middle) - 0.015
+
+
+def test_a_faint_opening_hardly_moves_the_row() -> None:
+    found = opening(0.3)
+    above = (middles()[:, 1:] < LINE) & (middles()[:, 1:] > LINE - 0.1)
+    places_of = [place_in_row(motion(0.3), torch.maximum(found, part * above))[:, 1] for part in (0.0, 0.1)]
+    assert (places_of[0] - places_of[1]).abs().max() < 0.02
+
+
 def test_lips_shade_what_is_close_to_them() -> None:
     shading = module.contact_shading(opening(0.4))[0, 0]
     rows = (opening(0.4)[0, 0, :, SIDE // 2] > 0).nonzero().flatten()
